@@ -1,0 +1,64 @@
+"""The Gaussian learner: maximum likelihood in closed form, the model in which every claim can be computed exactly."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from stability.psd import sqrtm
+from stability.regimes import TrainingSet
+
+__all__ = ["GaussianLearner"]
+
+
+class GaussianLearner:
+    """Fits N(μ, Σ) by sample mean and covariance, eqs. (4) and (5) of the paper, for R chains.
+
+    chains: R >= 1.   dimension: d >= 1.
+    covariance: (d, d) to keep Σ fixed at this and learn the mean alone; None learns it, with 1/(n − 1).
+
+    `mean` (R, d) and `covariance` (R, d, d) are the present parameters. `fit` forgets the past, since the maximum
+    likelihood estimate does not depend on where the search starts.
+    """
+
+    def __init__(self, chains: int, dimension: int, covariance: np.ndarray | None = None) -> None:
+        if chains < 1 or dimension < 1:
+            raise ValueError(f"chains and dimension must be >= 1, got {chains} and {dimension}")
+        if covariance is not None and np.shape(covariance) != (dimension, dimension):
+            raise ValueError(f"covariance must have shape {(dimension, dimension)}, got {np.shape(covariance)}")
+        self._known_root = None if covariance is None else sqrtm(covariance)
+        self.mean = np.zeros((chains, dimension))
+        self.covariance = np.tile(np.eye(dimension) if covariance is None else covariance, (chains, 1, 1))
+
+    @property
+    def chains(self) -> int:
+        return len(self.mean)
+
+    def reset(self, rngs: Sequence[np.random.Generator]) -> None:
+        """Nothing to draw: the estimate does not depend on initial parameters."""
+
+    def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
+        """Exact maximum likelihood (eq. (5)). ValueError if Σ is learned from fewer than two points."""
+        learned = self._known_root is None
+        if learned and min(len(data.points) for data in datasets) < 2:
+            raise ValueError("a covariance needs at least two points a data set")
+        for r, data in enumerate(datasets):
+            x = np.asarray(data.points, dtype=float)  # (k, d)
+            self.mean[r] = x.mean(axis=0)
+            if learned:
+                gap = x - self.mean[r]
+                self.covariance[r] = gap.T @ gap / (len(x) - 1)  # ddof = 1: eq. (5)
+
+    def sample(self, counts: Sequence[int], rngs: Sequence[np.random.Generator]) -> list[np.ndarray]:
+        """μ + √Σ z with the symmetric root, eq. (4): (counts[r], d) for each chain."""
+        roots = [sqrtm(S) for S in self.covariance] if self._known_root is None else [self._known_root] * self.chains
+        z = [rng.standard_normal((count, self.mean.shape[1])) for count, rng in zip(counts, rngs, strict=True)]
+        return [mean + x @ root for mean, x, root in zip(self.mean, z, roots, strict=True)]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"mean": torch.tensor(self.mean), "covariance": torch.tensor(self.covariance)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.mean = state["mean"].numpy().copy()
+        self.covariance = state["covariance"].numpy().copy()

@@ -1,0 +1,181 @@
+"""Algorithm 1: fit on real data, then again and again on data that the model itself helped to make.
+
+This is the only retraining loop of the project: a 1-D Gaussian, a 2-D flow and a CIFAR-10 diffusion model are learners
+handed to `retrain`. It computes and yields; watching (metrics, figures, checkpoints, progress) happens outside.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, Protocol, get_args
+
+import numpy as np
+
+from stability.regimes import Regime, RoundInputs, TrainingSet
+from stability.streams import Purpose, stream
+
+__all__ = ["FreshData", "Generation", "Latents", "Learner", "RetrainingError", "retrain"]
+
+Latents = Literal["fresh", "shared"]
+
+
+class FreshData(Protocol):
+    """Draws n new real points, (n, …)."""
+
+    def __call__(self, n: int, rng: np.random.Generator) -> np.ndarray: ...
+
+
+class RetrainingError(ArithmeticError):
+    """A generation could not be finished; the message names it. Everything yielded before stays good."""
+
+
+class Learner(Protocol):
+    """A model class with its training procedure, for R chains side by side (R = 1 is the scalar case).
+
+    Every list has one entry a chain. All randomness comes from the generators passed in; chain r uses `rngs[r]` alone,
+    so that its draws do not depend on the chains beside it.
+    """
+
+    @property
+    def chains(self) -> int:
+        """R, the number of chains."""
+        ...
+
+    def reset(self, rngs: Sequence[np.random.Generator]) -> None:
+        """Initial parameters, and no optimiser state."""
+        ...
+
+    def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
+        """Continue from the present parameters and optimiser state on one data set a chain, of any sizes.
+
+        FloatingPointError, naming chain and step, if the loss or a parameter is not finite.
+        """
+        ...
+
+    def sample(self, counts: Sequence[int], rngs: Sequence[np.random.Generator]) -> Sequence[np.ndarray]:
+        """`counts[r]` draws of each model, (counts[r], …). Draw i must not depend on how many follow it."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything the next fit and the next sample depend on: tensors, numbers, strings, lists and dictionaries."""
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to a state given by `state_dict`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A finished generation: what it was fitted on, and what it draws. One entry a chain in each tuple.
+
+    t: number of retrainings so far; at t = 0 the model has seen real data alone.
+    training: the data of the fit that made this generation.
+    samples: its draws, (max(m, draws), …): the first m of them go into the next training set.
+    """
+
+    t: int
+    training: tuple[TrainingSet, ...]
+    samples: tuple[np.ndarray, ...]
+
+
+def retrain(
+    learner: Learner,
+    real: Sequence[np.ndarray],
+    regimes: Sequence[Regime],
+    generations: int,
+    *,
+    seed: int,
+    replicas: Sequence[int] | None = None,
+    draws: int = 0,
+    fresh: FreshData | None = None,
+    latents: Latents = "fresh",
+    from_scratch: bool = False,
+    after: Generation | None = None,
+) -> Iterator[Generation]:
+    """Yield generations t = 0 … `generations` of each chain (Algorithm 1 of the paper).
+
+    real: one data set (n, …) a chain.   regimes: one a chain.
+    replicas: random streams of each chain, default 0 … R−1. Chains with equal replica share all random numbers.
+    draws: sample at least so many points of each generation, for whoever watches.
+    fresh: (k, rng) -> (k, …) new real data, for regimes that need it.
+    latents: "fresh" draws independent sampling noise each generation, as in Algorithm 1; "shared" reuses the same noise
+        each time, as the official EDM driver does (fixed seeds, deterministic sampler). This is another process with
+        another stationary error: for a Gaussian mean 1 + λ times Cramér–Rao instead of (1 + 3λ)/(1 + 2λ).
+    from_scratch: start each fit from newly drawn parameters instead of the present parameters and optimiser state.
+    after: continue behind this generation; `learner` must be in the state it had then. Yields from t = after.t + 1.
+
+    ValueError for bad arguments, before any work; RetrainingError if a fit or a sample fails or is not finite.
+    """
+    real = [np.asarray(x) for x in real]
+    replicas = range(len(regimes)) if replicas is None else replicas
+    _check_arguments(learner, real, regimes, generations, replicas, draws, fresh, latents)
+    synthetic = [regime.synthetic(len(x)) for regime, x in zip(regimes, real, strict=True)]
+    counts = [max(m, draws) for m in synthetic]
+
+    def streams(purpose: Purpose, t: int) -> list[np.random.Generator]:
+        return [stream(seed, purpose, replica, t) for replica in replicas]
+
+    def training_sets(previous: Generation) -> list[TrainingSet]:
+        return [
+            regimes[r].next(
+                RoundInputs(
+                    real=real[r],
+                    previous=previous.training[r],
+                    synthetic=previous.samples[r][: synthetic[r]],
+                    fresh=partial(fresh, rng=rng) if fresh else _no_fresh_data,
+                )
+            )
+            for r, rng in enumerate(streams(Purpose.FRESH, previous.t + 1))
+        ]
+
+    def run(generation: Generation | None) -> Iterator[Generation]:
+        for t in range(generation.t + 1 if generation else 0, generations + 1):
+            training = training_sets(generation) if generation else [TrainingSet(x, real=len(x)) for x in real]
+            try:
+                if t == 0 or from_scratch:
+                    learner.reset(streams(Purpose.INIT, t))
+                learner.fit(training, streams(Purpose.FIT, t))
+                samples = learner.sample(counts, streams(Purpose.SAMPLE, t if latents == "fresh" else 0))
+                _check_samples(samples, counts, real)
+            except ArithmeticError as error:
+                raise RetrainingError(f"generation {t}: {error}") from error
+            generation = Generation(t, tuple(training), tuple(samples))
+            yield generation
+
+    return run(after)
+
+
+def _no_fresh_data(k: int) -> np.ndarray:
+    raise ValueError(f"a regime asked for {k} new real points although its needs_fresh_real is False")
+
+
+def _check_arguments(learner, real, regimes, generations, replicas, draws, fresh, latents) -> None:
+    for name, values in {"real": real, "regimes": regimes, "replicas": replicas}.items():
+        if len(values) != learner.chains:
+            raise ValueError(f"{name} must have one entry for each of the {learner.chains} chains, got {len(values)}")
+    if generations < 0 or draws < 0:
+        raise ValueError(f"generations and draws must be >= 0, got {generations} and {draws}")
+    if latents not in get_args(Latents):
+        raise ValueError(f"latents must be one of {get_args(Latents)}, got {latents!r}")
+    for r, x in enumerate(real):
+        if x.ndim == 0 or len(x) < 1:
+            raise ValueError(f"real data must have at least one point, got shape {x.shape} for chain {r}")
+        if not np.isfinite(x).all():
+            raise ValueError(f"real data must be finite, got NaN or Inf in chain {r}")
+    for regime in regimes:
+        if regime.needs_fresh_real and fresh is None:
+            raise ValueError(f"regime '{regime}' draws new real data each round: pass fresh=")
+
+
+def _check_samples(samples: Sequence[np.ndarray], counts: Sequence[int], real: Sequence[np.ndarray]) -> None:
+    if len(samples) != len(counts):
+        raise ArithmeticError(f"the learner returned {len(samples)} sets of samples for {len(counts)} chains")
+    for r, (x, count, reference) in enumerate(zip(samples, counts, real, strict=True)):
+        if np.shape(x) != (count, *reference.shape[1:]):
+            raise ArithmeticError(
+                f"the learner returned samples of shape {np.shape(x)} for chain {r}, "
+                f"expected {(count, *reference.shape[1:])}"
+            )
+        if not np.isfinite(x).all():
+            raise ArithmeticError(f"the learner returned samples with NaN or Inf for chain {r}")

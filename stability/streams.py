@@ -1,0 +1,33 @@
+"""Random streams that depend on what they are for, and on nothing else.
+
+Every random draw of a run comes from a generator keyed by (seed, purpose, replica, generation). So a draw does not
+depend on how many chains run side by side, on their order, on the number of threads, or on where a run was
+interrupted: a resumed run asks for the same keys and needs no stored generator state. Two chains with the same replica
+index share all their streams: the common random numbers that make two values of λ comparable.
+"""
+
+from enum import IntEnum
+
+import numpy as np
+
+__all__ = ["Purpose", "stream"]
+
+
+class Purpose(IntEnum):
+    """What a stream is for. The numbers are part of the result of a seed: append, never renumber."""
+
+    REAL = 0  # the real data set
+    INIT = 1  # initial parameters of the model
+    FIT = 2  # everything random in a fit: order of the data, source points, times
+    SAMPLE = 3  # the latents that the model maps to samples
+    FRESH = 4  # new real data, for regimes that draw it each round
+    TRUTH = 5  # draws of the true distribution that samples are compared with
+    FLOOR = 6  # pairs of draws of the true distribution, for the noise floor
+
+
+def stream(seed: int, purpose: Purpose, replica: int, generation: int = 0) -> np.random.Generator:
+    """The generator of one key: always the same one for the same four numbers, all >= 0.
+
+    ValueError (from `numpy.random.SeedSequence`) if one is negative.
+    """
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(purpose, replica, generation)))

@@ -1,0 +1,54 @@
+"""What holds for every test: warnings are errors, invalid arithmetic raises, no network, no global random state."""
+
+import random
+import socket
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+import torch
+
+FIXTURES = Path(__file__).parent / "fixtures"
+FALSE_ALARM = 1e-6
+"""Probability that a Monte-Carlo test fails although what it tests is true; shared among its comparisons."""
+
+hypothesis.settings.register_profile("project", deadline=None, max_examples=50, print_blob=True)
+hypothesis.settings.load_profile("project")
+
+
+@pytest.fixture(autouse=True)
+def invalid_arithmetic_raises():
+    with np.errstate(invalid="raise"):
+        yield
+
+
+@pytest.fixture(autouse=True)
+def no_global_random_state():
+    def states():
+        return random.getstate(), np.random.get_state(legacy=False), torch.get_rng_state().tolist()  # noqa: NPY002
+
+    before = states()
+    yield
+    for name, one, two in zip(("random", "numpy", "torch"), before, states(), strict=True):
+        assert repr(one) == repr(two), f"the test moved the global random state of {name}"
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    connect = socket.socket.connect
+
+    def refuse(self, address):
+        if self.family != socket.AF_UNIX:
+            raise OSError(f"a test tried to reach {address}")
+        return connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+
+
+@pytest.fixture
+def rng():
+    """A generator with a fresh seed, which a failure prints."""
+    seed = np.random.SeedSequence().entropy
+    print(f"rng seed: {seed}")  # noqa: T201
+    return np.random.default_rng(seed)
