@@ -1,0 +1,1 @@
+"""Two-dimensional laboratory of iterative retraining."""

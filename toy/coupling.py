@@ -1,0 +1,177 @@
+"""Minibatch optimal-transport pairs for flow matching, computed ahead of the network that trains on them.
+
+A plan depends on the data and the source points, not on the network, so background threads solve the plans of later
+steps while the network trains on earlier ones. The solvers release the interpreter lock; threads end with the process.
+"""
+
+import math
+from collections import deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import ot
+from numba import njit
+from scipy.spatial.distance import cdist
+
+from stability.assignment import extend_potentials, solve, squared_distances
+from toy.densities import Density
+
+__all__ = ["PLANNERS", "Block", "Coupling", "batch_count", "blocks"]
+
+EPOCHS_A_BLOCK = 10  # long enough to amortise a cold start of the solver, short enough for 200 chains to fit in memory
+EXTENDED_BATCHES = 8  # more do not make the later solves faster
+
+
+@dataclass(frozen=True)
+class Coupling:
+    """How source points are paired with data points, and where between them the network is asked (Tong et al., 2023).
+
+    source: density of the source points.   batch: points a plan, the last of an epoch possibly fewer.
+    sigma: standard deviation of the path's noise, in units of x.
+    pairs: "plan" draws the pairs from the plan with replacement, as torchcfm does, so about 1/e of a batch is left out
+        and others are repeated; "permutation" takes each pair of the plan once.
+    solver: "assignment", this project's solver, or "pot", POT's network simplex. Both exact: the same plans.
+    """
+
+    source: Density
+    batch: int
+    sigma: float
+    pairs: Literal["plan", "permutation"]
+    solver: Literal["assignment", "pot"]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive training batches of R chains, padded to S steps of B points.
+
+    inputs: (S, R, B, 3), x_t and t.   targets: (S, R, B, 2), the velocity x_1 − x_0.
+    weights: (S, R, B), 1/(size of the batch) on its points, 0 on padding and after a chain's last step.
+    steps: (R,), number of steps of each chain.
+    """
+
+    inputs: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+    steps: np.ndarray
+
+
+def batch_count(points: int, batch: int) -> int:
+    """Batches an epoch, the last one possibly smaller."""
+    return math.ceil(points / batch)
+
+
+def blocks(
+    data: Sequence[np.ndarray],
+    rngs: Sequence[np.random.Generator],
+    epochs: int,
+    coupling: Coupling,
+    workers: int,
+) -> Generator[Block]:
+    """Yield the batches of `epochs` passes over each chain's data (n_r, 2), a block at a time, in order.
+
+    Chain r's pairs depend on data[r] and rngs[r] alone. `workers` threads keep the next blocks ready.
+    """
+    lengths = [min(EPOCHS_A_BLOCK, epochs - start) for start in range(0, epochs, EPOCHS_A_BLOCK)]
+    block_rngs = [rng.spawn(len(lengths)) for rng in rngs]
+    ahead = 1 + math.ceil(workers / len(data))
+    pending: deque[tuple[Block, list[Future[None]]]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="coupling") as pool:
+        try:
+            for b, length in enumerate(lengths):
+                block = _empty_block([length * batch_count(len(x), coupling.batch) for x in data], coupling.batch)
+                jobs = [pool.submit(_fill, block, r, x, block_rngs[r][b], length, coupling) for r, x in enumerate(data)]
+                pending.append((block, jobs))
+                if len(pending) > ahead:
+                    yield _finished(*pending.popleft())
+            while pending:
+                yield _finished(*pending.popleft())
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _empty_block(steps: Sequence[int], batch: int) -> Block:
+    shape = (max(steps), len(steps), batch)
+    zeros = np.zeros((*shape, 6), dtype=np.float32)
+    return Block(zeros[..., :3], zeros[..., 3:5], zeros[..., 5], np.array(steps))
+
+
+def _finished(block: Block, jobs: Sequence[Future[None]]) -> Block:
+    for job in jobs:
+        job.result()
+    return block
+
+
+def _fill(
+    block: Block, chain: int, data: np.ndarray, rng: np.random.Generator, epochs: int, coupling: Coupling
+) -> None:
+    """Write one chain's part of a block."""
+    n = len(data)
+    order_rng, source_rng, time_rng, pick_rng, noise_rng = rng.spawn(5)
+    order = order_rng.permuted(np.tile(np.arange(n), (epochs, 1)), axis=1)  # (epochs, n)
+    x0 = coupling.source(epochs * n, source_rng).reshape(epochs, n, 2)
+    x1 = data[PLANNERS[coupling.solver](x0, data, order, coupling.batch)]
+    first = np.arange(n) // coupling.batch * coupling.batch  # of the batch that each position is in
+    size = np.minimum(coupling.batch, n - first)
+    if coupling.pairs == "plan":
+        drawn = first + (pick_rng.random((epochs, n)) * size).astype(np.intp)
+        x0, x1 = (np.take_along_axis(x, drawn[..., None], axis=1) for x in (x0, x1))
+    t = time_rng.random((epochs, n, 1), dtype=np.float32)
+    xt = t * x1 + (1 - t) * x0
+    if coupling.sigma:
+        xt += np.float32(coupling.sigma) * noise_rng.standard_normal((epochs, n, 2), dtype=np.float32)
+
+    step = np.arange(epochs)[:, None] * batch_count(n, coupling.batch) + first // coupling.batch
+    slot = np.broadcast_to(np.arange(n) - first, (epochs, n))
+    block.inputs[step, chain, slot] = np.concatenate([xt, t], axis=2)
+    block.targets[step, chain, slot] = x1 - x0
+    block.weights[step, chain, slot] = 1 / size
+
+
+def _plans_by_pot(x0: np.ndarray, data: np.ndarray, order: np.ndarray, batch: int) -> np.ndarray:
+    """The data index that each source point goes to, (epochs, n), by POT's network simplex.
+
+    x0: (epochs, n, 2), taken `batch` at a time with data[order]; weights are equal, so a plan is a permutation.
+    """
+    plans = np.empty_like(order)
+    epochs, n = order.shape
+    for epoch in range(epochs):
+        for start in range(0, n, batch):
+            rows = slice(start, start + batch)
+            cost = cdist(x0[epoch, rows], data[order[epoch, rows]], "sqeuclidean")
+            weights = np.full(len(cost), 1 / len(cost))
+            plans[epoch, rows] = order[epoch, rows][ot.emd(weights, weights, cost).argmax(axis=1)]
+    return plans
+
+
+@njit(nogil=True, cache=True)
+def _plans_by_assignment(x0, data, order, batch):
+    """The same by shortest augmenting paths, warm-started: the potentials of a batch, extended to all data points and
+    averaged over the first batches, are close to those of the batches after them, as data and source stay the same."""
+    epochs, n = order.shape
+    plans = np.empty_like(order)
+    points = data.astype(np.float64)
+    start_potentials, extended = np.zeros(n), np.empty(n)
+    solved = 0
+    for epoch in range(epochs):
+        for start in range(0, n, batch):
+            stop = min(start + batch, n)
+            size = stop - start
+            rows = order[epoch, start:stop]
+            x = x0[epoch, start:stop].astype(np.float64)
+            cost = np.empty((size, size))
+            squared_distances(x, points[rows], cost)
+            row_potentials, column_potentials = np.empty(size), start_potentials[rows]
+            columns = np.empty(size, np.int64)
+            solve(cost, row_potentials, column_potentials, columns)
+            plans[epoch, start:stop] = rows[columns]
+            if solved < EXTENDED_BATCHES:
+                extend_potentials(x, row_potentials, points, extended)
+                solved += 1
+                start_potentials += (extended - extended.mean() - start_potentials) / solved
+    return plans
+
+
+PLANNERS = {"assignment": _plans_by_assignment, "pot": _plans_by_pot}

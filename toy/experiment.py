@@ -1,0 +1,223 @@
+"""One 2-D experiment: chains of every regime and seed through Algorithm 1, observed, stored, tabulated and drawn."""
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Protocol
+
+import numpy as np
+import torch
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from stability.regimes import Accumulate, FreshReal, FullySynthetic, Mix, Regime, TrainingSet
+from stability.retraining import Latents, Learner, retrain
+from stability.run_directory import RunDirectory, environment
+from stability.streams import Purpose, stream
+from toy.densities import Density
+from toy.figures import draw_figures
+from toy.metrics import Distances, noise_floor
+from toy.tables import print_tables
+
+__all__ = ["Experiment", "ParametricLearner", "run_experiment"]
+
+PAPER_LAMBDAS = (0.0, 0.5, 1.0)  # Figure 8, beside fully synthetic
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What every 2-D experiment has in common. Without --lambda: λ = 0, 0.5, 1 and fully synthetic, as in Figure 8."""
+
+    lam: Annotated[tuple[float, ...], tyro.conf.arg(name="lambda", metavar="λ [λ ...]")] = ()
+    """Synthetic points per real point, m = floor(λ n); one or more values, each a row of the result."""
+    regime: Literal["mix", "synthetic", "accumulate", "fresh"] = "mix"
+    """What a retraining sees: the n real points and m new samples (mix), n samples alone (synthetic), the real points
+    and every synthetic set so far (accumulate), or n new real points and m new samples (fresh)."""
+    fully_synthetic: bool = False
+    """Add a fully synthetic row; alone, short for --regime synthetic."""
+    retrainings: int = 20
+    """T: generations 0 (real data only) to T."""
+    samples: int = 1000
+    """n: real points, and points drawn of each generation to measure it."""
+    seeds: int = 1
+    """S: independent repeats of every row, trained side by side; results are then mean and standard deviation."""
+    seed: int = 0
+    """Determines every random draw of the run."""
+    latents: Latents = "fresh"
+    """Sampling noise: new in each generation (Algorithm 1), or the same each time (as the official EDM driver does)."""
+    from_scratch: bool = False
+    """Start each retraining from new parameters instead of the present parameters and optimiser state."""
+    out: Path | None = None
+    """Folder of the run. Default: runs/NAME-DIGEST, a digest of the configuration. A run found there is continued."""
+    overwrite: bool = False
+    """Remove the run found in the folder and start again."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the networks live; auto: a GPU if there is one."""
+    threads: int = 0
+    """Processor threads to use; 0: all. Results are bit-identical only at equal thread counts."""
+
+    def __post_init__(self) -> None:
+        for lam in self.lam:
+            if not (math.isfinite(lam) and lam >= 0):
+                raise ValueError(f"--lambda must be finite and >= 0, got {lam:g} (no real data: --fully-synthetic)")
+        if len(set(self.lam)) < len(self.lam):
+            raise ValueError(f"--lambda must not repeat a value, got {' '.join(f'{lam:g}' for lam in self.lam)}")
+        if self.regime == "synthetic" and self.lam:
+            raise ValueError("--lambda has no meaning for --regime synthetic: it always trains on n synthetic points")
+        for option, least in {"retrainings": 0, "samples": 1, "seeds": 1, "seed": 0, "threads": 0}.items():
+            if getattr(self, option) < least:
+                raise ValueError(f"--{option} must be >= {least}, got {getattr(self, option)}")
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise ValueError("--device cuda: no CUDA device is available, use cpu or auto")
+
+    def regimes(self) -> list[Regime]:
+        """One a row, in the order of the tables."""
+        by_lambda = {"mix": Mix, "accumulate": Accumulate, "fresh": FreshReal}.get(self.regime)
+        rows: list[Regime] = []
+        if by_lambda and (self.lam or not self.fully_synthetic):
+            rows = [by_lambda(lam) for lam in self.lam or PAPER_LAMBDAS]
+        paper_comparison = self.regime == "mix" and not self.lam
+        return [*rows, FullySynthetic()] if self.fully_synthetic or not by_lambda or paper_comparison else rows
+
+
+class ParametricLearner(Learner, Protocol):
+    """A learner whose parameters can be compared between generations."""
+
+    @property
+    def parameters(self) -> np.ndarray:
+        """θ of each chain as one vector, (R, P)."""
+        ...
+
+
+class MakeLearner(Protocol):
+    """Builds the learner of an experiment for so many chains."""
+
+    def __call__(
+        self, chains: int, device: torch.device, workers: int, on_progress: Callable[[float], object]
+    ) -> ParametricLearner: ...
+
+
+def run_experiment(
+    name: str, config: Any, experiment: Experiment, real: Density, truth: Density, make_learner: MakeLearner
+) -> Path:
+    """Run, or finish, the experiment and print its tables; returns the folder.
+
+    name: of the experiment, in the default folder's name.   config: the whole configuration, a dataclass.
+    real: draws a chain's real data.   truth: draws the points that samples are measured against, and fresh real data.
+    """
+    started = time.monotonic()
+    asked = _recorded(config)
+    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:8]
+    folder = experiment.out or Path("runs") / f"{name}-{digest}"
+    resources = {
+        "threads": experiment.threads or os.cpu_count() or 1,
+        "device": "cuda" if experiment.device != "cpu" and torch.cuda.is_available() else "cpu",
+    }
+    with RunDirectory(folder, asked, environment() | resources, overwrite=experiment.overwrite) as run:
+        threads: int = run.environment["threads"]  # those that the run started with, so that it goes on bit for bit
+        torch.set_num_threads(max(1, threads // 3))  # the solvers of transport plans need the others
+        floor = noise_floor(truth, experiment.samples, experiment.seed, workers=threads)
+        regimes = experiment.regimes()
+        _run_chains(run, experiment, regimes, real, truth, make_learner, threads)
+        history = run.history()
+        figures = draw_figures(run, history, [str(regime) for regime in regimes], floor, truth, experiment.seed)
+        console = Console()
+        print_tables(console, history, floor)
+        console.print(f"\n{name}: {time.monotonic() - started:.0f} s", highlight=False)
+        for path in (run.path / "history.jsonl", *figures):
+            console.print(str(path), soft_wrap=True, highlight=False)
+    return folder
+
+
+def _recorded(config: Any) -> dict[str, Any]:
+    """The configuration as config.json holds it: all that decides the result, flat, not where it goes."""
+    flat: dict[str, Any] = {}
+    for key, value in json.loads(json.dumps(dataclasses.asdict(config), default=str)).items():
+        flat |= value if isinstance(value, dict) else {key: value}
+    return {key: value for key, value in flat.items() if key not in ("out", "overwrite")}
+
+
+def _run_chains(
+    run: RunDirectory,
+    experiment: Experiment,
+    regimes: Sequence[Regime],
+    real: Density,
+    truth: Density,
+    make_learner: MakeLearner,
+    threads: int,
+) -> None:
+    chains = [(regime, replica) for regime in regimes for replica in range(experiment.seeds)]
+    replicas = [replica for _, replica in chains]
+    data = [real(experiment.samples, stream(experiment.seed, Purpose.REAL, replica)) for replica in replicas]
+    observe = Distances(truth, experiment.samples, experiment.seed, replicas, workers=threads)
+    with _progress_bar() as progress:
+        task = progress.add_task("retraining", total=experiment.retrainings + 1)
+        learner = make_learner(
+            chains=len(chains),
+            device=torch.device(run.environment["device"]),
+            workers=threads,
+            on_progress=lambda share: progress.update(task, completed=done + share),
+        )
+        checkpoint = run.latest()
+        if checkpoint:
+            learner.load_state_dict(checkpoint.learner)
+            observe.load_state_dict(checkpoint.observers)
+        done = checkpoint.generation.t + 1 if checkpoint else 0
+        clock = time.monotonic()
+        for generation in retrain(
+            learner,
+            data,
+            [regime for regime, _ in chains],
+            experiment.retrainings,
+            seed=experiment.seed,
+            replicas=replicas,
+            draws=experiment.samples,
+            fresh=truth,
+            latents=experiment.latents,
+            from_scratch=experiment.from_scratch,
+            after=checkpoint.generation if checkpoint else None,
+        ):
+            measured = observe(generation, learner.parameters)
+            line = {
+                "chains": [
+                    {"regime": str(regime), "replica": replica, **_counts(training), **distances}
+                    for (regime, replica), training, distances in zip(
+                        chains, generation.training, measured, strict=True
+                    )
+                ]
+            }
+            seconds, clock = time.monotonic() - clock, time.monotonic()
+            run.record(generation, line, learner.state_dict(), observe.state_dict(), seconds)
+            done = generation.t + 1
+            progress.update(task, completed=done)
+
+
+def _counts(training: TrainingSet) -> dict[str, Any]:
+    """n, m, λ and the synthetic share of what a generation was fitted on; λ is null without real data."""
+    return {
+        "n": training.real,
+        "m": training.synthetic,
+        "lambda": training.lam if training.real else None,
+        "share": training.share,
+    }
+
+
+def _progress_bar() -> Progress:
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )

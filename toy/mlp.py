@@ -1,0 +1,67 @@
+"""Many small networks at once: R independent multilayer perceptrons evaluated by batched matrix products."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["ReplicatedMLP"]
+
+Layers = list[tuple[Tensor, Tensor]]
+
+
+class ReplicatedMLP:
+    """R perceptrons of one shape with SELU between the layers; chain r is row r of `theta` (R, P).
+
+    sizes: widths from input to output, e.g. (3, 64, 64, 64, 2): torchcfm's 2-D network, 8,706 parameters.
+    Row layout: weight (out, in) and bias (out,) of each layer in turn, as in `torch.nn.Linear`.
+    """
+
+    def __init__(self, chains: int, sizes: Sequence[int], device: torch.device | str = "cpu") -> None:
+        if chains < 1 or len(sizes) < 2 or min(sizes) < 1:
+            raise ValueError(f"chains and sizes must be >= 1, with two sizes or more; got {chains} and {tuple(sizes)}")
+        self.shapes = [((b, a), (b,)) for a, b in itertools.pairwise(sizes)]
+        self._lengths = [int(np.prod(shape)) for pair in self.shapes for shape in pair]
+        self.theta = torch.zeros(chains, sum(self._lengths), device=device)
+
+    def reset(self, rngs: Sequence[np.random.Generator]) -> None:
+        """PyTorch's default: weights and biases of a layer ~ U(−1/√in, 1/√in)."""
+        for row, rng in zip(self.theta, rngs, strict=True):
+            bounds = [weight[1] ** -0.5 for weight, _ in self.shapes for _ in range(2)]
+            draws = [rng.uniform(-b, b, size).astype(np.float32) for b, size in zip(bounds, self._lengths, strict=True)]
+            row.copy_(torch.from_numpy(np.concatenate(draws)))
+
+    def layers(self, theta: Tensor | None = None) -> Layers:
+        """Views of the rows (k, P) of `theta` (default: all) as (weight (k, out, in), bias (k, out)) for each layer."""
+        theta = self.theta if theta is None else theta
+        parts = iter(theta.split(self._lengths, dim=1))
+        return [(next(parts).unflatten(1, weight), next(parts)) for weight, _ in self.shapes]
+
+    @staticmethod
+    def forward(layers: Layers, x: Tensor) -> Tensor:
+        """(k, n, in) -> (k, n, out): chain r maps x[r]."""
+        last = len(layers) - 1
+        for i, (weight, bias) in enumerate(layers):
+            x = torch.baddbmm(bias[:, None], x, weight.mT)
+            if i < last:
+                x = torch.selu(x)
+        return x
+
+    def state_of(self, chain: int) -> dict[str, Tensor]:
+        """One chain under torchcfm's names: net.0.weight, net.0.bias, net.2.weight, … (copies)."""
+        row = self.layers(self.theta[chain : chain + 1])
+        return {
+            f"net.{2 * i}.{kind}": value[0].clone()
+            for i, layer in enumerate(row)
+            for kind, value in zip(("weight", "bias"), layer, strict=True)
+        }
+
+    def load_state_of(self, chain: int, state: Mapping[str, Tensor]) -> None:
+        """Set one chain from torchcfm's names. ValueError if a tensor is missing, left over or of another shape."""
+        own = self.state_of(chain)
+        if {name: value.shape for name, value in own.items()} != {name: value.shape for name, value in state.items()}:
+            expected = {name: tuple(value.shape) for name, value in own.items()}
+            raise ValueError(f"state must hold exactly {expected}")
+        self.theta[chain] = torch.cat([state[name].flatten() for name in own])
