@@ -122,7 +122,7 @@ def run_experiment(
     }
     with RunDirectory(folder, asked, environment() | resources, overwrite=experiment.overwrite) as run:
         threads: int = run.environment["threads"]  # those that the run started with, so that it goes on bit for bit
-        torch.set_num_threads(max(1, threads // 3))  # the solvers of transport plans need the others
+        torch.set_num_threads(threads)
         floor = noise_floor(truth, experiment.samples, experiment.seed, workers=threads)
         regimes = experiment.regimes()
         _run_chains(run, experiment, regimes, real, truth, make_learner, threads)

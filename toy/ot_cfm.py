@@ -1,7 +1,8 @@
 """OT-CFM, conditional flow matching with minibatch optimal transport (Tong et al., 2023), for R chains at once."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -106,26 +107,25 @@ class OTCFM:
         points = [np.ascontiguousarray(data.points, dtype=np.float32) for data in datasets]
         total = s.epochs * sum(batch_count(len(x), s.batch) for x in points)
         taken = np.zeros(self.chains, dtype=int)
-        for block in blocks(points, rngs, s.epochs, coupling, self._workers):
-            inputs, targets, weights = (
-                torch.from_numpy(x).to(self._device) for x in (block.inputs, block.targets, block.weights)
-            )
-            losses = torch.zeros(inputs.shape[:2], device=self._device)  # (S, R)
-            for step in range(len(inputs)):
-                active = np.flatnonzero(step < block.steps)
-                chosen = slice(None) if len(active) == self.chains else torch.from_numpy(active).to(self._device)
-                loss, gradient = self._gradient(chosen, inputs[step], targets[step], weights[step])
-                losses[step, chosen] = loss
-                for r, row_gradient in zip(active, gradient, strict=True):
-                    self._rows[r].grad = row_gradient
-                self._adam.step()
-                self._adam.zero_grad(set_to_none=True)
-                self._on_progress((taken.sum() + np.minimum(block.steps, step + 1).sum()) / total)
-            _check_finite(losses.cpu().numpy(), taken)
-            taken += block.steps
+        with _torch_threads(max(1, self._workers // 3)):  # the solvers of the plans need the processors more
+            for block in blocks(points, rngs, s.epochs, coupling, self._workers):
+                inputs, targets, weights = (
+                    torch.from_numpy(x).to(self._device) for x in (block.inputs, block.targets, block.weights)
+                )
+                losses = torch.zeros(inputs.shape[:2], device=self._device)  # (S, R)
+                for step in range(len(inputs)):
+                    active = np.flatnonzero(step < block.steps)
+                    losses[step, active] = self.step(active, inputs[step], targets[step], weights[step])
+                    self._on_progress((taken.sum() + np.minimum(block.steps, step + 1).sum()) / total)
+                _check_finite(losses.cpu().numpy(), taken)
+                taken += block.steps
 
-    def _gradient(self, chosen: Any, inputs: Tensor, targets: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
-        """Loss (k,) and its gradient (k, P) for the k chosen chains, on one batch each."""
+    def step(self, active: np.ndarray, inputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        """One step of Adam for the k chains whose numbers are in `active`, each on its batch; their losses (k,).
+
+        inputs: (R, B, 3), x_t and t.   targets: (R, B, 2), velocities.   weights: (R, B), those of a batch sum to 1.
+        """
+        chosen = slice(None) if len(active) == self.chains else torch.from_numpy(active).to(self._device)
         layers = [
             (weight.requires_grad_(), bias.requires_grad_())
             for weight, bias in self.network.layers(self.network.theta[chosen])
@@ -133,7 +133,11 @@ class OTCFM:
         error = self.network.forward(layers, inputs[chosen]) - targets[chosen]  # (k, B, 2)
         loss = (weights[chosen] * error.square().mean(dim=2)).sum(dim=1)
         gradients = torch.autograd.grad(loss.sum(), [tensor for layer in layers for tensor in layer])
-        return loss.detach(), torch.cat([g.flatten(start_dim=1) for g in gradients], dim=1)
+        for r, gradient in zip(active, torch.cat([g.flatten(start_dim=1) for g in gradients], dim=1), strict=True):
+            self._rows[r].grad = gradient
+        self._adam.step()
+        self._adam.zero_grad(set_to_none=True)
+        return loss.detach()
 
     def sample(self, counts: Sequence[int], rngs: Sequence[np.random.Generator]) -> list[np.ndarray]:
         """Integrate the flow from source points at t = 0 to t = 1: (counts[r], 2) for each chain."""
@@ -175,6 +179,17 @@ class OTCFM:
         self.network.theta.copy_(state["theta"])
         self._new_optimizer()
         self._adam.load_state_dict(state["adam"])
+
+
+@contextmanager
+def _torch_threads(count: int) -> Iterator[None]:
+    """Within the block, torch uses `count` threads an operation."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _check_finite(losses: np.ndarray, steps_before: np.ndarray) -> None:

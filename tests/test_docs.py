@@ -1,0 +1,59 @@
+"""The commands and programs of README and documentation do what they say."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+QUICK = re.compile(r"<!-- quick -->\n+```(\w*)\n(.*?)```", re.DOTALL)
+LINK = re.compile(r"\]\(([^)#\s]+)\)")
+
+
+def quick_blocks():
+    for page in PAGES:
+        for i, (language, code) in enumerate(QUICK.findall(page.read_text(encoding="utf-8"))):
+            yield pytest.param(language, code, id=f"{page.relative_to(ROOT)}-{i}")
+
+
+@pytest.mark.parametrize(("language", "code"), quick_blocks())
+def test_quick_blocks_run(language, code, tmp_path):
+    programs = [["-c", code]] if language == "python" else [line.split()[1:] for line in code.splitlines() if line]
+    for program in programs:
+        done = subprocess.run(
+            [sys.executable, *program],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout
+
+
+def test_some_blocks_are_marked_in_readme_and_docs():
+    names = [str(parameters.id) for parameters in quick_blocks()]
+    assert any(name.startswith("README") for name in names)
+    assert sum(name.startswith("docs") for name in names) >= 3
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_local_links_lead_somewhere(page):
+    for target in LINK.findall(page.read_text(encoding="utf-8")):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_the_two_set_up_commands_of_the_readme_install_what_continuous_integration_does():
+    readme, script = (ROOT / "README.md").read_text(encoding="utf-8"), (ROOT / ".ci" / "run").read_text()
+    assert readme.count("python3 -m venv .venv && . .venv/bin/activate && pip install -c constraints.txt -e") == 2
+    assert "python -m pytest" in readme
+    assert "python -m pytest" in script
+    assert "-c constraints.txt" in script
