@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
-import ot
 from scipy.spatial.distance import cdist
 
 from stability.assignment import assign
@@ -35,6 +34,8 @@ def _transport_cost(cost: np.ndarray) -> float:
     n, m = cost.shape
     if n == m:
         return float(cost[np.arange(n), assign(cost).columns].mean())
+    import ot  # takes a second, and equal sizes do not need it
+
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # POT warns where it stops before the optimum
         plan = np.asarray(ot.emd(np.full(n, 1 / n), np.full(m, 1 / m), cost, numItermax=10_000_000))

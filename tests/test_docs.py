@@ -20,7 +20,7 @@ def quick_blocks():
             yield pytest.param(language, code, id=f"{page.relative_to(ROOT)}-{i}")
 
 
-@pytest.mark.parametrize(("language", "code"), quick_blocks())
+@pytest.mark.parametrize(("language", "code"), list(quick_blocks()))
 def test_quick_blocks_run(language, code, tmp_path):
     programs = [["-c", code]] if language == "python" else [line.split()[1:] for line in code.splitlines() if line]
     for program in programs:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import ot
 from numba import njit
 from scipy.spatial.distance import cdist
 
@@ -135,6 +134,8 @@ def _plans_by_pot(x0: np.ndarray, data: np.ndarray, order: np.ndarray, batch: in
 
     x0: (epochs, n, 2), taken `batch` at a time with data[order]; weights are equal, so a plan is a permutation.
     """
+    import ot  # takes a second, and the other solver does not need it
+
     plans = np.empty_like(order)
     epochs, n = order.shape
     for epoch in range(epochs):
