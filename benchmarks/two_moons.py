@@ -1,4 +1,4 @@
-"""Cost of one retraining of OT-CFM on two moons, against a plain sequential implementation: python -m benchmarks.two_moons
+"""Cost of one retraining of OT-CFM on two moons, against a plain implementation: python -m benchmarks.two_moons
 
 The reference trains one torch module at a time and, as the common public implementation does, solves each plan with POT
 and draws the pairs from it with replacement. Both do the same steps on the same number of points, in turn, in one run.
@@ -7,6 +7,7 @@ and draws the pairs from it with replacement. Both do the same steps on the same
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from statistics import median
 
 import numpy as np
@@ -42,7 +43,7 @@ class Benchmark:
 def reference_retraining(data: np.ndarray, settings: FlowMatching, samples: int, rng: np.random.Generator) -> None:
     """Train one network from its present parameters, and sample from it, without this project's fast paths."""
     widths = [3, *[settings.width] * 3, 2]
-    layers = [torch.nn.Linear(a, b) for a, b in zip(widths, widths[1:], strict=False)]
+    layers = [torch.nn.Linear(a, b) for a, b in pairwise(widths)]
     network = torch.nn.Sequential(*(module for layer in layers for module in (layer, torch.nn.SELU())))[:-1]
     adam = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
     source = SOURCES[settings.source]
