@@ -96,10 +96,10 @@ def main(config: Benchmark) -> None:
             pass
 
     def network() -> None:
-        inputs = [torch.from_numpy(rng.random((config.replicas, settings.batch, k), dtype=np.float32)) for k in (3, 2)]
+        inputs = torch.from_numpy(rng.random((config.replicas, settings.batch, 3), dtype=np.float32))
         weights = torch.full((config.replicas, settings.batch), 1 / settings.batch)
         for _ in range(steps):
-            learner.step(np.arange(config.replicas), *inputs, weights)
+            learner.step(np.arange(config.replicas), inputs, inputs[..., :2], weights)
 
     def sample() -> Sequence[np.ndarray]:
         return learner.sample([config.samples] * config.replicas, rng.spawn(config.replicas))

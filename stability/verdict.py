@@ -1,0 +1,81 @@
+"""What a check answers: both numbers, what was assumed and measured, and whether the statement holds."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Literal
+
+__all__ = ["Relation", "Status", "Verdict", "compare"]
+
+Relation = Literal["==", "<=", ">=", "<", ">"]
+
+
+class Status(str, Enum):
+    """How a statement fares on an instance."""
+
+    HOLDS = "holds"
+    CORRECTED = "holds with correction"  # fails as printed; the corrected statement, which `note` names, holds
+    VIOLATED = "violated"
+    VACUOUS = "vacuous"  # its condition is not met, or its bound is infinite: it says nothing here
+    NOT_APPLICABLE = "not applicable"  # an assumption is measured to be false
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One statement on one instance: `measured` `relation` `stated`, up to `tolerance`.
+
+    claim: id of the statement, e.g. "Theorem 1", or "Proposition 1, d > 1".   words: what it says, in one sentence.
+    instance: what it was checked on, e.g. "Student-t, λ = 0.05".
+    assumptions: name -> measured value, for whatever the statement assumes (α, L, ε, radius, moments).
+    measured, stated: the two sides.   tolerance: absolute slack in units of `stated`, with its reason in `method`.
+    method: how `measured` was found (closed form, quadrature, simulation of so many chains …).
+    false_alarm: probability of `violated` although the statement is true; 0 for deterministic checks.
+    erratum: id of the erratum that applies (E1 … E9), or "".   note: what holds instead, or the counterexample.
+    """
+
+    claim: str
+    words: str
+    instance: str
+    measured: float
+    relation: Relation
+    stated: float
+    status: Status
+    method: str
+    tolerance: float = 0.0
+    false_alarm: float = 0.0
+    assumptions: Mapping[str, float] = field(default_factory=dict)
+    erratum: str = ""
+    note: str = ""
+
+    @property
+    def tightness(self) -> float:
+        """measured / stated: 1 is tight; nan where the ratio says nothing (stated 0 or infinite)."""
+        if self.stated == 0 or not math.isfinite(self.stated):
+            return math.nan
+        return self.measured / self.stated
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; numbers that are not finite become strings ("inf", "nan")."""
+        plain = {**dataclasses.asdict(self), "status": self.status.value, "tightness": self.tightness}
+        return {name: _finite(value) for name, value in plain.items()}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _finite(item) for name, item in value.items()}
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def compare(measured: float, relation: Relation, stated: float, tolerance: float = 0.0) -> Status:
+    """HOLDS or VIOLATED: whether `measured` `relation` `stated` up to `tolerance`; a nan on either side is VIOLATED."""
+    gap = measured - stated
+    holds = {
+        "==": abs(gap) <= tolerance,
+        "<=": gap <= tolerance,
+        ">=": gap >= -tolerance,
+        "<": gap < tolerance if tolerance else gap < 0,
+        ">": gap > -tolerance if tolerance else gap > 0,
+    }[relation]
+    return Status.HOLDS if holds else Status.VIOLATED
