@@ -14,7 +14,7 @@ class Family(Protocol):
     """A parametric family p_θ on R^d. θ is a vector (P,), unconstrained or with a documented domain; float64."""
 
     def log_prob(self, theta: Tensor, x: Tensor) -> Tensor:
-        """log p_θ of each point: (P,), (n, d) -> (n,). Twice differentiable in θ by torch.func; −inf off the support."""
+        """log p_θ of each point: (P,), (n, d) -> (n,). Twice differentiable in θ by torch.func; −inf off support."""
         ...
 
     def sample(self, theta: Tensor, n: int, generator: torch.Generator) -> Tensor:

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import Any, Literal
 
 __all__ = ["Relation", "Status", "Verdict", "compare"]
@@ -12,7 +12,7 @@ __all__ = ["Relation", "Status", "Verdict", "compare"]
 Relation = Literal["==", "<=", ">=", "<", ">"]
 
 
-class Status(str, Enum):
+class Status(StrEnum):
     """How a statement fares on an instance."""
 
     HOLDS = "holds"
