@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from stability.regimes import Accumulate, FreshReal, FullySynthetic, Mix, Regime, TrainingSet
 from stability.retraining import Latents, Learner, retrain
-from stability.run_directory import RunDirectory, environment
+from stability.run_directory import RunDirectory, RunDirectoryError, environment
 from stability.streams import Purpose, stream
 from toy.densities import Density
 from toy.figures import draw_figures
@@ -121,6 +121,8 @@ def run_experiment(
         "device": "cuda" if experiment.device != "cpu" and torch.cuda.is_available() else "cpu",
     }
     with RunDirectory(folder, asked, environment() | resources, overwrite=experiment.overwrite) as run:
+        if run.environment["device"] == "cuda" and resources["device"] == "cpu":
+            raise RunDirectoryError(f"{folder} was started on a GPU and there is none here; use --overwrite")
         threads: int = run.environment["threads"]  # those that the run started with, so that it goes on bit for bit
         torch.set_num_threads(threads)
         floor = noise_floor(truth, experiment.samples, experiment.seed, workers=threads)
@@ -157,21 +159,20 @@ def _run_chains(
     replicas = [replica for _, replica in chains]
     data = [real(experiment.samples, stream(experiment.seed, Purpose.REAL, replica)) for replica in replicas]
     observe = Distances(truth, experiment.samples, experiment.seed, replicas, workers=threads)
+    checkpoint = run.latest()
+    done = checkpoint.generation.t + 1 if checkpoint else 0
     with _progress_bar() as progress:
-        task = progress.add_task("retraining", total=experiment.retrainings + 1)
+        task = progress.add_task("retraining", total=experiment.retrainings + 1, completed=done)
         learner = make_learner(
             chains=len(chains),
             device=torch.device(run.environment["device"]),
             workers=threads,
             on_progress=lambda share: progress.update(task, completed=done + share),
         )
-        checkpoint = run.latest()
         if checkpoint:
             learner.load_state_dict(checkpoint.learner)
             observe.load_state_dict(checkpoint.observers)
-        done = checkpoint.generation.t + 1 if checkpoint else 0
-        clock = time.monotonic()
-        for generation in retrain(
+        generations = retrain(
             learner,
             data,
             [regime for regime, _ in chains],
@@ -183,18 +184,16 @@ def _run_chains(
             latents=experiment.latents,
             from_scratch=experiment.from_scratch,
             after=checkpoint.generation if checkpoint else None,
-        ):
+        )
+        clock = time.monotonic()
+        for generation in generations:
             measured = observe(generation, learner.parameters)
-            line = {
-                "chains": [
-                    {"regime": str(regime), "replica": replica, **_counts(training), **distances}
-                    for (regime, replica), training, distances in zip(
-                        chains, generation.training, measured, strict=True
-                    )
-                ]
-            }
+            records = [
+                {"regime": str(regime), "replica": replica, **_counts(training), **distances}
+                for (regime, replica), training, distances in zip(chains, generation.training, measured, strict=True)
+            ]
             seconds, clock = time.monotonic() - clock, time.monotonic()
-            run.record(generation, line, learner.state_dict(), observe.state_dict(), seconds)
+            run.record(generation, {"chains": records}, learner.state_dict(), observe.state_dict(), seconds)
             done = generation.t + 1
             progress.update(task, completed=done)
 
