@@ -75,7 +75,7 @@ def blocks(
     """
     lengths = [min(EPOCHS_A_BLOCK, epochs - start) for start in range(0, epochs, EPOCHS_A_BLOCK)]
     block_rngs = [rng.spawn(len(lengths)) for rng in rngs]
-    ahead = 1 + math.ceil(workers / len(data))
+    ahead = math.ceil(workers / len(data))  # blocks that keep every worker busy while the network trains
     pending: deque[tuple[Block, list[Future[None]]]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="coupling") as pool:
         try:
