@@ -1,0 +1,75 @@
+"""Theorem 2, symbolically: the recursion of its proof unrolled (E7), and (111)-(112) by a union bound (E5)."""
+
+import sympy as sp
+
+from stability.symbolic.proof import Proof, Step, equal, holds, nonnegative, positive
+
+__all__ = ["independence_fails", "recursion", "union_bound"]
+
+
+def union_bound(share: sp.Expr = sp.S.One) -> Proof:
+    """E5: t events of probability <= δ each leave 1 − share·tδ at least; (1 − δ)^t, of independent ones, is no less."""
+    delta = sp.Symbol("delta", nonnegative=True)  # in [0, 1]
+    s = sp.Symbol("s", nonnegative=True)
+    t = sp.Symbol("t", integer=True, positive=True)
+    b, total = sp.symbols("b delta'", positive=True)
+    failure = share * t * delta
+    return Proof(
+        claim="Theorem 2, (111)-(112)",
+        statement="Failures add up at most, so t steps that fail with probability <= δ each all succeed with probability "
+        ">= 1 − tδ, whatever their dependence; Bernoulli's (1 − δ)^t >= 1 − tδ shows that independence would give no less. "
+        "With δ = δ'/t a step's √log(b/δ) is √log(bt/δ'), and all t steps succeed with probability 1 − δ'.",
+        steps=(
+            equal("one step fails with probability δ at most", failure.subs(t, 1), delta),
+            nonnegative("one more step: failures add up", failure.subs(t, t + 1) - failure - delta),
+            equal("Bernoulli, t = 1", 1 - delta, 1 - failure.subs(t, 1)),
+            _bernoulli(failure, delta, t),
+            equal("budget δ = δ'/t: total failure", failure.subs(delta, total / t), total),
+            equal("and the logarithm", sp.log(b / delta).subs(delta, total / t), sp.log(b * t / total)),
+            nonnegative("1 − δ >= 0 for δ = s/(1 + s) in [0, 1)", (1 - delta).subs(delta, s / (1 + s))),
+        ),
+        uses=("P(X ∪ Y) <= P(X) + P(Y)",),
+        erratum="E5",
+    )
+
+
+def _bernoulli(failure: sp.Expr, delta: sp.Symbol, t: sp.Symbol) -> Step:
+    """If (1 − δ)^t >= 1 − failure(t), so at t + 1: (1 − failure(t))(1 − δ) >= 1 − failure(t + 1)."""
+    slack = (1 - failure) * (1 - delta) - (1 - failure.subs(t, t + 1))
+    return nonnegative("Bernoulli, one more step: slack tδ²", sp.expand(slack))
+
+
+def independence_fails(share: sp.Expr = sp.Rational(1, 2)) -> Proof:
+    """E5: (111)'s (1 − δ)^t is not a bound for dependent steps. A witness: two disjoint failures of probability ½."""
+    success = 1 - 2 * share  # disjoint: the union has probability 2δ
+    return Proof(
+        claim="Theorem 2, (111) as printed",
+        statement="Two steps that fail on complementary events of probability ½ never both succeed, where (1 − δ)² is ¼.",
+        steps=(
+            holds("the two events fit into one space", 2 * share <= 1),
+            positive("(1 − δ)² exceeds the probability that both succeed", (1 - share) ** 2 - success),
+        ),
+        erratum="E5",
+    )
+
+
+def recursion(terms: int = 0) -> Proof:
+    """e_{t+1} <= c + ρe_t gives e_t <= c·Σ_{l=0}^{t−1+terms} ρ^l + ρ^t e_0; (14) has terms = 1, one too many (E7)."""
+    t = sp.Symbol("t", integer=True, positive=True)
+    c, s, start = sp.symbols("c s e0", positive=True)
+    rho = s / (1 + s)  # in (0, 1)
+
+    def solution(time: sp.Expr) -> sp.Expr:
+        return c * (1 - rho ** (time + terms)) / (1 - rho) + rho**time * start  # Σ_{l<k} ρ^l = (1 − ρ^k)/(1 − ρ)
+
+    return Proof(
+        claim="Theorem 2, (110)-(112)",
+        statement="The recursion e_{t+1} = c + ρe_t has the solution cΣ_{l=0}^{t−1} ρ^l + ρ^t e_0, whose sum stops at "
+        "t − 1; (14), which goes to t, leaves cρ^t to spare.",
+        steps=(
+            equal("start", solution(sp.S.Zero), start),
+            equal("one more step", solution(t + 1), c + rho * solution(t)),
+            positive("(14) minus this is cρ^t > 0", c * rho**t),
+        ),
+        erratum="E7",
+    )
