@@ -134,7 +134,7 @@ def w1(first: Data, second: Data) -> Distance:
         mass_error=p.error + q.error,
         power=1,
     )
-    return _finite("W1", value, error)
+    return _finite("W1", value, error, smooth.axis.scale)
 
 
 def w2(first: Data, second: Data) -> Distance:
@@ -142,7 +142,7 @@ def w2(first: Data, second: Data) -> Distance:
     p, q = _line(first), _line(second)
     if isinstance(p, _Steps) and isinstance(q, _Steps):
         return Distance(_between_steps(p, q, 2) ** 0.5, 0.0)
-    total = error = 0.0
+    total = error = scale = 0.0
     for upper in (False, True):
         source, target = _heavier_first(p, q, upper)
         middle = float(source.quantile(np.array([0.5]))[0])
@@ -155,9 +155,9 @@ def w2(first: Data, second: Data) -> Distance:
 
         steps = source.quantile(levels - 1 if upper else levels)
         part = _integrate(cost, source, [source.knots, steps], p.error + q.error, power=2, side=(middle, upper))
-        total, error = total + part[0], error + part[1]
+        total, error, scale = total + part[0], error + part[1], max(scale, source.axis.scale)
     value = max(total, 0.0) ** 0.5
-    return _finite("W2", value, min(error**0.5, error / value if value else np.inf))
+    return _finite("W2", value, min(error**0.5, error / value if value else np.inf), scale)
 
 
 def _heavier_first(p: "_Steps | _Smooth", q: "_Steps | _Smooth", upper: bool) -> "tuple[_Smooth, _Steps | _Smooth]":
@@ -268,7 +268,7 @@ def _integrate(
     return float(value), float(error) + floor
 
 
-def _finite(name: str, value: float, error: float) -> Distance:
-    if not error <= 1e-3 * value + 1e-6:
+def _finite(name: str, value: float, error: float, scale: float) -> Distance:
+    if not error <= 1e-3 * value + 1e-5 * scale:
         raise ValueError(f"{name} does not converge (got {value:.3g} ± {error:.3g}): has a law no such moment?")
     return Distance(value, error)
