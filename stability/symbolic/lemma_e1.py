@@ -19,11 +19,11 @@ def hessians(sign: int = -1) -> Proof:
         mixed = integrand.diff(here, there)
         at_equal = (twice - sign * mixed).subs({a2: a, b2: b}).doit()
         expected = p.diff(here, {a2: a, b2: b}[there])
-        steps.append(equal(f"integrands of ∂²H₂/∂{here}'∂{there} and of the mixed one against ∂²p", at_equal, expected))
+        steps.append(equal(f"∂²H₂/∂{here}'∂{there} and the mixed one: integrands sum to ∂²p", at_equal, expected))
     return Proof(
         claim="Lemma E.1 ii), (77)",
-        statement="At θ' = θ the integrands of ∇²_{θ'θ'}H₂ and ∇²_{θθ'}H₂ add up to ∂²p_θ, entry by entry; its integral "
-        "is ∂²∫p_θ = ∂²1 = 0. (The same as differentiating ∫ p_θ ∇ log p_θ = 0.)",
+        statement="At θ' = θ the integrands of ∇²_{θ'θ'}H₂ and ∇²_{θθ'}H₂ add up to ∂²p_θ, entry by entry; its "
+        "integral is ∂²∫p_θ = ∂²1 = 0. (The same as differentiating ∫ p_θ ∇ log p_θ = 0.)",
         steps=tuple(steps),
         uses=("differentiation under the integral sign: ∂²p_θ has an integrable majorant near θ",),
         erratum="E3",
@@ -64,22 +64,34 @@ def jacobian(sign: int = -1) -> Proof:
     lam = sp.Symbol("lambda", positive=True)
     B = (K**-1 - A) / lam  # K = (A + λB)⁻¹
     jacobian_76 = -lam * K * (sign * B)  # ∇²_{θθ'}H₂ = sign·B, as sign² = 1
-    m, t = sp.symbols("m t", real=True)
-    refit = sp.solve(sp.diff(-((t - 0) ** 2) / 2 - lam * (t - m) ** 2 / 2, t), t)[0]  # N(θ, 1), data of mean 0
-    a, b = -sp.S.One, -sp.S.One  # there
+    theta, t, slope = sp.symbols("theta t slope", real=True)
+    G, gain, gain2 = (sp.Function(name) for name in ("G", "H1", "H2"))
+    condition = (gain(t) + lam * gain2(theta, t)).diff(t)  # 0 at t = G(θ)
+    along = (
+        sp.diff(condition.subs(t, G(theta)), theta)
+        .doit()
+        .subs({G(theta).diff(theta): slope})
+        .subs({G(theta): t})
+        .doit()
+    )
+    implicit = -lam * gain2(theta, t).diff(theta, t) / condition.diff(t)
+    h1, h2 = -(t**2) / 2, -((t - theta) ** 2) / 2  # N(θ, 1), data of mean 0
+    refit = sp.solve((h1 + lam * h2).diff(t), t)[0]
+    ratio = sign * h2.diff(theta, t) / h1.diff(t, 2)  # A⁻¹B
     return Proof(
         claim="Lemma E.1, (76)-(78)",
         statement="With B = ∇²_{θ'θ'}H₂ = −∇²_{θθ'}H₂ the Jacobian −λ(A + λB)⁻¹∇²_{θθ'}H₂ is (I + λA⁻¹B)⁻¹λA⁻¹B. "
-        "With B = ∇²_{θθ'}H₂ as printed it is not: for the mean of a Gaussian that would be −λ/(1 − λ), where refitting "
-        "gives λ/(1 + λ).",
+        "With B = ∇²_{θθ'}H₂ as printed it is not: for the mean of a Gaussian that would be −λ/(1 − λ), where "
+        "refitting gives λ/(1 + λ).",
         steps=(
+            equal("(76) in one parameter, from the first-order condition", sp.solve(along, slope)[0], implicit),
             # (I + λA⁻¹B) J = λA⁻¹B, with I + λA⁻¹B = A⁻¹K⁻¹ invertible
             equal("(I + λA⁻¹B)·J = λA⁻¹B", (A**-1 * K**-1) * jacobian_76, lam * A**-1 * B, sp.expand),
             equal("I + λA⁻¹B = A⁻¹(A + λB)", 1 + lam * A**-1 * B, A**-1 * K**-1, sp.expand),
             equal(
-                "mean of a Gaussian: the derivative of the refitted mean",
-                sp.diff(refit, m),
-                (1 + lam * (b / a) * -sign) ** -1 * lam * (b / a) * -sign,
+                "mean of a Gaussian: the derivative of the refitted mean is (78)",
+                sp.diff(refit, theta),
+                lam * ratio / (1 + lam * ratio),
             ),
         ),
         erratum="E3",

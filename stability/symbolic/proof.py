@@ -11,7 +11,7 @@ __all__ = ["Proof", "Step", "equal", "holds", "nonnegative", "positive"]
 
 @dataclass(frozen=True)
 class Step:
-    """One equation or inequality. `reduced` is 0 (equation) or True (inequality) once proved, else what is left of it."""
+    """One equation or inequality. `reduced`: 0 (equation) or True (inequality) once proved, else what is left of it."""
 
     words: str
     reduced: Any  # sympy Expr, Matrix or Boolean
@@ -29,6 +29,7 @@ class Proof:
     steps: checked by the computer, in order.
     uses: theorems taken as known that turn the steps into the statement; () where the steps are all there is.
     erratum: id of the erratum that applies (E1 … E9), or "".
+    ValueError if there is no step: nothing would be proved.
     """
 
     claim: str
@@ -36,6 +37,10 @@ class Proof:
     steps: tuple[Step, ...]
     uses: tuple[str, ...] = ()
     erratum: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.steps:
+            raise ValueError(f"steps must be one at least, got none for {self.claim}")
 
     @property
     def proved(self) -> bool:

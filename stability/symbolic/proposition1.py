@@ -1,4 +1,4 @@
-"""Proposition 1, symbolically: E σ_t = α^t σ_0, α(n) < 1 and increasing for every n, its series, and E1.
+"""Proposition 1, symbolically: E σ_t = α^t σ_0, α(n) < 1 and increasing for every n, its series, and E1 with a witness.
 
 With k = n − 1 and x = k/2: α = Γ(x + ½)/(√x Γ(x)), −log α = ∫_0^∞ e^(−xt) tanh(t/4)/(2t) dt.
 """
@@ -7,13 +7,19 @@ import sympy as sp
 
 from stability.symbolic.proof import Proof, equal, nonnegative, positive
 
-__all__ = ["alpha_series", "collapse_rate", "diagonal_of_a_root", "monotone_alpha", "printed_root"]
+__all__ = ["alpha_series", "collapse_rate", "counterexample", "diagonal_of_a_root", "monotone_alpha", "printed_root"]
+
+CUBIC = sp.Rational(1, 24)
+"""−log α(n) = 1/(4k) − CUBIC/k³ + O(k⁻⁵), k = n − 1."""
+SPREAD = sp.Rational(1, 100)
+"""√(Σ_22/Σ_11) of the counterexample to the printed rate."""
 
 
 def collapse_rate(shift: int = 0) -> Proof:
     """Lemma A.1 iii): E σ_t = α^t σ_0, α = √(2/(n−1)) Γ(n/2)/Γ((n−1)/2) < 1, from n − 1 + shift degrees of freedom."""
     k, s, sigma, rate = sp.symbols("k s sigma_0 alpha", positive=True)  # k: degrees of freedom
     t = sp.Symbol("t", integer=True, nonnegative=True)
+    mean_of = sp.Function("mean")
     n = k + 1 - shift
     chi = s ** (k - 1) * sp.exp(-(s**2) / 2) / (2 ** (k / 2 - 1) * sp.gamma(k / 2))
     mass, mean, square = (sp.integrate(chi * s**power, (s, 0, sp.oo)) for power in (0, 1, 2))
@@ -25,8 +31,11 @@ def collapse_rate(shift: int = 0) -> Proof:
         steps=(
             equal("the density of χ_k has mass 1", mass, 1),
             equal("E χ_k/√k = α, k = n − 1", mean / sp.sqrt(k), alpha),
-            equal("start of the induction", (rate**t * sigma).subs(t, 0), sigma),
-            equal("E σ_{t+1} = α E σ_t", (rate**t * sigma).subs(t, t + 1), rate * (rate**t * sigma)),
+            equal(
+                "E σ_{t+1} = α E σ_t from σ_0",
+                sp.rsolve(mean_of(t + 1) - rate * mean_of(t), mean_of(t), {mean_of(0): sigma}),
+                rate**t * sigma,
+            ),
             equal("E χ²_k/k = 1: the variance does not move", square / k, 1),
             equal("Var(χ_k)/k = 1 − α²", (square - mean**2) / k, 1 - alpha**2),
         ),
@@ -34,9 +43,10 @@ def collapse_rate(shift: int = 0) -> Proof:
     )
 
 
-def monotone_alpha(cubic: sp.Expr = sp.Rational(1, 24)) -> Proof:
+def monotone_alpha(cubic: sp.Expr = CUBIC) -> Proof:
     """α(n) increases to 1 in real n > 1, so α(n) < 1 and α(n + 1) > α(n) for all n; −log α > 1/(4k) − cubic/k³."""
     t, x, y, z, k, u = sp.symbols("t x y z k u", positive=True)
+    v = sp.Symbol("v", nonnegative=True)
     kernel = sp.tanh(t / 4) / (2 * t)
     w = 1 / (1 + u)  # any e^(−t/2), t > 0
     digamma_kernel = (1 - z) / (1 - z**2) - sp.Rational(1, 2)  # z = e^(−t/2)
@@ -47,8 +57,9 @@ def monotone_alpha(cubic: sp.Expr = sp.Rational(1, 24)) -> Proof:
     as_exponential = (t * kernel).rewrite(sp.exp).subs(t, -2 * sp.log(z))
     return Proof(
         claim="Proposition 1, α(n) for every n",
-        statement="In x = (n−1)/2, (log α)' = ψ(x + ½) − ψ(x) − 1/(2x) = ∫ e^(−xt) ½tanh(t/4) dt > 0; α increases strictly "
-        "to its limit 1, so α(n) < α(n + 1) < 1 for all n >= 2. With k = n − 1: 1/(4k) − 1/(24k³) < −log α(n) < 1/(4k).",
+        statement="In x = (n−1)/2, (log α)' = ψ(x + ½) − ψ(x) − 1/(2x) = ∫ e^(−xt) ½tanh(t/4) dt > 0; α increases "
+        "strictly to its limit 1, so α(n) < α(n + 1) < 1 for all n >= 2. With k = n − 1: "
+        "1/(4k) − 1/(24k³) < −log α(n) < 1/(4k).",
         steps=(
             equal("1/(2x) = ∫ ½e^(−xt) dt", sp.integrate(sp.exp(-x * t) / 2, (t, 0, sp.oo)), 1 / (2 * x)),
             equal("(1 − z)/(1 − z²) − ½ = ½tanh(t/4), z = e^(−t/2)", digamma_kernel, as_exponential),
@@ -67,8 +78,8 @@ def monotone_alpha(cubic: sp.Expr = sp.Rational(1, 24)) -> Proof:
             ),
             equal("−log α < 1/(4k)", upper, 1 / (4 * k)),
             equal("−log α > 1/(4k) − 1/(24k³)", lower, stated),
-            positive("α(n) < 1 from the lower bound, k = 1 + u", stated.subs(k, 1 + u)),
-            positive("α(n) < α(n + 1) from both, k = 1 + u", (stated - upper.subs(k, k + 1)).subs(k, 1 + u)),
+            positive("α(n) < 1 from the lower bound, k = 1 + v", stated.subs(k, 1 + v)),
+            positive("α(n) < α(n + 1) from both, k = 1 + v", (stated - upper.subs(k, k + 1)).subs(k, 1 + v)),
         ),
         uses=("Gauss: ψ(y) − ψ(x) = ∫_0^∞ (e^(−xt) − e^(−yt))/(1 − e^(−t)) dt", "Γ(x + ½)/(√x Γ(x)) → 1 as x → ∞"),
     )
@@ -119,9 +130,9 @@ def diagonal_of_a_root(factor: sp.Expr = sp.S.One) -> Proof:
     square = (psd + det_root * sp.eye(2)) ** 2 / (psd.trace() + 2 * det_root)
     return Proof(
         claim="Proposition 1, d = 2, E1",
-        statement="M = (√M)² gives M_11 = (√M)_11² + (√M)_12² >= (√M)_11². For M = Σ^½SΣ^½, Σ diagonal, flipping the sign "
-        "of a coordinate keeps the law of M and turns (√M)_12 into its negative, so E √M is diagonal, with entries "
-        "<= √Σ_ii·E √S_ii = √Σ_ii·√(n−1)·α(n): the rate of d = 1.",
+        statement="M = (√M)² gives M_11 = (√M)_11² + (√M)_12² >= (√M)_11². For M = Σ^½SΣ^½, Σ diagonal, flipping the "
+        "sign of a coordinate keeps the law of M and turns (√M)_12 into its negative, so E √M is diagonal, with "
+        "entries <= √Σ_ii·E √S_ii = √Σ_ii·√(n−1)·α(n): the rate of d = 1.",
         steps=(
             nonnegative("M_11 − (√M)_11² = (√M)_12² >= 0", factor * (R * R)[0, 0] - r**2),
             equal("√M = (M + √det M·I)/√(tr M + 2√det M)", square, psd),
@@ -152,5 +163,51 @@ def printed_root(commuting: bool = True) -> Proof:
             equal("the entries (1, 1) in general", excess, p**2 * (p**2 - q**2) * s**2),
             positive("which differ for p = q + gap", excess.subs(p, q + gap)),
         ),
+        erratum="E1",
+    )
+
+
+def counterexample(spread: sp.Expr = SPREAD) -> Proof:
+    """E1 in exact numbers: at n = 4, Σ_0 = diag(1, spread²), E √Σ_1 is larger than the printed rate allows.
+
+    spread: > 0; small ones are witnesses, 1 is not.
+    """
+    a, c, k, s, y = sp.symbols("a c k s y", positive=True)  # k: spread
+    b = sp.Symbol("b", real=True)
+    h, w = sp.symbols("h w", nonnegative=True)
+    bartlett = sp.Matrix([[a, 0], [b, c]])  # S = bartlett·bartlettᵀ: a ~ χ_3, b ~ N(0, 1), c ~ χ_2, independent
+    S = bartlett * bartlett.T
+    M = sp.diag(1, k) * S * sp.diag(1, k)
+    det_root = k * a * c  # √det M
+    square = M.trace() + 2 * det_root
+
+    def mean(f: sp.Expr, freedom: int) -> sp.Expr:
+        """E f(s), s ~ χ."""
+        half = sp.Rational(freedom, 2)
+        density = s ** (freedom - 1) * sp.exp(-(s**2) / 2) / (2 ** (half - 1) * sp.gamma(half))
+        return sp.integrate(f * density, (s, 0, sp.oo))
+
+    chi3, chi2, inverse3 = mean(s, 3), mean(s, 2), mean(1 / s, 3)
+    measured = (chi3 - spread**2 / 2 * inverse3) / sp.sqrt(3)  # <= E (√Σ_1)_11
+    printed = sp.sqrt(6 + 2 * chi3 * chi2) / (2 * sp.sqrt(3))  # >= E tr √S/(2√3), the printed rate
+    return Proof(
+        claim="Proposition 1, E1, a witness",
+        statement="With S = LLᵀ, L = ((a, 0), (b, c)), k² = Σ_22 and y = a + kc, (√M)_11 = ay/√(y² + k²b²) >= "
+        "a − k²b²/(2a), and (tr √S)² = tr S + 2√det S. So E (√Σ_1)_11 >= (E χ_3 − ½k²·E 1/χ_3)/√3 > 0.92129 at "
+        "k = 1/100, while the printed rate λmax(E √S)/√3 is <= √(6 + 2·E χ_3·E χ_2)/(2√3) < 0.9129.",
+        steps=(
+            equal("√M = (M + √det M·I)/√(tr M + 2√det M)", (M + det_root * sp.eye(2)) ** 2 / square, M),
+            equal("(√M)_11: numerator", M[0, 0] + det_root, a * (a + k * c)),
+            equal("(√M)_11: denominator squared", square, (a + k * c) ** 2 + k**2 * b**2),
+            equal("y²/(y² + k²b²) = 1/(1 + 2h), k²b² = 2hy²", y**2 / (y**2 + 2 * h * y**2), 1 / (1 + 2 * h)),
+            nonnegative(
+                "1/(1 + 2h) >= (1 − h)² for h = w/(1 + w) < 1", (1 / (1 + 2 * h) - (1 - h) ** 2).subs(h, w / (1 + w))
+            ),
+            nonnegative("ah <= k²b²/(2a)", k**2 * b**2 / (2 * a) - a * k**2 * b**2 / (2 * (a + k * c) ** 2)),
+            equal("(tr √S)² = tr S + 2√det S", (S.trace() + 2 * a * c) ** 2 / square.subs(k, 1), S.trace() + 2 * a * c),
+            equal("E tr S = E a² + E b² + E c² = 6", mean(s**2, 3) + mean(s**2, 1) + mean(s**2, 2), 6),
+            positive("E (√Σ_1)_11 is above the printed rate", measured - printed),
+        ),
+        uses=("Bartlett's decomposition", "Jensen: E √X <= √(E X)", "E √S is a multiple of I"),
         erratum="E1",
     )

@@ -12,7 +12,7 @@ from stability.symbolic.proof import Proof, equal, positive
 __all__ = ["expected_hessian", "hessian", "hessian_lipschitz", "hessian_on_symmetric", "score"]
 
 
-def score(d: int, share: sp.Expr = sp.Rational(1, 2)) -> Proof:
+def score(d: int, share: sp.Expr = sp.S.Half) -> Proof:
     """(59) as corrected by E2: −∇ log p = (Σ⁻¹(μ − x), ½(x − μ)(x − μ)ᵀ − share·Σ). As printed: share = 1."""
     x, mu, P, sigma, at_sigma = _symbols(d)
     log_p = _log_density(x, mu, P)
@@ -46,7 +46,7 @@ def hessian(d: int, transposing: bool = True) -> Proof:
     )
 
 
-def hessian_on_symmetric(d: int, share: sp.Expr = sp.Rational(1, 2)) -> Proof:
+def hessian_on_symmetric(d: int, share: sp.Expr = sp.S.Half) -> Proof:
     """(60) as a quadratic form: the second derivative of −log p along (v, H), H symmetric, is the printed form."""
     x, mu, P, sigma, at_sigma = _symbols(d)
     v, H = _perturbation(d)
@@ -106,7 +106,8 @@ def hessian_lipschitz(d: int, constant: sp.Expr = sp.S.One) -> Proof:
     diagonal = [moved[:d, :d], moved[d:, d:]]
     length2 = (gap.T * gap)[0]
     slack = constant**2 * length2 * (v.T * v)[0] - (v.T * N * N.T * v)[0]
-    cross = sum(((v[i] * gap[j] - v[j] * gap[i]) ** 2 for i in range(d) for j in range(i)), sp.S.Zero)
+    wedge = v * gap.T - gap * v.T
+    cross = sum((entry**2 for entry in wedge.flat()), sp.S.Zero) / 2  # ‖v ∧ Δ‖²
     attained = gap * gap.T  # a symmetric direction, of norm |Δ|²
     return Proof(
         claim=f"Proposition 2, Lipschitz constant, d = {d}",

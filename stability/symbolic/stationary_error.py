@@ -8,7 +8,15 @@ import sympy as sp
 
 from stability.symbolic.proof import Proof, equal, holds, nonnegative, positive
 
-__all__ = ["accumulate", "fixed_point", "fresh_real", "replace", "shared_latents", "stationary_covariance"]
+__all__ = [
+    "accumulate",
+    "fixed_point",
+    "fresh_real",
+    "misspecified_covariance",
+    "replace",
+    "shared_latents",
+    "stationary_covariance",
+]
 
 
 def fixed_point(sign: int = 1) -> Proof:
@@ -28,8 +36,8 @@ def fixed_point(sign: int = 1) -> Proof:
     )
 
 
-def stationary_covariance(numerator: sp.Expr | None = None) -> Proof:
-    """S3 for A = B = −F: V = λ/(1 + 2λ)·F⁻¹/n, total (1 + 3λ)/(1 + 2λ) < 3/2. `numerator` replaces 1 + 3λ."""
+def stationary_covariance(slope: int = 3) -> Proof:
+    """S3 for A = B = −F: V = λ/(1 + 2λ)·F⁻¹/n, total (1 + slope·λ)/(1 + 2λ) < 3/2, slope 3."""
     lam, n, m = sp.symbols("lambda n m", positive=True)
     v, t = sp.Symbol("v"), sp.Symbol("t", integer=True, nonnegative=True)
     F = sp.Symbol("F", commutative=False)
@@ -38,17 +46,18 @@ def stationary_covariance(numerator: sp.Expr | None = None) -> Proof:
     ratio = lam / (1 + lam)
     noise = lam**2 / m * K * F * K  # covariance of K times λ times the mean of m scores, each of covariance F
     excess = lam / (1 + 2 * lam)
-    total = (1 + 3 * lam if numerator is None else numerator) / (1 + 2 * lam)
+    total = (1 + slope * lam) / (1 + 2 * lam)
     after = excess * (1 - ratio ** (2 * t))
     return Proof(
         claim="S3, A = B",
-        statement="V = JVJᵀ + (λ/n)KFK is solved by V = λ/(1 + 2λ)·F⁻¹/n; with the Cramér–Rao bound F⁻¹/n of θ̂ itself the "
-        "total is (1 + 3λ)/(1 + 2λ) < 3/2, the supremum; after t retrainings the excess is V(1 − ρ^(2t)).",
+        statement="V = JVJᵀ + (λ/n)KFK is solved by V = λ/(1 + 2λ)·F⁻¹/n; with the Cramér–Rao bound F⁻¹/n of θ̂ itself "
+        "the total is (1 + 3λ)/(1 + 2λ) < 3/2, the supremum; after t retrainings the excess is V(1 − ρ^(2t)).",
         steps=(
             equal("J = λ/(1 + λ)·I", sp.expand(lam * K * B), ratio, sp.simplify),
             equal("noise of m = λn draws: λ/(n(1 + λ)²)·F⁻¹", sp.expand(noise.subs(m, lam * n)), lam / n * K * F * K),
             equal("KFK = F⁻¹/(1 + λ)²", K * F * K, F**-1 / (1 + lam) ** 2),
-            equal("Lyapunov: v = ρ²v + λ/(1 + λ)²", _solve(ratio**2 * v + lam / (1 + lam) ** 2 - v, v), excess),
+            equal("v = ρ²v + λ/(1 + λ)²", _solve(ratio**2 * v + lam / (1 + lam) ** 2 - v, v), excess),
+            equal("V = JVJᵀ + (λ/n)KFK", excess / n * F**-1, ratio**2 * excess / n * F**-1 + lam / n * K * F * K),
             equal("total error", 1 + excess, total),
             positive("below 3/2", sp.Rational(3, 2) - total),
             equal("which it approaches", sp.limit(total, lam, sp.oo), sp.Rational(3, 2)),
@@ -58,13 +67,34 @@ def stationary_covariance(numerator: sp.Expr | None = None) -> Proof:
     )
 
 
-def shared_latents(total: sp.Expr | None = None) -> Proof:
-    """S7: with the same latents each round the mean settles at x̄ + λz̄, of error `total`, 1 + λ by default."""
+def misspecified_covariance(slope: int = 2) -> Proof:
+    """S3 for A ≠ B: V = W·diag(λμ/(1 + slope·λμ))·Wᵀ/n, slope 2, in the basis W of S1; always ≺ ½(−A)⁻¹/n."""
+    lam, mu = sp.symbols("lambda mu", nonnegative=True)
+    v = sp.Symbol("v")
+    B, K = -mu, -1 / (1 + lam * mu)  # in that basis A = −1, (−B)w = μ(−A)w, F = μ, K = (A + λB)⁻¹
+    J = lam * K * B
+    settled = lam * mu / (1 + slope * lam * mu)
+    return Proof(
+        claim="S3, A ≠ B",
+        statement="With Wᵀ(−A)W = I and Wᵀ(−B)W = diag(μ), V = JVJᵀ + (λ/n)KFK is diagonal: λμ/(1 + 2λμ)/n, for data "
+        "of any law. So V ≺ ½(−A)⁻¹/n at every λ.",
+        steps=(
+            equal("K(A + λB) = 1", K * (-1 + lam * B), 1),
+            equal("J = λμ/(1 + λμ)", J, lam * mu / (1 + lam * mu)),
+            equal("v = J²v + λKFK", _solve(J**2 * v + lam * K**2 * mu - v, v), settled),
+            positive("below ½", sp.S.Half - settled),
+        ),
+        uses=("S1: such a W exists, as A ≺ 0",),
+    )
+
+
+def shared_latents(slope: int = 1) -> Proof:
+    """S7: with the same latents each round the mean settles at x̄ + λz̄, of error 1 + slope·λ, slope 1."""
     lam, n = sp.symbols("lambda n", positive=True)
     mu, real, latent = sp.symbols("mu xbar zbar")
     refit = (real + lam * (mu + latent)) / (1 + lam)
     rest = _solve(refit - mu, mu)
-    variance = rest.coeff(real) ** 2 / n + rest.coeff(latent) ** 2 / (lam * n)  # z̄: mean of λn latents
+    variance = sp.diff(rest, real) ** 2 / n + sp.diff(rest, latent) ** 2 / (lam * n)  # z̄: mean of λn latents
     fresh = (1 + 3 * lam) / (1 + 2 * lam)
     return Proof(
         claim="S7, shared latents",
@@ -72,17 +102,17 @@ def shared_latents(total: sp.Expr | None = None) -> Proof:
         "Cramér–Rao, more than the (1 + 3λ)/(1 + 2λ) of fresh latents.",
         steps=(
             equal("fixed point", rest, real + lam * latent),
-            equal("its variance over 1/n", n * variance, 1 + lam if total is None else total),
+            equal("its variance over 1/n", n * variance, 1 + slope * lam),
             positive("more than with fresh latents", 1 + lam - fresh),
         ),
     )
 
 
-def fresh_real(total: sp.Expr | None = None) -> Proof:
-    """S4, new real data each round: the error settles at `total`, (1 + λ)/(1 + 2λ) by default, below Cramér–Rao."""
+def fresh_real(slope: int = 2) -> Proof:
+    """S4, new real data each round: the error settles at (1 + λ)/(1 + slope·λ), slope 2, below Cramér–Rao."""
     lam, v = sp.symbols("lambda v", positive=True)
     after = (1 + lam**2 * (v + 1 / lam)) / (1 + lam) ** 2  # of (x̄_t + λ(μ_t + z̄_t))/(1 + λ), all three independent
-    expected = (1 + lam) / (1 + 2 * lam) if total is None else total
+    expected = (1 + lam) / (1 + slope * lam)
     return Proof(
         claim="S4, fresh real data",
         statement="Var(x̄_t + λ(μ_t + z̄_t))/(1 + λ)² has the fixed point (1 + λ)/(1 + 2λ) < 1 and contracts to it.",
@@ -106,8 +136,8 @@ def accumulate(power: int = 2) -> Proof:
     step = sp.expand(sp.simplify(following - mu))
     return Proof(
         claim="S4, accumulate",
-        statement="Refitting on the real and all earlier synthetic sets moves the mean by z̄_t/(t + 2) alone, so its error "
-        "is Σ_{k=1}^{t+1} 1/k² times Cramér–Rao, which stays below π²/6.",
+        statement="Refitting on the real and all earlier synthetic sets moves the mean by z̄_t/(t + 2) alone, so its "
+        "error is Σ_{k=1}^{t+1} 1/k² times Cramér–Rao, which stays below π²/6.",
         steps=(
             equal("the move of the mean", step, latent / (t + 2)),
             equal("adds to the variance, over 1/n", step.coeff(latent) ** 2, (t + 2) ** -power),

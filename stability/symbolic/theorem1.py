@@ -1,4 +1,4 @@
-"""Theorem 1, symbolically: from the Neumann series (105) to the bound (11), where it is below 1 (E4), and S1, S6, E9."""
+"""Theorem 1, symbolically: from the Neumann series (105) to the bound (11), where that is < 1 (E4); S1, S6 and E9."""
 
 import sympy as sp
 
@@ -7,7 +7,7 @@ from stability.symbolic.proof import Proof, equal, holds, nonnegative, positive
 __all__ = ["bound", "contraction", "eigenvalues", "general_refit", "gradient_refit", "partial_refit"]
 
 
-def bound(threshold: sp.Expr = sp.Rational(1, 2), factor: sp.Expr = sp.S.One) -> Proof:
+def bound(threshold: sp.Expr = sp.S.Half, factor: sp.Expr = sp.S.One) -> Proof:
     """‖(I + M)⁻¹M‖ <= factor·q/(1 − q) if ‖M‖ <= q < 1, q = λ(1 + Lε/α); below 1 iff q < threshold (E4: ½)."""
     A, B = sp.symbols("A B", commutative=False)
     M = sp.Symbol("M")  # powers of one matrix commute
@@ -31,38 +31,53 @@ def bound(threshold: sp.Expr = sp.Rational(1, 2), factor: sp.Expr = sp.S.One) ->
             equal("and one more term", partial_sum.subs(K, K + 1) - partial_sum, q ** (K + 1)),
             equal("what the bound leaves over", below - partial_sum, q ** (K + 1) / (1 - q)),
             positive("is > 0 for q = s/(1 + s) < 1", (q ** (K + 1) / (1 - q)).subs(q, s / (1 + s))),
+            equal("‖(I + M)·S_K − M‖ <= q^(K+1) vanishes", sp.limit((q ** (K + 1)).subs(q, s / (1 + s)), K, sp.oo), 0),
             equal("in the letters of (11)", below.subs(q, lam * (1 + lipschitz * eps / alpha)), stated),
             holds("q/(1 − q) < 1 iff q < threshold, for 0 <= q < 1", region == sp.Interval.Ropen(0, threshold)),
         ),
-        uses=("‖XY‖ <= ‖X‖‖Y‖", "‖A⁻¹‖ <= 1/α from A ≼ −αI", "‖B − A‖ <= Lε by Kantorovich–Rubinstein (80)"),
+        uses=(
+            "‖XY‖ <= ‖X‖‖Y‖, ‖X + Y‖ <= ‖X‖ + ‖Y‖",
+            "‖A⁻¹‖ <= 1/α from A ≼ −αI",
+            "‖B − A‖ <= Lε by Kantorovich–Rubinstein (80)",
+        ),
         erratum="E4",
     )
 
 
-def eigenvalues() -> Proof:
-    """S1 and E9: A + λB ≺ 0, and J = λ(A + λB)⁻¹B has the eigenvalues λμ/(1 + λμ), μ >= 0, for A ≺ 0 and B ≼ 0."""
+def eigenvalues(sign: int = -1) -> Proof:
+    """S1 and E9: A + λB ≺ 0, and J = λ(A + λB)⁻¹B has the eigenvalues λμ/(1 + λμ), μ >= 0, for A ≺ 0 and B ≼ 0.
+
+    sign: of B = sign·RRᵀ; it is B ≼ 0, the sign of minus a Fisher information, that the proof needs.
+    """
     lam = sp.Symbol("lambda", nonnegative=True)
     mu = sp.Symbol("mu")
     L = sp.Matrix([[sp.Symbol("l0", positive=True), 0], [sp.Symbol("l1", real=True), sp.Symbol("l2", positive=True)]])
     R = sp.Matrix(2, 2, sp.symbols("r0:4", real=True))
     v = sp.Matrix(sp.symbols("v0:2", real=True))
-    A, B = -L * L.T, -R * R.T
+    A, B = -L * L.T, sign * R * R.T
     W = L.inv() * R
     whitened = L.T * (A.inv() * B) * L.T.inv()
     form = -(v.T * (A + lam * B) * v)[0]
     squares = ((L.T * v).T * (L.T * v))[0] + lam * ((R.T * v).T * (R.T * v))[0]
-    H, X = sp.symbols("A v", commutative=False)
-    image = mu * H * X  # Bv = μAv
+    X, Y, Lt, Rt, H, u = sp.symbols("L R L' R' A v", commutative=False)  # of any dimension; L', R': transposes
+    image = mu * H * u  # Bv = μAv
     return Proof(
         claim="S1, eigenvalues of J",
-        statement="A = −LLᵀ ≺ 0, B = −RRᵀ ≼ 0: A⁻¹B is similar to WWᵀ ≽ 0, so it has eigenvalues μ >= 0; from Bv = μAv "
-        "follows λBv = λμ/(1 + λμ)·(A + λB)v, that is, Jv = λμ/(1 + λμ)·v. And A + λB ≺ 0 at every λ (E9).",
+        statement="A = −LLᵀ ≺ 0, B = −RRᵀ ≼ 0: A⁻¹B is similar to WWᵀ ≽ 0, so it has eigenvalues μ >= 0; from "
+        "Bv = μAv follows λBv = λμ/(1 + λμ)·(A + λB)v, that is, Jv = λμ/(1 + λμ)·v. And A + λB ≺ 0 at every λ (E9).",
         steps=(
-            equal("Lᵀ(A⁻¹B)L⁻ᵀ = WWᵀ, W = L⁻¹R", whitened, W * W.T),
-            equal("−vᵀ(A + λB)v = ‖Lᵀv‖² + λ‖Rᵀv‖²", form, squares),
+            equal(
+                "Lᵀ(A⁻¹B)L⁻ᵀ = WWᵀ, W = L⁻¹R",
+                Lt * (-((X * Lt) ** -1) * (sign * Y * Rt)) * Lt**-1,
+                (X**-1 * Y) * (Rt * Lt**-1),
+                sp.expand,
+            ),
+            equal("the same in all entries, d = 2", whitened, W * W.T),
+            equal("−vᵀ(A + λB)v = ‖Lᵀv‖² + λ‖Rᵀv‖², d = 2", form, squares),
             positive("> 0 for v ≠ 0, as det L > 0", L.det()),
-            equal("λBv = λμ/(1 + λμ)·(Av + λBv)", lam * image, lam * mu / (1 + lam * mu) * (H * X + lam * image)),
+            equal("λBv = λμ/(1 + λμ)·(Av + λBv)", lam * image, lam * mu / (1 + lam * mu) * (H * u + lam * image)),
         ),
+        uses=("Cholesky: every positive definite matrix is LLᵀ, every positive semi-definite one RRᵀ",),
         erratum="E9",
     )
 
@@ -73,7 +88,7 @@ def contraction(limit: sp.Expr = sp.S.One) -> Proof:
     rate = lam * mu / (1 + lam * mu)
     return Proof(
         claim="S1, contraction",
-        statement="Each eigenvalue λμ/(1 + λμ) of J lies in [0, 1) and increases with λ and μ: ρ(J) < 1 at every λ < ∞.",
+        statement="Each eigenvalue λμ/(1 + λμ) of J lies in [0, 1) and increases with λ and μ: ρ(J) < 1 at all λ < ∞.",
         steps=(
             nonnegative("λμ/(1 + λμ) >= 0", rate),
             positive("λμ/(1 + λμ) < limit", limit - rate),
@@ -95,8 +110,8 @@ def partial_refit(sign: int = 1) -> Proof:
     rate = c + sign * (1 - c) * j
     return Proof(
         claim="S6, part of the way",
-        statement="Moving the share 1 − c of the way to G(θ) keeps the fixed point and turns an eigenvalue j in [0, 1) of "
-        "J into c + (1 − c)j, which lies in [j, 1): slower, still stable.",
+        statement="Moving the share 1 − c of the way to G(θ) keeps the fixed point and turns an eigenvalue j in [0, 1) "
+        "of J into c + (1 − c)j, which lies in [j, 1): slower, still stable.",
         steps=(
             equal("the fixed points of G are fixed", step.subs(G(theta), theta), theta),
             equal("Jacobian", step.diff(theta).subs(G(theta).diff(theta), slope), c + sign * (1 - c) * slope),
@@ -116,7 +131,7 @@ def gradient_refit(sign: int = 1) -> Proof:
     return Proof(
         claim="S6, preconditioned gradient steps",
         statement="After k steps the Jacobian is I + Q_k·A, Q_(k+1) = P + (I + PH)Q_k, H = A + λB. If 0 ≺ −pᵀHp ≼ I, "
-        "P = ppᵀ, then Q_k is symmetric and 0 ≺ Q_k ≼ −H⁻¹, so −Q_k·A has its eigenvalues in (0, 1] as −A ≼ −H.",
+        "P = ppᵀ, then Q_k is symmetric and 0 ≺ Q_k ≼ −H⁻¹, so −Q_k·A has its eigenvalues in (0, 1], as −A ≼ −H.",
         steps=(
             equal("no step: I", D.subs(Q, 0), 1),
             equal("one more step", D + sign * P * (H * D - lam * B), D.subs(Q, P + (1 + P * H) * Q), sp.expand),
