@@ -1,0 +1,180 @@
+"""Frequencies refitted to n of their own samples: how fast categories are lost (Wright's and Fisher's genetic drift).
+
+Given frequencies p, n draws have counts of the multinomial law, and the next frequencies are counts/n. So
+
+    E Σp² = 1 − (1 − 1/n)^t (1 − Σp_0²)    after t rounds: the diversity 1 − Σp² decays at the rate 1 − 1/n,
+
+stated for language models by Seddik et al. (arXiv:2404.05090), for gene frequencies by Wright (1931); and a category
+of count k survives t rounds with probability ≥ 1 − e^{−k/t}, Suresh et al. (arXiv:2412.17646).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import binom, norm
+
+from stability.regimes import FullySynthetic, TrainingSet
+from stability.retraining import retrain
+from stability.verdict import Verdict, compare
+
+__all__ = ["GRID", "Frequencies", "check", "controls", "count_law", "expected_concentration", "survival_bound"]
+
+GRID: tuple[dict[str, Any], ...] = (
+    {"counts": (10, 10), "t": 10},
+    {"counts": (12, 5, 2, 1), "t": 5},
+    {"counts": (1, 49), "t": 20},
+    {"counts": (20, 10, 5, 5, 5, 5), "t": 40},
+)
+
+_WIDTH = 256
+
+
+def expected_concentration(start: float, n: int, t: int) -> float:
+    """E Σp² after t rounds of n draws, from Σp² = start: 1 − (1 − 1/n)^t (1 − start)."""
+    return 1 - (1 - 1 / n) ** t * (1 - start)
+
+
+def survival_bound(k: int, t: int) -> float:
+    """1 − e^{−k/t}: a category with count k is alive after t >= 1 rounds with at least this probability."""
+    return -math.expm1(-k / t)
+
+
+def count_law(k: int, n: int, t: int) -> NDArray[np.float64]:
+    """P(count = j) for j = 0 … n, (n + 1,), of a category with count k of n, t rounds later: Wright–Fisher's chain."""
+    j = np.arange(n + 1)
+    law = (j == k).astype(float)
+    transition = binom.pmf(j, n, j[:, None] / n)  # row: present count
+    for _ in range(t):
+        law = law @ transition
+    return law
+
+
+@dataclass(eq=False)
+class Frequencies:
+    """Relative frequencies of K categories, many models side by side in one chain.
+
+    A point is a vector (W,) of categories 0 … K−1, one for each of W models.   frequencies: (R, W, K) for R chains.
+    """
+
+    frequencies: np.ndarray
+
+    @property
+    def chains(self) -> int:
+        return len(self.frequencies)
+
+    def reset(self, rngs: Sequence[np.random.Generator]) -> None:
+        """Nothing to draw: the estimate does not depend on initial parameters."""
+
+    def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
+        """Maximum likelihood."""
+        categories = np.arange(self.frequencies.shape[2])
+        self.frequencies = np.stack([(data.points[:, :, None] == categories).mean(axis=0) for data in datasets])
+
+    def sample(self, counts: Sequence[int], rngs: Sequence[np.random.Generator]) -> list[np.ndarray]:
+        """(counts[r], W) categories for each chain, by inversion."""
+        steps = np.cumsum(self.frequencies, axis=2)[:, :, :-1]  # (R, W, K − 1); the last is 1
+        return [
+            (rng.random((m, step.shape[0], 1)) >= step).sum(axis=2)
+            for step, m, rng in zip(steps, counts, rngs, strict=True)
+        ]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"frequencies": torch.tensor(self.frequencies)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.frequencies = state["frequencies"].numpy().copy()
+
+
+def check(
+    counts: Sequence[int], t: int, rng: np.random.Generator, replicas: int = 4096, false_alarm: float = 1e-6
+) -> list[Verdict]:
+    """Both statements for real data with these counts and n = Σ counts, t rounds later.
+
+    counts: >= 1 each, at least two of them.   t: >= 1.   replicas: rounded up to a multiple of 256.
+    false_alarm: of the one verdict that uses randomness. ValueError if out of range.
+    """
+    return _check(counts, t, rng, replicas, false_alarm)
+
+
+def controls(rng: np.random.Generator) -> list[Verdict]:
+    """The same with spoiled constants: each is `violated`."""
+    verdicts = _check((10, 10), 10, rng, pace=1.2)
+    return [*verdicts[:2], _check((1, 49), 20, rng, pace=3.0)[2]]
+
+
+def _check(
+    counts: Sequence[int],
+    t: int,
+    rng: np.random.Generator,
+    replicas: int = 4096,
+    false_alarm: float = 1e-6,
+    *,
+    pace: float = 1.0,
+) -> list[Verdict]:
+    if len(counts) < 2 or any(k != int(k) or k < 1 for k in counts):
+        raise ValueError(f"counts must be at least two whole numbers >= 1, got {counts}")
+    if t != int(t) or t < 1:
+        raise ValueError(f"t must be a whole number >= 1, got {t}")
+    if not 0 < false_alarm < 1:
+        raise ValueError(f"false_alarm must be in (0, 1), got {false_alarm}")
+    n, rarest = sum(counts), min(counts)
+    shares = np.array(counts) / n
+    stated = 1 - (1 - 1 / n) ** (pace * t) * (1 - float(shares @ shares))
+    seen = np.square(_simulated(counts, t, math.ceil(replicas / _WIDTH), rng)).sum(axis=1)  # (R,)
+    tolerance = float(norm.isf(false_alarm / 4)) * float(seen.std()) / math.sqrt(len(seen))
+    law = count_law(rarest, n, t)
+    p = np.arange(n + 1) / n
+    two = float(law @ (p**2 + (1 - p) ** 2))
+    stated_two = 1 - (1 - 1 / n) ** (pace * t) * 2 * rarest / n * (1 - rarest / n)
+    instance = f"counts {', '.join(map(str, counts))}, t = {t}"
+    return [
+        Verdict(
+            claim="Seddik et al.",
+            words="E Σp² = 1 − (1 − 1/n)^t (1 − Σp_0²)",
+            instance=instance,
+            measured=float(seen.mean()),
+            relation="==",
+            stated=stated,
+            status=compare(float(seen.mean()), "==", stated, tolerance),
+            method=f"Algorithm 1, {len(seen)} replicas; tolerance: normal tail, doubled for skewness",
+            tolerance=tolerance,
+            false_alarm=false_alarm,
+        ),
+        Verdict(
+            claim="Seddik et al.",
+            words="E Σp² = 1 − (1 − 1/n)^t (1 − Σp_0²), two categories",
+            instance=f"counts {rarest}, {n - rarest}, t = {t}",
+            measured=two,
+            relation="==",
+            stated=stated_two,
+            status=compare(two, "==", stated_two, 1e-10),
+            method="Wright–Fisher's transition matrix; tolerance: rounding",
+            tolerance=1e-10,
+        ),
+        Verdict(
+            claim="Suresh et al., discrete",
+            words="a category of count k is alive after t rounds with probability at least 1 − e^(−k/t)",
+            instance=f"k = {rarest} of n = {n}, t = {t}",
+            measured=1 - float(law[0]),
+            relation=">=",
+            stated=-math.expm1(-pace * rarest / t),
+            status=compare(1 - float(law[0]), ">=", -math.expm1(-pace * rarest / t), 1e-12),
+            method="Wright–Fisher's transition matrix; tolerance: rounding",
+            tolerance=1e-12,
+        ),
+    ]
+
+
+def _simulated(counts: Sequence[int], t: int, chains: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Frequencies after t rounds, (256 · chains, K)."""
+    column = np.repeat(np.arange(len(counts)), counts)
+    real = np.tile(column[:, None], _WIDTH)  # (n, W): the same real data for all
+    learner = Frequencies(np.zeros((chains, _WIDTH, len(counts))))
+    for _ in retrain(learner, [real] * chains, [FullySynthetic()] * chains, t, seed=int(rng.integers(2**62))):
+        pass
+    return learner.frequencies.reshape(-1, len(counts))

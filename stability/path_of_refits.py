@@ -1,0 +1,184 @@
+"""The whole path of refits is a Gaussian process in the limit of large n: Dey and Donoho (arXiv:2410.22812).
+
+For exponential families, √n F^½ (θ_s − θ*), s = 0 … t, tends to a Gaussian process with independent components, whose
+covariance depends on the regime alone. With m = n synthetic points a round it is, for s ≤ t,
+
+    replace (their "discard"), `FullySynthetic()`:                s + 1, a random walk;
+    accumulate (their "augment"), `Accumulate(1)`:    Σ_{k=1}^{s+1} 1/k², a martingale, whose efficiency is ≥ 6/π²;
+
+and, by the same argument, with fixed or new real data, v_s the error of S3 or S4 after s rounds and ρ = λ/(1 + λ),
+
+    `Mix(lam)`:  1 + ρ^{t−s}(v_s − 1),        `FreshReal(lam)`:  ρ^{t−s} v_s.
+
+For the mean of a Gaussian all this is exact at any n.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from stability.expectation import Member, draw
+from stability.families import FAMILIES
+from stability.gaussian_mean import paths
+from stability.likelihood_learner import LikelihoodLearner
+from stability.monte_carlo import mean_square_slack
+from stability.regimes import Accumulate, FreshReal, FullySynthetic, Mix, Regime
+from stability.retraining import retrain
+from stability.stationary_error import accumulate, fresh_real, mixed
+from stability.verdict import Verdict, compare
+
+__all__ = ["GRID", "check", "controls", "limit_covariance"]
+
+GRID: tuple[dict[str, Any], ...] = (
+    {"regime": Accumulate(1.0), "t": 6},
+    {"regime": FullySynthetic(), "t": 6},
+    {"regime": Mix(1.0), "t": 6},
+    {"regime": FreshReal(0.5), "t": 6},
+    {"regime": Accumulate(1.0), "t": 3, "family": "gamma_log", "theta": (0.7, 0.0)},
+    {"regime": FullySynthetic(), "t": 3, "family": "binomial", "theta": (-0.4,)},
+)
+
+
+def limit_covariance(regime: Regime, t: int) -> NDArray[np.float64]:
+    """Covariance of the limit process at s = 0 … t, in units of F⁻¹/n: (t + 1, t + 1). ValueError for other regimes."""
+    s = np.arange(t + 1)
+    first, gap = np.minimum.outer(s, s), np.abs(np.subtract.outer(s, s))
+    match regime:
+        case FullySynthetic():
+            return first + 1.0
+        case Accumulate(lam):
+            return np.array([accumulate(lam, k) for k in range(t + 1)])[first]
+        case Mix(lam):
+            return 1 + (lam / (1 + lam)) ** gap * (np.array([mixed(lam, k) for k in range(t + 1)])[first] - 1)
+        case FreshReal(lam):
+            return (lam / (1 + lam)) ** gap * np.array([fresh_real(lam, k) for k in range(t + 1)])[first]
+    raise ValueError(f"no process is stated for regime '{regime}'")
+
+
+def check(
+    regime: Regime,
+    t: int,
+    rng: np.random.Generator,
+    family: str = "",
+    theta: tuple[float, ...] = (),
+    n: int | None = None,
+    replicas: int | None = None,
+    false_alarm: float = 1e-6,
+) -> list[Verdict]:
+    """The covariance of the path, entry by entry, and the efficiency at its end, through Algorithm 1.
+
+    family: "" for the mean of a Gaussian; else a name in `FAMILIES`, with closed-form `fisher`, at θ* = theta.
+    n: real points; by default 4 for the Gaussian mean (where it does not matter), 400 else.   t: retrainings, >= 1.
+    replicas: runs; by default 10,000 and 150.   false_alarm: of each verdict.
+    """
+    return _check(regime, t, rng, family, theta, n, replicas, false_alarm)
+
+
+def controls(rng: np.random.Generator) -> list[Verdict]:
+    """The same with spoiled constants: each is `violated`."""
+    return [
+        _check(Accumulate(1.0), 4, rng, stated=limit_covariance(FullySynthetic(), 4))[0],
+        _check(FullySynthetic(), 4, rng, stated=limit_covariance(Accumulate(1.0), 4))[1],
+        _check(Mix(1.0), 4, rng, stated=np.diag(limit_covariance(Mix(1.0), 4).diagonal()))[0],  # no memory
+        _check(FullySynthetic(), 3, rng, "binomial", (-0.4,), stated=limit_covariance(Mix(1.0), 3))[0],
+    ]
+
+
+def _check(
+    regime: Regime,
+    t: int,
+    rng: np.random.Generator,
+    family: str = "",
+    theta: tuple[float, ...] = (),
+    n: int | None = None,
+    replicas: int | None = None,
+    false_alarm: float = 1e-6,
+    *,
+    stated: NDArray[np.float64] | None = None,
+) -> list[Verdict]:
+    if t != int(t) or t < 1:
+        raise ValueError(f"t must be a whole number >= 1, got {t}")
+    if family and family not in FAMILIES:
+        raise ValueError(f"family must be '' or one of {', '.join(FAMILIES)}, got {family!r}")
+    if not 0 < false_alarm < 1:
+        raise ValueError(f"false_alarm must be in (0, 1), got {false_alarm}")
+    if family:
+        path = _family_paths(regime, t, rng, family, theta, n or 400, replicas or 150)
+    else:
+        size = n or 4
+        path = math.sqrt(size) * paths(regime, size, t, replicas or 10_000, rng)
+    law = limit_covariance(regime, t) if stated is None else stated
+    name = f"{family} at ({', '.join(f'{value:g}' for value in theta)})" if family else "Gaussian mean"
+    instance = f"{name}, {regime}, t = {t}"
+    method = f"Algorithm 1, {path.shape[1]} components of paths"
+    measured, expected, tolerance = _worst_entry(path, law, false_alarm)
+    error, last = float(np.square(path[-1]).mean()), float(law[-1, -1])
+    slack = last * mean_square_slack(path.shape[1], false_alarm / 2)
+    return [
+        Verdict(
+            claim="Dey–Donoho",
+            words="the covariance of the path of refits is that of the limit process",
+            instance=instance,
+            measured=measured,
+            relation="==",
+            stated=expected,
+            status=compare(measured, "==", expected, tolerance),
+            method=f"{method}, the entry farthest off; tolerance: χ² of the limit, twice, a union bound",
+            tolerance=tolerance,
+            false_alarm=false_alarm,
+        ),
+        Verdict(
+            claim="Dey–Donoho",
+            words="error of the last refit over Cramér–Rao, the inverse of its efficiency",
+            instance=instance,
+            measured=error,
+            relation="==",
+            stated=last,
+            status=compare(error, "==", last, slack),
+            method=f"{method}; tolerance: χ² of the limit",
+            tolerance=slack,
+            false_alarm=false_alarm,
+        ),
+    ]
+
+
+def _family_paths(
+    regime: Regime, t: int, rng: np.random.Generator, name: str, theta: tuple[float, ...], n: int, replicas: int
+) -> NDArray[np.float64]:
+    """√n Lᵀ(θ_s − θ*), F = L Lᵀ, for s = 0 … t: (t + 1, replicas · P)."""
+    family = FAMILIES[name]()
+    centre = torch.tensor(theta, dtype=torch.float64)
+    law = Member(family, centre)
+    real = [draw(law, n, _generator(rng)).numpy() for _ in range(replicas)]
+    learner = LikelihoodLearner(family, centre.expand(replicas, -1))
+    root = np.linalg.cholesky(family.fisher(centre).numpy())  # type: ignore[attr-defined]
+    generations = retrain(
+        learner,
+        real,
+        [regime] * replicas,
+        t,
+        seed=int(rng.integers(2**62)),
+        fresh=lambda n, rng: draw(law, n, _generator(rng)).numpy(),
+    )
+    return math.sqrt(n) * np.array([((learner.theta - centre).numpy() @ root).ravel() for _ in generations])
+
+
+def _generator(rng: np.random.Generator) -> torch.Generator:
+    return torch.Generator().manual_seed(int(rng.integers(2**63)))
+
+
+def _worst_entry(path: NDArray[np.float64], law: NDArray[np.float64], false_alarm: float) -> tuple[float, float, float]:
+    """Second moment, expectation and tolerance of the entry that is farthest off for its size. path: (t + 1, N).
+
+    With unit variances and correlation r, xy = ((x+y)² − (x−y)²)/4 is (1+r)/2 and −(1−r)/2 times squares of independent
+    standard normals: if neither average of N squares is off by more than s, that of xy is not either.
+    """
+    seen = path @ path.T / path.shape[1]
+    size = np.sqrt(np.outer(law.diagonal(), law.diagonal()))
+    upper = np.triu_indices(len(law))
+    i = int(np.argmax((np.abs(seen - law) / size)[upper]))
+    slack = mean_square_slack(path.shape[1], false_alarm / (4 * len(upper[0])))
+    return float(seen[upper][i]), float(law[upper][i]), float(slack * size[upper][i])
