@@ -1,0 +1,92 @@
+"""The basin of θ*: from how far away retraining returns to it, and how fast (eq. (12))."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stability.local_analysis import Local, generalised_eigenvalues
+from stability.operators import Maximum, NoMaximum
+
+__all__ = ["Basin", "axes", "basin", "linear_rate"]
+
+_RESOLVED = 1e-7
+"""Distances, in standard errors of one observation, below which those of iterates are not told from quadrature."""
+
+
+def axes(local: Local) -> np.ndarray:
+    """The eigenvectors of J, slowest first, as columns (P, P), orthonormal in the norm of (−A − λB)/(1 + λ).
+
+    In that norm, in which J is symmetric (S1), a vector V c has length ‖c‖₂; its unit is the standard error of one
+    observation, real and synthetic ones in their proportion.
+    """
+    mu, W = generalised_eigenvalues(local.A, local.B)
+    return W * np.sqrt((1 + local.lam) / (1 + local.lam * mu))
+
+
+@dataclass(frozen=True)
+class Basin:
+    """What orbits of G∞ show that begin at both ends of each axis of an ellipsoid ‖V⁻¹(θ − θ*)‖₂ = r around θ*.
+
+    ellipsoid: the largest r tried at which each orbit comes closer at every step; 0 if there is none.
+    radius: δ, of the largest Euclidean ball in that ellipsoid, in units of θ.
+    rate: the slowest orbit's last factor; nan if there is none.
+    """
+
+    ellipsoid: float
+    radius: float
+    rate: float
+
+
+def basin(
+    G: Callable[[Tensor], Maximum],
+    theta: np.ndarray,
+    V: np.ndarray,
+    *,
+    largest: float = 2.0,
+    smallest: float = 1 / 64,
+    steps: int = 3,
+) -> Basin:
+    """Halve r from `largest` to `smallest` until each of the 2P orbits of `steps` >= 1 steps only comes closer.
+
+    theta (P,): θ*.   V (P, P): see `axes`. 2P orbits are a sample of the ellipsoid, and no proof that it is a basin.
+    """
+    r = largest
+    while r >= smallest:
+        rates = [_rate(G, theta, V, r * sign * unit, steps) for unit in np.eye(len(theta)) for sign in (1, -1)]
+        if None not in rates:
+            return Basin(r, r * float(np.linalg.norm(V, -2)), max(rate for rate in rates if rate is not None))
+        r /= 2
+    return Basin(0.0, 0.0, float("nan"))
+
+
+def _rate(
+    G: Callable[[Tensor], Maximum], theta: np.ndarray, V: np.ndarray, offset: np.ndarray, steps: int
+) -> float | None:
+    """The last factor of the distance from θ*; None if a step does not come closer, or meets no maximum."""
+    rate, before = None, float(np.linalg.norm(offset))
+    for _ in range(steps):
+        try:
+            offset = np.linalg.solve(V, G(torch.from_numpy(theta + V @ offset)).theta.numpy() - theta)
+        except (NoMaximum, ValueError):  # outside the domain, or the basin
+            return None
+        now = float(np.linalg.norm(offset))
+        if now >= before:
+            return None
+        if now < _RESOLVED:
+            return now / before if rate is None else rate
+        rate, before = now / before, now
+    return rate
+
+
+def linear_rate(
+    G: Callable[[Tensor], Maximum], theta: np.ndarray, V: np.ndarray, *, size: float = 0.02, steps: int = 2
+) -> float:
+    """The factor a retraining of half the difference of two orbits, from θ* ± size V₁: ρ(J) up to O(size²)."""
+    ends = [theta + sign * size * V[:, 0] for sign in (1, -1)]
+    for _ in range(steps):
+        ends = [G(torch.from_numpy(end)).theta.numpy() for end in ends]
+    gap = np.linalg.solve(V, ends[0] - ends[1]) / 2
+    return float((np.linalg.norm(gap) / size) ** (1 / steps))

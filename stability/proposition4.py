@@ -1,0 +1,152 @@
+"""Proposition 4: θ* is a fixed point of G∞, eq. (10), at every λ and for any data, misspecified or not.
+
+Because θ* maximises H₁, and also H₂(θ*, ·): E_{p_θ*} log p_θ' is largest at θ' = θ* (Gibbs). It takes a learner that
+maximises the likelihood of what it samples; samples at another temperature move θ*.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stability.basin import axes
+from stability.expectation import Data, Estimate, Member, Rule, rule
+from stability.family import Family, scores
+from stability.instances import DataName, Instance, assumptions, instance
+from stability.operators import infinite_map
+from stability.verdict import Verdict, compare
+
+__all__ = ["GRID", "check", "controls", "counterexamples"]
+
+GRID: tuple[dict[str, Any], ...] = (
+    {"family": "gaussian", "data": "misspecified", "lam": 1.0},
+    {"family": "gamma_log", "data": "misspecified", "lam": 0.3},
+    {"family": "student_t", "data": "misspecified", "lam": 0.05},
+    {"family": "student_t", "data": "misspecified", "lam": 100.0},
+    {"family": "mixture", "data": "misspecified", "lam": 1.0},
+    {"family": "curved_normal", "data": "misspecified", "lam": 3.0},
+    {"family": "sinh_arcsinh", "data": "well specified", "lam": 1.0},
+    {"family": "linkage", "data": "misspecified", "lam": 10.0},
+)
+
+
+def check(family: str | Family, data: DataName | Data, lam: float, start: Tensor | None = None) -> list[Verdict]:
+    """(10) by the map itself, by the stationarity of H₂(θ*, ·), and by comparing H₁ and H₂ at θ* and around.
+
+    Arguments as in `instance`; lam: finite, >= 0. ValueError for bad ones, NoMaximum where there is no θ*.
+    """
+    return _check(instance(family, data, start), lam)
+
+
+def controls() -> list[Verdict]:
+    """The same at points other than θ*, a tenth and a thousandth of a standard error away: each is `violated`."""
+    where = instance("student_t", "misspecified")
+    return [verdict for offset in (0.1, 1e-3) for verdict in _check(where, 0.5, offset)]
+
+
+def counterexamples() -> list[Verdict]:
+    """Outside the assumptions: samples drawn at temperature τ² (guidance, truncation), of N(μ, τ²σ²) for N(μ, σ²)."""
+    where, lam = instance("gaussian", "misspecified"), 1.0
+    G, star = infinite_map(where.family, where.law, lam), torch.from_numpy(where.local.theta)
+    found = []
+    for tau in (0.9, 1.1):
+        variance = 1 / float(G(star * torch.tensor([1.0, tau**-2], dtype=torch.float64)).theta[1])
+        measured = variance * float(star[1])
+        found.append(
+            Verdict(
+                claim="Proposition 4, samples at another temperature",
+                words="θ* is a fixed point although samples are drawn from N(μ, τ²σ²)",
+                instance=f"{where.name}, λ = {lam:g}, τ = {tau:g}",
+                measured=measured,
+                relation="==",
+                stated=1.0,
+                status=compare(measured, "==", 1.0, 1e-6),
+                method="variance after one retraining from θ*, over that before",
+                tolerance=1e-6,
+                note=f"it is (1 + λτ²)/(1 + λ) = {(1 + lam * tau**2) / (1 + lam):.6f}: not a likelihood of its samples",
+            )
+        )
+    return found
+
+
+def _check(where: Instance, lam: float, offset: float = 0.0) -> list[Verdict]:
+    """offset: how far from θ* to look instead, along each axis, in standard errors."""
+    local = where.local.at(lam)
+    V = axes(local)
+    point = local.theta + V @ np.full(len(V), offset)
+    theta = torch.from_numpy(point)
+    moved = np.linalg.solve(V, infinite_map(where.family, where.law, lam)(theta).theta.numpy() - point)
+
+    def functions(x: Tensor) -> Tensor:
+        return torch.cat([where.family.log_prob(theta, x)[:, None], scores(where.family, theta, x)], 1)
+
+    rules = [rule(law, functions) for law in (where.law, Member(where.family, theta))]
+    slopes = [_length(V, law_rule.expect(scores(where.family, theta, law_rule.points))) for law_rule in rules]
+    slope, slack = max(value for value, _ in slopes), max(error for _, error in slopes)
+    others = [torch.from_numpy(point + V @ step) for step in _steps(len(V))]
+    gain, gain_slack = max(_gain(where.family, law_rule, theta, other) for law_rule in rules for other in others)
+    chance = any(law_rule.method == "monte carlo" for law_rule in rules)
+    units = "in standard errors of one observation; tolerance: six times the error estimate of the integrals"
+    common: dict[str, Any] = {
+        "stated": 0.0,
+        "instance": f"{where.name}, λ = {lam:g}",
+        "assumptions": assumptions(local),
+        "false_alarm": 1e-6 if chance else 0.0,  # six standard errors, for at most 500 parameters
+    }
+    distance = float(np.linalg.norm(moved))
+    return [
+        Verdict(
+            claim="Proposition 4",
+            words="G∞(θ*) = θ*",
+            measured=distance,
+            relation="==",
+            status=compare(distance, "==", 0.0, slack),
+            method=f"move by Newton's method, {units}",
+            tolerance=slack,
+            **common,
+        ),
+        Verdict(
+            claim="Proposition 4, stationarity",
+            words="the gradients of H₁ and of H₂(θ*, ·) vanish at θ*: at every λ",
+            measured=slope,
+            relation="==",
+            status=compare(slope, "==", 0.0, slack),
+            method=f"E of the score under the data and under p_θ*, the larger, {units}",
+            tolerance=slack,
+            **common,
+        ),
+        Verdict(
+            claim="Proposition 4, maximality",
+            words="H₁ and H₂(θ*, ·) are largest at θ*: at every λ",
+            measured=gain,
+            relation="<=",
+            status=compare(gain, "<=", 0.0, gain_slack),
+            method=f"largest gain of either at {len(others)} points up to 2 standard errors away; tolerance: likewise",
+            tolerance=gain_slack,
+            **common,
+        ),
+    ]
+
+
+def _length(V: np.ndarray, gradient: Estimate) -> tuple[float, float]:
+    """Of an estimated gradient in the units of V, and six times the error of it."""
+    error = np.abs(V.T) @ gradient.error.numpy()
+    return float(np.linalg.norm(V.T @ gradient.value.numpy())), 6 * float(np.linalg.norm(error)) + 1e-11
+
+
+def _steps(P: int) -> list[np.ndarray]:
+    """Both ends of each axis at three distances."""
+    return [size * sign * unit for size in (0.001, 0.5, 2.0) for sign in (1, -1) for unit in np.eye(P)]
+
+
+def _gain(family: Family, law_rule: Rule, theta: Tensor, other: Tensor) -> tuple[float, float]:
+    """E log p_other − E log p_θ, −inf where `other` is outside the domain or has no density at a point; its error."""
+    if hasattr(family, "in_domain") and not family.in_domain(other):  # type: ignore[attr-defined]
+        return -math.inf, 0.0
+    gains = family.log_prob(other, law_rule.points) - family.log_prob(theta, law_rule.points)
+    if not torch.isfinite(gains).all():
+        return -math.inf, 0.0
+    gain = law_rule.expect(gains)
+    return float(gain.value), 6 * float(gain.error) + 1e-11
