@@ -17,9 +17,10 @@ import tyro
 from scipy.spatial.distance import cdist
 
 from stability import TrainingSet
-from toy.coupling import Coupling, batch_count, blocks
+from toy.coupling import Coupling, blocks
 from toy.densities import SOURCES, two_moons
 from toy.ot_cfm import OTCFM, FlowMatching
+from toy.training import batch_count
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def main(config: Benchmark) -> None:
         inputs = torch.from_numpy(rng.random((config.replicas, settings.batch, 3), dtype=np.float32))
         weights = torch.full((config.replicas, settings.batch), 1 / settings.batch)
         for _ in range(steps):
-            learner.step(np.arange(config.replicas), inputs, inputs[..., :2], weights)
+            learner.trainer.step(np.arange(config.replicas), inputs, inputs[..., :2], weights)
 
     def sample() -> Sequence[np.ndarray]:
         return learner.sample([config.samples] * config.replicas, rng.spawn(config.replicas))

@@ -17,8 +17,9 @@ from scipy.spatial.distance import cdist
 
 from stability.assignment import extend_potentials, solve, squared_distances
 from toy.densities import Density
+from toy.training import Block
 
-__all__ = ["PLANNERS", "Block", "Coupling", "batch_count", "blocks"]
+__all__ = ["PLANNERS", "Coupling", "blocks"]
 
 EPOCHS_A_BLOCK = 10  # long enough to amortise a cold start of the solver, short enough for 200 chains to fit in memory
 EXTENDED_BATCHES = 8  # more do not make the later solves faster
@@ -42,26 +43,6 @@ class Coupling:
     solver: Literal["assignment", "pot"]
 
 
-@dataclass(frozen=True)
-class Block:
-    """Consecutive training batches of R chains, padded to S steps of B points.
-
-    inputs: (S, R, B, 3), x_t and t.   targets: (S, R, B, 2), the velocity x_1 − x_0.
-    weights: (S, R, B), 1/(size of the batch) on its points, 0 on padding and after a chain's last step.
-    steps: (R,), number of steps of each chain.
-    """
-
-    inputs: np.ndarray
-    targets: np.ndarray
-    weights: np.ndarray
-    steps: np.ndarray
-
-
-def batch_count(points: int, batch: int) -> int:
-    """Batches an epoch, the last one possibly smaller."""
-    return math.ceil(points / batch)
-
-
 def blocks(
     data: Sequence[np.ndarray],
     rngs: Sequence[np.random.Generator],
@@ -80,7 +61,7 @@ def blocks(
     with ThreadPoolExecutor(workers, thread_name_prefix="coupling") as pool:
         try:
             for b, length in enumerate(lengths):
-                block = _empty_block([length * batch_count(len(x), coupling.batch) for x in data], coupling.batch)
+                block = Block.empty(map(len, data), length, coupling.batch)
                 jobs = [pool.submit(_fill, block, r, x, block_rngs[r][b], length, coupling) for r, x in enumerate(data)]
                 pending.append((block, jobs))
                 if len(pending) > ahead:
@@ -89,12 +70,6 @@ def blocks(
                 yield _finished(*pending.popleft())
         finally:
             pool.shutdown(cancel_futures=True)
-
-
-def _empty_block(steps: Sequence[int], batch: int) -> Block:
-    shape = (max(steps), len(steps), batch)
-    zeros = np.zeros((*shape, 6), dtype=np.float32)
-    return Block(zeros[..., :3], zeros[..., 3:5], zeros[..., 5], np.array(steps))
 
 
 def _finished(block: Block, jobs: Sequence[Future[None]]) -> Block:
@@ -121,12 +96,7 @@ def _fill(
     xt = t * x1 + (1 - t) * x0
     if coupling.sigma:
         xt += np.float32(coupling.sigma) * noise_rng.standard_normal((epochs, n, 2), dtype=np.float32)
-
-    step = np.arange(epochs)[:, None] * batch_count(n, coupling.batch) + first // coupling.batch
-    slot = np.broadcast_to(np.arange(n) - first, (epochs, n))
-    block.inputs[step, chain, slot] = np.concatenate([xt, t], axis=2)
-    block.targets[step, chain, slot] = x1 - x0
-    block.weights[step, chain, slot] = 1 / size
+    block.fill(chain, np.concatenate([xt, t], axis=2), x1 - x0, np.ones((epochs, n)))
 
 
 def _plans_by_pot(x0: np.ndarray, data: np.ndarray, order: np.ndarray, batch: int) -> np.ndarray:

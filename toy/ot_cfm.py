@@ -1,6 +1,5 @@
 """OT-CFM, conditional flow matching with minibatch optimal transport (Tong et al., 2023), for R chains at once."""
 
-import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,9 +12,10 @@ import torchdiffeq
 from torch import Tensor
 
 from stability.regimes import TrainingSet
-from toy.coupling import Coupling, batch_count, blocks
+from toy.coupling import Coupling, blocks
 from toy.densities import SOURCES, Source
 from toy.mlp import ReplicatedMLP
+from toy.training import Trainer, batch_count
 
 __all__ = ["OTCFM", "FlowMatching"]
 
@@ -78,7 +78,7 @@ class OTCFM:
         self._device = device
         self._workers = workers
         self._on_progress = on_progress
-        self._new_optimizer()
+        self.trainer = Trainer(self.network.theta, settings.learning_rate, self._predict)
 
     @property
     def chains(self) -> int:
@@ -89,16 +89,10 @@ class OTCFM:
         """θ of each chain as one vector, (R, P), a copy."""
         return self.network.theta.cpu().numpy().copy()
 
-    def _new_optimizer(self) -> None:
-        # One parameter a chain, a row of theta in place: Adam then keeps a step count for each chain and leaves alone
-        # those that have no gradient, which is how chains of different length train together.
-        self._rows = [torch.nn.Parameter(row) for row in self.network.theta]
-        self._adam = torch.optim.Adam(self._rows, lr=self.settings.learning_rate, fused=True)
-
     def reset(self, rngs: Sequence[np.random.Generator]) -> None:
         """PyTorch's default initialisation, fresh Adam."""
         self.network.reset(rngs)
-        self._new_optimizer()
+        self.trainer.restart()
 
     def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
         """`epochs` passes of Adam over each chain's data (n_r, 2); a chain with more data takes more steps."""
@@ -106,38 +100,11 @@ class OTCFM:
         coupling = Coupling(SOURCES[s.source], s.batch, s.sigma, s.pairs, s.solver)
         points = [np.ascontiguousarray(data.points, dtype=np.float32) for data in datasets]
         total = s.epochs * sum(batch_count(len(x), s.batch) for x in points)
-        taken = np.zeros(self.chains, dtype=int)
         with _torch_threads(max(1, self._workers // 3)):  # the solvers of the plans need the processors more
-            for block in blocks(points, rngs, s.epochs, coupling, self._workers):
-                inputs, targets, weights = (
-                    torch.from_numpy(x).to(self._device) for x in (block.inputs, block.targets, block.weights)
-                )
-                losses = torch.zeros(inputs.shape[:2], device=self._device)  # (S, R)
-                for step in range(len(inputs)):
-                    active = np.flatnonzero(step < block.steps)
-                    losses[step, active] = self.step(active, inputs[step], targets[step], weights[step])
-                    self._on_progress((taken.sum() + np.minimum(block.steps, step + 1).sum()) / total)
-                _check_finite(losses.cpu().numpy(), taken)
-                taken += block.steps
+            self.trainer.fit(blocks(points, rngs, s.epochs, coupling, self._workers), total, self._on_progress)
 
-    def step(self, active: np.ndarray, inputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-        """One step of Adam for the k chains whose numbers are in `active`, each on its batch; their losses (k,).
-
-        inputs: (R, B, 3), x_t and t.   targets: (R, B, 2), velocities.   weights: (R, B), those of a batch sum to 1.
-        """
-        chosen = slice(None) if len(active) == self.chains else torch.from_numpy(active).to(self._device)
-        layers = [
-            (weight.requires_grad_(), bias.requires_grad_())
-            for weight, bias in self.network.layers(self.network.theta[chosen])
-        ]
-        error = self.network.forward(layers, inputs[chosen]) - targets[chosen]  # (k, B, 2)
-        loss = (weights[chosen] * error.square().mean(dim=2)).sum(dim=1)
-        gradients = torch.autograd.grad(loss.sum(), [tensor for layer in layers for tensor in layer])
-        for r, gradient in zip(active, torch.cat([g.flatten(start_dim=1) for g in gradients], dim=1), strict=True):
-            self._rows[r].grad = gradient
-        self._adam.step()
-        self._adam.zero_grad(set_to_none=True)
-        return loss.detach()
+    def _predict(self, theta: Tensor, inputs: Tensor) -> Tensor:
+        return self.network.forward(self.network.layers(theta), inputs)
 
     def sample(self, counts: Sequence[int], rngs: Sequence[np.random.Generator]) -> list[np.ndarray]:
         """Integrate the flow from source points at t = 0 to t = 1: (counts[r], 2) for each chain."""
@@ -169,16 +136,11 @@ class OTCFM:
         return torch.cat(ends)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"theta": self.network.theta.cpu().clone(), "adam": copy.deepcopy(self._adam.state_dict())}
+        return self.trainer.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """ValueError if the state is of another number of chains or another network."""
-        if state["theta"].shape != self.network.theta.shape:
-            expected, got = tuple(self.network.theta.shape), tuple(state["theta"].shape)
-            raise ValueError(f"state must have parameters of shape {expected}, got {got}")
-        self.network.theta.copy_(state["theta"])
-        self._new_optimizer()
-        self._adam.load_state_dict(state["adam"])
+        self.trainer.load_state_dict(state)
 
 
 @contextmanager
@@ -190,12 +152,3 @@ def _torch_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def _check_finite(losses: np.ndarray, steps_before: np.ndarray) -> None:
-    """losses: (S, R) of a block.   steps_before: (R,) steps before it.   FloatingPointError if one is not finite."""
-    bad = np.argwhere(~np.isfinite(losses))
-    if len(bad):
-        step, chain = bad[0]
-        loss, number = losses[step, chain], steps_before[chain] + step
-        raise FloatingPointError(f"the loss of chain {chain} is {loss} at step {number}")

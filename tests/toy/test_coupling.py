@@ -4,7 +4,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import chi2
 
 from tests.conftest import FALSE_ALARM, FIXTURES
-from toy.coupling import EPOCHS_A_BLOCK, PLANNERS, Coupling, batch_count, blocks
+from toy.coupling import EPOCHS_A_BLOCK, PLANNERS, Coupling, blocks
 from toy.densities import standard_normal, two_moons
 
 SETTINGS = {"source": standard_normal, "batch": 16, "sigma": 0.0, "pairs": "permutation", "solver": "assignment"}
@@ -123,7 +123,3 @@ def test_leaving_early_stops_the_threads():
     stream = blocks(moons(64), [np.random.default_rng(0)], 50, Coupling(**SETTINGS), workers=2)
     next(stream)
     stream.close()
-
-
-def test_batch_count():
-    assert [batch_count(n, 256) for n in (1, 256, 257, 1000, 1500, 2000)] == [1, 1, 2, 4, 6, 8]

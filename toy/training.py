@@ -1,0 +1,134 @@
+"""Many small networks trained at once: R parameter vectors, a batch a chain and a step, one fused Adam."""
+
+import copy
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["Block", "Trainer", "batch_count"]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive training batches of R chains, padded to S steps of B points.
+
+    inputs: (S, R, B, 3), two coordinates and a time or noise level.   targets: (S, R, B, 2).
+    weights: (S, R, B) of the points in the loss, 0 on padding and after a chain's last step.
+    steps: (R,), number of steps of each chain.
+    """
+
+    inputs: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+    steps: np.ndarray
+
+    @classmethod
+    def empty(cls, points: Iterable[int], epochs: int, batch: int) -> "Block":
+        """Room for `epochs` passes over each chain's points, `batch` at a time; all zero."""
+        steps = np.array([epochs * batch_count(n, batch) for n in points])
+        zeros = np.zeros((steps.max(), len(steps), batch, 6), dtype=np.float32)
+        return cls(zeros[..., :3], zeros[..., 3:5], zeros[..., 5], steps)
+
+    def fill(self, chain: int, inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> None:
+        """Write a chain's part: (epochs, n, 3), (epochs, n, 2) and (epochs, n), each epoch in the order of its batches.
+
+        The weights are divided by the size of a point's batch, the last of an epoch being possibly smaller.
+        """
+        epochs, n = weights.shape
+        batch = self.weights.shape[2]
+        place = np.arange(n)
+        first = place // batch * batch  # of the batch that each place is in
+        step = np.arange(epochs)[:, None] * batch_count(n, batch) + first // batch
+        slot = np.broadcast_to(place - first, (epochs, n))
+        self.inputs[step, chain, slot] = inputs
+        self.targets[step, chain, slot] = targets
+        self.weights[step, chain, slot] = weights / np.minimum(batch, n - first)
+
+
+def batch_count(points: int, batch: int) -> int:
+    """Batches an epoch, the last one possibly smaller."""
+    return math.ceil(points / batch)
+
+
+class Trainer:
+    """Minimises Σ weights · mean over coordinates of (predict(θ, inputs) − targets)², for each chain its own.
+
+    theta: (R, P), trained in place.   learning_rate: of Adam, constant.
+    predict: (k, P), (k, B, 3) -> (k, B, 2), row by row.
+    """
+
+    def __init__(self, theta: Tensor, learning_rate: float, predict: Callable[[Tensor, Tensor], Tensor]) -> None:
+        self.theta = theta
+        self._learning_rate = learning_rate
+        self._predict = predict
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the optimiser's state."""
+        # One parameter a chain, a row of theta in place: Adam then keeps a step count for each chain and leaves alone
+        # those that have no gradient, which is how chains of different length train together.
+        self._rows = [torch.nn.Parameter(row) for row in self.theta]
+        self._adam = torch.optim.Adam(self._rows, lr=self._learning_rate, fused=True)
+
+    def fit(self, blocks: Iterable[Block], total: int, on_progress: Callable[[float], object]) -> None:
+        """Take the steps of all blocks, `total` over all chains.
+
+        on_progress: called with the finished share, in (0, 1].
+        FloatingPointError, naming chain and step, if a loss is not finite.
+        """
+        chains, device = len(self.theta), self.theta.device
+        taken = np.zeros(chains, dtype=int)
+        for block in blocks:
+            inputs, targets, weights = (
+                torch.from_numpy(x).to(device) for x in (block.inputs, block.targets, block.weights)
+            )
+            losses = torch.zeros(inputs.shape[:2], device=device)  # (S, R)
+            for step in range(len(inputs)):
+                active = np.flatnonzero(step < block.steps)
+                losses[step, active] = self.step(active, inputs[step], targets[step], weights[step])
+                on_progress((taken.sum() + np.minimum(block.steps, step + 1).sum()) / total)
+            _check_finite(losses.cpu().numpy(), taken)
+            taken += block.steps
+
+    def step(self, active: np.ndarray, inputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        """One step of Adam for the k chains whose numbers are in `active`, each on its batch; their losses (k,).
+
+        inputs: (R, B, 3).   targets: (R, B, 2).   weights: (R, B).
+        """
+        chosen = slice(None) if len(active) == len(self.theta) else torch.from_numpy(active).to(self.theta.device)
+        theta = self.theta[chosen].detach().requires_grad_()
+        error = self._predict(theta, inputs[chosen]) - targets[chosen]  # (k, B, 2)
+        loss = (weights[chosen] * error.square().mean(dim=2)).sum(dim=1)
+        (gradients,) = torch.autograd.grad(loss.sum(), theta)
+        for r, gradient in zip(active, gradients, strict=True):
+            self._rows[r].grad = gradient
+        self._adam.step()
+        self._adam.zero_grad(set_to_none=True)
+        return loss.detach()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Parameters and optimiser, copies."""
+        return {"theta": self.theta.cpu().clone(), "adam": copy.deepcopy(self._adam.state_dict())}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """ValueError if the state is of another number of chains or another network."""
+        if state["theta"].shape != self.theta.shape:
+            expected, got = tuple(self.theta.shape), tuple(state["theta"].shape)
+            raise ValueError(f"state must have parameters of shape {expected}, got {got}")
+        self.theta.copy_(state["theta"])
+        self.restart()
+        self._adam.load_state_dict(state["adam"])
+
+
+def _check_finite(losses: np.ndarray, steps_before: np.ndarray) -> None:
+    """losses: (S, R) of a block.   steps_before: (R,) steps before it.   FloatingPointError if one is not finite."""
+    bad = np.argwhere(~np.isfinite(losses))
+    if len(bad):
+        step, chain = bad[0]
+        loss, number = losses[step, chain], steps_before[chain] + step
+        raise FloatingPointError(f"the loss of chain {chain} is {loss} at step {number}")
