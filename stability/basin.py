@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stability.local_analysis import Local, generalised_eigenvalues
-from stability.operators import Maximum, NoMaximum
+from stability.operators import NoMaximum
 
 __all__ = ["Basin", "axes", "basin", "linear_rate"]
 
@@ -41,7 +41,7 @@ class Basin:
 
 
 def basin(
-    G: Callable[[Tensor], Maximum],
+    G: Callable[[Tensor], Tensor],
     theta: np.ndarray,
     V: np.ndarray,
     *,
@@ -51,7 +51,8 @@ def basin(
 ) -> Basin:
     """Halve r from `largest` to `smallest` until each of the 2P orbits of `steps` >= 1 steps only comes closer.
 
-    theta (P,): θ*.   V (P, P): see `axes`. 2P orbits are a sample of the ellipsoid, and no proof that it is a basin.
+    G: (P,) -> (P,).   theta (P,): θ*.   V (P, P): see `axes`.
+    2P orbits are a sample of the ellipsoid, and no proof that it is a basin.
     """
     r = largest
     while r >= smallest:
@@ -63,13 +64,13 @@ def basin(
 
 
 def _rate(
-    G: Callable[[Tensor], Maximum], theta: np.ndarray, V: np.ndarray, offset: np.ndarray, steps: int
+    G: Callable[[Tensor], Tensor], theta: np.ndarray, V: np.ndarray, offset: np.ndarray, steps: int
 ) -> float | None:
     """The last factor of the distance from θ*; None if a step does not come closer, or meets no maximum."""
     rate, before = None, float(np.linalg.norm(offset))
     for _ in range(steps):
         try:
-            offset = np.linalg.solve(V, G(torch.from_numpy(theta + V @ offset)).theta.numpy() - theta)
+            offset = np.linalg.solve(V, G(torch.from_numpy(theta + V @ offset)).numpy() - theta)
         except (NoMaximum, ValueError):  # outside the domain, or the basin
             return None
         now = float(np.linalg.norm(offset))
@@ -82,11 +83,11 @@ def _rate(
 
 
 def linear_rate(
-    G: Callable[[Tensor], Maximum], theta: np.ndarray, V: np.ndarray, *, size: float = 0.02, steps: int = 2
+    G: Callable[[Tensor], Tensor], theta: np.ndarray, V: np.ndarray, *, size: float = 0.01, steps: int = 2
 ) -> float:
     """The factor a retraining of half the difference of two orbits, from θ* ± size V₁: ρ(J) up to O(size²)."""
     ends = [theta + sign * size * V[:, 0] for sign in (1, -1)]
     for _ in range(steps):
-        ends = [G(torch.from_numpy(end)).theta.numpy() for end in ends]
+        ends = [G(torch.from_numpy(end)).numpy() for end in ends]
     gap = np.linalg.solve(V, ends[0] - ends[1]) / 2
     return float((np.linalg.norm(gap) / size) ** (1 / steps))
