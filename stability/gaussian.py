@@ -22,6 +22,8 @@ class GaussianLearner:
     likelihood estimate does not depend on where the search starts.
     """
 
+    weighs = True
+
     def __init__(self, chains: int, dimension: int, covariance: np.ndarray | None = None) -> None:
         if chains < 1 or dimension < 1:
             raise ValueError(f"chains and dimension must be >= 1, got {chains} and {dimension}")
@@ -39,16 +41,20 @@ class GaussianLearner:
         """Nothing to draw: the estimate does not depend on initial parameters."""
 
     def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
-        """Exact maximum likelihood (eq. (5)). ValueError if Σ is learned from fewer than two points."""
+        """Exact maximum likelihood (eq. (5)). ValueError if Σ is learned from fewer than two points.
+
+        With weights w, of sum 1: Σ w x, and Σ w (x − μ)(x − μ)ᵀ / (1 − Σ w²), unbiased as eq. (5) is.
+        """
         learned = self._known_root is None
-        if learned and min(len(data.points) for data in datasets) < 2:
-            raise ValueError("a covariance needs at least two points a data set")
         for r, data in enumerate(datasets):
             x = np.asarray(data.points, dtype=float)  # (k, d)
-            self.mean[r] = x.mean(axis=0)
+            w = data.normalised_weights
+            if learned and np.count_nonzero(w) < 2:
+                raise ValueError("a covariance needs at least two points a data set")
+            self.mean[r] = w @ x
             if learned:
                 gap = x - self.mean[r]
-                self.covariance[r] = gap.T @ gap / (len(x) - 1)  # ddof = 1: eq. (5)
+                self.covariance[r] = (w * gap.T) @ gap / (1 - w @ w)
 
     def sample(self, counts: Sequence[int], rngs: Sequence[np.random.Generator]) -> list[np.ndarray]:
         """μ + √Σ z with the symmetric root, eq. (4): (counts[r], d) for each chain."""

@@ -28,6 +28,8 @@ class LikelihoodLearner:
     goes back to its start and climbs alone, safeguarded, as `operators.finite_map` does.
     """
 
+    weighs = True
+
     def __init__(self, family: Family, start: Tensor) -> None:
         if start.ndim != 2 or not len(start) or start.dtype != torch.float64 or not torch.isfinite(start).all():
             raise ValueError(f"start must be a finite float64 tensor (R, P), R >= 1, got {start}")
@@ -44,7 +46,7 @@ class LikelihoodLearner:
         self.theta = self._start.clone()
 
     def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
-        """Maximise the mean log-likelihood. FloatingPointError, naming the chain, where there is no maximum."""
+        """Maximise the (weighted) mean log-likelihood. FloatingPointError, naming the chain, if it has no maximum."""
         points, weights = _stacked(datasets)
         theta, done = _newton(self.family, points, weights, self.theta)
         for r in torch.nonzero(~done)[:, 0].tolist():
@@ -71,14 +73,14 @@ class LikelihoodLearner:
 
 
 def _stacked(datasets: Sequence[TrainingSet]) -> tuple[Tensor, Tensor]:
-    """Points (R, k, d), shorter sets filled up with their first point, and weights (R, k): 1/size, 0 on the filling."""
-    sizes = [len(data.points) for data in datasets]
-    rows = []
-    for data, size in zip(datasets, sizes, strict=True):
+    """Points (R, k, d), shorter sets filled up with their first point; weights (R, k) of sum 1, 0 on the filling."""
+    longest = max(len(data.points) for data in datasets)
+    rows, weights = [], torch.zeros(len(datasets), longest, dtype=torch.float64)
+    for r, data in enumerate(datasets):
         x = torch.as_tensor(np.asarray(data.points, dtype=float))
-        rows.append(torch.cat([x, x[:1].expand(max(sizes) - size, -1)]) if size < max(sizes) else x)
-    counts = torch.tensor(sizes, dtype=torch.float64)[:, None]
-    return torch.stack(rows), (torch.arange(max(sizes)) < counts) / counts
+        rows.append(torch.cat([x, x[:1].expand(longest - len(x), -1)]) if len(x) < longest else x)
+        weights[r, : len(x)] = torch.from_numpy(data.normalised_weights)
+    return torch.stack(rows), weights
 
 
 def _newton(family: Family, points: Tensor, weights: Tensor, start: Tensor) -> tuple[Tensor, Tensor]:

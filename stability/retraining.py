@@ -4,7 +4,7 @@ This is the only retraining loop of the project: a 1-D Gaussian, a 2-D flow and 
 handed to `retrain`. It computes and yields; watching (metrics, figures, checkpoints, progress) happens outside.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal, Protocol, get_args
@@ -48,6 +48,8 @@ class Learner(Protocol):
     def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
         """Continue from the present parameters and optimiser state on one data set a chain, of any sizes.
 
+        Where a data set has weights, they are its points' weights in the loss. A learner that supports this says so by
+        an attribute `weighs = True`; others are never given weights.
         FloatingPointError, naming chain and step, if the loss or a parameter is not finite.
         """
         ...
@@ -105,7 +107,8 @@ def retrain(
     from_scratch: start each fit from newly drawn parameters instead of the present parameters and optimiser state.
     after: continue behind this generation; `learner` must be in the state it had then. Yields from t = after.t + 1.
 
-    ValueError for bad arguments, before any work; RetrainingError if a fit or a sample fails or is not finite.
+    ValueError for bad arguments, before any work; RetrainingError if a training set cannot be made, or a fit or a
+    sample fails or is not finite.
     """
     real = [np.asarray(x) for x in real]
     replicas = range(len(regimes)) if replicas is None else replicas
@@ -116,23 +119,30 @@ def retrain(
     def streams(purpose: Purpose, t: int) -> list[np.random.Generator]:
         return [stream(seed, purpose, replica, t) for replica in replicas]
 
+    def fresh_data(r: int, t: int) -> Callable[[int], np.ndarray]:
+        if not (fresh and regimes[r].needs_fresh_real):
+            return _no_fresh_data
+        return partial(fresh, rng=stream(seed, Purpose.FRESH, replicas[r], t))
+
     def training_sets(previous: Generation) -> list[TrainingSet]:
+        t = previous.t + 1
         return [
             regimes[r].next(
                 RoundInputs(
                     real=real[r],
                     previous=previous.training[r],
                     synthetic=previous.samples[r][: synthetic[r]],
-                    fresh=partial(fresh, rng=rng) if fresh else _no_fresh_data,
+                    fresh=fresh_data(r, t),
+                    rng=rng,
                 )
             )
-            for r, rng in enumerate(streams(Purpose.FRESH, previous.t + 1))
+            for r, rng in enumerate(streams(Purpose.CHOICE, t))
         ]
 
     def run(generation: Generation | None) -> Iterator[Generation]:
         for t in range(generation.t + 1 if generation else 0, generations + 1):
-            training = training_sets(generation) if generation else [TrainingSet(x, real=len(x)) for x in real]
             try:
+                training = training_sets(generation) if generation else [TrainingSet(x, real=len(x)) for x in real]
                 if t == 0 or from_scratch:
                     learner.reset(streams(Purpose.INIT, t))
                 learner.fit(training, streams(Purpose.FIT, t))
@@ -166,6 +176,8 @@ def _check_arguments(learner, real, regimes, generations, replicas, draws, fresh
     for regime in regimes:
         if regime.needs_fresh_real and fresh is None:
             raise ValueError(f"regime '{regime}' draws new real data each round: pass fresh=")
+        if regime.weighted and not getattr(learner, "weighs", False):
+            raise ValueError(f"regime '{regime}' weights its points, which {type(learner).__name__} does not support")
 
 
 def _check_samples(samples: Sequence[np.ndarray], counts: Sequence[int], real: Sequence[np.ndarray]) -> None:

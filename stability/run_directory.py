@@ -212,7 +212,7 @@ class RunDirectory:
             torch.save(
                 {
                     "t": generation.t,
-                    "training": [(torch.as_tensor(data.points), data.real) for data in generation.training],
+                    "training": [_as_tensors(data) for data in generation.training],
                     "samples": [torch.as_tensor(x) for x in generation.samples],
                     "learner": learner,
                     "observers": observers,
@@ -278,7 +278,25 @@ def _load_checkpoint(path: Path) -> Checkpoint:
     state = torch.load(path, map_location="cpu", weights_only=True)
     generation = Generation(
         t=state["t"],
-        training=tuple(TrainingSet(points.numpy(), real) for points, real in state["training"]),
+        training=tuple(_as_training_set(data) for data in state["training"]),
         samples=tuple(x.numpy() for x in state["samples"]),
     )
     return Checkpoint(generation, state["learner"], state["observers"])
+
+
+def _as_tensors(data: TrainingSet) -> dict[str, Any]:
+    return {
+        "points": torch.as_tensor(data.points),
+        "real": data.real,
+        "weights": None if data.weights is None else torch.as_tensor(data.weights),
+        "pool": None if data.pool is None else _as_tensors(data.pool),
+    }
+
+
+def _as_training_set(state: dict[str, Any]) -> TrainingSet:
+    return TrainingSet(
+        points=state["points"].numpy(),
+        real=state["real"],
+        weights=None if state["weights"] is None else state["weights"].numpy(),
+        pool=None if state["pool"] is None else _as_training_set(state["pool"]),
+    )

@@ -23,6 +23,7 @@ class Purpose(IntEnum):
     FRESH = 4  # new real data, for regimes that draw it each round
     TRUTH = 5  # draws of the true distribution that samples are compared with
     FLOOR = 6  # pairs of draws of the true distribution, for the noise floor
+    CHOICE = 7  # which points a regime picks
 
 
 def stream(seed: int, purpose: Purpose, replica: int, generation: int = 0) -> np.random.Generator:

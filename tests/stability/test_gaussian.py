@@ -16,6 +16,14 @@ def test_fit_is_the_sample_mean_and_the_unbiased_covariance(rng):
         np.testing.assert_allclose(learner.covariance[r], np.cov(x.points.T), atol=1e-14)
 
 
+def test_weighted_points_give_the_weighted_mean_and_its_unbiased_covariance(rng):
+    x, weights = rng.standard_normal((8, 3)), rng.uniform(0, 5, 8)
+    learner = GaussianLearner(1, 3)
+    learner.fit([TrainingSet(x, real=8, weights=weights)], [rng])
+    np.testing.assert_allclose(learner.mean[0], np.average(x, axis=0, weights=weights), atol=1e-14)
+    np.testing.assert_allclose(learner.covariance[0], np.cov(x.T, aweights=weights), atol=1e-13)
+
+
 def test_a_known_covariance_stays_as_it_is(rng):
     known = np.array([[2.0, 1.0], [1.0, 3.0]])
     learner = GaussianLearner(1, 2, covariance=known)
@@ -76,5 +84,6 @@ def test_bad_arguments(arguments, message):
 
 
 def test_a_covariance_needs_two_points(rng):
-    with pytest.raises(ValueError, match="at least two points"):
-        GaussianLearner(1, 2).fit([TrainingSet(np.ones((1, 2)), real=1)], [rng])
+    for points, weights in ((1, None), (3, np.array([0.0, 1.0, 0.0]))):
+        with pytest.raises(ValueError, match="at least two points"):
+            GaussianLearner(1, 2).fit([TrainingSet(np.ones((points, 2)), 1, weights)], [rng])

@@ -4,7 +4,19 @@ import numpy as np
 import pytest
 from scipy.stats import chi2
 
-from stability import Accumulate, FreshReal, FullySynthetic, GaussianLearner, Mix, RetrainingError, retrain
+from stability import (
+    Accumulate,
+    FreshReal,
+    FullySynthetic,
+    GaussianLearner,
+    Mix,
+    ReplaceShare,
+    RetrainingError,
+    Subsample,
+    Verified,
+    Weighted,
+    retrain,
+)
 from tests.conftest import FALSE_ALARM
 
 CHAINS, DIMENSION, N = 400, 40, 8
@@ -100,7 +112,8 @@ def test_equal_replicas_share_their_random_numbers():
 @pytest.mark.parametrize("stop", [0, 1, 3])
 @pytest.mark.parametrize("latents", ["fresh", "shared"])
 def test_going_on_after_a_generation_equals_not_stopping(stop, latents):
-    regimes = [Mix(0.5), Accumulate(1.0), FullySynthetic(), FreshReal(1.0)]
+    regimes = [Mix(0.5), Accumulate(1.0), FullySynthetic(), FreshReal(1.0), ReplaceShare(0.5)]
+    regimes += [Subsample(Accumulate(1.0)), Weighted(FreshReal(1.0), 0.6)]
     options = {"latents": latents, "fresh": lambda n, rng: rng.standard_normal((n, 2)), "draws": 3}
     whole, uninterrupted = run(regimes, **options)
     _, learner = run(regimes, retrainings=stop, **options)
@@ -169,6 +182,23 @@ def test_a_learner_that_goes_wrong_is_named_with_its_generation(damage, message,
     assert [next(generations).t, next(generations).t] == [0, 1]
     with pytest.raises(RetrainingError, match=message):
         next(generations)
+
+
+def test_a_training_set_that_cannot_be_made_names_its_generation(rng):
+    generations = retrain(
+        GaussianLearner(1, 1), [rng.standard_normal((10, 1))], [Verified(Mix(1.0), lambda x: x[:, 0] > 99)], 3, seed=0
+    )
+    next(generations)
+    with pytest.raises(RetrainingError, match=r"generation 1: .*accepts none of 40 samples"):
+        next(generations)
+
+
+def test_weights_are_given_only_to_a_learner_that_takes_them(monkeypatch):
+    arguments: dict = GOOD | {"real": [np.eye(2)], "regimes": [Weighted(Mix(1.0), 0.5)]}
+    list(retrain(GaussianLearner(1, 2), **arguments))
+    monkeypatch.delattr(GaussianLearner, "weighs")
+    with pytest.raises(ValueError, match="weights its points, which GaussianLearner does not support"):
+        retrain(GaussianLearner(1, 2), **arguments)
 
 
 GOOD = {"real": [np.ones((3, 2))], "regimes": [Mix(1.0)], "generations": 1, "seed": 0}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from stability import Accumulate, FullySynthetic, GaussianLearner, Mix, retrain
+from stability import Accumulate, FreshReal, FullySynthetic, GaussianLearner, Mix, Subsample, Weighted, retrain
 from stability.atomic import PARTIAL_SUFFIX
 from stability.run_directory import RunDirectory, RunDirectoryError, environment
 
@@ -14,16 +14,18 @@ CONFIG = {"lam": [0.5], "seed": 0}
 REGIMES = [Mix(0.5), Accumulate(1.0), FullySynthetic()]
 
 
-def finish_run(path, generations=4):
+def finish_run(path, generations=4, regimes=REGIMES):
     """Run, or finish, a small experiment in `path`; returns the bytes of its history."""
-    real = [np.random.default_rng(r).standard_normal((10, 2)) for r in range(3)]
-    learner = GaussianLearner(3, 2)
+    real = [np.random.default_rng(r).standard_normal((10, 2)) for r in range(len(regimes))]
+    learner = GaussianLearner(len(regimes), 2)
     with RunDirectory(path, CONFIG) as run:
         checkpoint = run.latest()
         if checkpoint:
             learner.load_state_dict(checkpoint.learner)
         after = checkpoint.generation if checkpoint else None
-        for generation in retrain(learner, real, REGIMES, generations, seed=1, draws=10, after=after):
+        for generation in retrain(
+            learner, real, regimes, generations, seed=1, draws=10, after=after, fresh=lambda n, rng: rng.random((n, 2))
+        ):
             line = {"mean": learner.mean.tolist(), "m": [data.synthetic for data in generation.training]}
             run.record(generation, line, learner.state_dict(), {"seen": generation.t}, seconds=0.0)
     return (path / "history.jsonl").read_bytes()
@@ -48,6 +50,24 @@ def test_a_run_can_be_read_back(tmp_path):
         assert [data.real for data in checkpoint.generation.training] == [10, 10, 0]
         assert history[-1]["mean"] == checkpoint.learner["mean"].tolist()
     assert len(list((tmp_path / "run" / "checkpoints").iterdir())) == 2
+
+
+def test_what_a_regime_remembers_is_stored(tmp_path):
+    """Weights, and pools within pools, are there when a run goes on."""
+    regimes = [Subsample(Accumulate(1.0)), Weighted(Subsample(Accumulate(0.5)), 0.7), Weighted(FreshReal(1.0), 0.6)]
+    whole = finish_run(tmp_path / "whole", generations=4, regimes=regimes)
+    finish_run(tmp_path / "stopped", generations=2, regimes=regimes)
+    with RunDirectory(tmp_path / "stopped", CONFIG) as run:
+        checkpoint = run.latest()
+        assert checkpoint is not None
+        one, two, three = checkpoint.generation.training
+    assert one.pool is not None
+    assert len(one.pool.points) == 30
+    assert two.pool is not None
+    assert two.weights is not None
+    assert three.weights is not None
+    assert three.pool is None
+    assert finish_run(tmp_path / "stopped", generations=4, regimes=regimes) == whole
 
 
 class Killed(BaseException):
