@@ -29,10 +29,9 @@ def unique_maximiser(shift: int = -1) -> Proof:
     return Proof(
         claim="Student-t, θ* is unique",
         statement="−log p = (ν+1)/2·log(((x−μ)² + τ²)/τ) + (ν−1)/2·log(1/τ) + constant. Along every geodesic of the "
-        "half-plane (arcs μ = c + r tanh t, τ = r/cosh t; lines τ = e^t) both "
-        "terms are log(ae^t + be^(−t)), a, b >= 0, "
-        "which is convex, and strictly where ab > 0: 1/τ on arcs, the other on lines unless x = μ. So −E log p has "
-        "one critical point at most, unless the data sit at one point, and that is its global minimum.",
+        "half-plane (arcs μ = c + r tanh t, τ = r/cosh t; lines τ = e^t) both are log(ae^t + be^(−t)), a, b >= 0: "
+        "convex, and strictly where ab > 0, as for 1/τ on arcs, and on lines for the other unless x = μ. So −E log p "
+        "has one critical point at most, unless the data sit at one point, and that is its global minimum.",
         steps=(
             equal("the two terms of −log p", sp.expand_log(minus_log_p - split).expand(), 0),
             equal("the first along an arc", ratio.subs(arc).rewrite(sp.exp), two),
