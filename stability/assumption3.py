@@ -63,6 +63,16 @@ class Loop:
     steps: NDArray[np.float64]
     seen: str
 
+    def least_a(self, n: int) -> float:
+        """The least a with which no more than a share δ of the first row breaks (13), for δ = 1/R, 2/R … 1.
+
+        b and ε_OPT as in `constants`, whose a it may be compared with: that one has to do for δ below 1/R as well.
+        """
+        farthest = np.sort(self.steps[0])[::-1]
+        delta = np.arange(1, len(farthest) + 1) / len(farthest)
+        excess = math.sqrt(n) * (farthest - self.constants.eps_opt)
+        return float((excess / np.sqrt(np.log(self.constants.b / delta))).max())
+
 
 @dataclass(frozen=True)
 class GaussianMean:
