@@ -44,7 +44,7 @@ def independence_fails(share: sp.Expr = sp.S.Half) -> Proof:
     """E5: (111)'s (1 − δ)^t is not a bound for dependent steps. A witness: two disjoint failures of probability ½."""
     success = 1 - 2 * share  # disjoint: the union has probability 2δ
     return Proof(
-        claim="Theorem 2, (111) as printed",
+        claim="Theorem 2, (111) fails",
         statement="Two steps that fail on complementary events of probability ½ never both succeed; (1 − δ)² is ¼.",
         steps=(
             holds("the two events fit into one space", 2 * share <= 1),

@@ -1,6 +1,10 @@
+import contextlib
+import io
 import math
+import re
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -277,3 +281,27 @@ def test_lambda_zero_is_one_fit():
 def test_more_data_than_the_default_are_described():
     text = str(replace(Retraining(lam=0.1), data=SKEWED))
     assert text == "Student-t, ν = 5, on 0.25 N(-3, 0.5²) + 0.5 N(0.5, 1²) + 0.25 N(4, 2²), λ = 0.1"
+
+
+def test_the_program_in_the_documentation_prints_what_it_says():
+    page = (Path(__file__).parents[2] / "docs" / "theory" / "proofs.md").read_text(encoding="utf-8")
+    found = re.search(r"<!-- certify -->\n```python\n(.*?)```\n\n```text\n(.*?)```", page, re.DOTALL)
+    assert found
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        exec(found[1], {})
+    assert printed.getvalue() == found[2]
+
+
+def test_the_numbers_in_the_documentation():
+    page = (Path(__file__).parents[2] / "docs" / "theory" / "proofs.md").read_text(encoding="utf-8")
+    local = enclosure.enclose(5, MIXTURE)
+    with enclosure.precision():
+        for ball in (local.mu, local.log_scale, local.alpha, local.eps):
+            digits = ball.str(25, radius=False).lstrip("-")[:19]
+            assert f"{digits}…" in page, digits
+        for ball in (local.mu, local.log_scale, local.alpha, local.eps, *local.A.entries(), *local.B.entries()):
+            assert ball.rad() < 1e-30
+    low, high = (float(end) for end in (local.lipschitz.lower(), local.lipschitz.upper()))
+    assert 2.00829 - 5e-6 <= low <= high <= 2.00829 + 5e-6
+    assert "2.00829 ± 5e-6" in page
