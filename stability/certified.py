@@ -115,7 +115,7 @@ def _collapse(subject: Collapse, factor: float = 1, direction: int = 1, accuracy
                 "Proposition 1, α(n) < 1",
                 "α(n) < 1 (the largest is shown)",
                 instance,
-                enclosure.decimal(factor) * reduce(type(alphas[0]).max, alphas),
+                enclosure.decimal(factor) * _largest(alphas),
                 "<",
                 enclosure.decimal(1),
             ),
@@ -123,7 +123,7 @@ def _collapse(subject: Collapse, factor: float = 1, direction: int = 1, accuracy
                 "Proposition 1, α(n) increases",
                 "α(n + 1) − α(n) > 0 (the smallest is shown)",
                 instance,
-                reduce(type(steps[0]).min, steps),
+                -_largest([-step for step in steps]),
                 ">",
                 enclosure.decimal(0),
             ),
@@ -131,7 +131,7 @@ def _collapse(subject: Collapse, factor: float = 1, direction: int = 1, accuracy
                 "Proposition 1, α(n) in floats",
                 "relative error of `stability.alpha.alpha` (the largest is shown)",
                 f"{instance}, 10⁵ … 10¹⁵",
-                reduce(type(errors[0]).max, errors),
+                _largest(errors),
                 "<=",
                 enclosure.decimal(accuracy),
             ),
@@ -204,6 +204,11 @@ def _root_entry(rate: float | None, words: str, n: int = 4, spread: float = 0.01
             enclosure.printed_rate(n) if rate is None else enclosure.decimal(rate) * enclosure.alpha(n),
         )
     return replace(verdict, erratum="E1")
+
+
+def _largest(balls: "list[arb]") -> "arb":
+    """The largest of some numbers."""
+    return reduce(lambda a, b: a.max(b), balls)
 
 
 def _verdict(claim: str, words: str, instance: str, measured: "arb", relation: Relation, stated: "arb") -> Verdict:
