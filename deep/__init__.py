@@ -1,0 +1,1 @@
+"""Diffusion and flow models of images, retrained on their own samples."""

@@ -1,0 +1,35 @@
+"""The levels of a U-Net: level l works at the resolution R / 2^l, with channel_mult[l] times the base width."""
+
+from collections.abc import Sequence
+
+__all__ = ["check_levels"]
+
+
+def check_levels(
+    resolution: int,
+    channels: int,
+    model_channels: int,
+    channel_mult: Sequence[int],
+    num_blocks: int,
+    attn_resolutions: Sequence[int],
+    dropout: float,
+) -> None:
+    """ValueError that names the argument, its value and what is allowed, if these do not describe a U-Net."""
+    for name, value in (("resolution", resolution), ("channels", channels), ("num_blocks", num_blocks)):
+        if value < 1:
+            raise ValueError(f"{name} must be >= 1, got {value}")
+    if model_channels < 4 or model_channels % 2:
+        raise ValueError(f"model_channels must be even and >= 4, got {model_channels}")
+    if not channel_mult or min(channel_mult) < 1:
+        raise ValueError(f"channel_mult must be one or more integers >= 1, got {tuple(channel_mult)}")
+    deepest = 2 ** (len(channel_mult) - 1)
+    if resolution % deepest:
+        raise ValueError(
+            f"resolution must be a multiple of {deepest} for the {len(channel_mult)} levels of channel_mult, "
+            f"got {resolution}"
+        )
+    resolutions = [resolution >> level for level in range(len(channel_mult))]
+    if not set(attn_resolutions) <= set(resolutions):
+        raise ValueError(f"attn_resolutions must be among {resolutions}, got {tuple(attn_resolutions)}")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must be >= 0 and < 1, got {dropout}")

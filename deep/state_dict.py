@@ -1,0 +1,54 @@
+"""What a network's state dict must hold, and what a given one tells about the network: names and shapes."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Shapes", "StateError", "count", "require_state", "shapes_of", "size"]
+
+Shapes: TypeAlias = Mapping[str, torch.Size]
+
+
+class StateError(ValueError):
+    """A state dict is not that of the network; the message names the tensor."""
+
+
+def shapes_of(state: Mapping[str, Tensor]) -> Shapes:
+    """Name -> shape."""
+    return {name: value.shape for name, value in state.items()}
+
+
+def size(shapes: Shapes, name: str, axis: int = 0) -> int:
+    """Length of one axis of a tensor. StateError if there is no such tensor or axis."""
+    if name not in shapes:
+        raise StateError(f"lacks the tensor {name}")
+    if len(shapes[name]) <= axis:
+        raise StateError(f"tensor {name} has shape {tuple(shapes[name])}; it must have more than {axis} axes")
+    return shapes[name][axis]
+
+
+def count(names: Iterable[str], pattern: str) -> int:
+    """1 + the largest number that the group of `pattern` matches at the start of a name; 0 if none matches."""
+    matches = (re.match(pattern, name) for name in names)
+    return max((int(match[1]) + 1 for match in matches if match), default=0)
+
+
+def require_state(network: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """StateError naming a tensor that `state` lacks, has in excess, or has with another shape or type.
+
+    network: may be on the meta device.
+    """
+    expected, got = shapes_of(network.state_dict()), shapes_of(state)
+    for name, shape in expected.items():
+        if name not in got:
+            raise StateError(f"lacks the tensor {name}")
+        if got[name] != shape:
+            raise StateError(f"tensor {name} has shape {tuple(got[name])}; it must have {tuple(shape)}")
+        if not state[name].is_floating_point():
+            raise StateError(f"tensor {name} has type {state[name].dtype}; it must be of floating-point numbers")
+    for name in got:
+        if name not in expected:
+            raise StateError(f"holds a tensor {name}, which this network does not have")
