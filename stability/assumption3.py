@@ -64,7 +64,7 @@ class Loop:
     seen: str
 
     def least_a(self, n: int) -> float:
-        """The least a with which no more than a share δ of the first row breaks (13), for δ = 1/R, 2/R … 1.
+        """The least a with which fewer than a share δ of the first row break (13), for δ = 1/R, 2/R … 1.
 
         b and ε_OPT as in `constants`, whose a it may be compared with: that one has to do for δ below 1/R as well.
         """

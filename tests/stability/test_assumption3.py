@@ -62,9 +62,8 @@ def test_the_least_a_is_enough_and_no_less_is(steps, n, eps_opt):
     loop = Loop("", np.empty(0), Constants(1.0, 2.0, eps_opt), 1.0, 0.5, 0.5, np.empty(0), np.array([steps]), "")
 
     def broken(a):
-        limits = np.array([Constants(a, 2.0, eps_opt).step(n, delta) for delta in levels])
-        # at δ itself the share that exceeds must be below δ: the k-th farthest is within the limit at k/R
-        return (np.sort(steps)[::-1] > limits + 1e-9).any()
+        limits = [Constants(a, 2.0, eps_opt).step(n, delta) + 1e-9 for delta in levels]
+        return any((np.array(steps) > limit).mean() >= delta for limit, delta in zip(limits, levels, strict=True))
 
     least = loop.least_a(n)
     assert not broken(max(least, 0.0))
