@@ -1,0 +1,137 @@
+"""DDPM (Ho et al., 2020) in two dimensions, for R chains at once, with ddpm-torch's network and three samplers."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stability.regimes import TrainingSet
+from stability.samplers import StepSampler, ancestral, ddim, linear_alphas_bar
+from toy.denoising import blocks
+from toy.sampling import draw
+from toy.temporal_network import ReplicatedTemporalNetwork
+from toy.training import Trainer, batch_count
+
+__all__ = ["DDPM", "Diffusion"]
+
+
+@dataclass(frozen=True)
+class Diffusion:
+    """Settings of DDPM in two dimensions: of ddpm-torch's 2-D script but for the epochs, which the paper gives."""
+
+    epochs: int = 200
+    """Passes over the training set a (re)training."""
+    batch: int = 1000
+    """Points a step."""
+    learning_rate: float = 1e-3
+    """Of Adam, constant."""
+    width: int = 128
+    """Of the network."""
+    layers: int = 3
+    """How often the network's one residual layer is applied."""
+    shuffle: bool = False
+    """A new order of the data for each pass, instead of one random order for all passes of a (re)training."""
+    diffusion_steps: int = 100
+    """T, noise levels of the diffusion, and steps of the sampler."""
+    beta_first: float = 1e-3
+    """β of the smallest noise level; β grows linearly to the largest."""
+    beta_last: float = 0.2
+    """β of the largest noise level."""
+    sampler: Literal["fixed-large", "fixed-small", "ddim"] = "fixed-large"
+    """Ancestral sampling with variance β_t or β̃_t, or DDIM, which is deterministic."""
+
+    def __post_init__(self) -> None:
+        for option in ("epochs", "batch", "layers", "diffusion_steps"):
+            if getattr(self, option) < 1:
+                raise ValueError(f"--{option.replace('_', '-')} must be >= 1, got {getattr(self, option)}")
+        if self.width < 4 or self.width % 2:
+            raise ValueError(f"--width must be even and >= 4, got {self.width}")
+        if not 0 < self.learning_rate < float("inf"):
+            raise ValueError(f"--learning-rate must be finite and > 0, got {self.learning_rate}")
+        for option in ("beta_first", "beta_last"):
+            if not 0 < getattr(self, option) < 1:
+                raise ValueError(f"--{option.replace('_', '-')} must be in (0, 1), got {getattr(self, option)}")
+
+    def make_sampler(self) -> StepSampler:
+        """The sampler that the settings name."""
+        alphas_bar = linear_alphas_bar(self.diffusion_steps, self.beta_first, self.beta_last)
+        if self.sampler == "ddim":
+            return ddim(alphas_bar)
+        return ancestral(alphas_bar, "large" if self.sampler == "fixed-large" else "small")
+
+
+class DDPM:
+    """The learner: R noise predictors ε(x, t), trained and sampled from side by side.
+
+    settings: see `Diffusion`.   device: of the networks.   workers: unused, as nothing runs beside the network.
+    on_progress: called with the finished share of a fit, in (0, 1].
+    """
+
+    def __init__(
+        self,
+        chains: int,
+        settings: Diffusion,
+        device: torch.device | str = "cpu",
+        workers: int = 1,
+        on_progress: Callable[[float], object] = lambda share: None,
+    ) -> None:
+        self.settings = settings
+        self.sampler = settings.make_sampler()
+        self.network = ReplicatedTemporalNetwork(
+            chains, settings.width, settings.diffusion_steps, settings.layers, device
+        )
+        self.trainer = Trainer(self.network.theta, settings.learning_rate, self._predict)
+        self._device = device
+        self._on_progress = on_progress
+
+    @property
+    def chains(self) -> int:
+        return len(self.network.theta)
+
+    @property
+    def parameters(self) -> np.ndarray:
+        """θ of each chain as one vector, (R, P), a copy."""
+        return self.network.theta.cpu().numpy().copy()
+
+    def reset(self, rngs: Sequence[np.random.Generator]) -> None:
+        """PyTorch's default initialisation, fresh Adam."""
+        self.network.reset(rngs)
+        self.trainer.restart()
+
+    def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
+        """`epochs` passes of Adam over each chain's data (n_r, 2), predicting the noise at random times."""
+        s = self.settings
+        points = [np.ascontiguousarray(data.points, dtype=np.float32) for data in datasets]
+        total = s.epochs * sum(batch_count(len(x), s.batch) for x in points)
+        batches = blocks(points, rngs, s.epochs, s.batch, s.shuffle, self._corrupt)
+        self.trainer.fit(batches, total, self._on_progress)
+
+    def _corrupt(self, x0: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """x_t = √ᾱ_t x₀ + √(1−ᾱ_t) ε at uniform t, with t; the target is ε."""
+        t = rng.integers(self.settings.diffusion_steps, size=x0.shape[:2])
+        eps = rng.standard_normal(x0.shape, dtype=np.float32)
+        a = self.sampler.alphas_bar[t][..., None]
+        xt = np.sqrt(a).astype(np.float32) * x0 + np.sqrt(1 - a).astype(np.float32) * eps
+        return np.concatenate([xt, t[..., None].astype(np.float32)], axis=2), eps, np.ones(x0.shape[:2])
+
+    def _predict(self, theta: Tensor, inputs: Tensor) -> Tensor:
+        return self.network.forward(theta, inputs[..., :2], inputs[..., 2].long())
+
+    def denoise(self, x: Tensor, t: int) -> Tensor:
+        """x̂₀ = (x − √(1−ᾱ_t) ε(x, t))/√ᾱ_t, x: (R, n, 2)."""
+        a = float(self.sampler.alphas_bar[t])
+        return (x - (1 - a) ** 0.5 * self.network.forward(self.network.theta, x, t)) / a**0.5
+
+    def sample(self, counts: Sequence[int], rngs: Sequence[np.random.Generator]) -> list[np.ndarray]:
+        """Diffuse backwards from N(0, I): (counts[r], 2) for each chain."""
+        return draw(self.sampler, self.denoise, counts, rngs, self._device)
+
+    def state_dict(self) -> dict[str, Any]:
+        return self.trainer.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """ValueError if the state is of another number of chains or another network."""
+        self.trainer.load_state_dict(state)

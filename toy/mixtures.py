@@ -1,0 +1,59 @@
+"""Mixtures of isotropic Gaussians: draws, density, and the denoiser that a perfect diffusion model learns."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["GaussianMixture"]
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianMixture:
+    """Σ_k weights_k N(centres_k, sd_k² I) in two dimensions.
+
+    centres: (K, 2).   sd: (K,) or one for all, > 0.   weights: (K,), sum 1, or None: equal.
+    """
+
+    centres: NDArray[np.float64]
+    sd: float | NDArray[np.float64]
+    weights: NDArray[np.float64] | None = None
+
+    def __call__(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """n independent points, (n, 2) float32. Point i does not depend on n."""
+        mode_rng, noise_rng = rng.spawn(2)
+        if self.weights is None:
+            mode = mode_rng.integers(len(self.centres), size=n)
+        else:
+            mode = np.searchsorted(np.cumsum(self.weights[:-1]), mode_rng.random(n), side="right")
+        sd = np.broadcast_to(self.sd, len(self.centres))[mode, None]
+        return (self.centres[mode] + sd * noise_rng.standard_normal((n, 2))).astype(np.float32)
+
+    def log_prob(self, x: np.ndarray) -> NDArray[np.float64]:
+        """Log density at x (…, 2): (…,)."""
+        return np.logaddexp.reduce(self._log_joint(x, 1.0, 0.0), axis=-1)
+
+    def _log_joint(self, x: np.ndarray, scale: float, noise: float) -> NDArray[np.float64]:
+        """log of weight times density of scale·(a point of component k) + noise·ε, at x: (…, K)."""
+        variance = scale**2 * np.square(np.broadcast_to(self.sd, len(self.centres))) + noise**2
+        squares = np.square(x[..., None, :] - scale * self.centres).sum(axis=-1)  # (…, K)
+        weights = np.full(len(self.centres), 1 / len(self.centres)) if self.weights is None else self.weights
+        with np.errstate(divide="ignore"):  # a component without weight
+            return np.log(weights) - np.log(2 * np.pi * variance) - squares / (2 * variance)
+
+    def responsibilities(self, x: np.ndarray) -> NDArray[np.float64]:
+        """Posterior probability of each component, (…, K)."""
+        return _normalised(self._log_joint(x, 1.0, 0.0))
+
+    def denoise(self, x: np.ndarray, scale: float, noise: float) -> NDArray[Any]:
+        """E[x₀ | scale·x₀ + noise·ε = x] for x₀ from the mixture, x: (…, 2); of the precision of x."""
+        posterior = _normalised(self._log_joint(x, scale, noise))  # (…, K)
+        own = np.square(np.broadcast_to(self.sd, len(self.centres)))
+        gain = scale * own / (scale**2 * own + noise**2)
+        means = self.centres + gain[:, None] * (x[..., None, :] - scale * self.centres)  # (…, K, 2)
+        return (posterior[..., None] * means).sum(axis=-2).astype(x.dtype)
+
+
+def _normalised(log_joint: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.exp(log_joint - np.logaddexp.reduce(log_joint, axis=-1, keepdims=True))

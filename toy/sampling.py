@@ -1,0 +1,48 @@
+"""Draws from the samplers of `stability.samplers` for R chains at once, each with its own random stream."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["draw"]
+
+POINTS_AT_ONCE = 2000  # of a chain: activations then stay in the processor's cache
+
+
+class Runs(Protocol):
+    """A sampler that can be run, such as `StepSampler` and `Heun`."""
+
+    def run(self, denoise: Any, x: Any, noise: Any) -> Any: ...
+
+    @property
+    def noises(self) -> Sequence[int]: ...
+
+
+def draw(
+    sampler: Runs,
+    denoise: Callable[[Tensor, Any], Tensor],
+    counts: Sequence[int],
+    rngs: Sequence[np.random.Generator],
+    device: torch.device | str = "cpu",
+) -> list[np.ndarray]:
+    """counts[r] points of chain r, (counts[r], 2) float32.
+
+    denoise: (x (R, n, 2), step or noise level) -> x̂₀ (R, n, 2).
+    Point i of a chain depends on the chain's stream and on i alone; its start is the same for every sampler.
+    """
+    streams = [rng.spawn(2) for rng in rngs]
+    column = {step: j for j, step in enumerate(sampler.noises)}
+    ends = []
+    with torch.no_grad():
+        for first in range(0, max(counts), POINTS_AT_ONCE):
+            n = min(POINTS_AT_ONCE, max(counts) - first)
+            start = np.stack([starts.standard_normal((n, 2), dtype=np.float32) for starts, _ in streams])
+            # (R, n, noises, 2): a point's numbers come one after another from the stream
+            z = np.stack([noise.standard_normal((n, len(column), 2), dtype=np.float32) for _, noise in streams])
+            z = torch.from_numpy(z).to(device)
+            x = torch.from_numpy(start).to(device)
+            ends.append(sampler.run(denoise, x, lambda step, z=z: z[:, :, column[step]]).cpu().numpy())
+    return [x[:count] for x, count in zip(np.concatenate(ends, axis=1), counts, strict=True)]
