@@ -24,7 +24,7 @@ SMALLEST_SD = 1e-6  # float32 resolves no less near 1
 
 
 def expectation_maximisation(x: np.ndarray, start: GaussianMixture) -> GaussianMixture:
-    """The mixture of as many isotropic Gaussians that maximises the likelihood of x (n, 2), nearest uphill from `start`.
+    """The likeliest mixture of as many isotropic Gaussians for x (n, 2), uphill from `start`.
 
     A component that loses all its points keeps its place with weight 0.
     """
@@ -42,7 +42,7 @@ def expectation_maximisation(x: np.ndarray, start: GaussianMixture) -> GaussianM
         centres = np.where(alive[:, None], share.T @ x / safe, mixture.centres)
         squares = np.square(x[:, None] - centres).sum(axis=2)  # (n, K)
         sd = np.sqrt((share * squares).sum(axis=0) / (2 * safe[:, 0]))
-        sd = np.where(alive, np.maximum(sd, SMALLEST_SD), np.broadcast_to(mixture.sd, len(mass)))
+        sd = np.where(alive, np.maximum(sd, SMALLEST_SD), mixture.sds)
         mixture = GaussianMixture(centres, sd, mass / len(x))
     return mixture
 
@@ -75,15 +75,7 @@ class ExactDiffusion:
     @property
     def parameters(self) -> np.ndarray:
         """Centres, standard deviations and weights of each chain as one vector, (R, 4K)."""
-        k = len(self._truth.centres)
-        return np.stack(
-            [
-                np.concatenate(
-                    [m.centres.ravel(), np.broadcast_to(m.sd, k), np.full(k, 1 / k) if m.weights is None else m.weights]
-                )
-                for m in self.mixtures
-            ]
-        )
+        return np.stack([np.concatenate([m.centres.ravel(), m.sds, m.shares]) for m in self.mixtures])
 
     def reset(self, rngs: Sequence[np.random.Generator]) -> None:
         """Back to the truth, where the next fit starts."""

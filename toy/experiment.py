@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Protocol
 
@@ -23,17 +24,18 @@ from stability.run_directory import RunDirectory, RunDirectoryError, environment
 from stability.streams import Purpose, stream
 from toy.densities import Density
 from toy.figures import draw_figures
-from toy.metrics import Distances, noise_floor
+from toy.metrics import DISTANCES, Distances, Profile, noise_floor, profile_floor
 from toy.tables import print_tables
 
 __all__ = ["Experiment", "ParametricLearner", "run_experiment"]
 
-PAPER_LAMBDAS = (0.0, 0.5, 1.0)  # Figure 8, beside fully synthetic
+FIGURE_8_LAMBDAS = (0.0, 0.5, 1.0)
+MOST_TRANSPORTED = 1000  # points a set for W1 and W2, unless there is no profile: exact transport takes n³
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """What every 2-D experiment has in common. Without --lambda: λ = 0, 0.5, 1 and fully synthetic, as in Figure 8."""
+    """What every 2-D experiment has in common. Without --lambda: the rows of the paper's figure."""
 
     lam: Annotated[tuple[float, ...], tyro.conf.arg(name="lambda", metavar="λ [λ ...]")] = ()
     """Synthetic points per real point, m = floor(λ n); one or more values, each a row of the result."""
@@ -77,12 +79,12 @@ class Experiment:
         if self.device == "cuda" and not torch.cuda.is_available():
             raise ValueError("--device cuda: no CUDA device is available, use cpu or auto")
 
-    def regimes(self) -> list[Regime]:
-        """One a row, in the order of the tables."""
+    def regimes(self, paper_lambdas: Sequence[float] = FIGURE_8_LAMBDAS) -> list[Regime]:
+        """One a row, in the order of the tables. paper_lambdas: of the paper's figure, beside fully synthetic."""
         by_lambda = {"mix": Mix, "accumulate": Accumulate, "fresh": FreshReal}.get(self.regime)
         rows: list[Regime] = []
         if by_lambda and (self.lam or not self.fully_synthetic):
-            rows = [by_lambda(lam) for lam in self.lam or PAPER_LAMBDAS]
+            rows = [by_lambda(lam) for lam in self.lam or paper_lambdas]
         paper_comparison = self.regime == "mix" and not self.lam
         return [*rows, FullySynthetic()] if self.fully_synthetic or not by_lambda or paper_comparison else rows
 
@@ -105,12 +107,21 @@ class MakeLearner(Protocol):
 
 
 def run_experiment(
-    name: str, config: Any, experiment: Experiment, real: Density, truth: Density, make_learner: MakeLearner
+    name: str,
+    config: Any,
+    experiment: Experiment,
+    real: Density,
+    truth: Density,
+    make_learner: MakeLearner,
+    paper_lambdas: Sequence[float] = FIGURE_8_LAMBDAS,
+    profile: Profile | None = None,
 ) -> Path:
     """Run, or finish, the experiment and print its tables; returns the folder.
 
     name: of the experiment, in the default folder's name.   config: the whole configuration, a dataclass.
     real: draws a chain's real data.   truth: draws the points that samples are measured against, and fresh real data.
+    paper_lambdas: rows without --lambda, beside fully synthetic.
+    profile: what to measure of the samples beside W1 and W2, which then take at most 1000 points.
     """
     started = time.monotonic()
     asked = _recorded(config)
@@ -125,13 +136,21 @@ def run_experiment(
             raise RunDirectoryError(f"{folder} was started on a GPU and there is none here; use --overwrite")
         threads: int = run.environment["threads"]  # those that the run started with, so that it goes on bit for bit
         torch.set_num_threads(threads)
-        floor = noise_floor(truth, experiment.samples, experiment.seed, workers=threads)
-        regimes = experiment.regimes()
-        _run_chains(run, experiment, regimes, real, truth, make_learner, threads)
+        transported = min(experiment.samples, MOST_TRANSPORTED) if profile else experiment.samples
+        floor = noise_floor(truth, transported, experiment.seed, workers=threads)
+        quantities = DISTANCES
+        if profile:
+            values = profile_floor(profile, truth, experiment.samples, experiment.seed)
+            floor, quantities = dataclasses.replace(floor, profile=values), (*profile.shown, *DISTANCES)
+        regimes = experiment.regimes(paper_lambdas)
+        observe = partial(Distances, truth, transported, experiment.seed, workers=threads)
+        _run_chains(run, experiment, regimes, real, truth, make_learner, observe, profile, threads)
         history = run.history()
-        figures = draw_figures(run, history, [str(regime) for regime in regimes], floor, truth, experiment.seed)
+        names = [str(regime) for regime in regimes]
+        shown = profile.shown if profile else ()
+        figures = draw_figures(run, history, names, floor, truth, experiment.seed, shown)
         console = Console()
-        print_tables(console, history, floor)
+        print_tables(console, history, floor, quantities)
         console.print(f"\n{name}: {time.monotonic() - started:.0f} s", highlight=False)
         for path in (run.path / "history.jsonl", *figures):
             console.print(str(path), soft_wrap=True, highlight=False)
@@ -153,12 +172,14 @@ def _run_chains(
     real: Density,
     truth: Density,
     make_learner: MakeLearner,
+    make_observer: Callable[[Sequence[int]], Distances],
+    profile: Profile | None,
     threads: int,
 ) -> None:
     chains = [(regime, replica) for regime in regimes for replica in range(experiment.seeds)]
     replicas = [replica for _, replica in chains]
     data = [real(experiment.samples, stream(experiment.seed, Purpose.REAL, replica)) for replica in replicas]
-    observe = Distances(truth, experiment.samples, experiment.seed, replicas, workers=threads)
+    observe = make_observer(replicas)
     checkpoint = run.latest()
     done = checkpoint.generation.t + 1 if checkpoint else 0
     with _progress_bar() as progress:
@@ -188,9 +209,14 @@ def _run_chains(
         clock = time.monotonic()
         for generation in generations:
             measured = observe(generation, learner.parameters)
+            if profile:
+                measured = [
+                    distances | profile.measure(x[: experiment.samples])
+                    for distances, x in zip(measured, generation.samples, strict=True)
+                ]
             records = [
-                {"regime": str(regime), "replica": replica, **_counts(training), **distances}
-                for (regime, replica), training, distances in zip(chains, generation.training, measured, strict=True)
+                {"regime": str(regime), "replica": replica, **_counts(training), **values}
+                for (regime, replica), training, values in zip(chains, generation.training, measured, strict=True)
             ]
             seconds, clock = time.monotonic() - clock, time.monotonic()
             run.record(generation, {"chains": records}, learner.state_dict(), observe.state_dict(), seconds)

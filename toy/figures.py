@@ -17,7 +17,7 @@ from stability.figure_style import figure_style, save_figure
 from stability.run_directory import RunDirectory
 from stability.streams import Purpose, stream
 from toy.densities import Density
-from toy.metrics import NoiseFloor
+from toy.metrics import DISTANCES, NoiseFloor, Quantity
 from toy.tables import by_regime, shown_generations
 
 __all__ = ["draw_figures"]
@@ -35,8 +35,12 @@ def draw_figures(
     floor: NoiseFloor,
     truth: Density,
     seed: int,
+    quantities: Sequence[Quantity] = (),
 ) -> list[Path]:
-    """Draw all of a run's figures into its folder; the paths written. Panels and animation show the first seed."""
+    """Draw all of a run's figures into its folder; the paths written. Panels and animation show the first seed.
+
+    quantities: shown in a figure of their own, beside the distances'.
+    """
     first = {name: [c["regime"] for c in history[0]["chains"]].index(name) for name in regimes}  # regime -> chain
     last = len(history) - 1
     samples = {t: run.load_samples(t) for t in {*shown_generations(last), *_frames(last)}}
@@ -44,7 +48,9 @@ def draw_figures(
     true = truth(n, stream(seed, Purpose.TRUTH, 0))
     window = _window(true)
     with figure_style():
-        paths = save_figure(_distance_curves(history, floor), run.figures / "distances")
+        paths = save_figure(_curves(history, floor, DISTANCES), run.figures / "distances")
+        if quantities:
+            paths += save_figure(_curves(history, floor, quantities), run.figures / "profile")
         panels = _density_panels(true, first, samples, shown_generations(last), window)
         paths += save_figure(panels, run.figures / "densities")
         paths.append(run.figures / "samples.gif")
@@ -62,21 +68,24 @@ def _window(points: np.ndarray, margin: float = 0.35) -> tuple[np.ndarray, np.nd
     return low - margin * (high - low), high + margin * (high - low)
 
 
-def _distance_curves(history: Sequence[Mapping[str, Any]], floor: NoiseFloor) -> Figure:
-    figure = Figure(figsize=(6.6, 3.0))
-    for axes, quantity, title, (mean, sd) in zip(
-        figure.subplots(1, 2), ("w1", "w2"), ("$W_1$", "$W_2$"), (floor.w1, floor.w2), strict=True
-    ):
+def _curves(history: Sequence[Mapping[str, Any]], floor: NoiseFloor, quantities: Sequence[Quantity]) -> Figure:
+    figure = Figure(figsize=(3.3 * len(quantities), 3.0))
+    for axes, quantity in zip(figure.subplots(1, len(quantities), squeeze=False)[0], quantities, strict=True):
+        mean, sd = floor.of(quantity)
         axes.axhspan(mean - sd, mean + sd, color="0.85", lw=0)
         axes.axhline(mean, color="0.5", lw=1, label="noise floor")
-        for name, values in by_regime(history, quantity).items():
+        for name, values in by_regime(history, quantity.key).items():
             look = FULLY_SYNTHETIC if name == "fully synthetic" else {"marker": "o"}
             t, centre = np.arange(len(values)), values.mean(axis=1)
             (line,) = axes.plot(t, centre, label=name, markevery=max(1, len(t) // 10), **look)
             if values.shape[1] > 1:
                 spread = values.std(axis=1, ddof=1)
                 axes.fill_between(t, centre - spread, centre + spread, color=line.get_color(), alpha=0.2, lw=0)
-        axes.set(xlabel="retrainings t", ylabel=f"{title} to the truth", ylim=(0, None))
+        axes.set(xlabel="retrainings t", ylabel=quantity.label)
+        if quantity.log:
+            axes.set_yscale("log")
+        else:
+            axes.set_ylim(0, None)
     seeds = len(next(iter(by_regime(history, "w1").values()))[0])
     spread = f"mean and standard deviation over {seeds} seeds" if seeds > 1 else None
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=5, title=spread)

@@ -1,8 +1,8 @@
 """What is measured at each generation: exact Wasserstein distances to the truth, and how far the parameters went."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,17 +13,53 @@ from stability.streams import Purpose, stream
 from stability.wasserstein import wasserstein
 from toy.densities import Density
 
-__all__ = ["Distances", "NoiseFloor", "noise_floor"]
+__all__ = ["DISTANCES", "Distances", "NoiseFloor", "Profile", "Quantity", "noise_floor", "profile_floor"]
 
 FLOOR_PAIRS = 32
 
 
 @dataclass(frozen=True)
+class Quantity:
+    """A recorded number as tables and figures show it.
+
+    key: its name in the history.   title: of its table.   label: of its axis.   log: a logarithmic axis.
+    """
+
+    key: str
+    title: str
+    label: str
+    log: bool = False
+
+
+DISTANCES = (
+    Quantity("w1", "W1 to the truth", "$W_1$ to the truth"),
+    Quantity("w2", "W2 to the truth", "$W_2$ to the truth"),
+)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What is measured of a generation's samples alone, beside the distances.
+
+    measure: (n, 2) -> numbers and lists for the history.   shown: those that tables and figures show.
+    """
+
+    measure: Callable[[np.ndarray], dict[str, Any]]
+    shown: tuple[Quantity, ...]
+
+
+@dataclass(frozen=True)
 class NoiseFloor:
-    """W1 and W2 between two independent draws of the truth: the value that a perfect model would have, mean and sd."""
+    """What a perfect model would have, mean and sd: W1 and W2 between two independent draws of the truth, and the
+    quantities of a profile, by key, of such a draw."""
 
     w1: tuple[float, float]
     w2: tuple[float, float]
+    profile: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+
+    def of(self, quantity: Quantity) -> tuple[float, float]:
+        """Mean and sd of a quantity."""
+        return {"w1": self.w1, "w2": self.w2, **self.profile}[quantity.key]
 
 
 def noise_floor(truth: Density, n: int, seed: int, workers: int = 1, pairs: int = FLOOR_PAIRS) -> NoiseFloor:
@@ -35,7 +71,17 @@ def noise_floor(truth: Density, n: int, seed: int, workers: int = 1, pairs: int 
 
     with ThreadPoolExecutor(workers) as pool:
         w1, w2 = np.array(list(pool.map(distances, range(pairs)))).T
-    return NoiseFloor(w1=(float(w1.mean()), float(w1.std(ddof=1))), w2=(float(w2.mean()), float(w2.std(ddof=1))))
+    return NoiseFloor(_mean_sd(w1), _mean_sd(w2))
+
+
+def profile_floor(profile: Profile, truth: Density, n: int, seed: int) -> dict[str, tuple[float, float]]:
+    """The shown quantities of a profile for n draws of the truth, mean and sd, by key."""
+    drawn = [profile.measure(truth(n, stream(seed, Purpose.FLOOR, k))) for k in range(FLOOR_PAIRS)]
+    return {q.key: _mean_sd(np.array([record[q.key] for record in drawn])) for q in profile.shown}
+
+
+def _mean_sd(values: np.ndarray) -> tuple[float, float]:
+    return float(values.mean()), float(values.std(ddof=1))
 
 
 class Distances:

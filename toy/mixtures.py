@@ -20,6 +20,16 @@ class GaussianMixture:
     sd: float | NDArray[np.float64]
     weights: NDArray[np.float64] | None = None
 
+    @property
+    def sds(self) -> NDArray[np.float64]:
+        """Standard deviations, (K,)."""
+        return np.broadcast_to(np.asarray(self.sd, dtype=float), len(self.centres))
+
+    @property
+    def shares(self) -> NDArray[np.float64]:
+        """Weights, (K,)."""
+        return np.full(len(self.centres), 1 / len(self.centres)) if self.weights is None else self.weights
+
     def __call__(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """n independent points, (n, 2) float32. Point i does not depend on n."""
         mode_rng, noise_rng = rng.spawn(2)
@@ -27,8 +37,7 @@ class GaussianMixture:
             mode = mode_rng.integers(len(self.centres), size=n)
         else:
             mode = np.searchsorted(np.cumsum(self.weights[:-1]), mode_rng.random(n), side="right")
-        sd = np.broadcast_to(self.sd, len(self.centres))[mode, None]
-        return (self.centres[mode] + sd * noise_rng.standard_normal((n, 2))).astype(np.float32)
+        return (self.centres[mode] + self.sds[mode, None] * noise_rng.standard_normal((n, 2))).astype(np.float32)
 
     def log_prob(self, x: np.ndarray) -> NDArray[np.float64]:
         """Log density at x (…, 2): (…,)."""
@@ -36,11 +45,10 @@ class GaussianMixture:
 
     def _log_joint(self, x: np.ndarray, scale: float, noise: float) -> NDArray[np.float64]:
         """log of weight times density of scale·(a point of component k) + noise·ε, at x: (…, K)."""
-        variance = scale**2 * np.square(np.broadcast_to(self.sd, len(self.centres))) + noise**2
+        variance = scale**2 * self.sds**2 + noise**2
         squares = np.square(x[..., None, :] - scale * self.centres).sum(axis=-1)  # (…, K)
-        weights = np.full(len(self.centres), 1 / len(self.centres)) if self.weights is None else self.weights
         with np.errstate(divide="ignore"):  # a component without weight
-            return np.log(weights) - np.log(2 * np.pi * variance) - squares / (2 * variance)
+            return np.log(self.shares) - np.log(2 * np.pi * variance) - squares / (2 * variance)
 
     def responsibilities(self, x: np.ndarray) -> NDArray[np.float64]:
         """Posterior probability of each component, (…, K)."""
@@ -49,8 +57,7 @@ class GaussianMixture:
     def denoise(self, x: np.ndarray, scale: float, noise: float) -> NDArray[Any]:
         """E[x₀ | scale·x₀ + noise·ε = x] for x₀ from the mixture, x: (…, 2); of the precision of x."""
         posterior = _normalised(self._log_joint(x, scale, noise))  # (…, K)
-        own = np.square(np.broadcast_to(self.sd, len(self.centres)))
-        gain = scale * own / (scale**2 * own + noise**2)
+        gain = scale * self.sds**2 / (scale**2 * self.sds**2 + noise**2)
         means = self.centres + gain[:, None] * (x[..., None, :] - scale * self.centres)  # (…, K, 2)
         return (posterior[..., None] * means).sum(axis=-2).astype(x.dtype)
 

@@ -22,8 +22,7 @@ def mode_profile(x: np.ndarray, truth: GaussianMixture) -> dict[str, Any]:
     shift: root mean square distance of the modes' means from the centres, over the true standard deviation.
     """
     x = np.asarray(x, dtype=float)
-    k = len(truth.centres)
-    sd = np.broadcast_to(truth.sd, k)
+    k, sd = len(truth.centres), truth.sds
     distance = np.linalg.norm(x[:, None] - truth.centres, axis=2)  # (n, K)
     mode = distance.argmin(axis=1)
     counts = np.bincount(mode, minlength=k)

@@ -8,7 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from toy.metrics import NoiseFloor
+from toy.metrics import DISTANCES, NoiseFloor, Quantity
 
 __all__ = ["by_regime", "print_tables", "shown_generations"]
 
@@ -25,19 +25,21 @@ def by_regime(history: History, quantity: str) -> dict[str, np.ndarray]:
 
 
 def shown_generations(last: int) -> list[int]:
-    """The generations that the paper shows (0, 10, 20, 50 in Figure 4) and 5, as far as they exist, and the last."""
-    return sorted({t for t in (0, 5, 10, 20, 50) if t < last} | {last})
+    """The generations that the paper shows (0, 10, 20, 50, 100 in Figures 3, 4) and 5, if they exist, and the last."""
+    return sorted({t for t in (0, 5, 10, 20, 50, 100) if t < last} | {last})
 
 
-def print_tables(console: Console, history: History, floor: NoiseFloor) -> None:
-    """What each row trained on, and its distances to the truth, with mean ± sd over seeds where there are several."""
+def print_tables(
+    console: Console, history: History, floor: NoiseFloor, quantities: Sequence[Quantity] = DISTANCES
+) -> None:
+    """What each row trained on, and what was measured, with mean ± sd over seeds where there are several."""
     regimes = by_regime(history, "w1")
     if len(regimes) == 1:
-        _print_generations(console, history, floor)
+        _print_generations(console, history, floor, quantities)
     else:
         _print_data(console, history)
-        for quantity, title, noise in (("w1", "W1", floor.w1), ("w2", "W2", floor.w2)):
-            _print_distances(console, history, quantity, title, noise)
+        for quantity in quantities:
+            _print_quantity(console, history, quantity, floor.of(quantity))
 
 
 def _table(title: str) -> Table:
@@ -54,22 +56,33 @@ def _floor(noise: tuple[float, float]) -> str:
     return f"{noise[0]:.3f} ± {noise[1]:.3f}"
 
 
+def _short(quantity: Quantity) -> str:
+    return quantity.title.split(" to ")[0]
+
+
+def _subject(quantities: Sequence[Quantity]) -> str:
+    return "distance to the truth" if tuple(quantities) == DISTANCES else "what was measured"
+
+
 def _lambda(chain: Mapping[str, Any]) -> str:
     return "∞" if chain["lambda"] is None else f"{chain['lambda']:g}"
 
 
-def _print_generations(console: Console, history: History, floor: NoiseFloor) -> None:
+def _print_generations(console: Console, history: History, floor: NoiseFloor, quantities: Sequence[Quantity]) -> None:
     first = history[0]["chains"][0]
     seeds = len(history[0]["chains"])
-    table = _table(f"{first['regime']}, {seeds} seed{'s' if seeds > 1 else ''}: distance to the truth")
-    for column in ("t", "n", "m", "λ = m/n", "m/(n+m)", "W1", "W2", "‖θ − θ₀‖"):
+    table = _table(f"{first['regime']}, {seeds} seed{'s' if seeds > 1 else ''}: {_subject(quantities)}")
+    names = [_short(quantity) for quantity in quantities]
+    for column in ("t", "n", "m", "λ = m/n", "m/(n+m)", *names, "‖θ − θ₀‖"):
         table.add_column(column, justify="right")
     for line in history:
         chain = line["chains"][0]
-        values = [_mean_sd(np.array([c[q] for c in line["chains"]])) for q in ("w1", "w2", "parameter_distance")]
+        keys = [*(quantity.key for quantity in quantities), "parameter_distance"]
+        values = [_mean_sd(np.array([c[key] for c in line["chains"]])) for key in keys]
         row = [str(line["t"]), str(chain["n"]), str(chain["m"]), _lambda(chain), f"{chain['share']:.3f}", *values]
         table.add_row(*row)
-    table.caption = f"n real and m synthetic points; noise floor W1 {_floor(floor.w1)}, W2 {_floor(floor.w2)}"
+    floors = ", ".join(f"{_short(quantity)} {_floor(floor.of(quantity))}" for quantity in quantities)
+    table.caption = f"n real and m synthetic points; noise floor {floors}"
     console.print(table)
 
 
@@ -85,13 +98,13 @@ def _print_data(console: Console, history: History) -> None:
     console.print(table)
 
 
-def _print_distances(console: Console, history: History, quantity: str, title: str, noise: tuple[float, float]) -> None:
+def _print_quantity(console: Console, history: History, quantity: Quantity, noise: tuple[float, float]) -> None:
     shown = shown_generations(len(history) - 1)
-    table = _table(f"{title} to the truth after t retrainings")
+    table = _table(f"{quantity.title} after t retrainings")
     table.caption = f"noise floor {_floor(noise)}"
     table.add_column("regime")
     for t in shown:
         table.add_column(f"t = {t}", justify="right")
-    for name, values in by_regime(history, quantity).items():
+    for name, values in by_regime(history, quantity.key).items():
         table.add_row(name, *(_mean_sd(values[t]) for t in shown))
     console.print(table)
