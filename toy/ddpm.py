@@ -13,7 +13,7 @@ from stability.samplers import StepSampler, ancestral, ddim, linear_alphas_bar
 from toy.denoising import blocks
 from toy.sampling import draw
 from toy.temporal_network import ReplicatedTemporalNetwork
-from toy.training import Trainer, batch_count
+from toy.training import Trainer, batch_count, squared_error
 
 __all__ = ["DDPM", "Diffusion"]
 
@@ -83,7 +83,7 @@ class DDPM:
         self.network = ReplicatedTemporalNetwork(
             chains, settings.width, settings.diffusion_steps, settings.layers, device
         )
-        self.trainer = Trainer(self.network.theta, settings.learning_rate, self._predict)
+        self.trainer = Trainer(self.network.theta, settings.learning_rate, squared_error(self._predict))
         self._device = device
         self._on_progress = on_progress
 

@@ -13,7 +13,7 @@ from stability.samplers import Heun, edm_noise_levels
 from toy.denoising import blocks
 from toy.mlp import ReplicatedMLP
 from toy.sampling import draw
-from toy.training import Trainer, batch_count
+from toy.training import Trainer, batch_count, squared_error
 
 __all__ = ["EDM", "Preconditioned"]
 
@@ -72,7 +72,7 @@ class EDM:
         self.settings = settings
         self.sampler = Heun(edm_noise_levels(settings.sampler_steps), settings.churn)
         self.network = ReplicatedMLP(chains, (3, *[settings.width] * 3, 2), device)
-        self.trainer = Trainer(self.network.theta, settings.learning_rate, self._predict)
+        self.trainer = Trainer(self.network.theta, settings.learning_rate, squared_error(self._predict))
         self._device = device
         self._on_progress = on_progress
 

@@ -15,7 +15,7 @@ from stability.regimes import TrainingSet
 from toy.coupling import Coupling, blocks
 from toy.densities import SOURCES, Source
 from toy.mlp import ReplicatedMLP
-from toy.training import Trainer, batch_count
+from toy.training import Trainer, batch_count, squared_error
 
 __all__ = ["OTCFM", "FlowMatching"]
 
@@ -78,7 +78,7 @@ class OTCFM:
         self._device = device
         self._workers = workers
         self._on_progress = on_progress
-        self.trainer = Trainer(self.network.theta, settings.learning_rate, self._predict)
+        self.trainer = Trainer(self.network.theta, settings.learning_rate, squared_error(self._predict))
 
     @property
     def chains(self) -> int:

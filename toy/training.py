@@ -10,14 +10,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["Block", "Trainer", "batch_count"]
+__all__ = ["Block", "Loss", "Trainer", "batch_count", "squared_error"]
+
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""θ (k, P), inputs (k, B, 3), targets (k, B, 2) -> the loss of each point, (k, B); row by row."""
 
 
 @dataclass(frozen=True)
 class Block:
     """Consecutive training batches of R chains, padded to S steps of B points.
 
-    inputs: (S, R, B, 3), two coordinates and a time or noise level.   targets: (S, R, B, 2).
+    inputs: (S, R, B, 3), two coordinates and a time or noise level, if any.   targets: (S, R, B, 2).
     weights: (S, R, B) of the points in the loss, 0 on padding and after a chain's last step.
     steps: (R,), number of steps of each chain.
     """
@@ -55,17 +58,21 @@ def batch_count(points: int, batch: int) -> int:
     return math.ceil(points / batch)
 
 
-class Trainer:
-    """Minimises Σ weights · mean over coordinates of (predict(θ, inputs) − targets)², for each chain its own.
+def squared_error(predict: Callable[[Tensor, Tensor], Tensor]) -> Loss:
+    """The mean over coordinates of (predict(θ, inputs) − targets)².   predict: (k, P), (k, B, 3) -> (k, B, 2)."""
+    return lambda theta, inputs, targets: (predict(theta, inputs) - targets).square().mean(dim=2)
 
-    theta: (R, P), trained in place.   learning_rate: of Adam, constant.
-    predict: (k, P), (k, B, 3) -> (k, B, 2), row by row.
+
+class Trainer:
+    """Minimises Σ weights · loss over the points of a batch, for each chain its own.
+
+    theta: (R, P), trained in place.   learning_rate: of Adam, constant.   loss: of each point, see `Loss`.
     """
 
-    def __init__(self, theta: Tensor, learning_rate: float, predict: Callable[[Tensor, Tensor], Tensor]) -> None:
+    def __init__(self, theta: Tensor, learning_rate: float, loss: Loss) -> None:
         self.theta = theta
         self._learning_rate = learning_rate
-        self._predict = predict
+        self._loss = loss
         self.restart()
 
     def restart(self) -> None:
@@ -102,8 +109,7 @@ class Trainer:
         """
         chosen = slice(None) if len(active) == len(self.theta) else torch.from_numpy(active).to(self.theta.device)
         theta = self.theta[chosen].detach().requires_grad_()
-        error = self._predict(theta, inputs[chosen]) - targets[chosen]  # (k, B, 2)
-        loss = (weights[chosen] * error.square().mean(dim=2)).sum(dim=1)
+        loss = (weights[chosen] * self._loss(theta, inputs[chosen], targets[chosen])).sum(dim=1)
         (gradients,) = torch.autograd.grad(loss.sum(), theta)
         for r, gradient in zip(active, gradients, strict=True):
             self._rows[r].grad = gradient
