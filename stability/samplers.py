@@ -59,10 +59,15 @@ class StepSampler:
     to_x: NDArray[np.float64]
     sd: NDArray[np.float64]
 
+    @property
+    def noises(self) -> list[int]:
+        """The steps that add noise, in the order of sampling."""
+        return [i for i in reversed(range(len(self.sd))) if self.sd[i]]
+
     def run(self, denoise: Callable[[Array, int], Array], x: Array, noise: Callable[[int], Array]) -> Array:
         """Samples, of the shape of `x`, which holds draws of N(0, I).
 
-        denoise: (x, i) -> x̂₀ at step i.   noise: i -> draws of N(0, I) like x, asked for at steps with sd > 0 only.
+        denoise: (x, i) -> x̂₀ at step i.   noise: i -> draws of N(0, I) like x, asked for at the steps `noises` only.
         """
         for i in reversed(range(len(self.sd))):
             x = float(self.to_x0[i]) * denoise(x, i) + float(self.to_x[i]) * x
@@ -166,10 +171,15 @@ class Heun:
             for here, there in zip(levels, [*levels[1:], 0.0], strict=True)
         ]
 
+    @property
+    def noises(self) -> list[int]:
+        """The steps that add noise, in the order of sampling."""
+        return [i for i, (here, start, _) in enumerate(self._steps()) if start > here]
+
     def run(self, denoise: Callable[[Array, float], Array], x: Array, noise: Callable[[int], Array]) -> Array:
         """Samples, of the shape of `x`, which holds draws of N(0, I).
 
-        denoise: (x, σ) -> x̂₀ for x = x₀ + σ ε.   noise: i -> draws of N(0, I) like x, at steps with churn only.
+        denoise: (x, σ) -> x̂₀ for x = x₀ + σ ε.   noise: i -> draws of N(0, I) like x, at the steps `noises` only.
         """
         x = float(self.noise_levels[0]) * x
         for i, (here, start, end) in enumerate(self._steps()):

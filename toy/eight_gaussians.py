@@ -67,15 +67,14 @@ def main(config: EightGaussians) -> None:
     """Run the experiment that `config` describes."""
     truth = MIXTURES[config.mixture]
     network = partial(DDPM, settings=config.diffusion)
+    exact = partial(ExactDiffusion, settings=config.diffusion, truth=truth)
     run_experiment(
         "eight_gaussians",
         config,
         config.experiment,
         real=truth,
         truth=truth,
-        make_learner=network
-        if config.learner == "network"
-        else partial(ExactDiffusion, settings=config.diffusion, truth=truth),
+        make_learner=network if config.learner == "network" else exact,
         paper_lambdas=(1.0,),
         profile=Profile(partial(mode_profile, truth=truth), SHOWN),
     )

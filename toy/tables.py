@@ -48,8 +48,12 @@ def _table(title: str) -> Table:
     )
 
 
-def _mean_sd(values: np.ndarray) -> str:
-    return f"{values.mean():.3f}" + (f" ± {values.std(ddof=1):.3f}" if len(values) > 1 else "")
+def _mean_sd(values: np.ndarray, style: str = ".3f") -> str:
+    return f"{values.mean():{style}}" + (f" ± {values.std(ddof=1):{style}}" if len(values) > 1 else "")
+
+
+def _style(quantity: Quantity) -> str:
+    return ".3g" if quantity.log else ".3f"
 
 
 def _floor(noise: tuple[float, float]) -> str:
@@ -77,9 +81,10 @@ def _print_generations(console: Console, history: History, floor: NoiseFloor, qu
         table.add_column(column, justify="right")
     for line in history:
         chain = line["chains"][0]
-        keys = [*(quantity.key for quantity in quantities), "parameter_distance"]
-        values = [_mean_sd(np.array([c[key] for c in line["chains"]])) for key in keys]
-        row = [str(line["t"]), str(chain["n"]), str(chain["m"]), _lambda(chain), f"{chain['share']:.3f}", *values]
+        values = [_mean_sd(np.array([c[q.key] for c in line["chains"]]), _style(q)) for q in quantities]
+        moved = _mean_sd(np.array([c["parameter_distance"] for c in line["chains"]]))
+        known = [str(line["t"]), str(chain["n"]), str(chain["m"]), _lambda(chain), f"{chain['share']:.3f}"]
+        row = [*known, *values, moved]
         table.add_row(*row)
     floors = ", ".join(f"{_short(quantity)} {_floor(floor.of(quantity))}" for quantity in quantities)
     table.caption = f"n real and m synthetic points; noise floor {floors}"
@@ -106,5 +111,5 @@ def _print_quantity(console: Console, history: History, quantity: Quantity, nois
     for t in shown:
         table.add_column(f"t = {t}", justify="right")
     for name, values in by_regime(history, quantity.key).items():
-        table.add_row(name, *(_mean_sd(values[t]) for t in shown))
+        table.add_row(name, *(_mean_sd(values[t], _style(quantity)) for t in shown))
     console.print(table)
