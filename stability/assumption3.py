@@ -25,6 +25,7 @@ from stability.operators import infinite_map
 from stability.regimes import Mix, TrainingSet, synthetic_count
 from stability.retraining import retrain
 from stability.stationary_error import excess_covariance, mixed
+from stability.whole_counts import require_whole
 
 __all__ = ["Constants", "Fitted", "GaussianMean", "Loop"]
 
@@ -99,7 +100,6 @@ class GaussianMean:
 
     def run(self, n: int, lam: float, t: int, replicas: int, rng: np.random.Generator) -> Loop:
         """Algorithm 1, t >= 1 retrainings, `replicas` times.   n: >= 1, with λn whole, else ValueError."""
-        _require_whole(lam, n)
         flat = self.tau * paths(Mix(lam), n, t, replicas * self.d, rng)
         errors = flat.reshape(t + 1, replicas, self.d)
         rho = lam / (1 + lam)
@@ -138,7 +138,7 @@ class Fitted:
 
     def run(self, n: int, lam: float, t: int, replicas: int, rng: np.random.Generator) -> Loop:
         """Algorithm 1, t >= 1 retrainings, `replicas` times.   n: >= 1, with λn whole, else ValueError."""
-        _require_whole(lam, n)
+        require_whole(lam, n)
         local = analyse(self.family, self.data, lam, n=n)
         centre = torch.tensor(local.theta)
         K = np.linalg.inv(local.A + lam * local.B)
@@ -188,8 +188,3 @@ class Fitted:
         learner.fit(training, streams)
         residual = (first.reshape(replicas, *images.shape) - images).norm(dim=2)  # (R, J)
         return residual.amax(1)[None].numpy(), float((learner.theta - first).norm(dim=1).max())
-
-
-def _require_whole(lam: float, n: int) -> None:
-    if abs(synthetic_count(lam, n) - lam * n) > 1e-9 * n:
-        raise ValueError(f"lam * n must be whole, lest G^∞ have another λ than G^n, got lam = {lam} and n = {n}")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from stability.gaussian import GaussianLearner
 from stability.regimes import Regime
 from stability.retraining import Latents, Learner, retrain
+from stability.whole_counts import require_whole
 
 __all__ = ["paths"]
 
@@ -35,7 +36,9 @@ def paths(
     Each replica has n fixed real points of its own. The coordinates of N(μ, I) and of all its refits are independent of
     each other, so that a chain in 128 dimensions is 128 replicas on the line.
     n, replicas: >= 1.   t: >= 0.   learner: (chains, dimension) -> a learner with a `mean` (chains, dimension).
+    ValueError unless the regime's λn is whole, as the laws that paths are compared with want it.
     """
+    require_whole(getattr(regime, "lam", 1.0), n)
     chains = math.ceil(replicas / _WIDTH)
     model = learner(chains, _WIDTH)
     generations = retrain(

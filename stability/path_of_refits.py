@@ -29,6 +29,7 @@ from stability.regimes import Accumulate, FreshReal, FullySynthetic, Mix, Regime
 from stability.retraining import retrain
 from stability.stationary_error import accumulate, fresh_real, mixed
 from stability.verdict import Verdict, compare
+from stability.whole_counts import require_whole
 
 __all__ = ["GRID", "check", "controls", "limit_covariance"]
 
@@ -72,7 +73,7 @@ def check(
 
     family: "" for the mean of a Gaussian; else a name in `FAMILIES`, with closed-form `fisher`, at θ* = theta.
     n: real points; by default 4 for the Gaussian mean (where it does not matter), 400 else.   t: retrainings, >= 1.
-    replicas: runs; by default 10,000 and 150.   false_alarm: of each verdict.
+    replicas: runs; by default 10,000 and 150.   false_alarm: of each verdict. ValueError if out of range.
     """
     return _check(regime, t, rng, family, theta, n, replicas, false_alarm)
 
@@ -106,10 +107,11 @@ def _check(
     if not 0 < false_alarm < 1:
         raise ValueError(f"false_alarm must be in (0, 1), got {false_alarm}")
     if family:
-        path = _family_paths(regime, t, rng, family, theta, n or 400, replicas or 150)
+        size, count = (400 if n is None else n, 150 if replicas is None else replicas)
+        path = _family_paths(regime, t, rng, family, theta, size, count)
     else:
-        size = n or 4
-        path = math.sqrt(size) * paths(regime, size, t, replicas or 10_000, rng)
+        size, count = (4 if n is None else n, 10_000 if replicas is None else replicas)
+        path = math.sqrt(size) * paths(regime, size, t, count, rng)
     law = limit_covariance(regime, t) if stated is None else stated
     name = f"{family} at ({', '.join(f'{value:g}' for value in theta)})" if family else "Gaussian mean"
     instance = f"{name}, {regime}, t = {t}"
@@ -149,6 +151,7 @@ def _family_paths(
     regime: Regime, t: int, rng: np.random.Generator, name: str, theta: tuple[float, ...], n: int, replicas: int
 ) -> NDArray[np.float64]:
     """√n Lᵀ(θ_s − θ*), F = L Lᵀ, for s = 0 … t: (t + 1, replicas · P)."""
+    require_whole(getattr(regime, "lam", 1.0), n)
     family = FAMILIES[name]()
     centre = torch.tensor(theta, dtype=torch.float64)
     law = Member(family, centre)

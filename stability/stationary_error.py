@@ -20,6 +20,7 @@ from stability.monte_carlo import mean_square_slack, share_slack
 from stability.regimes import Accumulate, FreshReal, FullySynthetic, Mix, Regime
 from stability.retraining import Latents, retrain
 from stability.verdict import Verdict, compare
+from stability.whole_counts import require_whole
 
 __all__ = [
     "GRID",
@@ -147,7 +148,8 @@ def check(
         with `Mix` and fresh latents, or with `FullySynthetic` and shared ones (the second half of S7).
     n, replicas: real points, and independent chains, >= 2. By default 4 and 20,000 (known: the law does not depend on
         n), 2000 and 150 (learned, `Mix`: n >= 1000, where σ_t² is near enough to normal), 20 and 500 (the other).
-    false_alarm: of each verdict that uses randomness. ValueError if out of range or without a stated law.
+    false_alarm: of each verdict that uses randomness.
+    ValueError if out of range, if λn is not whole, and where no law is stated.
     """
     return _check(regime, t, rng, latents, variance, n, replicas, false_alarm)
 
@@ -186,11 +188,14 @@ def _check(
         raise ValueError(f"false_alarm must be in (0, 1), got {false_alarm}")
     match variance, regime, latents:
         case "known", _, _:
-            return _mean(regime, t, rng, latents, n or 4, replicas or 20_000, false_alarm, spoil)
+            size, count = (4 if n is None else n, 20_000 if replicas is None else replicas)
+            return _mean(regime, t, rng, latents, size, count, false_alarm, spoil)
         case "learned", Mix(lam), "fresh":
-            return _mean_and_variance(lam, t, rng, n or 2000, replicas or 150, false_alarm, spoil)
+            size, count = (2000 if n is None else n, 150 if replicas is None else replicas)
+            return _mean_and_variance(lam, t, rng, size, count, false_alarm, spoil)
         case "learned", FullySynthetic(), "shared":
-            return _shared_scale(t, rng, n or 20, replicas or 500, false_alarm, spoil)
+            size, count = (20 if n is None else n, 500 if replicas is None else replicas)
+            return _shared_scale(t, rng, size, count, false_alarm, spoil)
     raise ValueError(f"no law is stated for regime '{regime}' with {latents} latents and {variance} variance")
 
 
@@ -272,6 +277,7 @@ def _mean_and_variance(
 ) -> list[Verdict]:
     if n < 1000:
         raise ValueError(f"n must be >= 1000, for σ_t² to be near enough to normal, got {n}")
+    require_whole(lam, n)
     law, exact = mixed(lam, t), float(exact_errors(n, lam, t).mean())
     instance = f"Gaussian (μ, σ²), n = {n}, {Mix(lam)}, t = {t}"
     words = "error of (μ_t, σ_t²) over Cramér–Rao"

@@ -151,7 +151,9 @@ def _check(
         raise ValueError(f"lam must be finite and > 0, got {lam}")
     if not (0 < delta < 1 and 0 < false_alarm < 1):
         raise ValueError(f"delta and false_alarm must be in (0, 1), got {delta} and {false_alarm}")
-    loop = model.run(n, lam, t, replicas or (5000 if isinstance(model, GaussianMean) else 150), rng)
+    if replicas is None:
+        replicas = 5000 if isinstance(model, GaussianMean) else 150
+    loop = model.run(n, lam, t, replicas, rng)
     constants = Constants(shrink * loop.constants.a, loop.constants.b, shrink * loop.constants.eps_opt)
     case = (n, t, delta, false_alarm, f"{loop.name}, n = {n}, λ = {lam:g}, t = {t}")
     return [

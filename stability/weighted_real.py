@@ -114,6 +114,7 @@ def check(
     """Both laws through Algorithm 1 with `WeightedMean`, and the least value of f by numerical minimisation.
 
     k: n/k whole.   w: in (0, 1].   t: retrainings, >= 1.   false_alarm: of each verdict that uses randomness.
+    ValueError if out of range.
     """
     return _check(k, w, rng, t, n, replicas, false_alarm)
 

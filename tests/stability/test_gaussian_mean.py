@@ -19,6 +19,11 @@ def test_without_synthetic_data_nothing_moves(rng):
     np.testing.assert_array_equal(seen, seen[[0]].repeat(5, axis=0))
 
 
+def test_a_fraction_of_a_point_is_refused(rng):
+    with pytest.raises(ValueError, match=r"lam \* n must be whole, .* got lam = 0.3 and n = 4"):
+        paths(Mix(0.3), 4, 1, 2, rng)
+
+
 @pytest.mark.parametrize("regime", [Mix(1.0), FreshReal(1.0), Accumulate(1.0), FullySynthetic()], ids=str)
 def test_replicas_are_independent(regime, rng):
     """Neighbouring columns and columns of neighbouring chains: correlations of 20,000 pairs, nearly normal."""

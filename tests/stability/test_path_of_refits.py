@@ -74,6 +74,8 @@ def test_accumulating_is_a_martingale_of_efficiency_above_6_over_pi_squared(t):
     [
         ({"t": 0}, "t must be a whole number >= 1, got 0"),
         ({"family": "gumbel"}, "family must be '' or one of gaussian"),
+        ({"regime": Mix(0.3)}, r"lam \* n must be whole"),
+        ({"regime": Mix(0.333), "family": "binomial", "theta": (0.0,)}, r"lam \* n must be whole"),
         ({"false_alarm": 1.0}, r"false_alarm must be in \(0, 1\)"),
     ],
 )

@@ -97,6 +97,7 @@ def test_state_goes_there_and_back(rng):
         (lambda rng: error_fresh_real(0.0, 1.0), r"w must be in \(0, 1\], got 0"),
         (lambda rng: error_fixed_real(1.5, 1.0), r"w must be in \(0, 1\], got 1.5"),
         (lambda rng: best_weight(0.0), "k must be finite and > 0, got 0"),
+        (lambda rng: check(3.0, 0.5, rng), r"lam \* n must be whole"),
         (lambda rng: check(math.inf, 0.5, rng), "k must be finite and > 0, got inf"),
     ],
 )
