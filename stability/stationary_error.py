@@ -234,8 +234,8 @@ def _mean(
         slack = law * mean_square_slack(replicas, false_alarm)
         verdicts.append(
             Verdict(
-                claim=claim,
-                words=f"and so never above {ceiling:.4g}",
+                claim=f"{claim}, ceiling",
+                words=f"the error is never above {ceiling:.4g}",
                 instance=instance,
                 measured=measured,
                 relation="<=",
@@ -284,7 +284,7 @@ def _mean_and_variance(
     remainder = 2 / n
     return [
         Verdict(
-            claim="S3",
+            claim="S3, (μ, σ²)",
             words=f"{words}, 1 + λ/(1+2λ)·(1 − ρ^2t) up to O(1/n)",
             instance=instance,
             measured=exact,
@@ -310,7 +310,7 @@ def _second_moments(
     measured = float(np.square(parameters).mean())
     tolerance = exact * mean_square_slack(parameters.size, false_alarm / 4)
     return Verdict(
-        claim="S3",
+        claim="S3, (μ, σ²)",
         words=words,
         instance=instance,
         measured=measured,
@@ -356,7 +356,7 @@ def _shared_scale(
     instance = f"Gaussian (μ, σ²), fully synthetic, shared latents, n = {n}, t = {t}"
     return [
         Verdict(
-            claim="S7",
+            claim="S7, scale",
             words="the scale is multiplied by the same factor each round: log σ_t − log σ_0 = t (log σ_1 − log σ_0)",
             instance=instance,
             measured=gap,
@@ -367,7 +367,7 @@ def _shared_scale(
             tolerance=1e-10,
         ),
         Verdict(
-            claim="S7",
+            claim="S7, scale",
             words="the scale explodes with probability P(χ²_{n−1} > n − 1), else it vanishes",
             instance=instance,
             measured=exploding,

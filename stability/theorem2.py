@@ -284,9 +284,10 @@ def _sharp(loop: Loop, inflate: float, delta: float, false_alarm: float, instanc
     squares = np.einsum("rp,pq,rq->r", last, np.linalg.inv(inflate * loop.covariance), last)
     covered, slack = float((squares <= chi2.isf(delta, P)).mean()), share_slack(1 - delta, replicas, false_alarm / 2)
     mean, spread = float(squares.mean()) / P, mean_square_slack(squares.size * P, false_alarm / 4)
-    common = {"claim": "S3", "instance": instance, "relation": "==", "false_alarm": false_alarm}
+    common = {"instance": instance, "relation": "==", "false_alarm": false_alarm}
     return [
         Verdict(
+            claim="S3, coverage",
             words="the ellipsoid of S3 holds θ_t with probability 1 − δ",
             measured=covered,
             stated=1 - delta,
@@ -296,6 +297,7 @@ def _sharp(loop: Loop, inflate: float, delta: float, false_alarm: float, instanc
             **common,
         ),
         Verdict(
+            claim="S3, covariance",
             words="E (θ_t − θ*)ᵀ Cov⁻¹ (θ_t − θ*)/P = 1 with the covariance of S3",
             measured=mean,
             stated=1.0,
