@@ -1,0 +1,188 @@
+"""Measure a set of generated images against real ones: python -m deep.measure samples.npz --reference digits"""
+
+import json
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+import tyro
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from deep.content_cache import default_cache
+from deep.data import DataError, ImageSet, load_images, read_cifar10
+from deep.features import FeatureSpace, inception_space, label_encoder_space, trusted_torchscript_space
+from deep.image_metrics import METRICS, ImageMetrics, Measurement, Metric
+from deep.inception import Resize
+from deep.label_encoder import EncoderTraining
+from stability.atomic import atomic_write
+from stability.command_line import UsageError, command
+from stability.run_directory import environment
+
+__all__ = ["Measure", "main"]
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Measure a set of generated images against real ones: Fréchet and kernel distance (FID and KID with --inception),
+    precision, recall, density, coverage, and W2 for small sets, each beside the value that real images get.
+
+    Without --inception or --trust-torchscript, features come from a small encoder that is trained on the reference's
+    labels and kept; its distances are no FID and are named accordingly.
+    """
+
+    samples: tyro.conf.Positional[Path]
+    """Generated images: .npz or .npy of uint8 (n, c, h, w), a zip or a folder of PNGs."""
+    reference: str
+    """The training set: digits, a CIFAR-10 archive, a zip or folder of PNGs, .npz or .npy."""
+    held_out: str | None = None
+    """Real images that were not trained on, of the same formats; a CIFAR-10 archive stands for its test batch."""
+    inception: Path | None = None
+    """File of the FID Inception's weights: pt_inception-2015-12-05-6726825d.pth."""
+    resize: Resize = "half-pixel"
+    """How that network's images are resized: as pytorch-fid does (and the paper), or as torch-fidelity."""
+    trust_torchscript: Path | None = None
+    """File of a TorchScript network from uint8 images to features. It is code and will be run: only if you trust it."""
+    k: int = 3
+    """Neighbours of precision, recall, density and coverage, the point itself not counted: the k of fls is 1 more."""
+    kid_subsets: int = 0
+    """0: kernel distance of all pairs. Otherwise the mean over so many random subsets, as torch-fidelity (100) does."""
+    metrics: Annotated[tuple[Metric, ...], tyro.conf.arg(metavar="{fd,kd,pr,w2} [...]")] = METRICS
+    """Which: Fréchet distance, kernel distance, precision to coverage, W2 (for at most 2000 images)."""
+    batch: int = 64
+    """Images that pass through the network at once."""
+    seed: int = 0
+    """Determines random choices of images, and the training of the encoder."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where features and metrics are computed; auto: a GPU if there is one."""
+    threads: int = 0
+    """Processor threads to use; 0: all."""
+    cache: Path | None = None
+    """Folder for features of real images and for the encoder. Default: iterative-retraining in the user's caches."""
+    out: Path | None = None
+    """File to write everything to as JSON."""
+
+    def __post_init__(self) -> None:
+        for option, least in {"k": 1, "kid_subsets": 0, "batch": 1, "seed": 0, "threads": 0}.items():
+            if getattr(self, option) < least:
+                raise ValueError(f"--{option.replace('_', '-')} must be >= {least}, got {getattr(self, option)}")
+        if not self.metrics:
+            raise ValueError(f"--metrics must name at least one of {', '.join(METRICS)}")
+        if self.inception and self.trust_torchscript:
+            raise ValueError("--inception and --trust-torchscript exclude each other: give one network")
+        if self.resize != "half-pixel" and not self.inception:
+            raise ValueError(f"--resize {self.resize} has no meaning without --inception FILE")
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise ValueError("--device cuda: no CUDA device is available, use cpu or auto")
+
+
+def main(config: Measure) -> None:
+    """Measure, print the table and write the JSON file that `config` asks for."""
+    torch.set_num_threads(config.threads or os.cpu_count() or 1)
+    device = torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")
+    samples = _load("SAMPLES", str(config.samples)).images
+    train = _load("--reference", config.reference)
+    held_out = None if config.held_out is None else _load("--held-out", config.held_out, held_out=True).images
+    cache = config.cache or default_cache()
+    space = _space(config, train, cache)
+    console = Console()
+    with _progress_bar() as progress:
+        images = len(samples) + len(train.images) + (0 if held_out is None else len(held_out))
+        task = progress.add_task(f"features: {space.name}", total=images)
+        try:
+            measure = ImageMetrics(
+                space,
+                train.images,
+                held_out,
+                len(samples),
+                cache=cache,
+                device=device,
+                k=config.k,
+                kid_subsets=config.kid_subsets,
+                metrics=config.metrics,
+                seed=config.seed,
+                batch=config.batch,
+                on_batch=lambda done: progress.advance(task, done),
+            )
+            measured = measure(samples)
+        except ValueError as error:  # the sets do not fit together
+            raise UsageError(str(error)) from error
+    console.print(_table(space, measured, config.k))
+    if config.out:
+        _write(config, space, measured)
+        console.print(str(config.out), soft_wrap=True, highlight=False)
+
+
+def _load(option: str, source: str, held_out: bool = False) -> ImageSet:
+    path = Path(source)
+    inner = path / "cifar-10-batches-py"
+    path = inner if inner.is_dir() else path
+    cifar = path.name.endswith(".tar.gz") or (path / "test_batch").is_file()
+    try:
+        return read_cifar10(path, ["test_batch"]) if held_out and cifar else load_images(source)
+    except DataError as error:
+        raise UsageError(f"{option}: {error}") from error
+
+
+def _space(config: Measure, train: ImageSet, cache: Path) -> FeatureSpace:
+    try:
+        if config.inception:
+            return inception_space(config.inception, config.resize)
+        if config.trust_torchscript:
+            return trusted_torchscript_space(config.trust_torchscript)
+        if train.labels is None:
+            raise ValueError(f"--reference {config.reference} has no labels to train an encoder on: use --inception")
+        name = re.sub(r"[^\w-]", "-", Path(config.reference).name.split(".")[0]).strip("-") or "data"
+        return label_encoder_space(name, train.images, train.labels, cache, EncoderTraining(seed=config.seed))
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _table(space: FeatureSpace, measured: Sequence[Measurement], k: int) -> Table:
+    table = Table(title=f"{space.frechet}, k = {k}", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for column in ("metric_n", "against", "value", "± s.e.", "floor"):
+        table.add_column(column, justify="left" if column in ("metric_n", "against") else "right")
+    for (_, against, count), group in groupby(measured, lambda one: (one.images, one.reference, one.reference_images)):
+        for one in group:
+            numbers = (one.value, one.standard_error, one.floor)
+            cells = ("–" if number is None else f"{number:.4g}" for number in numbers)
+            table.add_row(one.metric, f"{against} ({count})", *cells)
+        table.add_section()
+    table.caption = "floor: as many other real images against the same reference"
+    return table
+
+
+def _write(config: Measure, space: FeatureSpace, measured: Sequence[Measurement]) -> None:
+    assert config.out is not None
+    content = {
+        "config": {key: str(value) if isinstance(value, Path) else value for key, value in asdict(config).items()},
+        "features": space.name,
+        "published_inception": space.published_inception,
+        "measurements": [asdict(one) for one in measured],
+        "environment": environment(),
+    }
+    with atomic_write(config.out) as file:
+        file.write(json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False).encode() + b"\n")
+
+
+def _progress_bar() -> Progress:
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
+if __name__ == "__main__":
+    command(Measure, main)

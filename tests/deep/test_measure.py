@@ -1,0 +1,152 @@
+import json
+import random
+import tarfile
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+import deep.measure
+from deep.data import load_images
+from deep.label_encoder import EncoderTraining
+from deep.measure import Measure, main
+from stability.command_line import command
+from tests.conftest import FIXTURES
+
+
+class Means(torch.nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.float().mean(dim=3).flatten(1)
+
+
+@pytest.fixture(autouse=True)
+def threads_and_python_random_state_as_before():
+    """--threads sets the one; tyro draws from the other when it finds itself in pytest, to check its cache."""
+    threads, state = torch.get_num_threads(), random.getstate()
+    yield
+    torch.set_num_threads(threads)
+    random.setstate(state)
+
+
+@pytest.fixture
+def files(tmp_path, rng, monkeypatch):
+    """Half of the digits as a training set, the other half, and noisy copies of the first; a short training."""
+    monkeypatch.setattr(deep.measure, "EncoderTraining", lambda seed: EncoderTraining(seed=seed, steps=5, width=8))
+    digits = load_images("digits")
+    assert digits.labels is not None
+    order = rng.permutation(1797)
+    own, other = order[:200], order[200:350]
+    np.savez(tmp_path / "train.npz", images=digits.images[own], labels=digits.labels[own])
+    np.savez(tmp_path / "held.npz", images=digits.images[other])
+    noisy = (digits.images[own[:150]] // 2 + rng.integers(0, 128, (150, 1, 8, 8))).astype(np.uint8)
+    np.savez(tmp_path / "noisy.npz", images=noisy)
+    return tmp_path
+
+
+def run(files, *options, samples="noisy.npz"):
+    arguments = [str(files / samples), "--cache", str(files / "cache"), "--threads", "1", *map(str, options)]
+    command(Measure, main, arguments)
+
+
+def test_the_table_and_the_file(files, capsys):
+    out = files / "out.json"
+    run(files, "--reference", files / "train.npz", "--held-out", files / "held.npz", "--out", out)
+    shown = capsys.readouterr().out
+    content = json.loads(out.read_text())
+    assert "FD-train-encoder, k = 3" in shown
+    assert "FID" not in shown
+    assert str(out) in shown
+    assert content["features"] == "train-encoder"
+    assert not content["published_inception"]
+    assert content["config"]["k"] == 3
+    names = ["fd-train-encoder", "kd-train-encoder", "precision", "recall", "density", "coverage", "w2"]
+    assert [one["metric"] for one in content["measurements"]] == [f"{name}_150" for name in names] * 2
+    for one in content["measurements"]:
+        assert one["metric"] in shown
+        assert f"{one['value']:.4g}" in shown
+        assert f"{one['floor']:.4g}" in shown
+    fd = content["measurements"][0]
+    assert fd["value"] > 2 * fd["floor"]
+
+
+def test_options_reach_what_they_are_for(files, capsys):
+    def measured(*options):
+        out = files / "out.json"
+        run(files, "--reference", files / "train.npz", "--metrics", "pr", "kd", "--out", out, *options)
+        capsys.readouterr()
+        return [one["value"] for one in json.loads(out.read_text())["measurements"]]
+
+    default = measured()
+    assert measured("--batch", "7", "--device", "cpu") == pytest.approx(default, rel=1e-3)  # rounded otherwise
+    for option in (("--k", "5"), ("--kid-subsets", "3"), ("--seed", "1")):
+        assert measured(*option) != default
+
+
+def test_a_torchscript_network_only_if_it_is_named_as_trusted(files, capsys):
+    path = files / "network.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        torch.jit.save(torch.jit.script(Means().eval()), path)
+    run(files, "--reference", files / "held.npz", "--trust-torchscript", path)  # which has no labels
+    assert "FD-torchscript-" in capsys.readouterr().out
+    refused(capsys, f"{path} is not a PyTorch state dict", files, "--reference", "digits", "--inception", path)
+
+
+def test_the_test_batch_of_cifar10_is_what_is_held_out(files, tmp_path, monkeypatch):
+    class CaughtError(Exception):
+        pass
+
+    def catch(space, train, held_out, samples, **options):
+        seen.append((train, held_out))
+        raise CaughtError
+
+    seen = []
+    monkeypatch.setattr(deep.measure, "ImageMetrics", catch)
+    archive = FIXTURES / "cifar10_tiny.tar.gz"
+    with tarfile.open(archive) as file:
+        file.extractall(tmp_path, filter="data")
+    for source in (archive, tmp_path, tmp_path / "cifar-10-batches-py"):
+        with pytest.raises(CaughtError):
+            run(files, "--reference", source, "--held-out", source)
+    for train, held_out in seen:
+        np.testing.assert_array_equal(train, load_images(archive).images)
+        assert len(held_out) == 4
+        assert not (held_out[:, None] == train[None]).all((2, 3, 4)).any()
+
+
+def refused(capsys, message, files, *options, samples="noisy.npz"):
+    with pytest.raises(SystemExit) as left:
+        run(files, *options, samples=samples)
+    shown = capsys.readouterr().err
+    assert left.value.code == 2
+    assert message in shown
+    assert shown.startswith("error: ")
+    assert shown.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--k", "0"], "--k must be >= 1, got 0"),
+        (["--kid-subsets", "-1"], "--kid-subsets must be >= 0, got -1"),
+        (["--k", "400"], "samples must have at least 401 images, got 150"),
+        (["--inception", "a", "--trust-torchscript", "b"], "exclude each other"),
+        (["--resize", "tensorflow"], "--resize tensorflow has no meaning without --inception"),
+        (["--inception", "missing.pth"], "No such file or directory: missing.pth"),
+        (["--held-out", "missing.npz"], "--held-out: missing.npz: no such file"),
+        (["--metrics", "fid"], "fid"),
+    ],
+)
+def test_bad_options_are_one_line(files, capsys, options, message):
+    refused(capsys, message, files, "--reference", files / "train.npz", *options)
+
+
+def test_bad_sets_are_one_line(files, capsys):
+    refused(capsys, "--reference: nothing: no such file", files, "--reference", "nothing")
+    refused(capsys, "SAMPLES: ", files, "--reference", "digits", samples="missing.npz")
+    refused(capsys, "has no labels to train an encoder on", files, "--reference", files / "held.npz")
+    np.savez(files / "rgb.npz", images=np.zeros((9, 3, 8, 8), np.uint8))
+    refused(
+        capsys, "training images' shape (1, 8, 8), got (3, 8, 8)", files, "--reference", "digits", samples="rgb.npz"
+    )
