@@ -15,13 +15,17 @@ import tyro
 from stability.retraining import RetrainingError
 from stability.run_directory import RunDirectoryError
 
-__all__ = ["command", "parse"]
+__all__ = ["UsageError", "command", "parse"]
 
 Config = TypeVar("Config")
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+
+
+class UsageError(ValueError):
+    """Options that do not fit together or their input; the message names the option, its value and what is allowed."""
 
 
 def command(config_type: type[Config], run: Callable[[Config], Any], arguments: Sequence[str] | None = None) -> None:
@@ -34,6 +38,8 @@ def command(config_type: type[Config], run: Callable[[Config], Any], arguments: 
     warnings.showwarning = _one_line_warning
     try:
         run(config)
+    except UsageError as error:
+        _leave(EXIT_USAGE, str(error))
     except RunDirectoryError as error:
         _leave(EXIT_USAGE, f"--out: {error}")
     except RetrainingError as error:
@@ -64,7 +70,7 @@ def parse(config_type: type[Config], arguments: Sequence[str] | None = None) -> 
 def _program() -> str:
     """How this process was started: python -m PACKAGE.MODULE, or the script's name."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
-    return f"python -m {spec.name}" if spec else Path(sys.argv[0]).name
+    return f"python -m {spec.name.removesuffix('.__main__')}" if spec else Path(sys.argv[0]).name
 
 
 def _first_paragraph(box: str) -> str:

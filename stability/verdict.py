@@ -56,9 +56,27 @@ class Verdict:
             return math.nan
         return self.measured / self.stated
 
+    @property
+    def margin(self) -> float:
+        """How far from failing: what is left of the tolerance for ==, of |stated| + tolerance for an inequality.
+
+        1 is everything, 0 is nothing, and below 0 it fails; nan where the comparison says nothing.
+        """
+        allowed = self.tolerance if self.relation == "==" else abs(self.stated) + self.tolerance
+        if not (math.isfinite(self.measured) and math.isfinite(allowed)):
+            return math.nan
+        gap = {
+            "=": abs(self.measured - self.stated),
+            "<": self.measured - self.stated,
+            ">": self.stated - self.measured,
+        }
+        left = self.tolerance - gap[self.relation[0]]
+        return left / allowed if allowed else math.copysign(math.inf, left) if left else 0.0
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; numbers that are not finite become strings ("inf", "nan")."""
-        plain = {**dataclasses.asdict(self), "status": self.status.value, "tightness": self.tightness}
+        derived = {"status": self.status.value, "tightness": self.tightness, "margin": self.margin}
+        plain = {**dataclasses.asdict(self), **derived}
         return {name: _finite(value) for name, value in plain.items()}
 
 

@@ -1,0 +1,179 @@
+"""python -m stability: every statement checked, with errata, negative controls and proofs, in one table."""
+
+import math
+import re
+import textwrap
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+import tyro
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
+from rich.table import Table
+
+from stability.command_line import UsageError, command
+from stability.examination import Examination, examine_all
+from stability.statements import STATEMENTS
+from stability.verdict import Status, Verdict
+
+EXIT_VIOLATED = 1
+WORDS = 80  # characters of a statement that the table shows; the report has all
+
+
+@dataclass(frozen=True)
+class Stability:
+    """Check the paper's statements, and what holds instead where one fails. Status 1 if a check comes out wrong.
+
+    Without options, everything is checked on fixed instances, together with negative controls (the same checks with a
+    spoiled constant, each of which must come out violated), counterexamples to what is misprinted, and proofs by
+    computer algebra.
+    """
+
+    statements: tyro.conf.Positional[tuple[Literal[STATEMENTS], ...]] = ()  # type: ignore[valid-type]
+    """Only these; default: all."""
+    family: tuple[str, ...] = ()
+    """Families to examine instead of the fixed instances, each on data inside it and outside it."""
+    lam: Annotated[tuple[float, ...], tyro.conf.arg(name="lambda", metavar="λ [λ ...]")] = ()
+    """Synthetic points per real point, one or more values, instead of those of the fixed instances."""
+    controls: bool = False
+    """List each negative control and counterexample with what it measured."""
+    out: Path | None = None
+    """Folder for verdicts.json, report.html and figures."""
+    seed: int | None = None
+    """Determines every random draw, >= 0. Default: a fresh one; it is printed."""
+
+    def __post_init__(self) -> None:
+        for lam in self.lam:
+            if not (math.isfinite(lam) and lam >= 0):
+                raise ValueError(f"--lambda must be finite and >= 0, got {lam:g} (∞ is no real data at all)")
+        if self.seed is not None and self.seed < 0:
+            raise ValueError(f"--seed must be >= 0, got {self.seed}")
+        if self.family:
+            from stability.families import FAMILIES  # --help need not wait for torch
+
+            for family in self.family:
+                if family not in FAMILIES:
+                    raise ValueError(f"--family must be one of {', '.join(FAMILIES)}, got {family}")
+        if (self.family or self.lam) and not self.statements:
+            raise ValueError("--family and --lambda need a statement, e.g. theorem1 --family student_t --lambda 0.05 1")
+
+
+def run(config: Stability) -> None:
+    """Examine, print, write; SystemExit with status 1 if something did not come out as it must."""
+    started = time.monotonic()
+    console = Console()
+    if not console.is_terminal:
+        console.width = 120
+    seed = int(np.random.SeedSequence().generate_state(1)[0]) if config.seed is None else config.seed
+    names, screen = _available(config.statements), Console(stderr=True)
+    watched = partial(track, description="checking", total=len(names), console=screen, disable=not screen.is_terminal)
+    examinations = list(watched(examine_all(names, seed, config.family, config.lam), transient=True))
+    console.print(_claims_table(examinations) if not (config.family or config.lam) else _verdicts_table(examinations))
+    if config.controls:
+        console.print(_rejections_table(examinations))
+    if config.out:
+        from stability.report import write_report  # matplotlib only where there is something to draw
+
+        for path in write_report(config.out, examinations, seed):
+            console.print(str(path), soft_wrap=True, highlight=False)
+    failures = [failure for examination in examinations for failure in examination.failures]
+    for failure in failures:
+        console.print(f"[bold red]{failure}", highlight=False)
+    console.print(_summary(examinations, seed, time.monotonic() - started), highlight=False)
+    if failures:
+        raise SystemExit(EXIT_VIOLATED)
+
+
+def _available(asked: Sequence[str]) -> Sequence[str]:
+    """The statements to examine; what an extra is missing for is left out with a warning, or refused if asked for."""
+    missing = "certified needs python-flint: pip install 'iterative-retraining[certify]'"
+    if "certified" in asked and not find_spec("flint"):
+        raise UsageError(missing)
+    if not asked and not find_spec("flint"):
+        warnings.warn(f"{missing}; the rest is examined without it", stacklevel=2)
+        return [name for name in STATEMENTS if name != "certified"]
+    return asked or STATEMENTS
+
+
+def _claims_table(examinations: Sequence[Examination]) -> Table:
+    """A row a claim: its worst status, and the instance nearest to failing with both of its numbers."""
+    table = _table("Statements", "statement", "status", "instances", "tightest margin", "method", "erratum")
+    table.columns[0].min_width = WORDS // 2
+    table.columns[2].justify = "right"
+    for examination in examinations:
+        for claim in examination.claims:
+            tightest = claim.tightest
+            table.add_row(
+                f"[bold]{escape(claim.name)}[/]\n{escape(textwrap.shorten(tightest.words, WORDS, placeholder=' …'))}",
+                _status(claim.status),
+                str(len(claim.verdicts)),
+                _comparison(tightest),
+                re.split("[,;]", tightest.method)[0],
+                ", ".join(claim.errata),
+            )
+        table.add_section()
+    return table
+
+
+def _verdicts_table(examinations: Sequence[Examination]) -> Table:
+    """A row a verdict."""
+    table = _table("Verdicts", "statement", "instance", "status", "measured, stated", "assumptions", "note")
+    for verdict in (verdict for examination in examinations for verdict in examination.verdicts):
+        assumed = ", ".join(f"{name} = {value:.4g}" for name, value in verdict.assumptions.items())
+        row = (verdict.claim, verdict.instance, _status(verdict.status), _comparison(verdict), assumed, verdict.note)
+        table.add_row(*(cell if cell.startswith("[") else escape(cell) for cell in row))
+    return table
+
+
+def _rejections_table(examinations: Sequence[Examination]) -> Table:
+    """Every negative control and counterexample: each must be violated."""
+    table = _table("Negative controls and counterexamples", "kind", "statement", "instance", "measured, stated", "")
+    for examination in examinations:
+        for kind, verdicts in (("control", examination.controls), ("as printed", examination.counterexamples)):
+            for verdict in verdicts:
+                rejected = "[green]rejected" if verdict.status is Status.VIOLATED else "[bold red]NOT REJECTED"
+                table.add_row(kind, verdict.claim, verdict.instance, _comparison(verdict), rejected)
+    return table
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, title_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _status(status: Status) -> str:
+    colour = {Status.VIOLATED: "bold red", Status.HOLDS: "green", Status.CORRECTED: "yellow"}.get(status, "dim")
+    return f"[{colour}]{status.value}"
+
+
+def _comparison(verdict: Verdict) -> str:
+    """Both numbers, with the tolerance where there is one; the claim that a count is 0 says so."""
+    sign = {"<=": "≤", ">=": "≥", "==": "="}.get(verdict.relation, verdict.relation)
+    tolerance = f" ± {verdict.tolerance:.1g}" if verdict.tolerance else ""
+    return f"{verdict.measured:.6g} {sign} {verdict.stated:.6g}{tolerance}"
+
+
+def _summary(examinations: Sequence[Examination], seed: int, seconds: float) -> str:
+    verdicts = sum(len(examination.verdicts) for examination in examinations)
+    spoiled = [v for examination in examinations for v in examination.controls]
+    printed = [v for examination in examinations for v in examination.counterexamples]
+    rejected, refuted = (sum(v.status is Status.VIOLATED for v in group) for group in (spoiled, printed))
+    return (
+        f"{verdicts} verdicts; {rejected} of {len(spoiled)} negative controls rejected; "
+        f"{refuted} of {len(printed)} misprinted statements refuted; {seconds:.0f} s; --seed {seed}"
+    )
+
+
+if __name__ == "__main__":
+    command(Stability, run)

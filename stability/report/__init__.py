@@ -1,0 +1,85 @@
+"""The report of an examination: verdicts as JSON, figures, and one page that opens from disk without a network."""
+
+import io
+import json
+import platform
+import re
+from collections.abc import Sequence
+from importlib.metadata import version
+from importlib.resources import files
+from inspect import cleandoc
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import latex2mathml.converter
+import numpy as np
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from stability.atomic import atomic_write
+from stability.examination import Examination
+from stability.figure_style import figure_style, save_figure
+from stability.report.figures import FIGURES
+from stability.report.formulas import FORMULAS
+from stability.verdict import Status, Verdict
+
+__all__ = ["write_report"]
+
+_PACKAGES = ("numpy", "scipy", "sympy", "torch")
+
+
+def write_report(folder: Path, examinations: Sequence[Examination], seed: int) -> list[Path]:
+    """Write verdicts.json, report.html and figures (PNG, PDF) into `folder`, made if missing; the paths written.
+
+    seed: of the examinations; the figures have random streams of their own from it. OSError if it cannot be written.
+    """
+    (folder / "figures").mkdir(parents=True, exist_ok=True)
+    written = [folder / "verdicts.json", folder / "report.html"]
+    environment = {"python": platform.python_version(), **{package: version(package) for package in _PACKAGES}}
+    verdicts = {"seed": seed, "environment": environment, "statements": [each.to_dict() for each in examinations]}
+    with atomic_write(written[0]) as file:
+        file.write(json.dumps(verdicts, indent=1, ensure_ascii=False, allow_nan=False).encode())
+    pictures = []
+    streams = np.random.SeedSequence(seed, spawn_key=(len(FIGURES),)).spawn(len(FIGURES))
+    with figure_style():
+        for (name, draw), stream in zip(FIGURES.items(), streams, strict=True):
+            figure = draw(np.random.default_rng(stream))
+            written += save_figure(figure, folder / "figures" / name)
+            caption = cleandoc(draw.__doc__ or "")
+            pictures.append({"name": name, "caption": caption, "svg": Markup(_svg(figure, name))})
+    page = _page(examinations=examinations, pictures=pictures, environment=environment, seed=seed)
+    with atomic_write(written[1]) as file:
+        file.write(page.encode())
+    return written
+
+
+def _page(examinations: Sequence[Examination], **rest: Any) -> str:
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    environment.filters |= {"compared": _compared, "number": _number, "mathml": _mathml}
+    template = environment.from_string((files("stability.report") / "page.html").read_text(encoding="utf-8"))
+    return template.render(examinations=examinations, formulas=FORMULAS, Status=Status, **rest)
+
+
+def _mathml(latex: str) -> Markup:
+    return Markup(latex2mathml.converter.convert(latex, display="block"))
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}"
+
+
+def _compared(verdict: Verdict) -> str:
+    sign = {"<=": "≤", ">=": "≥", "==": "="}.get(verdict.relation, verdict.relation)
+    return f"{_number(verdict.measured)} {sign} {_number(verdict.stated)}"
+
+
+def _svg(figure: Figure, name: str) -> str:
+    """The figure as an element for a page: text stays text, and ids are made unique by `name`."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    svg = buffer.getvalue()[buffer.getvalue().index("<svg") :]
+    svg = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{name}-", svg)
+    return re.sub(r'<svg width="[^"]*" height="[^"]*"', "<svg", svg, count=1)

@@ -1,0 +1,31 @@
+"""The statements, one module each, in the order of the paper; then what holds beyond it.
+
+A module has GRID, the instances that `python -m stability` examines; `check(**instance)`, which returns verdicts;
+`controls()`, the same checks with a spoiled constant, each of which must come out as violated; and, where the paper's
+own wording fails, `counterexamples()`. What uses randomness takes `rng`.
+"""
+
+__all__ = ["STATEMENTS"]
+
+STATEMENTS = (
+    "lemma_a1",
+    "lemma_a2",
+    "proposition1",
+    "proposition2",
+    "proposition3",
+    "proposition4",
+    "lemma_e1",
+    "theorem1",
+    "local_stability",
+    "theorem2",
+    "stationary_error",
+    "sampler_bias",
+    "path_of_refits",
+    "weighted_real",
+    "collapse_tail",
+    "discrete_collapse",
+    "correction",
+    "certified",
+    "proofs",
+)
+"""Names of the modules."""

@@ -1,0 +1,27 @@
+import numpy as np
+import pytest
+
+from stability.figure_style import figure_style
+from stability.report import figures
+
+
+@pytest.mark.parametrize("name", ["collapse", "dimensions", "coverage"])
+def test_a_figure_draws_data_and_says_what_it_shows(name, rng):
+    draw = figures.FIGURES[name]
+    assert draw.__doc__
+    with figure_style():
+        figure = draw(rng)
+    for axes in figure.axes:
+        assert axes.get_xlabel()
+        assert axes.get_ylabel()
+        assert all(np.isfinite(np.asarray(line.get_ydata(), float)).all() for line in axes.lines)
+        assert axes.lines
+
+
+def test_the_corrected_rate_goes_through_what_was_simulated_and_the_printed_one_does_not(rng):
+    _, right = figures.collapse_rate(rng).axes
+    by_label = {line.get_label().partition(":")[0]: np.asarray(line.get_ydata(), float) for line in right.lines}
+    errorbar = right.containers[0]
+    simulated = np.asarray(errorbar.lines[0].get_ydata(), float)
+    assert simulated[:5] == pytest.approx(by_label["corrected"][:5], rel=0.05)
+    assert (simulated[1:] > 1.03 * by_label["printed"][1:]).all()

@@ -1,0 +1,93 @@
+import json
+import math
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from stability.examination import Examination
+from stability.report import write_report
+from stability.report.formulas import FORMULAS
+from stability.statements import STATEMENTS
+from stability.verdict import Status, Verdict
+
+
+def picture(rng):
+    """A caption with <angles> & signs."""
+    figure = Figure()
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.plot(rng.random(5), label="drawn")
+    axes.legend()
+    return figure
+
+
+@pytest.fixture
+def page(monkeypatch, tmp_path):
+    monkeypatch.setattr("stability.report.FIGURES", {"one": picture, "two": picture})
+    verdict = Verdict("Claim <1>", "a & b", "i", 1.0, "<=", math.inf, Status.VACUOUS, "m", assumptions={"α": math.inf})
+    spoiled = Verdict("Claim 1", "w", "spoiled", 3.0, "<=", 2.0, Status.VIOLATED, "m", false_alarm=1e-6)
+    examined = Examination("theorem1", "Theorem 1: words.", (verdict,), (spoiled,), (spoiled,), 0.1)
+    paths = write_report(tmp_path, [examined], seed=7)
+    assert all(path.exists() for path in paths)
+    return tmp_path, (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+class References(HTMLParser):
+    def __init__(self):
+        super().__init__()
+        self.outside, self.ids, self.tags = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name in ("src", "href", "xlink:href") and not value.startswith("#"):
+                self.outside.append(value)
+            if name == "id":
+                self.ids.append(value)
+
+
+def test_the_page_needs_nothing_but_itself(page):
+    parser = References()
+    parser.feed(page[1])
+    assert not parser.outside
+    assert not {"script", "link", "iframe", "img"} & set(parser.tags)
+    assert "@import" not in page[1]
+    assert not re.search(r"url\((?!#)", page[1])
+
+
+def test_figures_and_formulas_are_in_the_page(page):
+    parser = References()
+    parser.feed(page[1])
+    assert parser.tags.count("svg") == 2
+    assert len(parser.ids) == len(set(parser.ids)), "an id stands twice, so that one figure may show another's parts"
+    assert "math" in parser.tags
+    assert "drawn" in page[1]
+
+
+def test_what_is_shown_is_escaped(page):
+    assert "Claim &lt;1&gt;" in page[1]
+    assert "a &amp; b" in page[1]
+    assert "&lt;angles&gt;" in page[1]
+
+
+def test_numbers_that_are_not_finite_are_strings_in_json(page):
+    verdict = json.loads((page[0] / "verdicts.json").read_text(encoding="utf-8"))["statements"][0]["verdicts"][0]
+    assert (verdict["stated"], verdict["assumptions"], verdict["margin"]) == ("inf", {"α": "inf"}, "nan")
+
+
+def test_the_same_seed_draws_the_same_page(page, tmp_path_factory, monkeypatch):
+    again = tmp_path_factory.mktemp("again")
+    monkeypatch.setattr("stability.report.FIGURES", {"one": picture})
+    write_report(again, [], seed=7)
+    write_report(page[0], [], seed=7)
+    ours, theirs = ((folder / "figures" / "one.png").read_bytes() for folder in (again, page[0]))
+    assert ours == theirs
+
+
+def test_every_formula_belongs_to_a_statement():
+    assert set(FORMULAS) <= set(STATEMENTS)
+    assert np.all([formula.count("{") == formula.count("}") for formula in FORMULAS.values()])

@@ -1,0 +1,79 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from stability import __main__ as main
+from stability.examination import Examination
+from stability.verdict import Status, Verdict
+
+
+def stability(*arguments):
+    command = [sys.executable, "-m", "stability", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=120, check=False)
+
+
+def examined(status):
+    verdict = Verdict("Claim 1", "words", "instance", 1.0, "<=", 2.0, status, "closed form; more", erratum="E1")
+    spoiled = Verdict("Claim 1", "words", "spoiled", 3.0, "<=", 2.0, Status.VIOLATED, "closed form")
+    return Examination("lemma_a1", "Title", (verdict,), (), (spoiled,), 0.1)
+
+
+def test_one_statement_is_checked_and_its_controls_listed():
+    done = stability("lemma_a1", "--controls", "--seed", "3")
+    assert done.returncode == 0, done.stderr
+    assert "Lemma A.1 iii" in done.stdout
+    assert done.stdout.count("rejected") >= 5
+    assert "15 verdicts; 5 of 5 negative controls rejected" in done.stdout
+    assert "--seed 3" in done.stdout
+
+
+def test_a_family_and_values_of_lambda_are_examined():
+    done = stability("proposition4", "--family", "binomial", "--lambda", "0.5", "2")
+    assert done.returncode == 0, done.stderr
+    assert "binomial" in done.stdout
+    assert "λ = 0.5" in done.stdout
+    assert "λ = 2" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["theorem9"], "theorem9"),
+        (["lemma_a1", "--lambda", "-1"], "--lambda must be finite and >= 0, got -1"),
+        (["lemma_a1", "--lambda", "inf"], "--lambda must be finite and >= 0, got inf"),
+        (["theorem1", "--family", "nobody"], "--family must be one of gaussian"),
+        (["--family", "gamma"], "--family and --lambda need a statement"),
+        (["lemma_a1", "--family", "gamma"], "--family: lemma_a1 does not depend on it"),
+        (["lemma_a1", "--seed", "-1"], "--seed must be >= 0"),
+    ],
+)
+def test_bad_options_are_one_line_and_status_2(arguments, words):
+    done = stability(*arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not done.stdout
+
+
+@pytest.mark.parametrize(("status", "code"), [(Status.HOLDS, 0), (Status.VIOLATED, 1)])
+def test_the_exit_status_tells_whether_all_came_out_right(monkeypatch, capsys, status, code):
+    monkeypatch.setattr(main, "examine_all", lambda *arguments: iter([examined(status)]))
+    if code:
+        with pytest.raises(SystemExit) as leaving:
+            main.run(main.Stability(statements=("lemma_a1",), seed=1))
+        assert leaving.value.code == code
+    else:
+        main.run(main.Stability(statements=("lemma_a1",), seed=1))
+    assert ("violated: Claim 1, instance" in capsys.readouterr().out) == bool(code)
+
+
+def test_out_holds_the_verdicts_and_a_page(monkeypatch, tmp_path):
+    monkeypatch.setattr("stability.report.FIGURES", {})
+    monkeypatch.setattr(main, "examine_all", lambda *arguments: iter([examined(Status.CORRECTED)]))
+    main.run(main.Stability(statements=("lemma_a1",), seed=1, out=tmp_path / "report"))
+    written = json.loads((tmp_path / "report" / "verdicts.json").read_text(encoding="utf-8"))
+    assert written["seed"] == 1
+    assert written["statements"][0]["verdicts"][0]["status"] == "holds with correction"
+    assert "Claim 1" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
