@@ -32,14 +32,15 @@ class Coupling:
     source: density of the source points.   batch: points a plan, the last of an epoch possibly fewer.
     sigma: standard deviation of the path's noise, in units of x.
     pairs: "plan" draws the pairs from the plan with replacement, as torchcfm does, so about 1/e of a batch is left out
-        and others are repeated; "permutation" takes each pair of the plan once.
+        and others are repeated; "permutation" takes each pair of the plan once; "independent" makes no plan and pairs
+        the points as they come, which is plain conditional flow matching.
     solver: "assignment", this project's solver, or "pot", POT's network simplex. Both exact: the same plans.
     """
 
     source: Density
     batch: int
     sigma: float
-    pairs: Literal["plan", "permutation"]
+    pairs: Literal["plan", "permutation", "independent"]
     solver: Literal["assignment", "pot"]
 
 
@@ -86,7 +87,8 @@ def _fill(
     order_rng, source_rng, time_rng, pick_rng, noise_rng = rng.spawn(5)
     order = order_rng.permuted(np.tile(np.arange(n), (epochs, 1)), axis=1)  # (epochs, n)
     x0 = coupling.source(epochs * n, source_rng).reshape(epochs, n, 2)
-    x1 = data[PLANNERS[coupling.solver](x0, data, order, coupling.batch)]
+    independent = coupling.pairs == "independent"
+    x1 = data[order if independent else PLANNERS[coupling.solver](x0, data, order, coupling.batch)]
     first = np.arange(n) // coupling.batch * coupling.batch  # of the batch that each position is in
     size = np.minimum(coupling.batch, n - first)
     if coupling.pairs == "plan":

@@ -36,8 +36,9 @@ class FlowMatching:
     """Distribution that the flow starts from: N(0, I), or torchcfm's eight Gaussians on a circle of radius 5."""
     sigma: float = 0.0
     """Standard deviation of the noise on the path between a source point and a data point, in units of the data."""
-    pairs: Literal["plan", "permutation"] = "plan"
-    """Draw pairs from the transport plan with replacement, as torchcfm does, or take each pair once."""
+    pairs: Literal["plan", "permutation", "independent"] = "plan"
+    """Draw pairs from the transport plan with replacement, as torchcfm does, or take each pair once, or make no plan:
+    independent pairs, plain flow matching (CFM)."""
     solver: Literal["assignment", "pot"] = "assignment"
     """Exact optimal transport by this project's assignment solver or by POT's network simplex."""
     integrator: Literal["euler", "dopri5"] = "euler"

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
-from scipy.stats import chi2
+from scipy.stats import chi2, norm
 
 from tests.conftest import FALSE_ALARM, FIXTURES
 from toy.coupling import EPOCHS_A_BLOCK, PLANNERS, Coupling, blocks
@@ -75,7 +75,7 @@ def test_weights_average_over_a_batch_and_leave_padding_out():
     np.testing.assert_array_equal((block.weights[:, 0] > 0).sum(axis=1), [16, 16, 8, 16, 16, 8])
 
 
-@pytest.mark.parametrize("pairs", ["plan", "permutation"])
+@pytest.mark.parametrize("pairs", ["plan", "permutation", "independent"])
 def test_a_chain_depends_on_its_own_data_and_stream_only(pairs):
     data = moons(40, 23, 64)
     beside = all_blocks(data, [1, 2, 3], epochs=EPOCHS_A_BLOCK + 3, pairs=pairs, sigma=0.1, workers=3)
@@ -106,6 +106,19 @@ def test_pairs_drawn_from_the_plan_are_uniform_over_it(rng):
     distinct = [len(set(batch)) for batch in which.reshape(epochs, 16)]
     # a batch of b draws leaves out (1 − 1/b)^b of the points; 16 binomial-like counts, sd of one below sqrt(16)/2
     assert abs(np.mean(distinct) - 16 * (1 - (15 / 16) ** 16)) < 5 * 2 / epochs**0.5
+
+
+def test_independent_pairs_are_not_correlated_and_a_plan_s_are(rng):
+    def correlations(pairs):
+        (block,) = all_blocks(moons(64), [seed], epochs=EPOCHS_A_BLOCK, pairs=pairs)
+        x0, x1 = ends(block, 0)
+        assert len({x.tobytes() for x in x1.round(3)}) == 64  # each point of the data is there
+        return [np.corrcoef(x0[:, i], x1[:, i])[0, 1] for i in range(2)]
+
+    seed = rng.integers(2**32)
+    # under independence √N r is nearly standard normal, x0 being normal and independent; N = 640; tail doubled
+    assert np.abs(correlations("independent")).max() < norm.isf(FALSE_ALARM / 8) / 640**0.5
+    assert min(correlations("permutation")) > 0.5
 
 
 def test_path_noise_is_added_to_the_path_alone(rng):

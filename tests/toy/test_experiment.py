@@ -130,6 +130,7 @@ def test_every_option_of_the_experiment_changes_the_result(tmp_path, change):
         {"source": "8gaussians"},
         {"sigma": 0.1},
         {"pairs": "permutation"},
+        {"pairs": "independent"},
         {"integrator": "dopri5"},
         {"ode_steps": 11},
     ],
