@@ -46,11 +46,11 @@ class Checkpoint:
     network: Network
     """Configuration."""
     state: State | None = None
-    """The weights in training, under the official names. None where only the average was kept."""
+    """The weights in training, under the official names and in their order. None where only the average was kept."""
     ema: State | None = None
-    """Their exponential moving average, under the same names: what samples are drawn with. None where there is none."""
+    """Their exponential moving average, in the same way: what samples are drawn with. None where there is none."""
     optimizer: dict[str, Any] | None = None
-    """State dict of torch's Adam over the parameters in their order."""
+    """State dict of torch's Adam over the parameters in their order. An Adam that loads it goes on in its tensors."""
     step: int | None = None
     """Optimiser steps taken."""
     images: int | None = None
@@ -64,9 +64,10 @@ class Checkpoint:
         if self.state is None and self.ema is None:
             raise CheckpointError("holds no weights")
         module = _on_meta(self.network)
-        for what, state in (("the weights", self.state), ("the average", self.ema)):
-            if state is not None:
-                _check(module, state, f" ({what})" if self.state and self.ema else "")
+        for name, what in (("state", " (the weights)"), ("ema", " (the average)")):
+            if (state := getattr(self, name)) is not None:
+                _check(module, state, what if self.state and self.ema else "")
+                object.__setattr__(self, name, {tensor: state[tensor] for tensor in module.state_dict()})
         if self.optimizer is not None:
             _check_optimizer(module, self.optimizer)
         for name, value in (("step", self.step), ("images", self.images)):

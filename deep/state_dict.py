@@ -7,7 +7,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Shapes", "StateError", "count", "require_state", "shapes_of", "size"]
+__all__ = ["Shapes", "StateError", "count", "has", "require_state", "shapes_of", "size"]
 
 Shapes: TypeAlias = Mapping[str, torch.Size]
 
@@ -28,6 +28,11 @@ def size(shapes: Shapes, name: str, axis: int = 0) -> int:
     if len(shapes[name]) <= axis:
         raise StateError(f"tensor {name} has shape {tuple(shapes[name])}; it must have more than {axis} axes")
     return shapes[name][axis]
+
+
+def has(names: Iterable[str], prefix: str) -> bool:
+    """Whether a name starts like this: a layer is there even if one of its tensors is missing."""
+    return any(name.startswith(prefix) for name in names)
 
 
 def count(names: Iterable[str], pattern: str) -> int:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from deep.checkpoint_record import Checkpoint, CheckpointError, State, own_copy, plain
 from deep.edm_pickle import network_arguments, network_from_arguments
-from deep.state_dict import shapes_of
+from deep.state_dict import has, shapes_of
 from deep.unet_cfm import CFMNetwork
 from deep.unet_ddpm import DDPMNetwork
 from deep.unet_edm import EDMNetwork
@@ -68,11 +68,11 @@ def with_deduced_network(
     others: fields of Checkpoint. CheckpointError if the weights belong to no network that is known.
     """
     shapes = shapes_of(state or ema or {})
-    if "model.map_layer0.weight" in shapes:
+    if has(shapes, "model.map_layer"):
         network, assumed = EDMNetwork.deduce(shapes), ("dropout", "sigma_data")
-    elif "embed.0.weight" in shapes:
+    elif has(shapes, "embed."):
         network, assumed = DDPMNetwork.deduce(shapes, resolution), ("resolution", "dropout")
-    elif "time_embed.0.weight" in shapes:
+    elif has(shapes, "time_embed."):
         network = CFMNetwork.deduce(shapes, resolution, head_channels)
         assumed = ("resolution", "head_channels", "dropout")
     else:

@@ -16,7 +16,7 @@ from deep.attention import attend, from_tokens, to_tokens
 from deep.initial_weights import fresh
 from deep.levels import check_levels
 from deep.sinusoidal import sines_and_cosines
-from deep.state_dict import Shapes, StateError, count, size
+from deep.state_dict import Shapes, StateError, count, has, size
 
 __all__ = ["CIFAR10", "DIGITS", "CFMNetwork", "CFMUNet"]
 
@@ -99,7 +99,7 @@ class CFMNetwork:
         """
         levels: list[list[str]] = [[]]
         for i in range(1, count(shapes, r"input_blocks\.(\d+)\.")):
-            if f"input_blocks.{i}.0.op.bias" in shapes:
+            if has(shapes, f"input_blocks.{i}.0.op."):
                 levels.append([])
             else:
                 levels[-1].append(f"input_blocks.{i}")
@@ -113,7 +113,7 @@ class CFMNetwork:
             channel_mult=tuple(size(shapes, f"{level[0]}.0.in_layers.2.bias") // width for level in levels),
             num_blocks=len(levels[0]),
             attn_resolutions=tuple(
-                resolution >> level for level, names in enumerate(levels) if f"{names[0]}.1.qkv.bias" in shapes
+                resolution >> level for level, names in enumerate(levels) if has(shapes, f"{names[0]}.1.")
             ),
             head_channels=head_channels,
         )

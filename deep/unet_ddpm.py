@@ -15,7 +15,7 @@ from deep.attention import attend, from_tokens, to_tokens
 from deep.initial_weights import fresh, xavier
 from deep.levels import check_levels
 from deep.sinusoidal import sines_and_cosines
-from deep.state_dict import Shapes, StateError, count, size
+from deep.state_dict import Shapes, StateError, count, has, size
 
 __all__ = ["CIFAR10", "DIGITS", "DDPMNetwork", "DDPMUNet"]
 
@@ -72,7 +72,7 @@ class DDPMNetwork:
         if not levels:
             raise StateError("lacks the tensors downsamples.level_*")
         width = size(shapes, "in_conv.bias")
-        attended = [f"{level}.0.1.norm.bias" in shapes for level in levels]
+        attended = [has(shapes, f"{level}.0.1.") for level in levels]
         first = [
             f"{level}.0.0" if attention else f"{level}.0" for level, attention in zip(levels, attended, strict=True)
         ]

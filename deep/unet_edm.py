@@ -17,7 +17,7 @@ from deep.attention import attend, from_tokens, to_tokens
 from deep.initial_weights import fresh, xavier
 from deep.levels import check_levels
 from deep.sinusoidal import sines_and_cosines
-from deep.state_dict import Shapes, StateError, count, size
+from deep.state_dict import Shapes, StateError, count, has, size
 
 __all__ = ["CIFAR10", "DIGITS", "FFHQ64", "EDMNetwork", "EDMPrecond", "SongUNet"]
 
@@ -141,7 +141,7 @@ class EDMNetwork:
             channel_mult=tuple(size(shapes, f"{level}_block0.norm1.bias") // width for level in levels),
             num_blocks=count(shapes, rf"{re.escape(levels[0])}_block(\d+)\."),
             attn_resolutions=tuple(
-                r for r in sorted(resolutions, reverse=True) if f"model.enc.{r}x{r}_block0.qkv.bias" in shapes
+                r for r in sorted(resolutions, reverse=True) if has(shapes, f"model.enc.{r}x{r}_block0.qkv.")
             ),
             augment_dim=size(shapes, "model.map_augment.weight", 1) if "model.map_augment.weight" in shapes else 0,
             channel_mult_emb=size(shapes, "model.map_layer0.bias") // width,

@@ -1,4 +1,5 @@
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from tests.conftest import FIXTURES
 from tests.deep.official import outputs, relative_error
 
 
-def fixture_network():
+def fixture_network() -> Any:
     return read(FIXTURES / "edm_tiny.pkl").build().eval()
 
 
