@@ -109,6 +109,7 @@ class EDM:
     def _predict(self, theta: Tensor, inputs: Tensor) -> Tensor:
         """D(x, σ) = c_skip x + c_out F(c_in x, ln σ / 4)."""
         x, sigma, data = inputs[..., :2], inputs[..., 2:], self.settings.sigma_data
+        sigma = torch.where(sigma > 0, sigma, 1)  # σ is 0 in the padding of a batch, where the logarithm would be −∞
         total = sigma.square() + data**2
         net_inputs = torch.cat([x * total.rsqrt(), sigma.log() / 4], dim=2)
         out = self.network.forward(self.network.layers(theta), net_inputs)
