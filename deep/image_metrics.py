@@ -1,9 +1,9 @@
 """Everything that is measured of a set of generated images, against real ones, each number beside its noise floor.
 
 Two references: the training set, as in the paper, and images that the model never saw; a model that copies its training
-set scores best against the first and not against the second. All these metrics depend on how many images are compared,
-so the number of generated ones is in the name (`fid_50000`) and the floor is what *other real images, as many*, get
-against the same reference: held-out ones against the training set, training images against the held-out set.
+set scores best against the first and not against the second. Most of these metrics depend on how many images are
+compared, so the number of generated ones is in the name (`fid_50000`), and the floor is what *other real images, as
+many*, get against the same reference: held-out ones against the training set, training images against the held-out set.
 
 Where there are fewer other images than generated ones, the floor belongs to a second line with as many generated
 images as there are others. Where nothing is held out, it is that of a random half of the training set against the rest.

@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from deep.content_cache import default_cache
-from deep.data import DataError, ImageSet, load_images, read_cifar10
+from deep.data import CIFAR10_FOLDER, DataError, ImageSet, load_images, read_cifar10
 from deep.features import FeatureSpace, inception_space, label_encoder_space, trusted_torchscript_space
 from deep.image_metrics import METRICS, ImageMetrics, Measurement, Metric
 from deep.inception import Resize
@@ -122,8 +122,7 @@ def main(config: Measure) -> None:
 
 def _load(option: str, source: str, held_out: bool = False) -> ImageSet:
     path = Path(source)
-    inner = path / "cifar-10-batches-py"
-    path = inner if inner.is_dir() else path
+    path = path / CIFAR10_FOLDER if (path / CIFAR10_FOLDER).is_dir() else path
     cifar = path.name.endswith(".tar.gz") or (path / "test_batch").is_file()
     try:
         return read_cifar10(path, ["test_batch"]) if held_out and cifar else load_images(source)
