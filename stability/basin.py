@@ -14,6 +14,8 @@ __all__ = ["Basin", "axes", "basin", "linear_rate"]
 
 _RESOLVED = 1e-7
 """Distances, in standard errors of one observation, below which those of iterates are not told from quadrature."""
+_NEAR = 0.005
+"""The distance within which G∞ counts as linear."""
 
 
 def axes(local: Local) -> np.ndarray:
@@ -32,7 +34,7 @@ class Basin:
 
     ellipsoid: the largest r tried at which each orbit comes closer at every step; 0 if there is none.
     radius: δ, of the largest Euclidean ball in that ellipsoid, in units of θ.
-    rate: the slowest orbit's last factor; nan if there is none.
+    rate: the factor of one more step of the slowest orbit, where it has come near θ*; nan if there is none.
     """
 
     ellipsoid: float
@@ -54,32 +56,38 @@ def basin(
     G: (P,) -> (P,).   theta (P,): θ*.   V (P, P): see `axes`.
     2P orbits are a sample of the ellipsoid, and no proof that it is a basin.
     """
+
+    def step(offset: np.ndarray) -> np.ndarray:
+        return np.linalg.solve(V, G(torch.from_numpy(theta + V @ offset)).numpy() - theta)
+
     r = largest
     while r >= smallest:
-        rates = [_rate(G, theta, V, r * sign * unit, steps) for unit in np.eye(len(theta)) for sign in (1, -1)]
-        if None not in rates:
-            return Basin(r, r * float(np.linalg.norm(V, -2)), max(rate for rate in rates if rate is not None))
+        orbits = [_orbit(step, r * sign * unit, steps) for unit in np.eye(len(theta)) for sign in (1, -1)]
+        if all(orbits):
+            rate = _last_factor(step, max(orbits, key=lambda orbit: float(np.linalg.norm(orbit[-1]))))
+            return Basin(r, r * float(np.linalg.norm(V, -2)), rate)
         r /= 2
     return Basin(0.0, 0.0, float("nan"))
 
 
-def _rate(
-    G: Callable[[Tensor], Tensor], theta: np.ndarray, V: np.ndarray, offset: np.ndarray, steps: int
-) -> float | None:
-    """The last factor of the distance from θ*; None if a step does not come closer, or meets no maximum."""
-    rate, before = None, float(np.linalg.norm(offset))
-    for _ in range(steps):
+def _orbit(step: Callable[[np.ndarray], np.ndarray], offset: np.ndarray, steps: int) -> list[np.ndarray]:
+    """Offsets from θ*, up to `steps` of them after the first; none if one is not closer, or meets no maximum."""
+    orbit = [offset]
+    while len(orbit) <= steps and np.linalg.norm(orbit[-1]) > _RESOLVED:
         try:
-            offset = np.linalg.solve(V, G(torch.from_numpy(theta + V @ offset)).numpy() - theta)
+            orbit.append(step(orbit[-1]))
         except (NoMaximum, ValueError):  # outside the domain, or the basin
-            return None
-        now = float(np.linalg.norm(offset))
-        if now >= before:
-            return None
-        if now < _RESOLVED:
-            return now / before if rate is None else rate
-        rate, before = now / before, now
-    return rate
+            return []
+        if np.linalg.norm(orbit[-1]) >= np.linalg.norm(orbit[-2]):
+            return []
+    return orbit
+
+
+def _last_factor(step: Callable[[np.ndarray], np.ndarray], orbit: list[np.ndarray], most: int = 12) -> float:
+    """The factor of a step that begins within _NEAR of θ*, or of the last one, of an orbit that goes on if it must."""
+    while len(orbit) <= most and np.linalg.norm(orbit[-2]) > _NEAR and np.linalg.norm(orbit[-1]) > _RESOLVED:
+        orbit = [*orbit, step(orbit[-1])]
+    return float(np.linalg.norm(orbit[-1]) / np.linalg.norm(orbit[-2]))
 
 
 def linear_rate(

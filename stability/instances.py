@@ -128,6 +128,10 @@ class Instance:
     law: Law
     start: Tensor | None = field(default=None, repr=False)
 
+    def contains(self, theta: Tensor) -> bool:
+        """Whether θ is in the family's domain; True where the family does not say."""
+        return self.family.in_domain(theta) if hasattr(self.family, "in_domain") else True  # type: ignore[attr-defined]
+
     @cached_property
     def local(self) -> Local:
         """The local analysis at λ = 0; `local.at(lam)` is that at another λ. Raises as `analyse`."""

@@ -37,7 +37,7 @@ _STEP = 1e-3
 _DIFFERENCES = 1e-4
 """What central differences may be off: their squared step, times a third derivative of up to 100 in the same units."""
 _AWAY = 0.25
-"""How far from θ* (76) is looked at, in standard errors along each axis."""
+"""How far from θ* (76) is looked at, in standard errors along each axis; nearer if the domain ends within twice it."""
 
 
 def check(family: str | Family, data: DataName | Data, lam: float, start: Tensor | None = None) -> list[Verdict]:
@@ -155,7 +155,10 @@ def _check(where: Instance, lam: float, *, sign: float = 1.0, scale: float = 1.0
 
 def _away(where: Instance, lam: float, V: np.ndarray, sign: float = 1.0) -> tuple[float, float]:
     """How far (76) is from central differences away from θ*: with ∇²H₁ at G(θ), and with ∇²H₁ at θ as printed."""
-    point = where.local.theta + V @ np.full(len(V), _AWAY)
+    size = _AWAY
+    while not where.contains(torch.from_numpy(where.local.theta + V @ np.full(len(V), 2 * size))):
+        size /= 2
+    point = where.local.theta + V @ np.full(len(V), size)
     theta, G = torch.from_numpy(point), infinite_map(where.family, where.law, lam)
     image = G(theta).theta
 

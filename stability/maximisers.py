@@ -79,9 +79,9 @@ def _check(
     """spoil: take the longest maximiser, and of the images the copy that is farthest away."""
     truth = torch.tensor(theta, dtype=torch.float64)
     K = (len(theta) + 1) // 2
-    family, generator = GaussianMixture(K), torch.Generator().manual_seed(int(rng.integers(2**62)))
-    if len(theta) != 2 * K - 1 or float(truth[K - 1 :].sort().values.diff().min()) < 4:
+    if K < 2 or len(theta) != 2 * K - 1 or float(truth[K - 1 :].sort().values.diff().min()) < 4:
         raise ValueError(f"theta must be K − 1 logits and K means at least 4 apart, K >= 2, got {theta}")
+    family, generator = GaussianMixture(K), torch.Generator().manual_seed(int(rng.integers(2**62)))
     real = family.sample(truth, n, generator)
     canonical = maximum_likelihood(family, real, torch.stack(copies(truth)))
     same = torch.stack(copies(canonical.theta))

@@ -112,6 +112,11 @@ def _check(
     d = len(mu)
     if points < 2:
         raise ValueError(f"points must be >= 2, got {points}")
+    if not np.isfinite(mu).all():
+        raise ValueError(f"mean must be finite, got {mean}")
+    definite = sigma.shape == (d, d) and np.array_equal(sigma, sigma.T) and np.linalg.eigvalsh(sigma)[0] > 0
+    if not definite:
+        raise ValueError(f"covariance must be symmetric positive definite, of shape ({d}, {d}), got {covariance}")
     family, full = Gaussian(d), GaussianFull(d)
     precision = torch.from_numpy(np.linalg.inv(sigma))
     precision = (precision + precision.T) / 2

@@ -48,8 +48,8 @@ def controls() -> list[Verdict]:
     return [
         _norms(t.name, t.local.at(0.05), spoil=0.1)[0],  # a tenth of (11)
         _norms(binomial.name, binomial.local.at(0.45), spoil=0.99)[1],  # 0.99 of the sharp bound
-        _orbits(t, t.local.at(0.05), reach=3.0)[0],  # a map that overshoots θ*
-        _orbits(t, t.local.at(0.05), spoil=0.1)[1],  # a tenth of (11)
+        _orbits(binomial, binomial.local.at(0.1), reach=3.0)[0],  # a map that overshoots θ*
+        _orbits(binomial, binomial.local.at(0.1), spoil=0.1)[1],  # a tenth of (11)
     ]
 
 
@@ -150,7 +150,7 @@ def _orbits(where: Instance, local: Local, *, spoil: float = 1.0, reach: float =
             relation="<=",
             stated=bound,
             status=_status(local, compare(found.rate, "<=", bound, 1e-6), local.theorem1_applies),
-            method=f"{orbits}: the slowest one's last factor; tolerance: of G∞",
+            method=f"{orbits}: the factor of a step of the slowest, near θ*; tolerance: of G∞",
             tolerance=1e-6,
             **common,
         ),

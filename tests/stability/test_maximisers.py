@@ -1,0 +1,82 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stability import maximisers
+from stability.families import GaussianMixture
+from stability.maximisers import GRID, check, controls, copies, counterexamples
+from stability.operators import maximum_likelihood
+from stability.verdict import Status
+from tests.stability.families.strategies import mixtures
+from tests.stability.problems import few
+from tests.stability.test_operators import TwoPeaks, vector
+
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
+
+
+@given(mixtures(), st.floats(-5, 5))
+def test_copies_are_one_law(member, point):
+    family, theta = member
+    x = torch.tensor([[point], [0.3]], dtype=torch.float64)
+    same = copies(theta)
+    assert len(same) == {2: 2, 3: 6}[family.components]
+    assert torch.equal(same[0], theta)
+    for other in same:
+        assert family.log_prob(other, x).tolist() == pytest.approx(family.log_prob(theta, x).tolist(), rel=1e-9)
+    distinct = torch.cdist(torch.stack(same), torch.stack(same)) + torch.eye(len(same))
+    assert distinct.min() > 0.1
+
+
+@pytest.mark.parametrize("where", GRID, ids=lambda where: f"K={(len(where['theta']) + 1) // 2}")
+def test_the_grid_holds(where, rng):
+    for verdict in check(**where, rng=rng):
+        assert verdict.status is Status.HOLDS, verdict
+
+
+@few(6)
+@given(
+    logit=st.floats(-1, 1),
+    low=st.floats(-5, 0),
+    gap=st.floats(4.5, 8),
+    lam=st.floats(0.01, 50),
+    seed=st.integers(0, 2**32),
+)
+def test_any_mixture_of_two(logit, low, gap, lam, seed):
+    for verdict in check((logit, low, low + gap), lam, np.random.default_rng(seed)):
+        assert verdict.status is Status.HOLDS, verdict
+
+
+def test_where_norms_differ_the_canonical_maximum_is_unique():
+    x = np.array([1.0, 3.0])
+    starts = torch.tensor([[3.0], [-2.0]], dtype=torch.float64)  # θ² − θ = 2
+    assert maximum_likelihood(TwoPeaks(), x, starts).theta.item() == pytest.approx(-1)
+
+
+def test_every_control_is_rejected(rng):
+    for verdict in controls(rng):
+        assert verdict.status is Status.VIOLATED, verdict
+
+
+def test_a_search_that_takes_the_longest_is_rejected(monkeypatch, rng):
+    def longest(family: GaussianMixture, real, starts):
+        found = maximum_likelihood(family, real, starts)
+        far = max(copies(found.theta), key=lambda theta: float(theta.norm()))
+        return maximum_likelihood(family, real, far)
+
+    monkeypatch.setattr(maximisers, "maximum_likelihood", longest)
+    assert check(**GRID[1], rng=rng)[0].status is Status.VIOLATED
+
+
+def test_both_maximisers_of_a_mixture_of_two_are_canonical():
+    (verdict,) = counterexamples()
+    assert verdict.status is Status.VIOLATED
+    assert (verdict.measured, verdict.stated) == (2, 1)
+    assert vector(0.3, -1.0, 2.0).norm() == copies(vector(0.3, -1.0, 2.0))[1].norm()
+
+
+@pytest.mark.parametrize("theta", [(0.0, 1.0), (0.0, 0.0, 1.0), (0.0, 5.0), (1.0, 2.0, 3.0, 4.0)])
+def test_bad_arguments(theta, rng):
+    with pytest.raises(ValueError, match="K − 1 logits and K means at least 4 apart"):
+        check(theta, 1.0, rng)
