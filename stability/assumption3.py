@@ -24,7 +24,7 @@ from stability.local_analysis import analyse
 from stability.operators import infinite_map
 from stability.regimes import Mix, TrainingSet, synthetic_count
 from stability.retraining import retrain
-from stability.stationary_error import excess_covariance, mixed
+from stability.statements.stationary_error import excess_covariance, mixed
 from stability.whole_counts import require_whole
 
 __all__ = ["Constants", "Fitted", "GaussianMean", "Loop"]

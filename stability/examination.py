@@ -119,7 +119,7 @@ def examine(
         and outside each, at these λ; without controls and counterexamples, which have instances of their own.
     UsageError if families or λ are asked for and the statement has none.
     """
-    module = importlib.import_module(f"stability.{name}")
+    module = importlib.import_module(f"stability.statements.{name}")
     started = time.perf_counter()
     grid = _grid(module, families, lams)
     verdicts = [verdict for instance in grid for verdict in _call(module.check, rng, **instance)]
@@ -141,11 +141,11 @@ def _grid(module: ModuleType, families: Sequence[str], lams: Sequence[float]) ->
     if not (families or lams):
         return module.GRID
     name = module.__name__.rpartition(".")[2]
-    accepted = inspect.signature(module.check).parameters
+    known = [instance for instance in module.GRID if isinstance(instance.get("family"), str)]
+    accepted = inspect.signature(module.check).parameters if known else {}
     for option, values, parameter in (("--family", families, "family"), ("--lambda", lams, "lam")):
         if values and parameter not in accepted:
             raise UsageError(f"{option}: {name} does not depend on it, got {' '.join(map(str, values))}")
-    known = [instance for instance in module.GRID if isinstance(instance.get("family"), str)]
     families = families or tuple(dict.fromkeys(instance["family"] for instance in known))
     data = [{"data": law} for law in ("well specified", "misspecified")] if "data" in accepted else [{}]
     at = [{"lam": lam} for lam in lams or DEFAULT_LAMS] if "lam" in accepted else [{}]

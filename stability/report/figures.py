@@ -20,8 +20,8 @@ from stability.local_analysis import contraction_bound
 from stability.lyapunov import lyapunov_spectrum
 from stability.operators import infinite_map
 from stability.regimes import Accumulate, FreshReal, FullySynthetic, Mix
-from stability.stationary_error import accumulate, fresh_real, mixed, predicted, shared_latents
-from stability.theorem2 import bound
+from stability.statements.stationary_error import accumulate, fresh_real, mixed, predicted, shared_latents
+from stability.statements.theorem2 import bound
 
 __all__ = ["FIGURES"]
 

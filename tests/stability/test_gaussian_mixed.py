@@ -10,7 +10,7 @@ from scipy.stats import ks_2samp, norm
 from stability import GaussianLearner, Mix, retrain
 from stability.gaussian_mixed import exact_errors, simulate
 from stability.regimes import synthetic_count
-from stability.stationary_error import mixed
+from stability.statements.stationary_error import mixed
 from tests.conftest import FALSE_ALARM
 
 

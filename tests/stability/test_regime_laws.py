@@ -11,7 +11,7 @@ from stability import Accumulate, Curated, FreshReal, FullySynthetic, Mix, Repla
 from stability.gaussian import GaussianLearner
 from stability.gaussian_mean import paths
 from stability.retraining import retrain
-from stability.weighted_real import best_weight, error_fixed_real, error_fresh_real
+from stability.statements.weighted_real import best_weight, error_fixed_real, error_fresh_real
 from tests.conftest import FALSE_ALARM
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stability.alpha import alpha, alpha_isotropic, log_alpha, one_minus_alpha
-from stability.lemma_a2 import expected_root
+from stability.statements.lemma_a2 import expected_root
 from stability.symbolic import proposition1
 
 

@@ -29,7 +29,7 @@ from stability.family import Family, hessians
 from stability.instances import DataName, Instance, assumptions, instance, jacobian_slack
 from stability.local_analysis import Local, jacobian, spectral_radius
 from stability.operators import infinite_map
-from stability.theorem1_sharp import rate_bound
+from stability.statements.theorem1_sharp import rate_bound
 from stability.verdict import Status, Verdict, compare
 
 __all__ = ["GRID", "check", "controls", "counterexamples"]

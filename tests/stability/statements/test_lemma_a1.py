@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi
 
-from stability.lemma_a1 import GRID, check, controls, require_chains
+from stability.statements.lemma_a1 import GRID, check, controls, require_chains
 from stability.verdict import Status
 from tests.conftest import FALSE_ALARM
 

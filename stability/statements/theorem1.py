@@ -16,7 +16,7 @@ from stability.family import Family
 from stability.instances import DataName, Instance, assumptions, instance, jacobian_slack
 from stability.local_analysis import Local, contraction_bound, jacobian
 from stability.operators import infinite_map
-from stability.theorem1_sharp import sharp_bound
+from stability.statements.theorem1_sharp import sharp_bound
 from stability.verdict import Status, Verdict, compare
 
 __all__ = ["GRID", "check", "controls", "counterexamples"]

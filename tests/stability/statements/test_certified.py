@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stability
-from stability import certified
 from stability.alpha import alpha, alpha_isotropic
-from stability.certified import GRID, MIXTURE, Collapse, Retraining, check, controls, counterexamples
 from stability.expectation import NormalMixture
 from stability.families import StudentT
-from stability.lemma_a2 import expected_root
 from stability.local_analysis import analyse
+from stability.statements import certified
+from stability.statements.certified import GRID, MIXTURE, Collapse, Retraining, check, controls, counterexamples
+from stability.statements.lemma_a2 import expected_root
 from stability.verdict import Status, compare
 
 try:

@@ -4,10 +4,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stability import maximisers
 from stability.families import GaussianMixture
-from stability.maximisers import GRID, check, controls, copies, counterexamples
 from stability.operators import maximum_likelihood
+from stability.statements import maximisers
+from stability.statements.maximisers import GRID, check, controls, copies, counterexamples
 from stability.verdict import Status
 from tests.stability.families.strategies import mixtures
 from tests.stability.problems import few

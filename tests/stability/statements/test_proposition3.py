@@ -7,10 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stability import proposition3
 from stability.instances import instance
 from stability.operators import NoMaximum
-from stability.proposition3 import GRID, check, controls
+from stability.statements import proposition3
+from stability.statements.proposition3 import GRID, check, controls
 from stability.verdict import Status
 from tests.stability.problems import few, instances, local_analyses
 from tests.stability.test_operators import Redundant

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from scipy.stats import chi, norm
 
 from stability.alpha import alpha, alpha_isotropic
-from stability.lemma_a2 import GRID, check, controls, counterexamples, expected_root
 from stability.psd import sqrtm
+from stability.statements.lemma_a2 import GRID, check, controls, counterexamples, expected_root
 from stability.verdict import Status
 from tests.conftest import FALSE_ALARM
 

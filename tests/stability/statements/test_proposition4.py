@@ -6,11 +6,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stability import proposition4
 from stability.expectation import NormalMixture
 from stability.families import GaussianMean
 from stability.operators import infinite_map
-from stability.proposition4 import GRID, check, controls, counterexamples
+from stability.statements import proposition4
+from stability.statements.proposition4 import GRID, check, controls, counterexamples
 from stability.verdict import Status
 from tests.stability.problems import few, instances
 from tests.stability.test_operators import StudentT

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stability import Accumulate, FreshReal, FullySynthetic, Mix
-from stability.path_of_refits import GRID, check, controls, limit_covariance
-from stability.stationary_error import predicted
+from stability.statements.path_of_refits import GRID, check, controls, limit_covariance
+from stability.statements.stationary_error import predicted
 from stability.verdict import Status
 from tests.conftest import FALSE_ALARM
 

@@ -17,8 +17,8 @@ from scipy.stats import norm
 
 from stability.alpha import alpha, alpha_isotropic, log_alpha
 from stability.gaussian_collapse import simulate
-from stability.lemma_a1 import require_chains
-from stability.lemma_a2 import expected_root
+from stability.statements.lemma_a1 import require_chains
+from stability.statements.lemma_a2 import expected_root
 from stability.verdict import Status, Verdict, compare
 
 __all__ = ["GRID", "check", "controls", "counterexamples"]

@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 
 from stability import FreshReal, Mix
 from stability.gaussian_mean import paths
-from stability.stationary_error import fresh_real, mixed
-from stability.verdict import Status
-from stability.weighted_real import (
+from stability.statements.stationary_error import fresh_real, mixed
+from stability.statements.weighted_real import (
     GRID,
     WeightedMean,
     best_weight,
@@ -18,6 +17,7 @@ from stability.weighted_real import (
     error_fixed_real,
     error_fresh_real,
 )
+from stability.verdict import Status
 from tests.conftest import FALSE_ALARM
 
 ratios = st.floats(-3, 3).map(lambda u: 10.0**u)

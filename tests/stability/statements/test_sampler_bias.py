@@ -1,4 +1,4 @@
-from stability.sampler_bias import GRID, check, controls
+from stability.statements.sampler_bias import GRID, check, controls
 from stability.verdict import Status
 
 

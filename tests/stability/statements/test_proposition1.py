@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from stability.alpha import alpha, alpha_isotropic
 from stability.gaussian_collapse import simulate
-from stability.proposition1 import GRID, check, controls, counterexamples
+from stability.statements.proposition1 import GRID, check, controls, counterexamples
 from stability.verdict import Status
 from tests.conftest import FALSE_ALARM
 

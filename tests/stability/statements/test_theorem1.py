@@ -6,12 +6,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stability import theorem1
 from stability.expectation import NormalMixture
 from stability.instances import instance
 from stability.local_analysis import contraction_bound
 from stability.operators import NoMaximum
-from stability.theorem1 import GRID, check, controls, counterexamples
+from stability.statements import theorem1
+from stability.statements.theorem1 import GRID, check, controls, counterexamples
 from stability.verdict import Status
 from tests.stability.problems import few, instances, local_analyses
 from tests.stability.test_operators import FreeMixture, StudentT, vector

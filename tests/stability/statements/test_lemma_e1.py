@@ -7,11 +7,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stability import lemma_e1
 from stability.instances import instance
-from stability.lemma_e1 import GRID, check, controls, counterexamples
 from stability.local_analysis import jacobian
 from stability.operators import infinite_map
+from stability.statements import lemma_e1
+from stability.statements.lemma_e1 import GRID, check, controls, counterexamples
 from stability.verdict import Status
 from tests.stability.problems import few, instances, local_analyses
 

@@ -6,14 +6,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stability import local_stability
 from stability.expectation import NormalMixture
 from stability.families import FAMILIES
 from stability.instances import instance
 from stability.local_analysis import analyse
-from stability.local_stability import GRID, check, controls, counterexamples
 from stability.operators import NoMaximum, infinite_map
-from stability.theorem1_sharp import rate_bound
+from stability.statements import local_stability
+from stability.statements.local_stability import GRID, check, controls, counterexamples
+from stability.statements.theorem1_sharp import rate_bound
 from stability.verdict import Status
 from tests.stability.problems import few, instances
 from tests.stability.test_operators import vector

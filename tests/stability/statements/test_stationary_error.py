@@ -10,7 +10,7 @@ from stability import Accumulate, FreshReal, FullySynthetic, GaussianLearner, Mi
 from stability.gaussian_mixed import exact_errors
 from stability.local_analysis import jacobian, stationary_covariance
 from stability.monte_carlo import mean_square_slack
-from stability.stationary_error import (
+from stability.statements.stationary_error import (
     GRID,
     accumulate,
     check,

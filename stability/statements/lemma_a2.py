@@ -12,8 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
 from stability.alpha import alpha, alpha_isotropic
-from stability.lemma_a1 import require_chains
 from stability.psd import sqrtm
+from stability.statements.lemma_a1 import require_chains
 from stability.verdict import Status, Verdict, compare
 
 __all__ = ["GRID", "check", "controls", "counterexamples", "expected_root"]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 
 from stability.alpha import alpha
-from stability.collapse_tail import GRID, best_power_bound, check, controls, markov_bound
+from stability.statements.collapse_tail import GRID, best_power_bound, check, controls, markov_bound
 from stability.verdict import Status
 from tests.conftest import FALSE_ALARM
 

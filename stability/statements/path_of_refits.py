@@ -27,7 +27,7 @@ from stability.likelihood_learner import LikelihoodLearner
 from stability.monte_carlo import mean_square_slack
 from stability.regimes import Accumulate, FreshReal, FullySynthetic, Mix, Regime
 from stability.retraining import retrain
-from stability.stationary_error import accumulate, fresh_real, mixed
+from stability.statements.stationary_error import accumulate, fresh_real, mixed
 from stability.verdict import Verdict, compare
 from stability.whole_counts import require_whole
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stability import theorem1_sharp
 from stability.local_analysis import contraction_bound, jacobian, spectral_radius
-from stability.theorem1_sharp import GRID, check, controls, rate_bound, sharp_bound
+from stability.statements import theorem1_sharp
+from stability.statements.theorem1_sharp import GRID, check, controls, rate_bound, sharp_bound
 from stability.verdict import Status
 from tests.stability.problems import local_analyses
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import multinomial
 
 from stability import TrainingSet
-from stability.discrete_collapse import (
+from stability.statements.discrete_collapse import (
     GRID,
     Frequencies,
     check,

@@ -10,7 +10,7 @@ from scipy.stats import binom, multivariate_normal, norm
 from stability.assumption3 import Fitted, GaussianMean
 from stability.expectation import Member
 from stability.families import Logistic
-from stability.theorem2 import (
+from stability.statements.theorem2 import (
     GRID,
     all_steps_succeed,
     bound,
