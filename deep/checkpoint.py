@@ -19,6 +19,7 @@ from deep.checkpoint_record import Checkpoint, CheckpointError, parameter_count
 from deep.diffusers_folder import read_diffusers_folder
 from deep.edm_pickle import read_snapshot
 from deep.safetensors_file import read_safetensors, safetensors_content
+from deep.state_dict import StateError
 from deep.torch_file import official_content, read_torch_file
 from stability.atomic import atomic_write
 from stability.command_line import UsageError, command
@@ -48,7 +49,7 @@ def read(path: Path | str, resolution: int | None = None, head_channels: int | N
         raise CheckpointError(f"{path}: does not fit into memory") from None
     except Exception as error:  # readers of damaged files raise anything
         reason = " ".join(str(error).split())
-        if not isinstance(error, ValueError):  # neither ours nor of a configuration
+        if not isinstance(error, CheckpointError | StateError) and type(error) is not ValueError:  # a configuration's
             reason = f"is damaged or of another format ({type(error).__name__}: {reason[:200]})"
         raise CheckpointError(f"{path}: {reason}") from error
     return checkpoint
