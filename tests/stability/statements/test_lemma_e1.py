@@ -30,7 +30,7 @@ def test_the_grid_holds(where):
     assert verdicts[KANTOROVICH].status is verdicts[RATIO].status is expected
 
 
-@few(5)
+@few(3)
 @given(where=instances(), lam=st.floats(0.01, 1e3))
 def test_any_instance(where, lam):
     verdicts = check(where.family, where.law, lam)

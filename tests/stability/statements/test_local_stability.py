@@ -39,7 +39,7 @@ def test_the_grid_is_where_theorem_1_says_nothing():
         assert not instance(where["family"], where["data"]).local.at(where["lam"]).theorem1_applies
 
 
-@few(8)
+@few(5)
 @given(where=instances(), lam=st.floats(0.01, 1e3))
 def test_any_instance(where, lam):
     for verdict in check(where.family, where.law, lam):

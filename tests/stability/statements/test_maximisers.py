@@ -35,7 +35,7 @@ def test_the_grid_holds(where, rng):
         assert verdict.status is Status.HOLDS, verdict
 
 
-@few(6)
+@few(4)
 @given(
     logit=st.floats(-1, 1),
     low=st.floats(-5, 0),

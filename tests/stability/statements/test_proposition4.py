@@ -13,7 +13,6 @@ from stability.statements import proposition4
 from stability.statements.proposition4 import GRID, check, controls, counterexamples
 from stability.verdict import Status
 from tests.stability.problems import few, instances
-from tests.stability.test_operators import StudentT
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 
@@ -26,16 +25,10 @@ def test_the_grid_holds(where):
         assert verdict.false_alarm == 0
 
 
-@few(8)
+@few(5)
 @given(where=instances(), lam=st.floats(0.01, 1e3))
 def test_any_instance(where, lam):
     for verdict in check(where.family, where.law, lam):
-        assert verdict.status is Status.HOLDS, verdict
-
-
-def test_ones_own_family_needs_only_a_start():
-    mixture = NormalMixture((0.7, 0.3), (-1.0, 2.0), (0.6, 1.0))
-    for verdict in check(StudentT(), mixture, 1.0, torch.zeros(2, dtype=torch.float64)):
         assert verdict.status is Status.HOLDS, verdict
 
 
