@@ -18,7 +18,7 @@ def mode_profile(x: np.ndarray, truth: GaussianMixture) -> dict[str, Any]:
     covered: modes that have a high-quality sample, one within 3 standard deviations of the centre.
     high_quality: share of such samples; 1 − exp(−9/2) = 0.989 for the truth.
     width: standard deviation of a coordinate about the mean of its mode, over the true one, all points included.
-    width_median: the same from the median distance to that mean, which single far points do not move.
+    width_median: the same from the median distance to the mode's median point, which a few far points do not move.
     shift: root mean square distance of the modes' means from the centres, over the true standard deviation.
     """
     x = np.asarray(x, dtype=float)
@@ -30,6 +30,8 @@ def mode_profile(x: np.ndarray, truth: GaussianMixture) -> dict[str, Any]:
     sums = np.stack([np.bincount(mode, weights=x[:, axis], minlength=k) for axis in range(2)], axis=1)
     means = np.where(present[:, None], sums / np.maximum(counts, 1)[:, None], truth.centres)
     squares = np.square((x - means[mode]) / sd[mode, None]).sum(axis=1)
+    middles = np.stack([np.median(x[mode == m], axis=0) if present[m] else truth.centres[m] for m in range(k)])
+    robust_squares = np.square((x - middles[mode]) / sd[mode, None]).sum(axis=1)
     good = distance[np.arange(len(x)), mode] < HIGH_QUALITY * sd[mode]
     weights = counts / len(x)
     shifts = np.square((means - truth.centres)[present] / sd[present, None]).sum(axis=1)
@@ -41,6 +43,6 @@ def mode_profile(x: np.ndarray, truth: GaussianMixture) -> dict[str, Any]:
         "high_quality": float(good.mean()),
         "width": float(np.sqrt(squares.sum() / (2 * degrees_of_freedom))),
         # of a two-dimensional normal the squared distance is exponential, with median 2 ln 2 variances
-        "width_median": float(np.sqrt(np.median(squares) / (2 * np.log(2)))),
+        "width_median": float(np.sqrt(np.median(robust_squares) / (2 * np.log(2)))),
         "shift": float(np.sqrt(shifts.mean())),
     }
