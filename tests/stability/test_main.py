@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from stability import __main__ as main
+from stability.command_line import command
 from stability.examination import Examination
 from stability.verdict import Status, Verdict
 
@@ -29,12 +30,12 @@ def test_one_statement_is_checked_and_its_controls_listed():
     assert "--seed 3" in done.stdout
 
 
-def test_a_family_and_values_of_lambda_are_examined():
-    done = stability("proposition4", "--family", "binomial", "--lambda", "0.5", "2")
-    assert done.returncode == 0, done.stderr
-    assert "binomial" in done.stdout
-    assert "λ = 0.5" in done.stdout
-    assert "λ = 2" in done.stdout
+def test_a_family_and_values_of_lambda_are_examined(capsys):
+    main.run(main.Stability(statements=("proposition4",), family=("binomial",), lam=(0.5, 2.0)))
+    printed = capsys.readouterr().out
+    assert "binomial" in printed
+    assert "λ = 0.5" in printed
+    assert "λ = 2" in printed
 
 
 @pytest.mark.parametrize(
@@ -49,12 +50,15 @@ def test_a_family_and_values_of_lambda_are_examined():
         (["lemma_a1", "--seed", "-1"], "--seed must be >= 0"),
     ],
 )
-def test_bad_options_are_one_line_and_status_2(arguments, words):
-    done = stability(*arguments)
-    assert done.returncode == 2
-    assert words in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert not done.stdout
+def test_bad_options_are_one_line_and_status_2(monkeypatch, capsys, arguments, words):
+    monkeypatch.setattr("warnings.showwarning", None)  # which the command replaces
+    with pytest.raises(SystemExit) as leaving:
+        command(main.Stability, main.run, arguments)
+    printed = capsys.readouterr()
+    assert leaving.value.code == 2
+    assert words in printed.err
+    assert len(printed.err.splitlines()) == 1
+    assert not printed.out
 
 
 @pytest.mark.parametrize(("status", "code"), [(Status.HOLDS, 0), (Status.VIOLATED, 1)])

@@ -284,7 +284,7 @@ def test_more_data_than_the_default_are_described():
 
 
 def test_the_program_in_the_documentation_prints_what_it_says():
-    page = (Path(__file__).parents[2] / "docs" / "theory" / "proofs.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "theory" / "proofs.md").read_text(encoding="utf-8")
     found = re.search(r"<!-- certify -->\n```python\n(.*?)```\n\n```text\n(.*?)```", page, re.DOTALL)
     assert found
     printed = io.StringIO()
@@ -294,7 +294,7 @@ def test_the_program_in_the_documentation_prints_what_it_says():
 
 
 def test_the_numbers_in_the_documentation():
-    page = (Path(__file__).parents[2] / "docs" / "theory" / "proofs.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[3] / "docs" / "theory" / "proofs.md").read_text(encoding="utf-8")
     local = enclosure.enclose(5, MIXTURE)
     with enclosure.precision():
         for ball in (local.mu, local.log_scale, local.alpha, local.eps):
