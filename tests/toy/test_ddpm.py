@@ -67,14 +67,12 @@ def test_the_published_steps():
 
 
 @pytest.mark.parametrize("sampler", ONE_DIMENSIONAL)
-def test_samples_of_gaussian_data_with_the_exact_score(sampler, monkeypatch):
+def test_samples_of_gaussian_data_with_the_exact_score(sampler, rng, monkeypatch):
     """The learner's own `sample`, with the true denoiser for its network: moments by the width map."""
     learner = DDPM(2, replace(Diffusion(), width=4, sampler=sampler))
     a = learner.sampler.alphas_bar
     monkeypatch.setattr(learner, "denoise", lambda x, t: denoiser(a[t] ** 0.5, (1 - a[t]) ** 0.5)(x))
-    seed = np.random.SeedSequence().entropy
-    print(f"seed: {seed}")  # noqa: T201
-    samples = learner.sample([20_000, 1], [np.random.default_rng([seed, r]) for r in range(2)])  # type: ignore[list-item]
+    samples = learner.sample([20_000, 1], rng.spawn(2))
     assert_moments(samples[0], SAMPLERS[ONE_DIMENSIONAL[sampler]].variance(VARIANCES))
 
 

@@ -34,13 +34,11 @@ def trained(data, settings=SMALL, fits=1, **options):
 
 
 @pytest.mark.parametrize(("steps", "churn"), [(10, 0.0), (18, 0.0), (40, 0.0), (18, 10.0)])
-def test_samples_of_gaussian_data_with_the_exact_score(steps, churn, monkeypatch):
+def test_samples_of_gaussian_data_with_the_exact_score(steps, churn, rng, monkeypatch):
     """The learner's own `sample`, with the true denoiser for its network: moments by the width map."""
     learner = EDM(2, Preconditioned(width=4, sampler_steps=steps, churn=churn))
     monkeypatch.setattr(learner, "denoise", lambda x, sigma: denoiser(1.0, sigma)(x))
-    seed = np.random.SeedSequence().entropy
-    print(f"seed: {seed}")  # noqa: T201
-    samples = learner.sample([20_000, 1], [np.random.default_rng([seed, r]) for r in range(2)])  # type: ignore[list-item]
+    samples = learner.sample([20_000, 1], rng.spawn(2))
     assert_moments(samples[0], Heun(edm_noise_levels(steps), churn).variance(VARIANCES))
 
 

@@ -116,7 +116,8 @@ def test_overwrite_runs_again(tmp_path):
         {"from_scratch": True},
     ],
 )
-def test_every_option_of_the_experiment_changes_the_result(tmp_path, change):
+def test_every_option_of_the_experiment_changes_the_result(tmp_path, change, monkeypatch):
+    monkeypatch.setattr("toy.experiment.draw_figures", lambda *args: [])
     assert history(tmp_path, "changed", replace(TINY, **change)) != history(tmp_path, "default")
 
 
@@ -135,11 +136,13 @@ def test_every_option_of_the_experiment_changes_the_result(tmp_path, change):
         {"ode_steps": 11},
     ],
 )
-def test_every_option_of_the_flow_changes_the_result(tmp_path, change):
+def test_every_option_of_the_flow_changes_the_result(tmp_path, change, monkeypatch):
+    monkeypatch.setattr("toy.experiment.draw_figures", lambda *args: [])
     assert history(tmp_path, "changed", flow=replace(SMALL, **change)) != history(tmp_path, "default")
 
 
-def test_the_other_options_change_what_they_say(tmp_path):
+def test_the_other_options_change_what_they_say(tmp_path, monkeypatch):
+    monkeypatch.setattr("toy.experiment.draw_figures", lambda *args: [])
     assert history(tmp_path, "grid", angles="grid") != history(tmp_path, "default")
     loose, tight = (replace(SMALL, integrator="dopri5", tolerance=tolerance) for tolerance in (1e-1, 1e-4))
     assert history(tmp_path, "loose", flow=loose) != history(tmp_path, "tight", flow=tight)

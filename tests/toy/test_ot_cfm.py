@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from stability import TrainingSet
+from stability.samplers import Flow
 from tests.conftest import FIXTURES
+from tests.toy.gaussian_data import AXES, VARIANCES, assert_moments
 from tests.toy.test_mlp import reference
 from toy.coupling import Coupling, blocks
 from toy.densities import SOURCES, two_moons
@@ -105,6 +107,21 @@ def test_the_published_end_points(settings, expected, tolerance, monkeypatch):
     samples = learner.sample([3, len(data["x"])], rngs(2))
     assert samples[0].shape == (3, 2)
     np.testing.assert_allclose(samples[1], data[expected], rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("integrator", ["euler", "dopri5"])
+@pytest.mark.parametrize("sigma", [0.0, 0.1])
+def test_samples_of_gaussian_data_with_the_exact_velocity(integrator, sigma, rng, monkeypatch):
+    """Independent pairs: mean, covariance and correlation by the width map, from a network replaced by the truth."""
+    flow = Flow(99 if integrator == "euler" else None, sigma)
+    learner = OTCFM(2, FlowMatching(integrator=integrator, tolerance=1e-6))
+
+    def velocity(layers, t, x):
+        gain = AXES @ np.diag(flow.velocity(VARIANCES, float(t))) @ AXES.T
+        return (x.double() @ torch.from_numpy(gain)).to(x.dtype)
+
+    monkeypatch.setattr(learner, "_velocity", velocity)
+    assert_moments(learner.sample([20_000, 1], rng.spawn(2))[0], flow.variance(VARIANCES))
 
 
 @pytest.mark.parametrize("integrator", ["euler", "dopri5"])
