@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+import warnings
 
 import pytest
 
@@ -51,7 +52,7 @@ def test_a_family_and_values_of_lambda_are_examined(capsys):
     ],
 )
 def test_bad_options_are_one_line_and_status_2(monkeypatch, capsys, arguments, words):
-    monkeypatch.setattr("warnings.showwarning", None)  # which the command replaces
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # which the command replaces
     with pytest.raises(SystemExit) as leaving:
         command(main.Stability, main.run, arguments)
     printed = capsys.readouterr()
