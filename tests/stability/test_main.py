@@ -1,12 +1,12 @@
 import json
+import math
+import re
 import subprocess
 import sys
-import warnings
 
 import pytest
 
 from stability import __main__ as main
-from stability.command_line import command
 from stability.examination import Examination
 from stability.verdict import Status, Verdict
 
@@ -40,26 +40,30 @@ def test_a_family_and_values_of_lambda_are_examined(capsys):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("options", "words"),
     [
-        (["theorem9"], "theorem9"),
-        (["lemma_a1", "--lambda", "-1"], "--lambda must be finite and >= 0, got -1"),
-        (["lemma_a1", "--lambda", "inf"], "--lambda must be finite and >= 0, got inf"),
-        (["theorem1", "--family", "nobody"], "--family must be one of gaussian"),
-        (["--family", "gamma"], "--family and --lambda need a statement"),
-        (["lemma_a1", "--family", "gamma"], "--family: lemma_a1 does not depend on it"),
-        (["lemma_a1", "--seed", "-1"], "--seed must be >= 0"),
+        ({"lam": (-1.0,)}, "--lambda must be finite and >= 0, got -1"),
+        ({"lam": (math.inf,)}, "--lambda must be finite and >= 0, got inf"),
+        ({"family": ("nobody",)}, "--family must be one of gaussian"),
+        ({"seed": -1}, "--seed must be >= 0, got -1"),
+        ({"statements": (), "family": ("gamma",)}, "--family and --lambda need a statement"),
     ],
 )
-def test_bad_options_are_one_line_and_status_2(monkeypatch, capsys, arguments, words):
-    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # which the command replaces
-    with pytest.raises(SystemExit) as leaving:
-        command(main.Stability, main.run, arguments)
-    printed = capsys.readouterr()
-    assert leaving.value.code == 2
-    assert words in printed.err
-    assert len(printed.err.splitlines()) == 1
-    assert not printed.out
+def test_bad_options_are_refused(options, words):
+    with pytest.raises(ValueError, match=re.escape(words)):
+        main.Stability(**{"statements": ("theorem1",), **options})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(["theorem9"], "theorem9"), (["lemma_a1", "--family", "gamma"], "--family: lemma_a1 does not")],
+)
+def test_they_are_one_line_and_status_2(arguments, words):
+    done = stability(*arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert not done.stdout
 
 
 @pytest.mark.parametrize(("status", "code"), [(Status.HOLDS, 0), (Status.VIOLATED, 1)])
