@@ -14,7 +14,6 @@ from stability.families import StudentT
 from stability.monte_carlo import mean_square_slack
 from tests.conftest import FALSE_ALARM
 
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 lams = st.floats(0, 100)
 deltas = st.floats(-12, 0).map(lambda u: 10.0**u)
 scales = st.floats(1e-3, 1e3)

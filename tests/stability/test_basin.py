@@ -10,8 +10,6 @@ from stability.local_analysis import spectral_radius
 from stability.operators import NoMaximum
 from tests.stability.problems import local_analyses
 
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
-
 ORIGIN, ONE = np.zeros(1), np.eye(1)
 
 

@@ -15,9 +15,6 @@ from stability.likelihood_learner import LikelihoodLearner
 from stability.local_analysis import analyse, jacobian
 from tests.conftest import FALSE_ALARM
 
-# torch's forward mode compiles its decompositions when first used, by a call that torch itself deprecates
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
-
 
 def normals(pairs, n, d, rng):
     return list(rng.standard_normal((pairs, n, d)))

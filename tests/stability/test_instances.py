@@ -20,8 +20,6 @@ from stability.instances import (
 from stability.operators import maximum_likelihood
 from tests.conftest import FALSE_ALARM
 
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
-
 ON_THE_LINE = [name for name in FAMILIES if FAMILIES[name]().dimension == 1]
 
 

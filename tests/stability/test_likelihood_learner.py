@@ -9,7 +9,6 @@ from stability.likelihood_learner import LikelihoodLearner
 from stability.operators import climb, finite_map, maximum_likelihood
 from stability.retraining import RetrainingError
 
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 POINTS = {
     "gaussian_2d": (0.2, -0.1, 1.0, 0.3, 2.0),
     "gamma": (2.0, 1.5),

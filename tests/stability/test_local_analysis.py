@@ -29,9 +29,6 @@ from stability.psd import sqrtm
 from tests.conftest import FALSE_ALARM
 from tests.stability.test_operators import Normal, Redundant, StudentT, Variance, vector
 
-# torch.func.hessian loads rules that torch itself compiles with a deprecated call, at the first use in a process
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
-
 MIXTURE = NormalMixture((0.7, 0.3), (-1.0, 2.0), (0.6, 1.0))
 
 

@@ -12,9 +12,6 @@ from stability.expectation import Member, NormalMixture
 from stability.operators import NoMaximum, climb, finite_map, h1, h2, infinite_map, maximum_likelihood
 from tests.conftest import FALSE_ALARM
 
-# torch.func.hessian loads rules that torch itself compiles with a deprecated call, at the first use in a process
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
-
 MIXTURE = NormalMixture((0.7, 0.3), (-1.0, 2.0), (0.6, 1.0))  # mean −0.1, second moment 2.452
 
 

@@ -31,7 +31,6 @@ try:
 except ImportError:
     pytest.skip("needs python-flint: pip install -e '.[certify]'", allow_module_level=True)
 
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 
 SKEWED = NormalMixture(weights=(0.25, 0.5, 0.25), means=(-3.0, 0.5, 4.0), sds=(0.5, 1.0, 2.0))
 

@@ -14,8 +14,6 @@ from stability.statements.correction import GRID, Blend, check, controls, correc
 from stability.verdict import Status
 from tests.conftest import FALSE_ALARM
 
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
-
 
 @pytest.mark.parametrize("instance", GRID, ids=lambda i: f"lam={i['lam']},gamma={i['gamma']}")
 def test_the_grid_holds(instance, rng):

@@ -15,8 +15,6 @@ from stability.statements.lemma_e1 import GRID, check, controls, counterexamples
 from stability.verdict import Status
 from tests.stability.problems import few, instances, local_analyses
 
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
-
 AWAY, HESSIANS, JACOBIAN, KANTOROVICH, RATIO = range(5)
 
 

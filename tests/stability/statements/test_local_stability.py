@@ -18,8 +18,6 @@ from stability.verdict import Status
 from tests.stability.problems import few, instances
 from tests.stability.test_operators import vector
 
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
-
 EXPONENTIAL = {"gaussian", "gaussian_natural", "gaussian_mean", "gamma", "gamma_log", "binomial"}
 
 

@@ -13,8 +13,6 @@ from tests.stability.families.strategies import mixtures
 from tests.stability.problems import few
 from tests.stability.test_operators import TwoPeaks, vector
 
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
-
 
 @given(mixtures(), st.floats(-5, 5))
 def test_copies_are_one_law(member, point):

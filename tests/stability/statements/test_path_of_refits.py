@@ -11,7 +11,6 @@ from stability.statements.stationary_error import predicted
 from stability.verdict import Status
 from tests.conftest import FALSE_ALARM
 
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 lams = st.floats(0.01, 100)
 regimes = st.one_of(lams.map(Mix), lams.map(FreshReal), lams.map(Accumulate), st.just(FullySynthetic()))
 

@@ -12,8 +12,6 @@ from stability.statements.proposition2 import GRID, alpha, check, controls, coun
 from stability.verdict import Status
 from tests.stability.families.strategies import spd_matrices
 
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
-
 GOOD = (Status.HOLDS, Status.CORRECTED)
 
 

@@ -15,8 +15,6 @@ from stability.verdict import Status
 from tests.stability.problems import few, instances, local_analyses
 from tests.stability.test_operators import Redundant
 
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
-
 PRINTED, CORRECTED, CONCAVE, UNIQUE = range(4)
 
 

@@ -14,8 +14,6 @@ from stability.statements.proposition4 import GRID, check, controls, counterexam
 from stability.verdict import Status
 from tests.stability.problems import few, instances
 
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
-
 
 @pytest.mark.parametrize("where", GRID, ids=lambda where: f"{where['family']}-{where['lam']:g}")
 def test_the_grid_holds(where):

@@ -16,8 +16,6 @@ from stability.verdict import Status
 from tests.stability.problems import few, instances, local_analyses
 from tests.stability.test_operators import FreeMixture, StudentT, vector
 
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
-
 BOUND, SHARP, BASIN, RATE = range(4)
 MIXTURE = NormalMixture((0.7, 0.3), (-1.0, 2.0), (0.6, 1.0))
 

@@ -23,7 +23,6 @@ from stability.statements.theorem2 import (
 from stability.verdict import Status
 from tests.conftest import FALSE_ALARM
 
-pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")
 RANDOM = 6 * (len(GRID) + 25)  # at most so many verdicts that chance decides, in all the tests below
 rates = st.floats(0, 0.99)
 
