@@ -78,8 +78,6 @@ def network_from_arguments(arguments: Mapping[str, Any], state: Mapping[str, Ten
     for name in ("img_resolution", "img_channels", "channel_mult"):
         if name not in arguments:
             raise CheckpointError(f"holds a network without the argument {name}")
-    if arguments.get("num_blocks", 4) * len(arguments["channel_mult"]) > len(state):
-        raise CheckpointError(f"has {len(state)} tensors, too few for num_blocks = {arguments['num_blocks']}")
     fields = {field: arguments[name] for name, field in _ARGUMENTS.items() if name in arguments}
     labels = "model.map_augment.weight"
     fields.setdefault("augment_dim", size({n: t.shape for n, t in state.items()}, labels, 1) if labels in state else 0)

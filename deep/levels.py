@@ -15,9 +15,14 @@ def check_levels(
     dropout: float,
 ) -> None:
     """ValueError that names the argument, its value and what is allowed, if these do not describe a U-Net."""
-    for name, value in (("resolution", resolution), ("channels", channels), ("num_blocks", num_blocks)):
-        if value < 1:
-            raise ValueError(f"{name} must be >= 1, got {value}")
+    # The upper limits are far beyond any use: a file may claim anything, and must not be taken at its word.
+    for name, value, most in (
+        ("resolution", resolution, 2**14),
+        ("channels", channels, 2**14),
+        ("num_blocks", num_blocks, 100),
+    ):
+        if not 1 <= value <= most:
+            raise ValueError(f"{name} must be from 1 to {most}, got {value}")
     if model_channels < 4 or model_channels % 2:
         raise ValueError(f"model_channels must be even and >= 4, got {model_channels}")
     if not channel_mult or min(channel_mult) < 1:

@@ -1,7 +1,7 @@
 """What a network's state dict must hold, and what a given one tells about the network: names and shapes."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TypeAlias
 
 import torch
@@ -30,15 +30,21 @@ def size(shapes: Shapes, name: str, axis: int = 0) -> int:
     return shapes[name][axis]
 
 
-def has(names: Iterable[str], prefix: str) -> bool:
+def has(shapes: Shapes, prefix: str) -> bool:
     """Whether a name starts like this: a layer is there even if one of its tensors is missing."""
-    return any(name.startswith(prefix) for name in names)
+    return any(name.startswith(prefix) for name in shapes)
 
 
-def count(names: Iterable[str], pattern: str) -> int:
-    """1 + the largest number that the group of `pattern` matches at the start of a name; 0 if none matches."""
-    matches = (re.match(pattern, name) for name in names)
-    return max((int(match[1]) + 1 for match in matches if match), default=0)
+def count(shapes: Shapes, pattern: str) -> int:
+    """1 + the largest number that the group of `pattern` matches at the start of a name; 0 if none matches.
+
+    StateError if that is more than there are tensors: a few bytes in a file must not ask for a network without end.
+    """
+    numbers = {int(match[1]): name for name in shapes if (match := re.match(pattern, name))}
+    largest = max(numbers, default=-1)
+    if largest >= len(shapes):
+        raise StateError(f"holds a tensor {numbers[largest]}, but only {len(shapes)} tensors")
+    return largest + 1
 
 
 def require_state(network: nn.Module, state: Mapping[str, Tensor]) -> None:

@@ -64,8 +64,8 @@ def with_deduced_network(
 ) -> Checkpoint:
     """The checkpoint of whatever network the weights belong to; its `assumed` fields are those that no tensor tells.
 
-    resolution, head_channels: two such fields, of ddpm-torch's and torchcfm's networks and of torchcfm's.
-    others: fields of Checkpoint. CheckpointError if the weights belong to no network that is known.
+    resolution: of ddpm-torch's and torchcfm's networks.   head_channels: of torchcfm's.   others: fields of Checkpoint.
+    CheckpointError or StateError if the weights belong to no network that is known.
     """
     shapes = shapes_of(state or ema or {})
     if has(shapes, "model.map_layer"):

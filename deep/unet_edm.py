@@ -149,7 +149,7 @@ class EDMNetwork:
 
 
 def _groups(width: int) -> int:
-    return max(1, min(32, width // 4))
+    return min(32, width // 4)
 
 
 def _norm(width: int) -> nn.GroupNorm:

@@ -223,7 +223,7 @@ def test_what_an_edm_snapshot_does_not_say_has_the_official_default(monkeypatch,
         ({"resample_filter": [1, 3, 3, 1]}, "resample_filter = [1, 3, 3, 1]; only [1, 1] is known"),
         ({"heads": 4}, "unknown argument heads = 4"),
         ({"channel_mult": None}, "without the argument channel_mult"),
-        ({"num_blocks": 10**9}, "too few for num_blocks = 1000000000"),
+        ({"num_blocks": 10**9}, "num_blocks must be from 1 to 100, got 1000000000"),
         ({"model_channels": 32}, "tensor model.map_augment.weight has shape (16, 9); it must have (32, 9)"),
         ({"dropout": 2.0}, "dropout must be >= 0 and < 1, got 2.0"),
     ],
@@ -309,6 +309,20 @@ def test_a_tensor_larger_than_its_numbers_is_refused(monkeypatch, tmp_path):
         snapshot(DIGITS, network, monkeypatch, {**state, name: torch.zeros(1).expand(10**6, 10**6)})
     )
     assert_refused(tmp_path / "bomb.pkl", "(1000000, 1000000)", "1 numbers")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("edm", "model.enc.8x8_block999999999.conv0.weight"),
+        ("ddpm", "downsamples.level_999999999.0.conv1.weight"),
+        ("otcfm", "input_blocks.999999999.0.conv1.weight"),
+    ],
+)
+def test_a_name_that_counts_to_a_billion_is_refused(kind, name, tmp_path):
+    state = {**KINDS[kind](tmp_path).weights(), name: torch.zeros(1)}
+    (tmp_path / "bomb.pt").write_bytes(torch_bytes(state))
+    assert_refused(tmp_path / "bomb.pt", f"holds a tensor {name}, but only {len(state)} tensors")
 
 
 def contents(tmp_path):

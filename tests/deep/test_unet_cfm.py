@@ -109,7 +109,7 @@ def test_an_untrained_network_stands_still(rng):
         ({"head_channels": None, "num_heads": 3}, "num_heads must divide the widths [256] with attention, got 3"),
         ({"num_heads": 4}, "one of head_channels and num_heads must be None, got 64 and 4"),
         ({"head_channels": None}, "one of head_channels and num_heads must be None, got None and None"),
-        ({"num_blocks": 0}, "num_blocks must be >= 1, got 0"),
+        ({"num_blocks": 0}, "num_blocks must be from 1 to 100, got 0"),
     ],
 )
 def test_a_bad_configuration_names_the_field(fields, words):

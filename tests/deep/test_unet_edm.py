@@ -133,14 +133,14 @@ def test_no_label_is_the_label_zero(rng):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"resolution": 0}, "resolution must be >= 1, got 0"),
+        ({"resolution": 0}, "resolution must be from 1 to 16384, got 0"),
         ({"resolution": 30}, "resolution must be a multiple of 4 for the 3 levels of channel_mult, got 30"),
-        ({"channels": 0}, "channels must be >= 1, got 0"),
+        ({"channels": 0}, "channels must be from 1 to 16384, got 0"),
         ({"model_channels": 3}, "model_channels must be even and >= 4, got 3"),
         ({"model_channels": 18}, "widths that min(32, width // 4) groups divide; got 18"),
         ({"channel_mult": ()}, "channel_mult must be one or more integers >= 1, got ()"),
         ({"channel_mult": (2, 0)}, "channel_mult must be one or more integers >= 1, got (2, 0)"),
-        ({"num_blocks": 0}, "num_blocks must be >= 1, got 0"),
+        ({"num_blocks": 0}, "num_blocks must be from 1 to 100, got 0"),
         ({"attn_resolutions": (16, 5)}, "attn_resolutions must be among [32, 16, 8], got (16, 5)"),
         ({"augment_dim": -1}, "augment_dim must be >= 0, got -1"),
         ({"dropout": 1.0}, "dropout must be >= 0 and < 1, got 1.0"),
