@@ -112,9 +112,7 @@ def _check(where: Instance, lam: float, *, sign: float = 1.0, scale: float = 1.0
     G = infinite_map(where.family, where.law, lam)
     seen = np.linalg.solve(V, _differences(lambda theta: G(theta).theta.numpy(), local.theta, V))
     common: dict[str, Any] = {"instance": f"{where.name}, λ = {lam:g}", "assumptions": assumptions(local)}
-    method = (
-        f"largest difference from central differences of {{}}, step {_STEP} standard errors, in the eigenbasis of J"
-    )
+    method = f"central differences of {{}}; largest difference, step {_STEP} standard errors, in the eigenbasis of J"
     return [
         _equal(
             "Lemma E.1 i), (76)",

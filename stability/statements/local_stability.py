@@ -202,7 +202,7 @@ def _rates(
             relation="==",
             stated=stated,
             status=compare(decay, "==", stated, curvature),
-            method="half the difference of two orbits of G∞ that begin 0.01 standard errors from θ*; tolerance: 30 "
+            method="two orbits of G∞; half their difference, from 0.01 standard errors off θ*; tolerance: 30 "
             "times the square of that, relative to ρ(1 − ρ), and integration",
             tolerance=curvature,
             **common,
@@ -214,7 +214,7 @@ def _rates(
             relation="<=",
             stated=limit,
             status=within,
-            method=f"tolerance: of integration; L: {L.reason}",
+            method=f"eigenvalues of J; tolerance: of integration; L: {L.reason}",
             tolerance=slack,
             note=printed,
             **common,
@@ -246,7 +246,7 @@ def _universal(where: Instance, local: Local, *, exponential: bool = False) -> l
             relation="==",
             stated=stated,
             status=compare(measured, "==", stated, tolerance),
-            method="the eigenvalue of J that is farthest off; tolerance: of integration, and of torch's trigamma",
+            method="eigenvalues of J; the one that is farthest off; tolerance: of integration, and of torch's trigamma",
             tolerance=tolerance,
             assumptions=assumptions(local),
         )

@@ -116,8 +116,8 @@ def _check(
             relation="==",
             stated=0.0,
             status=compare(excess, "==", 0.0, _TOLERANCE),
-            method=f"distance from θ_t to Gⁿ(θ_t) less that to the closest copy, from near each of {math.factorial(K)} "
-            "maximisers, the largest",
+            method=f"Gⁿ from near each of {math.factorial(K)} maximisers; distance from θ_t less that of the closest "
+            "copy, the largest",
             tolerance=_TOLERANCE,
         ),
     ]

@@ -163,9 +163,9 @@ def _check(
             },
         ),
     ):
-        method = "largest difference, in standard errors of one observation, from "
-        by_autodiff = method + "automatic differentiation; tolerance: rounding"
-        by_steps = method + f"central differences, step {_STEP}; tolerance: its square, times a third derivative"
+        units = "; the largest difference, in standard errors of one observation; tolerance: "
+        by_autodiff = f"automatic differentiation{units}rounding"
+        by_steps = f"central differences{units}the square of their step, {_STEP}, times a third derivative"
         verdicts.append(_equal(float(np.abs(seen - stated).max()), 1e-9, method=by_autodiff, **rest, **common))
         verdicts.append(_equal(float(np.abs(steps - stated).max()), 1e-6, method=by_steps, **rest, **common))
 

@@ -137,8 +137,8 @@ def _neighbourhood(
             measured=worst,
             relation="<",
             status=compare(worst, "<", 0.0),
-            method=f"λmax(∇²H) in units where it is −1 at θ*: the largest at the centre and the {2 * P} ends of the "
-            f"axes of an ellipsoid of {radius:g} standard errors of one observation",
+            method=f"λmax(∇²H) at {2 * P + 1} points of U, the largest, in units where it is −1 at θ*: the centre "
+            f"and the ends of the axes of an ellipsoid of {radius:g} standard errors of one observation",
             **common,
         ),
         Verdict(
@@ -147,8 +147,8 @@ def _neighbourhood(
             measured=spread,
             relation="==",
             status=compare(spread, "==", 0.0, 1e-6),
-            method=f"largest distance between the maximisers that Newton's method reaches from those {2 * P + 1} "
-            "points, in standard errors, for a θ at the edge of U; tolerance: where it stops",
+            method=f"Newton's method from {2 * P + 1} points of U; largest distance between what it reaches, in "
+            "standard errors, for a θ at the edge of U; tolerance: where it stops",
             tolerance=1e-6,
             **common,
         ),

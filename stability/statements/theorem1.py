@@ -131,7 +131,7 @@ def _orbits(where: Instance, local: Local, *, spoil: float = 1.0, reach: float =
         "assumptions": assumptions(local),
         "note": _note(local),
     }
-    orbits = f"{2 * len(local.theta)} orbits of G∞ from the ends of the axes of an ellipsoid around θ*"
+    orbits = f"{2 * len(local.theta)} orbits of G∞; from the ends of the axes of an ellipsoid around θ*"
     return [
         Verdict(
             claim="Theorem 1, δ",
