@@ -1,5 +1,6 @@
 """DDPM (Ho et al., 2020) in two dimensions, for R chains at once, with ddpm-torch's network and three samplers."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -42,6 +43,8 @@ class Diffusion:
     """β of the largest noise level."""
     sampler: Literal["fixed-large", "fixed-small", "ddim"] = "fixed-large"
     """Ancestral sampling with variance β_t or β̃_t, or DDIM, which is deterministic."""
+    clip: float = math.inf
+    """The sampler clips every x̂₀ to [−clip, clip], as image samplers do at 1; inf: as in the 2-D script, not at all."""
 
     def __post_init__(self) -> None:
         for option in ("epochs", "batch", "layers", "diffusion_steps"):
@@ -51,6 +54,8 @@ class Diffusion:
             raise ValueError(f"--width must be even and >= 4, got {self.width}")
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"--learning-rate must be finite and > 0, got {self.learning_rate}")
+        if not self.clip > 0:
+            raise ValueError(f"--clip must be > 0, got {self.clip}")
         for option in ("beta_first", "beta_last"):
             if not 0 < getattr(self, option) < 1:
                 raise ValueError(f"--{option.replace('_', '-')} must be in (0, 1), got {getattr(self, option)}")
@@ -121,9 +126,10 @@ class DDPM:
         return self.network.forward(theta, inputs[..., :2], inputs[..., 2].long())
 
     def denoise(self, x: Tensor, t: int) -> Tensor:
-        """x̂₀ = (x − √(1−ᾱ_t) ε(x, t))/√ᾱ_t, x: (R, n, 2)."""
+        """x̂₀ = (x − √(1−ᾱ_t) ε(x, t))/√ᾱ_t, clipped, x: (R, n, 2)."""
         a = float(self.sampler.alphas_bar[t])
-        return (x - (1 - a) ** 0.5 * self.network.forward(self.network.theta, x, t)) / a**0.5
+        clean = (x - (1 - a) ** 0.5 * self.network.forward(self.network.theta, x, t)) / a**0.5
+        return clean.clamp(-self.settings.clip, self.settings.clip)
 
     def sample(self, counts: Sequence[int], rngs: Sequence[np.random.Generator]) -> list[np.ndarray]:
         """Diffuse backwards from N(0, I): (counts[r], 2) for each chain."""

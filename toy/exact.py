@@ -64,6 +64,7 @@ class ExactDiffusion:
         on_progress: Callable[[float], object] = lambda share: None,
     ) -> None:
         self.sampler = settings.make_sampler()
+        self._clip = settings.clip
         self._truth = truth
         self.mixtures = [truth] * chains
         self._on_progress = on_progress
@@ -93,7 +94,7 @@ class ExactDiffusion:
         """E[x₀ | x_t = x] under each chain's mixture, x: (R, n, 2)."""
         a = float(self.sampler.alphas_bar[t])
         clean = [m.denoise(y, a**0.5, (1 - a) ** 0.5) for m, y in zip(self.mixtures, x.numpy(), strict=True)]
-        return torch.from_numpy(np.stack(clean))
+        return torch.from_numpy(np.stack(clean)).clamp(-self._clip, self._clip)
 
     def sample(self, counts: Sequence[int], rngs: Sequence[np.random.Generator]) -> list[np.ndarray]:
         """Diffuse backwards from N(0, I): (counts[r], 2) for each chain."""

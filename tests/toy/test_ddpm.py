@@ -124,6 +124,16 @@ def test_a_chain_does_not_depend_on_the_chains_beside_it():
 
 
 @pytest.mark.parametrize("sampler", ONE_DIMENSIONAL)
+def test_clipped_samples_stay_in_their_box(sampler):
+    """The last step is x̂₀ itself."""
+    settings = replace(SMALL, sampler=sampler, clip=0.25)
+    (samples,) = trained(data_of(20), settings).sample([50], rngs(1))
+    assert np.abs(samples).max() == 0.25
+    (free,) = trained(data_of(20), replace(settings, clip=np.inf)).sample([50], rngs(1))
+    assert np.abs(free).max() > 0.25
+
+
+@pytest.mark.parametrize("sampler", ONE_DIMENSIONAL)
 def test_going_on_from_a_state_is_exact(sampler):
     settings, data = replace(SMALL, sampler=sampler), data_of(20, 32)
     whole, first, second = trained(data, settings, fits=2), trained(data, settings), DDPM(2, settings)
@@ -183,6 +193,7 @@ def test_progress_reaches_one_and_never_falls():
         ({"diffusion_steps": 0}, "--diffusion-steps must be >= 1"),
         ({"width": 7}, "--width must be even and >= 4, got 7"),
         ({"learning_rate": 0.0}, "--learning-rate must be finite and > 0, got 0.0"),
+        ({"clip": 0.0}, "--clip must be > 0, got 0.0"),
         ({"beta_first": 0.0}, r"--beta-first must be in \(0, 1\), got 0.0"),
         ({"beta_last": 1.0}, r"--beta-last must be in \(0, 1\), got 1.0"),
     ],

@@ -50,6 +50,7 @@ def test_the_record_of_a_run(tmp_path, capsys):
             {"beta_last": 0.3},
             {"sampler": "fixed-small"},
             {"sampler": "ddim"},
+            {"clip": 1.0},
         )),
         {"learner": "exact"},
         {"mixture": "ffjord"},
