@@ -123,7 +123,7 @@ def _check(where: Instance, lam: float, offset: float = 0.0) -> list[Verdict]:
             measured=gain,
             relation="<=",
             status=compare(gain, "<=", 0.0, gain_slack),
-            method=f"E log p at {len(others)} points; the largest gain, up to 2 standard errors away; tolerance: likewise",
+            method=f"E log p at {len(others)} points, up to 2 standard errors away; largest gain; tolerance: likewise",
             tolerance=gain_slack,
             **common,
         ),
