@@ -1,0 +1,44 @@
+"""Every learner of the package at a small size, for tests of what they have in common."""
+
+from functools import partial
+
+import numpy as np
+
+from stability import TrainingSet
+from toy.ddpm import DDPM, Diffusion
+from toy.densities import two_moons
+from toy.edm import EDM, Preconditioned
+from toy.em import EMMixture, Mixture
+from toy.flow import Flow, SplineCouplings
+from toy.kde import KDE, Kernel
+from toy.ot_cfm import OTCFM, FlowMatching
+from toy.vae import VAE, Variational
+
+LEARNERS = {
+    "em": partial(EMMixture, settings=Mixture(components=3, iterations=20)),
+    "kde": partial(KDE, settings=Kernel()),
+    "flow": partial(Flow, settings=SplineCouplings(epochs=3, batch=32, width=8, couplings=2, bins=4)),
+    "vae": partial(VAE, settings=Variational(epochs=3, batch=32, width=8)),
+    "ot-cfm": partial(OTCFM, settings=FlowMatching(epochs=3, batch=32, width=8, ode_steps=5)),
+    "cfm": partial(OTCFM, settings=FlowMatching(epochs=3, batch=32, width=8, ode_steps=5, pairs="independent")),
+    "ddpm": partial(DDPM, settings=Diffusion(epochs=3, batch=32, width=8, diffusion_steps=5)),
+    "edm": partial(EDM, settings=Preconditioned(epochs=3, batch=32, width=8, sampler_steps=3)),
+}
+WEIGHING = ("em", "kde", "flow", "vae")
+WITH_DENSITY = ("em", "kde", "flow")
+
+
+def moons(*sizes):
+    return [TrainingSet(two_moons(size, np.random.default_rng([7, size])), real=size) for size in sizes]
+
+
+def rngs(count, seed):
+    return [np.random.default_rng([seed, r]) for r in range(count)]
+
+
+def trained(name, data, fits=1, **options):
+    learner = LEARNERS[name](chains=len(data), **options)
+    learner.reset(rngs(len(data), 1))
+    for fit in range(fits):
+        learner.fit(data, rngs(len(data), 2 + fit))
+    return learner
