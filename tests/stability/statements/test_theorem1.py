@@ -45,7 +45,7 @@ def test_the_numbers_of_the_student_t_example():
     assert local.mu == pytest.approx([1.25381, 0.82666], abs=5e-6)
 
 
-@few(4)
+@few(3)
 @given(where=instances(), share=st.floats(0.05, 0.95))
 def test_any_instance_that_meets_the_condition(where, share):
     limit = where.local.lam_limit_theorem
