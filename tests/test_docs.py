@@ -51,6 +51,14 @@ def test_local_links_lead_somewhere(page):
             assert (page.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("folder", ["stability", "stability/statements", "toy", "deep"])
+def test_every_module_has_its_place_in_the_reference(folder):
+    reference = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "reference").glob("*.md"))
+    listed = set(re.findall(r"^::: (\S+)$", reference, re.MULTILINE))
+    modules = {f"{folder.replace('/', '.')}.{path.stem}" for path in (ROOT / folder).glob("[!_]*.py")}
+    assert modules <= listed, f"not in docs/reference: {sorted(modules - listed)}"
+
+
 def test_the_two_set_up_commands_of_the_readme_install_what_continuous_integration_does():
     readme, script = (ROOT / "README.md").read_text(encoding="utf-8"), (ROOT / ".ci" / "run").read_text()
     assert readme.count("python3 -m venv .venv && . .venv/bin/activate && pip install -c constraints.txt -e") == 2
