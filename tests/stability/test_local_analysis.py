@@ -125,7 +125,7 @@ def test_bound_11_holds_for_any_b_within_l_eps_of_a(problem):  # eqs. (79), (80)
     A, B, lam = problem
     alpha, gap = -float(np.linalg.eigvalsh(A)[-1]), float(np.linalg.norm(A - B, 2))
     bound = contraction_bound(lam, alpha, gap, 1.0)
-    assert np.linalg.norm(jacobian(A, B, lam), 2) <= bound * (1 + 1e-9)
+    assert np.linalg.norm(jacobian(A, B, lam), 2) <= bound * (1 + 1e-9) + 1e-300  # subnormal λ
 
 
 @pytest.fixture(scope="module")
