@@ -65,7 +65,7 @@ def draw_images(
         with autocast(device, precision):
             drawn = model.sample(network, StreamNoise(seed, rows, shape, device))
         if not drawn.isfinite().all():
-            raise FloatingPointError(f"images {rows[0]} to {rows[-1]} are not finite")
+            raise FloatingPointError(f"images {rows[0]} to {rows[-1]}: not finite")
         images[start : start + batch] = model.to_uint8(drawn)
         on_batch(min(len(rows) * processes, len(indices) - start * processes))
     gathered = accelerator.gather(images)

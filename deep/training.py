@@ -21,6 +21,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
+from deep.checkpoint_record import Checkpoint
 from deep.model import ImageModel
 from deep.precision import Precision, autocast
 
@@ -166,6 +167,29 @@ class Trainer:
     def _new_optimizer(self) -> None:
         self._adam = torch.optim.Adam(self._parameters, lr=self.settings.learning_rate, fused=True)
 
+    def _load_moments(self, moments: dict[int, Any]) -> None:
+        """Adam's memory of each parameter, by its number; the settings stay those of this trainer."""
+        self._adam.load_state_dict({**self._adam.state_dict(), "state": moments})
+        for parameter, state in self._adam.state.items():  # the fused Adam takes memory as it lies
+            for name in ("exp_avg", "exp_avg_sq"):
+                state[name] = torch.empty_like(parameter).copy_(state[name])
+
+    def start_from(self, checkpoint: Checkpoint, carry: Carry) -> None:
+        """Go on from a file, as `fit` goes on from a fit before it; see there what is carried.
+
+        With "optimizer", what the file lacks is made up for: weights by their average and the reverse, Adam's moments
+        by none, and the position on the learning rate's ramp by its beginning.
+        """
+        self.network.load_state_dict(checkpoint.weights("state"))
+        self.ema.load_state_dict(checkpoint.weights("ema"))
+        if carry == "ema":
+            self.restart_from_ema()
+            return
+        self._new_optimizer()
+        self._load_moments(copy.deepcopy(checkpoint.optimizer["state"]) if checkpoint.optimizer else {})
+        self._updates = checkpoint.step or 0
+        self.images_seen = checkpoint.images or self._updates * self.settings.batch
+
     def restart_from_ema(self) -> None:
         """What the official EDM command does with `--transfer`: go on from the average alone.
 
@@ -278,9 +302,9 @@ class Trainer:
         values = total.cpu().numpy()
         bad = np.flatnonzero(~np.isfinite(values))
         if len(bad):
-            raise FloatingPointError(f"the loss is {values[bad[0]]} at step {step - len(values) + bad[0]}")
+            raise FloatingPointError(f"step {step - len(values) + bad[0]}: the loss is {values[bad[0]]}")
         if not torch.nn.utils.get_total_norm(self._parameters).isfinite():
-            raise FloatingPointError(f"a weight is not finite after step {step - 1}")
+            raise FloatingPointError(f"step {step - 1}: a weight is not finite after it")
         return values
 
     def state_dict(self) -> dict[str, Any]:
@@ -306,7 +330,7 @@ class Trainer:
         except RuntimeError as error:
             raise ValueError(f"the state is of another network: {error}") from None
         self._new_optimizer()
-        self._adam.load_state_dict(state["adam"])
+        self._load_moments(state["adam"]["state"])
         self._scaler.load_state_dict(state["scaler"])
         self.images_seen = state["images_seen"]
         self._updates = state["updates"]

@@ -71,7 +71,7 @@ def test_images_that_are_not_finite_stop_with_their_numbers(accelerator):
             return torch.where(torch.arange(len(x))[:, None, None, None] == 1, torch.nan, x)
 
     g = Broken.independent([0.5])
-    with pytest.raises(FloatingPointError, match="images 4 to 7 are not finite"):
+    with pytest.raises(FloatingPointError, match="images 4 to 7: not finite"):
         draw_images(EDM(), g, g.shape, range(4, 20), 0, accelerator=accelerator, batch=4)
 
 

@@ -313,14 +313,14 @@ def test_a_loss_that_is_not_finite_stops_with_its_step(make):
     fit = trainer.fit(IMAGES, 20 * 8, np.random.default_rng(1), report_steps=5)
     assert next(fit).step == 5
     good = trainer.state_dict()
-    with pytest.raises(FloatingPointError, match="the loss is nan at step 7"):
+    with pytest.raises(FloatingPointError, match="step 7: the loss is nan"):
         next(fit)
     assert all(value.isfinite().all() for value in good["network"].values())
 
 
 def test_weights_that_are_not_finite_stop_before_they_are_saved(make):
     trainer = make(replace(TRAINING, learning_rate=1e38, ramp_images=0))
-    with pytest.raises(FloatingPointError, match="not finite after step 0"):
+    with pytest.raises(FloatingPointError, match="step 0: a weight is not finite"):
         run(trainer, steps=1)
 
 

@@ -1,0 +1,43 @@
+"""Pictures of a training: the loss over the images seen, and a grid of images."""
+
+import math
+
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image
+
+__all__ = ["image_grid", "loss_curve"]
+
+GRID_PIXELS = 900  # at least, for a grid of few small images
+
+
+def image_grid(images: np.ndarray, columns: int | None = None) -> Image.Image:
+    """Images (n, c, h, w) uint8 side by side, enlarged pixel by pixel, apart by a line; in rows of `columns`.
+
+    columns: default as near to a square as possible.
+    """
+    n, c, h, w = images.shape
+    columns = columns or math.ceil(math.sqrt(n))
+    rows = math.ceil(n / columns)
+    scale = max(1, math.ceil(GRID_PIXELS / (max(columns * w, rows * h))))
+    line = max(1, scale // 4)
+    height, width = h * scale + line, w * scale + line
+    canvas = np.full((rows * height - line, columns * width - line, c), 128, np.uint8)
+    for i, image in enumerate(images.transpose(0, 2, 3, 1).repeat(scale, axis=1).repeat(scale, axis=2)):
+        top, left = i // columns * height, i % columns * width
+        canvas[top : top + h * scale, left : left + w * scale] = image
+    return Image.fromarray(canvas[..., 0] if c == 1 else canvas)
+
+
+def loss_curve(losses: np.ndarray, batch: int) -> Figure:
+    """losses: (k,), one a step on `batch` images; drawn as means over a fiftieth of the training, with their spread."""
+    parts = np.array_split(losses, min(50, len(losses)))
+    seen = np.cumsum([len(part) for part in parts]) * batch
+    low, middle, high = np.array([np.percentile(part, (10, 50, 90)) for part in parts]).T
+    figure = Figure(figsize=(4.5, 3.0))
+    axes = figure.subplots()
+    axes.fill_between(seen, low, high, alpha=0.2, lw=0, label="10 % to 90 % of the steps")
+    axes.plot(seen, middle, label="median of the steps")
+    axes.set(xlabel="images seen", ylabel="loss", yscale="log")
+    axes.legend()
+    return figure

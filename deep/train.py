@@ -1,0 +1,295 @@
+"""Train an image model from scratch, or go on from a file: python -m deep.train edm
+
+Also on several GPUs or machines: torchrun --nproc-per-node 8 -m deep.train edm-cifar10
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import tyro
+from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from deep import checkpoint
+from deep.checkpoint_record import Checkpoint, CheckpointError, own_copy
+from deep.data import DataError, load_images
+from deep.figures import image_grid, loss_curve
+from deep.presets import PRESETS, Config
+from deep.progress import progress_bar
+from deep.sampling import draw_images, save_images
+from deep.training import Trainer
+from stability.atomic import atomic_write
+from stability.command_line import UsageError, command
+from stability.figure_style import figure_style, save_figure
+from stability.retraining import RetrainingError
+from stability.run_directory import RunDirectory, RunDirectoryError, environment
+from stability.streams import Purpose, stream
+
+__all__ = ["main"]
+
+REPORT_STEPS = 50
+SHOWN = 100  # images in a grid
+
+
+def main(config: Config) -> None:
+    """Train, draw samples, and print what came out."""
+    started = time.monotonic()
+    accelerator = Accelerator(cpu=config.run.device == "cpu" or not torch.cuda.is_available())
+    try:
+        images = _load_images(config)
+        with _opened(config, accelerator) as folder:
+            trainer, losses, training = _train(config, images, folder, accelerator)
+            samples, sampling = _sample(config, trainer, images.shape[1:], accelerator)
+            if accelerator.is_main_process:
+                written = _write(config, folder, images, trainer, losses, samples)
+                _print(config, images, losses, training, sampling, time.monotonic() - started, written)
+    except FloatingPointError as error:
+        raise RetrainingError(str(error)) from error
+    finally:
+        accelerator.end_training()
+
+
+def _load_images(config: Config) -> np.ndarray:
+    """(n, c, h, w) uint8. UsageError if they cannot be read, or are not what the network is for."""
+    try:
+        images = load_images(config.run.data).images
+    except DataError as error:
+        raise UsageError(f"--data: {error}") from None
+    (_, c, h, _), network = images.shape, config.network
+    if (c, h) != (network.channels, network.resolution):
+        raise UsageError(
+            f"--data {config.run.data} holds images of {c} channels and {h} pixels a side; "
+            f"the network is for --channels {network.channels} and --resolution {network.resolution}"
+        )
+    return images
+
+
+@contextmanager
+def _opened(config: Config, accelerator: Accelerator) -> Iterator[Path]:
+    """The run's folder, held open by the first process. In the block torch has the threads that the run began with, so
+    that it goes on bit for bit."""
+    asked = _recorded(config)
+    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:8]
+    path = config.run.out or Path("runs") / f"train-{config.name}-{digest}"
+    share = max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    resources = {
+        "threads": config.run.threads or share,
+        "device": accelerator.device.type,
+        "processes": accelerator.num_processes,
+    }
+    if accelerator.is_main_process:
+        with RunDirectory(path, asked, environment() | resources, overwrite=config.run.overwrite) as run:
+            if run.environment["device"] == "cuda" and resources["device"] == "cpu":
+                raise RunDirectoryError(f"{path} was started on a GPU and there is none here; use --overwrite")
+            _use_threads(run.environment["threads"], accelerator)
+            yield path
+    else:
+        _use_threads(0, accelerator)
+        yield path
+
+
+def _use_threads(threads: int, accelerator: Accelerator) -> None:
+    """As many as the first process says."""
+    told = [threads]
+    if accelerator.num_processes > 1:
+        broadcast_object_list(told)
+    torch.set_num_threads(told[0])
+
+
+def _recorded(config: Config) -> dict[str, Any]:
+    """The configuration as config.json holds it: all that decides the result, flat, not where it goes."""
+    flat: dict[str, Any] = {"model": config.name}
+    for part in (config.run, config.network, config.model, config.training):
+        flat |= json.loads(json.dumps(dataclasses.asdict(part), default=str), parse_constant=str)
+    ignored = ("out", "overwrite", "device", "threads", "checkpoint_seconds", "sample_batch")
+    return {key: value for key, value in flat.items() if key not in ignored}
+
+
+def _train(
+    config: Config, images: np.ndarray, folder: Path, accelerator: Accelerator
+) -> tuple[Trainer, np.ndarray, "Pace"]:
+    """Train, from wherever an interrupted run stands. The trainer at the end, and the loss of every step."""
+    seed, batch = config.run.seed, config.training.batch
+    generator = torch.Generator().manual_seed(int(stream(seed, Purpose.INIT, 0).integers(2**32)))
+    trainer = Trainer(config.model, config.network.build(generator), config.training, accelerator)
+    file = folder / "checkpoints" / "training.pt"
+    losses = np.zeros(0, np.float32)
+    if file.exists():
+        state = _load_state(file)
+        trainer.load_state_dict(state["trainer"])
+        losses = state["losses"].numpy()
+    elif config.run.init:
+        trainer.start_from(_initial(config, config.run.init), config.run.carry or "optimizer")
+    accelerator.wait_for_everyone()  # before anyone writes what another one is about to look for
+
+    before, steps = len(losses), math.ceil(config.run.images / batch)
+    clock = saved = time.monotonic()
+    with progress_bar(accelerator.is_main_process) as bar:
+        task = bar.add_task("training", total=steps * batch, completed=before * batch)
+        if before < steps:
+            for progress in trainer.fit(
+                images, config.run.images, stream(seed, Purpose.FIT, 0), report_steps=REPORT_STEPS
+            ):
+                losses = np.concatenate([losses, progress.losses])
+                bar.update(task, completed=len(losses) * batch)
+                due = time.monotonic() - saved >= config.run.checkpoint_seconds or progress.step == progress.steps
+                if due and accelerator.is_main_process:
+                    _save_state(file, trainer, losses)
+                    saved = time.monotonic()
+    return trainer, losses, Pace((len(losses) - before) * batch, time.monotonic() - clock)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Images that were handled, and the seconds that it took."""
+
+    images: int
+    seconds: float
+
+    def __str__(self) -> str:
+        return f"{self.seconds:.1f} s, {self.images / self.seconds:,.0f} images/s" if self.images else "done before"
+
+
+def _initial(config: Config, path: Path) -> Checkpoint:
+    """The checkpoint to start from. UsageError if it is of another network, dropout aside, which may change."""
+    network = config.network
+    try:
+        found = checkpoint.read(path, network.resolution, getattr(network, "head_channels", None))
+    except CheckpointError as error:
+        raise UsageError(f"--init: {error}") from None
+    if type(found.network) is not type(network):
+        raise UsageError(f"--init: {path} is of the model {found.kind}")
+    for name, value in dataclasses.asdict(found.network).items():
+        if name != "dropout" and value != getattr(network, name):
+            option = name.replace("_", "-")
+            raise UsageError(f"--init: {path} is of a network with --{option} {value}, not {getattr(network, name)}")
+    return found
+
+
+def _save_state(path: Path, trainer: Trainer, losses: np.ndarray) -> None:
+    with atomic_write(path) as file:
+        torch.save({"trainer": trainer.state_dict(), "losses": torch.from_numpy(losses)}, file)
+
+
+def _load_state(path: Path) -> dict[str, Any]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.testzip():  # torch does not compare the checksums that it writes
+                raise ValueError("checksum mismatch")
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever is wrong with the file, there is no other one to go on from
+        raise RunDirectoryError(f"{path} is damaged ({error}); use --overwrite to start again") from None
+
+
+def _sample(
+    config: Config, trainer: Trainer, shape: tuple[int, ...], accelerator: Accelerator
+) -> tuple[np.ndarray, Pace]:
+    """Draw from the average of the weights: (n, c, h, w) uint8."""
+    run, clock = config.run, time.monotonic()
+    channels, height, width = shape
+    with progress_bar(accelerator.is_main_process) as bar:
+        task = bar.add_task("sampling", total=run.samples)
+        samples = draw_images(
+            config.model,
+            trainer.ema,
+            (channels, height, width),
+            range(run.samples),
+            int(stream(run.seed, Purpose.SAMPLE, 0).integers(2**62)),
+            accelerator=accelerator,
+            batch=run.sample_batch,
+            precision=run.sample_precision,
+            on_batch=lambda count: bar.advance(task, count),
+        )
+    return samples, Pace(run.samples, time.monotonic() - clock)
+
+
+def _write(
+    config: Config, folder: Path, images: np.ndarray, trainer: Trainer, losses: np.ndarray, samples: np.ndarray
+) -> list[Path]:
+    """Write network, history, samples and figures; the paths."""
+    state, batch = trainer.state_dict(), config.training.batch
+    network, history = folder / "network.safetensors", folder / "history.jsonl"
+    checkpoint.write(
+        network,
+        Checkpoint(
+            network=config.network,
+            state=own_copy(state["network"]),
+            ema=own_copy(state["ema"]),
+            optimizer=state["adam"],
+            step=state["updates"],
+            images=state["images_seen"],
+        ),
+    )
+    with atomic_write(history) as file:
+        for start in range(0, len(losses), REPORT_STEPS):
+            part = losses[start : start + REPORT_STEPS]
+            line = {"images_seen": (start + len(part)) * batch, "loss": float(part.mean())}
+            file.write(json.dumps(line).encode() + b"\n")
+    drawn = folder / "samples" / "samples.npz"
+    save_images(drawn, samples)
+    figures = []
+    for name, pictures in (("samples", samples), ("data", images)):
+        figures.append(folder / "figures" / f"{name}.png")
+        with atomic_write(figures[-1]) as file:
+            image_grid(pictures[:SHOWN]).save(file, format="png")
+    with figure_style():
+        figures += save_figure(loss_curve(losses, batch), folder / "figures" / "loss")
+    return [network, history, drawn, *figures]
+
+
+def _print(
+    config: Config,
+    images: np.ndarray,
+    losses: np.ndarray,
+    training: Pace,
+    sampling: Pace,
+    seconds: float,
+    written: list[Path],
+) -> None:
+    with torch.device("meta"):
+        parameters = sum(p.numel() for p in config.network.build().parameters())
+    edge = max(1, len(losses) // 20)
+    rows = {
+        "data": f"{config.run.data}: {len(images):,} images of {' × '.join(map(str, images.shape[1:]))}",
+        "network": f"{parameters:,} parameters",
+        "images seen": f"{len(losses) * config.training.batch:,} in {len(losses):,} steps",
+        "loss": f"{losses[:edge].mean():.4g} in the first, {losses[-edge:].mean():.4g} in the last 5 % of the steps",
+        "training": str(training),
+        "sampling": str(sampling),
+        "all": f"{seconds:.0f} s",
+    }
+    table = Table(box=SIMPLE_HEAD, show_header=False, pad_edge=False)
+    for row in rows.items():
+        table.add_row(*row)
+    console = Console()
+    console.print(table)
+    for path in written:
+        console.print(str(path), soft_wrap=True, highlight=False)
+
+
+def _commands() -> Any:
+    """One subcommand a preset."""
+    commands: Any = None
+    for name, preset in PRESETS.items():
+        one = Annotated[type(preset), tyro.conf.subcommand(name, default=preset)]
+        commands = one if commands is None else commands | one
+    return commands
+
+
+if __name__ == "__main__":
+    command(_commands(), main)
