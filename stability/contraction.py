@@ -1,23 +1,26 @@
 """The contraction of retraining, measured with any learner: coupled chains.
 
-Two chains get the same data and the same noise in every round and differ in where they start. Their distance is
-multiplied by about ‖J e‖ in the first round, e the direction of the difference, and by about ρ(J) later, J the Jacobian
-of one retraining (of the whole step, optimiser included, where a fit goes on from the present parameters: S6). Neither
-likelihood nor derivatives are needed, and the noise that both share cancels.
+Two chains get the same data and the same noise in every round and differ in where they start. To first order their
+difference is multiplied by J in each round, J the Jacobian of one retraining (of the whole step, optimiser included,
+where a fit goes on from the present parameters: S6). Neither likelihood nor derivatives are needed, and the noise that
+both share cancels.
 
 The second chain starts from another fit: its generation 0 sees displaced real data, all later rounds the true ones. So
-any learner will do, and the difference lies in directions that data can cause.
+any learner will do, and the difference lies in a direction that data can cause.
 
-What is exact. For the mean of a Gaussian with known covariance the difference is multiplied by m/(n + m) = λ/(1 + λ),
+What is exact: for the mean of a Gaussian with known covariance the difference is multiplied by m/(n + m) = λ/(1 + λ),
 whatever n, the seed and the round. In general a round at finite n multiplies it by the Jacobian of Gⁿ at that round's
-samples, which is J up to O(1/√n), and the decay that is seen is the Lyapunov exponent of a product of such matrices: in
-the fully synthetic loop, where J = I for a Gaussian (μ, σ), the difference of the means stays and that of the σ shrinks
-at the rate of collapse (S5), as log σ_t differs by the same amount in all rounds.
+samples, which is J up to O(1/√n). In the fully synthetic loop of a Gaussian (μ, σ), where J = I, differences of the
+means stay and those of σ shrink with σ: by α(n) a round on average (Proposition 1).
+
+A network's parameters are no measure: many parameters give the same law, and training amplifies small differences of
+them. So the difference is taken between coupled draws, those that both models make of the same latents, and of it the
+part that looks like the displacement, which averages over draws and over chains.
 """
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,67 +30,89 @@ from numpy.typing import NDArray
 from stability.regimes import Regime, TrainingSet
 from stability.retraining import Generation, Learner, retrain
 
-__all__ = ["Decay", "coupled", "decay", "gaps"]
+__all__ = ["Displacement", "Rate", "coupled", "gaps", "rate", "shares"]
+
+Displacement = Callable[[np.ndarray], np.ndarray]
+"""x (n, …) -> x + v(x) of the same shape, v the field by which real data are displaced."""
 
 
 @dataclass(frozen=True)
-class Decay:
-    """Factor by which a distance is multiplied in a round: geometric mean over rounds and pairs.
+class Rate:
+    """The factor by which an average over pairs of chains is multiplied in a round.
 
-    error: its standard error over pairs of chains, nan for a single pair.
+    error: its standard error over pairs, nan for a single pair.
     """
 
-    rate: float
+    value: float
     error: float
 
 
 def coupled(
     learner: Learner,
     real: Sequence[np.ndarray],
-    displaced: Sequence[np.ndarray],
+    displacements: Sequence[Displacement],
     regimes: Sequence[Regime],
     rounds: int,
     *,
     replicas: Sequence[int] | None = None,
+    after: Generation | None = None,
     **options: Any,
 ) -> Iterator[Generation]:
     """Generations 0 … `rounds` of S coupled pairs: chain r of `learner` and chain S + r, which starts displaced.
 
-    learner: of 2S chains.   real, displaced, regimes: one entry a pair; the data sets of a pair have equal size.
-    replicas: of each pair, default 0 … S−1.   options: of `retrain`, with its errors.
+    learner: of 2S chains.   real, displacements, regimes: one entry a pair.
+    replicas: of each pair, default 0 … S−1.   after, options: of `retrain`, with its errors.
     """
     twice: dict[str, Any] = {
         "regimes": [*regimes, *regimes],
         "replicas": [*(range(len(regimes)) if replicas is None else replicas)] * 2,
     }
-    (start,) = retrain(learner, [*real, *displaced], generations=0, **twice, **options)
-    start = dataclasses.replace(start, training=tuple(TrainingSet(np.asarray(x), len(x)) for x in [*real, *real]))
-    yield start
-    yield from retrain(learner, [*real, *real], generations=rounds, after=start, **twice, **options)
+    real = [np.asarray(x) for x in real]
+    if after is None:
+        displaced = [move(x) for move, x in zip(displacements, real, strict=True)]
+        (start,) = retrain(learner, [*real, *displaced], generations=0, **twice, **options)
+        after = dataclasses.replace(start, training=tuple(TrainingSet(x, len(x)) for x in [*real, *real]))
+        yield after
+    yield from retrain(learner, [*real, *real], generations=rounds, after=after, **twice, **options)
+
+
+def _pairs(generation: Generation) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Coupled draws of each pair, one row a draw."""
+    flat = [np.asarray(x, dtype=float).reshape(len(x), -1) for x in generation.samples]
+    half = len(flat) // 2
+    return list(zip(flat[:half], flat[half:], strict=True))
 
 
 def gaps(generation: Generation) -> NDArray[np.float64]:
     """Root mean square distance between coupled draws of each pair, (S,), in units of x: a bound on W2 from above."""
-    pairs = len(generation.samples) // 2
-    return np.array(
-        [
-            math.sqrt(np.square(np.asarray(y, dtype=float) - x).sum(axis=tuple(range(1, y.ndim))).mean())
-            for x, y in zip(generation.samples[:pairs], generation.samples[pairs:], strict=True)
-        ]
-    )
+    return np.array([math.sqrt(np.square(y - x).sum(axis=1).mean()) for x, y in _pairs(generation)])
 
 
-def decay(distances: NDArray[np.float64], first: int = 0, last: int | None = None) -> Decay:
-    """The decay from round `first` to round `last` (default: to the end) of distances (T + 1, S), all > 0.
+def shares(generation: Generation, displacements: Sequence[Displacement]) -> NDArray[np.float64]:
+    """How much of the displacement is left in the draws of each pair: ⟨y − x, v(x)⟩ / ⟨v(x), v(x)⟩, (S,).
 
-    `decay(d, 0, 1)` is what the first round does, an estimate of ‖J e‖ and so from below of ‖J‖ in the norm that the
-    distance stands for; `decay(d, s)` tends to ρ(J) as s grows.
-    ValueError if a distance is not finite and > 0: chains that have met say nothing about the rate.
+    1 where the second chain's draws y are the first one's x, displaced; 0 where the displacement is forgotten.
     """
-    used = np.asarray(distances, dtype=float)[first : None if last is None else last + 1]
-    if len(used) < 2 or not (np.isfinite(used).all() and (used > 0).all()):
-        raise ValueError(f"distances must be finite and > 0 in two rounds or more, got {used.tolist()}")
-    logs = np.log(used[-1] / used[0]) / (len(used) - 1)  # (S,)
-    rate = math.exp(logs.mean())
-    error = rate * float(logs.std(ddof=1)) / math.sqrt(len(logs)) if len(logs) > 1 else math.nan
-    return Decay(rate, error)
+    values, pairs = [], _pairs(generation)
+    for (x, y), draws, move in zip(pairs, generation.samples[: len(pairs)], displacements, strict=True):
+        field = np.asarray(move(np.asarray(draws, dtype=float))).reshape(x.shape) - x
+        values.append(float((field * (y - x)).sum() / np.square(field).sum()))
+    return np.array(values)
+
+
+def rate(values: NDArray[np.float64], first: int = 0, last: int | None = None) -> Rate:
+    """The rate of values (T + 1, S), distances or shares, between rounds `first` and `last` (default T).
+
+    The ratio of their sums over rounds first + 1 … last and first … last − 1, averaged over pairs before it is taken.
+    `rate(values, 0, 1)` is what the first round does in the direction of the displacement, and so, over directions,
+    bounds ‖J‖ from below; `rate(values, s)` tends to ρ(J) as s grows.
+    ValueError unless there are two rounds, finite, with a positive sum: chains that have met say nothing.
+    """
+    used = np.asarray(values, dtype=float)[first : None if last is None else last + 1]
+    after, before = used[1:].sum(axis=0), used[:-1].sum(axis=0)  # (S,)
+    if len(used) < 2 or not np.isfinite(used).all() or not before.mean() > 0:
+        raise ValueError(f"values must be of two rounds or more, finite and with a positive sum, got {used.tolist()}")
+    ratio = float(after.mean() / before.mean())
+    pairs = len(before)
+    spread = math.sqrt(np.square(after - ratio * before).sum() / (pairs - 1) / pairs) if pairs > 1 else math.nan
+    return Rate(ratio, float(spread / before.mean()))
