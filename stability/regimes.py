@@ -113,14 +113,10 @@ def synthetic_count(lam: float, n: int) -> int:
 
     Warns when it is 0 although λ > 0, since the chain then never sees its own data.
     """
-    m = _floor(lam, n)
+    m = math.floor(Fraction(repr(float(lam))) * n)
     if m == 0 and lam > 0:
         warnings.warn(f"floor(lam * n) is 0 for lam={lam}, n={n}: no synthetic data will be used", stacklevel=2)
     return m
-
-
-def _floor(factor: float, n: int) -> int:
-    return math.floor(Fraction(repr(float(factor))) * n)
 
 
 @dataclass(frozen=True)
@@ -193,24 +189,17 @@ class FreshReal(_PerRealPoint):
 
 
 @dataclass(frozen=True)
-class ReplaceShare:
-    """floor(s n) samples of the present model take the place of as many real points, so that the size stays n.
+class ReplaceShare(_PerRealPoint):
+    """Samples of the present model take the place of real points, λ for each that stays, so that the size stays n.
 
-    share: s, in [0, 1]. The real points that stay are drawn anew each round, without replacement. (If the same ones
-    stayed, this would be `Mix(s/(1−s))` with (1−s)n real points.) As data sets get contaminated in Hataya et al.,
-    arXiv:2211.08095. For the mean of a Gaussian the error settles at 1 + s(2−s)/(1−s²) times σ²/n.
+    So the share s = λ/(1+λ) of the n points is synthetic. The real ones that stay are drawn anew each round, without
+    replacement (if the same ones stayed, this would be `Mix(lam)` on fewer real points). As data sets get contaminated
+    in Hataya et al., arXiv:2211.08095. For the mean of a Gaussian the error settles at 1 + λ(2+λ)/(1+2λ) times σ²/n.
     """
 
-    share: float
-    needs_fresh_real = False
-    weighted = False
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.share <= 1:
-            raise ValueError(f"share must be in [0, 1], got {self.share}")
-
     def synthetic(self, n: int) -> int:
-        return _floor(self.share, n)
+        lam = Fraction(repr(float(self.lam)))
+        return math.floor(lam / (1 + lam) * n)
 
     def next(self, inputs: RoundInputs) -> TrainingSet:
         stay = len(inputs.real) - len(inputs.synthetic)
@@ -218,7 +207,7 @@ class ReplaceShare:
         return TrainingSet(np.concatenate([real, inputs.synthetic]), real=stay)
 
     def __str__(self) -> str:
-        return f"share {self.share:g} replaced"
+        return f"replace a share, λ = {self.lam:g}"
 
 
 @dataclass(frozen=True)

@@ -27,12 +27,12 @@ def last_errors(regime, n, t, chains, rng):
     return math.sqrt(n) * paths(regime, n, t, 128 * chains, rng)[-1].reshape(chains, 128)
 
 
-@pytest.mark.parametrize("share", [0.25, 0.5, 0.75])
+@pytest.mark.parametrize(("lam", "n"), [(0.25, 10), (1.0, 8), (3.0, 8)])
 @pytest.mark.parametrize("t", [1, 6])
-def test_replacing_a_share(share, t, rng):
-    """μ_{t+1} − x̄ = s (μ_t − x̄) + (1−s)(subset mean − x̄) + s z̄, three uncorrelated terms."""
-    law = 1 + share * (2 - share) * (1 - share ** (2 * t)) / (1 - share**2)
-    assert_second_moment(last_errors(ReplaceShare(share), 8, t, 400, rng), law, comparisons=6)
+def test_replacing_a_share(lam, n, t, rng):
+    """μ_{t+1} − x̄ = s (μ_t − x̄) + (1−s)(subset mean − x̄) + s z̄, three uncorrelated terms, s = λ/(1+λ)."""
+    law = 1 + lam * (2 + lam) / (1 + 2 * lam) * (1 - (lam / (1 + lam)) ** (2 * t))
+    assert_second_moment(last_errors(ReplaceShare(lam), n, t, 400, rng), law, comparisons=6)
 
 
 def subsample_law(n, t):
