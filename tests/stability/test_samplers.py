@@ -3,7 +3,8 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.integrate import solve_ivp
+from scipy.integrate import quad, solve_ivp
+from scipy.stats import norm
 
 from stability.samplers import (
     Flow,
@@ -114,6 +115,41 @@ def test_the_velocity_is_the_regression_of_the_target_on_the_point(rng):
     residual = target - estimate * xt
     error = np.sqrt((residual**2).mean() / (xt**2).mean() / n)
     assert abs(estimate - flow.velocity(s**2, t)) < 5 * error  # 6e-7 two-sided
+
+
+@pytest.mark.parametrize("kind", ["ddim", "small", "flow"])
+def test_one_step_loses_the_conditional_variance_whatever_the_data(kind):
+    """Data ±1, not Gaussian: from the right law of x_t, by quadrature over it."""
+    a, b = (0.7, 0.9) if kind != "flow" else (0.6, 0.75)  # ᾱ before and after the step, or t
+    fresh = 0.0
+    if kind == "flow":
+        scale, noise, after = a, 1 - a, (b, 1 - b)
+    else:
+        scale, noise, after = a**0.5, (1 - a) ** 0.5, (b**0.5, (1 - b) ** 0.5)
+
+    def density(x):
+        return norm.pdf(x, scale, noise) / 2 + norm.pdf(x, -scale, noise) / 2
+
+    def denoise(x):
+        return np.tanh(scale * x / noise**2)
+
+    if kind == "small":
+        sampler = ancestral([b, a], "small")
+        to_x0, to_x, fresh = sampler.to_x0[1], sampler.to_x[1], sampler.sd[1] ** 2
+    elif kind == "ddim":
+        sampler = ddim([b, a])
+        to_x0, to_x = sampler.to_x0[1], sampler.to_x[1]
+    else:  # x + h (x̂₁ − x̂₀), x̂₀ = (x − t x̂₁)/(1 − t)
+        h = b - a
+        to_x0, to_x = h * (1 + a / (1 - a)), 1 - h / (1 - a)
+
+    def mean(f):
+        return quad(lambda x: f(x) * density(x), -8, 8, points=(-scale, scale), epsabs=1e-12)[0]
+
+    step = mean(lambda x: (to_x0 * denoise(x) + to_x * x) ** 2) + fresh
+    lost = to_x0**2 * mean(lambda x: 1 - denoise(x) ** 2)
+    assert lost > 1e-3
+    assert step + lost == pytest.approx(after[0] ** 2 + after[1] ** 2, abs=1e-9)
 
 
 @given(alphas_bar=schedules, s=widths)

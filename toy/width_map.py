@@ -1,0 +1,221 @@
+"""Predicted against trained widths of Gaussian data in the loop, for every sampler: python -m toy.width_map
+
+The prediction is `stability.width_map`: a perfect learner, so that the sampler alone changes the width. The difference
+of the trained networks from it is what learning adds.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from stability.atomic import atomic_write
+from stability.command_line import command
+from stability.figure_style import figure_style, save_figure
+from stability.regimes import FullySynthetic, Mix
+from stability.retraining import Learner, retrain
+from stability.samplers import Flow, Heun, Sampler, edm_noise_levels
+from stability.streams import Purpose, stream
+from stability.width_map import SAMPLERS, folds, lam_of_fixed_point, orbit
+from toy.ddpm import DDPM, Diffusion
+from toy.edm import EDM, Preconditioned
+from toy.mixtures import GaussianMixture
+from toy.ot_cfm import OTCFM, FlowMatching
+
+__all__ = ["Case", "WidthMap", "cases", "main", "theory_figure", "trained_widths"]
+
+REGIMES = {"fully synthetic": math.inf, "λ = 1": 1.0}
+SHOWN = ("DDPM 100, fixed-large", "DDPM 100, fixed-small", "DDIM 100", "EDM Heun 18", "EDM Heun 40", "flow, Euler 99")
+LOOKS = {"fully synthetic": {"color": "#D55E00", "marker": "^"}, "λ = 1": {"color": "#0072B2", "marker": "o"}}
+
+
+@dataclass(frozen=True)
+class WidthMap:
+    """Retrain DDPM, DDIM, EDM and flow matching on N(0, s₀² I) and compare the width with the prediction.
+
+    Writes a figure of the prediction for all widths and λ, one of predicted and trained widths, and the numbers.
+    """
+
+    s0: float = 0.1
+    """Standard deviation of a coordinate of the real data."""
+    retrainings: int = 5
+    """T: generations 0 (real data only) to T."""
+    samples: int = 2000
+    """n: real points, and points drawn of each generation."""
+    epochs: int = 100
+    """Passes over the training set a (re)training; 0: the prediction alone."""
+    batch: int = 250
+    """Points a step."""
+    width: int = 64
+    """Of the networks."""
+    seeds: int = 1
+    """Independent repeats, trained side by side."""
+    seed: int = 0
+    """Determines every random draw."""
+    out: Path = Path("runs/width_map")
+    """Folder of the figures and numbers."""
+    threads: int = 0
+    """Processor threads; 0: torch's choice."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.s0 < math.inf:
+            raise ValueError(f"--s0 must be finite and > 0, got {self.s0:g}")
+        for value, options in ((0, ("retrainings", "epochs", "seed", "threads")), (1, ("batch", "seeds"))):
+            for option in options:
+                if getattr(self, option) < value:
+                    raise ValueError(f"--{option} must be >= {value}, got {getattr(self, option)}")
+        if self.samples < 2:
+            raise ValueError(f"--samples must be >= 2, got {self.samples}")
+        if self.width < 4 or self.width % 2:
+            raise ValueError(f"--width must be even and >= 4, got {self.width}")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A sampler, and the learner that is sampled by it: chains -> learner."""
+
+    sampler: Sampler
+    make_learner: Callable[[int], Learner]
+
+
+def cases(config: WidthMap) -> dict[str, Case]:
+    """The panels of the figure. Minibatch optimal transport is predicted as if its plans were optimal transport's."""
+    common: dict[str, Any] = {"epochs": config.epochs, "batch": config.batch, "width": config.width}
+    found: dict[str, Case] = {}
+    samplers: dict[str, Any] = {
+        "DDPM 100, fixed-large": "fixed-large",
+        "DDPM 100, fixed-small": "fixed-small",
+        "DDIM 100": "ddim",
+    }
+    for name, sampler in samplers.items():
+        found[name] = Case(SAMPLERS[name], partial(DDPM, settings=Diffusion(**common, sampler=sampler)))
+    for steps in (10, 18, 40):
+        settings = Preconditioned(**common, sampler_steps=steps, sigma_data=config.s0)
+        found[f"EDM Heun {steps}"] = Case(Heun(edm_noise_levels(steps)), partial(EDM, settings=settings))
+    for pairs, title, correlation in (("independent", "CFM", 0.0), ("plan", "OT-CFM", 1.0)):
+        for integrator, steps in (("euler", 99), ("dopri5", None)):
+            settings = FlowMatching(**common | {"pairs": pairs, "integrator": integrator, "learning_rate": 1e-3})
+            label = f"{title}, {'Euler 99' if steps else 'dopri5'}"
+            found[label] = Case(Flow(steps, correlation=correlation), partial(OTCFM, settings=settings))
+    return found
+
+
+def trained_widths(config: WidthMap, case: Case) -> dict[str, np.ndarray]:
+    """Standard deviation of the samples' coordinates over s₀, (T + 1, S) for each regime."""
+    truth, seeds = GaussianMixture(np.zeros((1, 2)), config.s0), config.seeds
+    regimes = [*[FullySynthetic()] * seeds, *[Mix(1.0)] * seeds]
+    replicas = [*range(seeds)] * 2
+    real = [truth(config.samples, stream(config.seed, Purpose.REAL, replica)) for replica in replicas]
+    generations = retrain(
+        case.make_learner(2 * seeds), real, regimes, config.retrainings, seed=config.seed, replicas=replicas,
+        draws=config.samples,
+    )  # fmt: skip
+    widths = np.array([[x[: config.samples].std() / config.s0 for x in g.samples] for g in generations])
+    return {"fully synthetic": widths[:, :seeds], "λ = 1": widths[:, seeds:]}
+
+
+def main(config: WidthMap) -> None:
+    """Compute, draw and print."""
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    config.out.mkdir(parents=True, exist_ok=True)
+    console = Console()
+    with figure_style():
+        paths = save_figure(theory_figure(), config.out / "width_map")
+    if config.epochs:
+        panels = cases(config)
+        widths = {}
+        for name, case in panels.items():
+            widths[name] = trained_widths(config, case)
+            _print(console, config, name, case, widths[name])
+        with figure_style():
+            paths += save_figure(_comparison(config, panels, widths), config.out / "trained")
+        paths.append(config.out / "widths.json")
+        with atomic_write(paths[-1]) as file:
+            plain = {name: {regime: x.tolist() for regime, x in of.items()} for name, of in widths.items()}
+            file.write(json.dumps(plain, indent=1).encode())
+    for path in paths:
+        console.print(str(path), soft_wrap=True, highlight=False)
+
+
+def _predicted(config: WidthMap, case: Case, lam: float) -> np.ndarray:
+    """Standard deviation of the samples of generations 0 … T over s₀."""
+    fitted = orbit(case.sampler, config.s0**2, lam, config.retrainings)
+    return np.sqrt(case.sampler.variance(fitted)) / config.s0
+
+
+def _print(console: Console, config: WidthMap, name: str, case: Case, widths: dict[str, np.ndarray]) -> None:
+    table = Table(title=f"{name}: width over s₀ = {config.s0:g} after t retrainings", box=SIMPLE_HEAD)
+    table.add_column("")
+    for t in range(config.retrainings + 1):
+        table.add_column(f"t = {t}", justify="right")
+    for regime, lam in REGIMES.items():
+        table.add_row(f"{regime}, predicted", *(f"{x:.3f}" for x in _predicted(config, case, lam)))
+        table.add_row(f"{regime}, trained", *(f"{x.mean():.3f}" for x in widths[regime]))
+    console.print(table)
+
+
+def _comparison(config: WidthMap, panels: dict[str, Case], widths: dict[str, dict[str, np.ndarray]]) -> Figure:
+    figure = Figure(figsize=(2.1 * 5, 2 * 2.2))
+    grid = figure.subplots(2, 5, sharex=True)
+    t = np.arange(config.retrainings + 1)
+    for axes, (name, case) in zip(grid.flat, panels.items(), strict=True):
+        for regime, lam in REGIMES.items():
+            axes.plot(t, _predicted(config, case, lam), color=LOOKS[regime]["color"], label=f"{regime}, predicted")
+            mean = widths[name][regime].mean(axis=1)
+            axes.plot(t, mean, linestyle="", **LOOKS[regime], label=f"{regime}, trained")
+        axes.axhline(1, color="0.7", lw=0.8, zorder=0)
+        axes.set_title(name)
+        axes.set_yscale("log")
+    for axes in grid[-1]:
+        axes.set_xlabel("retrainings t")
+    for axes in grid[:, 0]:
+        axes.set_ylabel("width over s₀")
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+    return figure
+
+
+def theory_figure() -> Figure:
+    """φ of every sampler; and the fixed points of the mixed loop over λ, with the folds, for fixed-large."""
+    figure = Figure(figsize=(6.6, 3.2))
+    left, right = figure.subplots(1, 2)
+    s = np.geomspace(1e-3, 10, 400)
+    for name in SHOWN:
+        left.plot(s, np.sqrt(SAMPLERS[name].variance(s**2)) / s, label=name)
+    left.axhline(1, color="0.7", lw=0.8, zorder=0)
+    left.set(xscale="log", ylim=(0.4, 1.25), xlabel="width of the data s", ylabel="width of the samples / s")
+    left.legend(fontsize=6)
+    _fixed_points(right)
+    return figure
+
+
+def _fixed_points(axes: Axes) -> None:
+    sampler, s = SAMPLERS["DDPM 100, fixed-large"], np.geomspace(1e-3, 3, 4000)
+    for s0, color in ((0.01, "#0072B2"), (0.02, "#009E73"), (0.05, "#D55E00")):
+        lam = lam_of_fixed_point(sampler, s0**2, s**2)
+        # λ rises towards a stable fixed point, from s₀ or from a fold, and falls towards an unstable one
+        gap = np.sign(sampler.variance(s**2) - s**2)
+        stable = np.gradient(lam) * gap > 0
+        axes.plot(np.where(stable, lam, np.nan), s, color=color, label=f"s₀ = {s0:g}")
+        axes.plot(np.where(stable, np.nan, lam), s, color=color, linestyle=":")
+        for fold in folds(sampler, s0**2):
+            axes.plot(fold.lam, math.sqrt(fold.variance), ".", color=color)
+    axes.set(xscale="log", yscale="log", xlim=(0.1, 1000), ylim=(1e-3, 3))
+    axes.set(xlabel="λ", ylabel="width where the loop stays")
+    axes.set_title("fixed-large; dotted: unstable")
+    axes.legend(fontsize=6)
+
+
+if __name__ == "__main__":
+    command(WidthMap, main)
