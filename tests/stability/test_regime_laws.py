@@ -27,7 +27,7 @@ def last_errors(regime, n, t, chains, rng):
     return math.sqrt(n) * paths(regime, n, t, 128 * chains, rng)[-1].reshape(chains, 128)
 
 
-@pytest.mark.parametrize(("lam", "n"), [(0.25, 10), (1.0, 8), (3.0, 8)])
+@pytest.mark.parametrize(("lam", "n"), [(0.25, 20), (1.0, 8), (3.0, 8)])
 @pytest.mark.parametrize("t", [1, 6])
 def test_replacing_a_share(lam, n, t, rng):
     """μ_{t+1} − x̄ = s (μ_t − x̄) + (1−s)(subset mean − x̄) + s z̄, three uncorrelated terms, s = λ/(1+λ)."""
