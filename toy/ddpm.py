@@ -16,7 +16,7 @@ from toy.sampling import draw
 from toy.temporal_network import ReplicatedTemporalNetwork
 from toy.training import Trainer, batch_count, squared_error
 
-__all__ = ["DDPM", "Diffusion"]
+__all__ = ["DDPM", "Diffusion", "clipped"]
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Diffusion:
     """β of the largest noise level."""
     sampler: Literal["fixed-large", "fixed-small", "ddim"] = "fixed-large"
     """Ancestral sampling with variance β_t or β̃_t, or DDIM, which is deterministic."""
-    clip: float = math.inf
-    """The sampler clips every x̂₀ to [−clip, clip], as image samplers do at 1; inf: as in the 2-D script, not at all."""
+    clip: float | None = None
+    """The sampler clips every x̂₀ to [−clip, clip], as image samplers do at 1; none: not at all, as the 2-D script."""
 
     def __post_init__(self) -> None:
         for option in ("epochs", "batch", "layers", "diffusion_steps"):
@@ -54,8 +54,8 @@ class Diffusion:
             raise ValueError(f"--width must be even and >= 4, got {self.width}")
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"--learning-rate must be finite and > 0, got {self.learning_rate}")
-        if not self.clip > 0:
-            raise ValueError(f"--clip must be > 0, got {self.clip}")
+        if self.clip is not None and not 0 < self.clip < math.inf:
+            raise ValueError(f"--clip must be finite and > 0, got {self.clip}")
         for option in ("beta_first", "beta_last"):
             if not 0 < getattr(self, option) < 1:
                 raise ValueError(f"--{option.replace('_', '-')} must be in (0, 1), got {getattr(self, option)}")
@@ -66,6 +66,11 @@ class Diffusion:
         if self.sampler == "ddim":
             return ddim(alphas_bar)
         return ancestral(alphas_bar, "large" if self.sampler == "fixed-large" else "small")
+
+
+def clipped(x: Tensor, clip: float | None) -> Tensor:
+    """x with every coordinate in [−clip, clip]."""
+    return x if clip is None else x.clamp(-clip, clip)
 
 
 class DDPM:
@@ -129,7 +134,7 @@ class DDPM:
         """x̂₀ = (x − √(1−ᾱ_t) ε(x, t))/√ᾱ_t, clipped, x: (R, n, 2)."""
         a = float(self.sampler.alphas_bar[t])
         clean = (x - (1 - a) ** 0.5 * self.network.forward(self.network.theta, x, t)) / a**0.5
-        return clean.clamp(-self.settings.clip, self.settings.clip)
+        return clipped(clean, self.settings.clip)
 
     def sample(self, counts: Sequence[int], rngs: Sequence[np.random.Generator]) -> list[np.ndarray]:
         """Diffuse backwards from N(0, I): (counts[r], 2) for each chain."""

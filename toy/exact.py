@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from stability.regimes import TrainingSet
-from toy.ddpm import Diffusion
+from toy.ddpm import Diffusion, clipped
 from toy.mixtures import GaussianMixture
 from toy.sampling import draw
 
@@ -94,7 +94,7 @@ class ExactDiffusion:
         """E[x₀ | x_t = x] under each chain's mixture, x: (R, n, 2)."""
         a = float(self.sampler.alphas_bar[t])
         clean = [m.denoise(y, a**0.5, (1 - a) ** 0.5) for m, y in zip(self.mixtures, x.numpy(), strict=True)]
-        return torch.from_numpy(np.stack(clean)).clamp(-self._clip, self._clip)
+        return clipped(torch.from_numpy(np.stack(clean)), self._clip)
 
     def sample(self, counts: Sequence[int], rngs: Sequence[np.random.Generator]) -> list[np.ndarray]:
         """Diffuse backwards from N(0, I): (counts[r], 2) for each chain."""
