@@ -24,6 +24,7 @@ from torch import Tensor
 from stability.family import Family
 
 __all__ = [
+    "Blend",
     "Data",
     "Density",
     "Estimate",
@@ -128,6 +129,25 @@ class NormalMixture:
         weights, means, sds = (torch.tensor(v, dtype=torch.float64) for v in (self.weights, self.means, self.sds))
         k = torch.multinomial(weights, n, replacement=True, generator=generator)
         return (means[k] + sds[k] * torch.randn(n, generator=generator, dtype=torch.float64))[:, None]
+
+
+@dataclass(frozen=True)
+class Blend:
+    """(p + w q)/(1 + w), the law of a point that is drawn from q with probability w/(1 + w).  w >= 0."""
+
+    p: Density
+    q: Density
+    w: float
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """log density: (n, d) -> (n,)."""
+        return torch.logaddexp(self.p.log_prob(x), math.log(self.w) + self.q.log_prob(x)) - math.log1p(self.w)
+
+    def sample(self, n: int, generator: torch.Generator) -> Tensor:
+        """n draws, (n, d)."""
+        first, second = self.p.sample(n, generator), self.q.sample(n, generator)
+        chosen = torch.rand(n, 1, generator=generator, dtype=torch.float64) < self.w / (1 + self.w)
+        return torch.where(chosen, second, first)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
-from torch.func import grad, hessian, vmap
+from torch.func import grad, jacrev, vmap
 
 __all__ = ["Family", "hessians", "scores"]
 
@@ -29,4 +29,4 @@ def scores(family: Family, theta: Tensor, x: Tensor) -> Tensor:
 
 def hessians(family: Family, theta: Tensor, x: Tensor) -> Tensor:
     """∇²_θ log p_θ at each point: (n, P, P)."""
-    return vmap(hessian(lambda t, point: family.log_prob(t, point[None])[0]), (None, 0))(theta, x)
+    return vmap(jacrev(grad(lambda t, point: family.log_prob(t, point[None])[0])), (None, 0))(theta, x)

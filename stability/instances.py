@@ -11,11 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stability.expectation import Data, Law, Member, NormalMixture, as_law
+from stability.expectation import Blend, Data, Law, Member, NormalMixture, as_law
 from stability.families import FAMILIES, Gaussian
 from stability.family import Family
 from stability.local_analysis import Local, analyse
-from stability.statements.correction import Blend
 
 __all__ = [
     "MISSPECIFIED",

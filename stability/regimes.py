@@ -27,6 +27,7 @@ __all__ = [
     "Regime",
     "ReplaceShare",
     "RoundInputs",
+    "Selector",
     "Subsample",
     "TrainingSet",
     "Verified",
@@ -279,15 +280,19 @@ class Weighted(_Around):
         return f"{self.regime}, weight {self.weight:.3g}"
 
 
+Selector = Callable[[np.ndarray], np.ndarray]
+"""Judges points, (k, …) -> (k,). Its name in tables and files is its `__name__`, or else its `str`."""
+
+
 @dataclass(frozen=True)
 class Curated(_Around):
     """Each synthetic point is the one that a user picks of K samples x_1 … x_K: x_i with probability ∝ exp(r(x_i)).
 
-    reward: r, (k, …) -> (k,).   choices: K >= 1.
+    reward: r.   choices: K >= 1.
     The curation of Ferbach et al., arXiv:2407.09499, whose K → ∞ tilts the model's law by exp(r).
     """
 
-    reward: Callable[[np.ndarray], np.ndarray]
+    reward: Selector
     choices: int = 2
 
     def __post_init__(self) -> None:
@@ -311,11 +316,11 @@ class Curated(_Around):
 class Verified(_Around):
     """Only samples that a verifier accepts: the first m of `tries` · m, or as many as there are, m that of `regime`.
 
-    accepts: (k, …) -> (k,) bool.   tries: samples drawn for each that is wanted, >= 1.
+    accepts: -> bool.   tries: samples drawn for each that is wanted, >= 1.
     A filter as in Yi et al., arXiv:2510.16657: without real data the loop contracts to what the verifier prefers.
     """
 
-    accepts: Callable[[np.ndarray], np.ndarray]
+    accepts: Selector
     tries: int = 4
 
     def __post_init__(self) -> None:
@@ -337,6 +342,5 @@ class Verified(_Around):
         return f"{self.regime}, verified by {_name(self.accepts)}"
 
 
-def _name(function: Callable) -> str:
-    """What a function calls itself; an object that can be called names itself by `str`."""
+def _name(function: Selector) -> str:
     return getattr(function, "__name__", None) or str(function)

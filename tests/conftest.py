@@ -7,11 +7,16 @@ from pathlib import Path
 import hypothesis
 import numpy as np
 import pytest
+import threadpoolctl
 import torch
 
 FIXTURES = Path(__file__).parent / "fixtures"
 FALSE_ALARM = 1e-6
 """Probability that a Monte-Carlo test fails although what it tests is true; shared among its comparisons."""
+
+# Tests run side by side: threads of their own would only wait for each other.
+torch.set_num_threads(1)
+threadpoolctl.threadpool_limits(1)
 
 hypothesis.settings.register_profile("project", deadline=None, max_examples=50, print_blob=True)
 hypothesis.settings.load_profile("project")

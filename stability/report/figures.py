@@ -20,6 +20,7 @@ from stability.local_analysis import contraction_bound
 from stability.lyapunov import lyapunov_spectrum
 from stability.operators import infinite_map
 from stability.regimes import Accumulate, FreshReal, FullySynthetic, Mix
+from stability.retraining import Latents
 from stability.statements.stationary_error import accumulate, fresh_real, mixed, predicted, shared_latents
 from stability.statements.theorem2 import bound
 
@@ -72,14 +73,14 @@ def collapse_by_dimension(rng: np.random.Generator) -> Figure:
     figure, ((left, right),) = _panels(1, 2, 8.4, 3.2)
     n, d, chains = 20, 3, 2000
     t = np.arange(0, 201, 10)
-    seen = simulate(n, np.eye(d), t, chains, rng)
+    seen = simulate(n, np.eye(d), t.tolist(), chains, rng)
     for i, (gamma, colour) in enumerate(zip(lyapunov_spectrum(n, d), (BLUE, GREEN, ORANGE), strict=True)):
         left.plot(t, seen.log_eigenvalues[:, i], "o", color=colour, label=f"eigenvalue {i + 1}")
         left.plot(t, seen.log_eigenvalues[-1, i] + gamma * (t - t[-1]), color=colour, linewidth=0.9)
     left.set(xlabel="retrainings t", ylabel="mean of log eigenvalue of √Σₜ", title=f"d = {d}, n = {n}; lines: slope γᵢ")
     left.legend()
     t = np.arange(0, 81, 5)
-    one = simulate(n, np.eye(1), t, 20_000, rng)
+    one = simulate(n, np.eye(1), t.tolist(), 20_000, rng)
     z = float(norm.isf(0.025))
     for values, errors, colour, name in (
         (one.covariance[:, 0, 0], one.covariance_error[:, 0, 0], ORANGE, "E σₜ²"),
@@ -112,12 +113,14 @@ def phase_diagram(rng: np.random.Generator) -> Figure:
         for name in ("student_t", "gaussian", "linkage", "mixture", "generalised_logistic")
     ]
     lams = np.array([0.01, 0.1, 1.0, 10.0])
+    dots = None
     for case, marker in zip(named, "osvD^", strict=True):
         local = case.local
         ratio = local.lipschitz.value * local.eps / local.alpha
         rho = [local.at(lam).rho for lam in lams]
         dots = left.scatter(np.full(len(lams), ratio), lams, c=rho, vmin=0, vmax=1, cmap="viridis", marker=marker,
                             edgecolor="k", linewidth=0.4, label=case.name.partition(",")[0], zorder=3)  # fmt: skip
+    assert dots is not None
     figure.colorbar(dots, ax=left, label="ρ(J), < 1 everywhere")
     left.set(xscale="log", yscale="log", xlabel="Lε/α", ylabel="λ", xlim=(1e-3, 1e3), ylim=(1e-3, 1e2))
     left.legend(loc="lower left")
@@ -184,12 +187,13 @@ def inflation(rng: np.random.Generator) -> Figure:
     left.axhline(1.5, color="0.5", linewidth=0.8)
     n, replicas, last = 4, 10_240, 30
     z = float(norm.isf(0.025)) * math.sqrt(2 / replicas)  # the error's relative standard error: its law is χ²_1
-    for regime, latents, colour in (
+    rows: tuple[tuple[Mix | FreshReal | Accumulate, Latents, str], ...] = (
         *((Mix(value), "fresh", BLUE) for value in (0.25, 1.0, 4.0)),
         *((Mix(value), "shared", PINK) for value in (0.25, 1.0)),
         *((FreshReal(value), "fresh", GREEN) for value in (0.25, 1.0, 4.0)),
         *((Accumulate(value), "fresh", ORANGE) for value in (0.25, 1.0)),
-    ):
+    )
+    for regime, latents, colour in rows:
         final = n * float(np.square(paths(regime, n, last, replicas, rng, latents=latents)[-1]).mean())
         left.errorbar(regime.lam, final, z * final, fmt="o", color=colour)
     left.set(xlabel="λ", ylabel="error / Cramér–Rao", ylim=(0, 4), title=f"in the limit; dots: Algorithm 1, t = {last}")
@@ -203,7 +207,7 @@ def inflation(rng: np.random.Generator) -> Figure:
     ):
         errors = n * np.square(paths(regime, n, int(t[-1]), replicas, rng)).mean(axis=1)
         right.errorbar(t, errors, z * errors, fmt="o", color=colour)
-        right.plot(t, [predicted(regime, s) if s else 1.0 for s in t], color=colour, label=str(regime))
+        right.plot(t, [predicted(regime, float(s)) if s else 1.0 for s in t], color=colour, label=str(regime))
     right.set(xlabel="retrainings t", ylabel="error / Cramér–Rao", ylim=(0, 6), title=f"λ = 1; {replicas:,} chains")
     right.legend(loc="center right")
     return figure
@@ -233,7 +237,7 @@ def coverage(rng: np.random.Generator) -> Figure:
     left.legend(loc="lower right")
     steps, delta = np.arange(t + 1), 0.05
     right.plot(steps, np.quantile(limits(delta), 1 - delta, axis=1), **PRINTED, label="(14), 95 % quantile")
-    sharp = [math.sqrt(mixed(lam, s) / n) * chi.isf(delta, 2) for s in steps]
+    sharp = [math.sqrt(mixed(lam, float(s)) / n) * chi.isf(delta, 2) for s in steps]
     right.plot(steps, sharp, color=BLUE, label="S3")
     right.plot(steps, np.quantile(errors, 1 - delta, axis=1), "o", color="k", label="measured, 95 % quantile")
     right.set(xlabel="retrainings t", ylabel="‖θₜ − θ*‖", ylim=(0, None), title=f"δ = {delta}")

@@ -23,6 +23,8 @@ FORMULAS: Mapping[str, str] = MappingProxyType(
         r"\|B-A\|_2\le L\,\varepsilon,\qquad \|A^{-1}B\|_2\le 1+\frac{L\varepsilon}{\alpha}",
         "theorem1": r"\lambda\left(1+\frac{L\varepsilon}{\alpha}\right)<\tfrac12\ \Rightarrow\ \|\mathcal{J}\|_2\le"
         r"\frac{\lambda(\alpha+\varepsilon L)}{\alpha-\lambda(\alpha+\varepsilon L)}<1",
+        "theorem1_sharp": r"\|\mathcal{J}\|_2\le\max\left(\frac{q}{1+q},\ \frac{\lambda(k-1)}{1-\lambda(k-1)}\right),"
+        r"\qquad k=\frac{L\varepsilon}{\alpha},\quad q=\lambda(1+k)",
         "local_stability": r"\rho(\mathcal{J})=\frac{\lambda\mu_{\max}}{1+\lambda\mu_{\max}}<1"
         r"\quad\text{for every}\ \lambda<\infty",
         "theorem2": r"\|\theta_t-\theta^\star\|\le"

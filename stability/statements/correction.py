@@ -9,21 +9,20 @@ so that (11), divided by 1 + γ, is below 1 if λ(1 + Lε/α) < (1+γ)/(2+γ): t
 """
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from stability.expectation import Density, Member, NormalMixture
+from stability.expectation import Blend, Density, Member, NormalMixture
 from stability.families import StudentT
 from stability.family import Family
 from stability.local_analysis import analyse, contraction_bound, jacobian, spectral_radius
 from stability.operators import infinite_map
 from stability.verdict import Status, Verdict, compare
 
-__all__ = ["GRID", "Blend", "check", "controls", "correction_bound"]
+__all__ = ["GRID", "check", "controls", "correction_bound"]
 
 _STUDENT_T = {"family": StudentT(5.0), "data": NormalMixture((0.7, 0.3), (-1.0, 2.0), (0.6, 1.0))}
 
@@ -36,25 +35,6 @@ GRID: tuple[dict[str, Any], ...] = (
 def correction_bound(lam: float, gamma: float, alpha: float, eps: float, lipschitz: float) -> float:
     """(11) over 1 + γ, an upper bound on ‖J_γ‖₂; inf where λ(1 + Lε/α) >= 1.   gamma: >= 0; the rest as in (11)."""
     return contraction_bound(lam, alpha, eps, lipschitz) / (1 + gamma)
-
-
-@dataclass(frozen=True)
-class Blend:
-    """(p + w q)/(1 + w), the law of a point that is drawn from q with probability w/(1 + w).  w >= 0."""
-
-    p: Density
-    q: Density
-    w: float
-
-    def log_prob(self, x: Tensor) -> Tensor:
-        """log density: (n, d) -> (n,)."""
-        return torch.logaddexp(self.p.log_prob(x), math.log(self.w) + self.q.log_prob(x)) - math.log1p(self.w)
-
-    def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """n draws, (n, d)."""
-        first, second = self.p.sample(n, generator), self.q.sample(n, generator)
-        chosen = torch.rand(n, 1, generator=generator, dtype=torch.float64) < self.w / (1 + self.w)
-        return torch.where(chosen, second, first)
 
 
 def check(family: Family, data: Density, lam: float, gamma: float, rng: np.random.Generator) -> list[Verdict]:

@@ -44,7 +44,7 @@ class References(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         for name, value in attrs:
-            if name in ("src", "href", "xlink:href") and not value.startswith("#"):
+            if name in ("src", "href", "xlink:href") and not (value or "").startswith("#"):
                 self.outside.append(value)
             if name == "id":
                 self.ids.append(value)
@@ -86,6 +86,17 @@ def test_the_same_seed_draws_the_same_page(page, tmp_path_factory, monkeypatch):
     write_report(page[0], [], seed=7)
     ours, theirs = ((folder / "figures" / "one.png").read_bytes() for folder in (again, page[0]))
     assert ours == theirs
+
+
+def test_a_headline_is_only_claimed_of_what_was_examined_and_came_out_right(page, tmp_path, monkeypatch):
+    assert 'class="headline"' not in page[1]
+    monkeypatch.setattr("stability.report.FIGURES", {})
+    rate = Verdict("S1", "w", "somewhere", 0.75, "<", 1.0, Status.HOLDS, "m")
+    for status, shown in ((Status.HOLDS, True), (Status.VIOLATED, False)):
+        other = Verdict("S2", "w", "i", 0.5, "==", 0.5, status, "m")
+        write_report(tmp_path, [Examination("local_stability", "S1.", (rate, other), (), (), 0.1)], seed=7)
+        text = (tmp_path / "report.html").read_text(encoding="utf-8")
+        assert ("somewhere: ρ(J) = 0.75" in text) == shown
 
 
 def test_every_formula_belongs_to_a_statement():

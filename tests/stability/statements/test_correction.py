@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from stability.expectation import NormalMixture
+from stability.expectation import Blend, NormalMixture
 from stability.local_analysis import contraction_bound, jacobian, spectral_radius
 from stability.monte_carlo import share_slack
-from stability.statements.correction import GRID, Blend, check, controls, correction_bound
+from stability.statements.correction import GRID, check, controls, correction_bound
 from stability.verdict import Status
 from tests.conftest import FALSE_ALARM
 
