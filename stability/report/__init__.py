@@ -73,9 +73,9 @@ def _headlines(examinations: Sequence[Examination]) -> list[tuple[str, str]]:
         found.append(
             (
                 "The rate of Gaussian collapse in more than one dimension is misstated",
-                f"(E1): at {printed.instance} the proof of Proposition 1 allows {printed.stated:.4f} of E √Σ to be left "
-                f"after a retraining, and {printed.measured:.4f} is. The proposition is true in every dimension, with the "
-                "one-dimensional α(n), and no smaller rate will do.",
+                f"(E1): at {printed.instance} the proof of Proposition 1 allows {printed.stated:.4f} of E √Σ to be "
+                f"left after a retraining, and {printed.measured:.4f} is. The proposition is true in every dimension, "
+                "with the one-dimensional α(n), and no smaller rate will do.",
             )
         )
     return found
