@@ -1,0 +1,90 @@
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from stability.width_map import orbit
+from toy.ddpm import DDPM
+from toy.edm import EDM
+from toy.ot_cfm import OTCFM
+from toy.width_map import REGIMES, WidthMap, cases, main, trained_widths
+
+TINY = WidthMap(retrainings=1, samples=30, epochs=1, batch=30, width=4, seeds=2, threads=1)
+
+
+@pytest.mark.parametrize("name", cases(TINY))
+def test_what_is_predicted_is_what_samples(name):
+    """The learner's own sampler, by its variance at some widths."""
+    case, v = cases(TINY)[name], np.array([1e-4, 0.01, 1.0])
+    learner = case.make_learner(1)
+    if isinstance(learner, DDPM | EDM):
+        np.testing.assert_allclose(case.sampler.variance(v), learner.sampler.variance(v), rtol=1e-12)
+    else:
+        assert isinstance(learner, OTCFM)
+        settings = learner.settings
+        assert (case.sampler.steps or 0) == (settings.ode_steps if settings.integrator == "euler" else 0)  # type: ignore[attr-defined]
+        assert case.sampler.correlation == {"independent": 0, "plan": 1}[settings.pairs]  # type: ignore[attr-defined]
+
+
+def test_the_command_writes_figures_and_numbers(tmp_path, capsys):
+    main(replace(TINY, out=tmp_path / "run"))
+    widths = json.loads((tmp_path / "run" / "widths.json").read_text())
+    assert list(widths) == list(cases(TINY))
+    for regimes in widths.values():
+        assert {name: np.shape(x) for name, x in regimes.items()} == {name: (2, 2) for name in REGIMES}
+        # at t = 0 both regimes are one model
+        assert regimes["fully synthetic"][0] == regimes["λ = 1"][0]
+        assert regimes["fully synthetic"][1] != regimes["λ = 1"][1]
+    out = capsys.readouterr().out
+    case = cases(TINY)["DDIM 100"]
+    second = math.sqrt(case.sampler.variance(orbit(case.sampler, 0.01, math.inf, 1)[-1])) / 0.1
+    assert f"{second:.3f}" in out
+    for name in ("width_map.png", "width_map.pdf", "trained.png", "trained.pdf", "widths.json"):
+        assert (tmp_path / "run" / name).exists()
+        assert name in out.replace("\n", "")
+
+
+def test_without_training_there_is_the_prediction_alone(tmp_path):
+    main(replace(TINY, epochs=0, out=tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} == {"width_map.png", "width_map.pdf"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"s0": 0.2},
+        {"retrainings": 2},
+        {"samples": 31},
+        {"epochs": 2},
+        {"batch": 15},
+        {"width": 6},
+        {"seeds": 1},
+        {"seed": 1},
+    ],
+)
+def test_every_option_changes_the_result(change):
+    results = []
+    for config in (TINY, replace(TINY, **change)):
+        results.append({name: x.tolist() for name, x in trained_widths(config, cases(config)["DDIM 100"]).items()})
+    assert results[0] != results[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"s0": 0.0}, "--s0 must be finite and > 0, got 0"),
+        ({"retrainings": -1}, "--retrainings must be >= 0, got -1"),
+        ({"epochs": -1}, "--epochs must be >= 0"),
+        ({"seed": -1}, "--seed must be >= 0"),
+        ({"threads": -1}, "--threads must be >= 0"),
+        ({"batch": 0}, "--batch must be >= 1"),
+        ({"seeds": 0}, "--seeds must be >= 1"),
+        ({"samples": 1}, "--samples must be >= 2, got 1"),
+        ({"width": 5}, "--width must be even and >= 4, got 5"),
+    ],
+)
+def test_bad_options(options, message):
+    with pytest.raises(ValueError, match=message):
+        WidthMap(**options)
