@@ -33,7 +33,7 @@ def test_the_command_writes_figures_and_numbers(tmp_path, capsys):
     widths = json.loads((tmp_path / "run" / "widths.json").read_text())
     assert list(widths) == list(cases(TINY))
     for regimes in widths.values():
-        assert {name: np.shape(x) for name, x in regimes.items()} == {name: (2, 2) for name in REGIMES}
+        assert {name: np.shape(x) for name, x in regimes.items()} == dict.fromkeys(REGIMES, (2, 2))
         # at t = 0 both regimes are one model
         assert regimes["fully synthetic"][0] == regimes["λ = 1"][0]
         assert regimes["fully synthetic"][1] != regimes["λ = 1"][1]
