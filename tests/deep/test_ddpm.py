@@ -6,7 +6,7 @@ import torch
 from scipy.stats import binomtest, chisquare
 
 from deep.ddpm import DDPM
-from tests.conftest import FALSE_ALARM, FIXTURES
+from tests.conftest import FALSE_ALARM
 from tests.deep.gaussian import NoisePredictor, assert_drawn_from, correlated, law
 
 SDS = [0.02, 0.05, 0.1, 0.3, 1.0]
@@ -98,23 +98,6 @@ def test_the_loss_of_the_best_predictor_is_the_one_of_theory(rng):
     images = torch.zeros(3, 1, 1, 4, dtype=torch.uint8)
     asked = SHORT.inputs(images, torch.Generator().manual_seed(0))
     assert torch.equal(SHORT.losses(lambda x, t: asked[2] + 2, *asked), torch.full((3,), 4.0))
-
-
-def published():
-    if not (FIXTURES / "ddpm_tiny_io.npz").exists():
-        pytest.skip("needs the fixture of the network")
-    return np.load(FIXTURES / "ddpm_tiny_io.npz")
-
-
-def test_published_schedule_and_diffusion():
-    data, model = published(), DDPM()
-    np.testing.assert_allclose(model.betas, data["betas"], rtol=1e-12)
-    np.testing.assert_allclose(model.alphas_bar, data["alphas_bar"], rtol=1e-12)
-    np.testing.assert_allclose(model.posterior_variances, data["posterior_var"], rtol=1e-9, atol=1e-18)
-    assert model.ddim_times() == data["ddim_quadratic_100"].tolist()
-    assert DDPM(sampler="ddim-linear", ddim_steps=50).ddim_times() == data["ddim_linear_50"].tolist()
-    x0, t, noise = (torch.from_numpy(data[name]) for name in ("x0", "t", "noise"))
-    np.testing.assert_allclose(model.diffused(x0, t, noise), data["q_sample"], atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 from scipy.stats import kstest
 
 from deep.edm import EDM, heun, noise_levels
-from tests.conftest import FALSE_ALARM, FIXTURES
+from tests.conftest import FALSE_ALARM
 from tests.deep.gaussian import Denoiser, assert_drawn_from, correlated, law
 
 SDS = [0.02, 0.05, 0.1, 0.3, 1.0]
@@ -164,21 +164,6 @@ def test_losses_of_parts_are_parts_of_the_losses():
     inputs = model.inputs(images, torch.Generator().manual_seed(0))
     parts = torch.cat([model.losses(network, *(x[rows] for x in inputs)) for rows in (slice(0, 2), slice(2, 6))])
     torch.testing.assert_close(parts, model.losses(network, *inputs), rtol=1e-5, atol=1e-5)
-
-
-def published():
-    data = np.load(FIXTURES / "edm_tiny_io.npz")
-    return {name: torch.from_numpy(data[name]) for name in data if data[name].dtype.kind in "fui"}
-
-
-def test_published_noise_levels():
-    if not (FIXTURES / "edm_tiny_io.npz").exists():
-        pytest.skip("needs the fixture of the network")
-    data = published()
-    for steps in (18, 40):
-        levels = torch.tensor(noise_levels(steps, 0.002, 80, 7), dtype=torch.float64)
-        asked = torch.cat([levels[:1], levels[1:-1].repeat_interleave(2)])
-        torch.testing.assert_close(asked, data[f"heun{steps}_sigmas_evaluated"], rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from deep.edm import EDM
 from deep.ot_cfm import OTCFM
 from deep.pixels import floored_uint8, rounded_uint8, to_float
 from deep.sampling import StreamNoise, draw_images, save_images
-from tests.conftest import FIXTURES
 from tests.deep.gaussian import Denoiser, Velocity, correlated
 
 CPU = torch.device("cpu")
@@ -104,22 +103,3 @@ def test_bytes_and_numbers():
     edges = torch.tensor([-7.0, -1.0, 0.0, 1.0, 7.0, 0.5 / 127.5])
     assert floored_uint8(edges).tolist() == [0, 0, 128, 255, 255, 128]
     assert rounded_uint8(edges).tolist() == [0, 0, 128, 255, 255, 128]  # 127.5 and 128: halves go to the even number
-
-
-@pytest.mark.parametrize(
-    ("file", "pairs", "convert"),
-    [
-        (
-            "edm_tiny_io.npz",
-            [("heun18_final", "heun18_images_uint8"), ("heun40_final", "heun40_images_uint8")],
-            floored_uint8,
-        ),
-        ("ddpm_tiny_io.npz", [("ddim_quadratic_100_final", "images_uint8")], rounded_uint8),
-    ],
-)
-def test_published_images(file, pairs, convert):
-    if not (FIXTURES / file).exists():
-        pytest.skip("needs the fixture of the network")
-    data = np.load(FIXTURES / file)
-    for numbers, pixels in pairs:
-        np.testing.assert_array_equal(convert(torch.from_numpy(data[numbers])), data[pixels])
