@@ -18,18 +18,49 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from stability.regimes import Accumulate, FreshReal, FullySynthetic, Mix, Regime, TrainingSet
+from stability.command_line import UsageError
+from stability.regimes import (
+    Accumulate,
+    Curated,
+    FreshReal,
+    FullySynthetic,
+    Mix,
+    Regime,
+    ReplaceShare,
+    Subsample,
+    TrainingSet,
+    Verified,
+    Weighted,
+)
 from stability.retraining import Latents, Learner, retrain
 from stability.run_directory import RunDirectory, RunDirectoryError, environment
 from stability.streams import Purpose, stream
 from toy.densities import Density
 from toy.figures import draw_figures
-from toy.metrics import DISTANCES, Distances, Profile, noise_floor, profile_floor
+from toy.metrics import (
+    DISTANCES,
+    Distances,
+    Profile,
+    Quantity,
+    noise_floor,
+    profile_floor,
+    resemblance,
+    resemblance_floor,
+)
+from toy.preferences import REWARDS, VERIFIERS, Reward, Verifier
 from toy.tables import print_tables
+from toy.temperature import Tempered
 
 __all__ = ["Experiment", "ParametricLearner", "run_experiment"]
 
 FIGURE_8_LAMBDAS = (0.0, 0.5, 1.0)
+BY_LAMBDA: dict[str, Callable[[float], Regime]] = {
+    "mix": Mix,
+    "accumulate": Accumulate,
+    "fresh": FreshReal,
+    "replace": ReplaceShare,
+    "subsample": lambda lam: Subsample(Accumulate(lam)),
+}
 MOST_TRANSPORTED = 1000  # points a set for W1 and W2, unless there is no profile: exact transport takes n³
 
 
@@ -39,11 +70,24 @@ class Experiment:
 
     lam: Annotated[tuple[float, ...], tyro.conf.arg(name="lambda", metavar="λ [λ ...]")] = ()
     """Synthetic points per real point, m = floor(λ n); one or more values, each a row of the result."""
-    regime: Literal["mix", "synthetic", "accumulate", "fresh"] = "mix"
+    regime: Literal["mix", "synthetic", "accumulate", "fresh", "replace", "subsample"] = "mix"
     """What a retraining sees: the n real points and m new samples (mix), n samples alone (synthetic), the real points
-    and every synthetic set so far (accumulate), or n new real points and m new samples (fresh)."""
+    and every synthetic set so far (accumulate), n new real points and m new samples (fresh), n points of which the
+    share λ/(1+λ) is samples (replace), or n points drawn from what accumulate would see (subsample)."""
     fully_synthetic: bool = False
     """Add a fully synthetic row; alone, short for --regime synthetic."""
+    weight: float | None = None
+    """Share w of the loss that the real points have, in (0, 1), where there are both kinds. None: all points alike."""
+    reward: Reward | None = None
+    """Each synthetic point is picked of several samples, by a user who prefers points on the right, or inward."""
+    choices: int = 2
+    """K: samples that the user picks from."""
+    verifier: Verifier | None = None
+    """Only samples in the right half plane, or nearer than 2 to the origin, are used."""
+    tries: int = 4
+    """Samples drawn for each that the verifier is to let through; if fewer pass, fewer are used."""
+    temperature: float = 1.0
+    """τ: the sampler's noise is multiplied by √τ; below 1 samples are biased towards what is likely."""
     retrainings: int = 20
     """T: generations 0 (real data only) to T."""
     samples: int = 1000
@@ -73,6 +117,17 @@ class Experiment:
             raise ValueError(f"--lambda must not repeat a value, got {' '.join(f'{lam:g}' for lam in self.lam)}")
         if self.regime == "synthetic" and self.lam:
             raise ValueError("--lambda has no meaning for --regime synthetic: it always trains on n synthetic points")
+        if self.weight is not None and not 0 < self.weight < 1:
+            raise ValueError(f"--weight must be in (0, 1), got {self.weight}")
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(f"--temperature must be finite and > 0, got {self.temperature}")
+        for option, needs in (("choices", "reward"), ("tries", "verifier")):
+            if getattr(self, option) < 1:
+                raise ValueError(f"--{option} must be >= 1, got {getattr(self, option)}")
+            if getattr(self, needs) is None and getattr(self, option) != getattr(Experiment, option):
+                raise ValueError(f"--{option} has no meaning without --{needs}")
+        if self.weight is not None and (self.regime == "synthetic" or (self.fully_synthetic and not self.lam)):
+            raise ValueError("--weight has no meaning without real data, as in a fully synthetic row")
         for option, least in {"retrainings": 0, "samples": 1, "seeds": 1, "seed": 0, "threads": 0}.items():
             if getattr(self, option) < least:
                 raise ValueError(f"--{option} must be >= {least}, got {getattr(self, option)}")
@@ -81,12 +136,20 @@ class Experiment:
 
     def regimes(self, paper_lambdas: Sequence[float] = FIGURE_8_LAMBDAS) -> list[Regime]:
         """One a row, in the order of the tables. paper_lambdas: of the paper's figure, beside fully synthetic."""
-        by_lambda = {"mix": Mix, "accumulate": Accumulate, "fresh": FreshReal}.get(self.regime)
+        by_lambda = BY_LAMBDA.get(self.regime)
         rows: list[Regime] = []
         if by_lambda and (self.lam or not self.fully_synthetic):
             rows = [by_lambda(lam) for lam in self.lam or paper_lambdas]
+        if self.weight is not None:
+            rows = [Weighted(row, self.weight) for row in rows]
         paper_comparison = self.regime == "mix" and not self.lam
-        return [*rows, FullySynthetic()] if self.fully_synthetic or not by_lambda or paper_comparison else rows
+        if self.fully_synthetic or not by_lambda or paper_comparison:
+            rows = [*rows, FullySynthetic()]
+        if self.reward is not None:
+            rows = [Curated(row, REWARDS[self.reward], self.choices) for row in rows]
+        if self.verifier is not None:
+            rows = [Verified(row, VERIFIERS[self.verifier], self.tries) for row in rows]
+        return rows
 
 
 class ParametricLearner(Learner, Protocol):
@@ -115,6 +178,7 @@ def run_experiment(
     make_learner: MakeLearner,
     paper_lambdas: Sequence[float] = FIGURE_8_LAMBDAS,
     profile: Profile | None = None,
+    more: Sequence[Quantity] = (),
 ) -> Path:
     """Run, or finish, the experiment and print its tables; returns the folder.
 
@@ -122,6 +186,7 @@ def run_experiment(
     real: draws a chain's real data.   truth: draws the points that samples are measured against, and fresh real data.
     paper_lambdas: rows without --lambda, beside fully synthetic.
     profile: what to measure of the samples beside W1 and W2, which then take at most 1000 points.
+    more: what else to show, of what is recorded of every run (`toy.metrics.RESEMBLANCE`).
     """
     started = time.monotonic()
     asked = _recorded(config)
@@ -142,15 +207,19 @@ def run_experiment(
         if profile:
             values = profile_floor(profile, truth, experiment.samples, experiment.seed)
             floor, quantities = dataclasses.replace(floor, profile=values), (*profile.shown, *DISTANCES)
+        if more:
+            values = resemblance_floor(truth, experiment.samples, experiment.seed)
+            floor = dataclasses.replace(floor, profile={**floor.profile, **values})
         regimes = experiment.regimes(paper_lambdas)
         observe = partial(Distances, truth, transported, experiment.seed, workers=threads)
         _run_chains(run, experiment, regimes, real, truth, make_learner, observe, profile, threads)
         history = run.history()
         names = [str(regime) for regime in regimes]
-        shown = profile.shown if profile else ()
+        more = [quantity for quantity in more if quantity.key in history[0]["chains"][0]]
+        shown = (*(profile.shown if profile else ()), *more)
         figures = draw_figures(run, history, names, floor, truth, experiment.seed, shown)
         console = Console()
-        print_tables(console, history, floor, quantities)
+        print_tables(console, history, floor, (*quantities, *more))
         console.print(f"\n{name}: {time.monotonic() - started:.0f} s", highlight=False)
         for path in (run.path / "history.jsonl", *figures):
             console.print(str(path), soft_wrap=True, highlight=False)
@@ -190,6 +259,10 @@ def _run_chains(
             workers=threads,
             on_progress=lambda share: progress.update(task, completed=done + share),
         )
+        if experiment.weight is not None and not getattr(learner, "weighs", False):
+            raise UsageError(f"--weight is not supported by {type(learner).__name__}, whose loss cannot be weighted")
+        if experiment.temperature != 1:
+            learner = Tempered(learner, experiment.temperature)
         if checkpoint:
             learner.load_state_dict(checkpoint.learner)
             observe.load_state_dict(checkpoint.observers)
@@ -209,6 +282,12 @@ def _run_chains(
         clock = time.monotonic()
         for generation in generations:
             measured = observe(generation, learner.parameters)
+            new = [truth(experiment.samples, stream(experiment.seed, Purpose.TRUTH, r, generation.t)) for r in replicas]
+            for r, record in enumerate(measured):
+                record |= resemblance(generation.samples[r][: experiment.samples], data[r], new[r])
+            if hasattr(learner, "log_prob"):
+                for record, values in zip(measured, learner.log_prob(new), strict=True):  # type: ignore[attr-defined]
+                    record["nll"] = -float(values.mean())
             if profile:
                 measured = [
                     distances | profile.measure(x[: experiment.samples])

@@ -1,6 +1,7 @@
 """Pictures of a 2-D run: distance curves (Figure 8), density panels (Figure 4), and the samples in motion."""
 
 import io
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -69,8 +70,13 @@ def _window(points: np.ndarray, margin: float = 0.35) -> tuple[np.ndarray, np.nd
 
 
 def _curves(history: Sequence[Mapping[str, Any]], floor: NoiseFloor, quantities: Sequence[Quantity]) -> Figure:
-    figure = Figure(figsize=(3.3 * len(quantities), 3.0))
-    for axes, quantity in zip(figure.subplots(1, len(quantities), squeeze=False)[0], quantities, strict=True):
+    columns = min(4, len(quantities))
+    rows = math.ceil(len(quantities) / columns)
+    figure = Figure(figsize=(3.3 * columns, 0.4 + 2.6 * rows))
+    places = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in places[len(quantities) :]:
+        axes.set_axis_off()
+    for axes, quantity in zip(places, quantities, strict=False):
         mean, sd = floor.of(quantity)
         axes.axhspan(mean - sd, mean + sd, color="0.85", lw=0)
         axes.axhline(mean, color="0.5", lw=1, label="noise floor")
@@ -84,7 +90,7 @@ def _curves(history: Sequence[Mapping[str, Any]], floor: NoiseFloor, quantities:
         axes.set(xlabel="retrainings t", ylabel=quantity.label)
         if quantity.log:
             axes.set_yscale("log")
-        else:
+        elif quantity.from_zero:
             axes.set_ylim(0, None)
     seeds = len(next(iter(by_regime(history, "w1").values()))[0])
     spread = f"mean and standard deviation over {seeds} seeds" if seeds > 1 else None

@@ -1,5 +1,6 @@
 """Tables of a run for the terminal."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from rich.table import Table
 from toy.metrics import DISTANCES, NoiseFloor, Quantity
 
 __all__ = ["by_regime", "print_tables", "shown_generations"]
+
+MOST_COLUMNS = 4  # of measured quantities side by side
 
 History = Sequence[Mapping[str, Any]]
 
@@ -34,7 +37,7 @@ def print_tables(
 ) -> None:
     """What each row trained on, and what was measured, with mean ± sd over seeds where there are several."""
     regimes = by_regime(history, "w1")
-    if len(regimes) == 1:
+    if len(regimes) == 1 and len(quantities) <= MOST_COLUMNS:
         _print_generations(console, history, floor, quantities)
     else:
         _print_data(console, history)
@@ -57,6 +60,8 @@ def _style(quantity: Quantity) -> str:
 
 
 def _floor(noise: tuple[float, float]) -> str:
+    if math.isnan(noise[0]):
+        return "unknown"
     return f"{noise[0]:.3f} ± {noise[1]:.3f}"
 
 

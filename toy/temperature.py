@@ -30,6 +30,10 @@ class Tempered:
     def chains(self) -> int:
         return self._learner.chains
 
+    @property
+    def parameters(self) -> np.ndarray:
+        return self._learner.parameters
+
     def reset(self, rngs: Sequence[np.random.Generator]) -> None:
         self._learner.reset(rngs)
 
@@ -47,7 +51,7 @@ class Tempered:
         self._learner.load_state_dict(state)
 
     def __getattr__(self, name: str) -> Any:
-        """What else the learner has: `parameters`, `log_prob` (of its model, not of the samples), `weighs`."""
+        """What else the learner has, such as `log_prob` (of its model, not of the samples) and `weighs`."""
         return getattr(self._learner, name)
 
 

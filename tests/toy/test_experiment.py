@@ -4,9 +4,20 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stability import Accumulate, FreshReal, FullySynthetic, Mix
+from stability import (
+    Accumulate,
+    Curated,
+    FreshReal,
+    FullySynthetic,
+    Mix,
+    ReplaceShare,
+    Subsample,
+    Verified,
+    Weighted,
+)
 from tests.toy.test_ot_cfm import SMALL
 from toy.experiment import Experiment
+from toy.preferences import inner, right
 from toy.two_moons import TwoMoons, main
 
 TINY = Experiment(lam=(0.5,), retrainings=2, samples=40, threads=2)
@@ -29,6 +40,13 @@ def history(tmp_path, name, experiment=TINY, flow=SMALL, **options):
         ({"regime": "accumulate", "lam": (1.0,)}, [Accumulate(1.0)]),
         ({"regime": "fresh"}, [FreshReal(0), FreshReal(0.5), FreshReal(1)]),
         ({"regime": "fresh", "lam": (1.0,), "fully_synthetic": True}, [FreshReal(1.0), FullySynthetic()]),
+        ({"regime": "replace", "lam": (1.0,)}, [ReplaceShare(1.0)]),
+        ({"regime": "subsample", "lam": (1.0,)}, [Subsample(Accumulate(1.0))]),
+        (
+            {"lam": (1.0,), "fully_synthetic": True, "weight": 0.6, "reward": "right"},
+            [Curated(Weighted(Mix(1.0), 0.6), right), Curated(FullySynthetic(), right)],
+        ),
+        ({"lam": (1.0,), "verifier": "inner", "tries": 3}, [Verified(Mix(1.0), inner, 3)]),
     ],
 )
 def test_options_choose_the_regimes(options, regimes):

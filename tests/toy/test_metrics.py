@@ -1,10 +1,12 @@
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from stability import Generation, Purpose, TrainingSet, stream
 from stability.wasserstein import wasserstein
-from toy.densities import standard_normal
-from toy.metrics import Distances, noise_floor
+from tests.conftest import FALSE_ALARM
+from toy.densities import eight_gaussians, standard_normal
+from toy.metrics import Distances, noise_floor, resemblance, resemblance_floor, sliced_wasserstein
 
 
 def generation(t, *samples):
@@ -56,3 +58,44 @@ def test_the_noise_floor_is_what_a_perfect_model_reaches(rng):
 def test_the_floor_falls_with_the_number_of_points():
     few, many = (noise_floor(standard_normal, n, seed=1, pairs=8).w1[0] for n in (10, 200))
     assert many < few
+
+
+def test_sliced_distance_of_a_shift_and_of_a_stretch(rng):
+    """A shift v moves projections by v·u, of mean square |v|²/2; a stretch a by (a − 1) times the projections'."""
+    x = rng.standard_normal((60, 2)) * (2, 0.5)
+    v = rng.standard_normal(2)
+    assert sliced_wasserstein(x, rng.permutation(x + v)) == pytest.approx(np.linalg.norm(v) / 2**0.5)
+    stretched = sliced_wasserstein(x, rng.permutation(1.5 * x))
+    assert stretched == pytest.approx(0.5 * (np.square(x).sum(axis=1).mean() / 2) ** 0.5)
+    assert sliced_wasserstein(x, x) == 0
+    with pytest.raises(ValueError, match=r"must be of the same shape \(n, 2\)"):
+        sliced_wasserstein(x, x[1:])
+
+
+def test_sliced_distance_is_at_most_w2_over_the_root_of_two(rng):
+    x, y = rng.standard_normal((80, 2)), rng.standard_exponential((80, 2))
+    assert 0 < sliced_wasserstein(x, y) <= wasserstein(x, y, (2,))[0] / 2**0.5 + 1e-12
+
+
+def test_copies_are_memorised_and_independent_samples_are_not(rng):
+    real, fresh = standard_normal(400, rng), standard_normal(400, rng)
+    near = real + 1e-4 * standard_normal(400, rng)
+    assert resemblance(near, real, fresh)["memorised"] == 1
+    assert resemblance(near, fresh, real)["memorised"] == 0
+    # a collapsed model that never saw the training points: one point, nearer to one set or the other; many such models
+    points = [np.tile(standard_normal(1, rng), (3, 1)) for _ in range(300)]
+    sets = [(standard_normal(3, rng), standard_normal(3, rng)) for _ in points]
+    share = np.mean([resemblance(x, *pair)["memorised"] for x, pair in zip(points, sets, strict=True)])
+    assert binom.ppf(FALSE_ALARM / 2, 300, 0.5) <= 300 * share <= binom.isf(FALSE_ALARM / 2, 300, 0.5)
+
+
+def test_the_floor_of_resemblance(rng):
+    seed = int(rng.integers(2**32))
+    floor = resemblance_floor(standard_normal, 200, seed)
+    assert set(floor) == {"sliced", "memorised"}
+    mean, sd = floor["memorised"]
+    assert 0.02 < sd < 0.06  # binomial of 200 would be 0.035; nearest points are shared
+    assert abs(mean - 0.5) < 7 * sd / 32**0.5  # Student's t with 31 degrees of freedom at 1e-6 is 6
+    known = resemblance_floor(eight_gaussians, 200, seed)["nll"]
+    entropy = np.log(8) + np.log(2 * np.pi * np.e * (0.02**2 / 2.0004))  # modes do not overlap
+    assert abs(known[0] - entropy) < 7 * known[1] / 32**0.5

@@ -1,0 +1,133 @@
+import json
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import pytest
+
+from stability.command_line import UsageError
+from tests.toy.learners import LEARNERS
+from toy.densities import DENSITIES
+from toy.experiment import BY_LAMBDA, Experiment
+from toy.run import MODELS, _model, configuration, main
+
+TINY = Experiment(lam=(0.5,), retrainings=1, samples=40, threads=1)
+SMALL = {name: LEARNERS[{"mixture": "em"}.get(name, name)].keywords["settings"] for name in MODELS}
+
+
+def history(out, model, experiment=TINY, density="moons", **settings):
+    config: Any = configuration(model)
+    main(config(replace(experiment, out=out), density=density, settings=replace(SMALL[model], **settings)))
+    return [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    monkeypatch.setattr("toy.experiment.draw_figures", lambda *arguments: [])
+
+
+ONCE = list(zip(MODELS, [*BY_LAMBDA, "synthetic", "mix", "accumulate"], strict=True))
+
+
+@pytest.mark.parametrize(("model", "regime"), ONCE)
+def test_every_model_runs_and_makes_its_pictures(model, regime, tmp_path, capsys):
+    """Regimes, densities and models meet in one line each: each model is here once, in another regime and density."""
+    names = list(DENSITIES)
+    density = names[list(MODELS).index(model) % len(names)]
+    lam = () if regime == "synthetic" else (0.5,)
+    lines = history(tmp_path / "run", model, replace(TINY, regime=regime, lam=lam), density)
+    assert [line["t"] for line in lines] == [0, 1]
+    (chain,) = lines[-1]["chains"]
+    assert {"w1", "w2", "sliced", "memorised", "parameter_distance"} <= set(chain)
+    assert ("nll" in chain) == (model in ("flow", "mixture", "kde"))
+    assert ("width" in chain) == density.startswith("8gaussians")
+    written = {path.name for path in (tmp_path / "run" / "figures").iterdir()}
+    assert {"distances.png", "profile.png", "densities.png", "samples.gif"} <= written
+    assert "Sliced" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("density", DENSITIES)
+def test_every_density_runs(density, tmp_path, no_figures):
+    lines = history(tmp_path / "run", "kde", density=density)
+    assert len(lines) == 2
+
+
+CHANGES: list[dict[str, Any]] = [
+    {"regime": "replace"},
+    {"regime": "subsample"},
+    {"regime": "accumulate"},
+    {"weight": 0.3},
+    {"reward": "right"},
+    {"reward": "inward"},
+    {"reward": "right", "choices": 3},
+    {"verifier": "right-half"},
+    {"verifier": "inner"},
+    {"verifier": "inner", "tries": 1},
+    {"temperature": 0.5},
+]
+
+
+def test_every_choice_of_data_changes_the_result(tmp_path, no_figures):
+    experiment = replace(TINY, retrainings=2)
+    results = [
+        json.dumps(history(tmp_path / str(i), "mixture", replace(experiment, **change))[-1])
+        for i, change in enumerate([{}, *CHANGES])
+    ]
+    assert len(set(results)) == len(results)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"weight": 0.0}, r"--weight must be in \(0, 1\), got 0.0"),
+        ({"weight": 0.5, "regime": "synthetic", "lam": ()}, "--weight has no meaning without real data"),
+        ({"weight": 0.5, "fully_synthetic": True, "lam": ()}, "--weight has no meaning without real data"),
+        ({"choices": 3}, "--choices has no meaning without --reward"),
+        ({"reward": "right", "choices": 0}, "--choices must be >= 1, got 0"),
+        ({"tries": 3}, "--tries has no meaning without --verifier"),
+        ({"verifier": "inner", "tries": 0}, "--tries must be >= 1, got 0"),
+        ({"temperature": 0.0}, "--temperature must be finite and > 0, got 0.0"),
+    ],
+)
+def test_bad_options(options, message):
+    with pytest.raises(ValueError, match=message):
+        replace(TINY, **options)
+
+
+def test_a_weight_is_refused_by_models_that_cannot_take_it(tmp_path):
+    with pytest.raises(UsageError, match="--weight is not supported by DDPM"):
+        history(tmp_path / "run", "ddpm", replace(TINY, weight=0.5))
+
+
+@pytest.mark.parametrize(
+    ("model", "change"),
+    [
+        *product(["flow"], [{"epochs": 2}, {"batch": 8}, {"learning_rate": 0.01}, {"width": 4}]),
+        *product(["flow"], [{"couplings": 1}, {"bins": 3}, {"box": 9.0}]),
+        *product(["vae"], [{"epochs": 2}, {"batch": 8}, {"learning_rate": 0.01}, {"width": 4}]),
+        *product(["mixture"], [{"components": 2}, {"iterations": 1}, {"gain": 1.0}, {"floor": 0.1}]),
+        ("kde", {"bandwidth": 0.3}),
+    ],
+)
+def test_every_setting_of_a_model_changes_the_result(model, change, tmp_path, no_figures):
+    assert history(tmp_path / "changed", model, **change) != history(tmp_path / "default", model)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "model"),
+    [
+        ([], "ot-cfm"),
+        (["--model", "vae", "--epochs", "3"], "vae"),
+        (["--epochs", "3", "--model=kde"], "kde"),
+        (["--model", "nothing"], "ot-cfm"),
+        (["--model"], "ot-cfm"),
+    ],
+)
+def test_the_model_is_found_among_the_arguments(arguments, model):
+    assert _model(arguments) == model
+
+
+def test_plain_flow_matching_has_independent_pairs():
+    config: Any = configuration("cfm")()
+    assert config.settings.pairs == "independent"
+    assert config.model == "cfm"

@@ -1,0 +1,97 @@
+"""Any density, any model, any regime: python -m toy.run --density checkerboard --model flow --regime accumulate"""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import field, make_dataclass
+from functools import partial
+from typing import Annotated, Any, Literal, NamedTuple
+
+import tyro
+
+from stability.command_line import command
+from toy.ddpm import DDPM, Diffusion
+from toy.densities import DENSITIES
+from toy.edm import EDM, Preconditioned
+from toy.eight_gaussians import SHOWN
+from toy.em import EMMixture, Mixture
+from toy.experiment import Experiment, run_experiment
+from toy.flow import Flow, SplineCouplings
+from toy.kde import KDE, Kernel
+from toy.metrics import RESEMBLANCE, Profile
+from toy.mixtures import GaussianMixture
+from toy.modes import mode_profile
+from toy.ot_cfm import OTCFM, FlowMatching
+from toy.vae import VAE, Variational
+
+__all__ = ["MODELS", "Model", "configuration", "main"]
+
+
+class Model(NamedTuple):
+    """A class of models: its settings, whose defaults are the command's, and its learner."""
+
+    settings: Callable[..., Any]
+    learner: Callable[..., Any]
+
+
+MODELS: Mapping[str, Model] = {
+    "ot-cfm": Model(FlowMatching, OTCFM),
+    "cfm": Model(partial(FlowMatching, pairs="independent"), OTCFM),
+    "ddpm": Model(Diffusion, DDPM),
+    "edm": Model(Preconditioned, EDM),
+    "flow": Model(SplineCouplings, Flow),
+    "vae": Model(Variational, VAE),
+    "mixture": Model(Mixture, EMMixture),
+    "kde": Model(Kernel, KDE),
+}
+
+
+def configuration(model: str) -> type:
+    """The configuration of the command for a model, which decides what other options there are."""
+    settings = MODELS[model].settings
+    of_model = settings.func if isinstance(settings, partial) else settings
+    config = make_dataclass(
+        "Run",
+        [
+            ("experiment", Annotated[Experiment, tyro.conf.arg(name="")], field(default_factory=Experiment)),
+            ("density", Literal[tuple(DENSITIES)], field(default="moons")),
+            ("model", Literal[tuple(MODELS)], field(default=model)),
+            ("settings", Annotated[of_model, tyro.conf.arg(name="")], field(default_factory=settings)),
+        ],
+        frozen=True,
+    )
+    config.__doc__ = """Retrain any 2-D model on its own samples, on any density, in any regime.
+
+    Prints distances to the truth, memorisation and, where the model has a density, its negative log-likelihood over
+    the generations; writes history, samples and figures, and goes on where it stopped if it was interrupted. The last
+    options are those of the model: --model flow --help.
+    """
+    return config
+
+
+def main(config: Any) -> None:
+    """Run the experiment that `config`, of a class made by `configuration`, describes."""
+    truth = DENSITIES[config.density]
+    run_experiment(
+        f"{config.density}-{config.model}",
+        config,
+        config.experiment,
+        real=truth,
+        truth=truth,
+        make_learner=partial(MODELS[config.model].learner, settings=config.settings),
+        profile=Profile(partial(mode_profile, truth=truth), SHOWN) if isinstance(truth, GaussianMixture) else None,
+        more=RESEMBLANCE,
+    )
+
+
+def _model(arguments: list[str]) -> str:
+    """The model that the arguments name, or the default; a name that is none is left for the parser to refuse."""
+    for i, argument in enumerate(arguments):
+        option, _, value = argument.partition("=")
+        value = value or "".join(arguments[i + 1 : i + 2])
+        if option == "--model" and value in MODELS:
+            return value
+    return "ot-cfm"
+
+
+if __name__ == "__main__":
+    command(configuration(_model(sys.argv[1:])), main)
