@@ -20,7 +20,7 @@ def test_values_and_gradients_are_those_of_the_operations_one_by_one(shape, slop
     chains, _, width = shape
     inputs = tensors(rng, shape, (chains, width), (chains, width))
     (upstream,) = tensors(rng, shape)
-    one, two = norm_act(*inputs, slope), composed(*inputs, slope)
+    one, two = norm_act(*inputs, slope=slope), composed(*inputs, slope=slope)
     torch.testing.assert_close(one, two, rtol=1e-4, atol=1e-5)
     for a, b in zip(*(torch.autograd.grad(y, inputs, upstream.detach()) for y in (one, two)), strict=True):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
@@ -28,7 +28,7 @@ def test_values_and_gradients_are_those_of_the_operations_one_by_one(shape, slop
 
 def test_in_double_precision_it_is_composed_and_passes_a_gradient_check(rng):
     inputs = [x.detach().double().requires_grad_() for x in tensors(rng, (2, 3, 4), (2, 4), (2, 4))]
-    assert torch.autograd.gradcheck(lambda *args: norm_act(*args, 0.02), inputs)
+    assert torch.autograd.gradcheck(lambda *args: norm_act(*args, slope=0.02), inputs)
 
 
 def test_transposed_inputs(rng):
@@ -44,7 +44,7 @@ def test_the_number_of_threads_does_not_change_a_bit(rng):
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            y = norm_act(*inputs, 0.02)
+            y = norm_act(*inputs, slope=0.02)
             results.append([y, *torch.autograd.grad(y.square().sum(), inputs)])
     finally:
         torch.set_num_threads(before)
