@@ -120,7 +120,7 @@ def main(config: CheckpointFile) -> None:
     for path, writer in ((config.convert, write), (config.export, export)):
         if path is not None:
             writer(path, checkpoint)
-            console.print(f"wrote {path}", markup=False, highlight=False)
+            console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _description(checkpoint: Checkpoint) -> Table:
