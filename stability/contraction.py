@@ -14,8 +14,9 @@ samples, which is J up to O(1/√n). In the fully synthetic loop of a Gaussian (
 means stay and those of σ shrink with σ: by α(n) a round on average (Proposition 1).
 
 A network's parameters are no measure: many parameters give the same law, and training amplifies small differences of
-them. So the difference is taken between coupled draws, those that both models make of the same latents, and of it the
-part that looks like the displacement, which averages over draws and over chains.
+them. So the difference is that of the laws, seen in the mean of a feature that the displacement changes, which averages
+over draws and over chains; draws that both models make of the same latents keep its noise small. Where models can fit
+any law, this is exact for displacements of any size: G is linear in laws, (p_data + λ p)/(1 + λ).
 """
 
 import dataclasses
@@ -32,8 +33,16 @@ from stability.retraining import Generation, Learner, retrain
 
 __all__ = ["Displacement", "Rate", "coupled", "gaps", "rate", "shares"]
 
-Displacement = Callable[[np.ndarray], np.ndarray]
-"""x (n, …) -> x + v(x) of the same shape, v the field by which real data are displaced."""
+
+@dataclass(frozen=True)
+class Displacement:
+    """A way to displace real data, and what shows it.
+
+    move: x (n, …) -> x + v(x), of the same shape.   feature: f, (n, …) -> (n,), of another mean after a move.
+    """
+
+    move: Callable[[np.ndarray], np.ndarray]
+    feature: Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,7 @@ def coupled(
     }
     real = [np.asarray(x) for x in real]
     if after is None:
-        displaced = [move(x) for move, x in zip(displacements, real, strict=True)]
+        displaced = [displacement.move(x) for displacement, x in zip(displacements, real, strict=True)]
         (start,) = retrain(learner, [*real, *displaced], generations=0, **twice, **options)
         after = dataclasses.replace(start, training=tuple(TrainingSet(x, len(x)) for x in [*real, *real]))
         yield after
@@ -77,26 +86,26 @@ def coupled(
 
 
 def _pairs(generation: Generation) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
-    """Coupled draws of each pair, one row a draw."""
-    flat = [np.asarray(x, dtype=float).reshape(len(x), -1) for x in generation.samples]
-    half = len(flat) // 2
-    return list(zip(flat[:half], flat[half:], strict=True))
+    """Coupled draws of each pair."""
+    draws = [np.asarray(x, dtype=float) for x in generation.samples]
+    half = len(draws) // 2
+    return list(zip(draws[:half], draws[half:], strict=True))
 
 
 def gaps(generation: Generation) -> NDArray[np.float64]:
     """Root mean square distance between coupled draws of each pair, (S,), in units of x: a bound on W2 from above."""
-    return np.array([math.sqrt(np.square(y - x).sum(axis=1).mean()) for x, y in _pairs(generation)])
+    return np.array([math.sqrt(np.square(y - x).sum() / len(x)) for x, y in _pairs(generation)])
 
 
 def shares(generation: Generation, displacements: Sequence[Displacement]) -> NDArray[np.float64]:
-    """How much of the displacement is left in the draws of each pair: ⟨y − x, v(x)⟩ / ⟨v(x), v(x)⟩, (S,).
+    """How much of its displacement is left of each pair, (S,): mean f(y) − f(x) over mean f(x + v(x)) − f(x).
 
-    1 where the second chain's draws y are the first one's x, displaced; 0 where the displacement is forgotten.
+    x are the draws of the chain on true data, y those of the other. 1 where y are x displaced, 0 where it is forgotten.
     """
-    values, pairs = [], _pairs(generation)
-    for (x, y), draws, move in zip(pairs, generation.samples[: len(pairs)], displacements, strict=True):
-        field = np.asarray(move(np.asarray(draws, dtype=float))).reshape(x.shape) - x
-        values.append(float((field * (y - x)).sum() / np.square(field).sum()))
+    values = []
+    for (x, y), displacement in zip(_pairs(generation), displacements, strict=True):
+        f = displacement.feature
+        values.append(float((f(y) - f(x)).mean() / (f(displacement.move(x)) - f(x)).mean()))
     return np.array(values)
 
 

@@ -51,7 +51,7 @@ from toy.preferences import REWARDS, VERIFIERS, Reward, Verifier
 from toy.tables import print_tables
 from toy.temperature import Tempered
 
-__all__ = ["Experiment", "ParametricLearner", "run_experiment"]
+__all__ = ["Experiment", "ParametricLearner", "open_run", "progress_bar", "run_experiment"]
 
 FIGURE_8_LAMBDAS = (0.0, 0.5, 1.0)
 BY_LAMBDA: dict[str, Callable[[float], Regime]] = {
@@ -189,18 +189,8 @@ def run_experiment(
     more: what else to show, of what is recorded of every run (`toy.metrics.RESEMBLANCE`).
     """
     started = time.monotonic()
-    asked = _recorded(config)
-    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:8]
-    folder = experiment.out or Path("runs") / f"{name}-{digest}"
-    resources = {
-        "threads": experiment.threads or os.cpu_count() or 1,
-        "device": "cuda" if experiment.device != "cpu" and torch.cuda.is_available() else "cpu",
-    }
-    with RunDirectory(folder, asked, environment() | resources, overwrite=experiment.overwrite) as run:
-        if run.environment["device"] == "cuda" and resources["device"] == "cpu":
-            raise RunDirectoryError(f"{folder} was started on a GPU and there is none here; use --overwrite")
-        threads: int = run.environment["threads"]  # those that the run started with, so that it goes on bit for bit
-        torch.set_num_threads(threads)
+    with open_run(name, config, experiment) as run:
+        threads: int = run.environment["threads"]
         transported = min(experiment.samples, MOST_TRANSPORTED) if profile else experiment.samples
         floor = noise_floor(truth, transported, experiment.seed, workers=threads)
         quantities = DISTANCES
@@ -223,7 +213,40 @@ def run_experiment(
         console.print(f"\n{name}: {time.monotonic() - started:.0f} s", highlight=False)
         for path in (run.path / "history.jsonl", *figures):
             console.print(str(path), soft_wrap=True, highlight=False)
-    return folder
+    return run.path
+
+
+class Where(Protocol):
+    """The options that say where a run lives and on what it runs; see `Experiment`."""
+
+    @property
+    def out(self) -> Path | None: ...
+    @property
+    def overwrite(self) -> bool: ...
+    @property
+    def device(self) -> str: ...
+    @property
+    def threads(self) -> int: ...
+
+
+def open_run(name: str, config: Any, where: Where) -> RunDirectory:
+    """The folder of the run that `config` describes, new or found; torch then uses the threads that it started with.
+
+    RunDirectoryError as of `RunDirectory`, and if it was started on a GPU and there is none.
+    """
+    asked = _recorded(config)
+    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:8]
+    folder = where.out or Path("runs") / f"{name}-{digest}"
+    resources = {
+        "threads": where.threads or os.cpu_count() or 1,
+        "device": "cuda" if where.device != "cpu" and torch.cuda.is_available() else "cpu",
+    }
+    run = RunDirectory(folder, asked, environment() | resources, overwrite=where.overwrite)
+    if run.environment["device"] == "cuda" and resources["device"] == "cpu":
+        run.close()
+        raise RunDirectoryError(f"{folder} was started on a GPU and there is none here; use --overwrite")
+    torch.set_num_threads(run.environment["threads"])  # so that it goes on bit for bit
+    return run
 
 
 def _recorded(config: Any) -> dict[str, Any]:
@@ -251,7 +274,7 @@ def _run_chains(
     observe = make_observer(replicas)
     checkpoint = run.latest()
     done = checkpoint.generation.t + 1 if checkpoint else 0
-    with _progress_bar() as progress:
+    with progress_bar() as progress:
         task = progress.add_task("retraining", total=experiment.retrainings + 1, completed=done)
         learner = make_learner(
             chains=len(chains),
@@ -313,7 +336,8 @@ def _counts(training: TrainingSet) -> dict[str, Any]:
     }
 
 
-def _progress_bar() -> Progress:
+def progress_bar() -> Progress:
+    """Generations done and time left, on a terminal; nothing elsewhere."""
     console = Console(stderr=True)
     return Progress(
         TextColumn("{task.description}"),

@@ -23,7 +23,7 @@ from toy.modes import mode_profile
 from toy.ot_cfm import OTCFM, FlowMatching
 from toy.vae import VAE, Variational
 
-__all__ = ["MODELS", "Model", "configuration", "main"]
+__all__ = ["MODELS", "Model", "configuration", "main", "model_named", "settings_of"]
 
 
 class Model(NamedTuple):
@@ -45,17 +45,22 @@ MODELS: Mapping[str, Model] = {
 }
 
 
+def settings_of(model: str) -> tuple[type, Callable[[], Any]]:
+    """The class of a model's settings, and what makes those that the command begins with."""
+    default = MODELS[model].settings
+    return (default.func if isinstance(default, partial) else default), default  # type: ignore[return-value]
+
+
 def configuration(model: str) -> type:
     """The configuration of the command for a model, which decides what other options there are."""
-    settings = MODELS[model].settings
-    of_model = settings.func if isinstance(settings, partial) else settings
+    of_model, default = settings_of(model)
     config = make_dataclass(
         "Run",
         [
             ("experiment", Annotated[Experiment, tyro.conf.arg(name="")], field(default_factory=Experiment)),
             ("density", Literal[tuple(DENSITIES)], field(default="moons")),
             ("model", Literal[tuple(MODELS)], field(default=model)),
-            ("settings", Annotated[of_model, tyro.conf.arg(name="")], field(default_factory=settings)),
+            ("settings", Annotated[of_model, tyro.conf.arg(name="")], field(default_factory=default)),
         ],
         frozen=True,
     )
@@ -83,7 +88,7 @@ def main(config: Any) -> None:
     )
 
 
-def _model(arguments: list[str]) -> str:
+def model_named(arguments: list[str]) -> str:
     """The model that the arguments name, or the default; a name that is none is left for the parser to refuse."""
     for i, argument in enumerate(arguments):
         option, _, value = argument.partition("=")
@@ -94,4 +99,4 @@ def _model(arguments: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    command(configuration(_model(sys.argv[1:])), main)
+    command(configuration(model_named(sys.argv[1:])), main)

@@ -6,7 +6,7 @@ from scipy.stats import t as student_t
 
 from stability import Accumulate, FreshReal, FullySynthetic, GaussianLearner, Mix
 from stability.alpha import alpha
-from stability.contraction import coupled, gaps, rate, shares
+from stability.contraction import Displacement, coupled, gaps, rate, shares
 from stability.expectation import NormalMixture, draw
 from stability.families import StudentT
 from stability.likelihood_learner import LikelihoodLearner
@@ -19,7 +19,12 @@ def normals(pairs, n, d, rng):
 
 
 def shift(vector):
-    return lambda x: x + vector
+    return Displacement(lambda x: x + vector, lambda x: x @ np.ones(x.shape[1]))
+
+
+def by(move):
+    """A displacement whose share nobody asks for."""
+    return Displacement(move, move)
 
 
 def curve(learner, real, displacements, regimes, rounds, rng, **options):
@@ -74,7 +79,7 @@ def test_accumulating_does_not_keep_the_displaced_data(rng):
 def test_chains_that_start_together_stay_together(rng):
     regimes = [Mix(1.0), Accumulate(1.0)]
     real, seed = normals(2, 10, 2, rng), int(rng.integers(2**62))
-    generations = coupled(GaussianLearner(4, 2), real, [lambda x: x] * 2, regimes, 3, seed=seed, draws=5)
+    generations = coupled(GaussianLearner(4, 2), real, [by(lambda x: x)] * 2, regimes, 3, seed=seed, draws=5)
     distances = np.array([gaps(g) for g in generations])
     assert not distances.any()
     with pytest.raises(ValueError, match="finite and with a positive sum"):
@@ -100,7 +105,7 @@ def test_without_real_data_the_scale_is_forgotten_as_it_collapses(rng):
     sigmas = np.array(
         [
             np.sqrt(learner.covariance[:, 0, 0]).reshape(2, pairs)
-            for _ in coupled(learner, real, [lambda x: 1.5 * x] * pairs, regimes, rounds, seed=seed, draws=n)
+            for _ in coupled(learner, real, [by(lambda x: 1.5 * x)] * pairs, regimes, rounds, seed=seed, draws=n)
         ]
     )  # (T + 1, 2, S)
     np.testing.assert_allclose(sigmas[:, 1] / sigmas[:, 0], 1.5, rtol=1e-9)
@@ -118,7 +123,9 @@ def test_a_misspecified_student_t_shows_both_eigenvalues_of_its_jacobian(rng):
     (centre, log_scale), generator = local.theta, torch.Generator().manual_seed(int(rng.integers(2**62)))
     real = [draw(law, n, generator).numpy() for _ in range(pairs)]
     values, vectors = np.linalg.eig(jacobian(local.A, local.B, lam))
-    moves = [lambda x, v=v: centre + size * v[0] + np.exp(size * v[1]) * (x - centre) for v in vectors.T for _ in real]
+    moves = [
+        by(lambda x, v=v: centre + size * v[0] + np.exp(size * v[1]) * (x - centre)) for v in vectors.T for _ in real
+    ]
     learner = LikelihoodLearner(StudentT(5.0), torch.tensor([centre, log_scale]).expand(4 * pairs, -1))
     seed, distances = int(rng.integers(2**62)), []
     for _ in coupled(learner, [*real, *real], moves, [Mix(lam)] * (2 * pairs), rounds, seed=seed):

@@ -9,7 +9,7 @@ from stability.command_line import UsageError
 from tests.toy.learners import LEARNERS
 from toy.densities import DENSITIES
 from toy.experiment import BY_LAMBDA, Experiment
-from toy.run import MODELS, _model, configuration, main
+from toy.run import MODELS, configuration, main, model_named
 
 TINY = Experiment(lam=(0.5,), retrainings=1, samples=40, threads=1)
 SMALL = {name: LEARNERS[{"mixture": "em"}.get(name, name)].keywords["settings"] for name in MODELS}
@@ -124,7 +124,7 @@ def test_every_setting_of_a_model_changes_the_result(model, change, tmp_path, no
     ],
 )
 def test_the_model_is_found_among_the_arguments(arguments, model):
-    assert _model(arguments) == model
+    assert model_named(arguments) == model
 
 
 def test_plain_flow_matching_has_independent_pairs():

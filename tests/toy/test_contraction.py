@@ -1,0 +1,117 @@
+import json
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.toy.test_run import SMALL
+from toy.contraction import Coupled, configuration, displacement, main
+from toy.densities import two_moons
+from toy.em import Mixture
+from toy.kde import Kernel
+
+TINY = Coupled(lam=(0.5,), displacements=("shift",), rounds=2, samples=40, seeds=2, threads=1)
+
+
+def history(out, options=TINY, model="kde", density="moons", settings=None):
+    config: Any = configuration(model)
+    main(config(replace(options, out=out), density=density, settings=settings or SMALL[model]))
+    return [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
+
+
+def values(lines, key, regime):
+    return np.array([[p[key] for p in line["pairs"] if p["regime"] == regime] for line in lines])
+
+
+@pytest.fixture
+def no_figure(monkeypatch):
+    monkeypatch.setattr("toy.contraction.save_figure", lambda figure, path: [])
+
+
+def test_a_gaussian_contracts_by_lambda_over_one_plus_lambda(tmp_path, no_figure):
+    """A mixture of one component. Samples of both chains have the same z, so means differ by λ/(1+λ) and z̄ times √Σ."""
+    options = replace(TINY, lam=(0.2, 0.5, 1.0, 2.0), samples=400)
+    lines = history(tmp_path / "run", options, "mixture", "normal", Mixture(components=1))
+    for lam in options.lam:
+        shares = values(lines, "share", f"λ = {lam:g}")
+        # the displacement widens nothing, so only the samples' own variance of x̄, of order 1/√(λn), could tell
+        np.testing.assert_allclose(shares, np.outer((lam / (1 + lam)) ** np.arange(3), [1, 1]), atol=0.02)
+    np.testing.assert_allclose(values(lines, "share", "fully synthetic"), 1, atol=1e-3)
+
+
+def test_a_kernel_estimate_without_real_data_keeps_every_affine_displacement(tmp_path, no_figure):
+    """Scott's rule is equivariant under affine maps, so are its samples, and so is each refit: exactly 1."""
+    lines = history(tmp_path / "run", replace(TINY, displacements=("shift", "stretch")))
+    np.testing.assert_allclose(values(lines, "share", "fully synthetic"), 1, atol=1e-3)  # float32 samples
+    assert (values(lines, "share", "λ = 0.5")[1:] < 0.7).all()
+
+
+@pytest.mark.parametrize("model", ["ot-cfm", "ddpm", "flow"])
+def test_it_runs_for_networks_and_goes_on_after_a_stop(model, tmp_path, capsys):
+    whole = history(tmp_path / "whole", model=model)
+    assert [len(line["pairs"]) for line in whole] == [4, 4, 4]
+    assert {"shift", "λ/(1+λ)"} <= set(capsys.readouterr().out.split())
+    assert (tmp_path / "whole" / "figures" / "contraction.png").exists()
+    path = tmp_path / "whole" / "history.jsonl"
+    (tmp_path / "whole" / "checkpoints" / "generation-0002.pt").unlink()  # as if killed before it was written
+    before = path.read_bytes()
+    assert history(tmp_path / "whole", model=model) == whole
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", ["shift", "stretch", "wave"])
+def test_displacements_have_the_length_they_are_asked_for(kind, rng):
+    x = two_moons(20_000, rng)
+    moved = displacement(kind, 0.3, two_moons, seed=int(rng.integers(2**32)))
+    length = np.sqrt(np.square(moved.move(x) - x).sum(axis=1).mean())
+    # two samples of 20,000 and 10,000 points, whose second moments vary by less than 1.5 % together
+    assert length == pytest.approx(0.3 * np.sqrt(x.astype(float).var(axis=0).mean()), rel=0.1)
+    assert moved.move(x).dtype == x.dtype
+    assert moved.feature(moved.move(x)).mean() > moved.feature(x).mean()
+
+
+CHANGES: list[dict[str, Any]] = [
+    {"lam": (1.0,)},
+    {"displacements": ("wave",)},
+    {"size": 0.1},
+    {"rounds": 1},
+    {"samples": 41},
+    {"seeds": 1},
+    {"seed": 1},
+    {"from_scratch": True},
+]
+
+
+def test_every_option_changes_the_result(tmp_path, no_figure):
+    options = [TINY, *(replace(TINY, **change) for change in CHANGES)]
+    results = [json.dumps(history(tmp_path / str(i), each, "vae")) for i, each in enumerate(options)]
+    assert len(set(results)) == len(results)
+
+
+def test_a_model_that_does_not_take_up_a_displacement_says_so(tmp_path, no_figure, capsys):
+    history(tmp_path / "run", replace(TINY, displacements=("wave",)), "mixture", "normal", Mixture(components=1))
+    assert "not learned" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lam": (-1.0,)}, "--lambda must be finite and >= 0, got -1"),
+        ({"lam": (1.0, 1.0)}, "--lambda must have values, none of them twice, got 1.0 1.0"),
+        ({"lam": ()}, "--lambda must have values"),
+        ({"displacements": ("shift", "shift")}, "--displacements must have values, none of them twice"),
+        ({"size": 0.0}, "--size must be finite and > 0, got 0"),
+        ({"rounds": 0}, "--rounds must be >= 1, got 0"),
+        ({"samples": 1}, "--samples must be >= 2, got 1"),
+        ({"seeds": 0}, "--seeds must be >= 1"),
+        ({"threads": -1}, "--threads must be >= 0"),
+    ],
+)
+def test_bad_options(options, message):
+    with pytest.raises(ValueError, match=message):
+        replace(TINY, **options)
+
+
+def test_kernel_settings_are_the_model_s(tmp_path, no_figure):
+    assert history(tmp_path / "one") != history(tmp_path / "two", settings=Kernel(bandwidth=0.5))
