@@ -177,7 +177,9 @@ def _comparison(config: WidthMap, panels: dict[str, Case], widths: dict[str, dic
             axes.plot(t, mean, linestyle="", **LOOKS[regime], label=f"{regime}, trained")
         axes.axhline(1, color="0.7", lw=0.8, zorder=0)
         axes.set_title(name)
-        axes.set_yscale("log")
+        low, high = axes.get_ylim()
+        if high > 10 * max(low, 0.1):
+            axes.set_yscale("log")
     for axes in grid[-1]:
         axes.set_xlabel("retrainings t")
     for axes in grid[:, 0]:
