@@ -116,15 +116,23 @@ _OTCFM_TRAINING = Training(batch=128, learning_rate=2e-4, ramp_images=640_000, c
 
 PRESETS: Mapping[str, Config] = {
     "edm": TrainEDM(
+        run=Run(images=250_000),
         network=replace(unet_edm.DIGITS, augment_dim=0, dropout=0.0),
         model=EDM(augment=0.0),
         training=_DIGITS_TRAINING,
     ),
     "ddpm": TrainDDPM(
-        network=replace(unet_ddpm.DIGITS, dropout=0.0), model=DDPM(flip=False), training=_DIGITS_TRAINING
+        run=Run(images=120_000),
+        # with one level, half of the samples are noise: ε must be known to 1/26 at t = 800 to tell an image from it
+        network=replace(unet_ddpm.DIGITS, channel_mult=(1, 2), attn_resolutions=(4,), dropout=0.0),
+        model=DDPM(flip=False),
+        training=_DIGITS_TRAINING,
     ),
     "otcfm": TrainOTCFM(
-        network=replace(unet_cfm.DIGITS, dropout=0.0), model=OTCFM(flip=False), training=_DIGITS_TRAINING
+        run=Run(images=120_000),
+        network=replace(unet_cfm.DIGITS, dropout=0.0),
+        model=OTCFM(flip=False),
+        training=_DIGITS_TRAINING,
     ),
     "edm-cifar10": TrainEDM(
         run=Run(data=_CIFAR10, images=200_000_000),

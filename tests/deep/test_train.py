@@ -306,14 +306,14 @@ def test_official_trainings():
     assert (edm.clip, ddpm.clip, otcfm.clip) == (0, 1, 1)
 
 
-def test_every_preset_is_a_command_and_small_ones_are_small():
+def test_every_preset_is_a_command_and_those_without_a_data_set_s_name_are_small():
     for name, preset in PRESETS.items():
         global_state = random.getstate()
         assert parse(_commands(), [name]) == preset
         random.setstate(global_state)  # tyro throws dice for what to forget
         if "-" not in name:
             with torch.device("meta"):
-                assert sum(p.numel() for p in preset.network.build().parameters()) < 200_000
+                assert sum(p.numel() for p in preset.network.build().parameters()) < 1_000_000
 
 
 # Figures
