@@ -1,0 +1,135 @@
+"""Claims about curves over generations, stated before a run and tested on its seeds after it."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from scipy.stats import binomtest
+from scipy.stats import t as student_t
+
+__all__ = ["Claim", "Outcome", "claims_table", "drifts", "drifts_less", "ends_below", "markdown", "slopes", "stays"]
+
+Curves = Mapping[str, Mapping[str, NDArray[np.float64]]]
+"""quantity -> regime -> (T + 1, S), generations by seeds; seed s has the same random numbers in every regime."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What the seeds say: `undecided` where they are too few for the claim's error rate, whatever they show."""
+
+    status: Literal["holds", "fails", "undecided"]
+    measured: str
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A statement that a run decides.
+
+    words: what is claimed.   condition: when it holds.   test: of the curves.
+    error: probability that it is decided against the truth: that it holds although nothing is there, for claims of a
+        difference; that it fails although nothing is there, for claims of none.
+    """
+
+    words: str
+    condition: str
+    error: float
+    test: Callable[[Curves], Outcome]
+
+
+def slopes(values: NDArray[np.float64], first: int) -> NDArray[np.float64]:
+    """Least-squares slope over generations `first` … T of each seed: (T + 1, S) -> (S,). ValueError if only one is."""
+    window = values[first:]
+    if len(window) < 2:
+        raise ValueError(f"a slope needs two generations from {first} on, got {len(values)} in all")
+    t = np.arange(len(window)) - (len(window) - 1) / 2
+    return t @ window / (t @ t)
+
+
+def _sign_test(differences: NDArray[np.float64], level: float, unit: str) -> Outcome:
+    """Whether more than half of the differences are positive, exactly, one-sided; a tie counts against it."""
+    seeds, positive = len(differences), int((differences > 0).sum())
+    p = float(binomtest(positive, seeds, alternative="greater").pvalue)
+    status = "holds" if p <= level else "undecided" if 0.5**seeds > level else "fails"
+    return Outcome(status, f"{positive} of {seeds} seeds, p = {p:.1g}; mean {differences.mean():.3g} {unit}")
+
+
+def _interval(values: NDArray[np.float64], confidence: float = 0.95) -> tuple[float, float]:
+    """Of the mean, by Student's t."""
+    half = student_t.ppf((1 + confidence) / 2, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
+    return float(values.mean() - half), float(values.mean() + half)
+
+
+def drifts(quantity: str, regime: str, first: int, level: float) -> Claim:
+    """The quantity grows."""
+    return Claim(
+        f"{regime}: {quantity.upper()} grows",
+        f"its slope over t ≥ {first} is positive, sign test over seeds at {level:g}",
+        level,
+        lambda curves: _sign_test(slopes(curves[quantity][regime], first), level, "a retraining"),
+    )
+
+
+def drifts_less(quantity: str, regime: str, other: str, first: int, level: float) -> Claim:
+    """The quantity grows less than in another regime, seed by seed."""
+    return Claim(
+        f"{regime}: {quantity.upper()} grows less than {other}",
+        f"the difference of their slopes over t ≥ {first} is positive, paired sign test at {level:g}",
+        level,
+        lambda curves: _sign_test(
+            slopes(curves[quantity][other], first) - slopes(curves[quantity][regime], first), level, "a retraining"
+        ),
+    )
+
+
+def ends_below(quantity: str, regime: str, other: str, level: float) -> Claim:
+    """In the last generation the quantity is smaller than in another regime, seed by seed."""
+    return Claim(
+        f"{regime}: {quantity.upper()} ends below {other}",
+        f"the difference in the last generation is positive, paired sign test at {level:g}",
+        level,
+        lambda curves: _sign_test(curves[quantity][other][-1] - curves[quantity][regime][-1], level, "at the end"),
+    )
+
+
+def stays(quantity: str, regime: str, control: str, first: int) -> Claim:
+    """The quantity does not grow, or no more than that of a control that sees no synthetic data may."""
+
+    def test(curves: Curves) -> Outcome:
+        mine, theirs = (slopes(curves[quantity][name], first) for name in (regime, control))
+        if len(mine) < 3:
+            return Outcome("undecided", f"{len(mine)} seeds")
+        (low, high), (_, most) = _interval(mine), _interval(theirs)
+        status = "holds" if low <= 0 or high <= most else "fails"
+        return Outcome(status, f"[{low:.2g}, {high:.2g}] a retraining; {control} up to {most:.2g}")
+
+    return Claim(
+        f"{regime}: {quantity.upper()} does not grow",
+        f"the 95 % interval of its mean slope over t ≥ {first} contains 0 or ends below that of {control}",
+        0.05,
+        test,
+    )
+
+
+def claims_table(claims: Sequence[Claim], outcomes: Sequence[Outcome]) -> Table:
+    """Claim, condition, what was measured, and whether it holds."""
+    table = Table(title="claims, stated before the run", box=SIMPLE_HEAD, pad_edge=False, title_style="bold")
+    for column in ("claim", "condition", "measured", ""):
+        table.add_column(column)
+    for claim, outcome in zip(claims, outcomes, strict=True):
+        table.add_row(claim.words, claim.condition, outcome.measured, outcome.status)
+    return table
+
+
+def markdown(claims: Sequence[Claim], outcomes: Sequence[Outcome]) -> str:
+    """The same as a table for a page, with the error rate of each claim."""
+    lines = ["| claim | condition | error rate | measured | outcome |", "|---|---|---|---|---|"]
+    lines += [
+        f"| {claim.words} | {claim.condition} | {claim.error:g} | {outcome.measured} | **{outcome.status}** |"
+        for claim, outcome in zip(claims, outcomes, strict=True)
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,102 @@
+"""Figure 8: OT-CFM on two moons, W1 and W2 over retrainings, 50 runs a regime: python -m toy.figure8"""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from stability.atomic import atomic_write
+from stability.command_line import command
+from toy.claims import Claim, claims_table, drifts, drifts_less, ends_below, markdown, stays
+from toy.densities import two_moons
+from toy.experiment import FIGURE_8_LAMBDAS, Experiment, run_experiment
+from toy.ot_cfm import OTCFM, FlowMatching
+from toy.tables import by_regime
+
+__all__ = ["Figure8", "QuickFigure8", "claims", "main"]
+
+LEVEL = 1e-3  # of each sign test: ten seeds that agree
+
+
+@dataclass(frozen=True)
+class Figure8:
+    """Retrain a flow (OT-CFM) on two moons with its own samples, as in Figure 8 of Bertrand et al. (2024).
+
+    50 runs of λ = 0, 0.5, 1 and fully synthetic, 50 retrainings each, at the settings of python -m toy.two_moons.
+    Prints W1 and W2 to the truth with mean and standard deviation, and the outcome of claims that are stated before the
+    run; goes on where it stopped if it was interrupted. With --quick (beside other options): smaller, in minutes.
+    """
+
+    experiment: Annotated[Experiment, tyro.conf.arg(name="")] = field(
+        default_factory=lambda: Experiment(retrainings=50, seeds=50)
+    )
+    flow: Annotated[FlowMatching, tyro.conf.arg(name="")] = field(default_factory=FlowMatching)
+
+    def __post_init__(self) -> None:
+        if self.experiment.lam or self.experiment.regime != "mix" or self.experiment.fully_synthetic:
+            raise ValueError("--lambda, --regime and --fully-synthetic: Figure 8 has its own rows; see toy.two_moons")
+        if self.experiment.retrainings < 2:
+            raise ValueError(f"--retrainings must be >= 2 for a slope, got {self.experiment.retrainings}")
+
+
+@dataclass(frozen=True)
+class QuickFigure8(Figure8):
+    """Figure 8 small, in minutes (--quick); all options have effect."""
+
+    experiment: Annotated[Experiment, tyro.conf.arg(name="")] = field(
+        default_factory=lambda: Experiment(retrainings=15, samples=400, seeds=12)
+    )
+    flow: Annotated[FlowMatching, tyro.conf.arg(name="")] = field(
+        default_factory=lambda: FlowMatching(epochs=100, batch=100)
+    )
+
+
+def claims(regimes: Sequence[str], retrainings: int) -> list[Claim]:
+    """What Figure 8 shows, as claims about a run. regimes: names of the mixed rows, λ = 0 first, and fully synthetic.
+
+    Slopes are taken from a fifth of the run on, t = 10 … 50 in full.
+    """
+    *mixed, synthetic = regimes
+    first = retrainings // 5
+    stated = []
+    for quantity in ("w1", "w2"):
+        stated.append(drifts(quantity, synthetic, first, LEVEL))
+        for regime in mixed[1:]:
+            stated.append(drifts_less(quantity, regime, synthetic, first, LEVEL))
+            stated.append(ends_below(quantity, regime, synthetic, LEVEL))
+            stated.append(stays(quantity, regime, mixed[0], first))
+    return stated
+
+
+def main(config: Figure8) -> None:
+    """Run the experiment that `config` describes, and test the claims."""
+    experiment = config.experiment
+    regimes = [str(regime) for regime in experiment.regimes(FIGURE_8_LAMBDAS)]
+    stated = claims(regimes, experiment.retrainings)
+    folder = run_experiment(
+        "figure8",
+        config,
+        experiment,
+        real=two_moons,
+        truth=two_moons,
+        make_learner=partial(OTCFM, settings=config.flow),
+    )
+    history = [json.loads(line) for line in (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()]
+    curves = {quantity: by_regime(history, quantity) for quantity in ("w1", "w2")}
+    outcomes = [claim.test(curves) for claim in stated]
+    with atomic_write(folder / "claims.md") as file:
+        file.write(markdown(stated, outcomes).encode())
+    console = Console()
+    console.print(claims_table(stated, outcomes))
+    console.print(str(folder / "claims.md"), soft_wrap=True, highlight=False)
+
+
+if __name__ == "__main__":
+    arguments = sys.argv[1:]
+    quick = "--quick" in arguments
+    command(QuickFigure8 if quick else Figure8, main, [a for a in arguments if a != "--quick"])
