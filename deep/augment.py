@@ -108,11 +108,13 @@ def augment(images: Tensor, transforms: Transforms) -> Tensor:
     """The transformed images; `images`: (n, c, h, w) float, n of them in `transforms`.
 
     Outside the image lies its reflection. An image does not depend on the others of its batch, up to rounding.
+    Computed in the precision of the images, also where matrix products are cast to a lower one.
     """
-    images = torch.where(transforms.x_flip.bool()[:, None, None, None], images.flip(3), images)
-    images = torch.where(transforms.y_flip.bool()[:, None, None, None], images.flip(2), images)
-    height, width = images.shape[2:]
-    return _resample(images, _output_to_input(transforms, height, width))
+    with torch.autocast(images.device.type, enabled=False):
+        images = torch.where(transforms.x_flip.bool()[:, None, None, None], images.flip(3), images)
+        images = torch.where(transforms.y_flip.bool()[:, None, None, None], images.flip(2), images)
+        height, width = images.shape[2:]
+        return _resample(images, _output_to_input(transforms, height, width))
 
 
 def _output_to_input(t: Transforms, height: int, width: int) -> Tensor:

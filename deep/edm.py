@@ -43,7 +43,7 @@ class EDM:
     augment: float = 0.12
     """Probability of each kind of augmentation; 0: none, not even mirroring. Needs a network that is told of it."""
     steps: int = 18
-    """Steps of the sampler; one less than half of its calls of the network, rounded up."""
+    """Steps of the sampler; it calls the network once less than twice as often."""
     sigma_min: float = 0.002
     """Last noise level before 0, in units of x; the network's own range counts too."""
     sigma_max: float = 80.0

@@ -8,11 +8,12 @@ from PIL import Image
 
 __all__ = ["image_grid", "loss_curve"]
 
-GRID_PIXELS = 900  # at least, for a grid of few small images
+GREY = {1: 128, 3: (128, 128, 128)}
+GRID_PIXELS = 700  # at least, for a grid of few small images
 
 
 def image_grid(images: np.ndarray, columns: int | None = None) -> Image.Image:
-    """Images (n, c, h, w) uint8 side by side, enlarged pixel by pixel, apart by a line; in rows of `columns`.
+    """Images (n, c, h, w) uint8 side by side in rows of `columns`, small ones enlarged smoothly, to be looked at.
 
     columns: default as near to a square as possible.
     """
@@ -20,13 +21,14 @@ def image_grid(images: np.ndarray, columns: int | None = None) -> Image.Image:
     columns = columns or math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
     scale = max(1, math.ceil(GRID_PIXELS / (max(columns * w, rows * h))))
-    line = max(1, scale // 4)
-    height, width = h * scale + line, w * scale + line
-    canvas = np.full((rows * height - line, columns * width - line, c), 128, np.uint8)
-    for i, image in enumerate(images.transpose(0, 2, 3, 1).repeat(scale, axis=1).repeat(scale, axis=2)):
-        top, left = i // columns * height, i % columns * width
-        canvas[top : top + h * scale, left : left + w * scale] = image
-    return Image.fromarray(canvas[..., 0] if c == 1 else canvas)
+    gap = max(2, scale // 2)
+    width, height = w * scale, h * scale
+    canvas = Image.new("L" if c == 1 else "RGB", (columns * (width + gap) + gap, rows * (height + gap) + gap), GREY[c])
+    for i, image in enumerate(images):
+        picture = Image.fromarray(image[0] if c == 1 else image.transpose(1, 2, 0))
+        place = gap + i % columns * (width + gap), gap + i // columns * (height + gap)
+        canvas.paste(picture.resize((width, height), Image.Resampling.BICUBIC), place)
+    return canvas
 
 
 def loss_curve(losses: np.ndarray, batch: int) -> Figure:

@@ -97,7 +97,8 @@ class Training:
     ema: Annotated[HalfLife | Decay, tyro.conf.AvoidSubcommands] = field(default_factory=HalfLife)
     """Average of the weights, from which samples are drawn."""
     precision: Precision = "fp32"
-    """Of the network's convolutions and matrix products in training; fp16 with a scaled loss."""
+    """Of the network's convolutions and matrix products in training; fp16 with a scaled loss. fp32 is what torch calls
+    so: on recent GPUs TF32 in convolutions, unless torch is told otherwise."""
     compile: bool = False
     """Compile the network (minutes at the start)."""
     channels_last: bool = True
@@ -178,7 +179,7 @@ class Trainer:
         """Go on from a file, as `fit` goes on from a fit before it; see there what is carried.
 
         With "optimizer", what the file lacks is made up for: weights by their average and the reverse, Adam's moments
-        by none, and the position on the learning rate's ramp by its beginning.
+        by none, and where it does not say how far it is, the rate begins its ramp and the average has its full memory.
         """
         self.network.load_state_dict(checkpoint.weights("state"))
         self.ema.load_state_dict(checkpoint.weights("ema"))
@@ -189,6 +190,7 @@ class Trainer:
         self._load_moments(copy.deepcopy(checkpoint.optimizer["state"]) if checkpoint.optimizer else {})
         self._updates = checkpoint.step or 0
         self.images_seen = checkpoint.images or self._updates * self.settings.batch
+        self._ramp_ema = self._updates > 0
 
     def restart_from_ema(self) -> None:
         """What the official EDM command does with `--transfer`: go on from the average alone.
@@ -212,7 +214,8 @@ class Trainer:
     ) -> Iterator[Progress]:
         """Train on `images` (n, c, h, w) uint8 until `duration_images` of them were seen, rounded up to whole steps.
 
-        rng: everything random in this fit; only one draw is taken from it.   report_steps: steps between two reports.
+        rng: everything random in this fit follows from three numbers that are drawn from it, at once.
+        report_steps: steps between two reports.
         Each image is seen once before any is seen twice.
 
         carry: how a fit goes on from the one before it. It decides how far a fit moves:
@@ -242,7 +245,8 @@ class Trainer:
 
     def _steps(self, images: Tensor, asked: dict[str, Any], carry: Carry, report_steps: int) -> Iterator[Progress]:
         if self._fit is None:
-            if self._updates and carry == "ema":
+            new = self._updates == 0 and self._ramp_ema
+            if carry == "ema" and not new:
                 self.restart_from_ema()
             self._fit = {**asked, "step": 0}
         fit = self._fit

@@ -49,7 +49,7 @@ class QuickFigure8(Figure8):
     """Figure 8 small, in minutes (--quick); all options have effect."""
 
     experiment: Annotated[Experiment, tyro.conf.arg(name="")] = field(
-        default_factory=lambda: Experiment(retrainings=15, samples=400, seeds=12)
+        default_factory=lambda: Experiment(retrainings=12, samples=400, seeds=12)
     )
     flow: Annotated[FlowMatching, tyro.conf.arg(name="")] = field(
         default_factory=lambda: FlowMatching(epochs=100, batch=100)

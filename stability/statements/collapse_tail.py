@@ -45,7 +45,8 @@ def best_power_bound(n: int, t: int, level: float) -> float:
         return t * power - s * math.log(level)
 
     best = minimize_scalar(exponent, bounds=(0, 2), method="bounded", options={"xatol": 1e-10})
-    return math.exp(min(float(best.fun), exponent(1.0), 0.0))  # type: ignore[attr-defined]
+    markov = t * float(log_alpha(n)) - math.log(level)  # s = 1, without the rounding of a difference of log Γ
+    return math.exp(min(float(best.fun), markov, 0.0))  # type: ignore[attr-defined]
 
 
 def check(

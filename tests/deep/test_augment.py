@@ -104,6 +104,13 @@ def test_how_often_each_transform_happens(p, rng):
     assert torch.equal(t.shift_x != 0, t.shift_y != 0)
 
 
+def test_half_precision_of_the_network_is_not_that_of_the_augmentation():
+    get, transforms = published()
+    with torch.autocast("cpu", torch.bfloat16):
+        inside = augment(get["images"], transforms)
+    assert torch.equal(inside, augment(get["images"], transforms))
+
+
 def test_stacking_and_back():
     t = draw_transforms(5, 1.0, torch.Generator().manual_seed(0))
     assert torch.equal(Transforms.from_stacked(t.stacked()).stacked(), t.stacked())

@@ -27,8 +27,9 @@ from stability.retraining import RetrainingError
 from stability.run_directory import RunDirectoryError
 
 ROOT = Path(__file__).parents[2]
-SMALL = ["--images", "19200", "--batch", "64", "--samples", "12", "--threads", "1", "--checkpoint-seconds", "0"]
+SMALL = ["--images", "9600", "--batch", "64", "--samples", "12", "--threads", "1", "--checkpoint-seconds", "0"]
 SMALL += ["--model-channels", "8", "--channel-mult", "1", "--attn-resolutions", "--steps", "8"]
+SMALL += ["--dropout", "0.1", "--microbatch", "32"]  # so that two processes draw the same dropout as one
 
 
 def start(*arguments, launcher=("-m", "deep.train")):
@@ -58,7 +59,7 @@ def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "whole"
     code, out, err = finish(start("edm", *SMALL, "--out", str(folder)))
     assert (code, err) == (0, "")
-    assert "19,200 in 300 steps" in out
+    assert "9,600 in 150 steps" in out
     assert all(Path(line).exists() for line in out.splitlines() if line.startswith("/"))
     return folder
 
@@ -75,7 +76,7 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(whole, tmp_path):
     os.kill(process.pid, signal.SIGKILL)
     assert finish(process)[0] == -signal.SIGKILL
     steps = len(torch.load(state, weights_only=True)["losses"])
-    assert 0 < steps < 300
+    assert 0 < steps < 150
     assert not (folder / "network.safetensors").exists()
 
     code, _, err = finish(start("edm", *SMALL, "--out", str(folder)))
@@ -92,7 +93,7 @@ def test_two_processes_equal_one(whole, tmp_path):
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "deep.train")
     code, out, err = finish(start("edm", *SMALL, "--out", str(folder), launcher=launcher))
     assert code == 0, err
-    assert out.count("19,200 in 300 steps") == 1  # only the first process speaks
+    assert out.count("9,600 in 150 steps") == 1  # only the first process speaks
     two, one = (checkpoint.read(path / "network.safetensors") for path in (folder, whole))
     losses = [[line["loss"] for line in history(path)] for path in (folder, whole)]
     np.testing.assert_allclose(*losses, rtol=1e-3)
@@ -164,7 +165,7 @@ def test_what_a_run_leaves(trained):
     assert recorded["config"]["churn_max"] == "Infinity"
     assert recorded["environment"]["threads"] == 1
     with Image.open(folder / "figures" / "samples.png") as image:
-        assert min(image.size) >= 900
+        assert min(image.size) >= 700
 
 
 def test_a_finished_run_is_not_repeated(trained, capsys, no_curve):
@@ -322,13 +323,12 @@ def test_every_preset_is_a_command_and_those_without_a_data_set_s_name_are_small
 def test_image_grid():
     images = np.stack([np.full((3, 2, 2), value, np.uint8) for value in (10, 20, 30)])
     grid = np.asarray(image_grid(images, columns=2))
-    size = grid.shape[0]
+    size = len(grid)
     assert grid.shape == (size, size, 3)
-    assert size >= 900
-    quarter = size // 4
-    corners = grid[quarter, quarter, 0], grid[quarter, 3 * quarter, 0], grid[3 * quarter, quarter, 0]
-    assert corners == (10, 20, 30)
-    assert grid[3 * quarter, 3 * quarter, 0] == 128  # nothing there
+    assert size >= 700
+    one, two = size // 4, 3 * size // 4
+    assert (grid[one, one, 0], grid[one, two, 0], grid[two, one, 0]) == (10, 20, 30)
+    assert grid[two, two, 0] == 128  # nothing there
     assert image_grid(images[:, :1]).mode == "L"
 
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from deep.checkpoint_record import Checkpoint
 from deep.data import load_images
 from deep.ddpm import DDPM
 from deep.edm import EDM
@@ -232,6 +233,22 @@ class Replay:
 
 def test_the_first_fit_is_the_same_whatever_is_carried(make):
     np.testing.assert_array_equal(run(make(), carry="ema"), run(make(), carry="optimizer"))
+
+
+def test_a_file_that_does_not_say_how_far_it_is(make):
+    """EDM's snapshots hold the average alone: it is the network too, the rate climbs its ramp, the average is slow."""
+    trainer = make(replace(TRAINING, ema=HalfLife(80, 0.5)))
+    average = trainer.ema.state_dict()
+    trainer.start_from(Checkpoint(network=NETWORK, ema=average), "optimizer")
+    run(trainer, steps=1)  # at rate 0
+    run(trainer, steps=1)
+    moved = weights(trainer.network) - weights(build())
+    torch.testing.assert_close(weights(trainer.ema) - weights(build()), moved * (1 - 0.5**0.1), rtol=1e-3, atol=1e-7)
+    assert trainer.images_seen == 16
+    other = make(replace(TRAINING, ema=HalfLife(80, 0.5)))
+    other.start_from(Checkpoint(network=NETWORK, ema=average), "optimizer")
+    run(other, steps=1, carry="ema")  # is a trained network, though no step is counted
+    assert other.images_seen == 8
 
 
 def test_what_the_official_edm_command_does_in_a_retraining():

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy.stats import binom, linregress
+from scipy.stats import binom
 
 from tests.conftest import FALSE_ALARM
 from toy.claims import drifts, drifts_less, ends_below, markdown, slopes, stays
@@ -14,10 +14,9 @@ def curves(rng, **slope):
     return {"w1": {name: 1 + s * t + 0.1 * rng.standard_normal((T + 1, SEEDS)) for name, s in slope.items()}}
 
 
-def test_slopes_are_those_of_scipy(rng):
+def test_slopes_are_those_of_least_squares(rng):
     values = rng.standard_normal((T + 1, 3))
-    expected = [linregress(np.arange(5, T + 1), values[5:, s]).slope for s in range(3)]
-    np.testing.assert_allclose(slopes(values, 5), expected)
+    np.testing.assert_allclose(slopes(values, 5), np.polyfit(np.arange(5, T + 1), values[5:], 1)[0])
     with pytest.raises(ValueError, match="a slope needs two generations"):
         slopes(values, T)
 

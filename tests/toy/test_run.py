@@ -30,7 +30,7 @@ ONCE = list(zip(MODELS, [*BY_LAMBDA, "synthetic", "mix", "accumulate"], strict=T
 
 
 @pytest.mark.parametrize(("model", "regime"), ONCE)
-def test_every_model_runs_and_makes_its_pictures(model, regime, tmp_path, capsys):
+def test_every_model_runs(model, regime, tmp_path, capsys, no_figures):
     """Regimes, densities and models meet in one line each: each model is here once, in another regime and density."""
     names = list(DENSITIES)
     density = names[list(MODELS).index(model) % len(names)]
@@ -41,9 +41,13 @@ def test_every_model_runs_and_makes_its_pictures(model, regime, tmp_path, capsys
     assert {"w1", "w2", "sliced", "memorised", "parameter_distance"} <= set(chain)
     assert ("nll" in chain) == (model in ("flow", "mixture", "kde"))
     assert ("width" in chain) == density.startswith("8gaussians")
+    assert "Sliced" in capsys.readouterr().out
+
+
+def test_the_pictures_of_a_run(tmp_path):
+    history(tmp_path / "run", "mixture", density="8gaussians")
     written = {path.name for path in (tmp_path / "run" / "figures").iterdir()}
     assert {"distances.png", "profile.png", "densities.png", "samples.gif"} <= written
-    assert "Sliced" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("density", DENSITIES)
