@@ -29,6 +29,7 @@ from stability.run_directory import RunDirectory
 from stability.streams import Purpose, stream
 from toy.densities import DENSITIES, Density
 from toy.experiment import open_run, progress_bar
+from toy.figures import FULLY_SYNTHETIC
 from toy.run import MODELS, model_named, settings_of
 
 __all__ = ["Coupled", "configuration", "displacement", "main"]
@@ -76,8 +77,8 @@ class Coupled:
             if len(set(values)) < len(values) or not values:
                 name = "lambda" if option == "lam" else option
                 raise ValueError(f"--{name} must have values, none of them twice, got {' '.join(map(str, values))}")
-        if not 0 < self.size < math.inf:
-            raise ValueError(f"--size must be finite and > 0, got {self.size:g}")
+        if not 1e-3 <= self.size <= 100:  # what single precision can show
+            raise ValueError(f"--size must be in [0.001, 100], got {self.size:g}")
         for option, least in {"rounds": 1, "samples": 2, "seeds": 1, "seed": 0, "threads": 0}.items():
             if getattr(self, option) < least:
                 raise ValueError(f"--{option} must be >= {least}, got {getattr(self, option)}")
@@ -227,7 +228,8 @@ def _limit(regime: Regime) -> float:
 def _rate(history: History, regime: Regime, kind: str) -> Rate:
     """The rate over all rounds; nan for a displacement that the model hardly takes up."""
     values = _values(history, "share", regime, kind)
-    return rate(values) if values[0].mean() > LEAST_SHARE else Rate(math.nan, math.nan)
+    learned = min(values[0].mean(), values[:-1].sum(axis=0).mean()) > LEAST_SHARE
+    return rate(values) if learned else Rate(math.nan, math.nan)
 
 
 def _shown(measured: Rate) -> str:
@@ -256,22 +258,28 @@ def _table(history: History, options: Coupled) -> Table:
 
 
 def _figure(history: History, options: Coupled) -> Figure:
-    figure = Figure(figsize=(7.0, 3.0))
+    figure = Figure(figsize=(7.4, 3.0))
     rates, curves = figure.subplots(1, 2)
     regimes = _regimes(options)
     at = np.array([_limit(regime) for regime in regimes])
     rates.plot([0, 1], [0, 1], color="0.5", lw=1, label="λ/(1+λ)")
     for kind, marker, nudge in zip(options.displacements, "os^", (-0.008, 0.0, 0.008), strict=False):
         measured = [_rate(history, regime, kind) for regime in regimes]
-        errors = [1.96 * r.error if math.isfinite(r.error) else 0.0 for r in measured]
+        if all(math.isnan(r.value) for r in measured):
+            continue
+        errors = [r.error if math.isfinite(r.error) else 0.0 for r in measured]
         rates.errorbar(at + nudge, [r.value for r in measured], errors, fmt=marker, label=kind, lw=1)
     rates.set(xlabel="λ/(1+λ); 1: fully synthetic", ylabel="share left after a retraining")
-    rates.legend()
+    rates.legend(title="± standard error" if options.seeds > 1 else None)
+    kind, rounds = options.displacements[0], np.arange(len(history))
     for regime in regimes:
-        kind = options.displacements[0]
-        curves.plot(_values(history, "share", regime, kind).mean(axis=1), marker="o", label=str(regime))
-    curves.set(xlabel="round", ylabel=f"share of the {options.displacements[0]} left")
-    curves.legend()
+        look = {"marker": "o"} if isinstance(regime, Mix) else FULLY_SYNTHETIC
+        values = _values(history, "share", regime, kind).mean(axis=1)
+        (line,) = curves.plot(rounds, values, label=str(regime), **look)
+        curves.plot(rounds, values[0] * _limit(regime) ** rounds, color=line.get_color(), ls=":", lw=1)
+    curves.plot([], [], color="0.5", ls=":", lw=1, label="as $(λ/(1+λ))^t$")
+    curves.set(xlabel="round t", ylabel=f"share of the {kind} left", xticks=rounds[:: 1 + len(rounds) // 10])
+    curves.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 
 

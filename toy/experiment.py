@@ -128,7 +128,7 @@ class Experiment:
                 raise ValueError(f"--{option} has no meaning without --{needs}")
         if self.weight is not None and (self.regime == "synthetic" or (self.fully_synthetic and not self.lam)):
             raise ValueError("--weight has no meaning without real data, as in a fully synthetic row")
-        for option, least in {"retrainings": 0, "samples": 1, "seeds": 1, "seed": 0, "threads": 0}.items():
+        for option, least in {"retrainings": 0, "samples": 2, "seeds": 1, "seed": 0, "threads": 0}.items():
             if getattr(self, option) < least:
                 raise ValueError(f"--{option} must be >= {least}, got {getattr(self, option)}")
         if self.device == "cuda" and not torch.cuda.is_available():

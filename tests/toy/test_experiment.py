@@ -61,7 +61,7 @@ def test_options_choose_the_regimes(options, regimes):
         ({"lam": (float("inf"),)}, "got inf .no real data: --fully-synthetic"),
         ({"lam": (0.5, 0.5)}, "--lambda must not repeat a value, got 0.5 0.5"),
         ({"lam": (0.5,), "regime": "synthetic"}, "--lambda has no meaning for --regime synthetic"),
-        ({"samples": 0}, "--samples must be >= 1, got 0"),
+        ({"samples": 1}, "--samples must be >= 2, got 1"),
         ({"seeds": 0}, "--seeds must be >= 1, got 0"),
         ({"retrainings": -1}, "--retrainings must be >= 0, got -1"),
         ({"seed": -1}, "--seed must be >= 0, got -1"),
