@@ -1,0 +1,79 @@
+"""A run as a program of its own that does not outlive the process that waits for it.
+
+If that process is killed, or the machine lost, the run dies too and lets go of its folder; whoever starts it again
+waits for that, since two of them cannot have one folder.
+"""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import filelock
+
+__all__ = ["Outcome", "run_attached"]
+
+# Tells the kernel to send SIGTERM when the parent dies (prctl(2), Linux only), then becomes the program. torchrun hands
+# SIGTERM on to its processes, which SIGKILL would leave behind. A parent that was faster has another process's number.
+_PR_SET_PDEATHSIG = 1
+_ATTACH = f"""
+import ctypes, os, signal, sys
+parent, program = int(sys.argv[1]), sys.argv[2:]
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl({_PR_SET_PDEATHSIG}, signal.SIGTERM)
+if os.getppid() == parent:
+    os.execv(program[0], program)
+"""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """code: exit status, or minus the number of the signal that ended it.   message: one line, why it ended.
+
+    The message is the last line that begins with "error: ", as the project's commands say what a user can mend, also
+    through torchrun, whose own report follows and whose status is always 1; otherwise the last line of all.
+    """
+
+    code: int
+    message: str
+
+
+def run_attached(arguments: Sequence[str], run: Path, log: Path, cwd: Path, patience_s: float = 180) -> Outcome:
+    """Run this Python with `arguments` until it ends.
+
+    run: the folder that it writes; made, and waited for up to `patience_s` while another process has it.
+    log: what it prints is added to it.   cwd: where it runs.   OSError if these cannot be used.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    with suppress(filelock.Timeout), filelock.FileLock(run / ".lock", timeout=patience_s):
+        pass
+    program = [sys.executable, *arguments]
+    with log.open("ab") as file:
+        file.write(f"$ {shlex.join(program)}\n".encode())
+        file.flush()
+        start = file.tell()
+        code = subprocess.Popen(
+            [sys.executable, "-c", _ATTACH, str(os.getpid()), *program],
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},  # or what it says last need not be last in the log
+        ).wait()
+    with log.open("rb") as file:
+        file.seek(start)
+        said = file.read().decode(errors="replace")
+    return _outcome(code, said)
+
+
+def _outcome(code: int, said: str) -> Outcome:
+    if code < 0:
+        return Outcome(code, f"killed by {signal.Signals(-code).name}")
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("error: ")]
+    return Outcome(code, [f"exit status {code}", *lines, *errors][-1])

@@ -1,0 +1,400 @@
+"""Grids of runs: their commands, what becomes of those that die, and nothing lost when a process or machine is."""
+
+import json
+import os
+import random
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import filelock
+import pytest
+
+from deep.attached import Outcome, run_attached
+from deep.sweep import GridRun, Sweep, main
+from stability.command_line import UsageError, parse
+
+ROOT = Path(__file__).parents[2]
+TINY = ["--retrainings", "30", "--samples", "60", "--epochs", "8"]
+LIMIT_S = 120  # for anything to happen on a machine with much else to do
+
+
+def waited_for(what: Callable[[], object]) -> object:
+    """Its first value that is true."""
+    for _ in range(int(LIMIT_S / 0.02)):
+        if found := what():
+            return found
+        time.sleep(0.02)
+    raise AssertionError("it did not happen")
+
+
+# What is run
+
+
+def test_a_run_for_each_seed_of_each_row_every_row_early(tmp_path):
+    sweep = Sweep("edm", lam=(0.0, 0.5), fully_synthetic=True, seeds=2, seed=7, out=tmp_path, options=("--k", "4"))
+    runs = sweep.runs()
+    assert [run.name for run in runs] == [
+        "lambda-0/seed-7", "lambda-0.5/seed-7", "fully-synthetic/seed-7",
+        "lambda-0/seed-8", "lambda-0.5/seed-8", "fully-synthetic/seed-8",
+    ]  # fmt: skip
+    assert all(run.folder == tmp_path / run.name for run in runs)
+    on_cpu = ["--threads", "1", "--device", "cpu", "--k", "4"]
+    out = str(tmp_path / "lambda-0.5" / "seed-7")
+    assert runs[1].arguments == ["-m", "deep.retrain", "edm", "--lambda", "0.5", "--seed", "7", "--out", out, *on_cpu]
+    out = str(tmp_path / "fully-synthetic" / "seed-8")
+    assert runs[5].arguments == ["-m", "deep.retrain", "edm", "--fully-synthetic", "--seed", "8", "--out", out, *on_cpu]
+
+
+def test_values_of_lambda_that_are_close_have_folders_of_their_own():
+    runs = Sweep("edm", lam=(0.1, 0.1000001, 1e-7, 10)).runs()
+    assert len({run.folder for run in runs}) == 4
+
+
+def test_several_gpus_are_started_by_torchrun_and_share_the_cores():
+    (run,) = Sweep("ddpm", lam=(1.0,), gpus_per_run=4, cpus_per_run=16).runs()
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "4", "-m", "deep.retrain", "ddpm"]
+    assert run.arguments[: len(torchrun)] == torchrun
+    assert run.arguments[-2:] == ["--threads", "4"]
+    assert "--device" not in run.arguments
+
+
+def test_toys_and_what_the_user_says_himself():
+    (run,) = Sweep("two_moons", lam=(1.0,), cpus_per_run=2, options=("--threads=1", "--device", "auto")).runs()
+    assert run.arguments[:2] == ["-m", "toy.two_moons"]
+    assert run.arguments[-3:] == ["--threads=1", "--device", "auto"]
+    assert "2" not in run.arguments
+
+
+def test_the_default_folder_is_that_of_the_command_whatever_the_grid():
+    sweep = Sweep("edm", lam=(0.0,), options=("--retrainings", "20"))
+    assert sweep.folder.is_absolute()
+    assert replace(sweep, lam=(1.0, 2.0), seeds=3, gpus_per_run=0.5).folder == sweep.folder
+    assert len({sweep.folder, replace(sweep, options=()).folder, replace(sweep, command="ddpm").folder}) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("edm", "--lambda must have a value"),
+        ("edm --lambda -1", "--lambda must be finite and >= 0, got -1"),
+        ("edm --lambda nan", "--lambda must be finite and >= 0, got nan"),
+        ("edm --lambda 1 1", "--lambda must not repeat a value, got 1 1"),
+        ("edm --lambda 1 --seeds 0", "--seeds must be >= 1, got 0"),
+        ("edm --lambda 1 --seed -1", "--seed must be >= 0, got -1"),
+        ("edm --lambda 1 --retries -1", "--retries must be >= 0, got -1"),
+        ("edm --lambda 1 --cpus-per-run 0", "--cpus-per-run must be finite and > 0, got 0"),
+        ("edm --lambda 1 --gpus-per-run 1.5", "--gpus-per-run must be in [0, 1] or a whole number, got 1.5"),
+        ("edm --lambda 1 --gpus-per-run -1", "--gpus-per-run must be in [0, 1] or a whole number, got -1"),
+        ("run --lambda 1 --gpus-per-run 2", "--gpus-per-run must be at most 1 for run, got 2"),
+        ("nothing --lambda 1", "nothing"),
+    ],
+)
+def test_bad_options_are_one_line(options, message, capsys):
+    global_state = random.getstate()
+    with pytest.raises(SystemExit) as leaving:
+        parse(Sweep, options.split())
+    random.setstate(global_state)  # tyro throws dice for what to forget
+    assert leaving.value.code == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("option", ["--lambda", "--seed=1", "--out=x", "--overwrite", "--fully_synthetic"])
+def test_what_the_sweep_decides_cannot_be_handed_on(option):
+    with pytest.raises(UsageError, match="must not stand after --"):
+        Sweep("edm", lam=(1.0,), options=(option,))
+
+
+def test_no_address_but_host_and_port(tmp_path, monkeypatch):
+    pytest.importorskip("ray")
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    with pytest.raises(UsageError, match="--address somewhere: must be auto or host:port"):
+        main(Sweep("edm", lam=(1.0,), out=tmp_path, address="somewhere"))
+
+
+def test_two_sweeps_do_not_share_a_folder(tmp_path):
+    with filelock.FileLock(tmp_path / ".sweep.lock"), pytest.raises(UsageError, match="in use by another sweep"):
+        main(Sweep("edm", lam=(1.0,), out=tmp_path))
+
+
+def test_without_ray_it_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(UsageError, match=r'a sweep needs Ray: pip install "iterative-retraining\[cluster\]"'):
+        main(Sweep("edm", lam=(1.0,), out=tmp_path))
+
+
+# What becomes of a run
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = tmp_path / "lambda-1" / "seed-0"
+    folder.mkdir(parents=True)
+    return GridRun("lambda-1/seed-0", folder, ["-m", "toy.two_moons", "--lambda", "1"])
+
+
+def with_generations(run, count, retrainings=20):
+    (run.folder / "config.json").write_text(json.dumps({"config": {"retrainings": retrainings}}))
+    (run.folder / "history.jsonl").write_text("{}\n" * count)
+
+
+def test_a_finished_run_is_known_by_its_command(run):
+    with_generations(run, 21)
+    assert not run.is_finished()
+    assert not run.ended(Outcome(0, "figures.png"), retries=3)
+    assert (run.state, run.message, run.progress()) == ("finished", "", "20 of 20")
+    assert GridRun(run.name, run.folder, list(run.arguments)).is_finished()
+    assert not GridRun(run.name, run.folder, [*run.arguments, "--retrainings", "30"]).is_finished()
+    shutil.rmtree(run.folder)
+    assert not run.is_finished()
+
+
+@pytest.mark.parametrize("outcome", [Outcome(2, "error: --k must be > 0"), Outcome(1, "error: stopped at t = 3: NaN")])
+def test_a_run_that_says_what_is_wrong_is_not_started_again(run, outcome):
+    assert not run.ended(outcome, retries=3)
+    assert (run.state, run.message, run.deaths) == ("failed", outcome.message, 0)
+
+
+DEATHS = [Outcome(-9, "killed by SIGKILL"), Outcome(1, "torch.OutOfMemoryError: CUDA"), Outcome(130, "error: stopped")]
+
+
+@pytest.mark.parametrize("outcome", DEATHS)
+@pytest.mark.parametrize("retries", [0, 2])
+def test_a_run_that_dies_is_started_again_so_many_times(run, outcome, retries):
+    assert [run.ended(outcome, retries) for _ in range(retries + 1)] == [True] * retries + [False]
+    assert (run.state, run.message) == ("failed", outcome.message)
+
+
+def test_who_gets_on_may_die_often_but_not_in_vain(run):
+    again = []
+    for generations in (1, 2, 3, 4, 3, 4, 4):  # after a death the history is cut back to the last checkpoint
+        with_generations(run, generations)
+        again.append(run.ended(Outcome(-15, "killed by SIGTERM"), retries=3))
+    assert again == [True] * 6 + [False]
+    assert run.deaths == 7
+
+
+# A run as a program
+
+
+def attached(tmp_path, code, **options):
+    return run_attached(["-c", code], tmp_path / "run", tmp_path / "run.log", tmp_path, **options)
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome"),
+    [
+        ("print('table'); print('figure.png')", Outcome(0, "figure.png")),
+        ("", Outcome(0, "exit status 0")),
+        ("import os; print(os.getpid()); os.kill(os.getpid(), 9)", Outcome(-9, "killed by SIGKILL")),
+        ("1 / 0", Outcome(1, "ZeroDivisionError: division by zero")),
+        (
+            "import sys; print('begins'); sys.stderr.write('error: --k, got 0\\n'); print('ends'); sys.exit(2)",
+            Outcome(2, "error: --k, got 0"),
+        ),
+    ],
+)
+def test_how_a_run_ended_and_what_it_said(code, outcome, tmp_path):
+    (tmp_path / "run.log").write_text("error: of an earlier attempt\n")
+    assert attached(tmp_path, code) == outcome
+    assert (tmp_path / "run.log").read_text().startswith("error: of an earlier attempt\n$ ")
+
+
+def is_alive(pid):
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's PR_SET_PDEATHSIG")
+def test_a_run_dies_with_whoever_waits_for_it_and_its_folder_is_free(tmp_path):
+    """Also a run that holds the folder's lock, so that the next one can have it."""
+    holder = (
+        "import filelock, os, pathlib, time; filelock.FileLock('run/.lock').acquire(); "
+        "pathlib.Path('pid').write_text(f'{os.getpid()} '); time.sleep(600)"
+    )
+    waiting = f"from deep.attached import run_attached; from pathlib import Path; p = Path({str(tmp_path)!r})\n"
+    waiting += f"run_attached(['-c', {holder!r}], p / 'run', p / 'run.log', p)"
+    parent = subprocess.Popen([sys.executable, "-c", waiting], env=os.environ | {"PYTHONPATH": str(ROOT)})
+    pid = int(str(waited_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())))
+    assert is_alive(pid)
+    parent.kill()
+    parent.wait()
+    waited_for(lambda: not is_alive(pid))
+    with filelock.FileLock(tmp_path / "run" / ".lock", timeout=0):
+        pass
+
+
+def test_a_folder_that_another_process_still_has_is_waited_for(tmp_path):
+    (tmp_path / "run").mkdir()
+    lock = filelock.FileLock(tmp_path / "run" / ".lock")
+    lock.acquire()
+    began = time.monotonic()
+    assert attached(tmp_path, "print('ran')", patience_s=0.5) == Outcome(0, "ran")  # whether it can run, it knows best
+    assert time.monotonic() - began >= 0.5
+    lock.release()
+    began = time.monotonic()
+    attached(tmp_path, "", patience_s=60)
+    assert time.monotonic() - began < 50
+
+
+# With Ray
+
+
+@pytest.fixture
+def surroundings():
+    """Environment of a sweep's process: Ray's files go where they are removed; nothing is left in the home folder."""
+    pytest.importorskip("ray")
+    folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # short: it holds sockets, whose paths have at most 107 bytes
+    yield os.environ | {"PYTHONPATH": str(ROOT), "RAY_TMPDIR": folder, "RAY_AUTH_TOKEN": secrets.token_hex(16)}
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def started(surroundings, out, *options):
+    arguments = ["-m", "deep.sweep", "two_moons", *options, "--out", str(out), "--", *TINY]
+    pipe = subprocess.PIPE
+    return subprocess.Popen([sys.executable, *arguments], env=surroundings, stdout=pipe, stderr=pipe, text=True)
+
+
+def ended_well(process):
+    said, complained = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 0, said + complained
+    assert complained == ""
+    return said
+
+
+def process_of(folder):
+    """The run in `folder` and who waits for it, if it is at work: process numbers."""
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (entry / "cmdline").read_bytes().decode().split("\0") if entry.name.isdecimal() else []
+            if "toy.two_moons" in words and str(folder) in words:
+                return int(entry.name), int((entry / "status").read_text().split("PPid:")[1].split()[0])
+        except OSError:
+            continue  # it has just ended
+    return None
+
+
+def at_work(folder, generations=2):
+    """The same, as soon as it has so many generations."""
+    history = folder / "history.jsonl"
+    waited_for(lambda: history.exists() and history.read_bytes().count(b"\n") >= generations)
+    found = process_of(folder)
+    assert found, "it was done before it could be disturbed"
+    return found
+
+
+class Undisturbed:
+    """A run without a sweep, beside whatever else happens."""
+
+    def __init__(self, out, *options):
+        arguments = ["-m", "toy.two_moons", *options, "--threads", "1", "--device", "cpu", *TINY, "--out", str(out)]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        self.process = subprocess.Popen([sys.executable, *arguments], env=environment, stdout=subprocess.DEVNULL)
+        self.out = out
+
+    @property
+    def history(self):
+        assert self.process.wait(timeout=LIMIT_S) == 0
+        return (self.out / "history.jsonl").read_bytes()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_a_worker_killed_in_the_middle_changes_nothing(tmp_path, surroundings):
+    expected = Undisturbed(tmp_path / "alone", "--lambda", "0.5")
+    sweep = started(surroundings, tmp_path / "sweep", "--lambda", "0.5")
+    folder = tmp_path / "sweep" / "lambda-0.5" / "seed-0"
+    run, worker = at_work(folder)
+    os.kill(worker, signal.SIGKILL)
+    waited_for(lambda: not is_alive(run))
+    said = ended_well(sweep)
+    assert said.split("died")[1].split()[1:7] == ["lambda-0.5/seed-0", "finished", "30", "of", "30", "1"]
+    assert (folder / "history.jsonl").read_bytes() == expected.history
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_kills_of_runs_workers_and_the_sweep_itself_change_nothing(tmp_path, surroundings):
+    options = ["--lambda", "0", "1", "--fully-synthetic", "--seed", "5", "--retries", "9"]
+    out = tmp_path / "sweep"
+    sweep = started(surroundings, out, *options)
+    first, second = out / "lambda-0" / "seed-5", out / "lambda-1" / "seed-5"
+    os.kill(at_work(first)[0], signal.SIGKILL)
+    os.kill(at_work(second)[1], signal.SIGKILL)
+    for generations in (5, 9, 13):
+        os.kill(at_work(first, generations)[0], signal.SIGKILL)
+    marks = waited_for(lambda: sorted(out.rglob("*.finished.json")))
+    assert isinstance(marks, list)
+    running = [found for folder in out.glob("*/seed-?") if (found := process_of(folder))]
+    sweep.kill()
+    sweep.communicate()
+    waited_for(lambda: not any(is_alive(run) or is_alive(worker) for run, worker in running))
+    before = {mark: mark.stat().st_mtime_ns for mark in marks}
+    said = ended_well(started(surroundings, out, *options))
+    assert said.count("30 of 30") == 3
+    assert {mark: mark.stat().st_mtime_ns for mark in marks} == before  # what was finished was not run again
+    regimes = {"lambda-0": ["--lambda", "0"], "lambda-1": ["--lambda", "1"], "fully-synthetic": ["--fully-synthetic"]}
+    for row, regime in regimes.items():
+        expected = Undisturbed(tmp_path / row, *regime, "--seed", "5")
+        assert (out / row / "seed-5" / "history.jsonl").read_bytes() == expected.history
+
+
+LOSE_A_NODE = """
+import subprocess, sys, time
+from pathlib import Path
+from ray.cluster_utils import Cluster
+
+folder = Path(sys.argv[1])
+cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 10**8})
+lost = cluster.add_node(num_cpus=1, object_store_memory=10**8)
+sweep = subprocess.Popen([sys.executable, *sys.argv[2:], "--address", cluster.address, "--", *%r])
+history = folder / "lambda-1" / "seed-0" / "history.jsonl"
+while not (history.exists() and history.read_bytes().count(b"\\n") >= 3):
+    assert sweep.poll() is None
+    time.sleep(0.02)
+cluster.remove_node(lost, allow_graceful=False)
+time.sleep(3)
+cluster.add_node(num_cpus=1, object_store_memory=10**8)
+code = sweep.wait()
+cluster.shutdown()
+sys.exit(code)
+""" % (TINY,)  # noqa: UP031
+
+
+@pytest.mark.slow
+def test_a_machine_lost_in_the_middle_changes_nothing(tmp_path, surroundings):
+    out = tmp_path / "sweep"
+    sweep = ["-m", "deep.sweep", "two_moons", "--lambda", "1", "--seeds", "2", "--out", str(out)]
+    done = subprocess.run([sys.executable, "-c", LOSE_A_NODE, str(out), *sweep], env=surroundings, capture_output=True,
+                          text=True, timeout=2 * LIMIT_S, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line.split()[-1] for line in done.stdout.splitlines() if "finished" in line] == ["1", "0", "finished"]
+    for seed in "01":
+        expected = Undisturbed(tmp_path / seed, "--lambda", "1", "--seed", seed)
+        assert (out / "lambda-1" / f"seed-{seed}" / "history.jsonl").read_bytes() == expected.history
+
+
+@pytest.mark.slow
+def test_a_sick_run_does_not_stop_the_others(tmp_path, surroundings):
+    """One that finds something else in its folder."""
+    out = tmp_path / "sweep"
+    (out / "lambda-0" / "seed-0").mkdir(parents=True)
+    (out / "lambda-0" / "seed-0" / "thesis.tex").write_text("\\documentclass")
+    sweep = started(surroundings, out, "--lambda", "0", "1")
+    said, complained = sweep.communicate(timeout=LIMIT_S)
+    assert (sweep.returncode, complained) == (1, "")
+    assert "1 failed, 1 finished" in said
+    assert "lambda-0/seed-0: error: --out:" in said
+    assert "is not empty and holds no run" in said
+    assert (out / "lambda-1" / "seed-0" / "history.jsonl").read_bytes().count(b"\n") == 31
