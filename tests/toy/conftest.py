@@ -10,3 +10,9 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def no_figures(monkeypatch):
+    """Runs leave out their pictures, which take longer than the rest of a tiny one."""
+    monkeypatch.setattr("toy.experiment.draw_figures", lambda *arguments: [])

@@ -58,8 +58,7 @@ def test_the_record_of_a_run(tmp_path, capsys):
         {"experiment": replace(TINY, seed=1)},
     ],
 )  # fmt: skip
-def test_every_option_changes_the_result(tmp_path, change, monkeypatch):
-    monkeypatch.setattr("toy.experiment.draw_figures", lambda *args: [])
+def test_every_option_changes_the_result(tmp_path, change, no_figures):
     assert history(tmp_path, "changed", **change) != history(tmp_path, "default")
 
 

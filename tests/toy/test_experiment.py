@@ -107,14 +107,14 @@ def test_the_record_of_a_run(tmp_path, capsys):
     assert config["environment"]["threads"] == 2
 
 
-def test_a_finished_run_is_shown_again_and_not_repeated(tmp_path):
+def test_a_finished_run_is_shown_again_and_not_repeated(tmp_path, no_figures):
     lines = history(tmp_path, "run")
     before = (tmp_path / "run" / "timings.jsonl").read_bytes()
     assert history(tmp_path, "run") == lines
     assert (tmp_path / "run" / "timings.jsonl").read_bytes() == before
 
 
-def test_overwrite_runs_again(tmp_path):
+def test_overwrite_runs_again(tmp_path, no_figures):
     lines = history(tmp_path, "run")
     assert history(tmp_path, "run", replace(TINY, overwrite=True, seed=1)) != lines
 
@@ -134,8 +134,7 @@ def test_overwrite_runs_again(tmp_path):
         {"from_scratch": True},
     ],
 )
-def test_every_option_of_the_experiment_changes_the_result(tmp_path, change, monkeypatch):
-    monkeypatch.setattr("toy.experiment.draw_figures", lambda *args: [])
+def test_every_option_of_the_experiment_changes_the_result(tmp_path, change, no_figures):
     assert history(tmp_path, "changed", replace(TINY, **change)) != history(tmp_path, "default")
 
 
@@ -154,13 +153,11 @@ def test_every_option_of_the_experiment_changes_the_result(tmp_path, change, mon
         {"ode_steps": 11},
     ],
 )
-def test_every_option_of_the_flow_changes_the_result(tmp_path, change, monkeypatch):
-    monkeypatch.setattr("toy.experiment.draw_figures", lambda *args: [])
+def test_every_option_of_the_flow_changes_the_result(tmp_path, change, no_figures):
     assert history(tmp_path, "changed", flow=replace(SMALL, **change)) != history(tmp_path, "default")
 
 
-def test_the_other_options_change_what_they_say(tmp_path, monkeypatch):
-    monkeypatch.setattr("toy.experiment.draw_figures", lambda *args: [])
+def test_the_other_options_change_what_they_say(tmp_path, no_figures):
     assert history(tmp_path, "grid", angles="grid") != history(tmp_path, "default")
     loose, tight = (replace(SMALL, integrator="dopri5", tolerance=tolerance) for tolerance in (1e-1, 1e-4))
     assert history(tmp_path, "loose", flow=loose) != history(tmp_path, "tight", flow=tight)
@@ -179,7 +176,7 @@ def test_an_unwritable_folder_is_an_os_error(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["file"]
 
 
-def test_samples_are_kept(tmp_path):
+def test_samples_are_kept(tmp_path, no_figures):
     history(tmp_path, "run")
     with np.load(tmp_path / "run" / "samples" / "generation-0002.npz") as file:
         assert {name: file[name].shape for name in file.files} == {"chain-000": (40, 2)}

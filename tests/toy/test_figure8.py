@@ -9,8 +9,7 @@ from toy.figure8 import Figure8, QuickFigure8, claims, main
 TINY = Experiment(retrainings=2, samples=30, seeds=3, threads=1)
 
 
-def test_it_runs_and_tests_its_claims(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("toy.experiment.draw_figures", lambda *arguments: [])
+def test_it_runs_and_tests_its_claims(tmp_path, capsys, no_figures):
     config = Figure8(replace(TINY, out=tmp_path / "run"), SMALL)
     main(config)
     first = (tmp_path / "run" / "claims.md").read_text(encoding="utf-8")

@@ -21,11 +21,6 @@ def history(out, model, experiment=TINY, density="moons", **settings):
     return [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
 
 
-@pytest.fixture
-def no_figures(monkeypatch):
-    monkeypatch.setattr("toy.experiment.draw_figures", lambda *arguments: [])
-
-
 ONCE = list(zip(MODELS, [*BY_LAMBDA, "synthetic", "mix", "accumulate"], strict=True))
 
 

@@ -69,10 +69,9 @@ def test_bad_input_is_one_line_and_status_2():
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
+def run(monkeypatch, capsys, no_figures):
     """The command in this process: arguments -> status, output, errors."""
     monkeypatch.setattr("warnings.showwarning", warnings.showwarning)  # which the command replaces
-    monkeypatch.setattr("toy.experiment.draw_figures", lambda *arguments: [])
 
     def run(*arguments):
         code, state = 0, random.getstate()
