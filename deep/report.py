@@ -1,0 +1,214 @@
+"""Figures and one page of whatever runs of deep.retrain there are: python -m deep.report DIR
+
+The page opens from the disk and reaches nothing else; a slider goes through the generations of the samples.
+"""
+
+import base64
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import numpy as np
+import tyro
+from matplotlib.figure import Figure
+from PIL import Image
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from deep.found_runs import FoundRun, FoundRunError, Series, Setting, find_settings
+from deep.report_figures import (
+    effect_of_lambda,
+    grid_generations,
+    last_generation,
+    metrics_over_generations,
+    parameter_distances,
+    sample_grids,
+    shown_series,
+    tiled,
+)
+from stability.atomic import atomic_write
+from stability.command_line import UsageError, command
+from stability.figure_style import figure_style, save_figure
+
+__all__ = ["Report", "main"]
+
+SIDE = 5  # images along the side of a grid on the page
+FIGURES = {
+    "metrics": metrics_over_generations,
+    "lambda": effect_of_lambda,
+    "parameters": parameter_distances,
+    "samples": sample_grids,
+}
+
+
+@dataclass(frozen=True)
+class Report:
+    """Draw and tabulate all runs of deep.retrain below a folder, such as those of deep.sweep, and make one page of it.
+
+    Runs that differ in the seed alone are repeats: their mean and standard deviation are shown. Runs that differ in
+    more than seed and regime are shown apart.
+    """
+
+    folder: tyro.conf.Positional[Path]
+    """Where to look, in any depth."""
+    out: Path | None = None
+    """Folder to write to. Default: DIR/report."""
+
+
+def main(config: Report) -> None:
+    """Write the figures and the page, print the last generation of each regime and the paths."""
+    console = Console()
+    out = config.out or config.folder / "report"
+    try:
+        settings = find_settings(config.folder)
+        sections = [_section(setting) for setting in settings]
+    except FoundRunError as error:
+        raise UsageError(str(error)) from None
+    out.mkdir(parents=True, exist_ok=True)
+    written = []
+    for setting, section in zip(settings, sections, strict=True):
+        section["pictures"], paths = _draw(setting, out)
+        written += paths
+    page = out / "report.html"
+    with atomic_write(page) as file:
+        file.write(_page(sections).encode())
+    for section in sections:
+        for table in _terminal_tables(section):
+            console.print(table)
+    for path in (page, *written):
+        console.print(str(path), soft_wrap=True, highlight=False)
+
+
+def _draw(setting: Setting, out: Path) -> tuple[list[dict[str, str]], list[Path]]:
+    """What the page needs of each figure, and the files written."""
+    pictures, written = [], []
+    with figure_style():
+        for name, draw in FIGURES.items():
+            figure = draw(setting)
+            if figure is not None:
+                written += save_figure(figure, out / f"{setting.name}-{name}")
+                caption = " ".join((draw.__doc__ or "").split())
+                pictures.append({"name": name, "caption": caption, "source": _svg(figure)})
+    return pictures, written
+
+
+def _svg(figure: Figure) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    return _data("image/svg+xml", buffer.getvalue())
+
+
+def _data(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def _section(setting: Setting) -> dict[str, Any]:
+    """What the page says of a setting, and its samples; without figures."""
+    return {
+        "name": setting.name,
+        "features": ", ".join(dict.fromkeys(run.history[0].features for run in setting.runs)),
+        "last": last_generation(setting),
+        "tables": _numbers(setting),
+        "generations": grid_generations(setting),
+        "grids": _grids(setting),
+        "config": {option: _as_text(value) for option, value in setting.config.items()},
+        "environment": _environments(setting),
+        "runs": [
+            (run.folder, run.config["seed"], _regimes(run), f"{len(run.history) - 1} of {run.config['retrainings']}")
+            for run in setting.runs
+        ],
+        "unfinished": sum(len(run.history) <= run.config["retrainings"] for run in setting.runs),
+    }
+
+
+def _numbers(setting: Setting) -> list[dict[str, Any]]:
+    """A table for each reference: mean ± standard deviation over the seeds at the last generation that all have."""
+    t = last_generation(setting)
+    tables: dict[str, list[Series]] = {}
+    for several in shown_series(setting).values():
+        for series in several:
+            tables.setdefault(f"{series.reference} ({series.reference_images:,})", []).append(series)
+    return [
+        {
+            "reference": reference,
+            "heads": ["regime", "seeds", *(f"{one.label}_{one.images}" for one in several)],
+            "rows": [
+                [regime, len(chains), *(_mean_sd(setting.values(regime, one)[t]) for one in several)]
+                for regime, chains in setting.rows.items()
+            ],
+            "floor": ["real images", "", *(_mean_sd(setting.floor(one)) for one in several)],
+        }
+        for reference, several in tables.items()
+    ]
+
+
+def _mean_sd(values: np.ndarray) -> str:
+    if not len(values):
+        return "–"
+    return f"{values.mean():.4g}" + (f" ± {values.std(ddof=1):.1g}" if np.ptp(values) else "")
+
+
+def _grids(setting: Setting) -> list[dict[str, Any]]:
+    """For each regime, of its first seed, the samples of each generation that all have stored."""
+    return [
+        {
+            "regime": regime,
+            "seed": chains[0].run.config["seed"],
+            "images": {t: _picture(tiled(chains[0].run.grid(t)[chains[0].r], SIDE)) for t in grid_generations(setting)},
+        }
+        for regime, chains in setting.rows.items()
+    ]
+
+
+def _picture(pixels: np.ndarray) -> str:
+    """Grey ones exactly; colours as JPEG, since a page may hold hundreds of these."""
+    buffer, kind = io.BytesIO(), "png" if pixels.ndim == 2 else "jpeg"
+    Image.fromarray(pixels).save(buffer, format=kind, **({} if kind == "png" else {"quality": 92, "subsampling": 0}))
+    return _data(f"image/{kind}", buffer.getvalue())
+
+
+def _regimes(run: FoundRun) -> str:
+    return "; ".join(dict.fromkeys(chain.regime for chain in run.history[0].chains))
+
+
+def _environments(setting: Setting) -> dict[str, str]:
+    """What is recorded of where the runs ran, all that occurs."""
+    found: dict[str, dict[str, None]] = {}
+    for run in setting.runs:
+        for name, value in run.environment.items():
+            for key, one in value.items() if isinstance(value, dict) else [(name, value)]:
+                found.setdefault(key, {})[_as_text(one)] = None
+    return {name: "; ".join(values) for name, values in found.items()}
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _page(sections: Sequence[dict[str, Any]]) -> str:
+    environment = jinja2.Environment(
+        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
+    )
+    template = environment.from_string((files("deep") / "report.html").read_text(encoding="utf-8"))
+    return template.render(sections=sections)
+
+
+def _terminal_tables(section: dict[str, Any]) -> Iterator[Table]:
+    for one in section["tables"]:
+        title = f"{section['name']}, t = {section['last']}, against {one['reference']}"
+        table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+        for i, head in enumerate(one["heads"]):
+            table.add_column(head, justify="left" if i == 0 else "right")
+        for row in (*one["rows"], one["floor"]):
+            table.add_row(*map(str, row))
+        yield table
+
+
+if __name__ == "__main__":
+    command(Report, main)
