@@ -68,7 +68,7 @@ def test_a_round_follows_the_width_map(sampler, rng):
 
 
 def test_eight_modes_follow_it_too_as_long_as_they_lie_apart(rng):
-    """C11 without learning error: fully synthetic collapses onto the modes' means, λ = 1 does not.
+    """Figure 3 without learning error: fully synthetic collapses onto the modes' means, λ = 1 does not.
 
     In each round a mode's spread, given the fit, is φ of the fit's: n_k points about their mean, 2 n_k − 2 squares.
     """
