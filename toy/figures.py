@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
@@ -88,6 +89,7 @@ def _curves(history: Sequence[Mapping[str, Any]], floor: NoiseFloor, quantities:
                 spread = values.std(axis=1, ddof=1)
                 axes.fill_between(t, centre - spread, centre + spread, color=line.get_color(), alpha=0.2, lw=0)
         axes.set(xlabel="retrainings t", ylabel=quantity.label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if quantity.log:
             axes.set_yscale("log")
         elif quantity.from_zero:
