@@ -3,15 +3,10 @@
 Also on several GPUs or machines: torchrun --nproc-per-node 8 -m deep.train edm-cifar10
 """
 
-import dataclasses
-import hashlib
 import json
 import math
-import os
 import time
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,24 +15,24 @@ import numpy as np
 import torch
 import tyro
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from deep import checkpoint
-from deep.checkpoint_record import Checkpoint, CheckpointError, own_copy
-from deep.data import DataError, load_images
+from deep.checkpoint_record import Checkpoint, own_copy
 from deep.figures import image_grid, loss_curve
+from deep.network_inputs import images_for, weights_for
+from deep.open_run import open_run, recorded
 from deep.presets import PRESETS, Config
 from deep.progress import progress_bar
 from deep.sampling import draw_images, save_images
 from deep.training import Trainer
 from stability.atomic import atomic_write
-from stability.command_line import UsageError, command
+from stability.command_line import command
 from stability.figure_style import figure_style, save_figure
 from stability.retraining import RetrainingError
-from stability.run_directory import RunDirectory, RunDirectoryError, environment
+from stability.run_directory import RunDirectoryError
 from stability.streams import Purpose, stream
 
 __all__ = ["main"]
@@ -51,73 +46,18 @@ def main(config: Config) -> None:
     started = time.monotonic()
     accelerator = Accelerator(cpu=config.run.device == "cpu" or not torch.cuda.is_available())
     try:
-        images = _load_images(config)
-        with _opened(config, accelerator) as folder:
-            trainer, losses, training = _train(config, images, folder, accelerator)
+        images = images_for(config.network, config.run.data).images
+        asked = recorded(config.name, config.run, config.network, config.model, config.training)
+        with open_run(f"train-{config.name}", asked, config.run, accelerator) as run:
+            trainer, losses, training = _train(config, images, run.path, accelerator)
             samples, sampling = _sample(config, trainer, images.shape[1:], accelerator)
             if accelerator.is_main_process:
-                written = _write(config, folder, images, trainer, losses, samples)
+                written = _write(config, run.path, images, trainer, losses, samples)
                 _print(config, images, losses, training, sampling, time.monotonic() - started, written)
     except FloatingPointError as error:
         raise RetrainingError(str(error)) from error
     finally:
         accelerator.end_training()
-
-
-def _load_images(config: Config) -> np.ndarray:
-    """(n, c, h, w) uint8. UsageError if they cannot be read, or are not what the network is for."""
-    try:
-        images = load_images(config.run.data).images
-    except DataError as error:
-        raise UsageError(f"--data: {error}") from None
-    (_, c, h, _), network = images.shape, config.network
-    if (c, h) != (network.channels, network.resolution):
-        raise UsageError(
-            f"--data {config.run.data} holds images of {c} channels and {h} pixels a side; "
-            f"the network is for --channels {network.channels} and --resolution {network.resolution}"
-        )
-    return images
-
-
-@contextmanager
-def _opened(config: Config, accelerator: Accelerator) -> Iterator[Path]:
-    """The run's folder, held open by the first process. In the block torch has the threads that the run began with, so
-    that it goes on bit for bit."""
-    asked = _recorded(config)
-    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:8]
-    path = config.run.out or Path("runs") / f"train-{config.name}-{digest}"
-    share = max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-    resources = {
-        "threads": config.run.threads or share,
-        "device": accelerator.device.type,
-        "processes": accelerator.num_processes,
-    }
-    if accelerator.is_main_process:
-        with RunDirectory(path, asked, environment() | resources, overwrite=config.run.overwrite) as run:
-            if run.environment["device"] == "cuda" and resources["device"] == "cpu":
-                raise RunDirectoryError(f"{path} was started on a GPU and there is none here; use --overwrite")
-            _use_threads(run.environment["threads"], accelerator)
-            yield path
-    else:
-        _use_threads(0, accelerator)
-        yield path
-
-
-def _use_threads(threads: int, accelerator: Accelerator) -> None:
-    """As many as the first process says."""
-    told = [threads]
-    if accelerator.num_processes > 1:
-        broadcast_object_list(told)
-    torch.set_num_threads(told[0])
-
-
-def _recorded(config: Config) -> dict[str, Any]:
-    """The configuration as config.json holds it: all that decides the result, flat, not where it goes."""
-    flat: dict[str, Any] = {"model": config.name}
-    for part in (config.run, config.network, config.model, config.training):
-        flat |= json.loads(json.dumps(dataclasses.asdict(part), default=str), parse_constant=str)
-    ignored = ("out", "overwrite", "device", "threads", "checkpoint_seconds", "sample_batch")
-    return {key: value for key, value in flat.items() if key not in ignored}
 
 
 def _train(
@@ -134,7 +74,7 @@ def _train(
         trainer.load_state_dict(state["trainer"])
         losses = state["losses"].numpy()
     elif config.run.init:
-        trainer.start_from(_initial(config, config.run.init), config.run.carry or "optimizer")
+        trainer.start_from(weights_for(config.network, config.run.init), config.run.carry or "optimizer")
     accelerator.wait_for_everyone()  # before anyone writes what another one is about to look for
 
     before, steps = len(losses), math.ceil(config.run.images / batch)
@@ -163,22 +103,6 @@ class Pace:
 
     def __str__(self) -> str:
         return f"{self.seconds:.1f} s, {self.images / self.seconds:,.0f} images/s" if self.images else "done before"
-
-
-def _initial(config: Config, path: Path) -> Checkpoint:
-    """The checkpoint to start from. UsageError if it is of another network, dropout aside, which may change."""
-    network = config.network
-    try:
-        found = checkpoint.read(path, network.resolution, getattr(network, "head_channels", None))
-    except CheckpointError as error:
-        raise UsageError(f"--init: {error}") from None
-    if type(found.network) is not type(network):
-        raise UsageError(f"--init: {path} is of the model {found.kind}")
-    for name, value in dataclasses.asdict(found.network).items():
-        if name != "dropout" and value != getattr(network, name):
-            option = name.replace("_", "-")
-            raise UsageError(f"--init: {path} is of a network with --{option} {value}, not {getattr(network, name)}")
-    return found
 
 
 def _save_state(path: Path, trainer: Trainer, losses: np.ndarray) -> None:
