@@ -237,8 +237,9 @@ def _ray(config: Sweep) -> Iterator[Any]:
     os.environ.setdefault(
         "RAY_DEDUP_LOGS_SKIP_REGEX", "."
     )  # nor prints between our lines; all read when it is imported
-    if config.address is None:
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))  # otherwise it leaves one in the home folder
+    if config.address is None:  # nobody else may run code in it; without our own token it leaves one in the home folder
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     try:
         import ray
     except ImportError:

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import secrets
 import shutil
 import signal
@@ -11,7 +12,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import filelock
@@ -131,6 +134,31 @@ def test_without_ray_it_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(UsageError, match=r'a sweep needs Ray: pip install "iterative-retraining\[cluster\]"'):
         main(Sweep("edm", lam=(1.0,), out=tmp_path))
+
+
+def test_the_plan_of_the_documentation_prints_what_it_says():
+    page = (ROOT / "docs" / "how-to" / "cluster.md").read_text(encoding="utf-8")
+    found = re.search(r"```python\n(import torch.*?)```\n\nprints\n\n```text\n(.*?)```", page, re.DOTALL)
+    assert found
+    printed = StringIO()
+    with redirect_stdout(printed):
+        exec(found[1], {})
+    assert printed.getvalue() == found[2]
+
+
+def options_on(page):
+    """Of deep.sweep, in the page's commands."""
+    for command in re.findall(r"-m deep\.sweep (.*?)(?: -- |\n\n|```|\n    --preset)", page, re.DOTALL):
+        yield re.sub(r"\\\n|\"|\$head|\$PWD", " ", command).split()
+
+
+def test_the_commands_of_the_documentation_are_understood():
+    commands = list(options_on((ROOT / "docs" / "how-to" / "cluster.md").read_text(encoding="utf-8")))
+    assert len(commands) == 3
+    for command in commands:
+        global_state = random.getstate()
+        assert len(parse(Sweep, command).runs()) >= 14
+        random.setstate(global_state)
 
 
 # What becomes of a run
