@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -17,11 +16,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from deep.content_cache import default_cache
-from deep.data import CIFAR10_FOLDER, DataError, ImageSet, load_images, read_cifar10
-from deep.features import FeatureSpace, inception_space, label_encoder_space, trusted_torchscript_space
+from deep.feature_choice import chosen_space, require_one_network
+from deep.features import FeatureSpace
 from deep.image_metrics import METRICS, ImageMetrics, Measurement, Metric
 from deep.inception import Resize
-from deep.label_encoder import EncoderTraining
+from deep.real_images import load_held_out, load_real
 from stability.atomic import atomic_write
 from stability.command_line import UsageError, command
 from stability.run_directory import environment
@@ -75,10 +74,7 @@ class Measure:
                 raise ValueError(f"--{option.replace('_', '-')} must be >= {least}, got {getattr(self, option)}")
         if not self.metrics:
             raise ValueError(f"--metrics must name at least one of {', '.join(METRICS)}")
-        if self.inception and self.trust_torchscript:
-            raise ValueError("--inception and --trust-torchscript exclude each other: give one network")
-        if self.resize != "half-pixel" and not self.inception:
-            raise ValueError(f"--resize {self.resize} has no meaning without --inception FILE")
+        require_one_network(self)
         if self.device == "cuda" and not torch.cuda.is_available():
             raise ValueError("--device cuda: no CUDA device is available, use cpu or auto")
 
@@ -87,11 +83,11 @@ def main(config: Measure) -> None:
     """Measure, print the table and write the JSON file that `config` asks for."""
     torch.set_num_threads(config.threads or os.cpu_count() or 1)
     device = torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")
-    samples = _load("SAMPLES", str(config.samples)).images
-    train = _load("--reference", config.reference)
-    held_out = None if config.held_out is None else _load("--held-out", config.held_out, held_out=True).images
+    samples = load_real("SAMPLES", str(config.samples)).images
+    train = load_real("--reference", config.reference)
+    held_out = None if config.held_out is None else load_held_out("--held-out", config.held_out).images
     cache = config.cache or default_cache()
-    space = _space(config, train, cache)
+    space = chosen_space(config, "--reference", config.reference, train, cache)
     console = Console()
     with _progress_bar() as progress:
         images = len(samples) + len(train.images) + (0 if held_out is None else len(held_out))
@@ -118,30 +114,6 @@ def main(config: Measure) -> None:
     if config.out:
         _write(config, space, measured)
         console.print(str(config.out), soft_wrap=True, highlight=False)
-
-
-def _load(option: str, source: str, held_out: bool = False) -> ImageSet:
-    path = Path(source)
-    path = path / CIFAR10_FOLDER if (path / CIFAR10_FOLDER).is_dir() else path
-    cifar = path.name.endswith(".tar.gz") or (path / "test_batch").is_file()
-    try:
-        return read_cifar10(path, ["test_batch"]) if held_out and cifar else load_images(source)
-    except DataError as error:
-        raise UsageError(f"{option}: {error}") from error
-
-
-def _space(config: Measure, train: ImageSet, cache: Path) -> FeatureSpace:
-    try:
-        if config.inception:
-            return inception_space(config.inception, config.resize)
-        if config.trust_torchscript:
-            return trusted_torchscript_space(config.trust_torchscript)
-        if train.labels is None:
-            raise ValueError(f"--reference {config.reference} has no labels to train an encoder on: use --inception")
-        name = re.sub(r"[^\w-]", "-", Path(config.reference).name.split(".")[0]).strip("-") or "data"
-        return label_encoder_space(name, train.images, train.labels, cache, EncoderTraining(seed=config.seed))
-    except ValueError as error:
-        raise UsageError(str(error)) from error
 
 
 def _table(space: FeatureSpace, measured: Sequence[Measurement], k: int) -> Table:

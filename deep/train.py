@@ -6,7 +6,6 @@ Also on several GPUs or machines: torchrun --nproc-per-node 8 -m deep.train edm-
 import json
 import math
 import time
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,6 +21,7 @@ from rich.table import Table
 from deep import checkpoint
 from deep.checkpoint_record import Checkpoint, own_copy
 from deep.figures import image_grid, loss_curve
+from deep.kept import read_state, write_state
 from deep.network_inputs import images_for, weights_for
 from deep.open_run import open_run, recorded
 from deep.presets import PRESETS, Config
@@ -89,7 +89,7 @@ def _train(
                 bar.update(task, completed=len(losses) * batch)
                 due = time.monotonic() - saved >= config.run.checkpoint_seconds or progress.step == progress.steps
                 if due and accelerator.is_main_process:
-                    _save_state(file, trainer, losses)
+                    write_state(file, {"trainer": trainer.state_dict(), "losses": torch.from_numpy(losses)})
                     saved = time.monotonic()
     return trainer, losses, Pace((len(losses) - before) * batch, time.monotonic() - clock)
 
@@ -105,17 +105,9 @@ class Pace:
         return f"{self.seconds:.1f} s, {self.images / self.seconds:,.0f} images/s" if self.images else "done before"
 
 
-def _save_state(path: Path, trainer: Trainer, losses: np.ndarray) -> None:
-    with atomic_write(path) as file:
-        torch.save({"trainer": trainer.state_dict(), "losses": torch.from_numpy(losses)}, file)
-
-
 def _load_state(path: Path) -> dict[str, Any]:
     try:
-        with zipfile.ZipFile(path) as archive:
-            if archive.testzip():  # torch does not compare the checksums that it writes
-                raise ValueError("checksum mismatch")
-        return torch.load(path, map_location="cpu", weights_only=True)
+        return read_state(path)
     except Exception as error:  # whatever is wrong with the file, there is no other one to go on from
         raise RunDirectoryError(f"{path} is damaged ({error}); use --overwrite to start again") from None
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+import deep.feature_choice
 import deep.measure
 from deep.data import load_images
 from deep.label_encoder import EncoderTraining
@@ -32,7 +33,9 @@ def threads_and_python_random_state_as_before():
 @pytest.fixture
 def files(tmp_path, rng, monkeypatch):
     """Half of the digits as a training set, the other half, and noisy copies of the first; a short training."""
-    monkeypatch.setattr(deep.measure, "EncoderTraining", lambda seed: EncoderTraining(seed=seed, steps=5, width=8))
+    monkeypatch.setattr(
+        deep.feature_choice, "EncoderTraining", lambda seed: EncoderTraining(seed=seed, steps=5, width=8)
+    )
     digits = load_images("digits")
     assert digits.labels is not None
     order = rng.permutation(1797)

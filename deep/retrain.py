@@ -1,0 +1,275 @@
+"""Retrain an image model with its own samples (Algorithm 1 of the paper): python -m deep.retrain edm
+
+The same with the paper's data and weights, on GPUs:
+python -m deep.retrain edm --data cifar-10-python.tar.gz --init edm-cifar10-32x32-uncond-vp.pkl
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Annotated, Any, get_args
+
+import numpy as np
+import torch
+import tyro
+from accelerate import Accelerator
+from rich.console import Console
+from torch import Tensor
+
+from deep.content_cache import default_cache, digest
+from deep.feature_choice import chosen_space
+from deep.first_process import from_first_process, patient_accelerator
+from deep.image_metrics import ImageMetrics
+from deep.learner import ImageLearner, Schedule
+from deep.network_inputs import images_for, weights_for
+from deep.open_run import OpenRun, open_run, recorded
+from deep.parameter_distance import parameter_distance
+from deep.progress import progress_bar
+from deep.real_images import RealImages, is_cifar10, split
+from deep.retrain_figures import draw_figures
+from deep.retrain_presets import PRESETS, Config, Preset
+from deep.retrain_tables import print_tables
+from deep.training import Trainer
+from stability.atomic import atomic_write
+from stability.command_line import UsageError, command
+from stability.regimes import TrainingSet
+from stability.retraining import Generation, retrain
+from stability.streams import Purpose, stream
+
+__all__ = ["main"]
+
+
+def main(config: Config) -> None:
+    """Run, or finish, the retraining; the first process prints its tables and draws its figures."""
+    started = time.monotonic()
+    accelerator = patient_accelerator(cpu=config.run.device == "cpu" or not torch.cuda.is_available())
+    try:
+        images = images_for(config.network, config.run.data)
+        asked = recorded(config.name, config.run, config.network, config.model, config.training)
+        asked["images"] = digest(images.images)
+        with open_run(f"retrain-{config.name}", asked, config.run, accelerator) as run:
+            real = split(
+                config.run.data,
+                images,
+                config.run.real,
+                fresh_rounds=config.run.retrainings if config.run.regime == "fresh" else 0,
+                held_out=config.run.held_out,
+                seed=config.run.seed,
+            )
+            _retrain(config, real, run, accelerator)
+            if run.directory is not None:
+                console = Console()
+                print_tables(console, run.directory.history())
+                console.print(f"{time.monotonic() - started:.0f} s", highlight=False)
+                for path in (run.path / "history.jsonl", *draw_figures(run.path)):
+                    console.print(str(path), soft_wrap=True, highlight=False)
+    finally:
+        accelerator.end_training()
+
+
+def _retrain(config: Config, real: RealImages, run: OpenRun, accelerator: Accelerator) -> None:
+    """Go through the generations, from wherever the run stands, and record each."""
+    options = config.run
+    checkpoint = from_first_process(accelerator, lambda: run.directory.latest() if run.directory else None)
+    done = checkpoint.generation.t + 1 if checkpoint else 0
+    if done > options.retrainings:
+        return
+    draws = options.samples or len(real.train.images)
+    measure = _Measurement(config, real, draws, accelerator) if run.directory else None
+    with _progress(options.retrainings + 1, done, accelerator.is_main_process) as (on_progress, on_generation):
+        learner = _learner(config, real, run, accelerator, on_progress)
+        origin: Sequence[Mapping[str, Tensor]] = []
+        if checkpoint:
+            learner.load_state_dict(checkpoint.learner)
+            origin = checkpoint.observers["origin"]
+        generations = retrain(
+            learner,
+            [real.train.images] * learner.chains,
+            options.regimes,
+            options.retrainings,
+            seed=options.seed,
+            replicas=[0] * learner.chains,
+            draws=draws,
+            fresh=lambda n, rng: real.fresh[(done - 1) * n : done * n],  # already in random order
+            latents=options.latents,
+            from_scratch=options.from_scratch,
+            after=checkpoint.generation if checkpoint else None,
+        )
+        clock = time.monotonic()
+        for generation in generations:
+            averages = [learner.average(r) for r in range(learner.chains)]
+            origin = origin or averages
+            grid = learner.sample_alike(options.grid, stream(options.seed, Purpose.SAMPLE, 0))
+            if run.directory and measure:
+                line = measure.line(generation, learner, averages, origin)
+                with atomic_write(run.directory.samples / f"grid-{generation.t:04d}.npz") as file:
+                    np.savez(file, allow_pickle=False, images=grid)
+                seconds, clock = time.monotonic() - clock, time.monotonic()
+                run.directory.record(generation, line, learner.state_dict(), {"origin": origin}, seconds)
+                learner.forget()
+            done = generation.t + 1
+            on_generation(done)
+
+
+def _learner(
+    config: Config,
+    real: RealImages,
+    run: OpenRun,
+    accelerator: Accelerator,
+    on_progress: Callable[[str, int, int], object],
+) -> ImageLearner:
+    options = config.run
+    schedule = Schedule(
+        options.first_images,
+        options.images_per_retraining,
+        options.carry,
+        options.sample_batch,
+        options.sample_precision,
+    )
+    where = {"torch": version("torch"), "threads": run.threads, "processes": accelerator.num_processes}
+    where["device"] = torch.cuda.get_device_name() if accelerator.device.type == "cuda" else "cpu"
+    setting = {**recorded(config.name, config.network, config.model, config.training), **where}
+    _, *shape = real.train.images.shape
+    return ImageLearner(
+        Trainer(config.model, _new_network(config), config.training, accelerator),
+        config.network.build,
+        (shape[0], shape[1], shape[2]),
+        len(options.regimes),
+        schedule,
+        folder=run.path / "checkpoints" / "unfinished",
+        cache=options.cache or default_cache(),
+        setting=json.dumps(setting, sort_keys=True),
+        start=weights_for(config.network, options.init) if options.init else None,
+        seconds=options.checkpoint_seconds,
+        on_progress=on_progress,
+    )
+
+
+def _new_network(config: Config) -> torch.nn.Module:
+    """With weights that no chain has: of the reference line of Figure 9."""
+    seed = int(stream(config.run.seed, Purpose.INIT, 1).integers(2**32))
+    return config.network.build(torch.Generator().manual_seed(seed))
+
+
+class _Measurement:
+    """What is recorded of each generation; of the first process alone."""
+
+    def __init__(self, config: Config, real: RealImages, draws: int, accelerator: Accelerator) -> None:
+        options = config.run
+        cache = options.cache or default_cache()
+        self._regimes, self._draws = options.regimes, draws
+        self._random = dict(_new_network(config).named_parameters())
+        self._space = chosen_space(options, "--data", options.data, real.train, cache)
+        try:
+            self._measure = ImageMetrics(
+                self._space,
+                real.train.images,
+                real.held_out,
+                draws,
+                cache=cache,
+                device=accelerator.device,
+                k=options.k,
+                kid_subsets=options.kid_subsets,
+                metrics=options.metrics,
+                seed=options.seed,
+                batch=options.sample_batch,
+            )
+        except ValueError as error:  # too few images
+            raise UsageError(str(error)) from error
+
+    def line(
+        self,
+        generation: Generation,
+        learner: ImageLearner,
+        averages: Sequence[Mapping[str, Tensor]],
+        origin: Sequence[Mapping[str, Tensor]],
+    ) -> dict[str, Any]:
+        """Its line of history."""
+        chains = []
+        measured: dict[int, list[dict[str, Any]]] = {}  # chains that are still the same share their samples
+        for r, regime in enumerate(self._regimes):
+            samples, distance = generation.samples[r], parameter_distance(averages[r], origin[r])
+            if id(samples) not in measured:
+                measured[id(samples)] = self._kept(learner, r, samples)
+            chains.append(
+                {
+                    "regime": str(regime),
+                    "replica": 0,
+                    **_counts(generation.training[r]),
+                    "parameter_distance": distance.norm,
+                    "parameters": distance.count,
+                    "images_seen": learner.images_seen,
+                    "measurements": measured[id(samples)],
+                }
+            )
+        random = parameter_distance(self._random, origin[0])
+        return {"features": self._space.name, "chains": chains, "random_parameter_distance": random.norm}
+
+    def _kept(self, learner: ImageLearner, r: int, samples: np.ndarray) -> list[dict[str, Any]]:
+        """Measurements of a chain, from a file if they were made before a kill."""
+        kept = learner.kept("measured", r)
+        found = kept.load()
+        if found is None:
+            found = {"measurements": [asdict(one) for one in self._measure(samples[: self._draws])]}
+            kept.save(lambda: found, final=True)
+        return found["measurements"]
+
+
+def _counts(training: TrainingSet) -> dict[str, Any]:
+    """n, m, λ and the synthetic share of what a generation was trained on; λ is null without real data."""
+    return {
+        "n": training.real,
+        "m": training.synthetic,
+        "lambda": training.lam if training.real else None,
+        "share": training.share,
+    }
+
+
+@contextmanager
+def _progress(
+    total: int, done: int, show: bool
+) -> Iterator[tuple[Callable[[str, int, int], None], Callable[[int], None]]]:
+    """Bars for the generations and for what is being done; the two functions that move them."""
+    with progress_bar(show) as bar:
+        generations = bar.add_task("generations", total=total, completed=done)
+        now = bar.add_task("", total=None)
+
+        def on_progress(what: str, done: int, total: int) -> None:
+            bar.update(now, description=what, completed=done, total=total)
+
+        yield on_progress, lambda done: bar.update(generations, completed=done)
+
+
+def _commands(preset: Preset) -> Any:
+    """One subcommand a model that the preset has."""
+    commands: Any = None
+    for (name, of), config in PRESETS.items():
+        if of == preset:
+            one = Annotated[type(config), tyro.conf.subcommand(name, default=config)]
+            commands = one if commands is None else commands | one
+    return commands
+
+
+def _preset(arguments: Sequence[str]) -> Preset:
+    """The preset of a command line, by --preset or by CIFAR-10's archive; a wrong one is left to tyro to refuse."""
+    asked, data = _given(arguments, "--preset"), _given(arguments, "--data")
+    if asked is None and data is not None and is_cifar10(data):
+        return "cifar10"
+    return next((preset for preset in get_args(Preset) if preset == asked), "digits")
+
+
+def _given(arguments: Sequence[str], option: str) -> str | None:
+    for argument, following in zip(arguments, [*arguments[1:], None], strict=True):
+        if argument == option:
+            return following
+        if argument.startswith(f"{option}="):
+            return argument.removeprefix(f"{option}=")
+    return None
+
+
+if __name__ == "__main__":
+    command(_commands(_preset(sys.argv[1:])), main)
