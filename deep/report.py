@@ -151,7 +151,7 @@ def _numbers(setting: Setting) -> list[dict[str, Any]]:
 def _mean_sd(values: np.ndarray) -> str:
     if not len(values):
         return "–"
-    return f"{values.mean():.4g}" + (f" ± {values.std(ddof=1):.1g}" if np.ptp(values) else "")
+    return f"{values.mean():.4g}" + (f" ± {values.std(ddof=1):.2g}" if np.ptp(values) else "")
 
 
 def _grids(setting: Setting) -> list[dict[str, Any]]:

@@ -126,15 +126,12 @@ def grid_generations(setting: Setting) -> list[int]:
 
 
 def tiled(images: np.ndarray, side: int) -> np.ndarray:
-    """The first side² of (k, c, h, w) uint8 in a square with grey gaps, (height, width) or (height, width, 3)."""
+    """The first of (k, c, h, w) uint8 in a square of at most side × side with grey gaps: (height, width), or (…, 3)."""
+    side = min(side, math.isqrt(len(images)))
     images = np.pad(images[: side * side], ((0, 0), (0, 0), (0, 1), (0, 1)), constant_values=128)
-    columns = min(side, len(images))
-    rows = math.ceil(len(images) / columns)
     _, c, h, w = images.shape
-    canvas = np.full((rows * columns, c, h, w), 128, np.uint8)
-    canvas[: len(images)] = images
-    square = canvas.reshape(rows, columns, c, h, w).transpose(0, 3, 1, 4, 2)  # (rows, h, columns, w, c)
-    square = square.reshape(rows * h, columns * w, c)[:-1, :-1]
+    square = images.reshape(side, side, c, h, w).transpose(0, 3, 1, 4, 2)  # (rows, h, columns, w, c)
+    square = square.reshape(side * h, side * w, c)[:-1, :-1]
     return square[..., 0] if c == 1 else square
 
 

@@ -289,8 +289,8 @@ def surroundings():
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def started(surroundings, out, *options):
-    arguments = ["-m", "deep.sweep", "two_moons", *options, "--out", str(out), "--", *TINY]
+def started(surroundings, out, *options, command="two_moons", each=TINY):
+    arguments = ["-m", "deep.sweep", command, *options, "--out", str(out), "--", *each]
     pipe = subprocess.PIPE
     return subprocess.Popen([sys.executable, *arguments], env=surroundings, stdout=pipe, stderr=pipe, text=True)
 
@@ -307,7 +307,7 @@ def process_of(folder):
     for entry in Path("/proc").iterdir():
         try:
             words = (entry / "cmdline").read_bytes().decode().split("\0") if entry.name.isdecimal() else []
-            if "toy.two_moons" in words and str(folder) in words:
+            if words[1:3] in (["-m", "toy.two_moons"], ["-m", "deep.retrain"]) and str(folder) in words:
                 return int(entry.name), int((entry / "status").read_text().split("PPid:")[1].split()[0])
         except OSError:
             continue  # it has just ended
@@ -326,8 +326,8 @@ def at_work(folder, generations=2):
 class Undisturbed:
     """A run without a sweep, beside whatever else happens."""
 
-    def __init__(self, out, *options):
-        arguments = ["-m", "toy.two_moons", *options, "--threads", "1", "--device", "cpu", *TINY, "--out", str(out)]
+    def __init__(self, out, *options, program=("toy.two_moons",), each=TINY):
+        arguments = ["-m", *program, *options, "--threads", "1", "--device", "cpu", *each, "--out", str(out)]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
         self.process = subprocess.Popen([sys.executable, *arguments], env=environment, stdout=subprocess.DEVNULL)
         self.out = out
@@ -376,6 +376,37 @@ def test_kills_of_runs_workers_and_the_sweep_itself_change_nothing(tmp_path, sur
     for row, regime in regimes.items():
         expected = Undisturbed(tmp_path / row, *regime, "--seed", "5")
         assert (out / row / "seed-5" / "history.jsonl").read_bytes() == expected.history
+
+
+TINY_IMAGES = ["--first-images", "2560", "--images-per-retraining", "1280", "--retrainings", "3", "--real", "150",
+               "--samples", "300", "--sample-batch", "20", "--grid", "9", "--metrics", "fd",
+               "--checkpoint-seconds", "0"]  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_workers_killed_in_training_in_sampling_and_in_writing_a_checkpoint_change_nothing(tmp_path, surroundings):
+    """Two values of λ and two seeds of an image model; one that is hit there is hit wherever it is by then."""
+    out = tmp_path / "sweep"
+    each = [*TINY_IMAGES, "--cache", str(tmp_path / "cache")]
+    sweep = started(surroundings, out, "--lambda", "0.5", "1", "--seeds", "2", command="edm", each=each)
+    places = {"lambda-0.5/seed-0": "fit-0001-*.pt", "lambda-1/seed-0": "samples-0002-*.pt",
+              "lambda-1/seed-1": "../generation-*.partial"}  # fmt: skip
+    while places:
+        assert sweep.poll() is None, "it was done before it could be disturbed"
+        for name, pattern in list(places.items()):
+            if any((out / name / "checkpoints" / "unfinished").glob(pattern)) and (found := process_of(out / name)):
+                os.kill(found[1], signal.SIGKILL)
+                del places[name]
+        time.sleep(0.001)
+    said = ended_well(sweep)
+    assert [line.split()[-1] for line in said.splitlines() if "3 of 3" in line] == ["1", "1", "0", "1"]
+    each[-1] = str(tmp_path / "another cache")
+    for row, lam in {"lambda-0.5": "0.5", "lambda-1": "1"}.items():
+        for seed in "01":
+            options = ["--lambda", lam, "--seed", seed]
+            alone = Undisturbed(tmp_path / f"{row}-{seed}", *options, program=("deep.retrain", "edm"), each=each)
+            assert (out / row / f"seed-{seed}" / "history.jsonl").read_bytes() == alone.history
 
 
 LOSE_A_NODE = """
