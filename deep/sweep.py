@@ -243,7 +243,7 @@ def _ray(config: Sweep) -> Iterator[Any]:
     try:
         import ray
     except ImportError:
-        raise UsageError('a sweep needs Ray: pip install "iterative-retraining[cluster]"') from None
+        raise UsageError('a sweep needs Ray, the extra "cluster": pip install "ray[default]>=2.40"') from None
     if config.address is None:
         ray.init(
             "local", include_dashboard=False, object_store_memory=OBJECT_STORE, log_to_driver=False, logging_level=QUIET

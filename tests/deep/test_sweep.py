@@ -21,6 +21,7 @@ import filelock
 import pytest
 
 from deep.attached import Outcome, run_attached
+from deep.retrain import _commands, _preset
 from deep.sweep import GridRun, Sweep, main
 from stability.command_line import UsageError, parse
 
@@ -132,7 +133,7 @@ def test_two_sweeps_do_not_share_a_folder(tmp_path):
 def test_without_ray_it_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "environ", os.environ.copy())
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UsageError, match=r'a sweep needs Ray: pip install "iterative-retraining\[cluster\]"'):
+    with pytest.raises(UsageError, match=r'a sweep needs Ray, the extra "cluster": pip install "ray\[default\]>=2.40"'):
         main(Sweep("edm", lam=(1.0,), out=tmp_path))
 
 
@@ -146,19 +147,19 @@ def test_the_plan_of_the_documentation_prints_what_it_says():
     assert printed.getvalue() == found[2]
 
 
-def options_on(page):
-    """Of deep.sweep, in the page's commands."""
-    for command in re.findall(r"-m deep\.sweep (.*?)(?: -- |\n\n|```|\n    --preset)", page, re.DOTALL):
-        yield re.sub(r"\\\n|\"|\$head|\$PWD", " ", command).split()
-
-
 def test_the_commands_of_the_documentation_are_understood():
-    commands = list(options_on((ROOT / "docs" / "how-to" / "cluster.md").read_text(encoding="utf-8")))
+    page = (ROOT / "docs" / "how-to" / "cluster.md").read_text(encoding="utf-8")
+    commands = re.findall(r"-m deep\.sweep ((?:.|\n    --)*)", page)
     assert len(commands) == 3
     for command in commands:
+        words = re.sub(r"[\\\"]|\$head|\$PWD/", "", command).split()
+        own, each = words[: words.index("--")], words[words.index("--") + 1 :]
         global_state = random.getstate()
-        assert len(parse(Sweep, command).runs()) >= 14
-        random.setstate(global_state)
+        sweep = parse(Sweep, own)
+        retrain = parse(_commands(_preset(each)), [sweep.command, *each])
+        random.setstate(global_state)  # tyro throws dice for what to forget
+        assert len(sweep.runs()) >= 14
+        assert retrain.run.retrainings >= 10
 
 
 # What becomes of a run
