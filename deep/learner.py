@@ -116,10 +116,10 @@ class ImageLearner:
 
     def sample(self, counts: Sequence[int], rngs: Sequence[np.random.Generator]) -> list[np.ndarray]:
         """Draws with the average of the weights, (counts[r], c, h, w) uint8."""
-        seeds = [int(rng.integers(2**62)) for rng in rngs]
-        inputs = zip(self._states, counts, seeds, strict=True)
-        keys = [(id(state), count, seed) for state, count, seed in inputs]
-        return _one_for_all(keys, lambda r: self._sample(r, counts[r], seeds[r]))
+        keys = [(id(state), int(rng.integers(2**62))) for state, rng in zip(self._states, rngs, strict=True)]
+        most = [max(count for count, key in zip(counts, keys, strict=True) if key == own) for own in keys]
+        drawn = _one_for_all(keys, lambda r: self._sample(r, most[r], keys[r][1]))
+        return [x if len(x) == count else x[:count] for x, count in zip(drawn, counts, strict=True)]
 
     def sample_alike(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """Draws of all chains from the same latents, (R, count, c, h, w) uint8."""
@@ -178,21 +178,22 @@ class ImageLearner:
             return self._trainer_state()
 
     def _sample(self, r: int, count: int, seed: int) -> np.ndarray:
-        """Draws of chain r, from wherever an interrupted sampling stands."""
+        """Draws of chain r, from wherever an interrupted sampling stands. The last batch is as large as the others, so
+        that what is drawn does not depend on `count`."""
         what, step = f"sampling {r + 1} of {self.chains}", self._schedule.sample_batch * self._accelerator.num_processes
         images = np.zeros((count, *self._shape), np.uint8)
         weights = [value.numpy() for value in self._states[r]["ema"].values()] if self._t == 0 else []
-        with self._keeping(
-            "samples", r, f"{seed}, {count}, {step}, {self._schedule.sample_precision}", *weights
-        ) as kept:
+        with self._keeping("samples", r, f"{seed} {step} {self._schedule.sample_precision}", *weights) as kept:
             found = from_first_process(self._accelerator, kept.load)
-            done = 0 if found is None else len(found["images"])
+            done = 0
             if found is not None:
-                images[:done] = found["images"].numpy()
+                before = found["images"][:count].numpy()
+                done = len(before) if len(before) == count else len(before) // step * step
+                images[:done] = before[:done]
             while done < count:
-                rows = range(done, min(done + step, count))
-                images[rows.start : rows.stop] = self._draw(r, rows, seed)
-                done = rows.stop
+                drawn = self._draw(r, range(done, done + step), seed)[: count - done]
+                images[done : done + len(drawn)] = drawn
+                done += len(drawn)
                 self._on_progress(what, done, count)
                 kept.save(lambda: {"images": torch.tensor(images[:done])}, final=done == count)  # noqa: B023
         return images

@@ -171,8 +171,9 @@ class Trainer:
     def _load_moments(self, moments: dict[int, Any]) -> None:
         """Adam's memory of each parameter, by its number; the settings stay those of this trainer."""
         self._adam.load_state_dict({**self._adam.state_dict(), "state": moments})
-        for parameter, state in self._adam.state.items():  # the fused Adam takes memory as it lies
-            for name in ("exp_avg", "exp_avg_sq"):
+        for parameter, state in self._adam.state.items():
+            state["step"] = state["step"].clone()  # torch keeps the given tensor and counts in it
+            for name in ("exp_avg", "exp_avg_sq"):  # the fused Adam takes memory as it lies
                 state[name] = torch.empty_like(parameter).copy_(state[name])
 
     def start_from(self, checkpoint: Checkpoint, carry: Carry) -> None:
