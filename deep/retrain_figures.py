@@ -9,8 +9,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from deep.figures import image_grid
 from deep.found_runs import Setting, find_settings
-from deep.report_figures import metrics_over_generations, parameter_distances, sample_grids, tiled
+from deep.report_figures import metrics_over_generations, parameter_distances, sample_grids
 from stability.atomic import atomic_write
 from stability.figure_style import figure_style, save_figure
 
@@ -36,16 +37,15 @@ def draw_figures(run: Path) -> list[Path]:
 
 def _frame(setting: Setting, t: int) -> Image.Image:
     grids = setting.runs[0].grid(t)
-    side = math.isqrt(grids.shape[1])
     columns = min(GIF_COLUMNS, len(setting.rows))
-    figure = Figure(figsize=(2.2 * columns, 2.5 * math.ceil(len(setting.rows) / columns)), dpi=100)
+    figure = Figure(figsize=(3.2 * columns, 3.4 * math.ceil(len(setting.rows) / columns)), dpi=100)
     canvas = FigureCanvasAgg(figure)
     places = figure.subplots(math.ceil(len(setting.rows) / columns), columns, squeeze=False).ravel()
     for axes in places:
         axes.set_axis_off()
     for axes, (regime, (chain, *_)) in zip(places, setting.rows.items(), strict=False):
-        axes.imshow(tiled(grids[chain.r], side), cmap="gray", vmin=0, vmax=255)
-        axes.set_title(f"{regime}, t = {t}", fontsize=9)
+        axes.imshow(image_grid(grids[chain.r], math.isqrt(grids.shape[1])), cmap="gray", vmin=0, vmax=255)
+        axes.set_title(f"{regime}, t = {t}")
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("P", palette=Image.Palette.ADAPTIVE, colors=256)
 

@@ -44,16 +44,17 @@ def _metrics(history: History, compared: tuple[int, str, int], first: Sequence[M
     images, reference, count = compared
     names = [one["metric"].removesuffix(f"_{images}").split("-")[0] for one in first]
     table = _table(
-        f"{images} generated images against {count} of {reference}, in features of {history[0]['features']}",
+        f"{images} generated images against {count} ({reference}), in features of {history[0]['features']}",
         ("regime", "t", *names),
     )
     if first[0]["floor"] is not None:
-        table.add_row(f"floor: {images} other real images", "", *(_number(one["floor"]) for one in first))
+        table.add_row("floor", "", *(_number(one["floor"]) for one in first))
     for r, chain in enumerate(history[0]["chains"]):
         table.add_section()
         for line in _shown(history):
             values = [one["value"] for one in line["chains"][r]["measurements"] if _compared(one) == compared]
             table.add_row(chain["regime"], str(line["t"]), *map(_number, values))
+    table.caption = f"floor: {images} other real images" if first[0]["floor"] is not None else None
     return table
 
 
