@@ -20,6 +20,7 @@ from accelerate import Accelerator
 from rich.console import Console
 from torch import Tensor
 
+from deep.checkpoint_record import NETWORKS
 from deep.content_cache import default_cache, digest
 from deep.feature_choice import chosen_space
 from deep.first_process import from_first_process, patient_accelerator
@@ -46,20 +47,23 @@ __all__ = ["main"]
 def main(config: Config) -> None:
     """Run, or finish, the retraining; the first process prints its tables and draws its figures."""
     started = time.monotonic()
+    if (config.name, config.run.preset) not in PRESETS:
+        models = ", ".join(name for name, preset in PRESETS if preset == config.run.preset)
+        raise UsageError(f"--preset {config.run.preset} is for {models}, not for {config.name}")
     accelerator = patient_accelerator(cpu=config.run.device == "cpu" or not torch.cuda.is_available())
     try:
         images = images_for(config.network, config.run.data)
         asked = recorded(config.name, config.run, config.network, config.model, config.training)
         asked["images"] = digest(images.images)
+        real = split(
+            config.run.data,
+            images,
+            config.run.real,
+            fresh_rounds=config.run.retrainings if config.run.regime == "fresh" else 0,
+            held_out=config.run.held_out,
+            seed=config.run.seed,
+        )
         with open_run(f"retrain-{config.name}", asked, config.run, accelerator) as run:
-            real = split(
-                config.run.data,
-                images,
-                config.run.real,
-                fresh_rounds=config.run.retrainings if config.run.regime == "fresh" else 0,
-                held_out=config.run.held_out,
-                seed=config.run.seed,
-            )
             _retrain(config, real, run, accelerator)
             if run.directory is not None:
                 console = Console()
@@ -245,12 +249,12 @@ def _progress(
 
 
 def _commands(preset: Preset) -> Any:
-    """One subcommand a model that the preset has."""
+    """One subcommand a model; one without this preset has its own settings, and `main` refuses it."""
     commands: Any = None
-    for (name, of), config in PRESETS.items():
-        if of == preset:
-            one = Annotated[type(config), tyro.conf.subcommand(name, default=config)]
-            commands = one if commands is None else commands | one
+    for name in NETWORKS:
+        config = PRESETS.get((name, preset), PRESETS[name, "digits"])
+        one = Annotated[type(config), tyro.conf.subcommand(name, default=config)]
+        commands = one if commands is None else commands | one
     return commands
 
 

@@ -25,6 +25,9 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-    except BaseException:
+    except BaseException as error:
         partial.unlink(missing_ok=True)
+        reason = error.__context__ if isinstance(error, RuntimeError) else error  # torch.save hides that a disk is full
+        if isinstance(reason, OSError) and reason.errno is not None and reason.filename is None:
+            raise OSError(reason.errno, reason.strerror, str(path)) from error
         raise

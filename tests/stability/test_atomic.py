@@ -1,4 +1,8 @@
+import resource
+
+import numpy as np
 import pytest
+import torch
 
 from stability.atomic import PARTIAL_SUFFIX, atomic_write
 
@@ -25,3 +29,25 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
         write_half()
     assert path.read_bytes() == b"old"
     assert not list(tmp_path.glob(f"*{PARTIAL_SUFFIX}"))
+
+
+@pytest.mark.parametrize(
+    "save", [lambda file: torch.save(torch.zeros(10**5), file), lambda file: np.savez(file, x=np.zeros(10**5))]
+)
+def test_a_full_disk_is_an_error_that_names_the_file(save, tmp_path):
+    """Also where torch raises another error on the way out. A limit on the size of files stands for the disk's."""
+    path = tmp_path / "file"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def write():
+        with atomic_write(path) as file:
+            save(file)
+
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large") as caught:
+            write()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert caught.value.filename == str(path)
+    assert not list(tmp_path.iterdir())
