@@ -26,11 +26,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.plain_edm import PlainEDM, sample_plainly, train_plainly
 from deep.data import load_images
-from deep.edm import EDM
-from deep.precision import FORMATS, Precision, autocast
-from deep.sampling import draw_images
-from deep.training import Trainer, Training
-from deep.unet_edm import CIFAR10, FFHQ64, EDMNetwork
+from deep.models.edm import EDM
+from deep.networks.unet_edm import CIFAR10, FFHQ64, EDMNetwork
+from deep.training.precision import FORMATS, Precision, autocast
+from deep.training.sampling import draw_images
+from deep.training.trainer import Trainer, Training
 
 Case = Literal["train, plain", "train, ours", "sample, plain", "sample, ours"]
 CASES: tuple[Case, ...] = ("train, plain", "train, ours", "sample, plain", "sample, ours")

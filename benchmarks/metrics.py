@@ -20,9 +20,9 @@ import torch
 import tyro
 from torch import Tensor
 
-from deep.frechet import frechet_distance, moments
-from deep.kernel_distance import kernel_distance, subset_kernel_distances
-from deep.precision_recall import neighbourhoods, precision_recall
+from deep.metrics.frechet import frechet_distance, moments
+from deep.metrics.kernel_distance import kernel_distance, subset_kernel_distances
+from deep.metrics.precision_recall import neighbourhoods, precision_recall
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deep.augment import Transforms, augment, draw_transforms
-from deep.unet_edm import EDMNetwork, Place
+from deep.models.augment import Transforms, augment, draw_transforms
+from deep.networks.unet_edm import EDMNetwork, Place
 
 
 def norm(width: int) -> nn.GroupNorm:

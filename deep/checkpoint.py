@@ -15,12 +15,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from deep.checkpoint_record import Checkpoint, CheckpointError, parameter_count
-from deep.diffusers_folder import read_diffusers_folder
-from deep.edm_pickle import read_snapshot
-from deep.safetensors_file import read_safetensors, safetensors_content
-from deep.state_dict import StateError
-from deep.torch_file import official_content, read_torch_file
+from deep.formats.checkpoint_record import Checkpoint, CheckpointError, parameter_count
+from deep.formats.diffusers_folder import read_diffusers_folder
+from deep.formats.edm_pickle import read_snapshot
+from deep.formats.safetensors_file import read_safetensors, safetensors_content
+from deep.formats.torch_file import official_content, read_torch_file
+from deep.networks.state_dict import StateError
 from stability.atomic import atomic_write
 from stability.command_line import UsageError, command
 
@@ -66,13 +66,13 @@ def _read(content: bytes, resolution: int, head_channels: int) -> Checkpoint:
 
 
 def write(path: Path | str, checkpoint: Checkpoint) -> None:
-    """Write this project's format (see `deep.safetensors_file`), whole or not at all. OSError as from any file."""
+    """Write this project's format (`deep.formats.safetensors_file`), whole or not at all. OSError as from any file."""
     with atomic_write(Path(path)) as file:
         file.write(safetensors_content(checkpoint))
 
 
 def export(path: Path | str, checkpoint: Checkpoint) -> None:
-    """Write a `.pt` file for the official code (see `deep.torch_file`), whole or not at all. OSError as above."""
+    """Write a `.pt` file for the official code (`deep.formats.torch_file`), whole or not at all. OSError as above."""
     with atomic_write(Path(path)) as file:
         torch.save(official_content(checkpoint), file)
 

@@ -21,7 +21,7 @@ from rich.table import Table
 from scipy.stats import binomtest
 from scipy.stats import t as student_t
 
-from deep.found_runs import Chain, FoundRunError, Series, Setting, find_settings
+from deep.reports.found_runs import Chain, FoundRunError, Series, Setting, find_settings
 from stability.command_line import UsageError, command
 from stability.regimes import FullySynthetic, Mix
 

@@ -16,11 +16,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from deep.content_cache import default_cache
-from deep.feature_choice import chosen_space, require_one_network
-from deep.features import FeatureSpace
-from deep.image_metrics import METRICS, ImageMetrics, Measurement, Metric
-from deep.inception import Resize
-from deep.real_images import load_held_out, load_real
+from deep.metrics.feature_choice import chosen_space, require_one_network
+from deep.metrics.features import FeatureSpace
+from deep.metrics.image_metrics import METRICS, ImageMetrics, Measurement, Metric
+from deep.metrics.inception import Resize
+from deep.retraining.real_images import load_held_out, load_real
 from stability.atomic import atomic_write
 from stability.command_line import UsageError, command
 from stability.run_directory import environment

@@ -21,8 +21,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from deep.found_runs import FoundRun, FoundRunError, Series, Setting, find_settings
-from deep.report_figures import (
+from deep.reports.figures import (
     effect_of_lambda,
     grid_generations,
     last_generation,
@@ -32,6 +31,7 @@ from deep.report_figures import (
     shown_series,
     tiled,
 )
+from deep.reports.found_runs import FoundRun, FoundRunError, Series, Setting, find_settings
 from stability.atomic import atomic_write
 from stability.command_line import UsageError, command
 from stability.figure_style import figure_style, save_figure
@@ -195,7 +195,7 @@ def _page(sections: Sequence[dict[str, Any]]) -> str:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    template = environment.from_string((files("deep") / "report.html").read_text(encoding="utf-8"))
+    template = environment.from_string((files("deep.reports") / "page.html").read_text(encoding="utf-8"))
     return template.render(sections=sections)
 
 

@@ -20,21 +20,21 @@ from accelerate import Accelerator
 from rich.console import Console
 from torch import Tensor
 
-from deep.checkpoint_record import NETWORKS
 from deep.content_cache import default_cache, digest
-from deep.feature_choice import chosen_space
-from deep.first_process import from_first_process, patient_accelerator
-from deep.image_metrics import ImageMetrics
-from deep.learner import ImageLearner, Schedule
-from deep.network_inputs import images_for, weights_for
-from deep.open_run import OpenRun, open_run, recorded
-from deep.parameter_distance import parameter_distance
-from deep.progress import progress_bar
-from deep.real_images import RealImages, is_cifar10, split
-from deep.retrain_figures import draw_figures
-from deep.retrain_presets import PRESETS, Config, Preset
-from deep.retrain_tables import print_tables
-from deep.training import Trainer
+from deep.formats.checkpoint_record import NETWORKS
+from deep.metrics.feature_choice import chosen_space
+from deep.metrics.image_metrics import ImageMetrics
+from deep.metrics.parameter_distance import parameter_distance
+from deep.retraining.figures import draw_figures
+from deep.retraining.learner import ImageLearner, Schedule
+from deep.retraining.presets import PRESETS, Config, Preset
+from deep.retraining.real_images import RealImages, is_cifar10, split
+from deep.retraining.tables import print_tables
+from deep.training.first_process import from_first_process, patient_accelerator
+from deep.training.network_inputs import images_for, weights_for
+from deep.training.open_run import OpenRun, open_run, recorded
+from deep.training.progress import progress_bar
+from deep.training.trainer import Trainer
 from stability.atomic import atomic_write
 from stability.command_line import UsageError, command
 from stability.regimes import TrainingSet

@@ -19,15 +19,15 @@ from rich.console import Console
 from rich.table import Table
 
 from deep import checkpoint
-from deep.checkpoint_record import Checkpoint, own_copy
-from deep.figures import image_grid, loss_curve
-from deep.kept import read_state, write_state
-from deep.network_inputs import images_for, weights_for
-from deep.open_run import open_run, recorded
-from deep.presets import PRESETS, Config
-from deep.progress import progress_bar
-from deep.sampling import draw_images, save_images
-from deep.training import Trainer
+from deep.formats.checkpoint_record import Checkpoint, own_copy
+from deep.training.figures import image_grid, loss_curve
+from deep.training.kept import read_state, write_state
+from deep.training.network_inputs import images_for, weights_for
+from deep.training.open_run import open_run, recorded
+from deep.training.presets import PRESETS, Config
+from deep.training.progress import progress_bar
+from deep.training.sampling import draw_images, save_images
+from deep.training.trainer import Trainer
 from stability.atomic import atomic_write
 from stability.command_line import command
 from stability.figure_style import figure_style, save_figure

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from sklearn.datasets import load_digits
 
-from deep.image_metrics import Measurement
+from deep.metrics.image_metrics import Measurement
 from stability.atomic import atomic_write
 from stability.regimes import FullySynthetic, Mix, TrainingSet
 from stability.retraining import Generation
@@ -25,7 +25,7 @@ def level(regime, t):
 
 
 def measured(regime, t, wobble):
-    """Of a generation, against the references of `deep.image_metrics`; wobble: of the seed."""
+    """Of a generation, against the references of `deep.metrics.image_metrics`; wobble: of the seed."""
     fd = level(regime, t) + wobble
     for reference, real, images, floored in REFERENCES:
         for name, value, floor in (

@@ -5,7 +5,7 @@ import torch
 from scipy.stats import chi2, norm
 from torch import Tensor
 
-from deep.ddpm import DDPM
+from deep.models.ddpm import DDPM
 from tests.conftest import FALSE_ALARM
 
 

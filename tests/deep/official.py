@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from deep.checkpoint import read
-from deep.edm_pickle import network_arguments
+from deep.formats.edm_pickle import network_arguments
 from tests.conftest import FIXTURES
 
 

@@ -15,7 +15,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 
 from deep.checkpoint import Checkpoint, CheckpointError, CheckpointFile, export, main, read, write
-from deep.unet_edm import DIGITS, EDMNetwork
+from deep.networks.unet_edm import DIGITS, EDMNetwork
 from stability.command_line import command
 from tests.conftest import FIXTURES
 from tests.deep.official import ddpm_fixture, otcfm_fixture, randomised, snapshot, torch_bytes, unpacked

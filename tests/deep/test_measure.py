@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-import deep.feature_choice
 import deep.measure
+import deep.metrics.feature_choice
 from deep.data import load_images
-from deep.label_encoder import EncoderTraining
 from deep.measure import Measure, main
+from deep.metrics.label_encoder import EncoderTraining
 from stability.command_line import command
 from tests.conftest import FIXTURES
 
@@ -34,7 +34,7 @@ def threads_and_python_random_state_as_before():
 def files(tmp_path, rng, monkeypatch):
     """Half of the digits as a training set, the other half, and noisy copies of the first; a short training."""
     monkeypatch.setattr(
-        deep.feature_choice, "EncoderTraining", lambda seed: EncoderTraining(seed=seed, steps=5, width=8)
+        deep.metrics.feature_choice, "EncoderTraining", lambda seed: EncoderTraining(seed=seed, steps=5, width=8)
     )
     digits = load_images("digits")
     assert digits.labels is not None

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deep.found_runs import FoundRunError, Series, find_settings
 from deep.report import Report, main
-from deep.report_figures import (
+from deep.reports.figures import (
     effect_of_lambda,
     grid_generations,
     metrics_over_generations,
@@ -24,9 +23,10 @@ from deep.report_figures import (
     shown_series,
     tiled,
 )
+from deep.reports.found_runs import FoundRunError, Series, find_settings
 from stability.command_line import UsageError
 from stability.regimes import Accumulate, FullySynthetic, Mix
-from tests.deep.found_runs import write_run
+from tests.deep.reports.found_runs import write_run
 
 FD = Series("fd-digits-encoder", 300, "held-out", 360)
 

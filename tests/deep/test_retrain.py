@@ -18,16 +18,16 @@ import pytest
 import torch
 from PIL import Image
 
-import deep.feature_choice
+import deep.metrics.feature_choice
 from deep import checkpoint
-from deep.checkpoint_record import own_copy
 from deep.data import load_images
-from deep.edm import EDM
-from deep.label_encoder import EncoderTraining
+from deep.formats.checkpoint_record import own_copy
+from deep.metrics.label_encoder import EncoderTraining
+from deep.models.edm import EDM
+from deep.networks.unet_edm import EDMNetwork
 from deep.retrain import _commands, _preset, main
-from deep.retrain_presets import PAPER_LAMBDAS, PRESETS, Retrain, RetrainEDM
-from deep.training import Training
-from deep.unet_edm import EDMNetwork
+from deep.retraining.presets import PAPER_LAMBDAS, PRESETS, Retrain, RetrainEDM
+from deep.training.trainer import Training
 from stability.command_line import UsageError, command, parse
 from stability.regimes import Accumulate, FullySynthetic, Mix, ReplaceShare, Subsample
 from stability.retraining import RetrainingError
@@ -79,7 +79,7 @@ def short_encoder(seed):
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
     """The slowest parts of a tiny run, and tyro's dice for what to forget."""
-    monkeypatch.setattr(deep.feature_choice, "EncoderTraining", short_encoder)
+    monkeypatch.setattr(deep.metrics.feature_choice, "EncoderTraining", short_encoder)
     monkeypatch.setattr("deep.retrain.draw_figures", lambda run: [])
     state = random.getstate()
     yield
@@ -109,7 +109,7 @@ def whole(tmp_path_factory):
     """A tiny run that nothing interrupted."""
     folder = tmp_path_factory.mktemp("whole")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(deep.feature_choice, "EncoderTraining", short_encoder)
+        patch.setattr(deep.metrics.feature_choice, "EncoderTraining", short_encoder)
         main(config(folder))
     return folder
 
@@ -193,7 +193,7 @@ def test_a_finished_run_is_not_repeated(whole, tmp_path, capsys):
 
 def test_figures_and_animation(whole, monkeypatch, tmp_path):
     monkeypatch.undo()
-    from deep.retrain_figures import draw_figures
+    from deep.retraining.figures import draw_figures
 
     shutil.copytree(whole / "run", tmp_path / "run")
     paths = draw_figures(tmp_path / "run")
@@ -404,7 +404,7 @@ def child(folder, file_bytes=0, **changes):
     """A run in a process of its own, as the command does it; file_bytes: none larger than this can be written."""
     warnings.simplefilter("error")
     torch.set_num_threads(1)
-    deep.feature_choice.EncoderTraining = short_encoder  # type: ignore[assignment]
+    deep.metrics.feature_choice.EncoderTraining = short_encoder  # type: ignore[assignment]
     deep.retrain.draw_figures = lambda run: []  # type: ignore[attr-defined]
     sys.stdout = (folder / "out").open("w")
     sys.stderr = (folder / "err").open("w")

@@ -17,11 +17,11 @@ from PIL import Image
 
 from deep import checkpoint
 from deep.data import load_images
-from deep.edm import EDM
-from deep.figures import image_grid, loss_curve
-from deep.presets import PRESETS, Run, TrainEDM
+from deep.models.edm import EDM
 from deep.train import _commands, main
-from deep.training import Training
+from deep.training.figures import image_grid, loss_curve
+from deep.training.presets import PRESETS, Run, TrainEDM
+from deep.training.trainer import Training
 from stability.command_line import UsageError, parse
 from stability.retraining import RetrainingError
 from stability.run_directory import RunDirectoryError

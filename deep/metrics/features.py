@@ -1,0 +1,189 @@
+"""Feature spaces in which sets of images are compared: a network, and what distances in its features are called."""
+
+import hashlib
+import json
+import warnings
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from deep.content_cache import cached_arrays, digest
+from deep.metrics.inception import INCEPTION_HASH, Resize, load_inception, to_rgb
+from deep.metrics.label_encoder import EncoderTraining, LabelEncoder, train_encoder
+
+__all__ = [
+    "FeatureSpace",
+    "cached_features",
+    "extract",
+    "inception_space",
+    "label_encoder_space",
+    "trusted_torchscript_space",
+]
+
+PROBE = 8
+"""Images whose features are computed again to see whether kept ones still are those of the network."""
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureSpace:
+    """network: uint8 images (b, c, h, w) -> features (b, d), in evaluation mode.
+
+    name: stands for what the network computes besides its weights; another forward pass needs another name.
+    published_inception: whether distances may be called FID and KID.
+    """
+
+    name: str
+    network: nn.Module
+    published_inception: bool = False
+
+    def __post_init__(self) -> None:
+        if self.network.training:
+            raise ValueError(f"the network of the feature space {self.name} must be in evaluation mode: .eval()")
+
+    @property
+    def frechet(self) -> str:
+        """What the Fréchet distance in this space is called: FID, or FD-NAME."""
+        return "FID" if self.published_inception else f"FD-{self.name}"
+
+    @property
+    def kernel(self) -> str:
+        """What the kernel distance in this space is called: KID, or KD-NAME."""
+        return "KID" if self.published_inception else f"KD-{self.name}"
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of the name and of all weights."""
+        state = {name: value.detach().cpu() for name, value in self.network.state_dict().items()}
+        arrays = [part for name, value in state.items() for part in (name, value.numpy())]
+        return digest(self.name, *arrays)
+
+
+def inception_space(path: Path, resize: Resize = "half-pixel") -> FeatureSpace:
+    """Of the FID Inception with the weights in `path`; see `deep.metrics.inception`.
+
+    Named "inception" if they are the published ones and images are resized as in the paper; otherwise the name says
+    what differs, since values are comparable within one such space alone. InceptionError, OSError as `load_inception`.
+    """
+    network, sha256 = load_inception(path, resize)
+    published = sha256.startswith(INCEPTION_HASH)
+    name = "inception" if published else f"inception-{sha256[:8]}"
+    return FeatureSpace(
+        name if resize == "half-pixel" else f"{name}-{resize}-resize",
+        network,
+        published_inception=published and resize == "half-pixel",
+    )
+
+
+class _Script(nn.Module):
+    """A TorchScript network, called as NVIDIA's Inception is: RGB, and for features where it offers them."""
+
+    def __init__(self, script: torch.jit.ScriptModule) -> None:
+        super().__init__()
+        self.script = script
+        offered = [argument.name for argument in script.forward.schema.arguments]  # type: ignore[attr-defined]
+        self.options = {"return_features": True} if "return_features" in offered else {}
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.script(to_rgb(images), **self.options)
+
+
+def trusted_torchscript_space(path: Path) -> FeatureSpace:
+    """Of a TorchScript file, e.g. NVIDIA's inception-2015-12-05.pt. Such a file is code, which runs: trust it first.
+
+    Named by the file's hash. ValueError if it is no TorchScript; OSError if it cannot be read.
+    """
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the format is deprecated; the files are in it
+        try:
+            script = torch.jit.load(path, map_location="cpu")
+        except RuntimeError as error:
+            raise ValueError(f"{path} is not a TorchScript file ({str(error).splitlines()[0]})") from error
+    return FeatureSpace(f"torchscript-{sha256[:8]}", _Script(script).eval())
+
+
+def label_encoder_space(
+    data: str, images: np.ndarray, labels: np.ndarray, cache: Path, training: EncoderTraining | None = None
+) -> FeatureSpace:
+    """Of a small encoder trained on images (n, c, h, h) uint8 and their labels (n,), and kept in the folder `cache`.
+
+    data: what to call the data set; the space is named DATA-encoder. Errors as `train_encoder`, and OSError.
+    """
+    training = training or EncoderTraining()
+    key = digest(json.dumps(asdict(training), sort_keys=True), images, labels)
+
+    def make() -> dict[str, np.ndarray]:
+        state = train_encoder(images, labels, training).state_dict()
+        return {name: value.numpy() for name, value in state.items()}
+
+    state = cached_arrays(cache / "encoders" / f"{data}-{key}.npz", make)
+    with torch.device("meta"):
+        encoder = LabelEncoder(images.shape[1], images.shape[2], len(np.unique(labels)), training.width)
+    encoder.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()}, assign=True)
+    return FeatureSpace(f"{data}-encoder", encoder.eval().requires_grad_(False))
+
+
+@torch.inference_mode()
+def extract(
+    space: FeatureSpace,
+    images: np.ndarray,
+    device: torch.device,
+    *,
+    batch: int = 64,
+    on_batch: Callable[[int], object] = lambda images: None,
+) -> Tensor:
+    """Features (n, d) float32 of uint8 images (n, c, h, w), on `device`, where the network is left.
+
+    on_batch: called with the number of images done since the last call.
+    ValueError if the network does not return (b, d), or a feature is not finite.
+    """
+    network = space.network.to(device)
+    features = []
+    for start in range(0, len(images), batch):
+        rows = torch.from_numpy(images[start : start + batch]).to(device)
+        found = network(rows)
+        if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(rows):
+            shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+            raise ValueError(f"the network of {space.name} must return ({len(rows)}, d) features, got {shape}")
+        if not found.isfinite().all():
+            raise ValueError(f"{space.name} gives features that are not finite in images {start} to {start + batch}")
+        features.append(found.float())
+        on_batch(len(rows))
+    return torch.cat(features)
+
+
+def cached_features(
+    space: FeatureSpace,
+    images: np.ndarray,
+    cache: Path,
+    device: torch.device,
+    *,
+    batch: int = 64,
+    on_batch: Callable[[int], object] = lambda images: None,
+) -> Tensor:
+    """`extract`, kept in the folder `cache` by the content of the images, the name of the space and its weights.
+
+    The features of the first images are computed again and compared, to 1% of the largest (a GPU rounds differently
+    than a CPU), so that a network whose code was changed but not its name is found out: a warning, and a new file.
+    """
+    path = cache / "features" / f"{space.name}-{digest(space.fingerprint, images)}.npz"
+
+    def kept() -> Tensor:
+        def make() -> dict[str, np.ndarray]:
+            return {"features": extract(space, images, device, batch=batch, on_batch=on_batch).cpu().numpy()}
+
+        return torch.from_numpy(cached_arrays(path, make)["features"]).to(device)
+
+    features = kept()
+    probe = extract(space, images[:PROBE], device)
+    if probe.shape[1] != features.shape[1] or not (probe - features[:PROBE]).abs().max() <= 0.01 * probe.abs().max():
+        warnings.warn(f"{path} has features of another network of the name {space.name}; made again", stacklevel=2)
+        path.unlink()
+        features = kept()
+    return features

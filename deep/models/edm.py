@@ -1,0 +1,158 @@
+"""EDM (Karras et al. 2022): loss and samplers, for a network that denoises.
+
+The network is D(x, σ; a), `EDMPrecond` of `deep.networks.unet_edm`: x = y + σ ε -> an estimate of y,
+told the augmentation a.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol, cast
+
+import torch
+from torch import Tensor
+
+from deep.models.augment import LABELS, Transforms, augment, draw_transforms
+from deep.models.protocol import Noise
+from deep.pixels import floored_uint8, to_float
+
+__all__ = ["EDM", "heun", "noise_levels"]
+
+
+class Denoiser(Protocol):
+    """What a denoising network says of itself."""
+
+    sigma_data: float
+    """Standard deviation of the data that it was preconditioned for."""
+    sigma_min: float
+    """Least noise level that it knows."""
+    sigma_max: float
+    """Greatest noise level that it knows."""
+    augment_dim: int
+    """Numbers about the augmentation that it is told; 0: none."""
+
+
+@dataclass(frozen=True)
+class EDM:
+    """EDM's loss and its Heun sampler. The defaults are those of the official CIFAR-10 model."""
+
+    p_mean: float = -1.2
+    """Mean of ln σ in training."""
+    p_std: float = 1.2
+    """Standard deviation of ln σ in training."""
+    augment: float = 0.12
+    """Probability of each kind of augmentation; 0: none, not even mirroring. Needs a network that is told of it."""
+    steps: int = 18
+    """Steps of the sampler; it calls the network once less than twice as often."""
+    sigma_min: float = 0.002
+    """Last noise level before 0, in units of x; the network's own range counts too."""
+    sigma_max: float = 80.0
+    """First noise level."""
+    rho: float = 7.0
+    """Exponent of the levels between: they are equally spaced in σ^(1/ρ)."""
+    churn: float = 0.0
+    """S_churn: noise put back in the course of sampling; 0: the sampler is deterministic."""
+    churn_min: float = 0.0
+    """S_min: no noise is put back below this σ."""
+    churn_max: float = math.inf
+    """S_max: nor above this one."""
+    churn_noise: float = 1.0
+    """S_noise: standard deviation of the noise put back, in units of what keeps the level exact."""
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.p_mean) and 0 < self.p_std < math.inf):
+            raise ValueError(f"--p-mean must be finite and --p-std finite and > 0, got {self.p_mean} and {self.p_std}")
+        if not 0 <= self.augment <= 1:
+            raise ValueError(f"--augment must be a probability, got {self.augment}")
+        if self.steps < 1:
+            raise ValueError(f"--steps must be >= 1, got {self.steps}")
+        if not 0 < self.sigma_min < self.sigma_max < math.inf:
+            raise ValueError(f"0 < --sigma-min < --sigma-max must hold, got {self.sigma_min} and {self.sigma_max}")
+        for option in ("rho", "churn_noise"):
+            if not 0 < getattr(self, option) < math.inf:
+                raise ValueError(f"--{option.replace('_', '-')} must be finite and > 0, got {getattr(self, option)}")
+        for option in ("churn", "churn_min", "churn_max"):
+            if not getattr(self, option) >= 0:
+                raise ValueError(f"--{option.replace('_', '-')} must be >= 0, got {getattr(self, option)}")
+
+    def inputs(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """Images, σ (b,), what augmentation does to each (b, 8), and noise ε like the images."""
+        b, device = len(images), generator.device
+        sigma = (self.p_mean + self.p_std * torch.randn(b, generator=generator, device=device)).exp()
+        transforms = draw_transforms(b, self.augment, generator).stacked()
+        noise = torch.randn(images.shape, generator=generator, device=device)
+        return images, sigma, transforms, noise
+
+    def losses(self, network: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        """w(σ) |D(y + σε, σ; a) − y|², summed over pixels and channels, y the augmented image; (b,)."""
+        images, sigma, transforms, noise = inputs
+        clean = to_float(images)
+        labels = None
+        if self.augment:
+            chosen = Transforms.from_stacked(transforms)
+            clean, labels = augment(clean, chosen), chosen.labels()
+        elif _denoiser(network).augment_dim:
+            labels = transforms.new_zeros(len(images), LABELS)  # every weight has a gradient, as data parallelism needs
+        return self.denoising_losses(network, clean, sigma, noise, labels).sum(dim=(1, 2, 3))
+
+    def denoising_losses(
+        self, network: Callable[..., Tensor], clean: Tensor, sigma: Tensor, noise: Tensor, labels: Tensor | None
+    ) -> Tensor:
+        """w(σ) (D(y + σε, σ; a) − y)², element by element: y, ε (b, c, h, w), σ (b,), a (b, 9)."""
+        data = _denoiser(network).sigma_data
+        weight = (sigma**2 + data**2) / (sigma * data) ** 2
+        denoised = network(clean + sigma[:, None, None, None] * noise, sigma, labels)
+        return weight[:, None, None, None] * (denoised.float() - clean) ** 2
+
+    def sample(self, network: Callable[..., Tensor], noise: Noise) -> Tensor:
+        """Heun's method from pure noise: float64, except in the network."""
+        known = _denoiser(network)
+        low, high = max(self.sigma_min, known.sigma_min), min(self.sigma_max, known.sigma_max)
+        sigmas = noise_levels(self.steps, low, high, self.rho)
+
+        def denoise(x: Tensor, sigma: float) -> Tensor:
+            return network(x.float(), x.new_full((1,), sigma, dtype=torch.float32)).double()
+
+        def churn(x: Tensor, sigma: float) -> tuple[Tensor, float]:
+            if not (self.churn > 0 and self.churn_min <= sigma <= self.churn_max):
+                return x, sigma
+            raised = sigma * (1 + min(self.churn / self.steps, math.sqrt(2) - 1))
+            return x + math.sqrt(raised**2 - sigma**2) * self.churn_noise * noise(), raised
+
+        return heun(denoise, noise().double() * sigmas[0], sigmas, churn)
+
+    def to_uint8(self, images: Tensor) -> Tensor:
+        return floored_uint8(images)
+
+
+def _denoiser(network: Callable[..., Tensor]) -> Denoiser:
+    """The network itself, where it is wrapped for data parallelism."""
+    return cast(Denoiser, getattr(network, "module", network))
+
+
+def noise_levels(steps: int, sigma_min: float, sigma_max: float, rho: float) -> list[float]:
+    """t_0 = sigma_max > … > t_{steps−1} = sigma_min, and t_steps = 0 (eq. 5 of Karras et al.)."""
+    high, low = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
+    return [(high + i / max(steps - 1, 1) * (low - high)) ** rho for i in range(steps)] + [0.0]
+
+
+def heun(
+    denoise: Callable[[Tensor, float], Tensor],
+    x: Tensor,
+    sigmas: Sequence[float],
+    churn: Callable[[Tensor, float], tuple[Tensor, float]] = lambda x, sigma: (x, sigma),
+) -> Tensor:
+    """Integrate dx/dσ = (x − D(x, σ))/σ along the levels `sigmas` (Algorithms 1 and 2 of Karras et al.).
+
+    denoise: (x, σ) -> D, like x.   x: (b, …), at sigmas[0].   A step to σ = 0 is one of Euler, the others are Heun's.
+    churn: (x, σ) -> (x, σ), adds noise before a step.
+    """
+    for now, after in pairwise(sigmas):
+        x, now = churn(x, now)
+        slope = (x - denoise(x, now)) / now
+        euler = x + (after - now) * slope
+        if after > 0:
+            slope = (slope + (euler - denoise(euler, after)) / after) / 2
+        x = x + (after - now) * slope
+    return x

@@ -1,0 +1,209 @@
+"""DDPM's network ε_θ(x_t, t): the U-Net of Ho et al. (2020).
+
+Names, shapes and order of the tensors are those of ddpm-torch.
+"""
+
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from deep.networks.activation import SiLU, silu
+from deep.networks.attention import attend, from_tokens, to_tokens
+from deep.networks.initial_weights import fresh, xavier
+from deep.networks.levels import check_levels
+from deep.networks.sinusoidal import sines_and_cosines
+from deep.networks.state_dict import Shapes, StateError, count, has, size
+
+__all__ = ["CIFAR10", "DIGITS", "DDPMNetwork", "DDPMUNet"]
+
+GROUPS = 32
+_GAINS = {"conv2": 1e-5, "project_out": 1e-5, "out_conv.2": 1e-5}
+
+
+@dataclass(frozen=True)
+class DDPMNetwork:
+    """Configuration of DDPM's network. The defaults are those of ddpm-torch for CIFAR-10."""
+
+    resolution: int = 32
+    """Height and width of the images, in pixels."""
+    channels: int = 3
+    """Channels of the images."""
+    model_channels: int = 128
+    """Width of the network, a multiple of 32; of level l: channel_mult[l] times this."""
+    channel_mult: tuple[int, ...] = (1, 2, 2, 2)
+    """Width of each level, as a multiple of model_channels, the first 1; each level has half the resolution of the one
+    before."""
+    num_blocks: int = 2
+    """Residual blocks at each level on the way down; on the way up there is one more."""
+    attn_resolutions: tuple[int, ...] = (16,)
+    """Resolutions at which every block is followed by self-attention."""
+    dropout: float = 0.1
+    """Probability that an activation is dropped in training."""
+
+    def __post_init__(self) -> None:
+        check_levels(
+            self.resolution,
+            self.channels,
+            self.model_channels,
+            self.channel_mult,
+            self.num_blocks,
+            self.attn_resolutions,
+            self.dropout,
+        )
+        if self.model_channels % GROUPS:
+            raise ValueError(f"model_channels must be a multiple of {GROUPS}, got {self.model_channels}")
+        if self.channel_mult[0] != 1:
+            raise ValueError(f"channel_mult must start with 1, got {self.channel_mult}")
+
+    def build(self, generator: torch.Generator | None = None) -> "DDPMUNet":
+        """The network with fresh weights (see `deep.networks.initial_weights`): it starts by predicting almost 0."""
+        return fresh(lambda: DDPMUNet(self), lambda network: xavier(network, _GAINS, generator))
+
+    @classmethod
+    def deduce(cls, shapes: Shapes, resolution: int = 32) -> "DDPMNetwork":
+        """The configuration of the network that has these tensors. Resolution and dropout leave no trace in them.
+
+        StateError if a tensor is missing that tells. A network that fits otherwise need not have exactly these tensors.
+        """
+        levels = [f"downsamples.level_{level}" for level in range(count(shapes, r"downsamples\.level_(\d+)\."))]
+        if not levels:
+            raise StateError("lacks the tensors downsamples.level_*")
+        width = size(shapes, "in_conv.bias")
+        attended = [has(shapes, f"{level}.0.1.") for level in levels]
+        first = [
+            f"{level}.0.0" if attention else f"{level}.0" for level, attention in zip(levels, attended, strict=True)
+        ]
+        return cls(
+            resolution=resolution,
+            channels=size(shapes, "in_conv.weight", 1),
+            model_channels=width,
+            channel_mult=tuple(size(shapes, f"{block}.conv1.bias") // width for block in first),
+            num_blocks=count(shapes, rf"downsamples\.level_{len(levels) - 1}\.(\d+)\."),
+            attn_resolutions=tuple(resolution >> level for level, attention in enumerate(attended) if attention),
+        )
+
+
+def _norm(width: int) -> nn.GroupNorm:
+    return nn.GroupNorm(GROUPS, width, eps=1e-6)
+
+
+class Block(nn.Module):
+    """Residual block that is told the time."""
+
+    def __init__(self, inputs: int, outputs: int, embedding: int, dropout: float) -> None:
+        super().__init__()
+        self.norm1 = _norm(inputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.fc = nn.Linear(embedding, outputs)
+        self.norm2 = _norm(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """x: (n, inputs, r, r).   embedding: (n, e), activated -> (n, outputs, r, r)."""
+        h = self.conv1(silu(self.norm1(x))).add_(self.fc(embedding)[:, :, None, None])
+        return self.conv2(self.dropout(silu(self.norm2(h)))).add_(self.skip(x))
+
+
+class Attention(nn.Module):
+    """Self-attention with one head."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norm = _norm(width)
+        self.project_in = nn.Conv2d(width, 3 * width, 1)
+        self.project_out = nn.Conv2d(width, width, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(n, width, r, r), twice."""
+        tokens = to_tokens(self.norm(x))
+        qkv = functional.linear(tokens, self.project_in.weight.flatten(1), self.project_in.bias)
+        attended = attend(qkv.unflatten(2, (1, 3, -1)))
+        return (
+            from_tokens(functional.linear(attended, self.project_out.weight.flatten(1), self.project_out.bias), x) + x
+        )
+
+
+class AttendingBlock(nn.ModuleList):
+    """A residual block and self-attention."""
+
+    def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        block, attention = self
+        return attention(block(x, embedding))
+
+
+class DDPMUNet(nn.Module):
+    """ε_θ(x_t, t). `DDPMNetwork.build` makes one with weights."""
+
+    def __init__(self, network: DDPMNetwork) -> None:
+        super().__init__()
+        self.width, self.num_blocks = network.model_channels, network.num_blocks
+        embedding, dropout = 4 * self.width, network.dropout
+        widths = [mult * self.width for mult in network.channel_mult]
+        deepest = len(widths) - 1
+
+        def blocks(level: int, inputs: list[int]) -> list[nn.Module]:
+            made: list[nn.Module] = [Block(width, widths[level], embedding, dropout) for width in inputs]
+            if network.resolution >> level in network.attn_resolutions:
+                made = [AttendingBlock([block, Attention(widths[level])]) for block in made]
+            return made
+
+        def down(level: int) -> nn.ModuleList:
+            width = widths[level]
+            layers = blocks(level, [widths[max(level - 1, 0)], *[width] * (self.num_blocks - 1)])
+            if level < deepest:  # padded at the right and at the bottom, as TensorFlow does
+                layers.append(nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(width, width, 3, stride=2)))
+            return nn.ModuleList(layers)
+
+        def up(level: int) -> nn.ModuleList:
+            width = widths[level]
+            below = [widths[min(level + 1, deepest)], *[width] * self.num_blocks]
+            skips = [*[width] * self.num_blocks, widths[max(level - 1, 0)]]
+            layers = blocks(level, [a + b for a, b in zip(below, skips, strict=True)])
+            if level > 0:
+                layers.append(nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(width, width, 3, padding=1)))
+            return nn.ModuleList(layers)
+
+        self.embed = nn.Sequential(nn.Linear(self.width, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
+        self.in_conv = nn.Conv2d(network.channels, self.width, 3, padding=1)
+        self.downsamples = nn.ModuleDict({f"level_{level}": down(level) for level in range(len(widths))})
+        self.middle = nn.ModuleList(
+            [
+                Block(widths[-1], widths[-1], embedding, dropout),
+                Attention(widths[-1]),
+                Block(widths[-1], widths[-1], embedding, dropout),
+            ]
+        )
+        self.upsamples = nn.ModuleDict({f"level_{level}": up(level) for level in range(len(widths))})
+        self.out_conv = nn.Sequential(_norm(self.width), SiLU(), nn.Conv2d(self.width, network.channels, 3, padding=1))
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        """The noise in x.   x: (n, channels, r, r).   t: (n,) or (1,), steps from 0. Returns the shape of x."""
+        embedding = self._embedding(t)
+        x = self.in_conv(x)
+        skips = [x]
+        for layers in self.downsamples.values():
+            for i, layer in enumerate(cast(nn.ModuleList, layers)):
+                x = layer(x, embedding) if i < self.num_blocks else layer(x)
+                skips.append(x)
+        first, attention, second = self.middle
+        x = second(attention(first(x, embedding)), embedding)
+        for layers in reversed(list(self.upsamples.values())):
+            for i, layer in enumerate(cast(nn.ModuleList, layers)):
+                x = layer(torch.cat([x, skips.pop()], dim=1), embedding) if i <= self.num_blocks else layer(x)
+        return self.out_conv(x)
+
+    def _embedding(self, t: Tensor) -> Tensor:
+        """(n or 1, 4·width), activated; float32 also under autocast, which would confuse neighbouring steps."""
+        with torch.autocast(t.device.type, enabled=False):
+            return functional.silu(self.embed(torch.cat(sines_and_cosines(t, self.width, endpoint=True), dim=1)))
+
+
+CIFAR10 = DDPMNetwork()
+DIGITS = DDPMNetwork(
+    resolution=8, channels=1, model_channels=32, channel_mult=(1,), num_blocks=1, attn_resolutions=(8,)
+)

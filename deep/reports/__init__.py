@@ -1,0 +1,1 @@
+"""Many runs of deep.retrain on one page."""

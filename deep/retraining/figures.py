@@ -1,0 +1,57 @@
+"""Pictures of one run of deep.retrain: metrics, parameters, and what fixed latents become, still and in motion."""
+
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+from deep.reports.figures import metrics_over_generations, parameter_distances, sample_grids
+from deep.reports.found_runs import Setting, find_settings
+from deep.training.figures import image_grid
+from stability.atomic import atomic_write
+from stability.figure_style import figure_style, save_figure
+
+__all__ = ["draw_figures"]
+
+GIF_MILLISECONDS = 700
+GIF_COLUMNS = 5  # rows of the run side by side
+
+
+def draw_figures(run: Path) -> list[Path]:
+    """Draw the figures of a run that has a finished generation into its folder; the paths written."""
+    (setting,) = find_settings(run)
+    figures = run / "figures"
+    with figure_style():
+        paths = save_figure(metrics_over_generations(setting), figures / "metrics")
+        paths += save_figure(parameter_distances(setting), figures / "parameters")
+        grids = sample_grids(setting)
+        assert grids is not None  # every generation has one
+        paths += save_figure(grids, figures / "samples")
+        _write_gif(figures / "samples.gif", [_frame(setting, t) for t in range(len(setting.runs[0].history))])
+    return [*paths, figures / "samples.gif"]
+
+
+def _frame(setting: Setting, t: int) -> Image.Image:
+    grids = setting.runs[0].grid(t)
+    columns = min(GIF_COLUMNS, len(setting.rows))
+    figure = Figure(figsize=(3.2 * columns, 3.4 * math.ceil(len(setting.rows) / columns)), dpi=100)
+    canvas = FigureCanvasAgg(figure)
+    places = figure.subplots(math.ceil(len(setting.rows) / columns), columns, squeeze=False).ravel()
+    for axes in places:
+        axes.set_axis_off()
+    for axes, (regime, (chain, *_)) in zip(places, setting.rows.items(), strict=False):
+        axes.imshow(image_grid(grids[chain.r], math.isqrt(grids.shape[1])), cmap="gray", vmin=0, vmax=255)
+        axes.set_title(f"{regime}, t = {t}")
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("P", palette=Image.Palette.ADAPTIVE, colors=256)
+
+
+def _write_gif(path: Path, frames: list[Image.Image]) -> None:
+    content = io.BytesIO()
+    frames[0].save(content, format="gif", save_all=True, append_images=frames[1:], duration=GIF_MILLISECONDS, loop=0)
+    with atomic_write(path) as file:
+        file.write(content.getvalue())

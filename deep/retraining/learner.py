@@ -1,0 +1,239 @@
+"""Image models in the retraining loop: one trainer, through which the chains pass one after another.
+
+Chains that are the same so far (in generation 0: all with the same real data and random streams) are trained and drawn
+from once, until what they see parts them.
+"""
+
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+import torch
+from accelerate.utils import send_to_device
+from torch import Tensor, nn
+
+from deep.content_cache import digest
+from deep.formats.checkpoint_record import Checkpoint
+from deep.training.first_process import from_first_process
+from deep.training.kept import Kept
+from deep.training.precision import Precision
+from deep.training.sampling import draw_images
+from deep.training.trainer import Carry, Trainer
+from stability.regimes import TrainingSet
+
+__all__ = ["ImageLearner", "Schedule"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long a model is trained, and how it is drawn from.
+
+    first_images, images: training images, counted with repetition, of a training from new weights and of one that
+    goes on.   carry: what goes on beside the weights.   sample_batch: images that a process draws at once.
+    """
+
+    first_images: int
+    images: int
+    carry: Carry = "optimizer"
+    sample_batch: int = 100
+    sample_precision: Precision = "fp32"
+
+
+class ImageLearner:
+    """R chains of an image model: a `stability.retraining.Learner` whose points are images (c, h, w) uint8.
+
+    trainer: new; its model draws the samples, from the average of the weights.   build: a network with weights from a
+    generator.   shape: (c, h, w).   start: generation 0, to be taken as it is instead of training it.
+    folder: where a generation under way keeps what is finished of it; see `forget`.
+    cache: where generation 0 is kept, for all runs that begin alike.   setting: everything that decides the result of
+    a training or a sampling and that the other arguments do not say.
+    seconds: least time between two writings of an unfinished training or sampling.
+    on_progress: told what is being done, how many images of it are done, and of how many.
+    """
+
+    def __init__(
+        self,
+        trainer: Trainer,
+        build: Callable[[torch.Generator], nn.Module],
+        shape: tuple[int, int, int],
+        chains: int,
+        schedule: Schedule,
+        *,
+        folder: Path,
+        cache: Path,
+        setting: str,
+        start: Checkpoint | None = None,
+        seconds: float = 60.0,
+        on_progress: Callable[[str, int, int], object] = lambda what, done, total: None,
+    ) -> None:
+        self._trainer, self._build, self._shape, self._schedule = trainer, build, shape, schedule
+        self._folder, self._cache, self._setting, self._start = folder, cache, setting, start
+        self._seconds, self._on_progress = seconds, on_progress
+        self._accelerator = trainer.accelerator
+        self._blank = self._trainer_state()
+        self._states = [self._blank] * chains  # of the trainer; equal chains have the same object
+        self._t = -1  # generation that was fitted last, or is being fitted
+        self._drawn_from: list[str] | None = None  # what the weights were drawn from, between a reset and a fit
+        self.images_seen = 0
+        """Training images that each chain has seen since generation 0 began, counted with repetition."""
+
+    @property
+    def chains(self) -> int:
+        return len(self._states)
+
+    def average(self, r: int) -> dict[str, Tensor]:
+        """The parameters that chain r draws its samples with, on the CPU."""
+        return {name: self._states[r]["ema"][name] for name, _ in self._trainer.ema.named_parameters()}
+
+    def reset(self, rngs: Sequence[np.random.Generator]) -> None:
+        """New weights; or those of `start`, and the fit that follows leaves them as they are."""
+        if self._start is not None:
+            self._trainer.start_from(self._start, self._schedule.carry)
+            self._states = [self._trainer_state()] * self.chains
+            self._drawn_from = ["start"] * self.chains
+            return
+        seeds = [int(rng.integers(2**32)) for rng in rngs]
+        new = {seed: self._with_weights(self._build(torch.Generator().manual_seed(seed))) for seed in seeds}
+        self._states = [new[seed] for seed in seeds]
+        self._drawn_from = [str(seed) for seed in seeds]
+
+    def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
+        """Train each chain; see `Schedule` for how long, and `Trainer.fit` for what is carried on."""
+        self._t += 1
+        drawn_from, given = self._drawn_from, self._drawn_from is not None and self._start is not None
+        if not given:
+            duration = self._schedule.images if drawn_from is None else self._schedule.first_images
+            origins = drawn_from or [""] * self.chains
+            inputs = zip(self._states, datasets, rngs, strict=True)
+            keys = [(id(state), id(data.points), str(rng.bit_generator.state)) for state, data, rng in inputs]
+            self._states = _one_for_all(keys, lambda r: self._fit(r, datasets[r].points, rngs[r], duration, origins[r]))
+            self.images_seen += self._whole_steps(duration)
+        self._drawn_from = None
+
+    def sample(self, counts: Sequence[int], rngs: Sequence[np.random.Generator]) -> list[np.ndarray]:
+        """Draws with the average of the weights, (counts[r], c, h, w) uint8."""
+        keys = [(id(state), int(rng.integers(2**62))) for state, rng in zip(self._states, rngs, strict=True)]
+        most = [max(count for count, key in zip(counts, keys, strict=True) if key == own) for own in keys]
+        drawn = _one_for_all(keys, lambda r: self._sample(r, most[r], keys[r][1]))
+        return [x if len(x) == count else x[:count] for x, count in zip(drawn, counts, strict=True)]
+
+    def sample_alike(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """Draws of all chains from the same latents, (R, count, c, h, w) uint8."""
+        seed = int(rng.integers(2**62))
+        keys = [id(state) for state in self._states]
+        return np.stack(_one_for_all(keys, lambda r: self._draw(r, range(count), seed)))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"states": list(self._states), "t": self._t, "images_seen": self.images_seen}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """ValueError if it is of another number of chains, or of another network."""
+        if len(state["states"]) != self.chains:
+            raise ValueError(f"the state must be of {self.chains} chains, got {len(state['states'])}")
+        self._trainer.load_state_dict(state["states"][0])
+        self._states = list(state["states"])
+        self._t, self.images_seen, self._drawn_from = state["t"], state["images_seen"], None
+
+    def kept(self, what: str, r: int) -> Kept:
+        """The file for what is done about chain r in this generation."""
+        return Kept(self._folder / f"{what}-{self._t:04d}-{r:03d}.pt", self._seconds, self._accelerator.is_main_process)
+
+    def forget(self) -> None:
+        """Remove what was kept of this generation: it is recorded elsewhere, as a whole."""
+        if self._accelerator.is_main_process:
+            for file in self._folder.glob("*.pt"):
+                file.unlink()
+
+    def _whole_steps(self, images: int) -> int:
+        """`images`, rounded up as the trainer does."""
+        batch = self._trainer.settings.batch
+        return -(-images // batch) * batch
+
+    def _trainer_state(self) -> dict[str, Any]:
+        return dict(send_to_device(self._trainer.state_dict(), "cpu"))
+
+    def _with_weights(self, network: nn.Module) -> dict[str, Any]:
+        """The state of a new trainer that has the weights of `network`."""
+        weights = dict(network.state_dict())
+        return {**self._blank, "network": weights, "ema": weights}
+
+    def _fit(self, r: int, images: np.ndarray, rng: np.random.Generator, duration: int, origin: str) -> dict[str, Any]:
+        """The trainer's state after the fit, from wherever an interrupted one stands."""
+        what, total = f"training {r + 1} of {self.chains}", self._whole_steps(duration)
+        with self._keeping("fit", r, origin, str(rng.bit_generator.state), str(duration), images) as kept:
+            found = from_first_process(self._accelerator, kept.load)
+            if found is not None and found["fit"] is None:
+                return found
+            self._trainer.load_state_dict(found or self._states[r])
+            try:
+                for progress in self._trainer.fit(images, duration, rng, self._schedule.carry):
+                    self._on_progress(what, progress.step * self._trainer.settings.batch, total)
+                    kept.save(self._trainer_state, final=progress.step == progress.steps)
+            except FloatingPointError as error:
+                raise FloatingPointError(f"chain {r}: {error}") from error
+            return self._trainer_state()
+
+    def _sample(self, r: int, count: int, seed: int) -> np.ndarray:
+        """Draws of chain r, from wherever an interrupted sampling stands. The last batch is as large as the others, so
+        that what is drawn does not depend on `count`."""
+        what, step = f"sampling {r + 1} of {self.chains}", self._schedule.sample_batch * self._accelerator.num_processes
+        images = np.zeros((count, *self._shape), np.uint8)
+        weights = [value.numpy() for value in self._states[r]["ema"].values()] if self._t == 0 else []
+        with self._keeping("samples", r, f"{seed} {step} {self._schedule.sample_precision}", *weights) as kept:
+            found = from_first_process(self._accelerator, kept.load)
+            done = 0
+            if found is not None:
+                before = found["images"][:count].numpy()
+                done = len(before) if len(before) == count else len(before) // step * step
+                images[:done] = before[:done]
+            while done < count:
+                drawn = self._draw(r, range(done, done + step), seed)[: count - done]
+                images[done : done + len(drawn)] = drawn
+                done += len(drawn)
+                self._on_progress(what, done, count)
+                kept.save(lambda: {"images": torch.tensor(images[:done])}, final=done == count)  # noqa: B023
+        return images
+
+    def _draw(self, r: int, indices: range, seed: int) -> np.ndarray:
+        self._trainer.ema.load_state_dict(self._states[r]["ema"])
+        try:
+            return draw_images(
+                self._trainer.model,
+                self._trainer.ema,
+                self._shape,
+                indices,
+                seed,
+                accelerator=self._accelerator,
+                batch=self._schedule.sample_batch,
+                precision=self._schedule.sample_precision,
+            )
+        except FloatingPointError as error:
+            raise FloatingPointError(f"chain {r}: {error}") from error
+
+    @contextmanager
+    def _keeping(self, what: str, r: int, *inputs: str | np.ndarray) -> Iterator[Kept]:
+        """The file for a training or a sampling. In generation 0 it is in the cache, under everything that it depends
+        on; who needs the same at the same time waits for it."""
+        if self._t > 0:
+            yield self.kept(what, r)
+            return
+        path = self._cache / "generation-0" / f"{what}-{digest(self._setting, *inputs)}.pt"
+        lock: AbstractContextManager[Any] = nullcontext()
+        if self._accelerator.is_main_process:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = filelock.FileLock(path.with_name(path.name + ".lock"))
+        with lock:
+            yield Kept(path, self._seconds, self._accelerator.is_main_process)
+
+
+def _one_for_all(keys: Sequence[Hashable], make: Callable[[int], Any]) -> list[Any]:
+    """make(r) for each r, but only once for equal keys, which then have the same object."""
+    made: dict[Hashable, Any] = {}
+    for r, key in enumerate(keys):
+        if key not in made:
+            made[key] = make(r)
+    return [made[key] for key in keys]

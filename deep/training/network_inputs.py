@@ -1,0 +1,41 @@
+"""Images and weights for a network: as its configuration asks for them, or one line that says why not."""
+
+import dataclasses
+from pathlib import Path
+
+from deep import checkpoint
+from deep.data import DataError, ImageSet, load_images
+from deep.formats.checkpoint_record import Checkpoint, CheckpointError, Network
+from stability.command_line import UsageError
+
+__all__ = ["images_for", "weights_for"]
+
+
+def images_for(network: Network, source: str) -> ImageSet:
+    """The images of --data. UsageError if they cannot be read, or are not what the network is for."""
+    try:
+        found = load_images(source)
+    except DataError as error:
+        raise UsageError(f"--data: {error}") from None
+    _, c, h, _ = found.images.shape
+    if (c, h) != (network.channels, network.resolution):
+        raise UsageError(
+            f"--data {source} holds images of {c} channels and {h} pixels a side; "
+            f"the network is for --channels {network.channels} and --resolution {network.resolution}"
+        )
+    return found
+
+
+def weights_for(network: Network, path: Path) -> Checkpoint:
+    """The checkpoint of --init. UsageError if it is of another network, dropout aside, which may change."""
+    try:
+        found = checkpoint.read(path, network.resolution, getattr(network, "head_channels", None))
+    except CheckpointError as error:
+        raise UsageError(f"--init: {error}") from None
+    if type(found.network) is not type(network):
+        raise UsageError(f"--init: {path} is of the model {found.kind}")
+    for name, value in dataclasses.asdict(found.network).items():
+        if name != "dropout" and value != getattr(network, name):
+            option = name.replace("_", "-")
+            raise UsageError(f"--init: {path} is of a network with --{option} {value}, not {getattr(network, name)}")
+    return found

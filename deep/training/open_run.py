@@ -1,0 +1,83 @@
+"""The folder of a run on one or several processes, of which the first one has it."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from accelerate import Accelerator
+
+from deep.training.first_process import from_first_process
+from stability.run_directory import RunDirectory, RunDirectoryError, environment
+
+__all__ = ["OpenRun", "Where", "open_run", "recorded"]
+
+_NOT_RECORDED = ("out", "overwrite", "device", "threads", "checkpoint_seconds", "sample_batch", "cache")
+
+
+class Where(Protocol):
+    """The options that say where a run lives and on what it runs; see `deep.training.presets.Run`."""
+
+    @property
+    def out(self) -> Path | None: ...
+    @property
+    def overwrite(self) -> bool: ...
+    @property
+    def threads(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class OpenRun:
+    """path: the run's folder.   directory: it in the first process, None in the others.   threads: of each process."""
+
+    path: Path
+    directory: RunDirectory | None
+    threads: int
+
+
+def recorded(model: str, *parts: Any) -> dict[str, Any]:
+    """The configuration as config.json holds it: all that decides the result, flat, not where it goes.
+
+    parts: dataclasses without a field name in common.
+    """
+    flat: dict[str, Any] = {"model": model}
+    for part in parts:
+        flat |= json.loads(json.dumps(dataclasses.asdict(part), default=str), parse_constant=str)
+    return {key: value for key, value in flat.items() if key not in _NOT_RECORDED}
+
+
+@contextmanager
+def open_run(name: str, asked: Mapping[str, Any], where: Where, accelerator: Accelerator) -> Iterator[OpenRun]:
+    """The folder of the run that `asked` describes, new or found: `where.out`, or runs/NAME-DIGEST.
+
+    In the block torch has the threads that the run began with, so that it goes on bit for bit.
+    RunDirectoryError as of `RunDirectory`, and if it was started on a GPU and there is none.
+    """
+    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:8]
+    path = where.out or Path("runs") / f"{name}-{digest}"
+    share = max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    resources = {
+        "threads": where.threads or share,
+        "device": accelerator.device.type,
+        "processes": accelerator.num_processes,
+    }
+    if not accelerator.is_main_process:
+        yield OpenRun(path, None, _use_threads(0, accelerator))
+        return
+    with RunDirectory(path, asked, environment() | resources, overwrite=where.overwrite) as run:
+        if run.environment["device"] == "cuda" and resources["device"] == "cpu":
+            raise RunDirectoryError(f"{path} was started on a GPU and there is none here; use --overwrite")
+        yield OpenRun(path, run, _use_threads(run.environment["threads"], accelerator))
+
+
+def _use_threads(threads: int, accelerator: Accelerator) -> int:
+    """As many as the first process says."""
+    threads = from_first_process(accelerator, lambda: threads)
+    torch.set_num_threads(threads)
+    return threads

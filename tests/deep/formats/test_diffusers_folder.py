@@ -1,0 +1,163 @@
+"""Folders as diffusers writes them, made here from networks of our own: diffusers itself is not needed."""
+
+import json
+
+import pytest
+import safetensors.torch
+import torch
+
+from deep.checkpoint import CheckpointError, read
+from deep.formats.diffusers_folder import network_from_config
+from deep.networks.unet_ddpm import CIFAR10, DDPMNetwork
+from tests.deep.official import randomised
+
+TINY = DDPMNetwork(
+    resolution=8, channels=1, model_channels=32, channel_mult=(1, 2), num_blocks=1, attn_resolutions=(4,), dropout=0.0
+)
+CONFIG = {  # of google/ddpm-cifar10-32, but for what follows from the size of the network
+    "_class_name": "UNet2DModel",
+    "_diffusers_version": "0.0.4",
+    "act_fn": "silu",
+    "attention_head_dim": None,
+    "block_out_channels": [32, 64],
+    "center_input_sample": False,
+    "down_block_types": ["DownBlock2D", "AttnDownBlock2D"],
+    "downsample_padding": 0,
+    "flip_sin_to_cos": False,
+    "freq_shift": 1,
+    "in_channels": 1,
+    "layers_per_block": 1,
+    "mid_block_scale_factor": 1,
+    "norm_eps": 1e-6,
+    "norm_num_groups": 32,
+    "out_channels": 1,
+    "sample_size": 8,
+    "time_embedding_type": "positional",
+    "up_block_types": ["AttnUpBlock2D", "UpBlock2D"],
+}
+PLACES = {  # ddpm-torch's name -> that of diffusers, whose ascending blocks count from the lowest resolution
+    "embed.0": "time_embedding.linear_1",
+    "embed.2": "time_embedding.linear_2",
+    "in_conv": "conv_in",
+    "downsamples.level_0.0": "down_blocks.0.resnets.0",
+    "downsamples.level_0.1.1": "down_blocks.0.downsamplers.0.conv",
+    "downsamples.level_1.0.0": "down_blocks.1.resnets.0",
+    "downsamples.level_1.0.1": "down_blocks.1.attentions.0",
+    "middle.0": "mid_block.resnets.0",
+    "middle.1": "mid_block.attentions.0",
+    "middle.2": "mid_block.resnets.1",
+    "upsamples.level_0.0": "up_blocks.1.resnets.0",
+    "upsamples.level_0.1": "up_blocks.1.resnets.1",
+    "upsamples.level_1.0.0": "up_blocks.0.resnets.0",
+    "upsamples.level_1.0.1": "up_blocks.0.attentions.0",
+    "upsamples.level_1.1.0": "up_blocks.0.resnets.1",
+    "upsamples.level_1.1.1": "up_blocks.0.attentions.1",
+    "upsamples.level_1.2.1": "up_blocks.0.upsamplers.0.conv",
+    "out_conv.0": "conv_norm_out",
+    "out_conv.2": "conv_out",
+}
+LAYERS = {"fc": "time_emb_proj", "skip": "conv_shortcut", "norm": "group_norm"}
+ATTENTION = [("to_q", "to_k", "to_v", "to_out.0"), ("query", "key", "value", "proj_attn")]
+
+
+def diffusers_state(state, attention=ATTENTION[0]):
+    """The tensors of a network of ddpm-torch as diffusers holds them: those of the attention as matrices."""
+    theirs = {}
+    for name, value in state.items():
+        layer, kind = name.rsplit(".", 1)
+        place = max((p for p in PLACES if layer == p or layer.startswith(f"{p}.")), key=len)
+        inner = layer.removeprefix(place).removeprefix(".")
+        if inner.startswith("project"):
+            value = value[..., 0, 0] if value.dim() == 4 else value
+            names = attention[:3] if inner == "project_in" else attention[3:]
+            parts = value.chunk(len(names))
+        else:
+            names, parts = [LAYERS.get(inner, inner)], [value]
+        for part_name, part in zip(names, parts, strict=True):
+            theirs[".".join(filter(None, (PLACES[place], part_name, kind)))] = part.clone()
+    return theirs
+
+
+def folder(path, config, state):
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "config.json").write_text(json.dumps(config))
+    safetensors.torch.save_file(state, path / "diffusion_pytorch_model.safetensors")
+    return path
+
+
+@pytest.mark.parametrize("inside", [".", "unet"])
+@pytest.mark.parametrize("attention", ATTENTION, ids=["present", "earlier"])
+def test_the_network_is_that_of_ddpm_torch_under_other_names(attention, inside, tmp_path, rng):
+    network = randomised(TINY.build(torch.Generator()), rng)
+    folder(tmp_path / "model" / inside, CONFIG, diffusers_state(network.state_dict(), attention))
+    checkpoint = read(tmp_path / "model")
+    assert checkpoint.network == TINY
+    assert checkpoint.ema is None
+    assert all(torch.equal(checkpoint.weights()[name], value) for name, value in network.state_dict().items())
+
+
+def test_the_configuration_of_the_published_model():
+    config = {
+        **CONFIG,
+        "block_out_channels": [128, 256, 256, 256],
+        "down_block_types": ["DownBlock2D", "AttnDownBlock2D", "DownBlock2D", "DownBlock2D"],
+        "up_block_types": ["UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"],
+        "in_channels": 3,
+        "out_channels": 3,
+        "layers_per_block": 2,
+        "sample_size": 32,
+        "dropout": 0.1,
+    }
+    assert network_from_config(config) == CIFAR10
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"attention_head_dim": 8}, "attention_head_dim = 8; only None is known"),
+        ({"freq_shift": 0}, "freq_shift = 0; only 1 is known"),
+        ({"norm_eps": 1e-5}, "norm_eps = 1e-05; only 1e-06 is known"),
+        ({"_class_name": "UNet2DConditionModel"}, "_class_name = 'UNet2DConditionModel'"),
+        ({"num_class_embeds": 10}, "num_class_embeds = 10; only None is known"),
+        ({"up_block_types": ["UpBlock2D", "AttnUpBlock2D"]}, "the same upwards are known"),
+        ({"down_block_types": ["ResnetDownsampleBlock2D", "DownBlock2D"]}, "the same upwards are known"),
+        ({"block_out_channels": [32, 48]}, "has the widths [32, 48]"),
+        ({"out_channels": 2}, "1 channels in and 2 out"),
+        ({"sample_size": 7}, "resolution must be a multiple of 2"),
+        ({"block_out_channels": [64, 128]}, "tensor time_embedding.linear_1.weight has shape (128, 32)"),
+    ],
+)
+def test_another_network_is_refused(change, words, tmp_path):
+    state = diffusers_state(TINY.build(torch.Generator()).state_dict())
+    with pytest.raises(CheckpointError) as refusal:
+        read(folder(tmp_path / "model", {**CONFIG, **change}, state))
+    assert words in str(refusal.value)
+    assert str(refusal.value).startswith(f"{tmp_path / 'model'}: ")
+
+
+@pytest.mark.parametrize("missing", ["flip_sin_to_cos", "downsample_padding", "sample_size"])
+def test_what_must_be_said_must_be_said(missing, tmp_path):
+    state = diffusers_state(TINY.build(torch.Generator()).state_dict())
+    config = {name: value for name, value in CONFIG.items() if name != missing}
+    with pytest.raises(CheckpointError, match=missing):
+        read(folder(tmp_path / "model", config, state))
+
+
+def test_a_bad_tensor_is_named_as_it_is_called_there(tmp_path):
+    state = diffusers_state(TINY.build(torch.Generator()).state_dict())
+    name = "mid_block.attentions.0.to_k.weight"
+    without = {n: v for n, v in state.items() if n != name}
+    for bad, words in (
+        (without, f"lacks the tensor {name}"),
+        ({**state, "surplus.weight": torch.zeros(1)}, "holds a tensor surplus.weight"),
+        ({**state, name: torch.zeros(64, 63)}, f"tensor {name} has shape (64, 63)"),
+        ({**without, "mid_block.attentions.0.key.weight": torch.zeros(63, 64)}, "attentions.0.key.weight has shape"),
+    ):
+        with pytest.raises(CheckpointError) as refusal:
+            read(folder(tmp_path / "model", CONFIG, bad))
+        assert words in str(refusal.value)
+
+
+def test_a_folder_with_nothing_in_it_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match=r"is a folder without config\.json"):
+        read(tmp_path)
