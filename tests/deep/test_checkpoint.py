@@ -18,8 +18,8 @@ from deep.checkpoint import Checkpoint, CheckpointError, CheckpointFile, export,
 from deep.networks.unet_edm import DIGITS, EDMNetwork
 from stability.command_line import command
 from tests.conftest import FIXTURES
+from tests.deep.networks.test_unet_edm import networks as edm_networks
 from tests.deep.official import ddpm_fixture, otcfm_fixture, randomised, snapshot, torch_bytes, unpacked
-from tests.deep.test_unet_edm import networks as edm_networks
 
 SNAPSHOTS = ["edm_tiny.pkl", "edm_tiny_legacy.pkl"]
 

@@ -10,7 +10,7 @@ from deep.degradation import Degradation, Slope, SlopeTest, main, slope_tests, s
 from stability.command_line import UsageError, parse
 from stability.regimes import FullySynthetic, Mix
 from tests.conftest import FALSE_ALARM
-from tests.deep.reports.found_runs import write_run
+from tests.deep.found_runs import write_run
 
 
 def test_slopes_are_those_of_least_squares(rng):

@@ -26,7 +26,7 @@ from deep.reports.figures import (
 from deep.reports.found_runs import FoundRunError, Series, find_settings
 from stability.command_line import UsageError
 from stability.regimes import Accumulate, FullySynthetic, Mix
-from tests.deep.reports.found_runs import write_run
+from tests.deep.found_runs import write_run
 
 FD = Series("fd-digits-encoder", 300, "held-out", 360)
 

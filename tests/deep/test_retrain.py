@@ -34,7 +34,7 @@ from stability.retraining import RetrainingError
 from stability.run_directory import RunDirectoryError
 from tests.conftest import FIXTURES
 from tests.deep.official import randomised, snapshot
-from tests.deep.test_learner import equal
+from tests.deep.retraining.test_learner import equal
 
 ROOT = Path(__file__).parents[2]
 NETWORK = EDMNetwork(
