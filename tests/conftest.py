@@ -1,8 +1,12 @@
 """What holds for every test: warnings are errors, invalid arithmetic raises, no network, no global random state."""
 
+import os
 import random
 import socket
 from pathlib import Path
+
+# Tests run side by side: threads that wait for each other leave the processor to the tests beside them.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read by OpenMP once, when torch is imported; children inherit it
 
 import hypothesis
 import numpy as np
@@ -14,12 +18,16 @@ FIXTURES = Path(__file__).parent / "fixtures"
 FALSE_ALARM = 1e-6
 """Probability that a Monte-Carlo test fails although what it tests is true; shared among its comparisons."""
 
-# Tests run side by side: threads of their own would only wait for each other.
-torch.set_num_threads(1)
 threadpoolctl.threadpool_limits(1)
 
 hypothesis.settings.register_profile("project", deadline=None, max_examples=50, print_blob=True)
 hypothesis.settings.load_profile("project")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tests run side by side: a second thread gains nothing. Commands set the number for their process."""
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)

@@ -22,11 +22,10 @@ class Means(torch.nn.Module):
 
 
 @pytest.fixture(autouse=True)
-def threads_and_python_random_state_as_before():
-    """--threads sets the one; tyro draws from the other when it finds itself in pytest, to check its cache."""
-    threads, state = torch.get_num_threads(), random.getstate()
+def python_random_state_as_before():
+    """tyro draws from it when it finds itself in pytest, to check its cache."""
+    state = random.getstate()
     yield
-    torch.set_num_threads(threads)
     random.setstate(state)
 
 

@@ -1,15 +1,6 @@
-"""Tiny networks gain nothing from a second thread, and lose much when the processors are busy."""
+"""What many tests of toy use."""
 
 import pytest
-import torch
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
