@@ -20,10 +20,10 @@ from typing import Literal
 
 import numpy as np
 import torch
-import tyro
 from accelerate import Accelerator
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.at_least_one import require_at_least_one
 from benchmarks.plain_edm import PlainEDM, sample_plainly, train_plainly
 from deep.data import load_images
 from deep.models.edm import EDM
@@ -31,6 +31,7 @@ from deep.networks.unet_edm import CIFAR10, FFHQ64, EDMNetwork
 from deep.training.precision import FORMATS, Precision, autocast
 from deep.training.sampling import draw_images
 from deep.training.trainer import Trainer, Training
+from stability.command_line import command
 
 Case = Literal["train, plain", "train, ours", "sample, plain", "sample, ours"]
 CASES: tuple[Case, ...] = ("train, plain", "train, ours", "sample, plain", "sample, ours")
@@ -74,6 +75,9 @@ class Benchmark:
     """Processor threads, for both."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: a GPU if there is one."""
+
+    def __post_init__(self) -> None:
+        require_at_least_one(self)
 
 
 class Bench:
@@ -219,4 +223,4 @@ def main(config: Benchmark) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Benchmark))
+    command(Benchmark, main)

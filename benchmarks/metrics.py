@@ -17,12 +17,13 @@ from functools import partial
 import numpy as np
 import scipy.linalg
 import torch
-import tyro
 from torch import Tensor
 
+from benchmarks.at_least_one import require_at_least_one
 from deep.metrics.frechet import frechet_distance, moments
 from deep.metrics.kernel_distance import kernel_distance, subset_kernel_distances
 from deep.metrics.precision_recall import neighbourhoods, precision_recall
+from stability.command_line import command
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,9 @@ class Benchmark:
     """Processor threads, for the references too."""
     seed: int = 0
     """Of the features."""
+
+    def __post_init__(self) -> None:
+        require_at_least_one(self, apart_from=["seed"])
 
 
 @dataclass(frozen=True)
@@ -147,4 +151,4 @@ def main(config: Benchmark) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Benchmark))
+    command(Benchmark, main)

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import tyro
 
+from benchmarks.at_least_one import require_at_least_one
 from stability.alpha import alpha
+from stability.command_line import command
 from stability.gaussian_collapse import simulate
 
 
@@ -34,6 +35,9 @@ class Benchmark:
     """Retrainings of each in the direct simulation."""
     huge: int = 1_000_000_000
     """Another n, for Bartlett alone."""
+
+    def __post_init__(self) -> None:
+        require_at_least_one(self)
 
 
 def direct(n: int, dimension: int, chains: int, generations: int, rng: np.random.Generator) -> np.ndarray:
@@ -85,4 +89,4 @@ def main(config: Benchmark) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Benchmark))
+    command(Benchmark, main)

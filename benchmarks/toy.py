@@ -12,9 +12,10 @@ from statistics import median
 
 import numpy as np
 import torch
-import tyro
 from torch import nn
 
+from benchmarks.at_least_one import require_at_least_one
+from stability.command_line import command
 from toy.ddpm import DDPM, Diffusion
 from toy.densities import eight_gaussians
 from toy.training import batch_count
@@ -36,6 +37,9 @@ class Benchmark:
     """Times that everything is measured, in turn; medians are printed."""
     threads: int = 2
     """Processor threads, for the reference too."""
+
+    def __post_init__(self) -> None:
+        require_at_least_one(self)
 
 
 class Residual(nn.Module):
@@ -149,4 +153,4 @@ def main(config: Benchmark) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Benchmark))
+    command(Benchmark, main)

@@ -13,10 +13,11 @@ from statistics import median
 import numpy as np
 import ot
 import torch
-import tyro
 from scipy.spatial.distance import cdist
 
+from benchmarks.at_least_one import require_at_least_one
 from stability import TrainingSet
+from stability.command_line import command
 from toy.coupling import Coupling, blocks
 from toy.densities import SOURCES, two_moons
 from toy.ot_cfm import OTCFM, FlowMatching
@@ -39,6 +40,9 @@ class Benchmark:
     """Times that everything is measured, in turn; medians are printed."""
     threads: int = 2
     """Processor threads, for the reference too."""
+
+    def __post_init__(self) -> None:
+        require_at_least_one(self)
 
 
 def reference_retraining(data: np.ndarray, settings: FlowMatching, samples: int, rng: np.random.Generator) -> None:
@@ -131,4 +135,4 @@ def main(config: Benchmark) -> None:
 
 
 if __name__ == "__main__":
-    main(tyro.cli(Benchmark))
+    command(Benchmark, main)

@@ -27,7 +27,7 @@ from stability.retraining import RetrainingError
 from stability.run_directory import RunDirectoryError
 
 ROOT = Path(__file__).parents[2]
-SMALL = ["--images", "9600", "--batch", "64", "--samples", "12", "--threads", "1", "--checkpoint-seconds", "0"]
+SMALL = ["--images", "6400", "--batch", "64", "--samples", "12", "--threads", "1", "--checkpoint-seconds", "0"]
 SMALL += ["--model-channels", "8", "--channel-mult", "1", "--attn-resolutions", "--steps", "8"]
 SMALL += ["--dropout", "0.1", "--microbatch", "32"]  # so that two processes draw the same dropout as one
 
@@ -59,7 +59,7 @@ def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "whole"
     code, out, err = finish(start("edm", *SMALL, "--out", str(folder)))
     assert (code, err) == (0, "")
-    assert "9,600 in 150 steps" in out
+    assert "6,400 in 100 steps" in out
     assert all(Path(line).exists() for line in out.splitlines() if line.startswith("/"))
     return folder
 
@@ -76,7 +76,7 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(whole, tmp_path):
     os.kill(process.pid, signal.SIGKILL)
     assert finish(process)[0] == -signal.SIGKILL
     steps = len(torch.load(state, weights_only=True)["losses"])
-    assert 0 < steps < 150
+    assert 0 < steps < 100
     assert not (folder / "network.safetensors").exists()
 
     code, _, err = finish(start("edm", *SMALL, "--out", str(folder)))
@@ -93,7 +93,7 @@ def test_two_processes_equal_one(whole, tmp_path):
     launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "deep.train")
     code, out, err = finish(start("edm", *SMALL, "--out", str(folder), launcher=launcher))
     assert code == 0, err
-    assert out.count("9,600 in 150 steps") == 1  # only the first process speaks
+    assert out.count("6,400 in 100 steps") == 1  # only the first process speaks
     two, one = (checkpoint.read(path / "network.safetensors") for path in (folder, whole))
     losses = [[line["loss"] for line in history(path)] for path in (folder, whole)]
     np.testing.assert_allclose(*losses, rtol=1e-3)
