@@ -2,6 +2,7 @@
 
 import itertools
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -23,7 +24,8 @@ NETWORK = EDMNetwork(
     resolution=8, channels=1, model_channels=8, channel_mult=(1,), num_blocks=1, attn_resolutions=(), dropout=0.1
 )
 TRAINING = Training(batch=8, learning_rate=1e-3, ramp_images=64)
-SCHEDULE = Schedule(first_images=60 * 8, images=52 * 8 - 1, sample_batch=10)
+SCHEDULE = Schedule(first_images=6 * 8, images=7 * 8 - 1, sample_batch=10)
+REPORT_STEPS = 5
 REGIMES = [Mix(0.5), FullySynthetic()]
 
 
@@ -56,6 +58,7 @@ def make(accelerator, tmp_path):
     def make(chains=2, schedule=SCHEDULE, model=EDM(augment=0.0, steps=3), training=TRAINING, **options):  # noqa: B008
         build = NETWORK.build
         trainer = Trainer(model, build(torch.Generator().manual_seed(9)), training, accelerator)
+        trainer.fit = partial(trainer.fit, report_steps=REPORT_STEPS)
         places = {name: tmp_path / f"{name}-{next(fresh)}" for name in ("folder", "cache")}
         options = {"setting": "tiny", "seconds": 0.0, **places, **options}
         return ImageLearner(trainer, build, (1, 8, 8), chains, schedule, **options)
@@ -121,7 +124,9 @@ def test_equal_chains_are_trained_and_drawn_from_once_until_their_data_part(make
     run = generations(make(on_progress=watch))
     samples = next(run).samples
     np.testing.assert_array_equal(samples[0], samples[1][:25])
-    assert [what for what, *_ in watch.seen] == ["training"] * 2 + ["sampling"] * 4  # every 50 steps, 10 of 40 images
+    assert [what for what, *_ in watch.seen] == ["training"] * 2 + [
+        "sampling"
+    ] * 4  # after 5 and 6 steps, 10 of 40 images
     watch.seen.clear()
     samples = next(run).samples
     assert not np.array_equal(samples[0], samples[1])
@@ -132,10 +137,10 @@ def test_a_training_from_new_weights_has_its_own_length(make):
     watch = Watch()
     learner = make(chains=1, on_progress=watch)
     lengths = [learner.images_seen for _ in generations(learner, [Mix(1)])]
-    assert lengths == [480, 480 + 416, 480 + 832]
-    assert {total for what, _, total in watch.seen if what == "training"} == {480, 416}
+    assert lengths == [48, 48 + 56, 48 + 112]
+    assert {total for what, _, total in watch.seen if what == "training"} == {48, 56}
     learner = make(chains=1, on_progress=watch)
-    assert [learner.images_seen for _ in generations(learner, [Mix(1)], from_scratch=True)] == [480, 960, 1440]
+    assert [learner.images_seen for _ in generations(learner, [Mix(1)], from_scratch=True)] == [48, 96, 144]
 
 
 def test_wherever_it_stops_it_goes_on_to_the_same_bits_and_repeats_nothing(make, tmp_path, rng):
@@ -175,7 +180,7 @@ def test_generation_0_is_made_once_for_all_runs_that_begin_alike(make, tmp_path)
     np.testing.assert_array_equal(next(generations(second, [Mix(0.1)])).samples[0], samples[0])
     assert torch.equal(flat(second, 0), flat(first, 0))
     assert not watch.seen
-    shorter, other_batches = replace(SCHEDULE, first_images=96), replace(SCHEDULE, sample_batch=5)
+    shorter, other_batches = replace(SCHEDULE, first_images=40), replace(SCHEDULE, sample_batch=5)
     for seed, change, again in (
         (1, {"setting": "other"}, {"training", "sampling"}),
         (1, {"schedule": shorter}, {"training", "sampling"}),
@@ -210,7 +215,7 @@ def test_a_given_start_is_generation_0_as_it_is(make):
     assert learner.images_seen == 0
     next(run)
     assert not torch.equal(flat(learner, 0), flat(trained, 0))
-    assert learner.images_seen == 416
+    assert learner.images_seen == 56
 
 
 def test_what_is_carried_is_a_choice(make):
@@ -220,8 +225,8 @@ def test_what_is_carried_is_a_choice(make):
         learner = make(chains=1, schedule=replace(SCHEDULE, carry=carry))
         list(generations(learner, [Mix(1)], count=1))
         ends[carry] = learner.state_dict()["states"][0]
-    assert ends["optimizer"]["images_seen"] == 480 + 416
-    assert ends["ema"]["images_seen"] == 416
+    assert ends["optimizer"]["images_seen"] == 48 + 56
+    assert ends["ema"]["images_seen"] == 56
     assert not equal(ends["optimizer"]["ema"], ends["ema"]["ema"])
 
 
