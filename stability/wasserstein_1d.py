@@ -16,6 +16,7 @@ __all__ = ["Distance", "gaussian_w2", "w1", "w2"]
 
 _TOLERANCE = 1e-11
 """Of an integral: what its error estimate may be, relative to it."""
+_INSIDE = -1 + 1e-6
 _FAR = 1 - 1e-12
 _TINY = 1e-300
 _ROUNDING = 1e-14
@@ -128,7 +129,7 @@ def w1(first: Data, second: Data) -> Distance:
     assert isinstance(smooth, _Smooth)
     middle = float(smooth.quantile(np.array([0.5]))[0])
     value, error = _integrate(
-        lambda x: np.abs(p.tail(x, x > middle) - q.tail(x, x > middle)),
+        lambda x: p.tail(x, x > middle) - q.tail(x, x > middle),
         smooth,
         [p.knots, q.knots, np.array([middle])],
         mass_error=p.error + q.error,
@@ -236,28 +237,35 @@ def _integrate(
     power: int,
     side: tuple[float, bool] | None = None,
 ) -> tuple[float, float]:
-    """∫ f dx >= 0 over the line, or on one side of a point (upper if True), and its error.
+    """∫ |f| dx over the line, or on one side of a point (upper if True), and its error.
 
     f is smooth between `knots` but for a few kinks, and of the size of (law's scale)^(power − 1).
     mass_error: of the masses of both laws together.
     """
     nodes, fine, coarse = (v.numpy() for v in kronrod())
+    beside = np.concatenate([[_INSIDE], nodes, [-_INSIDE]])  # and just inside the ends: f may change its sign there
+    outer = 1 - np.abs(nodes).max()
     # where one law ends the other may go on
     axis = replace(law.axis, lower=-math.inf, upper=math.inf) if side is None else law.axis
-    ends = [-1.0, 1.0]
+    lowest, highest = -1.0, 1.0
     if side is not None:
         middle = float(axis.t(torch.tensor(side[0], dtype=torch.float64)))
-        ends = [middle, 1.0] if side[1] else [-1.0, middle]
+        lowest, highest = (middle, 1.0) if side[1] else (-1.0, middle)
     inner = axis.t(torch.from_numpy(np.concatenate(knots))).numpy()
-    edges = np.unique(np.concatenate([ends, inner.clip(ends[0], ends[1])]))
+    edges = np.unique(np.concatenate([[lowest, highest], inner.clip(lowest, highest)]))
     low, high = edges[:-1], edges[1:]
     floor = (_ROUNDING + mass_error) * axis.scale**power
     value = error = 0.0
     while len(low):
-        t = low[:, None] + (high - low)[:, None] * (1 + nodes) / 2  # (k, 21)
+        t = low[:, None] + (high - low)[:, None] * (1 + beside) / 2  # (k, 23)
         x, slope = (v.numpy().ravel() for v in (axis.x(torch.from_numpy(t)), axis.slope(torch.from_numpy(t))))
         weighted = (f(x) * slope).reshape(t.shape) * (high - low)[:, None] / 2
-        parts, errors = weighted @ fine, np.abs(weighted @ (fine - coarse))
+        ends, weighted = weighted[:, [0, -1]], weighted[:, 1:-1]
+        parts, errors = np.abs(weighted) @ fine, np.abs(np.abs(weighted) @ (fine - coarse))
+        # where f changes its sign the two rules can agree by chance: what that can do is the difference between |f| and
+        # f, and before the first node and after the last a triangle
+        beyond = np.abs(ends) * (ends * weighted[:, [0, -1]] < 0)
+        errors = np.maximum(errors, parts - np.abs(weighted @ fine)) + outer * beyond.sum(1)
         # halving a panel for less than the rounding error of its mass would only collect more of that
         allowed = floor + _TOLERANCE * (value + parts.sum()) / min(len(edges), 1000)
         bad = (errors > allowed) & (high - low > 1e-8)
