@@ -261,6 +261,7 @@ def _integrate(
         x, slope = (v.numpy().ravel() for v in (axis.x(torch.from_numpy(t)), axis.slope(torch.from_numpy(t))))
         weighted = (f(x) * slope).reshape(t.shape) * (high - low)[:, None] / 2
         ends, weighted = weighted[:, [0, -1]], weighted[:, 1:-1]
+        ends = np.where(np.isfinite(ends), ends, 0)  # beyond the largest number
         parts, errors = np.abs(weighted) @ fine, np.abs(np.abs(weighted) @ (fine - coarse))
         # where f changes its sign the two rules can agree by chance: what that can do is the difference between |f| and
         # f, and before the first node and after the last a triangle

@@ -1,7 +1,6 @@
 """The commands and programs of README and documentation do what they say."""
 
 import os
-import random
 import re
 import subprocess
 import sys
@@ -26,9 +25,7 @@ def test_quick_blocks_run(language, code, tmp_path, monkeypatch, capsys):
     """Programs in this process, which has imported most of what they need; commands as a user runs them."""
     monkeypatch.chdir(tmp_path)
     if language == "python":
-        state = random.getstate()  # a library on the way, imported for the first time, may draw from it
         exec(compile(code, "<documentation>", "exec"), {"__name__": "__main__"})
-        random.setstate(state)
         assert capsys.readouterr().out
         return
     for line in filter(None, code.splitlines()):

@@ -3,7 +3,6 @@ import io
 import json
 import os
 import pickle
-import random
 import struct
 from pathlib import Path
 from typing import Any
@@ -508,11 +507,7 @@ def test_a_channels_last_network_and_numbers_of_steps_as_numbers_are_written_too
 
 
 def run(*arguments):
-    state = random.getstate()  # under pytest, and only there, tyro draws from it
-    try:
-        command(CheckpointFile, main, [str(argument) for argument in arguments])
-    finally:
-        random.setstate(state)
+    command(CheckpointFile, main, [str(argument) for argument in arguments])
 
 
 def test_the_command_shows_and_converts(tmp_path, capsys):

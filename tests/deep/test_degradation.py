@@ -1,7 +1,5 @@
 """Growth over generations, tested over seeds."""
 
-import random
-
 import numpy as np
 import pytest
 from scipy.stats import binom, norm
@@ -88,8 +86,6 @@ def test_runs_that_say_nothing(regimes, options, message, tmp_path):
 def test_no_runs_no_reference_no_level(tmp_path, capsys):
     with pytest.raises(UsageError, match=r"FOLDER: .*holds no run"):
         main(Degradation(tmp_path))
-    state = random.getstate()
     with pytest.raises(SystemExit):
         parse(Degradation, [str(tmp_path), "--level", "0"])
-    random.setstate(state)
     assert "--level must be between 0 and 1, got 0.0" in capsys.readouterr().err

@@ -1,5 +1,4 @@
 import json
-import random
 import tarfile
 import warnings
 
@@ -19,14 +18,6 @@ from tests.conftest import FIXTURES
 class Means(torch.nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return images.float().mean(dim=3).flatten(1)
-
-
-@pytest.fixture(autouse=True)
-def python_random_state_as_before():
-    """tyro draws from it when it finds itself in pytest, to check its cache."""
-    state = random.getstate()
-    yield
-    random.setstate(state)
 
 
 @pytest.fixture

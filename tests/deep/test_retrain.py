@@ -3,7 +3,6 @@
 import json
 import multiprocessing
 import os
-import random
 import resource
 import shutil
 import signal
@@ -78,12 +77,9 @@ def short_encoder(seed):
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    """The slowest parts of a tiny run, and tyro's dice for what to forget."""
+    """Without the slowest parts of a tiny run."""
     monkeypatch.setattr(deep.metrics.feature_choice, "EncoderTraining", short_encoder)
     monkeypatch.setattr("deep.retrain.draw_figures", lambda run: [])
-    state = random.getstate()
-    yield
-    random.setstate(state)
 
 
 def history(folder):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import random
 import re
 import secrets
 import shutil
@@ -102,10 +101,8 @@ def test_the_default_folder_is_that_of_the_command_whatever_the_grid():
     ],
 )
 def test_bad_options_are_one_line(options, message, capsys):
-    global_state = random.getstate()
     with pytest.raises(SystemExit) as leaving:
         parse(Sweep, options.split())
-    random.setstate(global_state)  # tyro throws dice for what to forget
     assert leaving.value.code == 2
     said = capsys.readouterr().err
     assert message in said
@@ -154,10 +151,8 @@ def test_the_commands_of_the_documentation_are_understood():
     for command in commands:
         words = re.sub(r"[\\\"]|\$head|\$PWD/", "", command).split()
         own, each = words[: words.index("--")], words[words.index("--") + 1 :]
-        global_state = random.getstate()
         sweep = parse(Sweep, own)
         retrain = parse(_commands(_preset(each)), [sweep.command, *each])
-        random.setstate(global_state)  # tyro throws dice for what to forget
         assert len(sweep.runs()) >= 14
         assert retrain.run.retrainings >= 10
 

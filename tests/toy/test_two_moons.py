@@ -1,7 +1,6 @@
 """The command as a user runs it."""
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -74,13 +73,11 @@ def run(monkeypatch, capsys, no_figures):
     monkeypatch.setattr("warnings.showwarning", warnings.showwarning)  # which the command replaces
 
     def run(*arguments):
-        code, state = 0, random.getstate()
+        code = 0
         try:
             command(TwoMoons, main, arguments)
         except SystemExit as leaving:
             code = leaving.code
-        finally:
-            random.setstate(state)  # under pytest, and only there, tyro draws from it
         return code, *capsys.readouterr()
 
     return run
