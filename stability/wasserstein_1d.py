@@ -17,6 +17,7 @@ __all__ = ["Distance", "gaussian_w2", "w1", "w2"]
 _TOLERANCE = 1e-11
 """Of an integral: what its error estimate may be, relative to it."""
 _INSIDE = -1 + 1e-6
+"""A point of a panel [−1, 1] beside its end, where a law that jumps at the end has not jumped yet."""
 _FAR = 1 - 1e-12
 _TINY = 1e-300
 _ROUNDING = 1e-14

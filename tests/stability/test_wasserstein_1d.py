@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import special_ortho_group, wasserstein_distance
 
@@ -58,6 +58,7 @@ means, sds = st.floats(-5, 5), st.floats(0.2, 5)
 
 @settings(max_examples=20)
 @given(means, sds, means, sds)
+@example(3.9140625, 1.84375, 2.4140625, 4.875)  # F − G changes sign between a panel's end and its first node
 def test_normals_have_closed_forms(m, s, m2, s2):
     a, b = abs(m - m2), abs(s - s2)
     first, second = w1(normal(m, s), normal(m2, s2)), w2(normal(m, s), normal(m2, s2))
