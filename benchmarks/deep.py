@@ -108,7 +108,6 @@ class Bench:
         self.plain.load_state_dict({k: v for k, v in built.state_dict().items() if not k.endswith("resample_filter")})
         self.average = copy.deepcopy(self.plain).eval().requires_grad_(False)
         self.trainer = Trainer(self.model, built, settings, self.accelerator)
-        self.drawing = torch.compile(self.trainer.ema) if config.compile else self.trainer.ema
         self.rng = rng
 
     def compare(self) -> float:
@@ -144,7 +143,7 @@ class Bench:
             channels, height, width = self.images.shape[1:]
             draw_images(
                 self.model,
-                self.drawing,
+                self.trainer.drawn_from,
                 (channels, height, width),
                 range(config.batch),
                 0,

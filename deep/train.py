@@ -122,7 +122,7 @@ def _sample(
         task = bar.add_task("sampling", total=run.samples)
         samples = draw_images(
             config.model,
-            trainer.ema,
+            trainer.drawn_from,
             (channels, height, width),
             range(run.samples),
             int(stream(run.seed, Purpose.SAMPLE, 0).integers(2**62)),

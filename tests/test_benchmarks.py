@@ -4,15 +4,17 @@ import dataclasses
 
 import pytest
 
-from benchmarks import deep, metrics, stability, toy, two_moons
+from benchmarks import deep, metrics, stability, throughput, toy, two_moons
 
 
-@pytest.mark.parametrize("benchmark", [part.Benchmark for part in (deep, metrics, stability, toy, two_moons)])
+@pytest.mark.parametrize(
+    "benchmark", [part.Benchmark for part in (deep, metrics, stability, throughput, toy, two_moons)]
+)
 def test_counts_below_one_are_refused_by_name(benchmark):
     counts = [
         field.name for field in dataclasses.fields(benchmark) if field.type in {"int", int} and field.name != "seed"
     ]
-    assert len(counts) >= 4
+    assert len(counts) >= 3
     for count in counts:
         with pytest.raises(ValueError, match=f"--{count.replace('_', '-')} must be >= 1, got 0"):
             benchmark(**{count: 0})

@@ -76,7 +76,7 @@ def clipped(x: Tensor, clip: float | None) -> Tensor:
 class DDPM:
     """The learner: R noise predictors ε(x, t), trained and sampled from side by side.
 
-    settings: see `Diffusion`.   device: of the networks.   workers: unused, as nothing runs beside the network.
+    settings: see `Diffusion`.   device: of the networks.   workers: threads that make batches.
     on_progress: called with the finished share of a fit, in (0, 1].
     """
 
@@ -95,6 +95,7 @@ class DDPM:
         )
         self.trainer = Trainer(self.network.theta, settings.learning_rate, squared_error(self._predict))
         self._device = device
+        self._workers = workers
         self._on_progress = on_progress
 
     @property
@@ -116,7 +117,7 @@ class DDPM:
         s = self.settings
         points = [np.ascontiguousarray(data.points, dtype=np.float32) for data in datasets]
         total = s.epochs * sum(batch_count(len(x), s.batch) for x in points)
-        batches = blocks(points, rngs, s.epochs, s.batch, s.shuffle, self._corrupt)
+        batches = blocks(points, rngs, s.epochs, s.batch, s.shuffle, self._corrupt, self._workers)
         self.trainer.fit(batches, total, self._on_progress)
 
     def _corrupt(self, x0: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -57,7 +57,7 @@ class Preconditioned:
 class EDM:
     """The learner: R denoisers D(x, σ), trained and sampled from side by side.
 
-    settings: see `Preconditioned`.   device: of the networks.   workers: unused, nothing runs beside the network.
+    settings: see `Preconditioned`.   device: of the networks.   workers: threads that make batches.
     on_progress: called with the finished share of a fit, in (0, 1].
     """
 
@@ -74,6 +74,7 @@ class EDM:
         self.network = ReplicatedMLP(chains, (3, *[settings.width] * 3, 2), device)
         self.trainer = Trainer(self.network.theta, settings.learning_rate, squared_error(self._predict))
         self._device = device
+        self._workers = workers
         self._on_progress = on_progress
 
     @property
@@ -95,7 +96,7 @@ class EDM:
         s = self.settings
         points = [np.ascontiguousarray(data.points, dtype=np.float32) for data in datasets]
         total = s.epochs * sum(batch_count(len(x), s.batch) for x in points)
-        batches = blocks(points, rngs, s.epochs, s.batch, True, self._corrupt)
+        batches = blocks(points, rngs, s.epochs, s.batch, True, self._corrupt, self._workers)
         self.trainer.fit(batches, total, self._on_progress)
 
     def _corrupt(self, x0: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

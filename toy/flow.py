@@ -48,7 +48,7 @@ class SplineCouplings:
 class Flow:
     """The learner: R invertible maps between x and z ~ N(0, I), trained side by side by maximum likelihood.
 
-    settings: see `SplineCouplings`.   device: of the networks.   workers: unused, nothing runs beside the network.
+    settings: see `SplineCouplings`.   device: of the networks.   workers: threads that make batches.
     on_progress: called with the finished share of a fit, in (0, 1].
     """
 
@@ -68,6 +68,7 @@ class Flow:
         self.theta = share_memory(self.networks)
         self.trainer = Trainer(self.theta, settings.learning_rate, self._loss)
         self._device = device
+        self._workers = workers
         self._on_progress = on_progress
 
     @property
@@ -91,7 +92,9 @@ class Flow:
         """`epochs` passes of Adam over each chain's data (n_r, 2), minimising −log p."""
         s = self.settings
         total = s.epochs * sum(batch_count(len(data.points), s.batch) for data in datasets)
-        batches = blocks([with_weights(data) for data in datasets], rngs, s.epochs, s.batch, True, _split)
+        batches = blocks(
+            [with_weights(data) for data in datasets], rngs, s.epochs, s.batch, True, _split, self._workers
+        )
         self.trainer.fit(batches, total, self._on_progress)
 
     def _loss(self, theta: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:

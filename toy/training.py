@@ -1,14 +1,18 @@
 """Many small networks trained at once: R parameter vectors, a batch a chain and a step, one fused Adam."""
 
 import copy
+import itertools
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from toy.read_ahead import read_ahead
 
 __all__ = ["Block", "Loss", "Trainer", "batch_count", "squared_error"]
 
@@ -80,7 +84,9 @@ class Trainer:
         # One parameter a chain, a row of theta in place: Adam then keeps a step count for each chain and leaves alone
         # those that have no gradient, which is how chains of different length train together.
         self._rows = [torch.nn.Parameter(row) for row in self.theta]
-        self._adam = torch.optim.Adam(self._rows, lr=self._learning_rate, fused=True)
+        self._adam = torch.optim.Adam(self._rows, lr=self._learning_rate, fused=True, capturable=self.theta.is_cuda)
+        self._indices: dict[bytes, Tensor] = {}
+        self._recordings: dict[bytes, _Recording | None] = {}
 
     def fit(self, blocks: Iterable[Block], total: int, on_progress: Callable[[float], object]) -> None:
         """Take the steps of all blocks, `total` over all chains.
@@ -88,17 +94,20 @@ class Trainer:
         on_progress: called with the finished share, in (0, 1].
         FloatingPointError, naming chain and step, if a loss is not finite.
         """
-        chains, device = len(self.theta), self.theta.device
-        taken = np.zeros(chains, dtype=int)
-        for block in blocks:
+        device = self.theta.device
+        take = self._replay if self.theta.is_cuda else self.step
+        taken = np.zeros(len(self.theta), dtype=int)
+        for block in read_ahead(iter(blocks)) if self.theta.is_cuda else blocks:
             inputs, targets, weights = (
                 torch.from_numpy(x).to(device) for x in (block.inputs, block.targets, block.weights)
             )
             losses = torch.zeros(inputs.shape[:2], device=device)  # (S, R)
-            for step in range(len(inputs)):
-                active = np.flatnonzero(step < block.steps)
-                losses[step, active] = self.step(active, inputs[step], targets[step], weights[step])
-                on_progress((taken.sum() + np.minimum(block.steps, step + 1).sum()) / total)
+            for first, last in itertools.pairwise((0, *np.unique(block.steps))):
+                active = np.flatnonzero(first < block.steps)
+                chosen = self._index(active)
+                for step in range(first, last):
+                    losses[step, chosen] = take(active, inputs[step], targets[step], weights[step])
+                    on_progress((taken.sum() + np.minimum(block.steps, step + 1).sum()) / total)
             _check_finite(losses.cpu().numpy(), taken)
             taken += block.steps
 
@@ -107,7 +116,7 @@ class Trainer:
 
         inputs: (R, B, 3).   targets: (R, B, 2).   weights: (R, B).
         """
-        chosen = slice(None) if len(active) == len(self.theta) else torch.from_numpy(active).to(self.theta.device)
+        chosen = self._index(active)
         theta = self.theta[chosen].detach().requires_grad_()
         loss = (weights[chosen] * self._loss(theta, inputs[chosen], targets[chosen])).sum(dim=1)
         (gradients,) = torch.autograd.grad(loss.sum(), theta)
@@ -116,6 +125,26 @@ class Trainer:
         self._adam.step()
         self._adam.zero_grad(set_to_none=True)
         return loss.detach()
+
+    def _index(self, active: np.ndarray) -> Tensor | slice:
+        """What picks the active chains of a tensor (R, …); kept, since a recording cannot bring it to the GPU."""
+        if len(active) == len(self.theta):
+            return slice(None)
+        key = active.tobytes()
+        if key not in self._indices:
+            self._indices[key] = torch.from_numpy(active).to(self.theta.device)
+        return self._indices[key]
+
+    def _replay(self, active: np.ndarray, *batch: Tensor) -> Tensor:
+        """`step` on a GPU: taken as it is the first time, which allocates what it needs, then recorded and replayed."""
+        key = active.tobytes()
+        if key not in self._recordings:
+            self._recordings[key] = None
+            return self.step(active, *batch)
+        recording = self._recordings[key]
+        if recording is None:
+            recording = self._recordings[key] = _Recording(partial(self.step, active), batch)
+        return recording(batch)
 
     def state_dict(self) -> dict[str, Any]:
         """Parameters and optimiser, copies."""
@@ -129,6 +158,23 @@ class Trainer:
         self.theta.copy_(state["theta"])
         self.restart()
         self._adam.load_state_dict(state["adam"])
+
+
+class _Recording:
+    """Work on a GPU as a graph of its kernels, which starts in one call where the work itself makes hundreds."""
+
+    def __init__(self, work: Callable[..., Tensor], inputs: Sequence[Tensor]) -> None:
+        self._inputs = [x.clone() for x in inputs]
+        self._graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self._graph):  # nothing is done yet
+            self._output = work(*self._inputs)
+
+    def __call__(self, inputs: Sequence[Tensor]) -> Tensor:
+        """The work's output, which the next call overwrites."""
+        for own, x in zip(self._inputs, inputs, strict=True):
+            own.copy_(x)
+        self._graph.replay()
+        return self._output
 
 
 def _check_finite(losses: np.ndarray, steps_before: np.ndarray) -> None:

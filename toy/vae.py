@@ -44,7 +44,7 @@ class Variational:
 class VAE:
     """The learner: R pairs of encoder q(z|x) and decoder p(x|z) = N(f(z), σ² I), trained side by side on the ELBO.
 
-    settings: see `Variational`.   device: of the networks.   workers: unused, nothing runs beside the network.
+    settings: see `Variational`.   device: of the networks.   workers: threads that make batches.
     on_progress: called with the finished share of a fit, in (0, 1].
     """
 
@@ -65,6 +65,7 @@ class VAE:
         self.theta = share_memory([self.encoder, self.decoder], extra=1)  # the last column is log σ
         self.trainer = Trainer(self.theta, settings.learning_rate, self._loss)
         self._device = device
+        self._workers = workers
         self._on_progress = on_progress
 
     @property
@@ -87,7 +88,9 @@ class VAE:
         """`epochs` passes of Adam over each chain's data (n_r, 2), maximising the ELBO with one draw of z a point."""
         s = self.settings
         total = s.epochs * sum(batch_count(len(data.points), s.batch) for data in datasets)
-        batches = blocks([with_weights(data) for data in datasets], rngs, s.epochs, s.batch, True, _with_noise)
+        batches = blocks(
+            [with_weights(data) for data in datasets], rngs, s.epochs, s.batch, True, _with_noise, self._workers
+        )
         self.trainer.fit(batches, total, self._on_progress)
 
     def _loss(self, theta: Tensor, inputs: Tensor, noise: Tensor) -> Tensor:

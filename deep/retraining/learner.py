@@ -203,7 +203,7 @@ class ImageLearner:
         try:
             return draw_images(
                 self._trainer.model,
-                self._trainer.ema,
+                self._trainer.drawn_from,
                 self._shape,
                 indices,
                 seed,

@@ -100,7 +100,7 @@ class Training:
     """Of the network's convolutions and matrix products in training; fp16 with a scaled loss. fp32 is what torch calls
     so: on recent GPUs TF32 in convolutions, unless torch is told otherwise."""
     compile: bool = False
-    """Compile the network (minutes at the start)."""
+    """Compile the network, for training and for drawing (minutes at the start)."""
     channels_last: bool = True
     """Keep the channels of a pixel together in memory."""
 
@@ -139,6 +139,7 @@ class Trainer:
     """A network in training, its average, and Adam. On several processes, each holds them and they stay equal.
 
     model: loss.   network: in float32; moved to the accelerator's device.   accelerator: where the work is done.
+    ema: the average.   drawn_from: the same, as fast as it goes, to draw with.
     """
 
     def __init__(self, model: ImageModel, network: nn.Module, settings: Training, accelerator: Accelerator) -> None:
@@ -152,6 +153,7 @@ class Trainer:
         layout = torch.channels_last if settings.channels_last else torch.contiguous_format
         self.network = network.to(accelerator.device, memory_format=layout).train()  # type: ignore[call-overload]
         self.ema = copy.deepcopy(self.network).eval().requires_grad_(False)
+        self.drawn_from = torch.compile(self.ema, dynamic=False) if settings.compile else self.ema
         self._parallel = accelerator.prepare_model(self.network)
         self._forward = torch.compile(self._parallel) if settings.compile else self._parallel
         self._parameters = [p for p in self.network.parameters() if p.requires_grad]
