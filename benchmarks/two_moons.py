@@ -96,7 +96,8 @@ def main(config: Benchmark) -> None:
         sample()
 
     def plans(solver: str) -> None:
-        coupling = Coupling(SOURCES[settings.source], settings.batch, settings.sigma, settings.pairs, solver)  # type: ignore[arg-type]
+        source, batch = SOURCES[settings.source], settings.batch
+        coupling = Coupling(source, batch, batch, settings.sigma, settings.pairs, solver)  # type: ignore[arg-type]
         for _ in blocks(data, rng.spawn(config.replicas), config.epochs, coupling, config.threads):
             pass
 

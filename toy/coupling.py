@@ -29,7 +29,8 @@ EXTENDED_BATCHES = 8  # more do not make the later solves faster
 class Coupling:
     """How source points are paired with data points, and where between them the network is asked (Tong et al., 2023).
 
-    source: density of the source points.   batch: points a plan, the last of an epoch possibly fewer.
+    source: density of the source points.   batch: points a step, the last of an epoch possibly fewer.
+    plan: points that are transported at once; it divides the batch. Of fewer, plans are cheaper and paths cross more.
     sigma: standard deviation of the path's noise, in units of x.
     pairs: "plan" draws the pairs from the plan with replacement, as torchcfm does, so about 1/e of a batch is left out
         and others are repeated; "permutation" takes each pair of the plan once; "independent" makes no plan and pairs
@@ -39,6 +40,7 @@ class Coupling:
 
     source: Density
     batch: int
+    plan: int
     sigma: float
     pairs: Literal["plan", "permutation", "independent"]
     solver: Literal["assignment", "pot"]
@@ -88,7 +90,7 @@ def _fill(
     order = order_rng.permuted(np.tile(np.arange(n), (epochs, 1)), axis=1)  # (epochs, n)
     x0 = coupling.source(epochs * n, source_rng).reshape(epochs, n, 2)
     independent = coupling.pairs == "independent"
-    x1 = data[order if independent else PLANNERS[coupling.solver](x0, data, order, coupling.batch)]
+    x1 = data[order if independent else PLANNERS[coupling.solver](x0, data, order, coupling.plan)]
     first = np.arange(n) // coupling.batch * coupling.batch  # of the batch that each position is in
     size = np.minimum(coupling.batch, n - first)
     if coupling.pairs == "plan":

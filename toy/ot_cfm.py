@@ -27,7 +27,10 @@ class FlowMatching:
     epochs: int = 150
     """Passes over the training set a (re)training."""
     batch: int = 256
-    """Points a step, and points an optimal transport plan."""
+    """Points a step."""
+    plan: int = 0
+    """Points that are transported at once, a divisor of the batch; 0: all of it, as torchcfm does. With 32 a batch
+    is made in an eighth of the time; the pairs are then the best of 32 points each."""
     learning_rate: float = 0.01
     """Of Adam, constant."""
     width: int = 64
@@ -52,6 +55,8 @@ class FlowMatching:
         for option in ("epochs", "batch", "width", "ode_steps"):
             if getattr(self, option) < 1:
                 raise ValueError(f"--{option.replace('_', '-')} must be >= 1, got {getattr(self, option)}")
+        if self.plan < 0 or (self.plan and self.batch % self.plan):
+            raise ValueError(f"--plan must be 0 or divide --batch {self.batch}, got {self.plan}")
         for option in ("learning_rate", "tolerance"):
             if not 0 < getattr(self, option) < float("inf"):
                 raise ValueError(f"--{option.replace('_', '-')} must be finite and > 0, got {getattr(self, option)}")
@@ -98,7 +103,7 @@ class OTCFM:
     def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
         """`epochs` passes of Adam over each chain's data (n_r, 2); a chain with more data takes more steps."""
         s = self.settings
-        coupling = Coupling(SOURCES[s.source], s.batch, s.sigma, s.pairs, s.solver)
+        coupling = Coupling(SOURCES[s.source], s.batch, s.plan or s.batch, s.sigma, s.pairs, s.solver)
         points = [np.ascontiguousarray(data.points, dtype=np.float32) for data in datasets]
         total = s.epochs * sum(batch_count(len(x), s.batch) for x in points)
         with _torch_threads(max(1, self._workers // 3)):  # the solvers of the plans need the processors more

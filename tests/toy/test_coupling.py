@@ -7,7 +7,14 @@ from tests.conftest import FALSE_ALARM, FIXTURES
 from toy.coupling import EPOCHS_A_BLOCK, PLANNERS, Coupling, blocks
 from toy.densities import standard_normal, two_moons
 
-SETTINGS = {"source": standard_normal, "batch": 16, "sigma": 0.0, "pairs": "permutation", "solver": "assignment"}
+SETTINGS = {
+    "source": standard_normal,
+    "batch": 16,
+    "plan": 16,
+    "sigma": 0.0,
+    "pairs": "permutation",
+    "solver": "assignment",
+}
 
 
 def all_blocks(data, seeds, epochs=2, workers=2, **settings):
@@ -63,6 +70,23 @@ def test_an_epoch_takes_each_point_once_and_batches_are_optimal():
         order = np.arange(at.stop - at.start)[None]
         plan = PLANNERS["pot"](x0[None, at], x1[at], order, 16)[0]
         np.testing.assert_array_equal(plan, order[0])
+
+
+def test_a_batch_may_be_planned_in_parts():
+    """Parts of 8 of a batch of 16: each is optimal, the same points are in it, and the whole is not."""
+    data = moons(32)
+    (parts,), (whole,) = (all_blocks(data, [1], epochs=1, plan=plan) for plan in (8, 16))
+    assert parts.steps.tolist() == whole.steps.tolist() == [2]
+    (x0, x1), (start, end) = ends(parts, 0), ends(whole, 0)
+    np.testing.assert_allclose(x0, start, atol=1e-6)
+    for first in range(0, 32, 8):
+        at = slice(first, first + 8)
+        plan = PLANNERS["pot"](x0[None, at], x1[at], np.arange(8)[None], 8)[0]
+        np.testing.assert_array_equal(plan, np.arange(8))
+    for first in (0, 16):
+        at = slice(first, first + 16)
+        np.testing.assert_allclose(np.sort(x1[at], axis=0), np.sort(end[at], axis=0), atol=1e-5)
+    assert ((end - start) ** 2).sum() < ((x1 - x0) ** 2).sum()
 
 
 def test_weights_average_over_a_batch_and_leave_padding_out():

@@ -38,7 +38,7 @@ def test_chains_train_as_plain_networks_do_one_at_a_time(settings):
     data = moons(70, 32, 100)
     together = trained(data, settings, fits=2, workers=2)
     start = trained(data, settings, fits=0)
-    coupling = Coupling(SOURCES[settings.source], settings.batch, settings.sigma, settings.pairs, "pot")
+    coupling = Coupling(SOURCES[settings.source], settings.batch, settings.batch, settings.sigma, settings.pairs, "pot")
     for chain in range(3):
         module = reference(start.network, chain)
         adam = torch.optim.Adam(module.parameters(), lr=settings.learning_rate)
@@ -168,6 +168,8 @@ def test_training_brings_samples_to_the_data():
     [
         ({"epochs": 0}, "--epochs must be >= 1, got 0"),
         ({"batch": 0}, "--batch must be >= 1"),
+        ({"plan": 100}, "--plan must be 0 or divide --batch 256, got 100"),
+        ({"plan": -1}, "--plan must be 0 or divide"),
         ({"width": -1}, "--width must be >= 1"),
         ({"ode_steps": 0}, "--ode-steps must be >= 1"),
         ({"learning_rate": 0.0}, "--learning-rate must be finite and > 0, got 0.0"),
