@@ -8,6 +8,10 @@ from pathlib import Path
 # Tests run side by side: threads that wait for each other leave the processor to the tests beside them.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read by OpenMP once, when torch is imported; children inherit it
 
+# POT imports every array library that is installed, and some of them draw from NumPy's global generator when imported.
+for library in ("JAX", "CUPY", "TENSORFLOW"):
+    os.environ[f"POT_BACKEND_DISABLE_{library}"] = "1"
+
 import hypothesis
 import numpy as np
 import pytest
