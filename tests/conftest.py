@@ -9,8 +9,7 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read by OpenMP once, when torch is imported; children inherit it
 
 # POT imports every array library that is installed, and some of them draw from NumPy's global generator when imported.
-for library in ("JAX", "CUPY", "TENSORFLOW"):
-    os.environ[f"POT_BACKEND_DISABLE_{library}"] = "1"
+os.environ.update(POT_BACKEND_DISABLE_JAX="1", POT_BACKEND_DISABLE_CUPY="1", POT_BACKEND_DISABLE_TENSORFLOW="1")
 
 import hypothesis
 import numpy as np
