@@ -19,6 +19,8 @@ from toy.training import Trainer, batch_count, squared_error
 
 __all__ = ["OTCFM", "FlowMatching"]
 
+COSTLY_PLAN = 96  # points: larger plans take longer than the network's steps
+
 
 @dataclass(frozen=True)
 class FlowMatching:
@@ -106,7 +108,8 @@ class OTCFM:
         coupling = Coupling(SOURCES[s.source], s.batch, s.plan or s.batch, s.sigma, s.pairs, s.solver)
         points = [np.ascontiguousarray(data.points, dtype=np.float32) for data in datasets]
         total = s.epochs * sum(batch_count(len(x), s.batch) for x in points)
-        with _torch_threads(max(1, self._workers // 3)):  # the solvers of the plans need the processors more
+        planning = s.pairs != "independent" and coupling.plan > COSTLY_PLAN  # and needs the processors more
+        with _torch_threads(max(1, self._workers // 3) if planning else self._workers):
             self.trainer.fit(blocks(points, rngs, s.epochs, coupling, self._workers), total, self._on_progress)
 
     def _predict(self, theta: Tensor, inputs: Tensor) -> Tensor:
