@@ -112,15 +112,14 @@ def main(config: Compare) -> None:
     except ValueError as error:
         raise UsageError(str(error)) from None
     table = Table(title="difference, other − run, paired over seeds", box=SIMPLE_HEAD, pad_edge=False)
-    for column in ("regime", "", "run", "difference", "in sd of a seed", "outcome"):
-        table.add_column(column, justify="left" if column in ("regime", "outcome") else "right")
+    for column in ("regime", "", "run", "difference", "outcome"):
+        table.add_column(column, justify="left" if column in ("regime", "outcome") else "right", no_wrap=True)
     for row in rows:
         table.add_row(
             row.regime,
             row.quantity.upper(),
             f"{row.mean:.3f} ± {row.sd:.3f}",
             f"[{row.low:+.3f}, {row.high:+.3f}]",
-            f"[{row.low / row.sd:+.2f}, {row.high / row.sd:+.2f}]",
             "differs" if row.different else "not told apart",
         )
     table.caption = f"{rows[0].seeds} seeds; intervals that all hold together with probability {1 - config.level:g}"
