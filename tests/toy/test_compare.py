@@ -1,12 +1,11 @@
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
+from stability.command_line import command
 from tests.conftest import FALSE_ALARM
-from toy.compare import Compare, differences
+from toy.compare import Compare, differences, main
 
 
 def history(rng, seeds=8, generations=11, shift=0.0, regimes=("λ = 1", "fully synthetic")):
@@ -68,23 +67,18 @@ def test_one_seed_is_refused(rng):
         differences(history(rng, seeds=1), history(rng, seeds=1), 0.05)
 
 
-def test_the_command_prints_the_rows_and_says_what_is_missing(tmp_path, rng):
+def test_the_command_prints_the_rows_and_says_what_is_missing(tmp_path, capsys, rng):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         lines = "".join(json.dumps(line) + "\n" for line in history(rng))
         (tmp_path / name / "history.jsonl").write_text(lines, encoding="utf-8")
-
-    def run(*arguments):
-        return subprocess.run(
-            [sys.executable, "-m", "toy.compare", *map(str, arguments)], capture_output=True, text=True, check=False
-        )
-
-    shown = run(tmp_path / "a", tmp_path / "b")
-    assert (shown.returncode, shown.stdout.count("W1"), shown.stdout.count("W2")) == (0, 2, 2)
-    missing = run(tmp_path / "a", tmp_path / "c")
-    assert missing.returncode == 2
-    assert missing.stderr.startswith("error: No such file or directory")
-    assert missing.stderr.count("\n") == 1
+    command(Compare, main, [str(tmp_path / "a"), str(tmp_path / "b")])
+    shown = capsys.readouterr().out
+    assert (shown.count("W1"), shown.count("W2")) == (2, 2)
+    with pytest.raises(SystemExit) as left:
+        command(Compare, main, [str(tmp_path / "a"), str(tmp_path / "c")])
+    assert left.value.code == 2
+    assert capsys.readouterr().err == f"error: No such file or directory: {tmp_path / 'c' / 'history.jsonl'}\n"
 
 
 def test_a_level_is_a_probability(tmp_path):

@@ -300,14 +300,18 @@ def test_compiled_it_computes_the_same(make, monkeypatch):
     """The network is captured as a graph; turning that into machine code takes minutes, and is torch's affair."""
     compile_, captured = torch.compile, []
 
-    def capture(network):
+    def capture(network, **options):
         captured.append(network)
-        return compile_(network, backend="eager", fullgraph=True)
+        return compile_(network, backend="eager", fullgraph=True, **options)
 
     monkeypatch.setattr(torch, "compile", capture)
     plain, compiled = make(), make(replace(TRAINING, compile=True))
     np.testing.assert_allclose(run(compiled, steps=3), run(plain, steps=3), rtol=1e-4)
-    assert captured == [compiled.network]
+    assert captured == [compiled.ema, compiled.network]
+    x, sigma = torch.ones(2, 1, 8, 8), torch.tensor([0.1, 2.0])
+    with torch.no_grad():
+        drawn = [trainer.drawn_from(x, sigma) for trainer in (compiled, plain)]
+    torch.testing.assert_close(*drawn, rtol=1e-4, atol=1e-5)
 
 
 # Failures
