@@ -54,59 +54,71 @@ class Benchmark:
         require_at_least_one(self)
 
 
-def measured(work: Callable[[], object], images: int, rounds: int, device: torch.device) -> tuple[float, float]:
+@dataclass(frozen=True)
+class Speed:
     """Images a second, and peak memory in GB on a GPU (elsewhere 0)."""
-    work()
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-        torch.cuda.reset_peak_memory_stats()
-    rates = []
-    for _ in range(rounds):
-        start = time.perf_counter()
-        work()  # ends with numbers that are read
-        rates.append(images / (time.perf_counter() - start))
-    return median(rates), torch.cuda.max_memory_allocated() / 1e9 if device.type == "cuda" else 0.0
+
+    rate: float
+    memory: float
+
+    @classmethod
+    def of(cls, work: Callable[[], object], images: int, config: Benchmark) -> "Speed":
+        """Of work that handles so many images and ends by reading numbers; done once before it is timed."""
+        work()
+        on_gpu = config.device != "cpu" and torch.cuda.is_available()
+        if on_gpu:
+            torch.cuda.synchronize()
+            torch.cuda.reset_peak_memory_stats()
+        rates = []
+        for _ in range(config.rounds):
+            start = time.perf_counter()
+            work()
+            rates.append(images / (time.perf_counter() - start))
+        return cls(median(rates), torch.cuda.max_memory_allocated() / 1e9 if on_gpu else 0.0)
+
+
+def speeds(preset: Any, config: Benchmark, accelerator: Accelerator) -> tuple[Speed, Speed, int]:
+    """Of training and of sampling, and calls of the network to draw an image."""
+    model, network = preset.model, preset.network
+    if isinstance(model, OTCFM):
+        model = replace(model, integrator="euler", euler_steps=100)
+    settings = replace(preset.training, precision=config.precision, compile=config.compile)
+    shape = (network.channels, network.resolution, network.resolution)
+    images = np.random.default_rng(0).integers(0, 256, (4 * settings.batch, *shape), dtype=np.uint8)
+    trainer = Trainer(model, network.build(torch.Generator().manual_seed(0)), settings, accelerator)
+    duration = config.steps * settings.batch
+
+    def draw(count: int, drawn_from: Any) -> None:
+        precision = config.sample_precision
+        draw_images(
+            model, drawn_from, shape, range(count), 0, accelerator=accelerator, batch=count, precision=precision
+        )
+
+    calls = []
+    with trainer.ema.register_forward_hook(lambda *arguments: calls.append(1)):
+        draw(1, trainer.ema)
+    training = Speed.of(lambda: list(trainer.fit(images, duration, np.random.default_rng(1))), duration, config)
+    sampling = Speed.of(lambda: draw(config.sample_batch, trainer.drawn_from), config.sample_batch, config)
+    return training, sampling, len(calls)
 
 
 def main(config: Benchmark) -> None:
     """Measure and print."""
     accelerator = Accelerator(cpu=config.device == "cpu" or not torch.cuda.is_available())
-    device = accelerator.device
-    print(torch.cuda.get_device_name() if device.type == "cuda" else "CPU", json.dumps(vars(config)), torch.__version__)
+    device = torch.cuda.get_device_name() if accelerator.device.type == "cuda" else "CPU"
+    print(device, json.dumps(vars(config)), torch.__version__)
     print(f"{'':16}{'training':>20}{'sampling':>36}{'a run':>12}")
     for name in config.presets:
         kind, of = name.split("-")
-        preset = cast(Any, PRESETS[kind, cast(Preset, of)])
-        model = preset.model
-        if isinstance(model, OTCFM):
-            model = replace(model, integrator="euler", euler_steps=100)
-        settings = replace(preset.training, precision=config.precision, compile=config.compile)
-        shape = (preset.network.channels, preset.network.resolution, preset.network.resolution)
-        images = np.random.default_rng(0).integers(0, 256, (4 * settings.batch, *shape), dtype=np.uint8)
+        preset = PRESETS[kind, cast(Preset, of)]
         torch.compiler.reset()
-        trainer = Trainer(model, preset.network.build(torch.Generator().manual_seed(0)), settings, accelerator)
-        duration = config.steps * settings.batch
-
-        def train(trainer=trainer, images=images, duration=duration) -> None:
-            for _ in trainer.fit(images, duration, np.random.default_rng(1), report_steps=config.steps):
-                pass
-
-        def sample(count=config.sample_batch, network=trainer.drawn_from, model=model, shape=shape) -> None:
-            precision = config.sample_precision
-            draw_images(
-                model, network, shape, range(count), 0, accelerator=accelerator, batch=count, precision=precision
-            )
-
-        calls = []
-        with trainer.ema.register_forward_hook(lambda *arguments, calls=calls: calls.append(1)):
-            sample(1, trainer.ema)
-        trained, memory = measured(train, duration, config.rounds, device)
-        drawn, more = measured(sample, config.sample_batch, config.rounds, device)
+        training, sampling, calls = speeds(preset, config, accelerator)
         run, n = preset.run, REAL_IMAGES[of]
-        hours = (run.retrainings * run.images_per_retraining / trained + (run.retrainings + 1) * n / drawn) / 3600
+        trained, drawn = run.retrainings * run.images_per_retraining, (run.retrainings + 1) * n
         print(
-            f"{name:16}{trained:9,.0f}/s{memory:6.1f} GB{drawn:12,.1f}/s ({len(calls):4} calls, {more:5.1f} GB)"
-            f"{hours:9.1f} h",
+            f"{name:16}{training.rate:9,.0f}/s{training.memory:6.1f} GB"
+            f"{sampling.rate:12,.1f}/s ({calls:4} calls, {sampling.memory:5.1f} GB)"
+            f"{(trained / training.rate + drawn / sampling.rate) / 3600:9.1f} h",
             flush=True,
         )
 

@@ -97,18 +97,21 @@ def _difference(
 
 
 def _history(run: Path) -> list[Any]:
-    lines = (run / "history.jsonl").read_text(encoding="utf-8").splitlines()
-    if not lines:
-        raise UsageError(f"{run} holds no generation yet")
-    return [json.loads(line) for line in lines]
+    """The lines of a run's history. UsageError if it is not that of a 2-D experiment, or still empty."""
+    file = run / "history.jsonl"
+    try:
+        history = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    except ValueError as error:
+        raise UsageError(f"{file} is damaged: {error}") from None
+    if not history or any(quantity not in history[0]["chains"][0] for quantity in QUANTITIES):
+        raise UsageError(f"{file} has no W1 and W2: is {run} a run of the 2-D experiments, with a finished generation?")
+    return history
 
 
 def main(config: Compare) -> None:
     """Print the comparison."""
     try:
         rows = differences(_history(config.run), _history(config.other), config.level)
-    except UsageError:
-        raise
     except ValueError as error:
         raise UsageError(str(error)) from None
     table = Table(title="difference, other − run, paired over seeds", box=SIMPLE_HEAD, pad_edge=False)

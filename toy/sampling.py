@@ -9,7 +9,7 @@ from torch import Tensor
 
 __all__ = ["draw"]
 
-POINTS_AT_ONCE = {"cpu": 2000, "cuda": 100_000}  # of a chain: activations stay in a processor's cache; few launches
+POINTS_AT_ONCE = {"cpu": 2000, "cuda": 20_000}  # of a chain: activations stay in a processor's cache; few launches
 
 
 class Runs(Protocol):

@@ -81,6 +81,20 @@ def test_the_command_prints_the_rows_and_says_what_is_missing(tmp_path, capsys, 
     assert capsys.readouterr().err == f"error: No such file or directory: {tmp_path / 'c' / 'history.jsonl'}\n"
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("", "has no W1 and W2"), ('{"t": 0, "chains": [{"regime": "λ = 1"}]}\n', "has no W1 and W2"), ("{\n", "damaged")],
+)
+def test_a_history_of_something_else_is_one_line(content, words, tmp_path, capsys):
+    (tmp_path / "history.jsonl").write_text(content, encoding="utf-8")
+    with pytest.raises(SystemExit) as left:
+        command(Compare, main, [str(tmp_path), str(tmp_path)])
+    said = capsys.readouterr().err
+    assert left.value.code == 2
+    assert words in said
+    assert said.count("\n") == 1
+
+
 def test_a_level_is_a_probability(tmp_path):
     with pytest.raises(ValueError, match="--level must be in"):
         Compare(tmp_path, tmp_path, level=np.float64(1.5))
