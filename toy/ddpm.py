@@ -14,7 +14,7 @@ from stability.samplers import StepSampler, ancestral, ddim, linear_alphas_bar
 from toy.denoising import blocks
 from toy.sampling import draw
 from toy.temporal_network import ReplicatedTemporalNetwork
-from toy.training import Trainer, batch_count, squared_error
+from toy.training import Trainer, batch_count
 
 __all__ = ["DDPM", "Diffusion", "clipped"]
 
@@ -93,7 +93,7 @@ class DDPM:
         self.network = ReplicatedTemporalNetwork(
             chains, settings.width, settings.diffusion_steps, settings.layers, device
         )
-        self.trainer = Trainer(self.network.theta, settings.learning_rate, squared_error(self._predict))
+        self.trainer = Trainer(self.network.theta, settings.learning_rate, self._loss)
         self._device = device
         self._workers = workers
         self._on_progress = on_progress
@@ -128,8 +128,8 @@ class DDPM:
         xt = np.sqrt(a).astype(np.float32) * x0 + np.sqrt(1 - a).astype(np.float32) * eps
         return np.concatenate([xt, t[..., None].astype(np.float32)], axis=2), eps, np.ones(x0.shape[:2])
 
-    def _predict(self, theta: Tensor, inputs: Tensor) -> Tensor:
-        return self.network.forward(theta, inputs[..., :2], inputs[..., 2].long())
+    def _loss(self, theta: Tensor, inputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        return self.network.squared_error(theta, inputs[..., :2], inputs[..., 2].long(), targets, weights)
 
     def denoise(self, x: Tensor, t: int) -> Tensor:
         """x̂₀ = (x − √(1−ᾱ_t) ε(x, t))/√ᾱ_t, clipped, x: (R, n, 2)."""

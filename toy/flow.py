@@ -12,7 +12,7 @@ from stability.regimes import TrainingSet
 from toy.denoising import blocks
 from toy.mlp import ReplicatedMLP
 from toy.spline import Spline, parameter_count
-from toy.training import Trainer, batch_count
+from toy.training import Trainer, batch_count, weighted
 
 __all__ = ["Flow", "SplineCouplings"]
 
@@ -66,7 +66,7 @@ class Flow:
         sizes = (1, settings.width, settings.width, parameter_count(settings.bins))
         self.networks = [ReplicatedMLP(chains, sizes, device) for _ in range(settings.couplings)]
         self.theta = share_memory(self.networks)
-        self.trainer = Trainer(self.theta, settings.learning_rate, self._loss)
+        self.trainer = Trainer(self.theta, settings.learning_rate, weighted(self._loss))
         self._device = device
         self._workers = workers
         self._on_progress = on_progress

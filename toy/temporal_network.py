@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import leaky_relu, one_hot
+from torch.nn.functional import layer_norm, leaky_relu, one_hot
 
-from toy.norm_act import norm_act
+from toy import temporal_cpu
 
 __all__ = ["ReplicatedTemporalNetwork"]
 
@@ -74,8 +74,22 @@ class ReplicatedTemporalNetwork:
             for part, (name, shape) in zip(parts, self.shapes.items(), strict=True)
         }
 
+    def squared_error(self, theta: Tensor, x: Tensor, t: Tensor, y: Tensor, weights: Tensor) -> Tensor:
+        """Σ weights · (mean over coordinates of (ε(x, t) − y)²) of each network, (k,).
+
+        theta: (k, P).   x, y: (k, n, 2).   t: (k, n), whole numbers.   weights: (k, n).
+        """
+        if _compiled(theta):
+            return temporal_cpu.squared_error(theta, self._embedding, x, t, y, weights, self._layers, SLOPE)
+        return (weights * (self.forward(theta, x, t) - y).square().mean(dim=2)).sum(dim=1)
+
     def forward(self, theta: Tensor, x: Tensor, t: Tensor | int) -> Tensor:
         """theta (k, P), x (k, n, 2) -> (k, n, 2): chain r maps x[r].   t: (k, n) whole numbers, or one for all."""
+        if _compiled(theta) and not (torch.is_grad_enabled() and (theta.requires_grad or x.requires_grad)):
+            embedding = self._embedding
+            if isinstance(t, int):
+                embedding, t = embedding[t : t + 1], torch.zeros(x.shape[:2], dtype=torch.int64)
+            return temporal_cpu.predict(theta, embedding, x, t, self._layers, SLOPE)
         p = self._unpack(theta)
         if isinstance(t, int):
             encoded = self._encode(p, self._embedding[t : t + 1]).expand(-1, x.shape[1], -1)
@@ -86,9 +100,9 @@ class ReplicatedTemporalNetwork:
             encoded = torch.bmm(one_hot(t, len(self._embedding)).to(x.dtype), table)
         h = torch.bmm(x, p["in_fc.weight"].mT)
         for _ in range(self._layers):
-            o = torch.baddbmm(encoded, norm_act(h, p["norm1.weight"], p["norm1.bias"], SLOPE), p["fc1.weight"].mT)
-            h = torch.baddbmm(h, norm_act(o, p["norm2.weight"], p["norm2.bias"], SLOPE), p["fc2.weight"].mT)
-        out = norm_act(h, p["out_norm.weight"], p["out_norm.bias"], 1.0)
+            o = torch.baddbmm(encoded, _norm_act(h, p["norm1.weight"], p["norm1.bias"]), p["fc1.weight"].mT)
+            h = torch.baddbmm(h, _norm_act(o, p["norm2.weight"], p["norm2.bias"]), p["fc2.weight"].mT)
+        out = _norm_act(h, p["out_norm.weight"], p["out_norm.bias"], slope=1.0)
         return torch.baddbmm(p["out_fc.bias"][:, None], out, p["out_fc.weight"].mT)
 
     @staticmethod
@@ -128,3 +142,12 @@ def _embedding(times: int, width: int) -> Tensor:
     half = width // 2
     angle = np.arange(times)[:, None] * 10000.0 ** (-np.arange(half) / (half - 1))  # (times, h)
     return torch.from_numpy(np.concatenate([np.sin(angle), np.cos(angle)], axis=1).astype(np.float32))
+
+
+def _compiled(theta: Tensor) -> bool:
+    return theta.device.type == "cpu" and theta.dtype == torch.float32
+
+
+def _norm_act(x: Tensor, scale: Tensor, shift: Tensor, slope: float = SLOPE) -> Tensor:
+    """Layer normalisation, scale, shift and leaky ReLU.   x: (k, n, width).   scale, shift: (k, width)."""
+    return leaky_relu(torch.addcmul(shift[:, None], layer_norm(x, x.shape[-1:]), scale[:, None]), slope)

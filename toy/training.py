@@ -15,10 +15,10 @@ from torch import Tensor
 
 from toy.read_ahead import read_ahead
 
-__all__ = ["Block", "Loss", "Trainer", "batch_count", "squared_error"]
+__all__ = ["Block", "Loss", "Trainer", "batch_count", "squared_error", "weighted"]
 
-Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""θ (k, P), inputs (k, B, 3), targets (k, B, 2) -> the loss of each point, (k, B); row by row."""
+Loss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+"""θ (k, P), inputs (k, B, 3), targets (k, B, 2), weights (k, B) -> Σ weights · (loss of a point), (k,); row by row."""
 
 
 @dataclass(frozen=True)
@@ -63,15 +63,20 @@ def batch_count(points: int, batch: int) -> int:
     return math.ceil(points / batch)
 
 
+def weighted(loss: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Loss:
+    """loss: of each point, (k, P), (k, B, 3), (k, B, 2) -> (k, B)."""
+    return lambda theta, inputs, targets, weights: (weights * loss(theta, inputs, targets)).sum(dim=1)
+
+
 def squared_error(predict: Callable[[Tensor, Tensor], Tensor]) -> Loss:
     """The mean over coordinates of (predict(θ, inputs) − targets)².   predict: (k, P), (k, B, 3) -> (k, B, 2)."""
-    return lambda theta, inputs, targets: (predict(theta, inputs) - targets).square().mean(dim=2)
+    return weighted(lambda theta, inputs, targets: (predict(theta, inputs) - targets).square().mean(dim=2))
 
 
 class Trainer:
     """Minimises Σ weights · loss over the points of a batch, for each chain its own.
 
-    theta: (R, P), trained in place.   learning_rate: of Adam, constant.   loss: of each point, see `Loss`.
+    theta: (R, P), trained in place.   learning_rate: of Adam, constant.   loss: of a batch, see `Loss`.
     """
 
     def __init__(self, theta: Tensor, learning_rate: float, loss: Loss) -> None:
@@ -119,7 +124,7 @@ class Trainer:
         """
         chosen = self._index(active)
         theta = self.theta[chosen].detach().requires_grad_()
-        loss = (weights[chosen] * self._loss(theta, inputs[chosen], targets[chosen])).sum(dim=1)
+        loss = self._loss(theta, inputs[chosen], targets[chosen], weights[chosen])
         (gradients,) = torch.autograd.grad(loss.sum(), theta)
         for r, gradient in zip(active, gradients, strict=True):
             self._rows[r].grad = gradient

@@ -13,7 +13,7 @@ from stability.regimes import TrainingSet
 from toy.denoising import blocks
 from toy.flow import share_memory, with_weights
 from toy.mlp import ReplicatedMLP
-from toy.training import Trainer, batch_count
+from toy.training import Trainer, batch_count, weighted
 
 __all__ = ["VAE", "Variational"]
 
@@ -63,7 +63,7 @@ class VAE:
         self.encoder = ReplicatedMLP(chains, (2, *hidden, 4), device)
         self.decoder = ReplicatedMLP(chains, (2, *hidden, 2), device)
         self.theta = share_memory([self.encoder, self.decoder], extra=1)  # the last column is log σ
-        self.trainer = Trainer(self.theta, settings.learning_rate, self._loss)
+        self.trainer = Trainer(self.theta, settings.learning_rate, weighted(self._loss))
         self._device = device
         self._workers = workers
         self._on_progress = on_progress
