@@ -31,9 +31,9 @@ def predict(theta: Tensor, embedding: Tensor, x: Tensor, t: Tensor, layers: int,
     t: (k, n), rows of the embedding.   slope: of the leaky ReLU.   All float32 but t.
     """
     theta_, embedding_, x_, t_ = (tensor.detach().contiguous().numpy() for tensor in (theta, embedding, x, t))
-    y = np.empty(x.shape, dtype=np.float32)
+    y, (u, table) = np.empty_like(x_), np.empty((2, len(theta), *embedding.shape), dtype=np.float32)
     with _one_thread_a_product():
-        _predict(theta_, embedding_, x_, t_, y, layers, np.float32(slope))
+        _predict(theta_, embedding_, x_, t_, y, u, table, layers, np.float32(slope))
     return torch.from_numpy(y)
 
 
@@ -56,9 +56,12 @@ class _SquaredError(torch.autograd.Function):
         theta, embedding, x, t, y, weights = (tensor.contiguous().numpy() for tensor in tensors)
         chains, parts = len(theta), _parts(x.shape[1])
         loss = np.empty((chains, parts), dtype=np.float32)
+        u, table = np.empty((2, chains, *embedding.shape), dtype=np.float32)
         dtheta = np.empty((chains, parts, theta.shape[1]), dtype=np.float32)
+        dtable = np.empty((chains, parts, *embedding.shape), dtype=np.float32)
+        data, room = (theta, embedding, x, t, y, weights), (u, table, loss, dtheta, dtable)
         with _one_thread_a_product():
-            _loss_and_gradient(theta, embedding, x, t, y, weights, loss, dtheta, layers, np.float32(slope))
+            _loss_and_gradient(*data, *room, layers, np.float32(slope))
         ctx.save_for_backward(torch.from_numpy(dtheta[:, 0]))
         return torch.from_numpy(loss.sum(axis=1))
 
@@ -175,19 +178,18 @@ def _add_to_rows(table, t, x):
 
 
 @njit(cache=True)
-def _encode(row, embedding, slope):
-    """(times, width) twice: what the residual layer adds at each time, and the projection that it is made from."""
+def _encode(row, embedding, slope, u, table):
+    """table (times, width) becomes what the residual layer adds at each time, u the projection it is made from."""
     projection, bias, enc, enc_bias = _unpack_times(row, embedding.shape[1])
-    u = np.dot(embedding, projection.T)
+    np.dot(embedding, projection.T, u)
     for i in range(len(u)):
         for j in range(u.shape[1]):
             z = u[i, j] + bias[j]
             u[i, j] = z if z > 0 else slope * z
-    table = np.dot(u, enc.T)
+    np.dot(u, enc.T, table)
     for i in range(len(u)):
         for j in range(u.shape[1]):
             table[i, j] += enc_bias[j]
-    return table, u
 
 
 @njit(cache=True)
@@ -252,48 +254,75 @@ def _backward(row, x, t, slope, h, o, act, dy, drow, dtable):
     np.dot(dh.T, x, dw_in)
 
 
+@njit(cache=True)
+def _activations(points, width, layers):
+    """Room for h, o and act of a part."""
+    return (
+        np.empty((layers + 1, points, width), np.float32),
+        np.empty((layers, points, width), np.float32),
+        np.empty((points, width), np.float32),
+    )
+
+
+@njit(cache=True)
+def _part_loss_and_gradient(row, table, x, t, y, weights, slope, layers, drow, dtable):
+    """The loss of a part of the points; drow and dtable become its gradient."""
+    h, o, act = _activations(len(x), table.shape[1], layers)
+    error = np.empty_like(x)
+    _forward(row, table, x, t, slope, h, o, act, error)
+    loss = np.float32(0)
+    for i in range(len(x)):
+        for j in range(2):
+            difference = error[i, j] - y[i, j]
+            error[i, j] = weights[i] * difference
+            loss += error[i, j] * difference / 2
+    drow[:], dtable[:] = 0, 0
+    _backward(row, x, t, slope, h, o, act, error, drow, dtable)
+    return loss
+
+
+@njit(cache=True)
+def _add_parts(drow, dtable):
+    """The first parts become the sums over all; drow: (parts, P), dtable: (parts, times, width)."""
+    for part in range(1, len(drow)):
+        for j in range(drow.shape[1]):
+            drow[0, j] += drow[part, j]
+        _add(dtable[0], dtable[part])
+
+
 @njit(parallel=True, cache=True)
-def _predict(theta, embedding, x, t, y, layers, slope):
-    chains, n = t.shape
-    width, parts = embedding.shape[1], _parts(n)
-    table = np.empty((chains, *embedding.shape), np.float32)
-    for r in prange(chains):
-        table[r] = _encode(theta[r], embedding, slope)[0]
-    for job in prange(chains * parts):
+def _predict(theta, embedding, x, t, y, u, table, layers, slope):
+    parts = _parts(x.shape[1])
+    for r in prange(len(theta)):
+        _encode(theta[r], embedding, slope, u[r], table[r])
+    for job in prange(len(theta) * parts):
         r, low = job // parts, job % parts * PART
-        high = min(low + PART, n)
-        h, o = np.empty((layers + 1, high - low, width), np.float32), np.empty((layers, high - low, width), np.float32)
-        act = np.empty((high - low, width), np.float32)
-        _forward(theta[r], table[r], x[r, low:high], t[r, low:high], slope, h, o, act, y[r, low:high])
+        points, times = x[r, low : low + PART], t[r, low : low + PART]
+        h, o, act = _activations(len(points), embedding.shape[1], layers)
+        _forward(theta[r], table[r], points, times, slope, h, o, act, y[r, low : low + PART])
 
 
 @njit(parallel=True, cache=True)
-def _loss_and_gradient(theta, embedding, x, t, y, weights, loss, dtheta, layers, slope):
+def _loss_and_gradient(theta, embedding, x, t, y, weights, u, table, loss, dtheta, dtable, layers, slope):
     """loss: (k, parts), to be added up.   dtheta: (k, parts, P), the gradient in the first part, the rest in use."""
-    chains, n = t.shape
-    (times, width), parts = embedding.shape, _parts(n)
-    table, u = np.empty((chains, times, width), np.float32), np.empty((chains, times, width), np.float32)
-    dtable = np.zeros((chains, parts, times, width), np.float32)
-    for r in prange(chains):
-        table[r], u[r] = _encode(theta[r], embedding, slope)
-    for job in prange(chains * parts):
+    parts = loss.shape[1]
+    for r in prange(len(theta)):
+        _encode(theta[r], embedding, slope, u[r], table[r])
+    for job in prange(len(theta) * parts):
         r, part = job // parts, job % parts
-        low, high = part * PART, min(part * PART + PART, n)
-        h, o = np.empty((layers + 1, high - low, width), np.float32), np.empty((layers, high - low, width), np.float32)
-        act, error = np.empty((high - low, width), np.float32), np.empty((high - low, 2), np.float32)
-        _forward(theta[r], table[r], x[r, low:high], t[r, low:high], slope, h, o, act, error)
-        total = np.float32(0)
-        for i in range(high - low):
-            for j in range(2):
-                difference = error[i, j] - y[r, low + i, j]
-                error[i, j] = weights[r, low + i] * difference
-                total += error[i, j] * difference / 2
-        loss[r, part] = total
-        dtheta[r, part] = 0
-        _backward(theta[r], x[r, low:high], t[r, low:high], slope, h, o, act, error, dtheta[r, part], dtable[r, part])
-    for r in prange(chains):
-        for part in range(1, parts):
-            for j in range(dtheta.shape[2]):
-                dtheta[r, 0, j] += dtheta[r, part, j]
-            _add(dtable[r, 0], dtable[r, part])
+        low, high = part * PART, part * PART + PART
+        loss[r, part] = _part_loss_and_gradient(
+            theta[r],
+            table[r],
+            x[r, low:high],
+            t[r, low:high],
+            y[r, low:high],
+            weights[r, low:high],
+            slope,
+            layers,
+            dtheta[r, part],
+            dtable[r, part],
+        )
+    for r in prange(len(theta)):
+        _add_parts(dtheta[r], dtable[r])
         _encode_backward(theta[r], embedding, u[r], dtable[r, 0], slope, dtheta[r, 0])
