@@ -72,3 +72,13 @@ def test_nan_stays_nan_in_its_chain(rng):
     assert torch.isnan(gradient[1]).any()
     predicted = network.forward(network.theta, x, t)
     assert torch.isnan(predicted).any(dim=2).nonzero().tolist() == [[1, 3]]
+
+
+@pytest.mark.parametrize("outside", [-1, 9])
+def test_times_outside_the_table_are_refused(outside, rng):
+    network, x, t, *rest = example(rng, chains=2, points=20, times=9)
+    t[1, 5] = outside
+    with pytest.raises(ValueError, match=r"t must be in 0 … 8, got"):
+        network.forward(network.theta, x, t)
+    with pytest.raises(ValueError, match=r"t must be in 0 … 8, got"):
+        network.squared_error(network.theta, x, t, *rest)
