@@ -84,7 +84,10 @@ class ReplicatedTemporalNetwork:
         return (weights * (self.forward(theta, x, t) - y).square().mean(dim=2)).sum(dim=1)
 
     def forward(self, theta: Tensor, x: Tensor, t: Tensor | int) -> Tensor:
-        """theta (k, P), x (k, n, 2) -> (k, n, 2): chain r maps x[r].   t: (k, n) whole numbers, or one for all."""
+        """theta (k, P), x (k, n, 2) -> (k, n, 2): chain r maps x[r].   t: (k, n) whole numbers, or one for all.
+
+        Differentiable; without a gradient to prepare for, and in float32 on a CPU, compiled.
+        """
         if _compiled(theta) and not (torch.is_grad_enabled() and (theta.requires_grad or x.requires_grad)):
             embedding = self._embedding
             if isinstance(t, int):
