@@ -91,7 +91,10 @@ def _parts(points):
 
 @njit(cache=True)
 def _unpack(row, width):
-    """Views of a network's row: in, (scale, shift, matrix) twice, out (scale, shift, matrix, bias)."""
+    """Views of a row in the layout of `ReplicatedTemporalNetwork.shapes`, but for those of `_unpack_times`.
+
+    in_fc, (scale, shift, matrix) of the residual layer's two halves and of the output, the output's bias.
+    """
     square = width * width
     a = 2 * width  # behind in_fc
     b = a + 2 * width + square  # behind fc1
@@ -108,7 +111,7 @@ def _unpack(row, width):
 
 @njit(cache=True)
 def _unpack_times(row, width):
-    """Views of a network's row: matrix and bias of t_proj and of enc."""
+    """Views of the same row: matrix and bias of t_proj and of enc."""
     square = width * width
     enc, projection = 6 * width + 2 * square, 11 * width + 3 * square + 2
     return (
@@ -167,6 +170,7 @@ def _norm_act_backward(dy, x, scale, shift, slope, y, dscale, dshift):
 
 @njit(cache=True)
 def _add(y, x):
+    """y += x, without the temporary arrays of numba's own."""
     for i in range(len(y)):
         for j in range(y.shape[1]):
             y[i, j] += x[i, j]
@@ -174,6 +178,7 @@ def _add(y, x):
 
 @njit(cache=True)
 def _add_rows(y, table, t):
+    """y[i] += table[t[i]]."""
     for i in range(len(y)):
         for j in range(y.shape[1]):
             y[i, j] += table[t[i], j]
@@ -181,6 +186,7 @@ def _add_rows(y, table, t):
 
 @njit(cache=True)
 def _add_to_rows(table, t, x):
+    """table[t[i]] += x[i], in turn, so that the sum does not depend on threads."""
     for i in range(len(x)):
         for j in range(x.shape[1]):
             table[t[i], j] += x[i, j]
@@ -203,7 +209,7 @@ def _encode(row, embedding, slope, u, table):
 
 @njit(cache=True)
 def _encode_backward(row, embedding, u, dtable, slope, drow):
-    """What dtable adds to the gradient."""
+    """The parts of drow (P,) that the gradient dtable (times, width) reaches through `_encode`; they start at 0."""
     enc = _unpack_times(row, embedding.shape[1])[2]
     dprojection, dbias, denc, denc_bias = _unpack_times(drow, embedding.shape[1])
     np.dot(dtable.T, u, denc)
@@ -301,6 +307,7 @@ def _add_parts(drow, dtable):
 
 @njit(parallel=True, cache=True)
 def _predict(theta, embedding, x, t, y, u, table, layers, slope):
+    """y (k, n, 2) becomes the prediction; u and table, (k, times, width), are room for `_encode`."""
     parts = _parts(x.shape[1])
     for r in prange(len(theta)):
         _encode(theta[r], embedding, slope, u[r], table[r])

@@ -64,7 +64,7 @@ def batch_count(points: int, batch: int) -> int:
 
 
 def weighted(loss: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Loss:
-    """loss: of each point, (k, P), (k, B, 3), (k, B, 2) -> (k, B)."""
+    """Σ weights · loss.   loss: of each point, θ (k, P), inputs (k, B, 3), targets (k, B, 2) -> (k, B)."""
     return lambda theta, inputs, targets, weights: (weights * loss(theta, inputs, targets)).sum(dim=1)
 
 
