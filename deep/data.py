@@ -20,11 +20,14 @@ import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
+
+from deep.content_cache import digest
 
 __all__ = ["DIGITS", "DataError", "ImageSet", "load_images", "read_cifar10"]
 
@@ -52,6 +55,11 @@ class ImageSet:
 
     images: np.ndarray
     labels: np.ndarray | None = None
+
+    @cached_property
+    def digest(self) -> str:
+        """20 hexadecimal digits that stand for all pixels and labels: equal only for equal sets."""
+        return digest(self.images, *(() if self.labels is None else (self.labels,)))
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels

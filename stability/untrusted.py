@@ -7,6 +7,7 @@ before they allocate, and raise `UntrustedFileError` with one line that can be s
 import json
 import os
 import stat
+import struct
 import unicodedata
 import zipfile
 from pathlib import Path
@@ -19,7 +20,13 @@ LARGEST_JSON = 2**26
 MOST_MEMBERS = 100_000
 """Members of a zip archive."""
 LARGEST_RATIO = 1100
-"""Unpacked bytes per packed byte; deflate itself reaches 1032."""
+"""Unpacked bytes per packed byte of one member; deflate itself reaches 1032."""
+LARGEST_EXPANSION = 64
+"""Unpacked bytes per byte of a whole archive, beyond `ALWAYS_PLAUSIBLE`."""
+ALWAYS_PLAUSIBLE = 2**28
+"""Bytes that any archive may unpack to, however small it is: 256 MiB."""
+LARGEST_ENTRY = 256
+"""Bytes of a zip archive's table of contents per member, on average."""
 LONGEST_SHOWN = 200
 """Characters of a text from a file that a message repeats."""
 
@@ -87,7 +94,8 @@ def parse_json(content: bytes | str, largest: int = LARGEST_JSON) -> Any:
         largest: Bytes (or characters) that it may have.
 
     Returns:
-        The value. NaN and Infinity, which are not JSON, are refused.
+        The value. NaN and Infinity, which are not JSON, and a name that an object has twice are
+        refused.
 
     Raises:
         UntrustedFileError: If it is not JSON, too large, too deep, or holds half a surrogate pair.
@@ -96,7 +104,7 @@ def parse_json(content: bytes | str, largest: int = LARGEST_JSON) -> Any:
         raise UntrustedFileError(f"holds JSON of {len(content):,} bytes; at most {largest:,} are read")
     try:
         text = content.decode() if isinstance(content, bytes) else content
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_without_duplicates)
     except UnicodeDecodeError as error:
         raise UntrustedFileError(f"is not UTF-8 ({error.reason} at byte {error.start})") from None
     except RecursionError:
@@ -113,37 +121,72 @@ def parse_json(content: bytes | str, largest: int = LARGEST_JSON) -> Any:
     return value
 
 
-def zip_members(file: IO[bytes] | Path, largest: int) -> list[zipfile.ZipInfo]:
+def zip_members(file: IO[bytes] | Path, largest: int, most: int = MOST_MEMBERS) -> list[zipfile.ZipInfo]:
     """List the members of a zip archive once their number and sizes are known to be plausible.
 
     Args:
         file: The archive.
         largest: Bytes that all members together may unpack to.
+        most: Members that it may have.
 
     Returns:
-        Its members, in order.
+        Its members, in order; their names are all different.
 
     Raises:
-        UntrustedFileError: If it is no zip archive, encrypted, or unpacks to too much.
+        UntrustedFileError: If it is no zip archive, encrypted, packed by another method than
+            deflate, or unpacks to too much.
+        OSError: If it cannot be opened.
     """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            members = archive.infolist()
-    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-        raise UntrustedFileError(f"is not a zip archive ({printable(str(error))})") from None
+    if isinstance(file, Path):
+        with open_regular(file, largest) as opened:
+            return zip_members(opened, largest, most)
 
-    if len(members) > MOST_MEMBERS:
-        raise UntrustedFileError(f"holds {len(members):,} members; at most {MOST_MEMBERS:,} are read")
+    members = _central_directory(file, most)
     if any(member.flag_bits & 1 for member in members):
         raise UntrustedFileError("is encrypted")
 
+    _require_plausible_sizes(members, file.seek(0, os.SEEK_END), largest)
+    seen: set[str] = set()
+    for member in members:
+        name = printable(member.filename)
+        if member.filename in seen:
+            raise UntrustedFileError(f"holds two members of the name {name}")
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise UntrustedFileError(f"member {name} is packed by a method that is not deflate")
+        seen.add(member.filename)
+    return members
+
+
+def _central_directory(file: IO[bytes], most: int) -> list[zipfile.ZipInfo]:
+    """The members that an archive lists, at most `most`."""
+    many = f"holds more than {most:,} members, the most that are read"
+    try:
+        end = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # what ZipFile itself asks
+        if end and end[zipfile._ECD_SIZE] > most * LARGEST_ENTRY:  # type: ignore[attr-defined]
+            raise UntrustedFileError(many)
+        with zipfile.ZipFile(file) as archive:
+            members = archive.infolist()
+    except UntrustedFileError:
+        raise
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error, OSError) as error:
+        raise UntrustedFileError(f"is not a zip archive ({printable(str(error))})") from None
+
+    if len(members) > most:
+        raise UntrustedFileError(many)
+    return members
+
+
+def _require_plausible_sizes(members: list[zipfile.ZipInfo], packed: int, largest: int) -> None:
+    """UntrustedFileError if an archive of `packed` bytes unpacks to more than is plausible."""
     size = sum(member.file_size for member in members)
     if size > largest:
         raise UntrustedFileError(f"unpacks to {size:,} bytes; at most {largest:,} are read")
+    if size > ALWAYS_PLAUSIBLE + LARGEST_EXPANSION * packed:
+        raise UntrustedFileError(f"unpacks to {size:,} bytes, more than {LARGEST_EXPANSION} times its own size")
     for member in members:
         if member.file_size > LARGEST_RATIO * member.compress_size:
-            raise UntrustedFileError(f"member {printable(member.filename)} unpacks to more than it can hold")
-    return members
+            name = printable(member.filename)
+            raise UntrustedFileError(f"member {name} unpacks to more than it can hold")
 
 
 def printable(text: object, longest: int = LONGEST_SHOWN) -> str:
@@ -166,6 +209,16 @@ def printable(text: object, longest: int = LONGEST_SHOWN) -> str:
 
 def _refuse_constant(name: str) -> None:
     raise UntrustedFileError(f"is not JSON (it holds {name})")
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The object of these pairs; of two equal names, readers of JSON take one or the other."""
+    value = dict(pairs)
+    if len(value) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for i, name in enumerate(names) if name in names[:i])
+        raise UntrustedFileError(f"holds JSON with the name {printable(twice)} twice in an object")
+    return value
 
 
 def _encodable(value: Any) -> bool:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import stability.untrusted
 from stability.untrusted import UntrustedFileError, open_regular, parse_json, printable, read_bytes, zip_members
 
 JSON = st.recursive(
@@ -59,6 +60,7 @@ def test_json_goes_there_and_back(value):
         (b"\xff\xfe", "not UTF-8"),
         (b"", "not JSON"),
         (b'{"a": 1', "not JSON"),
+        (b'[{"a": 1, "b": 2, "a": 1}]', "name a twice"),
     ],
 )
 def test_bad_json_is_one_line(content, message):
@@ -96,6 +98,47 @@ def test_a_member_cannot_claim_more_than_deflate_packs():
     claimed[at : at + 4] = (10**6).to_bytes(4, "little")
     with pytest.raises(UntrustedFileError, match="more than it can hold"):
         zip_members(io.BytesIO(claimed), 10**9)
+
+
+def test_a_small_archive_cannot_unpack_to_very_much(monkeypatch):
+    """A member of zeros, within what deflate can pack, and far more than is plausible."""
+    file = archive(a=bytes(2**20))
+    assert zip_members(file, 2**40)
+    monkeypatch.setattr(stability.untrusted, "ALWAYS_PLAUSIBLE", 2**19)
+    with pytest.raises(UntrustedFileError, match="more than 64 times its own size"):
+        zip_members(file, 2**40)
+
+
+def test_two_members_of_one_name_are_refused():
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as writer:
+        writer.writestr("a", b"1")
+        with pytest.warns(UserWarning, match="Duplicate"):
+            writer.writestr("a", b"2")
+    with pytest.raises(UntrustedFileError, match="two members of the name a"):
+        zip_members(file, 100)
+
+
+def test_packing_that_has_no_bound_is_refused():
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_BZIP2) as writer:
+        writer.writestr("a", b"1")
+    with pytest.raises(UntrustedFileError, match="member a is packed by a method"):
+        zip_members(file, 100)
+
+
+def test_the_number_of_members_is_bounded():
+    many = archive(**{f"{i:0200}": b"" for i in range(11)})
+    assert len(zip_members(many, 100, most=11)) == 11
+    for most in (10, 1):  # too many members; a table of contents that is too large to be looked at
+        with pytest.raises(UntrustedFileError, match=f"more than {most} members"):
+            zip_members(many, 100, most=most)
+
+
+def test_an_archive_that_is_a_pipe_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UntrustedFileError, match="regular"):
+        zip_members(tmp_path / "pipe", 100)
 
 
 def test_what_is_no_archive_is_refused():
