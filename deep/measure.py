@@ -1,7 +1,6 @@
 """Measure a set of generated images against real ones: python -m deep.measure samples.npz --reference digits"""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
@@ -23,6 +22,7 @@ from deep.metrics.inception import Resize
 from deep.retraining.real_images import load_held_out, load_real
 from stability.atomic import atomic_write
 from stability.command_line import UsageError, command
+from stability.processors import default_threads, use_threads
 from stability.run_directory import environment
 
 __all__ = ["Measure", "main"]
@@ -62,7 +62,7 @@ class Measure:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where features and metrics are computed; auto: a GPU if there is one."""
     threads: int = 0
-    """Processor threads to use; 0: all."""
+    """Processor threads to use; 0: one for each processor that is ours."""
     cache: Path | None = None
     """Folder for features of real images and for the encoder. Default: iterative-retraining in the user's caches."""
     out: Path | None = None
@@ -81,7 +81,7 @@ class Measure:
 
 def main(config: Measure) -> None:
     """Measure, print the table and write the JSON file that `config` asks for."""
-    torch.set_num_threads(config.threads or os.cpu_count() or 1)
+    use_threads(config.threads or default_threads())
     device = torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")
     samples = load_real("SAMPLES", str(config.samples)).images
     train = load_real("--reference", config.reference)

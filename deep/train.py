@@ -21,6 +21,7 @@ from rich.table import Table
 from deep import checkpoint
 from deep.formats.checkpoint_record import Checkpoint, own_copy
 from deep.training.figures import image_grid, loss_curve
+from deep.training.first_process import patient_accelerator
 from deep.training.kept import read_state, write_state
 from deep.training.network_inputs import images_for, weights_for
 from deep.training.open_run import open_run, recorded
@@ -44,7 +45,7 @@ SHOWN = 100  # images in a grid
 def main(config: Config) -> None:
     """Train, draw samples, and print what came out."""
     started = time.monotonic()
-    accelerator = Accelerator(cpu=config.run.device == "cpu" or not torch.cuda.is_available())
+    accelerator = patient_accelerator(cpu=config.run.device == "cpu" or not torch.cuda.is_available())
     try:
         images = images_for(config.network, config.run.data).images
         asked = recorded(config.name, config.run, config.network, config.model, config.training)

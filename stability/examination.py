@@ -3,7 +3,6 @@
 import importlib
 import inspect
 import math
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 
 from stability.command_line import UsageError
+from stability.processors import processors
 from stability.statements import STATEMENTS
 from stability.verdict import Status, Verdict
 
@@ -102,7 +102,7 @@ def examine_all(
     streams = np.random.SeedSequence(seed).spawn(len(STATEMENTS))
     rngs = [np.random.default_rng(streams[STATEMENTS.index(name)]) for name in names]
     arguments = (names, rngs, repeat(families), repeat(lams))
-    workers = min(len(names), os.cpu_count() or 1)
+    workers = min(len(names), processors())
     if workers == 1:
         yield from map(examine, *arguments)
         return

@@ -14,6 +14,7 @@ os.environ.update(POT_BACKEND_DISABLE_JAX="1", POT_BACKEND_DISABLE_CUPY="1", POT
 import hypothesis
 import numpy as np
 import pytest
+import scipy.linalg  # noqa: F401  # has a library of its own
 import threadpoolctl
 import torch
 
@@ -21,7 +22,8 @@ FIXTURES = Path(__file__).parent / "fixtures"
 FALSE_ALARM = 1e-6
 """Probability that a Monte-Carlo test fails although what it tests is true; shared among its comparisons."""
 
-threadpoolctl.threadpool_limits(1)
+LIBRARIES = threadpoolctl.ThreadpoolController()
+LIBRARIES.limit(limits=1)
 
 hypothesis.settings.register_profile("project", deadline=None, max_examples=50, print_blob=True)
 hypothesis.settings.load_profile("project")
@@ -31,6 +33,7 @@ hypothesis.settings.load_profile("project")
 def one_thread():
     """Tests run side by side: a second thread gains nothing. Commands set the number for their process."""
     torch.set_num_threads(1)
+    LIBRARIES.limit(limits=1, user_api="blas")
 
 
 @pytest.fixture(autouse=True)

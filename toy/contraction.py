@@ -66,7 +66,8 @@ class Coupled:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the networks live; auto: a GPU if there is one."""
     threads: int = 0
-    """Processor threads to use; 0: all. Results are bit-identical only at equal thread counts."""
+    """Processor threads to use; 0: one for each processor that is ours. Results are bit-identical only
+    at equal counts."""
 
     def __post_init__(self) -> None:
         for lam in self.lam:

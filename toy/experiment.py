@@ -4,7 +4,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from stability.command_line import UsageError
+from stability.processors import default_threads, use_threads
 from stability.regimes import (
     Accumulate,
     Curated,
@@ -107,7 +107,8 @@ class Experiment:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the networks live; auto: a GPU if there is one."""
     threads: int = 0
-    """Processor threads to use; 0: all. Results are bit-identical only at equal thread counts."""
+    """Processor threads to use; 0: one for each processor that is ours. Results are bit-identical only
+    at equal counts."""
 
     def __post_init__(self) -> None:
         for lam in self.lam:
@@ -238,14 +239,14 @@ def open_run(name: str, config: Any, where: Where) -> RunDirectory:
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:8]
     folder = where.out or Path("runs") / f"{name}-{digest}"
     resources = {
-        "threads": where.threads or os.cpu_count() or 1,
+        "threads": where.threads or default_threads(),
         "device": "cuda" if where.device != "cpu" and torch.cuda.is_available() else "cpu",
     }
     run = RunDirectory(folder, asked, environment() | resources, overwrite=where.overwrite)
     if run.environment["device"] == "cuda" and resources["device"] == "cpu":
         run.close()
         raise RunDirectoryError(f"{folder} was started on a GPU and there is none here; use --overwrite")
-    torch.set_num_threads(run.environment["threads"])  # so that it goes on bit for bit
+    use_threads(run.environment["threads"])  # so that it goes on bit for bit
     return run
 
 

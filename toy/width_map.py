@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.box import SIMPLE_HEAD
@@ -23,6 +22,7 @@ from rich.table import Table
 from stability.atomic import atomic_write
 from stability.command_line import command
 from stability.figure_style import figure_style, save_figure
+from stability.processors import default_threads, use_threads
 from stability.regimes import FullySynthetic, Mix
 from stability.retraining import Learner, retrain
 from stability.samplers import Flow, Heun, Sampler, edm_noise_levels
@@ -66,7 +66,7 @@ class WidthMap:
     out: Path = Path("runs/width_map")
     """Folder of the figures and numbers."""
     threads: int = 0
-    """Processor threads; 0: torch's choice."""
+    """Processor threads to use; 0: one for each processor that is ours."""
 
     def __post_init__(self) -> None:
         if not 0 < self.s0 < math.inf:
@@ -127,8 +127,7 @@ def trained_widths(config: WidthMap, case: Case) -> dict[str, np.ndarray]:
 
 def main(config: WidthMap) -> None:
     """Compute, draw and print."""
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    use_threads(config.threads or default_threads())
     config.out.mkdir(parents=True, exist_ok=True)
     console = Console()
     with figure_style():

@@ -116,7 +116,8 @@ class Retrain:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the network lives; auto: GPUs if there are any."""
     threads: int = 0
-    """Processor threads of each process; 0: its share of all. Results are bit-identical only at equal counts."""
+    """Processor threads of each process; 0: its share of the processors that are ours. Results are
+    bit-identical only at equal counts."""
     paper_lambdas: tyro.conf.Fixed[tyro.conf.Suppress[tuple[float, ...]]] = (1.0,)
     """Rows where no --lambda is given, beside fully synthetic."""
 

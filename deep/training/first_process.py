@@ -1,5 +1,6 @@
 """What the first of several processes does for all of them: reading and writing files, and saying what it found."""
 
+import os
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, TypeVar
@@ -7,14 +8,29 @@ from typing import Any, TypeVar
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 
+from stability.command_line import UsageError
+from stability.processors import local_processes
+
 __all__ = ["from_first_process", "patient_accelerator"]
 
 Result = TypeVar("Result")
 
+# Numbers by which torchrun and the launchers of MPI tell a process that it is one of several.
+_SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+_RANKS = ("RANK", "LOCAL_RANK")
+
 
 def patient_accelerator(cpu: bool) -> Accelerator:
     """An accelerator whose processes wait for one another up to a day: while the first one measures or reads, the
-    others have nothing to do. torchrun itself ends them when one of them dies."""
+    others have nothing to do. torchrun itself ends them when one of them dies.
+
+    Args:
+        cpu: Whether the network lives on the CPU.
+
+    Raises:
+        UsageError: If the environment says that this is one of several processes, but not how they meet.
+    """
+    _require_launcher()
     return Accelerator(cpu=cpu, kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=1))])
 
 
@@ -24,3 +40,24 @@ def from_first_process(accelerator: Accelerator, make: Callable[[], Result]) -> 
     if accelerator.num_processes > 1:
         broadcast_object_list(told)
     return told[0]
+
+
+def _require_launcher() -> None:
+    """UsageError unless the environment is that of a process alone, or of one that a launcher started."""
+    given = {name: os.environ[name].strip() for name in (*_SIZES, *_RANKS) if name in os.environ}
+    for name, value in given.items():
+        least = 0 if name in _RANKS else 1
+        if not (value.isdecimal() and int(value) >= least) and (name, value) != ("LOCAL_RANK", "-1"):
+            raise UsageError(
+                f"{name} in the environment must be a whole number >= {least}, got {value!r}; "
+                "unset it, or start with torchrun, which sets it"
+            )
+    local_processes()  # the same for LOCAL_WORLD_SIZE
+
+    several = any(int(given.get(name, 1)) > 1 for name in _SIZES)
+    if (several or int(given.get("LOCAL_RANK", -1)) >= 0) and not os.environ.get("MASTER_ADDR"):
+        said = " ".join(f"{name}={value}" for name, value in given.items())
+        raise UsageError(
+            f"{said} in the environment without MASTER_ADDR: start with torchrun, "
+            f"or unset {' '.join(given)} for a process alone"
+        )

@@ -3,17 +3,16 @@
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-import torch
 from accelerate import Accelerator
 
 from deep.training.first_process import from_first_process
+from stability.processors import default_threads, use_threads
 from stability.run_directory import RunDirectory, RunDirectoryError, environment
 
 __all__ = ["OpenRun", "Where", "open_run", "recorded"]
@@ -61,9 +60,8 @@ def open_run(name: str, asked: Mapping[str, Any], where: Where, accelerator: Acc
     """
     digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:8]
     path = where.out or Path("runs") / f"{name}-{digest}"
-    share = max(1, (os.cpu_count() or 1) // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
     resources = {
-        "threads": where.threads or share,
+        "threads": where.threads or default_threads(),
         "device": accelerator.device.type,
         "processes": accelerator.num_processes,
     }
@@ -79,5 +77,5 @@ def open_run(name: str, asked: Mapping[str, Any], where: Where, accelerator: Acc
 def _use_threads(threads: int, accelerator: Accelerator) -> int:
     """As many as the first process says."""
     threads = from_first_process(accelerator, lambda: threads)
-    torch.set_num_threads(threads)
+    use_threads(threads)
     return threads

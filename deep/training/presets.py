@@ -54,7 +54,8 @@ class Run:
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the network lives; auto: GPUs if there are any."""
     threads: int = 0
-    """Processor threads of each process; 0: its share of all. Results are bit-identical only at equal counts."""
+    """Processor threads of each process; 0: its share of the processors that are ours. Results are
+    bit-identical only at equal counts."""
 
     def __post_init__(self) -> None:
         for option, least in {"images": 1, "samples": 1, "sample_batch": 1, "seed": 0, "threads": 0}.items():

@@ -1,0 +1,153 @@
+"""Processors that this process may use, and the threads that use them.
+
+A machine with 64 processors may give us two of them: by affinity (`taskset`, SLURM) or by a limit of processor time
+(containers). More threads than that wait for one another. Neither depends on the load of the moment, so that equal
+commands record equal threads.
+"""
+
+import math
+import os
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import threadpoolctl
+import torch
+
+from stability.command_line import UsageError
+
+__all__ = ["default_threads", "local_processes", "processors", "use_threads"]
+
+_PROC = Path("/proc/self")
+
+
+def processors() -> int:
+    """Number of processors that are ours, >= 1: the affinity, or the limit of a control group if that is less.
+
+    A limit of 1.5 processors counts as two: two threads use all of it, one leaves a third.
+    """
+    # macOS and Windows have no affinity
+    affine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+    return max(1, min([affine, *(math.ceil(limit) for limit in _limits(_PROC))]))
+
+
+def default_threads() -> int:
+    """Number of threads of this process without `--threads`, >= 1.
+
+    Its share of `processors()` if torchrun started several processes here. A process that is alone uses at most
+    OMP_NUM_THREADS, if that is set; torchrun sets it to 1 for its processes by itself.
+
+    Raises:
+        UsageError: If LOCAL_WORLD_SIZE is set and no whole number >= 1.
+    """
+    together = local_processes()
+    share = max(1, processors() // together)
+
+    wish = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # the rest is for nested parallelism
+    if together == 1 and wish.isdecimal() and int(wish) >= 1:
+        return min(share, int(wish))
+    return share
+
+
+def local_processes() -> int:
+    """Number of processes that torchrun started on this machine, 1 without it.
+
+    Raises:
+        UsageError: If LOCAL_WORLD_SIZE is set and no whole number >= 1.
+    """
+    value = os.environ.get("LOCAL_WORLD_SIZE", "1").strip()
+    if not (value.isdecimal() and int(value) >= 1):
+        raise UsageError(
+            f"LOCAL_WORLD_SIZE in the environment must be a whole number >= 1, got {value!r}; "
+            "unset it, or start with torchrun, which sets it"
+        )
+    return int(value)
+
+
+def use_threads(threads: int) -> None:
+    """Let torch, and the linear algebra of NumPy and SciPy, use so many threads from now on.
+
+    Warns if that is more than the processors that are ours.
+
+    Args:
+        threads: Number of threads of this process, >= 1.
+    """
+    ours, together = processors(), local_processes()
+    first = os.environ.get("LOCAL_RANK", "0") == "0"  # one line, not one a process
+    if first and threads * together > max(ours, together):
+        each = f" in each of {together} processes" if together > 1 else ""
+        warnings.warn(
+            f"{threads} threads{each} on {ours} of our processors wait for one another, often ten times as long as "
+            f"they work; --threads {max(1, ours // together)} uses them all",
+            stacklevel=2,
+        )
+
+    torch.set_num_threads(threads)
+    threadpoolctl.threadpool_limits(threads, user_api="blas")
+
+
+def _limits(proc: Path) -> Iterator[float]:
+    """Limits of processor time of our control group and of those around it, in processors.
+
+    Args:
+        proc: Folder of this process under /proc, with `cgroup` and `mountinfo`; none of them elsewhere than on Linux.
+    """
+    try:
+        groups = (proc / "cgroup").read_text().splitlines()
+        mounts = (proc / "mountinfo").read_text().splitlines()
+    except OSError:
+        return
+
+    for line in mounts:
+        # ID PARENT MAJOR:MINOR ROOT POINT OPTIONS ... - TYPE SOURCE SUPER_OPTIONS
+        before, _, after = line.partition(" - ")
+        root, point = before.split()[3:5]
+        kind, *_, options = after.split()
+        if kind == "cgroup2":
+            of_controller = ""
+        elif kind == "cgroup" and "cpu" in options.split(","):
+            of_controller = "cpu"
+        else:
+            continue
+        group = _group(groups, of_controller)
+        for folder in _upwards(Path(point), root, group):
+            limit = _limit(folder)
+            if limit is not None:
+                yield limit
+
+
+def _group(groups: list[str], controller: str) -> str:
+    """Path of our group in the hierarchy of a controller of version 1, or in that of version 2 ("")."""
+    for line in groups:
+        _, controllers, path = line.split(":", 2)
+        if controller in controllers.split(","):
+            return path
+    return "/"
+
+
+def _upwards(point: Path, root: str, group: str) -> Iterator[Path]:
+    """Folders of our group and of those around it, as far as they are mounted at `point`."""
+    within = Path(group)
+    relative = within.relative_to(root) if within.is_relative_to(root) else Path()
+    if ".." in relative.parts:  # a group outside of our name space
+        relative = Path()
+
+    folder = point / relative
+    yield folder
+    while folder != point:
+        folder = folder.parent
+        yield folder
+
+
+def _limit(folder: Path) -> float | None:
+    """Processors that the group in this folder may use at a time; None: any number."""
+    try:
+        if (folder / "cpu.max").exists():  # version 2: "150000 100000", or "max 100000"
+            quota, period = (folder / "cpu.max").read_text().split()
+        else:
+            quota = (folder / "cpu.cfs_quota_us").read_text().strip()  # -1: none
+            period = (folder / "cpu.cfs_period_us").read_text().strip()
+    except (OSError, ValueError):
+        return None
+    return int(quota) / int(period) if quota.isdecimal() and period.isdecimal() and int(period) > 0 else None
