@@ -4,9 +4,11 @@ Known are EDM's snapshots (`.pkl`), the `.pt` files of ddpm-torch and torchcfm, 
 this project's own files. Nothing that a file contains is ever run.
 """
 
+import hashlib
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 import tyro
@@ -15,18 +17,24 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from deep.formats.checkpoint_record import Checkpoint, CheckpointError, parameter_count
-from deep.formats.diffusers_folder import read_diffusers_folder
+from deep.formats.checkpoint_error import CheckpointError
+from deep.formats.checkpoint_record import LARGEST_FILE, Checkpoint, parameter_count
+from deep.formats.diffusers_folder import read_diffusers_folder, weights_file
 from deep.formats.edm_pickle import read_snapshot
 from deep.formats.safetensors_file import read_safetensors, safetensors_content
+from deep.formats.torch_container import BEFORE_ZIP
 from deep.formats.torch_file import official_content, read_torch_file
 from deep.networks.state_dict import StateError
 from stability.atomic import atomic_write
 from stability.command_line import UsageError, command
+from stability.untrusted import UntrustedFileError, open_regular, printable
 
-__all__ = ["Checkpoint", "CheckpointError", "CheckpointFile", "export", "main", "read", "write"]
+__all__ = ["Checkpoint", "CheckpointError", "CheckpointFile", "export", "file_digest", "main", "read", "write"]
 
-_TORCH_BEFORE_ZIP = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."  # the number, pickled, that such files start with
+LONGEST_REASON = 500
+"""Characters of a message about a file."""
+MOST_ROWS = 30
+"""Rows of the table for what a file says of itself."""
 
 
 def read(path: Path | str, resolution: int | None = None, head_channels: int | None = None) -> Checkpoint:
@@ -37,32 +45,49 @@ def read(path: Path | str, resolution: int | None = None, head_channels: int | N
     Raises CheckpointError, one line that names the file and what is wrong with it, and OSError if it cannot be opened.
     """
     path = Path(path)
-    content = b"" if path.is_dir() else path.read_bytes()
     try:
-        checkpoint = (
-            read_diffusers_folder(path) if path.is_dir() else _read(content, resolution or 32, head_channels or 64)
-        )
+        if path.is_dir():
+            checkpoint = read_diffusers_folder(path)
+        else:
+            with open_regular(path, LARGEST_FILE) as file:
+                checkpoint = _read(file, resolution or 32, head_channels or 64)
         for name, value in (("resolution", resolution), ("head_channels", head_channels)):
             if value is not None and value != (found := getattr(checkpoint.network, name, None)):
                 raise CheckpointError(f"is of a network with {name} = {found}, not {value}")
-    except MemoryError:
-        raise CheckpointError(f"{path}: does not fit into memory") from None
+    except OSError:
+        raise
+    except MemoryError as error:
+        raise CheckpointError(f"{path}: does not fit into memory") from error
     except Exception as error:  # readers of damaged files raise anything
-        reason = " ".join(str(error).split())
-        if not isinstance(error, CheckpointError | StateError) and type(error) is not ValueError:  # a configuration's
-            reason = f"is damaged or of another format ({type(error).__name__}: {reason[:200]})"
-        raise CheckpointError(f"{path}: {reason}") from error
+        raise CheckpointError(f"{path}: {_reason(error)}") from error
     return checkpoint
 
 
-def _read(content: bytes, resolution: int, head_channels: int) -> Checkpoint:
-    if content[8:9] == b"{":
-        return read_safetensors(content, resolution, head_channels)
-    if content.startswith((b"PK", _TORCH_BEFORE_ZIP)):
-        return read_torch_file(content, resolution, head_channels)
-    if content.startswith(b"\x80"):
-        return read_snapshot(content)
+def _reason(error: Exception) -> str:
+    """One line that a terminal shows as it is."""
+    said = printable(" ".join(str(error).split()), LONGEST_REASON)
+    if isinstance(error, CheckpointError | StateError | UntrustedFileError) or type(error) is ValueError:
+        return said  # ValueError: of a configuration
+    about = "" if " at 0x" in said or not said else f": {said[:200]}"
+    return f"is damaged or of another format ({type(error).__name__}{about})"
+
+
+def _read(file: IO[bytes], resolution: int, head_channels: int) -> Checkpoint:
+    start = file.read(len(BEFORE_ZIP))
+    file.seek(0)
+    if start[8:9] == b"{":
+        return read_safetensors(file, resolution, head_channels)
+    if start.startswith(b"PK") or start == BEFORE_ZIP:
+        return read_torch_file(file, resolution, head_channels)
+    if start.startswith(b"\x80"):
+        return read_snapshot(file)
     raise CheckpointError("is neither a pickle, nor a file of torch, nor one of safetensors")
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes; of a folder of diffusers, of its file with the weights."""
+    with open_regular(weights_file(path) if path.is_dir() else path, LARGEST_FILE) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def write(path: Path | str, checkpoint: Checkpoint) -> None:
@@ -96,6 +121,8 @@ class CheckpointFile:
     """Pixels a side, where the file does not tell (ddpm-torch, torchcfm). Without: 32, as the official models."""
     head_channels: int | None = None
     """Width of an attention head, where the file does not tell (torchcfm). Without: 64, as the official model."""
+    sha256: str | None = None
+    """Expected SHA-256, of the weights or of the file, as this command prints them; another one is an error."""
 
     def __post_init__(self) -> None:
         for option, path, suffix in (("convert", self.convert, ".safetensors"), ("export", self.export, ".pt")):
@@ -104,6 +131,8 @@ class CheckpointFile:
         for option, value in (("resolution", self.resolution), ("head-channels", self.head_channels)):
             if value is not None and value < 1:
                 raise ValueError(f"--{option} must be >= 1, got {value}")
+        if self.sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", self.sha256):
+            raise ValueError(f"--sha256 must be 64 hexadecimal digits, got {printable(self.sha256, 80)}")
 
 
 def main(config: CheckpointFile) -> None:
@@ -115,15 +144,20 @@ def main(config: CheckpointFile) -> None:
         checkpoint = read(config.file, config.resolution, config.head_channels)
     except CheckpointError as error:
         raise UsageError(str(error)) from error
+    digests = {"SHA-256 of weights": checkpoint.digest, "SHA-256 of file": file_digest(config.file)}
+    if config.sha256 and config.sha256.lower() not in digests.values():
+        said = ", ".join(f"{name} {value}" for name, value in digests.items())
+        raise UsageError(f"--sha256: {config.file} is another one: {said}")
+
     console = Console()
-    console.print(_description(checkpoint))
+    console.print(_description(checkpoint, digests))
     for path, writer in ((config.convert, write), (config.export, export)):
         if path is not None:
             writer(path, checkpoint)
             console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _description(checkpoint: Checkpoint) -> Table:
+def _description(checkpoint: Checkpoint, digests: dict[str, str]) -> Table:
     table = Table(box=SIMPLE_HEAD, show_header=False, pad_edge=False)
     held = {"weights": checkpoint.state, "average": checkpoint.ema, "Adam's moments": checkpoint.optimizer}
     rows: dict[str, Any] = {"kind": checkpoint.kind}
@@ -131,10 +165,16 @@ def _description(checkpoint: Checkpoint) -> Table:
         rows[name] = f"{value}  (not in the file)" if name in checkpoint.assumed else value
     rows["parameters"] = f"{parameter_count(checkpoint.network):,}"
     rows["holds"] = ", ".join(what for what, content in held.items() if content is not None)
-    rows |= {"step": checkpoint.step, "images": checkpoint.images}
-    for name, value in (rows | checkpoint.extra).items():
+    rows |= {"step": checkpoint.step, "images": checkpoint.images, **digests}
+    rows |= {f"remark {i}": remark for i, remark in enumerate(checkpoint.remarks, 1)}
+
+    # What the file says of itself goes under names that are none of the above.
+    said = {f"file: {printable(name, 40)}": value for name, value in [*checkpoint.extra.items()][:MOST_ROWS]}
+    if len(checkpoint.extra) > MOST_ROWS:
+        said["file: …"] = f"{len(checkpoint.extra) - MOST_ROWS:,} more"
+    for name, value in (rows | said).items():
         if value is not None:
-            table.add_row(name, escape(str(value)))
+            table.add_row(escape(name), escape(printable(value)))
     return table
 
 

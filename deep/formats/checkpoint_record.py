@@ -1,13 +1,17 @@
 """What a checkpoint holds, whatever file it came from."""
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from deep.formats.adam import checked_adam
+from deep.formats.checkpoint_error import CheckpointError
 from deep.networks.state_dict import StateError, require_state
 from deep.networks.unet_cfm import CFMNetwork
 from deep.networks.unet_ddpm import DDPMNetwork
@@ -16,13 +20,13 @@ from deep.networks.unet_edm import EDMNetwork
 __all__ = [
     "NETWORKS",
     "Checkpoint",
-    "CheckpointError",
     "Kind",
     "Network",
     "State",
     "own_copy",
     "parameter_count",
     "plain",
+    "weights_digest",
 ]
 
 Kind = Literal["edm", "ddpm", "otcfm"]
@@ -32,8 +36,10 @@ State: TypeAlias = Mapping[str, Tensor]
 NETWORKS: dict[Kind, type[Network]] = {"edm": EDMNetwork, "ddpm": DDPMNetwork, "otcfm": CFMNetwork}
 
 
-class CheckpointError(ValueError):
-    """A file does not hold a checkpoint that can be read; the message says what is wrong with it."""
+LARGEST_FILE = 2**33
+"""Bytes of a file of weights: 8 GiB, ten times the largest official one."""
+LONGEST_TEXT = 2**20
+"""Characters that a file may hold beside the weights."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,8 @@ class Checkpoint:
     ema: State | None = None
     """Their exponential moving average, in the same way: what samples are drawn with. None where there is none."""
     optimizer: dict[str, Any] | None = None
-    """State dict of torch's Adam over the parameters in their order. An Adam that loads it goes on in its tensors."""
+    """State dict of torch's Adam over the parameters in their order, see `deep.formats.adam`. An Adam that loads it
+    goes on in its tensors."""
     step: int | None = None
     """Optimiser steps taken."""
     images: int | None = None
@@ -59,6 +66,9 @@ class Checkpoint:
     """What else the file says: numbers, strings, lists and dicts of them."""
     assumed: tuple[str, ...] = ()
     """Fields of `network` that the file does not tell; they are the official ones or what the reader was told."""
+
+    remarks: tuple[str, ...] = ()
+    """What a user should know about the file, one line each."""
 
     def __post_init__(self) -> None:
         if self.state is None and self.ema is None:
@@ -69,10 +79,20 @@ class Checkpoint:
                 _check(module, state, what if self.state and self.ema else "")
                 object.__setattr__(self, name, {tensor: state[tensor] for tensor in module.state_dict()})
         if self.optimizer is not None:
-            _check_optimizer(module, self.optimizer)
+            shapes = [parameter.shape for parameter in module.parameters()]
+            object.__setattr__(self, "optimizer", checked_adam(self.optimizer, shapes))
+        if not isinstance(self.extra, dict) or not all(isinstance(name, str) for name in self.extra):
+            raise CheckpointError("extra must be a dict with text as keys")
+        if not isinstance(self.assumed, tuple) or not all(isinstance(name, str) for name in self.assumed):
+            raise CheckpointError("assumed must be names of fields")
         for name, value in (("step", self.step), ("images", self.images)):
-            if value is not None and not (isinstance(value, int) and value >= 0):
+            if value is not None and not (type(value) is int and 0 <= value < 2**53):
                 raise CheckpointError(f"{name} must be a count, got {value!r}")
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the weights and their average: equal in every format, and for equal weights alone."""
+        return weights_digest({"state": self.state or {}, "ema": self.ema or {}})
 
     @property
     def kind(self) -> Kind:
@@ -98,34 +118,78 @@ def parameter_count(network: Network) -> int:
     return sum(parameter.numel() for parameter in _on_meta(network).parameters())
 
 
+def weights_digest(parts: Mapping[str, State], text: str = "") -> str:
+    """SHA-256 over tensors and a text.
+
+    Args:
+        parts: Name of a part -> its tensors; their order does not matter.
+        text: What stands beside them.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    found = hashlib.sha256()
+    for part, tensors in sorted(parts.items()):
+        for name, value in sorted(tensors.items()):
+            array = value.detach().cpu().contiguous().numpy()
+            little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+            found.update(f"{part}/{name} {little.dtype.str} {little.shape}\0".encode())
+            found.update(little.data if little.size else b"")
+    found.update(text.encode())
+    return found.hexdigest()
+
+
+_WRAPPERS = {"module", "_orig_mod"}
+"""Parts of names that DataParallel and torch.compile put in."""
+
+
 def own_copy(state: Mapping[str, Any]) -> dict[str, Tensor]:
     """The tensors of a state dict from a file: on the CPU, float32 where they are floating-point numbers, contiguous,
-    sharing no memory, without the prefix that data parallelism puts before names. CheckpointError if they are none.
+    sharing no memory, without what data parallelism and torch.compile put into names.
+
+    CheckpointError if they are none, or are larger than the memory that they share.
     """
+    there: dict[int, int] = {}  # bytes of each storage
     for name, value in state.items():
         if not (isinstance(name, str) and isinstance(value, Tensor)):
             raise CheckpointError(f"{name!r} of a state dict is a {type(value).__name__}, not a tensor")
-    prefix = "module." if state and all(name.startswith("module.") for name in state) else ""
-    return {
-        name.removeprefix(prefix): value.detach()
-        .to("cpu", torch.float32 if value.is_floating_point() else value.dtype)
-        .clone(memory_format=torch.contiguous_format)
-        for name, value in state.items()
-    }
+        there[value.untyped_storage().data_ptr()] = value.untyped_storage().nbytes()
+    if sum(value.nbytes for value in state.values()) > 2 * sum(there.values()):
+        raise CheckpointError("holds tensors that share their numbers many times over: refused")
+
+    own = {}
+    for name, value in state.items():
+        name = ".".join(part for part in name.split(".") if part not in _WRAPPERS)
+        if name in own:
+            raise CheckpointError(f"holds the tensor {name} twice")
+        dtype = torch.float32 if value.is_floating_point() else value.dtype
+        own[name] = value.detach().to("cpu", dtype).clone(memory_format=torch.contiguous_format)
+    return own
 
 
 def plain(value: Any) -> Any:
     """What JSON can hold of a value from a file: None, booleans, finite numbers, strings, lists and dicts of them.
 
     A tensor of one number is that number. Anything else in a list or dict is left out.
+    CheckpointError if the text in it is longer than LONGEST_TEXT.
     """
-    if isinstance(value, Tensor) and value.numel() == 1:
-        value = value.item()
-    if isinstance(value, Mapping):
-        return {str(name): plain(item) for name, item in value.items() if _is_plain(item)}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value if _is_plain(item)]
-    return value
+    left = LONGEST_TEXT
+
+    def taken(value: Any) -> Any:
+        nonlocal left
+        if isinstance(value, Tensor) and value.numel() == 1:
+            value = value.item()
+        if isinstance(value, Mapping):
+            return {taken(str(name)): taken(item) for name, item in value.items() if _is_plain(item)}
+        if isinstance(value, list | tuple):
+            return [taken(item) for item in value if _is_plain(item)]
+        if isinstance(value, str):
+            left -= len(value)
+            if left < 0:
+                raise CheckpointError(f"holds more than {LONGEST_TEXT:,} characters beside the weights")
+        return value
+
+    return taken(value)
 
 
 def _is_plain(value: Any) -> bool:
@@ -152,17 +216,3 @@ def _check(module: nn.Module, state: State, which: str) -> None:
             raise CheckpointError(f"tensor {name} has values that are not finite{which}")
         if name.endswith("resample_filter") and not (value == 0.25).all():
             raise CheckpointError(f"tensor {name} must be 0.25 everywhere: no other resampling is known")
-
-
-def _check_optimizer(module: nn.Module, optimizer: Mapping[str, Any]) -> None:
-    shapes = [parameter.shape for parameter in module.parameters()]
-    try:
-        numbers = [i for group in optimizer["param_groups"] for i in group["params"]]
-        moments = {i: (state["exp_avg"].shape, state["exp_avg_sq"].shape) for i, state in optimizer["state"].items()}
-    except (AttributeError, KeyError, TypeError) as error:
-        raise CheckpointError(f"the optimiser is not Adam's state dict ({type(error).__name__}: {error})") from None
-    if numbers != list(range(len(shapes))):
-        raise CheckpointError(f"the optimiser has {len(numbers)} parameters; they must be 0, …, {len(shapes) - 1}")
-    for i, both in moments.items():
-        if i not in numbers or both != (shapes[i], shapes[i]):
-            raise CheckpointError(f"the optimiser's moments of parameter {i} do not fit the network")

@@ -8,17 +8,31 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
 from torch import Tensor
 
-from deep.formats.checkpoint_record import Checkpoint, CheckpointError, own_copy, plain
+from deep.formats.checkpoint_error import CheckpointError
+from deep.formats.checkpoint_record import LARGEST_FILE, Checkpoint, own_copy, plain
+from deep.formats.safetensors_file import safetensors_tensors
 from deep.networks.state_dict import shapes_of
 from deep.networks.unet_ddpm import GROUPS, DDPMNetwork
+from stability.untrusted import UntrustedFileError, open_regular, parse_json, printable, read_bytes
 
-__all__ = ["network_from_config", "read_diffusers_folder", "their_names"]
+__all__ = ["network_from_config", "read_diffusers_folder", "their_names", "weights_file"]
 
-CONFIG, WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
+CONFIG, WEIGHTS, SCHEDULER = "config.json", "diffusion_pytorch_model.safetensors", "scheduler_config.json"
+LARGEST_JSON = 2**20
+
+_DIFFUSION = {
+    "prediction_type": "epsilon",
+    "beta_schedule": "linear",
+    "beta_start": 0.0001,
+    "beta_end": 0.02,
+    "num_train_timesteps": 1000,
+    "trained_betas": None,
+    "rescale_betas_zero_snr": False,
+}
+"""What a scheduler may say of the diffusion: these are diffusers' defaults, and DDPM's own."""
 
 _SAID = {
     "_class_name": "UNet2DModel",
@@ -60,20 +74,79 @@ _EARLIER = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_a
 
 
 def read_diffusers_folder(folder: Path) -> Checkpoint:
-    """The weights in the folder, or in its sub-folder `unet`. CheckpointError if it holds none or another network."""
-    folder = folder if (folder / CONFIG).exists() else folder / "unet"
-    for name in (CONFIG, WEIGHTS):
-        if not (folder / name).exists():
-            raise CheckpointError(f"is a folder without {name}")
-    config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-    network = network_from_config(config)
-    theirs = own_copy(safetensors.torch.load_file(folder / WEIGHTS))
+    """The weights in the folder, or in its sub-folder `unet`.
+
+    CheckpointError if it holds none, another network, or what would be ignored: an average of the weights beside them,
+    or a scheduler that is not DDPM's own.
+    """
+    inner = folder if (folder / CONFIG).exists() else folder / "unet"
+    if not (inner / CONFIG).exists():
+        raise CheckpointError(f"is a folder without {CONFIG}")
+    if inner != folder and (folder / "unet_ema").exists():
+        raise CheckpointError(
+            "holds the weights in training (unet) and their average (unet_ema): name the sub-folder that you want, "
+            "the average for what diffusers samples with"
+        )
+    network = network_from_config(_json(inner / CONFIG))
+    extra = {"diffusers": _json(inner / CONFIG), **_schedule(folder)}
+    with open_regular(_weights_file(inner), LARGEST_FILE) as file:
+        theirs = own_copy(safetensors_tensors(file)[0])
+
     with torch.device("meta"):
         shapes = shapes_of(network.build().state_dict())
     ours = {name: _taken(theirs, their_names(name, network), shape) for name, shape in shapes.items()}
     if theirs:
         raise CheckpointError(f"holds a tensor {min(theirs)}, which this network does not have")
-    return Checkpoint(network, state=ours, extra=plain({"diffusers": config}))
+    return Checkpoint(network, state=ours, extra=plain(extra))
+
+
+def weights_file(folder: Path) -> Path:
+    """The file with the weights that `read_diffusers_folder` reads."""
+    return (folder if (folder / CONFIG).exists() else folder / "unet") / WEIGHTS
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        value = parse_json(read_bytes(path, LARGEST_JSON))
+    except UntrustedFileError as error:
+        raise CheckpointError(f"{path.name} {error}") from None
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path.name} is no JSON object")
+    return value
+
+
+def _weights_file(folder: Path) -> Path:
+    """The one file with the weights. CheckpointError that says how to make it of what is there."""
+    if (folder / WEIGHTS).exists():
+        return folder / WEIGHTS
+    load = "with diffusers, UNet2DModel.from_pretrained(FOLDER"
+    stem = WEIGHTS.removesuffix(".safetensors")
+    for pattern, what, how in (
+        (f"{stem}*.index.json", "in several files", f"{load}).save_pretrained(OUT, max_shard_size='100GB')"),
+        (f"{stem}.fp16.*", "in half precision alone", f"{load}, variant='fp16').save_pretrained(OUT)"),
+        (f"{stem}.bin", "as a pickle", f"{load}, use_safetensors=False).save_pretrained(OUT)"),
+    ):
+        if found := sorted(path.name for path in folder.glob(pattern)):
+            raise CheckpointError(
+                f"holds its weights {what} ({printable(found[0])}), which is not read: {how} writes {WEIGHTS}"
+            )
+    raise CheckpointError(f"is a folder without {WEIGHTS}")
+
+
+def _schedule(folder: Path) -> dict[str, Any]:
+    """The scheduler beside the network, if its diffusion is the one of `deep.models.ddpm.DDPM`'s defaults."""
+    for path in (folder / "scheduler" / SCHEDULER, folder / SCHEDULER):
+        if not path.exists():
+            continue
+        said = _json(path)
+        for name, value in _DIFFUSION.items():
+            if said.get(name, value) != value:
+                raise CheckpointError(
+                    f"has a scheduler with {name} = {printable(said[name])}, which is not read; only {value} is "
+                    f"known: to use the weights without it, name a folder with {CONFIG} and {WEIGHTS} alone"
+                )
+        return {"scheduler": said}
+    return {}
 
 
 def network_from_config(config: Mapping[str, Any]) -> DDPMNetwork:
@@ -81,12 +154,21 @@ def network_from_config(config: Mapping[str, Any]) -> DDPMNetwork:
     for name, value in (_SAID | _NOT_CONTRADICTED).items():
         said = config.get(name, _NOT_CONTRADICTED.get(name, "nothing"))
         if said != value:
-            raise CheckpointError(f"has {name} = {said!r}; only {value!r} is known")
+            raise CheckpointError(f"has {name} = {printable(repr(said))}; only {value!r} is known")
     try:
         widths, size, channels = config["block_out_channels"], config["sample_size"], config["in_channels"]
         down, up, blocks = config["down_block_types"], config["up_block_types"], config["layers_per_block"]
     except KeyError as error:
         raise CheckpointError(f"has no {error.args[0]}") from None
+    if type(size) is not int:
+        raise CheckpointError(
+            f"has sample_size = {printable(json.dumps(size))}; write the one side of its square training images, in "
+            f"pixels, into {CONFIG}"
+        )
+    if not all(isinstance(value, list) and value for value in (widths, down, up)) or any(
+        type(width) is not int or width < 1 for width in widths
+    ):
+        raise CheckpointError("has block_out_channels, down_block_types or up_block_types that are no lists")
     attended = [kind == "AttnDownBlock2D" for kind in down]
     mirrored = ["AttnUpBlock2D" if attention else "UpBlock2D" for attention in reversed(attended)]
     if not set(down) <= {"DownBlock2D", "AttnDownBlock2D"} or up != mirrored or len(down) != len(widths):

@@ -2,22 +2,29 @@
 
 One file is either whole or not there, and cannot be parted from its description. Any reader of safetensors finds the
 weights under `state/NAME` and `ema/NAME` with the official names, and the JSON under `checkpoint` in the metadata.
+Beside it stands the SHA-256 of both, since version 2: a file of version 1 has none.
 """
 
 import json
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from typing import IO, Any
 
 import safetensors.torch
-import torch
 from torch import Tensor
 
-from deep.formats.checkpoint_record import NETWORKS, Checkpoint, CheckpointError, own_copy
+from deep.formats.checkpoint_error import CheckpointError
+from deep.formats.checkpoint_record import NETWORKS, Checkpoint, own_copy, weights_digest
 from deep.formats.torch_file import with_deduced_network
+from deep.formats.unpickler import bytes_left
+from stability.untrusted import parse_json, printable
 
-__all__ = ["read_safetensors", "safetensors_content"]
+__all__ = ["read_safetensors", "safetensors_content", "safetensors_tensors"]
 
-_VERSION = 1
+_VERSION = 2
+LARGEST_HEADER = 2**25
+"""Bytes of the header: 32 MiB."""
+NO_DIGEST = "no digest in the file (version 1): a flipped bit would not be noticed"
 
 
 def safetensors_content(checkpoint: Checkpoint) -> bytes:
@@ -39,29 +46,80 @@ def safetensors_content(checkpoint: Checkpoint) -> bytes:
     if checkpoint.optimizer is not None:
         description["param_groups"] = checkpoint.optimizer["param_groups"]
         for i, moments in checkpoint.optimizer["state"].items():
-            for name, value in moments.items():  # Adam's number of steps was once a plain number
-                tensors[f"optimizer/{i}/{name}"] = value if isinstance(value, Tensor) else torch.tensor(float(value))
+            tensors |= {f"optimizer/{i}/{name}": value for name, value in moments.items()}
+
     contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    return safetensors.torch.save(contiguous, {"checkpoint": json.dumps(description, allow_nan=False)})
+    text = json.dumps(description, allow_nan=False)
+    return safetensors.torch.save(contiguous, {"checkpoint": text, "sha256": _digest(contiguous, text)})
 
 
-def read_safetensors(content: bytes, resolution: int = 32, head_channels: int = 64) -> Checkpoint:
+def read_safetensors(file: IO[bytes], resolution: int = 32, head_channels: int = 64) -> Checkpoint:
     """What such a file holds, or one with a bare state dict under official names.
 
     resolution, head_channels: for a bare state dict, see `with_deduced_network`. CheckpointError, or what safetensors
-    raises, if it is neither.
+    raises, if it is neither, or its digest is another one.
     """
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    tensors = safetensors.torch.load(content)
-    if "checkpoint" not in header.get("__metadata__", {}):
+    tensors, metadata = safetensors_tensors(file)
+    if "checkpoint" not in metadata:
         return with_deduced_network(resolution, head_channels, state=own_copy(tensors))
-    description = json.loads(header["__metadata__"]["checkpoint"])
-    if description["version"] != _VERSION:
-        raise CheckpointError(f"is of version {description['version']}; only {_VERSION} is known")
+
+    description = parse_json(metadata["checkpoint"])
+    version = description.get("version") if isinstance(description, dict) else None
+    if type(version) is not int or not 1 <= version <= _VERSION:
+        raise CheckpointError(f"is of version {printable(version, 20)}; only 1 and {_VERSION} are known")
+    if metadata.get("sha256", "") != _digest(tensors, metadata["checkpoint"]) and (version > 1 or "sha256" in metadata):
+        raise CheckpointError("is damaged: its content does not have the digest (SHA-256) that it was written with")
+    found = _checkpoint(tensors, description)
+    return found if version > 1 else replace(found, remarks=(NO_DIGEST,))
+
+
+def safetensors_tensors(file: IO[bytes]) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of any safetensors file, and its metadata.
+
+    Args:
+        file: The file, at its start.
+
+    Returns:
+        Name -> tensor on the CPU, and the metadata.
+
+    Raises:
+        CheckpointError: If the header is too large, or describes other bytes than there are.
+    """
+    length, left = int.from_bytes(file.read(8), "little"), bytes_left(file)
+    if length > min(LARGEST_HEADER, left):
+        raise CheckpointError(
+            f"is damaged, or no safetensors file: its header would have {length:,} bytes, of {left:,}"
+        )
+    header = parse_json(file.read(length), LARGEST_HEADER)
+    metadata = header.get("__metadata__", {}) if isinstance(header, dict) else None
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        raise CheckpointError("is damaged: its metadata is no text under names")
+
+    file.seek(0)
+    try:
+        return safetensors.torch.load(file.read()), metadata
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(f"is damaged, or no safetensors file ({printable(str(error))})") from error
+
+
+def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
+    return weights_digest({"": tensors}, text)
+
+
+def _checkpoint(tensors: dict[str, Tensor], description: dict[str, Any]) -> Checkpoint:
+    """What the file says, whose digest is right: not necessarily written by this project."""
+    missing = {"kind", "network", "step", "images", "extra", "assumed"} - description.keys()
+    if missing or not isinstance(description["network"], dict) or not isinstance(description["assumed"], list):
+        raise CheckpointError("has a description that is not of this project: it has no network, or lacks a field")
+    if description["kind"] not in tuple(NETWORKS):
+        raise CheckpointError(f"is of the kind {printable(description['kind'], 50)}; known are {', '.join(NETWORKS)}")
+
     parts: dict[str, dict[str, Tensor]] = {}
     for name, value in own_copy(tensors).items():
         kind, _, rest = name.partition("/")
         parts.setdefault(kind, {})[rest] = value
+    if unknown := parts.keys() - {"state", "ema", "optimizer"}:
+        raise CheckpointError(f"holds tensors {min(unknown)}/…, which are not known")
     return Checkpoint(
         NETWORKS[description["kind"]](**_tuples(description["network"])),
         parts.get("state"),

@@ -2,60 +2,51 @@
 
 ddpm-torch     model, optimizer, ema (decay, shadow, num_updates), scheduler, epoch, loss
 torchcfm       net_model, ema_model, sched, optim, step
+lucidrains     ema_model (online_model.NAME, ema_model.NAME, initted, step)
 EDM            network_kwargs (arguments of the official constructor), ema, net, optimizer_state, step, images
-any of them    a bare state dict
+any of them    a bare state dict; model and ema as bare state dicts
 """
 
-import io
-import pickle
-import re
-import zipfile
 from collections.abc import Mapping
-from typing import Any
+from typing import IO, Any
 
-import torch
 from torch import Tensor
 
-from deep.formats.checkpoint_record import Checkpoint, CheckpointError, State, own_copy, plain
+from deep.formats.adam import checked_rate
+from deep.formats.checkpoint_error import CheckpointError
+from deep.formats.checkpoint_record import Checkpoint, State, own_copy, plain
 from deep.formats.edm_pickle import network_arguments, network_from_arguments
+from deep.formats.torch_container import load_torch
 from deep.networks.state_dict import has, shapes_of
 from deep.networks.unet_cfm import CFMNetwork
 from deep.networks.unet_ddpm import DDPMNetwork
 from deep.networks.unet_edm import EDMNetwork
+from stability.untrusted import printable
 
 __all__ = ["official_content", "read_torch_file", "with_deduced_network"]
 
 
-def read_torch_file(content: bytes, resolution: int = 32, head_channels: int = 64) -> Checkpoint:
-    """What a `.pt` file holds, loaded with `weights_only=True`.
+def read_torch_file(file: IO[bytes], resolution: int = 32, head_channels: int = 64) -> Checkpoint:
+    """What a `.pt` file holds; see `deep.formats.torch_container`.
 
-    resolution, head_channels: see `with_deduced_network`. CheckpointError, or what torch raises, if it holds nothing
-    that is known.
+    resolution, head_channels: see `with_deduced_network`. CheckpointError if it holds nothing that is known.
     """
-    if zipfile.is_zipfile(io.BytesIO(content)):
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            if damaged := archive.testzip():  # torch does not compare the checksums that it writes
-                raise CheckpointError(f"is damaged: {damaged} does not have its checksum")
-    try:
-        file = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if asked := re.search(r"GLOBAL (\S+)", str(error)):
-            raise CheckpointError(f"asks for {asked[1]}, which tensors do not need: refused, nothing was run") from None
-        raise
-    if not isinstance(file, Mapping) or not file:
-        raise CheckpointError(f"holds a {type(file).__name__}, not a checkpoint")
-    if "network_kwargs" in file:
-        state, ema = _own(file.get("net")), _own(file.get("ema"))
-        network = network_from_arguments(file["network_kwargs"], state or ema or {})
-        return Checkpoint(network, state, ema, file.get("optimizer_state"), file.get("step"), file.get("images"))
-    if all(isinstance(value, Tensor) for value in file.values()):
-        parts: dict[str, Any] = {"state": _own(file)}
-    elif "net_model" in file or "ema_model" in file:
-        parts = _parts_of_torchcfm(file)
-    elif "model" in file or "ema" in file:
-        parts = _parts_of_ddpm_torch(file)
+    found = load_torch(file)
+    if not isinstance(found, dict) or not found:
+        raise CheckpointError(f"holds a {type(found).__name__}, not a checkpoint")
+    if "network_kwargs" in found:
+        state, ema = _own(found.get("net")), _own(found.get("ema"))
+        network = network_from_arguments(found["network_kwargs"], state or ema or {})
+        return Checkpoint(network, state, ema, found.get("optimizer_state"), found.get("step"), found.get("images"))
+    if all(isinstance(value, Tensor) for value in found.values()):
+        parts: dict[str, Any] = _parts_of_state_dict(found)
+    elif "net_model" in found or "ema_model" in found:
+        parts = _parts_of_torchcfm(found)
+    elif "model" in found or "ema" in found:
+        parts = _parts_of_ddpm_torch(found)
     else:
-        raise CheckpointError(f"holds {', '.join(map(str, file))}: nothing that is known")
+        names = ", ".join(printable(name, 50) for name in [*found][:10])
+        raise CheckpointError(f"holds {names}: nothing that is known")
     return with_deduced_network(resolution, head_channels, **parts)
 
 
@@ -80,31 +71,107 @@ def with_deduced_network(
     return Checkpoint(network, state, ema, **others, assumed=assumed)
 
 
-def _own(state: Mapping[str, Any] | None) -> State | None:
+def _own(state: Any) -> State | None:
+    if state is not None and not isinstance(state, dict):
+        raise CheckpointError(f"holds weights that are a {type(state).__name__}, not tensors under names")
     return None if state is None else own_copy(state)
 
 
+def _parts_of_state_dict(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A bare state dict; that of lucidrains' `EMA` holds the weights and their average, torch's `AveragedModel` that.
+
+    Their counts (`initted`, `step`; `n_averaged`) are not of the network.
+    """
+    inner = {
+        prefix: {str(name).removeprefix(prefix): v for name, v in state.items() if str(name).startswith(prefix)}
+        for prefix in ("online_model.", "ema_model.")
+    }
+    if inner["ema_model."] and len(inner["ema_model."]) + len(inner["online_model."]) + sum(
+        name in state for name in ("initted", "step")
+    ) == len(state):
+        return {"state": _own(inner["online_model."] or None), "ema": _own(inner["ema_model."])}
+    if "n_averaged" in state:
+        return {"ema": _own({name: value for name, value in state.items() if name != "n_averaged"})}
+    return {"state": _own(state)}
+
+
+def _averaged(average: Any, name: str) -> dict[str, Any]:
+    """The average of the weights that a file holds under `name`, and the weights if they stand in it too.
+
+    CheckpointError if it is not tensors under names.
+    """
+    if average is None:
+        return {"ema": None}
+    if not isinstance(average, dict) or not average or not all(isinstance(v, Tensor) for v in average.values()):
+        raise CheckpointError(
+            f"holds an average of the weights, {name!r}, that is a {type(average).__name__} and not tensors under "
+            f"names, which is not read: save the file without {name!r} to use the weights in training"
+        )
+    parts = _parts_of_state_dict(average)
+    return parts if "ema" in parts else {"ema": parts["state"]}
+
+
+def _refuse_other_averages(names: Mapping[str, Any], known: set[str]) -> None:
+    """CheckpointError if there is an average of the weights under a name that is not read: it would be ignored."""
+    for name, value in names.items():
+        if "ema" in str(name).lower() and str(name) not in known and isinstance(value, dict | list | tuple):
+            raise CheckpointError(
+                f"holds {name!r}, which may be an average of the weights and is not read: save the file without it, "
+                f"or with it as 'ema'"
+            )
+
+
 def _parts_of_torchcfm(file: Mapping[str, Any]) -> dict[str, Any]:
+    """`step` is the number of the last step, from 0: Adam has made one more."""
+    _refuse_other_averages(file, {"ema_model"})
+    parts = _averaged(file.get("ema_model"), "ema_model")
+    if "net_model" in file:
+        parts["state"] = _own(file["net_model"])
     return {
-        "state": _own(file.get("net_model")),
-        "ema": _own(file.get("ema_model")),
+        **parts,
         "optimizer": file.get("optim"),
         "step": file.get("step"),
-        "extra": plain({"sched": file["sched"]} if "sched" in file else {}),
+        "extra": plain({"sched": _schedule(file["sched"])} if "sched" in file else {}),
     }
 
 
 def _parts_of_ddpm_torch(file: Mapping[str, Any]) -> dict[str, Any]:
-    average = file.get("ema") or {}
-    extra = {name: value for name, value in file.items() if name not in ("model", "optimizer", "ema")}
-    extra["ema"] = {name: value for name, value in average.items() if name != "shadow"}
+    """`ema` is ddpm-torch's own record, whose `shadow` is the average, or the average itself."""
+    _refuse_other_averages(file, {"ema"})
+    record = file.get("ema")
+    average, extra = record, {name: v for name, v in file.items() if name not in ("model", "optimizer", "ema")}
+    counted = None
+    if isinstance(record, dict) and isinstance(record.get("shadow"), dict):
+        average, counted = record["shadow"], record.get("num_updates")
+        extra["ema"] = {name: value for name, value in record.items() if name != "shadow"}
+    if "scheduler" in file:
+        extra["scheduler"] = _schedule(file["scheduler"])
+    steps = (extra.get("scheduler") or {}).get("last_epoch")
+    parts = _averaged(average, "ema")
+    if "model" in file:
+        parts["state"] = _own(file["model"])
     return {
-        "state": _own(file.get("model")),
-        "ema": _own(average.get("shadow")),
+        **parts,
         "optimizer": file.get("optimizer"),
-        "step": (file.get("scheduler") or {}).get("last_epoch", average.get("num_updates")),
+        "step": counted if steps is None else steps,
         "extra": plain(extra),
     }
+
+
+def _schedule(schedule: Any) -> dict[str, Any] | None:
+    """The state of a LambdaLR. CheckpointError if its rates are no numbers."""
+    if schedule is None:
+        return None
+    if not isinstance(schedule, dict):
+        raise CheckpointError(f"holds a learning rate's schedule that is a {type(schedule).__name__}")
+    checked = dict(schedule)
+    for name in ("base_lrs", "_last_lr"):
+        if name in schedule:
+            rates = schedule[name]
+            if not isinstance(rates, list | tuple):
+                raise CheckpointError(f"holds a learning rate's schedule whose {name} is a {type(rates).__name__}")
+            checked[name] = [checked_rate(rate) for rate in rates]
+    return checked
 
 
 def official_content(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from deep import checkpoint
 from deep.data import DataError, ImageSet, load_images
-from deep.formats.checkpoint_record import Checkpoint, CheckpointError, Network
+from deep.formats.checkpoint_error import CheckpointError
+from deep.formats.checkpoint_record import Checkpoint, Network
 from stability.command_line import UsageError
 
 __all__ = ["images_for", "weights_for"]

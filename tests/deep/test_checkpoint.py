@@ -266,7 +266,10 @@ def attacks(target):
     # a name with a dot, behind one that is allowed
     yield b"\x80\x04\x8c\x0bcollections\x8c\x14OrderedDict.fromkeys\x93.", "OrderedDict.fromkeys"
     # attributes of what is allowed
-    yield b"\x80\x04\x8c\x0bcollections\x8c\x0bOrderedDict\x93N}\x8c\x01xK\x01s\x86b.", "sets the attributes of a type"
+    yield (
+        b"\x80\x04\x8c\x0bcollections\x8c\x0bOrderedDict\x93N}\x8c\x01xK\x01s\x86b.",
+        "sets the attributes of a function",
+    )
     yield b"\x80\x04\x8c\x05numpy\x8c\x05dtype\x93}\x8c\x01xK\x01sb.", "sets the attributes of a type"
 
 
