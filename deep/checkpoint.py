@@ -13,8 +13,6 @@ from typing import IO, Any
 import torch
 import tyro
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from deep.formats.checkpoint_error import CheckpointError
@@ -27,6 +25,7 @@ from deep.formats.torch_file import official_content, read_torch_file
 from deep.networks.state_dict import StateError
 from stability.atomic import atomic_write
 from stability.command_line import UsageError, command
+from stability.console import make_console
 from stability.untrusted import UntrustedFileError, open_regular, printable
 
 __all__ = ["Checkpoint", "CheckpointError", "CheckpointFile", "export", "file_digest", "main", "read", "write"]
@@ -149,12 +148,12 @@ def main(config: CheckpointFile) -> None:
         said = ", ".join(f"{name} {value}" for name, value in digests.items())
         raise UsageError(f"--sha256: {config.file} is another one: {said}")
 
-    console = Console()
+    console = make_console()
     console.print(_description(checkpoint, digests))
     for path, writer in ((config.convert, write), (config.export, export)):
         if path is not None:
             writer(path, checkpoint)
-            console.print(f"wrote {path}", markup=False, highlight=False, soft_wrap=True)
+            console.print(f"wrote {path}", soft_wrap=True)
 
 
 def _description(checkpoint: Checkpoint, digests: dict[str, str]) -> Table:
@@ -174,7 +173,7 @@ def _description(checkpoint: Checkpoint, digests: dict[str, str]) -> Table:
         said["file: …"] = f"{len(checkpoint.extra) - MOST_ROWS:,} more"
     for name, value in (rows | said).items():
         if value is not None:
-            table.add_row(escape(name), escape(printable(value)))
+            table.add_row(name, printable(value))
     return table
 
 

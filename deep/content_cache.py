@@ -1,7 +1,6 @@
 """Arrays that are kept in a file named by a hash of everything that they depend on, so that they are made once."""
 
 import hashlib
-import os
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,12 +10,7 @@ import numpy as np
 
 from stability.atomic import atomic_write
 
-__all__ = ["cached_arrays", "default_cache", "digest"]
-
-
-def default_cache() -> Path:
-    """`iterative-retraining` in $XDG_CACHE_HOME, or else in ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "iterative-retraining"
+__all__ = ["cached_arrays", "digest"]
 
 
 def digest(*parts: str | np.ndarray) -> str:

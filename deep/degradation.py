@@ -16,13 +16,13 @@ from typing import Literal
 import numpy as np
 import tyro
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from scipy.stats import binomtest
 from scipy.stats import t as student_t
 
 from deep.reports.found_runs import Chain, FoundRunError, Series, Setting, find_settings
 from stability.command_line import UsageError, command
+from stability.console import make_console
 from stability.regimes import FullySynthetic, Mix
 
 __all__ = ["Degradation", "Slope", "SlopeTest", "main", "slope_tests", "slopes"]
@@ -110,7 +110,7 @@ def main(config: Degradation) -> None:
         settings = find_settings(config.folder)
     except FoundRunError as error:
         raise UsageError(f"FOLDER: {error}") from error
-    console = Console()
+    console = make_console()
     for setting in settings:
         series = _frechet(setting, config.reference)
         by_regime = {regime: slopes(values) for regime, values in _common(setting, series).items()}

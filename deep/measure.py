@@ -10,18 +10,18 @@ from typing import Annotated, Literal
 import torch
 import tyro
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from deep.content_cache import default_cache
 from deep.metrics.feature_choice import chosen_space, require_one_network
 from deep.metrics.features import FeatureSpace
 from deep.metrics.image_metrics import METRICS, ImageMetrics, Measurement, Metric
 from deep.metrics.inception import Resize
 from deep.retraining.real_images import load_held_out, load_real
 from stability.atomic import atomic_write
+from stability.cache_folder import cache_folder
 from stability.command_line import UsageError, command
+from stability.console import make_console, print_paths
 from stability.processors import default_threads, use_threads
 from stability.run_directory import environment
 
@@ -86,9 +86,9 @@ def main(config: Measure) -> None:
     samples = load_real("SAMPLES", str(config.samples)).images
     train = load_real("--reference", config.reference)
     held_out = None if config.held_out is None else load_held_out("--held-out", config.held_out).images
-    cache = config.cache or default_cache()
+    cache = config.cache or cache_folder()
     space = chosen_space(config, "--reference", config.reference, train, cache)
-    console = Console()
+    console = make_console()
     with _progress_bar() as progress:
         images = len(samples) + len(train.images) + (0 if held_out is None else len(held_out))
         task = progress.add_task(f"features: {space.name}", total=images)
@@ -113,7 +113,7 @@ def main(config: Measure) -> None:
     console.print(_table(space, measured, config.k))
     if config.out:
         _write(config, space, measured)
-        console.print(str(config.out), soft_wrap=True, highlight=False)
+        print_paths(console, [config.out])
 
 
 def _table(space: FeatureSpace, measured: Sequence[Measurement], k: int) -> Table:
@@ -144,9 +144,9 @@ def _write(config: Measure, space: FeatureSpace, measured: Sequence[Measurement]
 
 
 def _progress_bar() -> Progress:
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),

@@ -15,10 +15,8 @@ from typing import Any
 import jinja2
 import numpy as np
 import tyro
-from matplotlib.figure import Figure
 from PIL import Image
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from deep.reports.figures import (
@@ -34,7 +32,8 @@ from deep.reports.figures import (
 from deep.reports.found_runs import FoundRun, FoundRunError, Series, Setting, find_settings
 from stability.atomic import atomic_write
 from stability.command_line import UsageError, command
-from stability.figure_style import figure_style, save_figure
+from stability.console import make_console, print_paths
+from stability.figure_style import Figure, figure_style, save_figure
 
 __all__ = ["Report", "main"]
 
@@ -63,7 +62,7 @@ class Report:
 
 def main(config: Report) -> None:
     """Write the figures and the page, print the last generation of each regime and the paths."""
-    console = Console()
+    console = make_console()
     out = config.out or config.folder / "report"
     try:
         settings = find_settings(config.folder)
@@ -81,8 +80,7 @@ def main(config: Report) -> None:
     for section in sections:
         for table in _terminal_tables(section):
             console.print(table)
-    for path in (page, *written):
-        console.print(str(path), soft_wrap=True, highlight=False)
+    print_paths(console, (page, *written))
 
 
 def _draw(setting: Setting, out: Path) -> tuple[list[dict[str, str]], list[Path]]:

@@ -17,10 +17,9 @@ import numpy as np
 import torch
 import tyro
 from accelerate import Accelerator
-from rich.console import Console
 from torch import Tensor
 
-from deep.content_cache import default_cache, digest
+from deep.content_cache import digest
 from deep.formats.checkpoint_record import NETWORKS
 from deep.metrics.feature_choice import chosen_space
 from deep.metrics.image_metrics import ImageMetrics
@@ -36,7 +35,9 @@ from deep.training.open_run import OpenRun, open_run, recorded
 from deep.training.progress import progress_bar
 from deep.training.trainer import Trainer
 from stability.atomic import atomic_write
+from stability.cache_folder import cache_folder
 from stability.command_line import UsageError, command
+from stability.console import make_console, print_paths
 from stability.regimes import TrainingSet
 from stability.retraining import Generation, retrain
 from stability.streams import Purpose, stream
@@ -66,11 +67,10 @@ def main(config: Config) -> None:
         with open_run(f"retrain-{config.name}", asked, config.run, accelerator) as run:
             _retrain(config, real, run, accelerator)
             if run.directory is not None:
-                console = Console()
+                console = make_console()
                 print_tables(console, run.directory.history())
-                console.print(f"{time.monotonic() - started:.0f} s", highlight=False)
-                for path in (run.path / "history.jsonl", *draw_figures(run.path)):
-                    console.print(str(path), soft_wrap=True, highlight=False)
+                console.print(f"{time.monotonic() - started:.0f} s")
+                print_paths(console, (run.path / "history.jsonl", *draw_figures(run.path)))
     finally:
         accelerator.end_training()
 
@@ -145,7 +145,7 @@ def _learner(
         len(options.regimes),
         schedule,
         folder=run.path / "checkpoints" / "unfinished",
-        cache=options.cache or default_cache(),
+        cache=options.cache or cache_folder(),
         setting=json.dumps(setting, sort_keys=True),
         start=weights_for(config.network, options.init) if options.init else None,
         seconds=options.checkpoint_seconds,
@@ -164,7 +164,7 @@ class _Measurement:
 
     def __init__(self, config: Config, real: RealImages, draws: int, accelerator: Accelerator) -> None:
         options = config.run
-        cache = options.cache or default_cache()
+        cache = options.cache or cache_folder()
         self._regimes, self._draws = options.regimes, draws
         self._random = dict(_new_network(config).named_parameters())
         self._space = chosen_space(options, "--data", options.data, real.train, cache)

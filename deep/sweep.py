@@ -23,13 +23,13 @@ from typing import Annotated, Any, Literal
 import filelock
 import tyro
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
 from deep.attached import Outcome, run_attached
 from stability.atomic import atomic_write
 from stability.command_line import EXIT_FAILED, EXIT_USAGE, UsageError, command
+from stability.console import make_console, print_paths
 
 __all__ = ["Sweep", "main"]
 
@@ -219,13 +219,13 @@ def main(config: Sweep) -> None:
                     _execute(ray, config, runs)
     except filelock.Timeout:
         raise UsageError(f"--out: {folder} is in use by another sweep") from None
-    console = Console()
+    console = make_console()
     console.print(_table(runs))
     failed = [run for run in runs if run.state == "failed"]
     for run in failed:
-        console.print(f"{run.name}: {run.message}", soft_wrap=True, highlight=False, markup=False)
-        console.print(f"  {run.log}", soft_wrap=True, highlight=False, markup=False)
-    console.print(str(folder), soft_wrap=True, highlight=False)
+        console.print(f"{run.name}: {run.message}", soft_wrap=True)
+        console.print(f"  {run.log}", soft_wrap=True)
+    print_paths(console, [folder])
     if failed:
         raise SystemExit(EXIT_FAILED)
 
@@ -243,7 +243,7 @@ def _ray(config: Sweep) -> Iterator[Any]:
     try:
         import ray
     except ImportError:
-        raise UsageError('a sweep needs Ray, the extra "cluster": pip install "ray[default]>=2.40"') from None
+        raise UsageError('a sweep needs Ray: pip install "ray[default]>=2.40"') from None
     if config.address is None:
         ray.init(
             "local", include_dashboard=False, object_store_memory=OBJECT_STORE, log_to_driver=False, logging_level=QUIET
@@ -312,7 +312,7 @@ def _execute(ray: Any, config: Sweep, runs: Sequence[GridRun]) -> None:
 @contextmanager
 def _live_table(runs: Sequence[GridRun]) -> Iterator[Callable[[], None]]:
     """What is running and what has failed, on a terminal, as of the last call of what this yields."""
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     if not console.is_terminal:
         yield lambda: None
         return

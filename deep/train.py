@@ -15,7 +15,6 @@ import torch
 import tyro
 from accelerate import Accelerator
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from deep import checkpoint
@@ -31,6 +30,7 @@ from deep.training.sampling import draw_images, save_images
 from deep.training.trainer import Trainer
 from stability.atomic import atomic_write
 from stability.command_line import command
+from stability.console import make_console, print_paths
 from stability.figure_style import figure_style, save_figure
 from stability.retraining import RetrainingError
 from stability.run_directory import RunDirectoryError
@@ -193,10 +193,9 @@ def _print(
     table = Table(box=SIMPLE_HEAD, show_header=False, pad_edge=False)
     for row in rows.items():
         table.add_row(*row)
-    console = Console()
+    console = make_console()
     console.print(table)
-    for path in written:
-        console.print(str(path), soft_wrap=True, highlight=False)
+    print_paths(console, written)
 
 
 def _commands() -> Any:

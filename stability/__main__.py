@@ -15,12 +15,12 @@ from typing import Annotated, Literal
 import numpy as np
 import tyro
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
-from rich.markup import escape
 from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 
 from stability.command_line import UsageError, command
+from stability.console import make_console, print_paths
 from stability.examination import Examination, examine_all
 from stability.statements import STATEMENTS
 from stability.verdict import Status, Verdict
@@ -70,11 +70,11 @@ class Stability:
 def run(config: Stability) -> None:
     """Examine, print, write; SystemExit with status 1 if something did not come out as it must."""
     started = time.monotonic()
-    console = Console()
+    console = make_console()
     if not console.is_terminal:
         console.width = 120
     seed = int(np.random.SeedSequence().generate_state(1)[0]) if config.seed is None else config.seed
-    names, screen = _available(config.statements), Console(stderr=True)
+    names, screen = _available(config.statements), make_console(stderr=True)
     watched = partial(track, description="checking", total=len(names), console=screen, disable=not screen.is_terminal)
     examinations = list(watched(examine_all(names, seed, config.family, config.lam), transient=True))
     console.print(_claims_table(examinations) if not (config.family or config.lam) else _verdicts_table(examinations))
@@ -83,19 +83,18 @@ def run(config: Stability) -> None:
     if config.out:
         from stability.report import write_report  # matplotlib only where there is something to draw
 
-        for path in write_report(config.out, examinations, seed):
-            console.print(str(path), soft_wrap=True, highlight=False)
+        print_paths(console, write_report(config.out, examinations, seed))
     failures = [failure for examination in examinations for failure in examination.failures]
     for failure in failures:
-        console.print(f"[bold red]{failure}", highlight=False)
-    console.print(_summary(examinations, seed, time.monotonic() - started), highlight=False)
+        console.print(failure, style="bold red")
+    console.print(_summary(examinations, seed, time.monotonic() - started))
     if failures:
         raise SystemExit(EXIT_VIOLATED)
 
 
 def _available(asked: Sequence[str]) -> Sequence[str]:
     """The statements to examine; what an extra is missing for is left out with a warning, or refused if asked for."""
-    missing = "certified needs python-flint: pip install 'iterative-retraining[certify]'"
+    missing = "certified needs python-flint: pip install python-flint"
     if "certified" in asked and not find_spec("flint"):
         raise UsageError(missing)
     if not asked and not find_spec("flint"):
@@ -113,7 +112,7 @@ def _claims_table(examinations: Sequence[Examination]) -> Table:
         for claim in examination.claims:
             tightest = claim.tightest
             table.add_row(
-                f"[bold]{escape(claim.name)}[/]\n{escape(textwrap.shorten(tightest.words, WORDS, placeholder=' …'))}",
+                Text.assemble((claim.name, "bold"), "\n", textwrap.shorten(tightest.words, WORDS, placeholder=" …")),
                 _status(claim.status),
                 str(len(claim.verdicts)),
                 _comparison(tightest),
@@ -129,8 +128,8 @@ def _verdicts_table(examinations: Sequence[Examination]) -> Table:
     table = _table("Verdicts", "statement", "instance", "status", "measured, stated", "assumptions", "note")
     for verdict in (verdict for examination in examinations for verdict in examination.verdicts):
         assumed = ", ".join(f"{name} = {value:.4g}" for name, value in verdict.assumptions.items())
-        row = (verdict.claim, verdict.instance, _status(verdict.status), _comparison(verdict), assumed, verdict.note)
-        table.add_row(*(cell if cell.startswith("[") else escape(cell) for cell in row))
+        status, comparison = _status(verdict.status), _comparison(verdict)
+        table.add_row(verdict.claim, verdict.instance, status, comparison, assumed, verdict.note)
     return table
 
 
@@ -140,7 +139,8 @@ def _rejections_table(examinations: Sequence[Examination]) -> Table:
     for examination in examinations:
         for kind, verdicts in (("control", examination.controls), ("as printed", examination.counterexamples)):
             for verdict in verdicts:
-                rejected = "[green]rejected" if verdict.status is Status.VIOLATED else "[bold red]NOT REJECTED"
+                is_rejected = verdict.status is Status.VIOLATED
+                rejected = Text("rejected", "green") if is_rejected else Text("NOT REJECTED", "bold red")
                 table.add_row(kind, verdict.claim, verdict.instance, _comparison(verdict), rejected)
     return table
 
@@ -152,9 +152,9 @@ def _table(title: str, *columns: str) -> Table:
     return table
 
 
-def _status(status: Status) -> str:
+def _status(status: Status) -> Text:
     colour = {Status.VIOLATED: "bold red", Status.HOLDS: "green", Status.CORRECTED: "yellow"}.get(status, "dim")
-    return f"[{colour}]{status.value}"
+    return Text(status.value, colour)
 
 
 def _comparison(verdict: Verdict) -> str:

@@ -13,8 +13,9 @@ the same data points in earlier batches) make the searches short.
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
+
+from stability.compiled import compiled
 
 __all__ = ["Assignment", "assign", "extend_potentials", "solve", "squared_distances"]
 
@@ -100,7 +101,7 @@ def _as_float64(name: str, values: NDArray) -> NDArray[np.float64]:
     return array
 
 
-@njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def solve(cost, row_potentials, column_potentials, columns):
     """Solves the assignment in place; callable from other nogil kernels.
 
@@ -127,7 +128,7 @@ def solve(cost, row_potentials, column_potentials, columns):
         row_potentials[row] = cost[row, columns[row]] - column_potentials[columns[row]]
 
 
-@njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def _match_cheapest(cost, potentials, columns, owner, reduced):
     """Gives each row its column of least reduced cost unless an earlier row has it; columns[row] = -1 if so."""
     n = cost.shape[0]
@@ -142,7 +143,7 @@ def _match_cheapest(cost, potentials, columns, owner, reduced):
             columns[row] = -1
 
 
-@njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def _search(cost, potentials, owner, row, distance, predecessor, scanned, scanned_distance, scanned_potential):
     """Dijkstra from an unmatched row to the nearest free column, which it returns; updates the potentials.
 
@@ -174,7 +175,7 @@ def _search(cost, potentials, owner, row, distance, predecessor, scanned, scanne
     return column
 
 
-@njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def _relax(costs, potentials, offset, row, distance, predecessor):
     # Selects instead of branches: the loop is then vectorised.
     for column in range(distance.size):
@@ -184,7 +185,7 @@ def _relax(costs, potentials, offset, row, distance, predecessor):
         predecessor[column] = row if shorter else predecessor[column]
 
 
-@njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def _argmin(values):
     """First index of the least value; no NaN. Two passes over the bits as int64, because minima of int64 are
     vectorised where those of float64 are not; flipping the low 63 bits of negative floats makes the orders agree."""
@@ -199,7 +200,7 @@ def _argmin(values):
     return index
 
 
-@njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def _augment(columns, owner, predecessor, row, column):
     """Flips the alternating path that ends in a free column, back to its unmatched row."""
     while True:
@@ -210,7 +211,7 @@ def _augment(columns, owner, predecessor, row, column):
             return
 
 
-@njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def squared_distances(x, y, out):
     """Squared Euclidean distances out[i, j] = |x[i] - y[j]|^2 of x (n, d) and y (m, d), into out (n, m); float64."""
     coordinates = np.ascontiguousarray(y.T)
@@ -219,7 +220,7 @@ def squared_distances(x, y, out):
         _add_squared_distances(x[i], coordinates, out[i])
 
 
-@njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def extend_potentials(x, row_potentials, y, out):
     """Column potentials of any points from a solved batch: out[j] = min_i |x[i] - y[j]|^2 - row_potentials[i].
 
@@ -237,7 +238,7 @@ def extend_potentials(x, row_potentials, y, out):
             out[j] = reduced[j] if reduced[j] < out[j] else out[j]
 
 
-@njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def _add_squared_distances(point, coordinates, out):
     # One coordinate of all points after another: contiguous in memory whatever the dimension.
     for k in range(point.size):

@@ -17,9 +17,7 @@ from stability.expectation import NormalMixture
 try:
     from flint import acb, arb, arb_mat, ctx
 except ImportError as error:
-    raise ImportError(
-        "certified numbers need python-flint; install it with: pip install 'iterative-retraining[certify]'"
-    ) from error
+    raise ImportError("certified numbers need python-flint; install it with: pip install python-flint") from error
 
 __all__ = [
     "Enclosure",

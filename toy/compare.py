@@ -9,11 +9,11 @@ import numpy as np
 import tyro
 from numpy.typing import NDArray
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 from scipy.stats import t as student_t
 
 from stability.command_line import UsageError, command
+from stability.console import make_console
 from toy.tables import by_regime
 
 __all__ = ["Compare", "Difference", "differences", "main"]
@@ -126,7 +126,7 @@ def main(config: Compare) -> None:
             "differs" if row.different else "not told apart",
         )
     table.caption = f"{rows[0].seeds} seeds; intervals that all hold together with probability {1 - config.level:g}"
-    Console().print(table)
+    make_console().print(table)
 
 
 if __name__ == "__main__":

@@ -16,14 +16,13 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 import tyro
-from matplotlib.figure import Figure
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from stability.command_line import command
+from stability.console import make_console, print_paths
 from stability.contraction import Displacement, Rate, coupled, gaps, rate, shares
-from stability.figure_style import figure_style, save_figure
+from stability.figure_style import Figure, figure_style, save_figure
 from stability.regimes import FullySynthetic, Mix, Regime
 from stability.run_directory import RunDirectory
 from stability.streams import Purpose, stream
@@ -141,11 +140,10 @@ def main(config: Any) -> None:
         history = run.history()
         with figure_style():
             figures = save_figure(_figure(history, options), run.figures / "contraction")
-        console = Console()
+        console = make_console()
         console.print(_table(history, options))
-        console.print(f"\ncontraction of {config.model}: {time.monotonic() - started:.0f} s", highlight=False)
-        for path in (run.path / "history.jsonl", *figures):
-            console.print(str(path), soft_wrap=True, highlight=False)
+        console.print(f"\ncontraction of {config.model}: {time.monotonic() - started:.0f} s")
+        print_paths(console, (run.path / "history.jsonl", *figures))
 
 
 def _regimes(options: Coupled) -> list[Regime]:

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numba import njit
 from scipy.spatial.distance import cdist
 
 from stability.assignment import extend_potentials, solve, squared_distances
+from stability.compiled import compiled
 from toy.densities import Density
 from toy.training import Block
 
@@ -121,7 +121,7 @@ def _plans_by_pot(x0: np.ndarray, data: np.ndarray, order: np.ndarray, batch: in
     return plans
 
 
-@njit(nogil=True, cache=True)
+@compiled(nogil=True)
 def _plans_by_assignment(x0, data, order, batch):
     """The same by shortest augmenting paths, warm-started: the potentials of a batch, extended to all data points and
     averaged over the first batches, are close to those of the batches after them, as data and source stay the same."""

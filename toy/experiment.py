@@ -14,10 +14,10 @@ from typing import Annotated, Any, Literal, Protocol
 import numpy as np
 import torch
 import tyro
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from stability.command_line import UsageError
+from stability.console import make_console, print_paths
 from stability.processors import default_threads, use_threads
 from stability.regimes import (
     Accumulate,
@@ -209,11 +209,10 @@ def run_experiment(
         more = [quantity for quantity in more if quantity.key in history[0]["chains"][0]]
         shown = (*(profile.shown if profile else ()), *more)
         figures = draw_figures(run, history, names, floor, truth, experiment.seed, shown)
-        console = Console()
+        console = make_console()
         print_tables(console, history, floor, (*quantities, *more))
-        console.print(f"\n{name}: {time.monotonic() - started:.0f} s", highlight=False)
-        for path in (run.path / "history.jsonl", *figures):
-            console.print(str(path), soft_wrap=True, highlight=False)
+        console.print(f"\n{name}: {time.monotonic() - started:.0f} s")
+        print_paths(console, (run.path / "history.jsonl", *figures))
     return run.path
 
 
@@ -339,9 +338,9 @@ def _counts(training: TrainingSet) -> dict[str, Any]:
 
 def progress_bar() -> Progress:
     """Generations done and time left, on a terminal; nothing elsewhere."""
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

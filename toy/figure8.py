@@ -8,10 +8,10 @@ from functools import partial
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 
 from stability.atomic import atomic_write
 from stability.command_line import command
+from stability.console import make_console, print_paths
 from toy.claims import Claim, claims_table, drifts, drifts_less, ends_below, markdown, stays
 from toy.densities import two_moons
 from toy.experiment import FIGURE_8_LAMBDAS, Experiment, run_experiment
@@ -91,9 +91,9 @@ def main(config: Figure8) -> None:
     outcomes = [claim.test(curves) for claim in stated]
     with atomic_write(folder / "claims.md") as file:
         file.write(markdown(stated, outcomes).encode())
-    console = Console()
+    console = make_console()
     console.print(claims_table(stated, outcomes))
-    console.print(str(folder / "claims.md"), soft_wrap=True, highlight=False)
+    print_paths(console, [folder / "claims.md"])
 
 
 if __name__ == "__main__":

@@ -7,15 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from stability.atomic import atomic_write
-from stability.figure_style import figure_style, save_figure
+from stability.figure_style import Axes, Figure, FigureCanvasAgg, MaxNLocator, figure_style, save_figure
 from stability.run_directory import RunDirectory
 from stability.streams import Purpose, stream
 from toy.densities import Density

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import scipy.linalg  # noqa: F401  # numba's matrix products are from its library, which LIBRARIES must find
 import torch
-from numba import get_num_threads, njit, prange, set_num_threads
+from numba import get_num_threads, prange, set_num_threads
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
+
+from stability.compiled import compiled
 
 __all__ = ["predict", "squared_error"]
 
@@ -84,12 +86,12 @@ def _one_thread_a_product() -> AbstractContextManager[Any]:
     return LIBRARIES.limit(limits=1, user_api="blas")
 
 
-@njit(cache=True)
+@compiled()
 def _parts(points):
     return (points + PART - 1) // PART
 
 
-@njit(cache=True)
+@compiled()
 def _unpack(row, width):
     """Views of a row in the layout of `ReplicatedTemporalNetwork.shapes`, but for those of `_unpack_times`.
 
@@ -109,7 +111,7 @@ def _unpack(row, width):
     )
 
 
-@njit(cache=True)
+@compiled()
 def _unpack_times(row, width):
     """Views of the same row: matrix and bias of t_proj and of enc."""
     square = width * width
@@ -122,7 +124,7 @@ def _unpack_times(row, width):
     )
 
 
-@njit(fastmath=FAST, cache=True)
+@compiled(fastmath=FAST)
 def _moments(x):
     """Mean and 1/√(variance + ε)."""
     total, squares, width = np.float32(0), np.float32(0), np.float32(len(x))
@@ -134,7 +136,7 @@ def _moments(x):
     return mean, np.float32(1) / np.sqrt(squares / width + EPS)
 
 
-@njit(fastmath=FAST, cache=True)
+@compiled(fastmath=FAST)
 def _norm_act(x, scale, shift, slope, y):
     """y = leaky_relu(scale · (x − mean)/√(variance + ε) + shift), row by row."""
     for i in range(len(x)):
@@ -144,7 +146,7 @@ def _norm_act(x, scale, shift, slope, y):
             y[i, j] = z if z > 0 else slope * z
 
 
-@njit(fastmath=FAST, cache=True)
+@compiled(fastmath=FAST)
 def _norm_act_backward(dy, x, scale, shift, slope, y, dscale, dshift):
     """dy becomes dx, y what `_norm_act` gave; adds to dscale and dshift."""
     width = np.float32(x.shape[1])
@@ -168,7 +170,7 @@ def _norm_act_backward(dy, x, scale, shift, slope, y, dscale, dshift):
             dy[i, j] = factor * (dy[i, j] - first - (x[i, j] - mean) * factor * second)
 
 
-@njit(cache=True)
+@compiled()
 def _add(y, x):
     """y += x, without the temporary arrays of numba's own."""
     for i in range(len(y)):
@@ -176,7 +178,7 @@ def _add(y, x):
             y[i, j] += x[i, j]
 
 
-@njit(cache=True)
+@compiled()
 def _add_rows(y, table, t):
     """y[i] += table[t[i]]."""
     for i in range(len(y)):
@@ -184,7 +186,7 @@ def _add_rows(y, table, t):
             y[i, j] += table[t[i], j]
 
 
-@njit(cache=True)
+@compiled()
 def _add_to_rows(table, t, x):
     """table[t[i]] += x[i], in turn, so that the sum does not depend on threads."""
     for i in range(len(x)):
@@ -192,7 +194,7 @@ def _add_to_rows(table, t, x):
             table[t[i], j] += x[i, j]
 
 
-@njit(cache=True)
+@compiled()
 def _encode(row, embedding, slope, u, table):
     """table (times, width) becomes what the residual layer adds at each time, u the projection it is made from."""
     projection, bias, enc, enc_bias = _unpack_times(row, embedding.shape[1])
@@ -207,7 +209,7 @@ def _encode(row, embedding, slope, u, table):
             table[i, j] += enc_bias[j]
 
 
-@njit(cache=True)
+@compiled()
 def _encode_backward(row, embedding, u, dtable, slope, drow):
     """The parts of drow (P,) that the gradient dtable (times, width) reaches through `_encode`; they start at 0."""
     enc = _unpack_times(row, embedding.shape[1])[2]
@@ -223,7 +225,7 @@ def _encode_backward(row, embedding, u, dtable, slope, drow):
     np.dot(du.T, embedding, dprojection)
 
 
-@njit(cache=True)
+@compiled()
 def _forward(row, table, x, t, slope, h, o, act, y):
     """y (m, 2) of a part of the points; h (layers + 1, m, width) and o (layers, m, width): what is normalised."""
     w_in, (scale1, shift1, w1), (scale2, shift2, w2), (scale, shift, w_out), bias = _unpack(row, h.shape[2])
@@ -242,7 +244,7 @@ def _forward(row, table, x, t, slope, h, o, act, y):
             y[i, j] += bias[j]
 
 
-@njit(cache=True)
+@compiled()
 def _backward(row, x, t, slope, h, o, act, dy, drow, dtable):
     """Adds the gradient of a part of the points to drow (P,) and dtable (times, width); both start at 0."""
     width = h.shape[2]
@@ -269,7 +271,7 @@ def _backward(row, x, t, slope, h, o, act, dy, drow, dtable):
     np.dot(dh.T, x, dw_in)
 
 
-@njit(cache=True)
+@compiled()
 def _activations(points, width, layers):
     """Room for h, o and act of a part."""
     return (
@@ -279,7 +281,7 @@ def _activations(points, width, layers):
     )
 
 
-@njit(cache=True)
+@compiled()
 def _part_loss_and_gradient(row, table, x, t, y, weights, slope, layers, drow, dtable):
     """The loss of a part of the points; drow and dtable become its gradient."""
     h, o, act = _activations(len(x), table.shape[1], layers)
@@ -296,7 +298,7 @@ def _part_loss_and_gradient(row, table, x, t, y, weights, slope, layers, drow, d
     return loss
 
 
-@njit(cache=True)
+@compiled()
 def _add_parts(drow, dtable):
     """The first parts become the sums over all; drow: (parts, P), dtable: (parts, times, width)."""
     for part in range(1, len(drow)):
@@ -305,7 +307,7 @@ def _add_parts(drow, dtable):
         _add(dtable[0], dtable[part])
 
 
-@njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _predict(theta, embedding, x, t, y, u, table, layers, slope):
     """y (k, n, 2) becomes the prediction; u and table, (k, times, width), are room for `_encode`."""
     parts = _parts(x.shape[1])
@@ -318,7 +320,7 @@ def _predict(theta, embedding, x, t, y, u, table, layers, slope):
         _forward(theta[r], table[r], points, times, slope, h, o, act, y[r, low : low + PART])
 
 
-@njit(parallel=True, cache=True)
+@compiled(parallel=True)
 def _loss_and_gradient(theta, embedding, x, t, y, weights, u, table, loss, dtheta, dtable, layers, slope):
     """loss: (k, parts), to be added up.   dtheta: (k, parts, P), the gradient in the first part, the rest in use."""
     parts = loss.shape[1]

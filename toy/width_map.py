@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
 from stability.atomic import atomic_write
 from stability.command_line import command
-from stability.figure_style import figure_style, save_figure
+from stability.console import make_console, print_paths
+from stability.figure_style import Axes, Figure, figure_style, save_figure
 from stability.processors import default_threads, use_threads
 from stability.regimes import FullySynthetic, Mix
 from stability.retraining import Learner, retrain
@@ -129,7 +128,7 @@ def main(config: WidthMap) -> None:
     """Compute, draw and print."""
     use_threads(config.threads or default_threads())
     config.out.mkdir(parents=True, exist_ok=True)
-    console = Console()
+    console = make_console()
     with figure_style():
         paths = save_figure(theory_figure(), config.out / "width_map")
     if config.epochs:
@@ -144,8 +143,7 @@ def main(config: WidthMap) -> None:
         with atomic_write(paths[-1]) as file:
             plain = {name: {regime: x.tolist() for regime, x in of.items()} for name, of in widths.items()}
             file.write(json.dumps(plain, indent=1).encode())
-    for path in paths:
-        console.print(str(path), soft_wrap=True, highlight=False)
+    print_paths(console, paths)
 
 
 def _predicted(config: WidthMap, case: Case, lam: float) -> np.ndarray:

@@ -4,12 +4,9 @@ import math
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from deep.reports.found_runs import Series, Setting
+from stability.figure_style import Axes, Figure, LogLocator, MaxNLocator, NullLocator, colormaps
 
 __all__ = [
     "effect_of_lambda",

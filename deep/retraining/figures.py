@@ -5,15 +5,13 @@ import math
 from pathlib import Path
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from PIL import Image
 
 from deep.reports.figures import metrics_over_generations, parameter_distances, sample_grids
 from deep.reports.found_runs import Setting, find_settings
 from deep.training.figures import image_grid
 from stability.atomic import atomic_write
-from stability.figure_style import figure_style, save_figure
+from stability.figure_style import Figure, FigureCanvasAgg, figure_style, save_figure
 
 __all__ = ["draw_figures"]
 

@@ -3,8 +3,9 @@
 import math
 
 import numpy as np
-from matplotlib.figure import Figure
 from PIL import Image
+
+from stability.figure_style import Figure
 
 __all__ = ["image_grid", "loss_curve"]
 

@@ -15,11 +15,10 @@ import jinja2
 import latex2mathml.converter
 import numpy as np
 from markupsafe import Markup
-from matplotlib.figure import Figure
 
 from stability.atomic import atomic_write
 from stability.examination import Examination
-from stability.figure_style import figure_style, save_figure
+from stability.figure_style import Figure, figure_style, save_figure
 from stability.report.figures import FIGURES
 from stability.report.formulas import FORMULAS
 from stability.verdict import Status, Verdict

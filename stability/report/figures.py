@@ -6,13 +6,11 @@ from types import MappingProxyType
 
 import numpy as np
 import torch
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from scipy.stats import chi, norm
 
 from stability.alpha import alpha, alpha_isotropic, one_minus_alpha
 from stability.assumption3 import GaussianMean
+from stability.figure_style import Axes, Figure, FigureCanvasAgg
 from stability.gaussian_collapse import simulate
 from stability.gaussian_mean import paths
 from stability.instances import Instance, instance

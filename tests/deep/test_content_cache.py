@@ -1,13 +1,11 @@
-import os
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deep.content_cache import cached_arrays, default_cache, digest
+from deep.content_cache import cached_arrays, digest
 
 ARRAYS = {"x": np.arange(600.0).reshape(20, 30), "y": np.array([True])}
 
@@ -82,10 +80,3 @@ def test_the_digest_sees_shape_and_type_and_no_memory_layout():
     assert digest(x) != digest(x.reshape(2, 3)) != digest(x.reshape(3, 2))
     assert digest(x) != digest(x.astype(np.int8))
     assert digest(x.reshape(2, 3)) == digest(np.asfortranarray(x.reshape(2, 3)))
-
-
-def test_the_default_folder_follows_the_environment(monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", os.sep + "somewhere")
-    assert default_cache() == Path(os.sep, "somewhere", "iterative-retraining")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert default_cache() == Path.home() / ".cache" / "iterative-retraining"

@@ -1,0 +1,39 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MODULES = sorted(path for package in ("stability", "toy", "deep") for path in (ROOT / package).rglob("*.py"))
+USE = "import stability.figure_style, matplotlib, os; print(matplotlib.rcParams['backend'], os.environ['MPLBACKEND'])"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_matplotlib_is_imported_in_one_place(path):
+    """Elsewhere, a backend that is missing would stop the import."""
+    if path.name == "figure_style.py":
+        pytest.skip("imports it")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert not [line for line in lines if line.strip().startswith(("import matplotlib", "from matplotlib"))]
+
+
+@pytest.mark.parametrize(
+    ("backend", "used"),
+    [
+        ("module://matplotlib_inline.backend_inline", None),
+        ("module://nobody_has.this", None),
+        ("no such backend", None),
+        ("svg", "svg"),
+        ("agg", "agg"),
+    ],
+)
+def test_a_backend_that_is_missing_is_passed_over_and_any_other_kept(backend, used):
+    done = subprocess.run(
+        [sys.executable, "-c", USE], env=os.environ | {"MPLBACKEND": backend}, cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    found, kept = done.stdout.strip().split(" ", 1)
+    assert kept == backend
+    assert used in (None, found)
