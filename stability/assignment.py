@@ -21,6 +21,8 @@ __all__ = ["Assignment", "assign", "extend_potentials", "solve", "squared_distan
 
 _LARGEST_INT64 = np.int64(np.iinfo(np.int64).max)
 _LARGEST_COST = 1e300
+_RESOLVED = 1e-12
+"""Of a warm start: the largest doubt that its certificate leaves, relative to the sum of the matched costs."""
 
 
 @dataclass(frozen=True)
@@ -47,26 +49,39 @@ def assign(cost: ArrayLike, column_potentials: ArrayLike | None = None) -> Assig
 
     cost: (n, n) real, n >= 1, finite, magnitudes at most 1e300; solved in float64.
     column_potentials: (n,) finite start for the column potentials (default zero). It changes the time and, where
-        several assignments are optimal, which of them is found, but never the optimal cost. Entries are clipped to
-        the largest |cost|, beyond which they would only cost precision.
+        several assignments are optimal, which of them is found, but never the optimal cost: where the start is so
+        large that its rounding hides the costs that matter, the problem is solved again from zero.
 
     Raises ValueError on anything else.
     """
     matrix = _checked_cost(cost)
     n = matrix.shape[0]
-    potentials = np.zeros(n) if column_potentials is None else _checked_potentials(column_potentials, n)
-    scale = np.abs(matrix).max()
-    potentials = np.clip(potentials, -scale, scale)
+    if column_potentials is not None:
+        scale = np.abs(matrix).max()
+        start = np.clip(_checked_potentials(column_potentials, n), -scale, scale)
+        found = _certified(matrix, start)
+        paid = np.abs(matrix[np.arange(n), found.columns]).sum()
+        if found.gap + n * found.infeasibility <= _RESOLVED * paid:
+            return found
+
+    # From zero, potentials grow no larger than what the optimum pays, so they resolve it.
+    return _certified(matrix, np.zeros(n))
+
+
+def _certified(matrix: NDArray[np.float64], potentials: NDArray[np.float64]) -> Assignment:
+    """The assignment that is found from these potentials, which are overwritten, with its certificate."""
+    n = matrix.shape[0]
     row_potentials = np.empty(n)
     columns = np.empty(n, np.int64)
     solve(matrix, row_potentials, potentials, columns)
-    reduced = matrix - row_potentials[:, None] - potentials
-    primal = matrix[np.arange(n), columns].sum()
+
+    # Large potentials cancel each other first, without a rounding error: then small costs are not hidden.
+    reduced = matrix - (row_potentials[:, None] + potentials)
     return Assignment(
         columns=columns,
         row_potentials=row_potentials,
         column_potentials=potentials,
-        gap=float(primal - row_potentials.sum() - potentials.sum()),
+        gap=float(reduced[np.arange(n), columns].sum()),
         infeasibility=max(0.0, -float(reduced.min())),
     )
 
@@ -135,7 +150,7 @@ def _match_cheapest(cost, potentials, columns, owner, reduced):
     for row in range(n):
         for column in range(n):
             reduced[column] = cost[row, column] - potentials[column]
-        cheapest = _argmin(reduced)
+        cheapest = argmin(reduced)
         if owner[cheapest] < 0:
             owner[cheapest] = row
             columns[row] = cheapest
@@ -154,8 +169,8 @@ def _search(cost, potentials, owner, row, distance, predecessor, scanned, scanne
     offset = 0.0
     current = row
     while True:
-        _relax(cost[current], potentials, offset, current, distance, predecessor)
-        column = _argmin(distance)
+        relax(cost[current], potentials, offset, current, distance, predecessor)
+        column = argmin(distance)
         if distance[column] == np.inf:  # the loop would not end
             raise ValueError("an assignment of finite cost was not found: cost or column_potentials are not finite")
         if owner[column] < 0:
@@ -176,7 +191,7 @@ def _search(cost, potentials, owner, row, distance, predecessor, scanned, scanne
 
 
 @compiled(nogil=True)
-def _relax(costs, potentials, offset, row, distance, predecessor):
+def relax(costs, potentials, offset, row, distance, predecessor):
     # Selects instead of branches: the loop is then vectorised.
     for column in range(distance.size):
         through_row = offset + (costs[column] - potentials[column])
@@ -186,7 +201,7 @@ def _relax(costs, potentials, offset, row, distance, predecessor):
 
 
 @compiled(nogil=True)
-def _argmin(values):
+def argmin(values):
     """First index of the least value; no NaN. Two passes over the bits as int64, because minima of int64 are
     vectorised where those of float64 are not; flipping the low 63 bits of negative floats makes the orders agree."""
     bits = values.view(np.int64)

@@ -44,8 +44,30 @@ def test_a_translation_is_as_far_as_its_length(x, shift):
 def test_repeating_every_point_changes_nothing(x, data):
     """The same distributions with other numbers of points go through the other solver."""
     y = data.draw(points(st.just(len(x)), 2))
-    # abs: masses are right to 1e-15, squared distances to 8e4, so a W2 of 0 may come out as the root of about 1e-10
-    assert wasserstein(np.repeat(x, 2, axis=0), y) == pytest.approx(wasserstein(x, y), rel=1e-7, abs=1e-4)
+    assert wasserstein(np.repeat(x, 2, axis=0), y) == pytest.approx(wasserstein(x, y), rel=1e-10, abs=0)
+
+
+@given(x=points(st.integers(1, 9), 2), y=points(st.integers(1, 9), 2), power=st.integers(-900, 900))
+def test_any_unit(x, y, power):
+    """Also where squares of coordinates overflow or vanish."""
+    x, y = np.round(x, 2), np.round(y, 2)  # no subnormal coordinates, which lose bits at a smaller scale
+    scaled = np.ldexp(wasserstein(x, y), power)
+    assert wasserstein(np.ldexp(x, power), np.ldexp(y, power)) == pytest.approx(tuple(scaled), rel=1e-14, abs=0)
+
+
+@pytest.mark.parametrize("sizes", [(60, 120), (60, 100), (60, 60), (44, 60)])
+@pytest.mark.parametrize("far", [1e3, 1e8, 1e11, 1e100])
+def test_a_far_point_in_both_sets(rng, sizes, far):
+    """As much mass far away in both: the rest is moved as without it. Seen from far points all else is one place."""
+    n, m = sizes
+    size = np.lcm(n, m)
+    x, y = rng.standard_normal((n, 2)), rng.standard_normal((m, 2)) + 0.1
+    common = np.gcd(n, m)
+    x[: n // common] = y[: m // common] = [far, 0]
+    near_x, near_y = x[n // common :], y[m // common :]
+    share = 1 - 1 / common
+    w1, w2 = wasserstein(np.repeat(near_x, size // n, axis=0), np.repeat(near_y, size // m, axis=0))
+    assert wasserstein(x, y) == pytest.approx((w1 * share, w2 * share**0.5), rel=1e-10, abs=0)
 
 
 @given(x=points(st.integers(1, 10), 2), y=points(st.integers(1, 10), 2), z=points(st.integers(1, 10), 2))
