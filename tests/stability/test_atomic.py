@@ -51,3 +51,16 @@ def test_a_full_disk_is_an_error_that_names_the_file(save, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert caught.value.filename == str(path)
     assert not list(tmp_path.iterdir())
+
+
+def test_links_are_replaced_and_never_followed(tmp_path):
+    """Under the final name, and under that of a half-written file."""
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"precious")
+    for name in ("file", f"file{PARTIAL_SUFFIX}"):
+        (tmp_path / name).symlink_to(precious)
+    with atomic_write(tmp_path / "file") as file:
+        file.write(b"new")
+    assert precious.read_bytes() == b"precious"
+    assert not (tmp_path / "file").is_symlink()
+    assert (tmp_path / "file").read_bytes() == b"new"

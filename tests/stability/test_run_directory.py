@@ -1,12 +1,27 @@
+import json
 import os
 import pickle
+import re
 import shutil
+import stat
+import subprocess
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import torch
 
-from stability import Accumulate, FreshReal, FullySynthetic, GaussianLearner, Mix, Subsample, Weighted, retrain
+from stability import (
+    Accumulate,
+    FreshReal,
+    FullySynthetic,
+    GaussianLearner,
+    Mix,
+    Subsample,
+    Weighted,
+    retrain,
+    run_directory,
+)
 from stability.atomic import PARTIAL_SUFFIX
 from stability.run_directory import RunDirectory, RunDirectoryError, environment
 
@@ -70,38 +85,6 @@ def test_what_a_regime_remembers_is_stored(tmp_path):
     assert finish_run(tmp_path / "stopped", generations=4, regimes=regimes) == whole
 
 
-class Killed(BaseException):
-    """Stands for a kill: nothing of the program may catch it."""
-
-
-def test_killed_at_any_write_a_run_ends_with_the_same_history(tmp_path, uninterrupted, monkeypatch):
-    """Kill before the k-th time that bytes are forced to the disk, for every k, then run again."""
-    fsync, calls = os.fsync, 0
-
-    def count_down(descriptor):
-        nonlocal calls
-        calls -= 1
-        if calls < 0:
-            raise Killed
-        fsync(descriptor)
-
-    monkeypatch.setattr(os, "fsync", count_down)
-    kills = 0
-    while True:
-        path = tmp_path / f"killed-{kills}"
-        calls = kills
-        try:
-            finish_run(path)
-            break
-        except Killed:
-            kills += 1
-        (path / f"leftover{PARTIAL_SUFFIX}").write_bytes(b"half a fi")
-        calls = 10**9
-        assert finish_run(path) == uninterrupted
-        assert not list(path.rglob(f"*{PARTIAL_SUFFIX}"))
-    assert kills > 5 * 4  # five generations, four writes each
-
-
 def checkpoints(path):
     return sorted((path / "checkpoints").iterdir())
 
@@ -110,54 +93,231 @@ def truncate(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-@pytest.mark.parametrize("damage", [truncate, lambda path: path.write_bytes(b""), lambda path: path.unlink()])
-def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, uninterrupted, damage):
-    path = tmp_path / "run"
-    finish_run(path)
-    damage(checkpoints(path)[-1])
-    with RunDirectory(path, CONFIG) as run:
-        if checkpoints(path)[-1].name == "generation-0004.pt":
-            with pytest.warns(UserWarning, match=r"generation-0004.pt is damaged .*; going back to the one before"):
-                checkpoint = run.latest()
-        else:
-            checkpoint = run.latest()
-        assert checkpoint is not None
-        assert checkpoint.generation.t == 3
-        assert len(run.history()) == 4
-    for leftover in checkpoints(path)[1:]:
-        leftover.unlink()
-    assert finish_run(path) == uninterrupted
+def flip(path, rng):
+    """One bit somewhere."""
+    content = bytearray(path.read_bytes())
+    content[rng.integers(len(content))] ^= 1 << rng.integers(8)
+    path.write_bytes(content)
 
 
-def test_every_single_flipped_byte_of_the_data_is_noticed(tmp_path, rng):
+@contextmanager
+def warned(*patterns):
+    """The block gives exactly these warnings, in this order."""
+    with pytest.warns(UserWarning, match=".") as found:
+        yield
+    said = [str(warning.message) for warning in found]
+    assert len(said) == len(patterns), said
+    for text, pattern in zip(said, patterns, strict=True):
+        assert re.search(pattern, text), (pattern, text)
+
+
+KEPT = r"history.jsonl is cut to {} lines, .* is in history-kept-1.jsonl"
+
+
+def no_state(path):
+    path.write_bytes(b"")
+
+
+@pytest.mark.parametrize("damage", [truncate, no_state, flip])
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, uninterrupted, damage, rng):
     path = tmp_path / "run"
     finish_run(path)
     newest = checkpoints(path)[-1]
-    whole = newest.read_bytes()
-    state = torch.load(newest, weights_only=True)
-    position = whole.index(state["learner"]["mean"].numpy().tobytes())
-    newest.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
-    with RunDirectory(path, CONFIG) as run, pytest.warns(UserWarning, match="damaged .checksum mismatch"):
+    damage(newest, rng) if damage is flip else damage(newest)
+    with (
+        RunDirectory(path, CONFIG) as run,
+        warned(r"generation-0004.pt is damaged .*; going back to the one before it", KEPT.format(4)),
+    ):
         checkpoint = run.latest()
-    assert checkpoint is not None
-    assert checkpoint.generation.t == 3
-
-
-def test_without_a_good_checkpoint_a_run_starts_again(tmp_path, uninterrupted):
-    path = tmp_path / "run"
-    finish_run(path)
-    for file in checkpoints(path):
-        file.unlink()
+        assert checkpoint is not None
+        assert checkpoint.generation.t == 3
+        assert len(run.history()) == 4
+    assert (path / "history-kept-1.jsonl").read_bytes() == uninterrupted
+    newest.unlink()
     assert finish_run(path) == uninterrupted
 
 
-def test_lost_history_is_made_again(tmp_path, uninterrupted):
+def test_a_lost_checkpoint_falls_back_to_the_one_before(tmp_path, uninterrupted):
+    """As after a kill between the line and the checkpoint, which is nothing to speak of."""
+    path = tmp_path / "run"
+    finish_run(path)
+    checkpoints(path)[-1].unlink()
+    assert finish_run(path) == uninterrupted
+    assert not list(path.glob("history-kept-*"))
+
+
+def test_a_history_is_never_thrown_away_because_of_checkpoints(tmp_path, uninterrupted, rng):
+    """Without a good checkpoint the run starts again, and what it had recorded is still there."""
+    path = tmp_path / "run"
+    for i, damage in enumerate((truncate, lambda file: flip(file, rng), lambda file: file.unlink()), start=1):
+        finish_run(path)
+        for file in checkpoints(path):
+            damage(file)
+        with pytest.warns(UserWarning, match=".") as said:
+            assert finish_run(path) == uninterrupted
+        assert f"history-kept-{i}.jsonl" in str(said[-1].message)
+        assert (path / f"history-kept-{i}.jsonl").read_bytes() == uninterrupted
+
+
+def test_a_lost_last_line_is_made_again(tmp_path, uninterrupted):
     path = tmp_path / "run"
     finish_run(path)
     lines = uninterrupted.splitlines(keepends=True)
     (path / "history.jsonl").write_bytes(b"".join(lines[:4]) + lines[4][:10])
-    with pytest.warns(UserWarning, match="lacks lines of generation-0004.pt"):
+    with warned("history.jsonl: line 5 is missing or changed since generation-0004.pt", KEPT.format(4)):
         assert finish_run(path) == uninterrupted
+
+
+@pytest.mark.parametrize("line", range(5))
+def test_a_digit_that_changed_is_noticed(tmp_path, uninterrupted, line, rng):
+    """The newest checkpoints know lines 0 to 4 and 0 to 3: only the last line can be made again."""
+    path = tmp_path / "run"
+    finish_run(path)
+    lines = uninterrupted.splitlines(keepends=True)
+    digits = [i for i, c in enumerate(lines[line]) if chr(c).isdigit() and i > 8]  # not that of t
+    at = rng.choice(digits)
+    lines[line] = lines[line][:at] + str((int(chr(lines[line][at])) + 1) % 10).encode() + lines[line][at + 1 :]
+    changed = b"".join(lines)
+    (path / "history.jsonl").write_bytes(changed)
+    if line == 4:
+        with warned("line 5 is missing or changed since generation-0004.pt", KEPT.format(4)):
+            assert finish_run(path) == uninterrupted
+        assert (path / "history-kept-1.jsonl").read_bytes() == changed
+    else:
+        with (
+            pytest.warns(UserWarning, match=f"line {line + 1} is missing or changed"),
+            pytest.raises(
+                RunDirectoryError, match=rf"line {line + 1} is missing or was changed .*; restore it, or use"
+            ),
+        ):
+            finish_run(path)
+        assert (path / "history.jsonl").read_bytes() == changed
+
+
+def test_checkpoints_of_other_runs_and_generations_are_passed_over(tmp_path, uninterrupted):
+    path = tmp_path / "run"
+    finish_run(path)
+    with RunDirectory(tmp_path / "other", {**CONFIG, "seed": 1}) as run:
+        (generation,) = retrain(GaussianLearner(1, 1), [np.array([[0.0], [1.0]])], [Mix(0.0)], 0, seed=1)
+        run.record(generation, {}, {}, {}, seconds=0.0)
+    for t in (4, 5):
+        shutil.copy(
+            tmp_path / "other" / "checkpoints" / "generation-0000.pt", path / "checkpoints" / f"generation-000{t}.pt"
+        )
+    shutil.copy(path / "checkpoints" / "generation-0003.pt", path / "checkpoints" / "generation-0006.pt")
+    with warned(
+        "generation-0006.pt holds generation 3, not the one in its name",
+        "generation-0005.pt is of a run with another configuration",
+        "generation-0004.pt is of a run with another configuration",
+        KEPT.format(4),
+    ):
+        assert finish_run(path) == uninterrupted
+
+
+class NumPyLearner(GaussianLearner):
+    """Its state holds what torch's restricted loader refuses."""
+
+    def state_dict(self):
+        state = super().state_dict()
+        more = {"array": np.arange(6.0).reshape(2, 3)[:, ::-1], "scalar": np.float32(0.1), "names": np.array("αβ")}
+        nested = [{"when": np.datetime64("2020-01-01"), "empty": np.zeros((0, 2), np.int16)}]
+        return {**state, **more, "nested": nested}
+
+
+def record_once(path, learner):
+    (generation,) = retrain(learner, [np.array([[0.0], [1.0]])], [Mix(0.0)], 0, seed=0)
+    with RunDirectory(path, CONFIG) as run:
+        run.record(generation, {}, learner.state_dict(), {}, seconds=0.0)
+
+
+def test_numpy_in_a_state_comes_back_as_it_was(tmp_path):
+    learner = NumPyLearner(1, 1)
+    record_once(tmp_path / "run", learner)
+    with RunDirectory(tmp_path / "run", CONFIG) as run:
+        checkpoint = run.latest()
+    assert checkpoint is not None
+    for name in ("array", "scalar", "names"):
+        expected, found = learner.state_dict()[name], checkpoint.learner[name]
+        assert type(found) is type(expected)
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(found, expected)
+    (nested,) = checkpoint.learner["nested"]
+    assert nested["when"] == np.datetime64("2020-01-01")
+    assert nested["empty"].shape == (0, 2)
+
+
+class ObjectLearner(GaussianLearner):
+    def state_dict(self):
+        return {**super().state_dict(), "best": [1.0, {"model": self}]}
+
+
+def test_a_state_that_cannot_be_stored_is_refused_before_anything_is_written(tmp_path):
+    with pytest.raises(TypeError, match=r"learner\['best'\]\[1\]\['model'\] is ObjectLearner, which cannot be stored"):
+        record_once(tmp_path / "run", ObjectLearner(1, 1))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_generation_out_of_turn_is_refused(tmp_path):
+    (generation,) = retrain(GaussianLearner(1, 1), [np.array([[0.0], [1.0]])], [Mix(0.0)], 0, seed=0)
+    record_once(tmp_path / "run", GaussianLearner(1, 1))
+    with RunDirectory(tmp_path / "run", CONFIG) as run:
+        with pytest.raises(ValueError, match=r"call latest\(\) before"):
+            run.record(generation, {}, {}, {}, seconds=0.0)
+        run.latest()
+        with pytest.raises(ValueError, match="must be the next one, t = 1, got t = 0"):
+            run.record(generation, {}, {}, {}, seconds=0.0)
+
+
+def test_a_generation_that_the_disk_did_not_take_can_be_recorded_again(tmp_path, monkeypatch):
+    (generation,) = retrain(GaussianLearner(1, 1), [np.array([[0.0], [1.0]])], [Mix(0.0)], 0, seed=0)
+
+    def full(*arguments):
+        raise OSError("no space left")
+
+    with RunDirectory(tmp_path / "run", CONFIG) as run:
+        with monkeypatch.context() as patch:
+            patch.setattr("stability.run_directory.write_state", full)
+            with pytest.raises(OSError, match="no space left"):
+                run.record(generation, {}, {}, {}, seconds=0.0)
+        run.record(generation, {}, {}, {}, seconds=0.0)
+        assert run.history() == [{"t": 0}]
+    with RunDirectory(tmp_path / "run", CONFIG) as run:
+        assert run.latest() is not None
+
+
+# Samples
+
+
+def test_samples_that_a_checkpoint_still_has_are_written_again(tmp_path, rng):
+    path = tmp_path / "run"
+    finish_run(path)
+    files = {t: path / "samples" / f"generation-000{t}.npz" for t in range(5)}
+    before = {t: file.read_bytes() for t, file in files.items()}
+    files[4].unlink()
+    flip(files[3], rng)
+    with RunDirectory(path, CONFIG) as run:
+        with warned("generation-0004.npz is missing; written again from the checkpoint"):
+            run.latest()
+        with warned("generation-0003.npz is damaged .*; written again from the checkpoint"):
+            run.load_samples(3)
+    assert {t: file.read_bytes() for t, file in files.items()} == before
+
+
+def test_samples_that_are_lost_are_said_and_do_not_stop_the_run(tmp_path, uninterrupted):
+    path = tmp_path / "run"
+    finish_run(path)
+    (path / "samples" / "generation-0001.npz").unlink()
+    shutil.copy(path / "samples" / "generation-0002.npz", path / "samples" / "generation-0000.npz")
+    lost = "generation-0001.npz is missing, and no checkpoint has its samples any more"
+    with warned(lost):
+        assert finish_run(path) == uninterrupted
+    with RunDirectory(path, CONFIG) as run:
+        with warned(lost):
+            run.latest()
+        with pytest.raises(RunDirectoryError, match=lost):
+            run.load_samples(1)
+        with pytest.raises(RunDirectoryError, match=r"generation-0000.npz differs from what was recorded, and no"):
+            run.load_samples(0)
 
 
 class Malicious:
@@ -173,7 +333,7 @@ def test_a_checkpoint_never_executes_anything(tmp_path):
     finish_run(path)
     torch.save({"t": 9, "learner": Malicious(target)}, path / "checkpoints" / "generation-0009.pt")
     (path / "checkpoints" / "generation-0008.pt").write_bytes(pickle.dumps(Malicious(target)))
-    with RunDirectory(path, CONFIG) as run, pytest.warns(UserWarning, match="is damaged"):
+    with RunDirectory(path, CONFIG) as run, pytest.warns(UserWarning, match="generation-000[89].pt is damaged"):
         checkpoint = run.latest()
     assert checkpoint is not None
     assert checkpoint.generation.t == 4
@@ -204,20 +364,156 @@ def test_overwrite_starts_again(tmp_path, uninterrupted):
         RunDirectory(path, CONFIG)
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path):
-    (tmp_path / "thesis.tex").write_text("precious")
-    for overwrite in (False, True):
-        with pytest.raises(RunDirectoryError, match="is not empty and holds no run"):
-            RunDirectory(tmp_path, CONFIG, overwrite=overwrite)
-    assert (tmp_path / "thesis.tex").read_text() == "precious"
+# What is not ours
 
 
-def test_an_unreadable_configuration_is_said(tmp_path):
-    finish_run(tmp_path / "run")
-    (tmp_path / "run" / "config.json").write_text("{")
-    with pytest.raises(RunDirectoryError, match=r"config.json is not JSON .* use --overwrite"):
+def listing(folder):
+    """What `find` says: each entry's kind, size, time of change and content."""
+    found = {}
+    for entry in sorted(folder.rglob("*")):
+        status = entry.lstat()
+        content = entry.read_bytes() if stat.S_ISREG(status.st_mode) else b""
+        content = str(entry.readlink()).encode() if entry.is_symlink() else content
+        found[str(entry)] = (status.st_mode, status.st_size, status.st_mtime_ns, content)
+    return found
+
+
+PRECIOUS = (
+    "thesis.tex",
+    "Downloads/movie.partial",
+    "samples/notes.txt",
+    "figures/mine.png",
+    "checkpoints/keep.pt",
+    "checkpoints/unfinished/list.pt",
+    "checkpoints/generation-1.pt",
+    "network.safetensors.partial",
+)
+
+
+def others(folder):
+    """What people keep in folders, some of it under names like ours."""
+    for name in PRECIOUS:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(f"precious {name}")
+
+
+def text(name, content):
+    def write(folder):
+        folder.mkdir()
+        (folder / name).write_text(content)
+
+    return write
+
+
+def of_another_run(folder):
+    with RunDirectory(folder, {**CONFIG, "seed": 1}):
+        pass
+    (folder / ".lock").unlink()  # as in a copy
+
+
+def in_a_link(name):
+    def write(folder):
+        finish_run(folder)
+        (folder / name).rename(folder.parent / "elsewhere")
+        (folder / name).symlink_to(folder.parent / "elsewhere")
+
+    return write
+
+
+FOREIGN = {
+    "other things": others,
+    "history of another program": text("history.jsonl", '{"t": 0}\n'),
+    "configuration of another program": text("config.json", '{"model_type": "bert"}'),
+    "something like ours": text("config.json", '{"config": {}, "environment": {}, "version": 3}'),
+    "a later version": text("config.json", '{"format": "iterative-retraining run 3", "config": {}, "environment": {}}'),
+    "no JSON": text("config.json", "{"),
+    "a list": text("config.json", "[]"),
+    "nested": text("config.json", "[" * 100_000),
+    "a lock with something in it": text(".lock", "mine"),
+    "half a file of another program": text("config.json.partial", "{"),
+    "samples in a link": in_a_link("samples"),
+    "checkpoints in a link": in_a_link("checkpoints"),
+    "figures in a link": in_a_link("figures"),
+    "history in a link": in_a_link("history.jsonl"),
+    "configuration in a link": in_a_link("config.json"),
+}
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+@pytest.mark.parametrize("make", FOREIGN.values(), ids=FOREIGN)
+def test_a_folder_of_something_else_is_refused_and_left_as_it_was(tmp_path, make, overwrite):
+    make(tmp_path / "folder")
+    before = listing(tmp_path)
+    with pytest.raises(RunDirectoryError) as caught:
+        RunDirectory(tmp_path / "folder", CONFIG, overwrite=overwrite)
+    assert listing(tmp_path) == before
+    assert "\n" not in str(caught.value)
+    assert str(tmp_path / "folder") in str(caught.value)
+
+
+def earlier_version(folder):
+    finish_run(folder)
+    found = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({name: found[name] for name in ("config", "environment")}))
+
+
+def changed_threads(folder):
+    finish_run(folder)
+    content = (folder / "config.json").read_text().replace('"environment": null', '"environment": {"threads": 7}')
+    (folder / "config.json").write_text(content)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (of_another_run, "holds a run with seed = 1, not 0; choose another --out or use --overwrite"),
+        (earlier_version, "holds a run that an earlier version began; .* use --overwrite"),
+        (changed_threads, "holds a config.json that was changed since the run began; restore it, .* use --overwrite"),
+    ],
+)
+def test_a_run_that_cannot_go_on_is_left_as_it_was_until_it_is_overwritten(tmp_path, make, message, uninterrupted):
+    make(tmp_path / "run")
+    before = listing(tmp_path)
+    with pytest.raises(RunDirectoryError, match=message):
         RunDirectory(tmp_path / "run", CONFIG)
+    assert listing(tmp_path) == before
     RunDirectory(tmp_path / "run", CONFIG, overwrite=True).close()
+    assert finish_run(tmp_path / "run") == uninterrupted
+
+
+def test_overwriting_removes_what_a_run_writes_and_nothing_else(tmp_path):
+    finish_run(tmp_path / "run")
+    others(tmp_path / "run")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("precious")
+    for link in ("samples/generation-0009.npz", f"figures/distances.pdf{PARTIAL_SUFFIX}", "checkpoints/training.pt"):
+        (tmp_path / "run" / link).symlink_to(elsewhere)
+    others(tmp_path / "kept")
+    with RunDirectory(tmp_path / "run", {**CONFIG, "seed": 1}, overwrite=True):
+        pass
+    found = {str(path.relative_to(tmp_path / "run")) for path in (tmp_path / "run").rglob("*") if not path.is_dir()}
+    kept = {str(path.relative_to(tmp_path / "kept")) for path in (tmp_path / "kept").rglob("*") if not path.is_dir()}
+    assert found == kept | {"config.json", ".lock"}
+    assert elsewhere.read_text() == "precious"
+
+
+def test_opening_a_run_changes_nothing_of_others_in_it(tmp_path, uninterrupted):
+    finish_run(tmp_path / "run")
+    others(tmp_path / "run")
+    before = {name: status for name, status in listing(tmp_path).items() if "precious" in str(status)}
+    assert len(before) == 8
+    assert finish_run(tmp_path / "run", 5).startswith(uninterrupted)
+    assert {name: status for name, status in listing(tmp_path).items() if name in before} == before
+
+
+@pytest.mark.parametrize("folder", ["there", "new", "new/below"])
+def test_a_run_that_fails_before_it_records_anything_leaves_nothing(tmp_path, folder):
+    (tmp_path / "there").mkdir()
+    before = listing(tmp_path)
+    with pytest.raises(ValueError, match="no such learner"), RunDirectory(tmp_path / folder, CONFIG):
+        raise ValueError("no such learner")
+    assert listing(tmp_path) == {name: listing(tmp_path)[name] for name in before}
+    assert set(listing(tmp_path)) == set(before)
 
 
 def test_two_processes_cannot_share_a_folder(tmp_path):
@@ -233,6 +529,26 @@ def test_values_that_are_not_finite_are_not_recorded(tmp_path):
         with pytest.raises(ValueError, match="JSON"):
             run.record(generation, {"w1": float("nan")}, learner.state_dict(), {}, seconds=0.0)
         assert run.history() == []
+
+
+def test_the_commit_is_that_of_this_code_and_of_no_repository_around_it(tmp_path, monkeypatch):
+    """The usual layout: a repository of the user's, with this package installed in an ignored folder of it."""
+    if not shutil.which("git"):
+        pytest.skip("needs git")
+    copy = tmp_path / "paper" / ".venv" / "stability" / "run_directory.py"
+    copy.parent.mkdir(parents=True)
+    shutil.copy(run_directory.__file__, copy)
+    git = ["git", "-C", str(tmp_path / "paper"), "-c", "user.name=u", "-c", "user.email=u@example.org"]
+    (tmp_path / "paper" / ".gitignore").write_text(".venv")
+    for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "my paper"]):
+        subprocess.run([*git, *arguments], check=True)
+
+    monkeypatch.setattr(run_directory, "__file__", str(copy))
+    assert (environment()["commit"], environment()["uncommitted_changes"]) == (None, None)
+    assert "iterative-retraining" in environment()["packages"]
+    subprocess.run([*git, "add", "-f", ".venv"], check=True)  # negative control: now it is the code's repository
+    assert len(environment()["commit"]) == 40
+    assert environment()["uncommitted_changes"]
 
 
 def test_the_environment_names_versions_and_commit(tmp_path):
