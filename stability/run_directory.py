@@ -31,7 +31,6 @@ from typing import Any
 import filelock
 import numpy as np
 
-from stability.array_file import read_sealed_arrays, write_arrays
 from stability.atomic import atomic_write, sync_folder
 from stability.regimes import TrainingSet
 from stability.retraining import Generation
@@ -46,6 +45,7 @@ from stability.run_layout import (
     remove_run,
     write_config,
 )
+from stability.sealed import read_sealed_npz, write_sealed_npz
 from stability.state_file import as_plain, read_state, write_state
 from stability.untrusted import UntrustedFileError, parse_json, printable, read_bytes
 
@@ -274,7 +274,7 @@ class RunDirectory:
 
     def _write_samples(self, generation: Generation) -> str:
         arrays = {f"chain-{r:03d}": np.asarray(x) for r, x in enumerate(generation.samples)}
-        return write_arrays(self._samples(generation.t), arrays)
+        return write_sealed_npz(self._samples(generation.t), arrays)
 
     def history(self) -> list[dict[str, Any]]:
         """The recorded lines, in order."""
@@ -295,7 +295,7 @@ class RunDirectory:
         path = self._samples(t)
         recorded = self._digests.samples[t] if self._digests and t < len(self._digests.samples) else None
         try:
-            arrays, digest = read_sealed_arrays(path)
+            arrays, digest = read_sealed_npz(path)
             if recorded in (None, digest):
                 return list(arrays.values())
             problem = "differs from what was recorded"

@@ -7,11 +7,20 @@ mistakes, not forgery: whoever rewrites a file can compute its digest as well.
 
 import hashlib
 import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import IO, BinaryIO
 
-from stability.untrusted import UntrustedFileError
+import numpy as np
 
-__all__ = ["seal", "sealed_digest"]
+from stability.array_files import read_npz
+from stability.atomic import atomic_write
+from stability.untrusted import UntrustedFileError, open_regular
+
+__all__ = ["read_sealed_npz", "seal", "sealed_digest", "write_sealed_npz"]
+
+LARGEST = 2**35
+"""Bytes of the arrays of one file: 32 GiB."""
 
 _COMMENT = b"sha256:%s"
 _LENGTH = len(_COMMENT % b"") + 64
@@ -65,6 +74,46 @@ def sealed_digest(file: IO[bytes]) -> str:
         raise UntrustedFileError("is damaged (its content differs from its digest)")
     file.seek(0)
     return digest
+
+
+def write_sealed_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> str:
+    """Write a sealed `.npz` file, whole or not at all; equal arrays make equal bytes.
+
+    Args:
+        path: The file. Its folder must exist.
+        arrays: Numbers by name; any shapes.
+
+    Returns:
+        The file's digest.
+
+    Raises:
+        ValueError: If an array holds Python objects.
+        OSError: As from any file.
+    """
+    with atomic_write(path) as file:
+        np.savez(file, allow_pickle=False, **{name: np.ascontiguousarray(x) for name, x in arrays.items()})
+        return seal(file)
+
+
+def read_sealed_npz(path: Path) -> tuple[dict[str, np.ndarray], str]:
+    """Read what `write_sealed_npz` wrote.
+
+    Args:
+        path: The file.
+
+    Returns:
+        The arrays by name, in order, and the file's digest.
+
+    Raises:
+        UntrustedFileError: If it is damaged, or was not written by `write_sealed_npz`.
+        OSError: If it cannot be opened.
+    """
+    with open_regular(path, LARGEST) as file:
+        digest = sealed_digest(file)
+    try:
+        return read_npz(path, LARGEST), digest
+    except MemoryError:
+        raise UntrustedFileError("does not fit into memory") from None
 
 
 def _sha256(file: IO[bytes], size: int) -> str:
