@@ -8,9 +8,10 @@ from pathlib import Path
 import filelock
 import numpy as np
 
-from stability.atomic import atomic_write
+from stability.sealed import read_sealed_npz, write_sealed_npz
+from stability.untrusted import UntrustedFileError
 
-__all__ = ["cached_arrays", "digest"]
+__all__ = ["cached_arrays", "digest", "file_digest"]
 
 
 def digest(*parts: str | np.ndarray) -> str:
@@ -23,6 +24,27 @@ def digest(*parts: str | np.ndarray) -> str:
     return sha256.hexdigest()[:20]
 
 
+def file_digest(path: Path) -> str:
+    """Digest of a file, or of a folder with all files in it.
+
+    Args:
+        path: File or folder.
+
+    Returns:
+        20 hexadecimal digits of the SHA-256 of its content; of a folder, with the names in it.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    files = [path] if path.is_file() else sorted(entry for entry in path.rglob("*") if entry.is_file())
+    sha256 = hashlib.sha256()
+    for entry in files:
+        with entry.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        sha256.update(f"{entry.relative_to(path) if entry != path else ''} {content}\n".encode())
+    return sha256.hexdigest()[:20]
+
+
 def cached_arrays(path: Path, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """The arrays in the .npz file `path`; if it is missing or damaged, those that `make` returns, which are then kept.
 
@@ -31,13 +53,12 @@ def cached_arrays(path: Path, make: Callable[[], Mapping[str, np.ndarray]]) -> d
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(path.with_name(path.name + ".lock")):
-        if path.exists():
-            try:
-                with np.load(path, allow_pickle=False) as file:  # compares the checksums as it reads
-                    return {name: file[name] for name in file.files}
-            except Exception as error:  # of many kinds, by where the damage is
-                warnings.warn(f"{path} is damaged ({error}); it is made again", stacklevel=2)
+        try:
+            return read_sealed_npz(path)[0]
+        except FileNotFoundError:
+            pass
+        except UntrustedFileError as error:
+            warnings.warn(f"{path} {error}; it is made again", stacklevel=2)
         arrays = dict(make())
-        with atomic_write(path) as file:
-            np.savez(file, allow_pickle=False, **arrays)
+        write_sealed_npz(path, arrays)
         return arrays

@@ -30,16 +30,16 @@ from deep.retraining.presets import PRESETS, Config, Preset
 from deep.retraining.real_images import RealImages, is_cifar10, split
 from deep.retraining.tables import print_tables
 from deep.training.first_process import from_first_process, patient_accelerator
-from deep.training.network_inputs import images_for, weights_for
+from deep.training.network_inputs import images_for, input_digest, weights_for
 from deep.training.open_run import OpenRun, open_run, recorded
 from deep.training.progress import progress_bar
 from deep.training.trainer import Trainer
-from stability.atomic import atomic_write
 from stability.cache_folder import cache_folder
 from stability.command_line import UsageError, command
 from stability.console import make_console, print_paths
 from stability.regimes import TrainingSet
 from stability.retraining import Generation, retrain
+from stability.sealed import write_sealed_npz
 from stability.streams import Purpose, stream
 
 __all__ = ["main"]
@@ -55,7 +55,10 @@ def main(config: Config) -> None:
     try:
         images = images_for(config.network, config.run.data)
         asked = recorded(config.name, config.run, config.network, config.model, config.training)
-        asked["images"] = digest(images.images)
+        asked["data_digest"] = images.digest
+        for option in ("init", "inception", "trust_torchscript"):
+            if (file := getattr(config.run, option)) is not None:
+                asked[f"{option}_digest"] = input_digest(option, file)
         real = split(
             config.run.data,
             images,
@@ -64,6 +67,8 @@ def main(config: Config) -> None:
             held_out=config.run.held_out,
             seed=config.run.seed,
         )
+        if config.run.held_out is not None and real.held_out is not None:
+            asked["held_out_digest"] = digest(real.held_out)
         with open_run(f"retrain-{config.name}", asked, config.run, accelerator) as run:
             _retrain(config, real, run, accelerator)
             if run.directory is not None:
@@ -110,8 +115,7 @@ def _retrain(config: Config, real: RealImages, run: OpenRun, accelerator: Accele
             grid = learner.sample_alike(options.grid, stream(options.seed, Purpose.SAMPLE, 0))
             if run.directory and measure:
                 line = measure.line(generation, learner, averages, origin)
-                with atomic_write(run.directory.samples / f"grid-{generation.t:04d}.npz") as file:
-                    np.savez(file, allow_pickle=False, images=grid)
+                write_sealed_npz(run.directory.samples / f"grid-{generation.t:04d}.npz", {"images": grid})
                 seconds, clock = time.monotonic() - clock, time.monotonic()
                 run.directory.record(generation, line, learner.state_dict(), {"origin": origin}, seconds)
                 learner.forget()
@@ -147,6 +151,7 @@ def _learner(
         folder=run.path / "checkpoints" / "unfinished",
         cache=options.cache or cache_folder(),
         setting=json.dumps(setting, sort_keys=True),
+        run=run.digest,
         start=weights_for(config.network, options.init) if options.init else None,
         seconds=options.checkpoint_seconds,
         on_progress=on_progress,
@@ -215,7 +220,7 @@ class _Measurement:
 
     def _kept(self, learner: ImageLearner, r: int, samples: np.ndarray) -> list[dict[str, Any]]:
         """Measurements of a chain, from a file if they were made before a kill."""
-        kept = learner.kept("measured", r)
+        kept = learner.kept("measured", r, samples)
         found = kept.load()
         if found is None:
             found = {"measurements": [asdict(one) for one in self._measure(samples[: self._draws])]}

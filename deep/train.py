@@ -21,9 +21,8 @@ from deep import checkpoint
 from deep.formats.checkpoint_record import Checkpoint, own_copy
 from deep.training.figures import image_grid, loss_curve
 from deep.training.first_process import patient_accelerator
-from deep.training.kept import read_state, write_state
-from deep.training.network_inputs import images_for, weights_for
-from deep.training.open_run import open_run, recorded
+from deep.training.network_inputs import images_for, input_digest, weights_for
+from deep.training.open_run import OpenRun, open_run, recorded
 from deep.training.presets import PRESETS, Config
 from deep.training.progress import progress_bar
 from deep.training.sampling import draw_images, save_images
@@ -34,7 +33,9 @@ from stability.console import make_console, print_paths
 from stability.figure_style import figure_style, save_figure
 from stability.retraining import RetrainingError
 from stability.run_directory import RunDirectoryError
+from stability.state_file import read_state, write_state
 from stability.streams import Purpose, stream
+from stability.untrusted import UntrustedFileError
 
 __all__ = ["main"]
 
@@ -47,10 +48,14 @@ def main(config: Config) -> None:
     started = time.monotonic()
     accelerator = patient_accelerator(cpu=config.run.device == "cpu" or not torch.cuda.is_available())
     try:
-        images = images_for(config.network, config.run.data).images
+        data = images_for(config.network, config.run.data)
+        images = data.images
         asked = recorded(config.name, config.run, config.network, config.model, config.training)
+        asked["data_digest"] = data.digest
+        if config.run.init is not None:
+            asked["init_digest"] = input_digest("init", config.run.init)
         with open_run(f"train-{config.name}", asked, config.run, accelerator) as run:
-            trainer, losses, training = _train(config, images, run.path, accelerator)
+            trainer, losses, training = _train(config, images, run, accelerator)
             samples, sampling = _sample(config, trainer, images.shape[1:], accelerator)
             if accelerator.is_main_process:
                 written = _write(config, run.path, images, trainer, losses, samples)
@@ -62,16 +67,16 @@ def main(config: Config) -> None:
 
 
 def _train(
-    config: Config, images: np.ndarray, folder: Path, accelerator: Accelerator
+    config: Config, images: np.ndarray, run: OpenRun, accelerator: Accelerator
 ) -> tuple[Trainer, np.ndarray, "Pace"]:
     """Train, from wherever an interrupted run stands. The trainer at the end, and the loss of every step."""
     seed, batch = config.run.seed, config.training.batch
     generator = torch.Generator().manual_seed(int(stream(seed, Purpose.INIT, 0).integers(2**32)))
     trainer = Trainer(config.model, config.network.build(generator), config.training, accelerator)
-    file = folder / "checkpoints" / "training.pt"
+    file = run.path / "checkpoints" / "training.pt"
     losses = np.zeros(0, np.float32)
     if file.exists():
-        state = _load_state(file)
+        state = _load_state(file, run.digest)
         trainer.load_state_dict(state["trainer"])
         losses = state["losses"].numpy()
     elif config.run.init:
@@ -90,7 +95,8 @@ def _train(
                 bar.update(task, completed=len(losses) * batch)
                 due = time.monotonic() - saved >= config.run.checkpoint_seconds or progress.step == progress.steps
                 if due and accelerator.is_main_process:
-                    write_state(file, {"trainer": trainer.state_dict(), "losses": torch.from_numpy(losses)})
+                    state = {"trainer": trainer.state_dict(), "losses": torch.from_numpy(losses)}
+                    write_state(file, {"run": run.digest, **state})
                     saved = time.monotonic()
     return trainer, losses, Pace((len(losses) - before) * batch, time.monotonic() - clock)
 
@@ -106,11 +112,15 @@ class Pace:
         return f"{self.seconds:.1f} s, {self.images / self.seconds:,.0f} images/s" if self.images else "done before"
 
 
-def _load_state(path: Path) -> dict[str, Any]:
+def _load_state(path: Path, run: str) -> dict[str, Any]:
+    """What the run of this digest wrote; there is no other file to resume from."""
     try:
-        return read_state(path)
-    except Exception as error:  # whatever is wrong with the file, there is no other one to go on from
-        raise RunDirectoryError(f"{path} is damaged ({error}); use --overwrite to start again") from None
+        state = read_state(path)
+    except UntrustedFileError as error:
+        raise RunDirectoryError(f"{path} {error}; restore it or use --overwrite to start again") from None
+    if state.get("run") != run:
+        raise RunDirectoryError(f"{path} is of another run; restore it or use --overwrite to start again")
+    return state
 
 
 def _sample(

@@ -31,7 +31,7 @@ from typing import Any
 import filelock
 import numpy as np
 
-from stability.atomic import atomic_write, sync_folder
+from stability.atomic import PARTIAL_SUFFIX, atomic_write, sync_folder
 from stability.regimes import TrainingSet
 from stability.retraining import Generation
 from stability.run_layout import (
@@ -53,8 +53,10 @@ __all__ = ["Checkpoint", "RunDirectory", "RunDirectoryError", "environment"]
 
 LARGEST_HISTORY = 2**31
 """Bytes of history.jsonl."""
+MOST_THREADS = 4096
 PACKAGE = "iterative-retraining"
 _KEPT_CHECKPOINTS = 2
+_OF_CONTENT = "_digest"  # ends the names in a configuration under which digests of input files stand
 
 
 @dataclass(frozen=True)
@@ -164,10 +166,11 @@ class RunDirectory:
         for name in [*self._config, *(name for name in found.config if name not in self._config)]:
             if found.config.get(name) != self._config.get(name):
                 before, now = printable(found.config.get(name)), printable(self._config.get(name))
-                raise RunDirectoryError(
-                    f"{self.path} holds a run with {printable(name)} = {before}, not {now}; "
-                    "choose another --out or use --overwrite"
-                )
+                what = f"{printable(name)} = {before}, not {now}"
+                if name.endswith(_OF_CONTENT):
+                    option = printable(name.removesuffix(_OF_CONTENT).replace("_", "-"))
+                    what = f"other content of --{option} (digest {before}, now {now})"
+                raise RunDirectoryError(f"{self.path} holds a run with {what}; choose another --out or use --overwrite")
         return True
 
     def _open(self, environment: Mapping[str, Any] | None, overwrite: bool) -> None:
@@ -176,6 +179,9 @@ class RunDirectory:
             remove_run(self.path)
             write_config(self.path, self._config, json.loads(json.dumps(environment)))
 
+        for leftover in (*own_files(self.path), self.path / (CONFIG + PARTIAL_SUFFIX)):
+            if leftover.name.endswith(PARTIAL_SUFFIX):  # of a write that was killed
+                leftover.unlink(missing_ok=True)
         found = found_run(self.path)
         assert found is not None
         self.environment: dict[str, Any] = found.environment
@@ -188,6 +194,28 @@ class RunDirectory:
     def digest(self) -> str:
         """SHA-256 of the configuration, by which files of this run are told from those of others."""
         return config_digest(self._config)
+
+    def threads(self, device: str) -> int:
+        """The threads that the run began with, with which alone it goes on bit for bit.
+
+        Args:
+            device: Where the networks can live here, `cpu` or `cuda`.
+
+        Returns:
+            Their number.
+
+        Raises:
+            RunDirectoryError: If it was started on a GPU and there is none, or the number is none.
+        """
+        if self.environment.get("device") == "cuda" and device == "cpu":
+            raise RunDirectoryError(f"{self.path} was started on a GPU and there is none here; use --overwrite")
+        threads = self.environment.get("threads")
+        if type(threads) is not int or not 1 <= threads <= MOST_THREADS:
+            raise RunDirectoryError(
+                f"{self.path / CONFIG} says that the run began with {printable(threads)} threads; "
+                f"it must be a whole number from 1 to {MOST_THREADS}; restore it or use --overwrite"
+            )
+        return threads
 
     @property
     def samples(self) -> Path:

@@ -20,6 +20,7 @@ __all__ = [
     "CONFIG",
     "FOLDERS",
     "LOCK",
+    "UNFINISHED",
     "Recorded",
     "RunDirectoryError",
     "config_digest",
@@ -36,9 +37,12 @@ FORMAT = "iterative-retraining run 2"
 LARGEST_CONFIG = 2**24
 """Bytes of config.json."""
 
+UNFINISHED = r"(fit|samples|measured)-\d{4,}-\d{3,}\.pt"
+"""Names of what an image model has finished of a generation under way: work, generation, chain."""
+
 _IMAGES = "contraction|data|densities|distances|loss|metrics|parameters|profile|samples"
 _NAMES = {
-    "checkpoints/unfinished": r"(fit|samples|measured)-\d{4,}-\d{3,}\.pt",
+    "checkpoints/unfinished": UNFINISHED,
     "checkpoints": r"generation-\d{4,}\.pt|training\.pt",
     "samples": r"(generation|grid)-\d{4,}\.npz|samples\.npz",
     "figures": rf"({_IMAGES})\.(png|pdf|gif)",

@@ -1,7 +1,6 @@
 """One 2-D experiment: chains of every regime and seed through Algorithm 1, observed, stored, tabulated and drawn."""
 
 import dataclasses
-import hashlib
 import json
 import math
 import time
@@ -33,7 +32,8 @@ from stability.regimes import (
     Weighted,
 )
 from stability.retraining import Latents, Learner, retrain
-from stability.run_directory import RunDirectory, RunDirectoryError, environment
+from stability.run_directory import RunDirectory, environment
+from stability.run_layout import config_digest
 from stability.streams import Purpose, stream
 from toy.densities import Density
 from toy.figures import draw_figures
@@ -235,17 +235,17 @@ def open_run(name: str, config: Any, where: Where) -> RunDirectory:
     RunDirectoryError as of `RunDirectory`, and if it was started on a GPU and there is none.
     """
     asked = _recorded(config)
-    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:8]
-    folder = where.out or Path("runs") / f"{name}-{digest}"
+    folder = where.out or Path("runs") / f"{name}-{config_digest(asked)[:8]}"
     resources = {
         "threads": where.threads or default_threads(),
         "device": "cuda" if where.device != "cpu" and torch.cuda.is_available() else "cpu",
     }
     run = RunDirectory(folder, asked, environment() | resources, overwrite=where.overwrite)
-    if run.environment["device"] == "cuda" and resources["device"] == "cpu":
+    try:
+        use_threads(run.threads(resources["device"]))  # so that it goes on bit for bit
+    except BaseException:
         run.close()
-        raise RunDirectoryError(f"{folder} was started on a GPU and there is none here; use --overwrite")
-    use_threads(run.environment["threads"])  # so that it goes on bit for bit
+        raise
     return run
 
 

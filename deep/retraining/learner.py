@@ -4,6 +4,7 @@ Chains that are the same so far (in generation 0: all with the same real data an
 from once, until what they see parts them.
 """
 
+import re
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from deep.training.precision import Precision
 from deep.training.sampling import draw_images
 from deep.training.trainer import Carry, Trainer
 from stability.regimes import TrainingSet
+from stability.run_layout import UNFINISHED
 
 __all__ = ["ImageLearner", "Schedule"]
 
@@ -50,7 +52,8 @@ class ImageLearner:
     generator.   shape: (c, h, w).   start: generation 0, to be taken as it is instead of training it.
     folder: where a generation under way keeps what is finished of it; see `forget`.
     cache: where generation 0 is kept, for all runs that begin alike.   setting: everything that decides the result of
-    a training or a sampling and that the other arguments do not say.
+    a training or a sampling and that the other arguments do not say.   run: names the run among all others, so that
+    what another one left in `folder` is not taken for its own.
     seconds: least time between two writings of an unfinished training or sampling.
     on_progress: told what is being done, how many images of it are done, and of how many.
     """
@@ -66,12 +69,13 @@ class ImageLearner:
         folder: Path,
         cache: Path,
         setting: str,
+        run: str = "",
         start: Checkpoint | None = None,
         seconds: float = 60.0,
         on_progress: Callable[[str, int, int], object] = lambda what, done, total: None,
     ) -> None:
         self._trainer, self._build, self._shape, self._schedule = trainer, build, shape, schedule
-        self._folder, self._cache, self._setting, self._start = folder, cache, setting, start
+        self._folder, self._cache, self._setting, self._run, self._start = folder, cache, setting, run, start
         self._seconds, self._on_progress = seconds, on_progress
         self._accelerator = trainer.accelerator
         self._blank = self._trainer_state()
@@ -138,15 +142,24 @@ class ImageLearner:
         self._states = list(state["states"])
         self._t, self.images_seen, self._drawn_from = state["t"], state["images_seen"], None
 
-    def kept(self, what: str, r: int) -> Kept:
-        """The file for what is done about chain r in this generation."""
-        return Kept(self._folder / f"{what}-{self._t:04d}-{r:03d}.pt", self._seconds, self._accelerator.is_main_process)
+    def kept(self, what: str, r: int, *inputs: str | np.ndarray) -> Kept:
+        """The file for what is done about chain r in this generation.
+
+        Args:
+            what: Names the work: fit, samples or measured.
+            r: The chain.
+            inputs: All that the result depends on beside the run and the generation.
+        """
+        name = f"{what}-{self._t:04d}-{r:03d}.pt"
+        key = digest(self._setting, self._run, name, *inputs)
+        return Kept(self._folder / name, key, self._seconds, self._accelerator.is_main_process)
 
     def forget(self) -> None:
         """Remove what was kept of this generation: it is recorded elsewhere, as a whole."""
-        if self._accelerator.is_main_process:
-            for file in self._folder.glob("*.pt"):
-                file.unlink()
+        if self._accelerator.is_main_process and self._folder.is_dir():
+            for file in list(self._folder.iterdir()):
+                if re.fullmatch(UNFINISHED, file.name):
+                    file.unlink()
 
     def _whole_steps(self, images: int) -> int:
         """`images`, rounded up as the trainer does."""
@@ -219,15 +232,16 @@ class ImageLearner:
         """The file for a training or a sampling. In generation 0 it is in the cache, under everything that it depends
         on; who needs the same at the same time waits for it."""
         if self._t > 0:
-            yield self.kept(what, r)
+            yield self.kept(what, r, *inputs)
             return
-        path = self._cache / "generation-0" / f"{what}-{digest(self._setting, *inputs)}.pt"
+        key = digest(self._setting, *inputs)
+        path = self._cache / "generation-0" / f"{what}-{key}.pt"
         lock: AbstractContextManager[Any] = nullcontext()
         if self._accelerator.is_main_process:
             path.parent.mkdir(parents=True, exist_ok=True)
             lock = filelock.FileLock(path.with_name(path.name + ".lock"))
         with lock:
-            yield Kept(path, self._seconds, self._accelerator.is_main_process)
+            yield Kept(path, key, self._seconds, self._accelerator.is_main_process)
 
 
 def _one_for_all(keys: Sequence[Hashable], make: Callable[[int], Any]) -> list[Any]:

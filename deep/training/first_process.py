@@ -17,6 +17,10 @@ Result = TypeVar("Result")
 
 # Numbers by which torchrun and the launchers of MPI tell a process that it is one of several.
 _SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
+# By which `accelerate launch` asks for another way to train, which would not be the one that is recorded.
+_OTHER_WAYS = tuple(
+    f"ACCELERATE_USE_{way}" for way in ("DEEPSPEED", "FSDP", "MEGATRON_LM", "PARALLELISM_CONFIG", "SAGEMAKER")
+)
 _RANKS = ("RANK", "LOCAL_RANK")
 
 
@@ -27,11 +31,22 @@ def patient_accelerator(cpu: bool) -> Accelerator:
     Args:
         cpu: Whether the network lives on the CPU.
 
+    Returns:
+        One that computes as the options of the command say, whatever accelerate's own configuration
+        and the ACCELERATE_ variables in the environment ask for.
+
     Raises:
-        UsageError: If the environment says that this is one of several processes, but not how they meet.
+        UsageError: If the environment says that this is one of several processes, but not how they meet,
+            or asks for a way to train that is not this project's.
     """
     _require_launcher()
-    return Accelerator(cpu=cpu, kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=1))])
+    return Accelerator(
+        cpu=cpu,
+        mixed_precision="no",
+        dynamo_backend="no",
+        gradient_accumulation_steps=1,
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=1))],
+    )
 
 
 def from_first_process(accelerator: Accelerator, make: Callable[[], Result]) -> Result:
@@ -53,6 +68,9 @@ def _require_launcher() -> None:
                 "unset it, or start with torchrun, which sets it"
             )
     local_processes()  # the same for LOCAL_WORLD_SIZE
+    for name in _OTHER_WAYS:
+        if os.environ.get(name, "false").lower() == "true":
+            raise UsageError(f"{name}={os.environ[name]} in the environment is not supported; unset it")
 
     several = any(int(given.get(name, 1)) > 1 for name in _SIZES)
     if (several or int(given.get("LOCAL_RANK", -1)) >= 0) and not os.environ.get("MASTER_ADDR"):

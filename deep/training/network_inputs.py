@@ -4,12 +4,13 @@ import dataclasses
 from pathlib import Path
 
 from deep import checkpoint
+from deep.content_cache import file_digest
 from deep.data import DataError, ImageSet, load_images
 from deep.formats.checkpoint_error import CheckpointError
 from deep.formats.checkpoint_record import Checkpoint, Network
 from stability.command_line import UsageError
 
-__all__ = ["images_for", "weights_for"]
+__all__ = ["images_for", "input_digest", "weights_for"]
 
 
 def images_for(network: Network, source: str) -> ImageSet:
@@ -25,6 +26,27 @@ def images_for(network: Network, source: str) -> ImageSet:
             f"the network is for --channels {network.channels} and --resolution {network.resolution}"
         )
     return found
+
+
+def input_digest(option: str, path: Path) -> str:
+    """Digest of a file that a run reads, to notice on resume that it is another one.
+
+    Args:
+        option: Name of the option that gives the file.
+        path: File or folder.
+
+    Returns:
+        As of `deep.content_cache.file_digest`.
+
+    Raises:
+        UsageError: If it cannot be read.
+    """
+    try:
+        if not path.exists():
+            raise FileNotFoundError("no such file")
+        return file_digest(path)
+    except OSError as error:
+        raise UsageError(f"--{option.replace('_', '-')} {path}: {error.strerror or error}") from None
 
 
 def weights_for(network: Network, path: Path) -> Checkpoint:

@@ -1,7 +1,6 @@
 """The folder of a run on one or several processes, of which the first one has it."""
 
 import dataclasses
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,7 +12,8 @@ from accelerate import Accelerator
 
 from deep.training.first_process import from_first_process
 from stability.processors import default_threads, use_threads
-from stability.run_directory import RunDirectory, RunDirectoryError, environment
+from stability.run_directory import RunDirectory, environment
+from stability.run_layout import config_digest
 
 __all__ = ["OpenRun", "Where", "open_run", "recorded"]
 
@@ -33,11 +33,15 @@ class Where(Protocol):
 
 @dataclass(frozen=True)
 class OpenRun:
-    """path: the run's folder.   directory: it in the first process, None in the others.   threads: of each process."""
+    """path: the run's folder.   directory: it in the first process, None in the others.   threads: of each process.
+
+    digest: of the configuration, by which the run's files are told from those of others.
+    """
 
     path: Path
     directory: RunDirectory | None
     threads: int
+    digest: str
 
 
 def recorded(model: str, *parts: Any) -> dict[str, Any]:
@@ -58,20 +62,18 @@ def open_run(name: str, asked: Mapping[str, Any], where: Where, accelerator: Acc
     In the block torch has the threads that the run began with, so that it goes on bit for bit.
     RunDirectoryError as of `RunDirectory`, and if it was started on a GPU and there is none.
     """
-    digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()[:8]
-    path = where.out or Path("runs") / f"{name}-{digest}"
+    digest = config_digest(asked)
+    path = where.out or Path("runs") / f"{name}-{digest[:8]}"
     resources = {
         "threads": where.threads or default_threads(),
         "device": accelerator.device.type,
         "processes": accelerator.num_processes,
     }
     if not accelerator.is_main_process:
-        yield OpenRun(path, None, _use_threads(0, accelerator))
+        yield OpenRun(path, None, _use_threads(0, accelerator), digest)
         return
     with RunDirectory(path, asked, environment() | resources, overwrite=where.overwrite) as run:
-        if run.environment["device"] == "cuda" and resources["device"] == "cpu":
-            raise RunDirectoryError(f"{path} was started on a GPU and there is none here; use --overwrite")
-        yield OpenRun(path, run, _use_threads(run.environment["threads"], accelerator))
+        yield OpenRun(path, run, _use_threads(run.threads(resources["device"]), accelerator), digest)
 
 
 def _use_threads(threads: int, accelerator: Accelerator) -> int:

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 
 from deep.checkpoint import Checkpoint, CheckpointError, CheckpointFile, export, main, read, write
 from deep.networks.unet_edm import DIGITS, EDMNetwork
+from stability.atomic import PARTIAL_SUFFIX
 from stability.command_line import command
 from tests.conftest import FIXTURES
 from tests.deep.networks.test_unet_edm import networks as edm_networks
@@ -152,7 +153,7 @@ def test_official_fixture_through_our_format_and_back(checkpoint, tmp_path):
     assert_same_optimizer(again.optimizer, checkpoint.optimizer)
     assert (again.step, again.images, again.assumed) == (checkpoint.step, checkpoint.images, checkpoint.assumed)
     assert again.extra == checkpoint.extra
-    assert not list(tmp_path.glob("*.partial"))
+    assert not list(tmp_path.glob(f"*{PARTIAL_SUFFIX}"))
 
 
 @pytest.mark.parametrize("fixture", [ddpm_fixture, otcfm_fixture])

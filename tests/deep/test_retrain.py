@@ -27,6 +27,7 @@ from deep.networks.unet_edm import EDMNetwork
 from deep.retrain import _commands, _preset, main
 from deep.retraining.presets import PAPER_LAMBDAS, PRESETS, Retrain, RetrainEDM
 from deep.training.trainer import Training
+from stability.atomic import PARTIAL_SUFFIX
 from stability.command_line import UsageError, command, parse
 from stability.regimes import Accumulate, FullySynthetic, Mix, ReplaceShare, Subsample
 from stability.retraining import RetrainingError
@@ -427,7 +428,7 @@ def same_as(whole, folder):
         assert (folder / "run" / name).read_bytes() == (whole / "run" / name).read_bytes(), name
     assert equal(at_end_of(folder, 2), at_end_of(whole, 2))
     assert not list((folder / "run" / "checkpoints" / "unfinished").iterdir())
-    return not list(folder.rglob("*.partial"))
+    return not list(folder.rglob(f"*{PARTIAL_SUFFIX}"))
 
 
 def test_killed_at_random_moments_it_ends_with_the_same_bytes(whole, tmp_path, rng):
@@ -446,7 +447,7 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_where_it_was(whole, tmp_pat
         said = (tmp_path / "err").read_text()
         assert said.startswith("error: File too large: ")
         assert said.count("\n") == 1
-        assert not list(tmp_path.rglob("*.partial"))
+        assert not list(tmp_path.rglob(f"*{PARTIAL_SUFFIX}"))
     assert run_child(tmp_path) == 0
     assert same_as(whole, tmp_path)
 
@@ -489,7 +490,7 @@ def test_other_options_and_other_data_are_refused(whole, tmp_path):
     options = {"data": str(tmp_path / "data.npz"), "retrainings": 0}
     main(config(tmp_path, **options))
     np.savez(tmp_path / "data.npz", images=digits.images[1:], labels=digits.labels[1:])
-    with pytest.raises(RunDirectoryError, match="holds a run with images = "):
+    with pytest.raises(RunDirectoryError, match="holds a run with other content of --data"):
         main(config(tmp_path, **options))
 
 

@@ -387,7 +387,7 @@ def test_workers_killed_in_training_in_sampling_and_in_writing_a_checkpoint_chan
     each = [*TINY_IMAGES, "--cache", str(tmp_path / "cache")]
     sweep = started(surroundings, out, "--lambda", "0.5", "1", "--seeds", "2", command="edm", each=each)
     places = {"lambda-0.5/seed-0": "fit-0001-*.pt", "lambda-1/seed-0": "samples-0002-*.pt",
-              "lambda-1/seed-1": "../generation-*.partial"}  # fmt: skip
+              "lambda-1/seed-1": "../generation-*-partial"}  # fmt: skip
     while places:
         assert sweep.poll() is None, "it was done before it could be disturbed"
         for name, pattern in list(places.items()):

@@ -21,6 +21,7 @@ from deep.train import _commands, main
 from deep.training.figures import image_grid, loss_curve
 from deep.training.presets import PRESETS, Run, TrainEDM
 from deep.training.trainer import Training
+from stability.atomic import PARTIAL_SUFFIX
 from stability.command_line import UsageError, parse
 from stability.retraining import RetrainingError
 from stability.run_directory import RunDirectoryError
@@ -82,7 +83,7 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(whole, tmp_path):
     assert (code, err) == (0, "")
     for name in ("network.safetensors", "history.jsonl", "figures/samples.png"):
         assert (folder / name).read_bytes() == (whole / name).read_bytes(), name
-    assert not list(folder.rglob("*.partial"))
+    assert not list(folder.rglob(f"*{PARTIAL_SUFFIX}"))
 
 
 def test_two_processes_equal_one(whole, tmp_path):
