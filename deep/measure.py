@@ -1,23 +1,27 @@
 """Measure a set of generated images against real ones: python -m deep.measure samples.npz --reference digits"""
 
+import hashlib
 import json
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import torch
 import tyro
 from rich.box import SIMPLE_HEAD
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from deep.data import ImageSet
 from deep.metrics.feature_choice import chosen_space, require_one_network
 from deep.metrics.features import FeatureSpace
-from deep.metrics.image_metrics import METRICS, ImageMetrics, Measurement, Metric
+from deep.metrics.image_metrics import METRICS, ImageMetrics, Measurement, Metric, least_images
 from deep.metrics.inception import Resize
-from deep.retraining.real_images import load_held_out, load_real
+from deep.retraining.real_images import load_held_out, load_real, load_samples
 from stability.atomic import atomic_write
 from stability.cache_folder import cache_folder
 from stability.command_line import UsageError, command
@@ -38,9 +42,10 @@ class Measure:
     """
 
     samples: tyro.conf.Positional[Path]
-    """Generated images: .npz or .npy of uint8 (n, c, h, w), a zip or a folder of PNGs."""
+    """Generated images: .npz or .npy of uint8 (n, c, h, w), a zip or a folder of PNGs. Of a run,
+    samples/generation-0003.npz: each of its chains is measured."""
     reference: str
-    """The training set: digits, a CIFAR-10 archive, a zip or folder of PNGs, .npz or .npy."""
+    """The training set: digits, a CIFAR-10 archive, a zip or folder of PNGs or JPEGs, .npz or .npy."""
     held_out: str | None = None
     """Real images that were not trained on, of the same formats; a CIFAR-10 archive stands for its test batch."""
     inception: Path | None = None
@@ -83,60 +88,106 @@ def main(config: Measure) -> None:
     """Measure, print the table and write the JSON file that `config` asks for."""
     use_threads(config.threads or default_threads())
     device = torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")
-    samples = load_real("SAMPLES", str(config.samples)).images
+    samples = load_samples("SAMPLES", config.samples)
     train = load_real("--reference", config.reference)
     held_out = None if config.held_out is None else load_held_out("--held-out", config.held_out).images
+    _require_fit(config, samples, train.images, held_out)
     cache = config.cache or cache_folder()
     space = chosen_space(config, "--reference", config.reference, train, cache)
-    console = make_console()
+
+    measured: dict[str, list[Measurement]] = {}
+    measures: dict[int, ImageMetrics] = {}  # by the number of generated images
     with _progress_bar() as progress:
-        images = len(samples) + len(train.images) + (0 if held_out is None else len(held_out))
+        images = sum(len(one.images) for one in samples.values())
+        images += len(train.images) + (0 if held_out is None else len(held_out))
         task = progress.add_task(f"features: {space.name}", total=images)
         try:
-            measure = ImageMetrics(
-                space,
-                train.images,
-                held_out,
-                len(samples),
-                cache=cache,
-                device=device,
-                k=config.k,
-                kid_subsets=config.kid_subsets,
-                metrics=config.metrics,
-                seed=config.seed,
-                batch=config.batch,
-                on_batch=lambda done: progress.advance(task, done),
-            )
-            measured = measure(samples)
+            for chain, one in samples.items():
+                n = len(one.images)
+                measures[n] = measures.get(n) or ImageMetrics(
+                    space,
+                    train.images,
+                    held_out,
+                    n,
+                    cache=cache,
+                    device=device,
+                    k=config.k,
+                    kid_subsets=config.kid_subsets,
+                    metrics=config.metrics,
+                    seed=config.seed,
+                    batch=config.batch,
+                    on_batch=lambda done: progress.advance(task, done),
+                )
+                measured[chain] = measures[n](one.images)
         except ValueError as error:  # the sets do not fit together
             raise UsageError(str(error)) from error
+
+    console = make_console()
     console.print(_table(space, measured, config.k))
     if config.out:
         _write(config, space, measured)
         print_paths(console, [config.out])
 
 
-def _table(space: FeatureSpace, measured: Sequence[Measurement], k: int) -> Table:
+def _require_fit(
+    config: Measure, samples: Mapping[str, ImageSet], train: np.ndarray, held_out: np.ndarray | None
+) -> None:
+    """UsageError, naming the option, if a set is too small or of other images; a warning if it is no other set."""
+    sets = {f"SAMPLES {config.samples}{chain and f', {chain},'}": one.images for chain, one in samples.items()}
+    if held_out is not None:
+        sets[f"--held-out {config.held_out}"] = held_out
+    reference, least = f"--reference {config.reference}", least_images(config.k, config.kid_subsets)
+
+    for name, images in {**sets, reference: train}.items():
+        of = least * (2 if held_out is None and name == reference else 1)
+        if len(images) < of:
+            raise UsageError(f"{name} has {len(images)} images; it must have {of} or more")
+    for name, images in sets.items():
+        if images.shape[1:] != train.shape[1:]:
+            raise UsageError(f"{name} has images of {_size(images)}, and {reference} of {_size(train)}")
+
+    known = {_fingerprint(image) for image in train}
+    for name, images in sets.items():
+        if all(_fingerprint(image) in known for image in images):
+            warnings.warn(f"all images of {name} are images of {reference}: no other set is compared", stacklevel=2)
+
+
+def _size(images: np.ndarray) -> str:
+    channels, height, width = images.shape[1:]
+    return f"{height} × {width} pixels and {channels} {'channel' if channels == 1 else 'channels'}"
+
+
+def _fingerprint(image: np.ndarray) -> bytes:
+    return hashlib.blake2b(image.tobytes(), digest_size=16).digest()
+
+
+def _table(space: FeatureSpace, measured: Mapping[str, Sequence[Measurement]], k: int) -> Table:
     table = Table(title=f"{space.frechet}, k = {k}", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
-    for column in ("metric_n", "against", "value", "± s.e.", "floor"):
-        table.add_column(column, justify="left" if column in ("metric_n", "against") else "right")
-    for (_, against, count), group in groupby(measured, lambda one: (one.images, one.reference, one.reference_images)):
-        for one in group:
-            numbers = (one.value, one.standard_error, one.floor)
-            cells = ("–" if number is None else f"{number:.4g}" for number in numbers)
-            table.add_row(one.metric, f"{against} ({count})", *cells)
-        table.add_section()
+    words = ("chain", "metric_n", "against") if len(measured) > 1 else ("metric_n", "against")
+    for column in (*words, "value", "± s.e.", "floor"):
+        table.add_column(column, justify="left" if column in words else "right")
+    for chain, lines in measured.items():
+        for (_, against, count), group in groupby(lines, lambda one: (one.images, one.reference, one.reference_images)):
+            for one in group:
+                numbers = (one.value, one.standard_error, one.floor)
+                cells = ("–" if number is None else f"{number:.4g}" for number in numbers)
+                table.add_row(*([chain] if len(measured) > 1 else []), one.metric, f"{against} ({count})", *cells)
+            table.add_section()
     table.caption = "floor: as many other real images against the same reference"
     return table
 
 
-def _write(config: Measure, space: FeatureSpace, measured: Sequence[Measurement]) -> None:
+def _write(config: Measure, space: FeatureSpace, measured: Mapping[str, Sequence[Measurement]]) -> None:
     assert config.out is not None
     content = {
         "config": {key: str(value) if isinstance(value, Path) else value for key, value in asdict(config).items()},
         "features": space.name,
         "published_inception": space.published_inception,
-        "measurements": [asdict(one) for one in measured],
+        "measurements": [
+            {**({"chain": chain} if len(measured) > 1 else {}), **asdict(one)}
+            for chain, lines in measured.items()
+            for one in lines
+        ],
         "environment": environment(),
     }
     with atomic_write(config.out) as file:

@@ -8,7 +8,6 @@ import json
 import os
 import stat
 import struct
-import unicodedata
 import zipfile
 from pathlib import Path
 from typing import IO, Any
@@ -201,7 +200,7 @@ def printable(text: object, longest: int = LONGEST_SHOWN) -> str:
     """
     whole = str(text)
     shown = "".join(
-        c if unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp") else ascii(c)[1:-1]
+        c if c.isprintable() else ascii(c)[1:-1]  # a space is, other kinds of space are not
         for c in whole[: longest + 1]
     )
     return shown if len(shown) <= longest else shown[: longest - 1] + "…"

@@ -47,6 +47,8 @@ def chosen_space(options: FeatureOptions, option: str, source: str, train: Image
             return trusted_torchscript_space(options.trust_torchscript)
         if train.labels is None:
             raise ValueError(f"{option} {source} has no labels to train an encoder on: use --inception")
+        if train.labels.min() == train.labels.max():
+            raise ValueError(f"{option} {source} has one class, and an encoder is trained on two: use --inception")
         name = re.sub(r"[^\w-]", "-", Path(source).name.split(".")[0]).strip("-") or "data"
         return label_encoder_space(name, train.images, train.labels, cache, EncoderTraining(seed=options.seed))
     except ValueError as error:

@@ -26,7 +26,7 @@ from deep.metrics.precision_recall import Neighbourhoods, neighbourhoods, precis
 from stability.streams import Purpose, stream
 from stability.wasserstein import wasserstein
 
-__all__ = ["METRICS", "W2_LIMIT", "ImageMetrics", "Measurement", "Metric"]
+__all__ = ["METRICS", "W2_LIMIT", "ImageMetrics", "Measurement", "Metric", "least_images"]
 
 Metric = Literal["fd", "kd", "pr", "w2"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
@@ -53,6 +53,19 @@ class Measurement:
 
 
 _Values: TypeAlias = dict[str, tuple[float, float | None]]  # name -> value and standard error
+
+
+def least_images(k: int, kid_subsets: int = 0) -> int:
+    """Images that a set must have to be measured; twice as many if nothing is held out.
+
+    Args:
+        k: Neighbours of precision, recall, density and coverage.
+        kid_subsets: Random subsets of the kernel distance; 0: it is of all pairs.
+
+    Returns:
+        The least number of images.
+    """
+    return max(k + 1, 6 if kid_subsets else 3)
 
 
 class ImageMetrics:
@@ -84,7 +97,7 @@ class ImageMetrics:
         batch: int = 64,
         on_batch: Callable[[int], object] = lambda images: None,
     ) -> None:
-        least = max(k + 1, 6 if kid_subsets else 3)
+        least = least_images(k, kid_subsets)
         counts = {"samples": samples, "train": len(train)}
         counts |= {"half of train": len(train) // 2} if held_out is None else {"held_out": len(held_out)}
         for name, count in counts.items():

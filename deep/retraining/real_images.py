@@ -5,17 +5,36 @@ from pathlib import Path
 
 import numpy as np
 
-from deep.data import CIFAR10_FOLDER, DIGITS, DataError, ImageSet, load_images, read_cifar10
+from deep.data import CIFAR10_FOLDER, DIGITS, DataError, ImageSet, load_chains, load_images, read_cifar10
 from stability.command_line import UsageError
 from stability.streams import Purpose, stream
 
-__all__ = ["RealImages", "is_cifar10", "load_held_out", "load_real", "split"]
+__all__ = ["RealImages", "is_cifar10", "load_held_out", "load_real", "load_samples", "split"]
 
 
 def load_real(option: str, source: str) -> ImageSet:
     """`load_images`; UsageError naming the option where that is a DataError."""
     try:
         return load_images(source)
+    except DataError as error:
+        raise UsageError(f"{option}: {error}") from error
+
+
+def load_samples(option: str, source: str | Path) -> dict[str, ImageSet]:
+    """Read generated images.
+
+    Args:
+        option: To be named in errors.
+        source: As of `deep.data.load_chains`.
+
+    Returns:
+        Sets by the names of their chains; the only one of a source is named "".
+
+    Raises:
+        UsageError: If they cannot be read.
+    """
+    try:
+        return load_chains(source)
     except DataError as error:
         raise UsageError(f"{option}: {error}") from error
 

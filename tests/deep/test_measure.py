@@ -99,9 +99,10 @@ def test_the_test_batch_of_cifar10_is_what_is_held_out(files, tmp_path, monkeypa
     archive = FIXTURES / "cifar10_tiny.tar.gz"
     with tarfile.open(archive) as file:
         file.extractall(tmp_path, filter="data")
+    np.savez(files / "colours.npz", images=np.zeros((9, 3, 32, 32), np.uint8))
     for source in (archive, tmp_path, tmp_path / "cifar-10-batches-py"):
         with pytest.raises(CaughtError):
-            run(files, "--reference", source, "--held-out", source)
+            run(files, "--reference", source, "--held-out", source, samples="colours.npz")
     for train, held_out in seen:
         np.testing.assert_array_equal(train, load_images(archive).images)
         assert len(held_out) == 4
@@ -123,7 +124,7 @@ def refused(capsys, message, files, *options, samples="noisy.npz"):
     [
         (["--k", "0"], "--k must be >= 1, got 0"),
         (["--kid-subsets", "-1"], "--kid-subsets must be >= 0, got -1"),
-        (["--k", "400"], "samples must have at least 401 images, got 150"),
+        (["--k", "400"], "noisy.npz has 150 images; it must have 401 or more"),
         (["--inception", "a", "--trust-torchscript", "b"], "exclude each other"),
         (["--resize", "tensorflow"], "--resize tensorflow has no meaning without --inception"),
         (["--inception", "missing.pth"], "No such file or directory: missing.pth"),
@@ -140,6 +141,65 @@ def test_bad_sets_are_one_line(files, capsys):
     refused(capsys, "SAMPLES: ", files, "--reference", "digits", samples="missing.npz")
     refused(capsys, "has no labels to train an encoder on", files, "--reference", files / "held.npz")
     np.savez(files / "rgb.npz", images=np.zeros((9, 3, 8, 8), np.uint8))
-    refused(
-        capsys, "training images' shape (1, 8, 8), got (3, 8, 8)", files, "--reference", "digits", samples="rgb.npz"
-    )
+    np.savez(files / "wide.npz", images=np.zeros((9, 1, 16, 16), np.uint8))
+    np.savez(files / "few.npz", images=np.zeros((3, 1, 8, 8), np.uint8))
+    np.savez(files / "class.npz", images=np.zeros((9, 1, 8, 8), np.uint8), labels=np.full(9, 3))
+    colours = "rgb.npz has images of 8 × 8 pixels and 3 channels, and --reference digits of 8 × 8 pixels and 1 channel"
+    refused(capsys, colours, files, "--reference", "digits", samples="rgb.npz")
+    refused(capsys, "--held-out", files, "--reference", "digits", "--held-out", files / "rgb.npz")
+    refused(capsys, "wide.npz has images of 16 × 16", files, "--reference", "digits", samples="wide.npz")
+    refused(capsys, "few.npz has 3 images; it must have 4 or more", files, "--reference", "digits", samples="few.npz")
+    refused(capsys, "few.npz has 3 images; it must have 8 or more", files, "--reference", files / "few.npz")
+    refused(capsys, "few.npz has 3 images; it", files, "--reference", "digits", "--held-out", files / "few.npz")
+    refused(capsys, "class.npz has one class", files, "--reference", files / "class.npz")
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"chain-000": np.zeros((9, 2)), "chain-001": np.zeros((9, 2))}, "points or features, not images"),
+        ({"images": np.zeros((9, 1, 8, 8), np.float32)}, "got float32 from 0 to 0: convert with"),
+        ({"mu": np.zeros(4), "sigma": np.eye(4)}, "statistics of features (mu, sigma), not images"),
+    ],
+)
+def test_other_things_than_images_are_one_line(files, capsys, arrays, message):
+    np.savez(files / "other.npz", **arrays)
+    refused(capsys, message, files, "--reference", "digits", samples="other.npz")
+    refused(capsys, "--reference", files, "--reference", files / "other.npz")
+
+
+def test_each_chain_of_a_run_is_measured_as_a_file_of_its_own(files, capsys, rng):
+    """Of different numbers of images too; the rows say which chain they are of."""
+    noisy = load_images(files / "noisy.npz").images
+    chains = {"chain-000": noisy[:90], "chain-001": noisy[60:]}
+    np.savez(files / "generation-0001.npz", allow_pickle=False, **chains)
+    options = ("--reference", files / "train.npz", "--metrics", "fd", "pr", "--out", files / "out.json")
+
+    run(files, *options, samples="generation-0001.npz")
+    shown = capsys.readouterr().out
+    together = json.loads((files / "out.json").read_text())["measurements"]
+    for chain, images in chains.items():
+        np.savez(files / "one.npz", images=images)
+        run(files, *options, samples="one.npz")
+        alone = json.loads((files / "out.json").read_text())["measurements"]
+        assert [one for one in together if one["chain"] == chain] == [{"chain": chain, **one} for one in alone]
+        assert chain in shown
+        assert chain not in capsys.readouterr().out
+
+
+def test_a_set_that_is_the_reference_is_said(files, capsys):
+    images = load_images(files / "train.npz").images
+    np.savez(files / "copies.npz", images=images[::-1][:100])
+    np.savez(files / "almost.npz", images=np.concatenate([images[:100], 255 - images[:1]]))
+    options = ("--reference", files / "train.npz", "--metrics", "fd")
+    for more, samples, name in (
+        ((), "copies.npz", "SAMPLES"),
+        (("--held-out", files / "copies.npz"), "noisy.npz", "--held-out"),
+    ):
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")  # one line on standard error
+            run(files, *options, *more, samples=samples)
+        said = capsys.readouterr().err
+        assert f"warning: all images of {name} {files / 'copies.npz'} are images of --reference" in said
+        assert said.count("\n") == 1
+    run(files, *options, samples="almost.npz")  # the control: warnings are errors
