@@ -50,7 +50,19 @@ def safetensors_content(checkpoint: Checkpoint) -> bytes:
 
     contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     text = json.dumps(description, allow_nan=False)
-    return safetensors.torch.save(contiguous, {"checkpoint": text, "sha256": _digest(contiguous, text)})
+    content = safetensors.torch.save(contiguous, {"checkpoint": text, "sha256": _digest(contiguous, text)})
+    return _with_metadata_in_order(content)
+
+
+def _with_metadata_in_order(content: bytes) -> bytes:
+    """The same file; safetensors writes the metadata in an order that differs from call to call."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
+    return len(text).to_bytes(8, "little") + text + content[8 + length :]
 
 
 def read_safetensors(file: IO[bytes], resolution: int = 32, head_channels: int = 64) -> Checkpoint:

@@ -144,6 +144,13 @@ def test_writes_official_edm_names_and_constructor_arguments(tmp_path):
     assert_same_state(again.ema, checkpoint.ema)
 
 
+def test_equal_checkpoints_make_equal_bytes(tmp_path):
+    """Ten times: the metadata, a table of Rust's, has another order from call to call."""
+    content = safetensors_content(edm_fixture(tmp_path))
+    assert all(safetensors_content(edm_fixture(tmp_path)) == content for _ in range(10))
+    assert len(safetensors.torch.load(content)) > 10
+
+
 def test_official_fixture_through_our_format_and_back(checkpoint, tmp_path):
     write(tmp_path / "out.safetensors", checkpoint)
     again = read(tmp_path / "out.safetensors")
