@@ -152,7 +152,7 @@ def _learner(
         cache=options.cache or cache_folder(),
         setting=json.dumps(setting, sort_keys=True),
         run=run.digest,
-        start=weights_for(config.network, options.init) if options.init else None,
+        start=weights_for(config.network, options.init, config.training, options.carry) if options.init else None,
         seconds=options.checkpoint_seconds,
         on_progress=on_progress,
     )

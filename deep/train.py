@@ -80,7 +80,8 @@ def _train(
         trainer.load_state_dict(state["trainer"])
         losses = state["losses"].numpy()
     elif config.run.init:
-        trainer.start_from(weights_for(config.network, config.run.init), config.run.carry or "optimizer")
+        carry = config.run.carry or "optimizer"
+        trainer.start_from(weights_for(config.network, config.run.init, config.training, carry), carry)
     accelerator.wait_for_everyone()  # before anyone writes what another one is about to look for
 
     before, steps = len(losses), math.ceil(config.run.images / batch)

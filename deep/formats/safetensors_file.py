@@ -2,10 +2,11 @@
 
 One file is either whole or not there, and cannot be parted from its description. Any reader of safetensors finds the
 weights under `state/NAME` and `ema/NAME` with the official names, and the JSON under `checkpoint` in the metadata.
-Beside it stands the SHA-256 of both, since version 2: a file of version 1 has none.
+Its last field is the SHA-256 of the tensors and of the fields before, since version 2: a file of version 1 has none.
 """
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import IO, Any
@@ -17,7 +18,7 @@ from deep.formats.checkpoint_error import CheckpointError
 from deep.formats.checkpoint_record import NETWORKS, Checkpoint, own_copy, weights_digest
 from deep.formats.torch_file import with_deduced_network
 from deep.formats.unpickler import bytes_left
-from stability.untrusted import parse_json, printable
+from stability.untrusted import UntrustedFileError, parse_json, printable
 
 __all__ = ["read_safetensors", "safetensors_content", "safetensors_tensors"]
 
@@ -50,19 +51,8 @@ def safetensors_content(checkpoint: Checkpoint) -> bytes:
 
     contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     text = json.dumps(description, allow_nan=False)
-    content = safetensors.torch.save(contiguous, {"checkpoint": text, "sha256": _digest(contiguous, text)})
-    return _with_metadata_in_order(content)
-
-
-def _with_metadata_in_order(content: bytes) -> bytes:
-    """The same file; safetensors writes the metadata in an order that differs from call to call."""
-    length = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + length])
-    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)  # tensors begin at a multiple of 8 bytes
-    return len(text).to_bytes(8, "little") + text + content[8 + length :]
+    sealed = f'{text[:-1]}, "sha256": "{_digest(contiguous, text)}"}}'
+    return safetensors.torch.save(contiguous, {"checkpoint": sealed})  # of several names, the order would be random
 
 
 def read_safetensors(file: IO[bytes], resolution: int = 32, head_channels: int = 64) -> Checkpoint:
@@ -75,11 +65,13 @@ def read_safetensors(file: IO[bytes], resolution: int = 32, head_channels: int =
     if "checkpoint" not in metadata:
         return with_deduced_network(resolution, head_channels, state=own_copy(tensors))
 
-    description = parse_json(metadata["checkpoint"])
+    description = _parsed(metadata["checkpoint"], "description")
     version = description.get("version") if isinstance(description, dict) else None
     if type(version) is not int or not 1 <= version <= _VERSION:
         raise CheckpointError(f"is of version {printable(version, 20)}; only 1 and {_VERSION} are known")
-    if metadata.get("sha256", "") != _digest(tensors, metadata["checkpoint"]) and (version > 1 or "sha256" in metadata):
+    seal = re.search(r', "sha256": "([0-9a-f]{64})"\}\Z', metadata["checkpoint"])
+    text = metadata["checkpoint"][: seal.start()] + "}" if seal else ""
+    if version > 1 and (not seal or seal[1] != _digest(tensors, text)):
         raise CheckpointError("is damaged: its content does not have the digest (SHA-256) that it was written with")
     found = _checkpoint(tensors, description)
     return found if version > 1 else replace(found, remarks=(NO_DIGEST,))
@@ -102,7 +94,7 @@ def safetensors_tensors(file: IO[bytes]) -> tuple[dict[str, Tensor], dict[str, s
         raise CheckpointError(
             f"is damaged, or no safetensors file: its header would have {length:,} bytes, of {left:,}"
         )
-    header = parse_json(file.read(length), LARGEST_HEADER)
+    header = _parsed(file.read(length), "header")
     metadata = header.get("__metadata__", {}) if isinstance(header, dict) else None
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
         raise CheckpointError("is damaged: its metadata is no text under names")
@@ -112,6 +104,13 @@ def safetensors_tensors(file: IO[bytes]) -> tuple[dict[str, Tensor], dict[str, s
         return safetensors.torch.load(file.read()), metadata
     except safetensors.SafetensorError as error:
         raise CheckpointError(f"is damaged, or no safetensors file ({printable(str(error))})") from error
+
+
+def _parsed(text: bytes | str, what: str) -> Any:
+    try:
+        return parse_json(text, LARGEST_HEADER)
+    except UntrustedFileError as error:
+        raise CheckpointError(f"is damaged, or no safetensors file: its {what} {error}") from None
 
 
 def _digest(tensors: Mapping[str, Tensor], text: str) -> str:

@@ -1,6 +1,7 @@
 """Feature spaces in which sets of images are compared: a network, and what distances in its features are called."""
 
 import hashlib
+import io
 import json
 import warnings
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from deep.content_cache import cached_arrays, digest
 from deep.metrics.inception import INCEPTION_HASH, Resize, load_inception, to_rgb
 from deep.metrics.label_encoder import EncoderTraining, LabelEncoder, train_encoder
+from stability.untrusted import UntrustedFileError, printable, read_bytes
 
 __all__ = [
     "FeatureSpace",
@@ -25,6 +27,8 @@ __all__ = [
     "trusted_torchscript_space",
 ]
 
+LARGEST_SCRIPT = 2**31
+"""Bytes of a TorchScript file: 2 GiB."""
 PROBE = 8
 """Images whose features are computed again to see whether kept ones still are those of the network."""
 
@@ -97,14 +101,18 @@ def trusted_torchscript_space(path: Path) -> FeatureSpace:
 
     Named by the file's hash. ValueError if it is no TorchScript; OSError if it cannot be read.
     """
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        content = read_bytes(path, LARGEST_SCRIPT)
+    except UntrustedFileError as error:
+        raise ValueError(f"{path} {error}") from None
+    sha256 = hashlib.sha256(content).hexdigest()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the format is deprecated; the files are in it
         try:
-            script = torch.jit.load(path, map_location="cpu")
-        except RuntimeError as error:
-            raise ValueError(f"{path} is not a TorchScript file ({str(error).splitlines()[0]})") from error
+            script = torch.jit.load(io.BytesIO(content), map_location="cpu")
+        except (RuntimeError, ValueError) as error:
+            reason = printable(str(error).partition("\n")[0])
+            raise ValueError(f"{path} is not a TorchScript file ({reason})") from error
     return FeatureSpace(f"torchscript-{sha256[:8]}", _Script(script).eval())
 
 

@@ -13,11 +13,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, max_pool2d, relu
 
+from deep.formats.checkpoint_error import CheckpointError
+from deep.formats.torch_container import load_torch
+from stability.untrusted import UntrustedFileError, open_regular, printable
+
 __all__ = ["INCEPTION_HASH", "Inception", "InceptionError", "Resize", "load_inception", "resize", "to_rgb"]
 
 INCEPTION_HASH = "6726825d"
 """Start of the SHA-256 of the weights' file, as its name says."""
 SIDE = 299
+LARGEST_FILE = 2**29
+"""Bytes of the weights' file: 512 MiB; it has 95 million."""
 
 Resize = Literal["half-pixel", "tensorflow"]
 
@@ -203,12 +209,18 @@ def load_inception(path: Path, resize: Resize = "half-pixel") -> tuple[Inception
     Only if that starts with INCEPTION_HASH are these the published weights. Nothing that the file holds is executed.
     InceptionError if it is no state dict of this network; OSError if it cannot be read.
     """
-    with path.open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # of many kinds, by how the file is wrong; PyTorch's messages run over many lines
+        with open_regular(path, LARGEST_FILE) as file:
+            state = load_torch(file)
+            file.seek(0)
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+    except (CheckpointError, UntrustedFileError) as error:
+        raise InceptionError(f"{path} is not a PyTorch state dict: it {printable(error, 500)}") from error
+    except OSError:
+        raise
+    except Exception as error:  # of many kinds, by how the file is wrong
         raise InceptionError(f"{path} is not a PyTorch state dict ({type(error).__name__})") from error
+
     with torch.device("meta"):
         network = Inception(resize)
     _require_tensors(path, state, network.state_dict())
@@ -223,13 +235,17 @@ def _require_tensors(path: Path, state: object, expected: dict[str, Tensor]) -> 
         if name not in state:
             raise InceptionError(f"{path} is not the FID Inception: it lacks the tensor {name}")
         if name not in expected:
-            raise InceptionError(f"{path} is not the FID Inception: it has {name}, which that network does not have")
+            raise InceptionError(
+                f"{path} is not the FID Inception: it has {printable(name)}, which that network does not have"
+            )
         found, wanted = state[name], expected[name]
         if not isinstance(found, Tensor) or found.shape != wanted.shape or found.dtype != wanted.dtype:
             got = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
             raise InceptionError(
                 f"{path} is not the FID Inception: {name} must be {wanted.dtype} {tuple(wanted.shape)}, got {got}"
             )
+        if not found.isfinite().all():
+            raise InceptionError(f"{path} has values in {name} that are not finite")
 
 
 def to_rgb(images: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Images and weights for a network: as its configuration asks for them, or one line that says why not."""
 
 import dataclasses
+import warnings
 from pathlib import Path
 
 from deep import checkpoint
@@ -8,6 +9,8 @@ from deep.content_cache import file_digest
 from deep.data import DataError, ImageSet, load_images
 from deep.formats.checkpoint_error import CheckpointError
 from deep.formats.checkpoint_record import Checkpoint, Network
+from deep.training.resume_point import resume_point
+from deep.training.trainer import Carry, Training
 from stability.command_line import UsageError
 
 __all__ = ["images_for", "input_digest", "weights_for"]
@@ -49,8 +52,19 @@ def input_digest(option: str, path: Path) -> str:
         raise UsageError(f"--{option.replace('_', '-')} {path}: {error.strerror or error}") from None
 
 
-def weights_for(network: Network, path: Path) -> Checkpoint:
-    """The checkpoint of --init. UsageError if it is of another network, dropout aside, which may change."""
+def weights_for(network: Network, path: Path, training: Training, carry: Carry) -> Checkpoint:
+    """The checkpoint of --init.
+
+    Args:
+        network: Configuration of the network that it is for.
+        path: The file or folder.
+        training: Settings of the training that goes on from it.
+        carry: What goes on beside the weights.
+
+    Raises:
+        UsageError: If it cannot be read, is of another network, dropout aside, which may change, or has an Adam
+            that cannot go on with these settings.
+    """
     try:
         found = checkpoint.read(path, network.resolution, getattr(network, "head_channels", None))
     except CheckpointError as error:
@@ -61,4 +75,11 @@ def weights_for(network: Network, path: Path) -> Checkpoint:
         if name != "dropout" and value != getattr(network, name):
             option = name.replace("_", "-")
             raise UsageError(f"--init: {path} is of a network with --{option} {value}, not {getattr(network, name)}")
+    if carry == "optimizer":
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # said when the training starts
+                resume_point(found, training)
+        except ValueError as error:
+            raise UsageError(f"--init: {path}: {error}") from None
     return found

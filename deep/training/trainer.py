@@ -24,6 +24,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from deep.formats.checkpoint_record import Checkpoint
 from deep.models.protocol import ImageModel
 from deep.training.precision import Precision, autocast
+from deep.training.resume_point import resume_point
 
 __all__ = ["Carry", "Decay", "HalfLife", "Progress", "Trainer", "Training"]
 
@@ -183,16 +184,17 @@ class Trainer:
 
         With "optimizer", what the file lacks is made up for: weights by their average and the reverse, Adam's moments
         by none, and where it does not say how far it is, the rate begins its ramp and the average has its full memory.
+        How far it is: see `deep.training.resume_point`; ValueError if the file's Adam is of another kind or rate.
         """
+        point = resume_point(checkpoint, self.settings) if carry == "optimizer" else None
         self.network.load_state_dict(checkpoint.weights("state"))
         self.ema.load_state_dict(checkpoint.weights("ema"))
-        if carry == "ema":
+        if point is None:
             self.restart_from_ema()
             return
         self._new_optimizer()
         self._load_moments(copy.deepcopy(checkpoint.optimizer["state"]) if checkpoint.optimizer else {})
-        self._updates = checkpoint.step or 0
-        self.images_seen = checkpoint.images or self._updates * self.settings.batch
+        self._updates, self.images_seen = point.updates, point.images_seen
         self._ramp_ema = self._updates > 0
 
     def restart_from_ema(self) -> None:

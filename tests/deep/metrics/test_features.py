@@ -132,7 +132,7 @@ def test_only_the_published_weights_resized_as_in_the_paper_give_fid(tmp_path, m
     with torch.device("meta"):
         shapes = Inception().state_dict()
     path = tmp_path / "weights.pth"
-    torch.save({name: torch.zeros((), dtype=x.dtype).expand(x.shape) for name, x in shapes.items()}, path)
+    torch.save({name: torch.zeros(x.shape, dtype=x.dtype) for name, x in shapes.items()}, path)
     made_up = inception_space(path)
     assert made_up.frechet.startswith("FD-inception-")
     monkeypatch.setattr(deep.metrics.features, "INCEPTION_HASH", made_up.name.removeprefix("inception-"))
