@@ -54,7 +54,8 @@ class Retrain:
     """Settings that the other options start from: of the paper for CIFAR-10 and FFHQ-64, or for a laptop. Without it:
     cifar10 where --data is a CIFAR-10 archive, digits otherwise."""
     data: str = DIGITS
-    """Real images: digits (embedded), or a CIFAR-10 archive, a zip or a folder of PNGs, an .npz or .npy file."""
+    """Real images: digits (embedded), or a CIFAR-10 archive, a zip or a folder of PNGs or JPEGs, an .npz or .npy
+    file."""
     real: int = 0
     """n: real images to train on, chosen at random; 0: all, or half of the digits. The others are held out."""
     held_out: str | None = None

@@ -29,7 +29,8 @@ class Run:
     """What every training has in common."""
 
     data: str = DIGITS
-    """Training images: digits (embedded), or a CIFAR-10 archive, a zip or a folder of PNGs, an .npz or .npy file."""
+    """Training images: digits (embedded), or a CIFAR-10 archive, a zip or a folder of PNGs or JPEGs, an .npz or .npy
+    file."""
     images: int = 200_000
     """Training images to see, counted with repetition."""
     init: Path | None = None
