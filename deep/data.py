@@ -51,6 +51,8 @@ def load_images(source: str | Path) -> ImageSet:
         return _digits()
     path = Path(source)
     with one_error(path):
+        if (path / "config.json").is_file() and (path / "samples").is_dir():
+            raise DataError("is the folder of a run: give one of the .npz files in its folder samples")
         if path.is_dir():
             cifar = cifar10_folder(path)
             return read_batches(cifar) if cifar else read_folder(path)
@@ -75,12 +77,9 @@ def load_chains(source: str | Path) -> dict[str, ImageSet]:
         DataError: As for `load_images`.
     """
     path = Path(source)
-    if path.name.endswith(".npz") and path.exists():
-        with one_error(path):
-            chains = read_chains(path)
-        if len(chains) > 1:
-            return chains
-    return {"": load_images(source)}
+    with one_error(path):
+        chains = read_chains(path) if path.name.endswith(".npz") and path.exists() else {}
+    return chains if len(chains) > 1 else {"": load_images(source)}
 
 
 def read_cifar10(path: Path, batches: Sequence[str] = TRAINING_BATCHES) -> ImageSet:
