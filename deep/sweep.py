@@ -5,20 +5,18 @@ where and when. Nothing is kept in this process: kill it, start it again, and it
 """
 
 import hashlib
+import importlib.util
 import json
-import logging
 import math
-import os
-import secrets
-import socket
 import sys
+import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import filelock
 import tyro
@@ -26,19 +24,21 @@ from rich.box import SIMPLE_HEAD
 from rich.live import Live
 from rich.table import Table
 
-from deep.attached import Outcome, run_attached
+from deep.attached import Outcome
+from deep.ray_session import RayLostError, RayRefusedError, RaySession, Resources, Task, socket_folder
 from stability.atomic import atomic_write
 from stability.command_line import EXIT_FAILED, EXIT_USAGE, UsageError, command
 from stability.console import make_console, print_paths
+from stability.processors import processors
 
 __all__ = ["Sweep", "main"]
 
 IMAGE_MODELS = ("edm", "ddpm", "otcfm")
 OF_THE_SWEEP = ("--lambda", "--fully-synthetic", "--seed", "--out", "--overwrite")  # not for the user to hand on
+MOST_RUNS = 10_000
 REFRESH_SECONDS = 1.0
-ANSWER_SECONDS = 10.0
-QUIET = logging.ERROR
-OBJECT_STORE = 100 * 2**20  # bytes; what passes through Ray are short strings
+REJOIN_SECONDS = 600.0  # for a cluster that was lost to come back
+REJOIN_EVERY_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,8 @@ class Sweep:
     cpus_per_run: float = 1
     """Processor cores that Ray sets aside for a run, which uses as many threads."""
     retries: int = 3
-    """Times that a run which was killed is started again without having finished a generation in between."""
+    """Times that a run which was killed is started again without having finished a generation in between;
+    so often is a Ray that died started or joined again."""
     address: str | None = None
     """Of a Ray cluster, host:port, or auto for the one that this machine belongs to. None: a Ray of its own."""
     out: Path | None = None
@@ -84,6 +85,12 @@ class Sweep:
         for option, least in {"seeds": 1, "seed": 0, "retries": 0}.items():
             if getattr(self, option) < least:
                 raise ValueError(f"--{option} must be >= {least}, got {getattr(self, option)}")
+        rows = len(self.lam) + self.fully_synthetic
+        if self.seeds * rows > MOST_RUNS:
+            raise ValueError(
+                f"--seeds {self.seeds} for {rows} rows are {self.seeds * rows:.4g} runs; "
+                f"a sweep has at most {MOST_RUNS:,}"
+            )
         if not 0 < self.cpus_per_run < math.inf:
             raise ValueError(f"--cpus-per-run must be finite and > 0, got {self.cpus_per_run}")
         if not 0 <= self.gpus_per_run < math.inf or (self.gpus_per_run > 1 and self.gpus_per_run % 1):
@@ -205,20 +212,25 @@ class GridRun:
 
 
 def main(config: Sweep) -> None:
-    """Run what is not finished, print what came out; leaves with status 1 if a run failed."""
-    folder = config.folder
+    """Run what is not finished, print what came out; leaves with status 1 if a run failed, or Ray did."""
+    folder, lost = config.folder, None
+    runs = config.runs()
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with filelock.FileLock(folder / ".sweep.lock", timeout=0):
-            runs = config.runs()
             for run in runs:
                 if run.is_finished():
                     run.state = "finished"
             if any(run.state != "finished" for run in runs):
-                with _ray(config) as ray:
-                    _execute(ray, config, runs)
+                _require_ray()
+                _execute(config, runs)
+    except RayLostError as error:
+        lost = error
+    except RayRefusedError as refused:
+        raise UsageError(str(refused)) from None
     except filelock.Timeout:
         raise UsageError(f"--out: {folder} is in use by another sweep") from None
+
     console = make_console()
     console.print(_table(runs))
     failed = [run for run in runs if run.state == "failed"]
@@ -226,87 +238,101 @@ def main(config: Sweep) -> None:
         console.print(f"{run.name}: {run.message}", soft_wrap=True)
         console.print(f"  {run.log}", soft_wrap=True)
     print_paths(console, [folder])
-    if failed:
+    if lost:
+        make_console(stderr=True).print(f"error: {lost}; the same command goes on", soft_wrap=True)
+    if failed or lost:
         raise SystemExit(EXIT_FAILED)
 
 
-@contextmanager
-def _ray(config: Sweep) -> Iterator[Any]:
-    """Ray, started on this machine or connected to `address`. UsageError if it is missing, or has no room for a run."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # reports nothing to anyone
-    os.environ.setdefault(
-        "RAY_DEDUP_LOGS_SKIP_REGEX", "."
-    )  # nor prints between our lines; all read when it is imported
-    if config.address is None:  # nobody else may run code in it; without our own token it leaves one in the home folder
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    try:
-        import ray
-    except ImportError:
-        raise UsageError('a sweep needs Ray: pip install "ray[default]>=2.40"') from None
-    if config.address is None:
-        ray.init(
-            "local", include_dashboard=False, object_store_memory=OBJECT_STORE, log_to_driver=False, logging_level=QUIET
-        )
-    else:
+def _require_ray() -> None:
+    if importlib.util.find_spec("ray") is None:
+        raise UsageError('a sweep needs Ray: pip install "ray[default]>=2.40"')
+
+
+def _execute(config: Sweep, runs: Sequence[GridRun]) -> None:
+    """Until every run is finished or has failed, with as many Rays, one after another, as that takes.
+
+    Raises:
+        RayRefusedError: If Ray cannot be started or joined.
+        UsageError: If no machine has room for a run.
+        RayLostError: If Ray died more often than `--retries` allows, or cannot be joined again.
+    """
+    restarts, most_done, started = 0, _done(runs), False
+    files = nullcontext(Path()) if config.address else socket_folder()
+    with files as folder, _live_table(runs) as refresh:
+        while any(run.state in ("waiting", "running") for run in runs):
+            try:
+                with _session(config, folder, patient=started) as session:
+                    if not started:
+                        _require_room(session.machines, config)
+                    started = True
+                    _work_off(session, config, runs, refresh)
+            except RayLostError as lost:
+                done = _done(runs)
+                restarts, most_done = 1 if done > most_done else restarts + 1, max(done, most_done)
+                if restarts > config.retries:
+                    raise RayLostError(f"{lost}, {restarts} times without a generation in between") from None
+                again = "started" if config.address is None else "joined"
+                warnings.warn(f"Ray died ({lost}); it is {again} again, and the runs go on", stacklevel=2)
+
+
+def _session(config: Sweep, folder: Path, patient: bool) -> RaySession:
+    """Ray, started or joined; a cluster that was lost is waited for if `patient`."""
+    each = Resources(config.cpus_per_run, config.gpus_per_run)
+    log = config.folder / ".ray.log"
+    deadline = time.monotonic() + REJOIN_SECONDS
+    while True:
+        session = RaySession(config.address, each, processors(), folder, log)
         try:
-            _require_answer(config.address)
-            ray.init(config.address, log_to_driver=False, logging_level=QUIET)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise UsageError(f"--address {config.address}: {error}") from None
-    try:
-        _require_room(ray, config)
-        yield ray
-    finally:
-        ray.shutdown()
+            session.start()
+            return session
+        except RayRefusedError as refused:
+            if not patient:
+                about = "Ray cannot be started" if config.address is None else f"--address {config.address}"
+                raise RayRefusedError(f"{about}: {refused}") from None
+            if config.address is None or time.monotonic() > deadline:
+                raise RayLostError(str(refused)) from None
+        time.sleep(REJOIN_EVERY_SECONDS)
 
 
-def _require_answer(address: str) -> None:
-    """OSError unless somebody is there: Ray itself would try for more than ten minutes."""
-    if address != "auto":
-        host, _, port = address.rpartition(":")
-        if not host or not port.isdecimal():
-            raise ValueError("must be auto or host:port")
-        socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS).close()
-
-
-def _require_room(ray: Any, config: Sweep) -> None:
-    needs = {"CPU": config.cpus_per_run, "GPU": config.gpus_per_run}
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    if any(all(node.get(kind, 0) >= amount for kind, amount in needs.items()) for node in nodes):
+def _require_room(machines: Sequence[Resources], config: Sweep) -> None:
+    needs = Resources(config.cpus_per_run, config.gpus_per_run)
+    if any(machine.cpus >= needs.cpus and machine.gpus >= needs.gpus for machine in machines):
         return
-    most = {kind: max(node.get(kind, 0) for node in nodes) for kind in needs}
+    cpus, gpus = max(machine.cpus for machine in machines), max(machine.gpus for machine in machines)
     message = (
-        f"--cpus-per-run {needs['CPU']:g} with --gpus-per-run {needs['GPU']:g} is more than a machine has: "
-        f"{most['CPU']:g} processor cores and {most['GPU']:g} GPUs at most"
+        f"--cpus-per-run {needs.cpus:g} with --gpus-per-run {needs.gpus:g} is more than a machine has: "
+        f"{cpus:g} processor cores and {gpus:g} GPUs at most"
     )
     if config.address is None:
         raise UsageError(message)
     warnings.warn(f"{message}; waiting for one that has more", stacklevel=2)
 
 
-def _execute(ray: Any, config: Sweep, runs: Sequence[GridRun]) -> None:
-    """Until every run is finished or has failed. Ray itself repeats nothing: how often is counted here."""
-    remote = ray.remote(
-        num_cpus=config.cpus_per_run,
-        num_gpus=config.gpus_per_run,
-        max_retries=0,
-        max_calls=1,  # a process a run: what one leaves behind in it, another does not find
-    )(run_attached)
+def _work_off(session: RaySession, config: Sweep, runs: Sequence[GridRun], refresh: Callable[[], None]) -> None:
+    """Until every run is finished or has failed. Who was at work when a Ray was lost is not at fault."""
+    at_work: dict[str, GridRun] = {}
 
-    def submit(run: GridRun) -> Any:
+    def submit(run: GridRun) -> None:
         run.submitted()
-        return remote.remote(run.arguments, run.folder, run.log, Path.cwd())
+        at_work[run.name] = run
+        session.submit(run.name, Task(run.arguments, str(run.folder), str(run.log), str(Path.cwd())))
 
-    at_work = {submit(run): run for run in runs if run.state != "finished"}
-    with _live_table(runs) as refresh:
-        while at_work:
-            ended, _ = ray.wait(list(at_work), timeout=REFRESH_SECONDS)
-            for task in ended:
-                run = at_work.pop(task)
-                if run.ended(_outcome(ray, task), config.retries):
-                    at_work[submit(run)] = run
-            refresh()
+    for run in runs:
+        if run.state in ("waiting", "running"):
+            submit(run)
+    while at_work:
+        ended = session.ended(timeout=REFRESH_SECONDS)
+        if ended:
+            run = at_work.pop(ended[0])
+            if run.ended(ended[1], config.retries):
+                submit(run)
+        refresh()
+
+
+def _done(runs: Sequence[GridRun]) -> int:
+    """Generations that all runs have, and runs that have ended."""
+    return sum(len(run.history()) + (run.state in ("finished", "failed")) for run in runs)
 
 
 @contextmanager
@@ -324,16 +350,6 @@ def _live_table(runs: Sequence[GridRun]) -> Iterator[Callable[[], None]]:
             live.update(_table([run for run in runs if run.state in ("running", "failed")], runs), refresh=True)
 
         yield refresh
-
-
-def _outcome(ray: Any, task: Any) -> Outcome:
-    """What the task returned; if Ray lost its process or machine, that it was killed."""
-    try:
-        return ray.get(task)
-    except ray.exceptions.RayTaskError as error:  # run_attached raised: OSError
-        return Outcome(EXIT_FAILED, str(error.cause))
-    except ray.exceptions.RayError as error:
-        return Outcome(EXIT_FAILED, str(error).strip().splitlines()[0])
 
 
 def _table(shown: Sequence[GridRun], runs: Sequence[GridRun] | None = None) -> Table:

@@ -15,6 +15,7 @@ from contextlib import redirect_stdout
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import filelock
 import pytest
@@ -91,6 +92,10 @@ def test_the_default_folder_is_that_of_the_command_whatever_the_grid():
         ("edm --lambda nan", "--lambda must be finite and >= 0, got nan"),
         ("edm --lambda 1 1", "--lambda must not repeat a value, got 1 1"),
         ("edm --lambda 1 --seeds 0", "--seeds must be >= 1, got 0"),
+        (
+            "edm --lambda 1 2 --seeds 1000000000",
+            "--seeds 1000000000 for 2 rows are 2e+09 runs; a sweep has at most 10,000",
+        ),
         ("edm --lambda 1 --seed -1", "--seed must be >= 0, got -1"),
         ("edm --lambda 1 --retries -1", "--retries must be >= 0, got -1"),
         ("edm --lambda 1 --cpus-per-run 0", "--cpus-per-run must be finite and > 0, got 0"),
@@ -130,7 +135,7 @@ def test_two_sweeps_do_not_share_a_folder(tmp_path):
 def test_without_ray_it_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "environ", os.environ.copy())
     monkeypatch.setitem(sys.modules, "ray", None)
-    with pytest.raises(UsageError, match=r'a sweep needs Ray, the extra "cluster": pip install "ray\[default\]>=2.40"'):
+    with pytest.raises(UsageError, match=r'a sweep needs Ray: pip install "ray\[default\]>=2.40"'):
         main(Sweep("edm", lam=(1.0,), out=tmp_path))
 
 
@@ -345,6 +350,75 @@ def test_a_worker_killed_in_the_middle_changes_nothing(tmp_path, surroundings):
     said = ended_well(sweep)
     assert said.split("died")[1].split()[1:7] == ["lambda-0.5/seed-0", "finished", "30", "of", "30", "1"]
     assert (folder / "history.jsonl").read_bytes() == expected.history
+
+
+def part_of_ray(sweep, name) -> Any:
+    """A process of the Ray that a sweep started, by a part of its name, once it is there."""
+    psutil = pytest.importorskip("psutil")
+
+    def found():
+        for process in psutil.Process(sweep.pid).children(recursive=True):
+            try:
+                if name in process.name() and process.status() != psutil.STATUS_ZOMBIE:
+                    return process
+            except psutil.NoSuchProcess:
+                continue
+        return None
+
+    return waited_for(found)
+
+
+def died_column(said):
+    """Deaths of each run in the table at the end."""
+    return [int(line.split()[-1]) for line in said.splitlines() if " of " in line]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_a_ray_that_dies_is_started_again_and_its_death_is_none_of_the_run(tmp_path, surroundings):
+    """Without its control service, the process that talks to Ray would be aborted after a minute."""
+    expected = Undisturbed(tmp_path / "alone", "--lambda", "0.5")
+    sweep = started(surroundings, tmp_path / "sweep", "--lambda", "0.5")
+    folder = tmp_path / "sweep" / "lambda-0.5" / "seed-0"
+    run, _ = at_work(folder)
+    part_of_ray(sweep, "gcs_server").kill()
+    waited_for(lambda: not is_alive(run))
+    said, complained = sweep.communicate(timeout=LIMIT_S)
+    assert sweep.returncode == 0, said + complained
+    assert complained == "warning: Ray died (a process of Ray died); it is started again, and the runs go on\n"
+    assert died_column(said) == [0]
+    assert (folder / "history.jsonl").read_bytes() == expected.history
+    assert list(Path(surroundings["RAY_TMPDIR"]).iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+@pytest.mark.parametrize("part", ["raylet", "DashboardAgent", "RuntimeEnvAgent", "gcs_server"])
+def test_a_grid_goes_on_whatever_part_of_ray_dies(part, tmp_path, surroundings):
+    out = tmp_path / "sweep"
+    sweep = started(surroundings, out, "--lambda", "0", "1", "--seeds", "2")
+    at_work(out / "lambda-0" / "seed-0")
+    part_of_ray(sweep, part).kill()
+    said, complained = sweep.communicate(timeout=LIMIT_S)
+    assert sweep.returncode == 0, said + complained
+    assert "it is started again" in complained
+    assert died_column(said) == [0, 0, 0, 0]
+    for lam in "01":
+        for seed in "01":
+            expected = Undisturbed(tmp_path / (lam + seed), "--lambda", lam, "--seed", seed)
+            assert (out / f"lambda-{lam}" / f"seed-{seed}" / "history.jsonl").read_bytes() == expected.history
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
+def test_a_ray_that_dies_again_and_again_ends_in_one_line(tmp_path, surroundings):
+    sweep = started(surroundings, tmp_path / "sweep", "--lambda", "0.5", "--retries", "0")
+    at_work(tmp_path / "sweep" / "lambda-0.5" / "seed-0")
+    part_of_ray(sweep, "raylet").kill()
+    said, complained = sweep.communicate(timeout=LIMIT_S)
+    assert sweep.returncode == 1, said + complained
+    assert re.fullmatch(r"error: .*Ray.* died.*; the same command goes on\n", complained)
+    assert "1 waiting" in said
+    ended_well(started(surroundings, tmp_path / "sweep", "--lambda", "0.5", "--retries", "0"))
 
 
 @pytest.mark.slow
