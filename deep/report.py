@@ -20,12 +20,9 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from deep.reports.figures import (
-    effect_of_lambda,
+    FIGURES,
     grid_generations,
     last_generation,
-    metrics_over_generations,
-    parameter_distances,
-    sample_grids,
     shown_series,
     tiled,
 )
@@ -38,12 +35,6 @@ from stability.figure_style import Figure, figure_style, save_figure
 __all__ = ["Report", "main"]
 
 SIDE = 5  # images along the side of a grid on the page
-FIGURES = {
-    "metrics": metrics_over_generations,
-    "lambda": effect_of_lambda,
-    "parameters": parameter_distances,
-    "samples": sample_grids,
-}
 
 
 @dataclass(frozen=True)
@@ -87,11 +78,10 @@ def _draw(setting: Setting, out: Path) -> tuple[list[dict[str, str]], list[Path]
     """What the page needs of each figure, and the files written."""
     pictures, written = [], []
     with figure_style():
-        for name, draw in FIGURES.items():
+        for name, (draw, caption) in FIGURES.items():
             figure = draw(setting)
             if figure is not None:
                 written += save_figure(figure, out / f"{setting.name}-{name}")
-                caption = " ".join((draw.__doc__ or "").split())
                 pictures.append({"name": name, "caption": caption, "source": _svg(figure)})
     return pictures, written
 

@@ -4,10 +4,13 @@ The other modules have matplotlib's names from here: see `_import_matplotlib`.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from stability.atomic import atomic_write
 
@@ -34,23 +37,43 @@ def _import_matplotlib() -> None:
 _import_matplotlib()
 
 import matplotlib.style  # noqa: E402
-from matplotlib import colormaps  # noqa: E402
+from matplotlib import colormaps, rcParams  # noqa: E402
 from matplotlib.axes import Axes  # noqa: E402
-from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.font_manager import FontProperties  # noqa: E402
+from matplotlib.legend import Legend  # noqa: E402
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator  # noqa: E402
 
 __all__ = [
+    "FULLY_SYNTHETIC",
     "Axes",
+    "Captioned",
     "Figure",
     "FigureCanvasAgg",
+    "FontProperties",
+    "Legend",
     "LogLocator",
     "MaxNLocator",
     "NullLocator",
+    "RendererAgg",
     "colormaps",
     "figure_style",
+    "log_scale",
+    "rcParams",
+    "regime_looks",
     "save_figure",
 ]
+
+FULLY_SYNTHETIC = {"color": "#D55E00", "linestyle": "--", "marker": "^"}  # as in the paper
+CYCLE = 7  # colours of the style, without that of fully synthetic
+
+
+class Captioned(NamedTuple):
+    """A figure of a report: the function that draws it, and the words below it."""
+
+    draw: Callable[..., Figure | None]
+    caption: str
 
 
 @contextmanager
@@ -67,3 +90,39 @@ def save_figure(figure: Figure, path: Path, formats: tuple[str, ...] = ("png", "
         with atomic_write(target) as file:
             figure.savefig(file, format=target.suffix[1:])
     return written
+
+
+def regime_looks(regimes: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Choose colours, line styles and markers that tell the rows of a figure apart.
+
+    Args:
+        regimes: Names of the rows, in their order.
+
+    Returns:
+        Arguments of `Axes.plot` for each name: the colours of the style or, where they do not
+        suffice, shades from dark to light; fully synthetic as in the paper.
+    """
+    mixed = [regime for regime in regimes if regime != "fully synthetic"]
+    shades = colormaps["viridis"](np.linspace(0, 0.92, len(mixed)))
+    colours = [f"C{i}" for i in range(len(mixed))] if len(mixed) <= CYCLE else list(shades)
+
+    looks: dict[str, dict[str, Any]] = {
+        regime: {"color": colour, "marker": "o"} for regime, colour in zip(mixed, colours, strict=True)
+    }
+    return {regime: looks.get(regime, FULLY_SYNTHETIC) for regime in regimes}
+
+
+def log_scale(axes: Axes) -> bool:
+    """Make the y axis logarithmic, unless nothing that is drawn has a logarithm.
+
+    Args:
+        axes: With its curves.
+
+    Returns:
+        Whether it is logarithmic now.
+    """
+    drawn = [np.asarray(line.get_ydata(), dtype=float) for line in axes.lines]
+    possible = any((values > 0).any() for values in drawn)
+    if possible:
+        axes.set_yscale("log")
+    return possible

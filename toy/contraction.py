@@ -22,13 +22,12 @@ from rich.table import Table
 from stability.command_line import command
 from stability.console import make_console, print_paths
 from stability.contraction import Displacement, Rate, coupled, gaps, rate, shares
-from stability.figure_style import Figure, figure_style, save_figure
+from stability.figure_style import Figure, figure_style, regime_looks, save_figure
 from stability.regimes import FullySynthetic, Mix, Regime
 from stability.run_directory import RunDirectory
 from stability.streams import Purpose, stream
 from toy.densities import DENSITIES, Density
 from toy.experiment import open_run, progress_bar
-from toy.figures import FULLY_SYNTHETIC
 from toy.run import MODELS, model_named, settings_of
 
 __all__ = ["Coupled", "configuration", "displacement", "main"]
@@ -257,9 +256,9 @@ def _table(history: History, options: Coupled) -> Table:
 
 
 def _figure(history: History, options: Coupled) -> Figure:
-    figure = Figure(figsize=(7.4, 3.0))
-    rates, curves = figure.subplots(1, 2)
     regimes = _regimes(options)
+    figure = Figure(figsize=(7.4, max(3.0, 0.6 + 0.18 * len(regimes))))  # as high as its legend
+    rates, curves = figure.subplots(1, 2)
     at = np.array([_limit(regime) for regime in regimes])
     rates.plot([0, 1], [0, 1], color="0.5", lw=1, label="λ/(1+λ)")
     for kind, marker, nudge in zip(options.displacements, "os^", (-0.008, 0.0, 0.008), strict=False):
@@ -271,10 +270,10 @@ def _figure(history: History, options: Coupled) -> Figure:
     rates.set(xlabel="λ/(1+λ); 1: fully synthetic", ylabel="share left after a retraining")
     rates.legend(title="± standard error" if options.seeds > 1 else None)
     kind, rounds = options.displacements[0], np.arange(len(history))
+    looks = regime_looks([str(regime) for regime in regimes])
     for regime in regimes:
-        look = {"marker": "o"} if isinstance(regime, Mix) else FULLY_SYNTHETIC
         values = _values(history, "share", regime, kind).mean(axis=1)
-        (line,) = curves.plot(rounds, values, label=str(regime), **look)
+        (line,) = curves.plot(rounds, values, label=str(regime), **looks[str(regime)])
         curves.plot(rounds, values[0] * _limit(regime) ** rounds, color=line.get_color(), ls=":", lw=1)
     curves.plot([], [], color="0.5", ls=":", lw=1, label="as $(λ/(1+λ))^t$")
     curves.set(xlabel="round t", ylabel=f"share of the {kind} left", xticks=rounds[:: 1 + len(rounds) // 10])

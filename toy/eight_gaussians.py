@@ -12,7 +12,7 @@ from toy.ddpm import DDPM, Diffusion
 from toy.densities import eight_gaussians, ffjord_eight_gaussians, torchcfm_eight_gaussians
 from toy.exact import ExactDiffusion
 from toy.experiment import Experiment, run_experiment
-from toy.metrics import Profile, Quantity
+from toy.metrics import OF_THE_TRUTH, Profile, Quantity
 from toy.mixtures import GaussianMixture
 from toy.modes import mode_profile
 
@@ -24,10 +24,20 @@ MIXTURES: dict[str, GaussianMixture] = {
     "torchcfm": torchcfm_eight_gaussians,
 }
 SHOWN = (
-    Quantity("width", "Within-mode sd / true sd", "within-mode sd / true sd", log=True),
-    Quantity("width_median", "The same by the median", "by the median", log=True),
-    Quantity("high_quality", "Share of samples within 3 sd of a mode", "share within 3 sd of a mode"),
-    Quantity("entropy", "Entropy of the modes' weights (ln 8 = 2.079)", "entropy of the modes"),
+    Quantity("width", "Within-mode sd / true sd", "within-mode sd / true sd", log=True, floor=OF_THE_TRUTH),
+    Quantity("width_median", "The same by the median", "the same by the median", log=True, floor=OF_THE_TRUTH),
+    Quantity(
+        "high_quality",
+        "Share of samples within 3 sd of a mode",
+        "share within 3 sd of a mode",
+        floor=OF_THE_TRUTH,
+    ),
+    Quantity(
+        "entropy",
+        "Entropy of the modes' weights (ln 8 = 2.079)",
+        "entropy of the modes",
+        floor=OF_THE_TRUTH,
+    ),
 )
 
 

@@ -11,19 +11,33 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from stability.atomic import atomic_write
-from stability.figure_style import Axes, Figure, FigureCanvasAgg, MaxNLocator, figure_style, save_figure
+from stability.figure_style import (
+    Axes,
+    Figure,
+    FigureCanvasAgg,
+    MaxNLocator,
+    figure_style,
+    log_scale,
+    rcParams,
+    regime_looks,
+    save_figure,
+)
+from stability.figure_text import legend_above, plain, wrapped
 from stability.run_directory import RunDirectory
 from stability.streams import Purpose, stream
 from toy.densities import Density
-from toy.metrics import DISTANCES, NoiseFloor, Quantity
+from toy.metrics import DISTANCES, OF_THE_TRUTH, NoiseFloor, Quantity
 from toy.tables import by_regime, shown_generations
 
 __all__ = ["draw_figures"]
 
-FULLY_SYNTHETIC = {"color": "#D55E00", "linestyle": "--", "marker": "^"}  # dashed with triangles, as in the paper
 GIF_MILLISECONDS = 250
 GIF_FRAMES = 60  # at most: a long run shows every k-th generation
 BINS = 90
+PANEL_HEIGHT = 1.9  # inches for the label of a curve's axis
+GIF_COLUMNS = 5  # rows of the run side by side
+ROW_LABEL = 7  # points: the names beside the panels of densities
+GIF_SIDE = 2.4  # inches of a row of the run
 
 
 def draw_figures(
@@ -35,24 +49,42 @@ def draw_figures(
     seed: int,
     quantities: Sequence[Quantity] = (),
 ) -> list[Path]:
-    """Draw all of a run's figures into its folder; the paths written. Panels and animation show the first seed.
+    """Draw all figures of a run into its folder.
 
-    quantities: shown in a figure of their own, beside the distances'.
+    Panels and animation show the first seed. A regime with λ > 1 draws more points than another;
+    all panels show equally many, so that a denser one is a denser law.
+
+    Args:
+        run: Folder of the run, with the samples of each generation.
+        history: Its lines.
+        regimes: Names of the rows.
+        floor: What a perfect model would have.
+        truth: Draws the points that the samples are shown beside.
+        seed: Of those points.
+        quantities: To be shown in a figure of their own, beside that of the distances.
+
+    Returns:
+        The paths written.
     """
-    first = {name: [c["regime"] for c in history[0]["chains"]].index(name) for name in regimes}  # regime -> chain
+    # regime -> its first chain
+    first = {name: [c["regime"] for c in history[0]["chains"]].index(name) for name in regimes}
     last = len(history) - 1
-    samples = {t: run.load_samples(t) for t in {*shown_generations(last), *_frames(last)}}
-    n = len(samples[0][0])
+    drawn = {t: run.load_samples(t) for t in {*shown_generations(last), *_frames(last)}}
+
+    n = min(len(chains[r]) for chains in drawn.values() for r in first.values())
+    samples = {t: {name: chains[r][:n] for name, r in first.items()} for t, chains in drawn.items()}
     true = truth(n, stream(seed, Purpose.TRUTH, 0))
     window = _window(true)
+
     with figure_style():
         paths = save_figure(_curves(history, floor, DISTANCES), run.figures / "distances")
         if quantities:
             paths += save_figure(_curves(history, floor, quantities), run.figures / "profile")
-        panels = _density_panels(true, first, samples, shown_generations(last), window)
+        panels = _density_panels(true, samples, shown_generations(last), window)
         paths += save_figure(panels, run.figures / "densities")
         paths.append(run.figures / "samples.gif")
-        _write_gif(paths[-1], [_frame(t, first, samples[t], true, window) for t in _frames(last)])
+        frames = [_frame(t, samples[t], true, window) for t in _frames(last)]
+        _write_gif(paths[-1], frames)
     return paths
 
 
@@ -73,45 +105,65 @@ def _curves(history: Sequence[Mapping[str, Any]], floor: NoiseFloor, quantities:
     places = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in places[len(quantities) :]:
         axes.set_axis_off()
+
     for axes, quantity in zip(places, quantities, strict=False):
-        mean, sd = floor.of(quantity)
-        axes.axhspan(mean - sd, mean + sd, color="0.85", lw=0)
-        axes.axhline(mean, color="0.5", lw=1, label="noise floor")
-        for name, values in by_regime(history, quantity.key).items():
-            look = FULLY_SYNTHETIC if name == "fully synthetic" else {"marker": "o"}
-            t, centre = np.arange(len(values)), values.mean(axis=1)
-            (line,) = axes.plot(t, centre, label=name, markevery=max(1, len(t) // 10), **look)
-            if values.shape[1] > 1:
-                spread = values.std(axis=1, ddof=1)
-                axes.fill_between(t, centre - spread, centre + spread, color=line.get_color(), alpha=0.2, lw=0)
-        axes.set(xlabel="retrainings t", ylabel=quantity.label)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        if quantity.log:
-            axes.set_yscale("log")
-        elif quantity.from_zero:
-            axes.set_ylim(0, None)
+        _panel(axes, history, floor, quantity)
+
     seeds = len(next(iter(by_regime(history, "w1").values()))[0])
     spread = f"mean and standard deviation over {seeds} seeds" if seeds > 1 else None
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=5, title=spread)
+    legend_above(figure, spread)
     return figure
+
+
+def _panel(axes: Axes, history: Sequence[Mapping[str, Any]], floor: NoiseFloor, quantity: Quantity) -> None:
+    mean, sd = floor.of(quantity)
+    if not math.isnan(mean):
+        axes.axhspan(mean - sd, mean + sd, color="0.85", lw=0)
+        line = ":" if quantity.floor == OF_THE_TRUTH else "-"
+        axes.axhline(mean, color="0.5", lw=1, linestyle=line, label=quantity.floor)
+
+    curves = by_regime(history, quantity.key)
+    looks = regime_looks(list(curves))
+    for name, values in curves.items():
+        t, centre = np.arange(len(values)), values.mean(axis=1)
+        every = max(1, len(t) // 10)
+        (line,) = axes.plot(t, centre, label=plain(name), markevery=every, **looks[name])
+        if values.shape[1] > 1:
+            spread = values.std(axis=1, ddof=1)
+            low, high = centre - spread, centre + spread
+            axes.fill_between(t, low, high, color=line.get_color(), alpha=0.2, lw=0)
+
+    axes.set(xlabel="retrainings t", ylabel=wrapped(quantity.label, PANEL_HEIGHT))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if quantity.log:
+        log_scale(axes)
+    elif quantity.from_zero:
+        axes.set_ylim(0, None)
 
 
 def _density_panels(
     true: np.ndarray,
-    first: Mapping[str, int],
-    samples: Mapping[int, Sequence[np.ndarray]],
+    samples: Mapping[int, Mapping[str, np.ndarray]],
     shown: Sequence[int],
     window: tuple[np.ndarray, np.ndarray],
 ) -> Figure:
+    """A row for each regime: the truth, and the samples of the generations `shown`."""
+    names = list(samples[shown[0]])
+    height = 1.6 * _aspect(window)
+    labels = {name: wrapped(plain(name), 0.9 * height, ROW_LABEL) for name in names}
+    beside = 0.12 * max(label.count("\n") for label in labels.values())
+
     columns = 1 + len(shown)
-    figure = Figure(figsize=(1.6 * columns, 1.6 * len(first) * _aspect(window) + 0.3))
-    grid = figure.subplots(len(first), columns, squeeze=False)
-    for row, (name, chain) in zip(grid, first.items(), strict=True):
-        row[0].set_ylabel(name, fontsize=7)
+    figure = Figure(figsize=(1.6 * columns + beside, height * len(names) + 0.3))
+    grid = figure.subplots(len(names), columns, squeeze=False)
+    for row, name in zip(grid, names, strict=True):
+        row[0].set_ylabel(labels[name], fontsize=ROW_LABEL)
         _density(row[0], true, window)
         for axes, t in zip(row[1:], shown, strict=True):
-            _density(axes, samples[t][chain], window)
-    for axes, title in zip(grid[0], ("truth", *(f"t = {t}" for t in shown)), strict=True):
+            _density(axes, samples[t][name], window)
+
+    titles = "truth", *(f"t = {t}" for t in shown)
+    for axes, title in zip(grid[0], titles, strict=True):
         axes.set_title(title)
     return figure
 
@@ -140,20 +192,33 @@ def _density(axes: Axes, points: np.ndarray, window: tuple[np.ndarray, np.ndarra
 
 def _frame(
     t: int,
-    first: Mapping[str, int],
-    samples: Sequence[np.ndarray],
+    samples: Mapping[str, np.ndarray],
     true: np.ndarray,
     window: tuple[np.ndarray, np.ndarray],
 ) -> Image.Image:
-    figure = Figure(figsize=(2.4 * len(first), 2.4 * _aspect(window) + 0.3), dpi=100)
+    columns = min(GIF_COLUMNS, len(samples))
+    rows = math.ceil(len(samples) / columns)
+    size = rcParams["axes.titlesize"]
+    titles = {name: wrapped(plain(name), 0.9 * GIF_SIDE, size) for name in samples}
+    above = 0.15 * (1 + max(title.count("\n") for title in titles.values()))
+
+    height = rows * (GIF_SIDE * _aspect(window) + above) + 0.3
+    figure = Figure(figsize=(GIF_SIDE * columns, height), dpi=100)
     canvas = FigureCanvasAgg(figure)
-    for axes, (name, chain) in zip(figure.subplots(1, len(first), squeeze=False)[0], first.items(), strict=True):
+    places = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes in places[len(samples) :]:
+        axes.set_axis_off()
+
+    for axes, (name, points) in zip(places, samples.items(), strict=False):
         axes.scatter(*true.T, s=1.5, color="0.8", lw=0)
-        axes.scatter(*samples[chain].T, s=2.5, color="#0072B2", lw=0)
-        axes.set_title(f"{name}, t = {t}")
+        axes.scatter(*points.T, s=2.5, color="#0072B2", lw=0)
+        axes.set_title(titles[name])
         _bare(axes, window)
+
+    figure.suptitle(f"t = {t}")
     canvas.draw()
-    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("P", palette=Image.Palette.ADAPTIVE, colors=32)
+    pixels = Image.fromarray(np.asarray(canvas.buffer_rgba()))
+    return pixels.convert("P", palette=Image.Palette.ADAPTIVE, colors=32)
 
 
 def _write_gif(path: Path, frames: Sequence[Image.Image]) -> None:

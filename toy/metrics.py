@@ -17,6 +17,7 @@ from toy.densities import Density
 
 __all__ = [
     "DISTANCES",
+    "OF_THE_TRUTH",
     "RESEMBLANCE",
     "Distances",
     "NoiseFloor",
@@ -39,6 +40,7 @@ class Quantity:
 
     key: its name in the history.   title: of its table.   label: of its axis.
     log: a logarithmic axis.   from_zero: whether a linear one begins at 0.
+    floor: the words for its `NoiseFloor`, which is the least to be expected of a distance alone.
     """
 
     key: str
@@ -46,6 +48,7 @@ class Quantity:
     label: str
     log: bool = False
     from_zero: bool = True
+    floor: str = "noise floor"
 
 
 DISTANCES = (
@@ -54,10 +57,24 @@ DISTANCES = (
 )
 
 
+OF_THE_TRUTH = "a sample of the truth"
+"""Words for the floor of what is no distance: it may lie above what a model gets, or below."""
+
 RESEMBLANCE = (
     Quantity("sliced", "Sliced W2 to the truth", "sliced $W_2$ to the truth"),
-    Quantity("memorised", "Share of samples nearer to training data than to new data", "share nearer to training data"),
-    Quantity("nll", "Negative log-likelihood of new data", "−log p of new data, nats a point", from_zero=False),
+    Quantity(
+        "memorised",
+        "Share of samples nearer to training data than to new data",
+        "share nearer to training data",
+        floor=OF_THE_TRUTH,
+    ),
+    Quantity(
+        "nll",
+        "Negative log-likelihood of new data",
+        "−log p of new data,\nnats a point",
+        from_zero=False,
+        floor=OF_THE_TRUTH,
+    ),
 )
 
 

@@ -65,6 +65,15 @@ def _floor(noise: tuple[float, float]) -> str:
     return f"{noise[0]:.3f} ± {noise[1]:.3f}"
 
 
+def _floors(floor: NoiseFloor, quantities: Sequence[Quantity]) -> str:
+    """The floors of all quantities, those of one kind together."""
+    kinds = {
+        kind: ", ".join(f"{_short(q)} {_floor(floor.of(q))}" for q in quantities if q.floor == kind)
+        for kind in dict.fromkeys(quantity.floor for quantity in quantities)
+    }
+    return "; ".join(f"{kind} {values}" for kind, values in kinds.items())
+
+
 def _short(quantity: Quantity) -> str:
     return quantity.title.split(" to ")[0]
 
@@ -91,8 +100,7 @@ def _print_generations(console: Console, history: History, floor: NoiseFloor, qu
         known = [str(line["t"]), str(chain["n"]), str(chain["m"]), _lambda(chain), f"{chain['share']:.3f}"]
         row = [*known, *values, moved]
         table.add_row(*row)
-    floors = ", ".join(f"{_short(quantity)} {_floor(floor.of(quantity))}" for quantity in quantities)
-    table.caption = f"n real and m synthetic points; noise floor {floors}"
+    table.caption = f"n real and m synthetic points; {_floors(floor, quantities)}"
     console.print(table)
 
 
@@ -111,7 +119,7 @@ def _print_data(console: Console, history: History) -> None:
 def _print_quantity(console: Console, history: History, quantity: Quantity, noise: tuple[float, float]) -> None:
     shown = shown_generations(len(history) - 1)
     table = _table(f"{quantity.title} after t retrainings")
-    table.caption = f"noise floor {_floor(noise)}"
+    table.caption = f"{quantity.floor} {_floor(noise)}"
     table.add_column("regime")
     for t in shown:
         table.add_column(f"t = {t}", justify="right")

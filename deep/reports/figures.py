@@ -1,14 +1,28 @@
 """Figures 1, 2, 5 to 7 and 9 of the paper, of whatever runs there are."""
 
 import math
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from deep.reports.found_runs import Series, Setting
-from stability.figure_style import Axes, Figure, LogLocator, MaxNLocator, NullLocator, colormaps
+from stability.figure_style import (
+    Axes,
+    Captioned,
+    Figure,
+    LogLocator,
+    MaxNLocator,
+    NullLocator,
+    log_scale,
+    regime_looks,
+)
+from stability.figure_text import legend_above, plain, text_width, wrapped
+from stability.untrusted import printable
 
 __all__ = [
+    "FIGURES",
     "effect_of_lambda",
     "grid_generations",
     "last_generation",
@@ -19,67 +33,110 @@ __all__ = [
     "tiled",
 ]
 
-FULLY_SYNTHETIC = {"color": "#D55E00", "linestyle": "--", "marker": "^"}  # dashed with triangles, as in the paper
-CYCLE = 7  # colours of the style, without that of fully synthetic
+REAL_IMAGES = "as many real images"
+"""Words for the floor of what is no distance: it may lie above what a model gets, or below."""
+SCORES = ("precision", "recall", "density", "coverage")
+PANEL_HEIGHT = 2.3  # inches for the label of a panel's axis
+TICKS_WIDTH = 2.0  # inches below a panel for names that stand side by side
+TICK_CHARACTERS = 40  # of a name below a panel
+ROW_HEIGHT = 1.5  # inches of a row of images
 SHOWN_GENERATIONS = 5  # columns of sample grids, as in Figures 1 and 7
 SIDE = 4  # images along the side of a sample grid
 
 
 def metrics_over_generations(setting: Setting) -> Figure:
-    """Figures 2, 5 and 6: Fréchet distance, precision and recall of the generated images over the retrainings, against
-    each reference. Bands are one standard deviation over the seeds; grey is what as many real images get."""
+    """Draw each metric over the generations (Figures 2, 5 and 6): means and bands of one sd over seeds.
+
+    Args:
+        setting: The runs.
+
+    Returns:
+        A panel for each metric and reference.
+    """
     figure, panels = _metric_panels(setting)
     for axes, series in panels:
-        for regime, look in _looks(setting).items():
-            _curve(axes, setting.values(regime, series), label=regime, **look)
+        for regime, look in regime_looks(list(setting.rows)).items():
+            _curve(axes, setting.values(regime, series), label=plain(regime), **look)
         axes.set_xlabel("retrainings t")
-    _legend(figure, panels[0][0], setting)
+        _scale(axes, series)
+    legend_above(figure, _over_seeds(setting))
     return figure
 
 
 def parameter_distances(setting: Setting) -> Figure:
-    """Figure 9: how far the average weights went from those of generation 0, in units of the number of parameters p,
-    beside the distance of a network with new random weights."""
+    """Draw how far the average weights went from those of generation 0, per parameter (Figure 9).
+
+    Args:
+        setting: The runs.
+
+    Returns:
+        One panel, with the distance of a network with new random weights.
+    """
     figure = Figure(figsize=(6.2, 3.4))
     axes = figure.subplots()
     random = setting.random_parameter_distances()
     axes.axhline(random.mean(), color="k", linestyle=":", label="random initialisation")
-    for regime, look in _looks(setting).items():
+    for regime, look in regime_looks(list(setting.rows)).items():
         distances = setting.parameter_distances(regime)
-        _curve(axes, distances[1:], first=1, label=regime, **look)  # a logarithm has no place for the 0 at t = 0
-    axes.set(xlabel="retrainings t", ylabel="‖θₜ − θ₀‖ / p", yscale="log")
-    _legend(figure, axes, setting, loc="outside right upper", ncols=1)
+        _curve(axes, distances[1:], first=1, label=plain(regime), **look)  # a logarithm has no place for the 0 at t = 0
+    axes.set(xlabel="retrainings t", ylabel="‖θₜ − θ₀‖ / p")
+    log_scale(axes)
+    legend_above(figure, _over_seeds(setting))
     return figure
 
 
 def effect_of_lambda(setting: Setting) -> Figure:
-    """The last generation that all runs have, against the amount of synthetic data: mean and standard deviation over
-    the seeds, which are the small dots. Grey is what as many real images get."""
+    """Draw the last generation that all runs have against the amount of synthetic data.
+
+    Args:
+        setting: The runs.
+
+    Returns:
+        A panel for each metric and reference: mean and standard deviation over the seeds, which are
+        the small dots.
+    """
     figure, panels = _metric_panels(setting)
     t, places = last_generation(setting), np.arange(len(setting.rows))
+    names = [_short(regime) for regime in setting.rows]
+    upright = sum(map(text_width, names)) > TICKS_WIDTH
+    if upright:  # so that long names do not take the panels' height
+        longest = max(map(text_width, names))
+        rows = max(map(len, shown_series(setting).values()))
+        figure.set_figheight(figure.get_figheight() + rows * longest)
     for axes, series in panels:
-        for place, (regime, look) in zip(places, _looks(setting).items(), strict=True):
+        for place, (regime, look) in zip(places, regime_looks(list(setting.rows)).items(), strict=True):
             values = setting.values(regime, series)[t]
             axes.plot(np.full(len(values), place), values, ".", color=look["color"], alpha=0.5)
             spread = values.std(ddof=1) if len(values) > 1 else 0.0
             axes.errorbar(place, values.mean(), spread, color=look["color"], marker=look["marker"], capsize=3)
         axes.set(title=f"t = {t}", xlabel="λ (∞: fully synthetic)")
-        axes.set_xticks(places, [_short(regime) for regime in setting.rows], rotation=90 if len(places) > 6 else 0)
+        axes.set_xticks(places, names, rotation=90 if upright else 0)
         axes.margins(x=0.1)
+        _scale(axes, series)
     return figure
 
 
 def sample_grids(setting: Setting) -> Figure | None:
-    """Figures 1 and 7: what the same latents become, generation after generation; of the first seed. None without
-    stored grids."""
+    """Draw what the same latents become, generation after generation (Figures 1 and 7), of the first seed.
+
+    Args:
+        setting: The runs.
+
+    Returns:
+        A row for each regime; None where no generation of all regimes has stored a grid.
+    """
     generations = grid_generations(setting)
     if not generations:
         return None
     chosen = sorted({generations[int(i)] for i in np.linspace(0, len(generations) - 1, SHOWN_GENERATIONS).round()})
-    figure = Figure(figsize=(0.5 + 1.5 * len(chosen), 0.2 + 1.5 * len(setting.rows)))
+    labels = {regime: wrapped(plain(regime), 0.9 * ROW_HEIGHT) for regime in setting.rows}
+    beside = 0.15 * max(label.count("\n") for label in labels.values())
+
+    width, height = 0.5 + beside + ROW_HEIGHT * len(chosen), 0.2 + ROW_HEIGHT * len(setting.rows)
+    figure = Figure(figsize=(width, height))
     grid = figure.subplots(len(setting.rows), len(chosen), squeeze=False)
     for row, (regime, chains) in zip(grid, setting.rows.items(), strict=True):
-        row[0].set_ylabel(regime)
+        row[0].set_ylabel(labels[regime])
         for axes, t in zip(row, chosen, strict=True):
             axes.imshow(tiled(chains[0].run.grid(t)[chains[0].r], SIDE), cmap="gray", vmin=0, vmax=255)
             axes.set(xticks=[], yticks=[])
@@ -142,28 +199,19 @@ def _metric_panels(setting: Setting) -> tuple[Figure, list[tuple[Axes, Series]]]
         for axes in column[len(several) :]:
             axes.set_axis_off()
         for axes, series in zip(column, several, strict=False):
-            _floor(axes, setting.floor(series))
-            axes.set_ylabel(
-                f"{series.label}\n{series.images:,} images, {series.reference} ({series.reference_images:,})"
-            )
-            if series.is_frechet:
-                axes.set_yscale("log")
-                axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-                axes.yaxis.set_major_formatter("{x:g}")
-                axes.yaxis.set_minor_locator(NullLocator())
+            _floor(axes, setting.floor(series), REAL_IMAGES if series.metric in SCORES else "noise floor")
+            compared = f"{series.images:,} images, {series.reference} ({series.reference_images:,})"
+            axes.set_ylabel(wrapped(plain(series.label) + "\n" + plain(compared), PANEL_HEIGHT))
             panels.append((axes, series))
     return figure, panels
 
 
-def _looks(setting: Setting) -> dict[str, dict[str, Any]]:
-    """How each regime is drawn: by λ in the colours of the style or, if they do not suffice, from dark to light."""
-    mixed = [regime for regime in setting.rows if regime != "fully synthetic"]
-    shades = colormaps["viridis"](np.linspace(0, 0.92, len(mixed)))
-    colours = [f"C{i}" for i in range(len(mixed))] if len(mixed) <= CYCLE else list(shades)
-    looks: dict[str, dict[str, Any]] = {
-        regime: {"color": colour, "marker": "o"} for regime, colour in zip(mixed, colours, strict=True)
-    }
-    return {regime: looks.get(regime, FULLY_SYNTHETIC) for regime in setting.rows}
+def _scale(axes: Axes, series: Series) -> None:
+    """Make the axis of a Fréchet distance logarithmic, once its values are drawn."""
+    if series.is_frechet and log_scale(axes):
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _curve(axes: Axes, values: np.ndarray, first: int = 0, **look: Any) -> None:
@@ -176,18 +224,49 @@ def _curve(axes: Axes, values: np.ndarray, first: int = 0, **look: Any) -> None:
         axes.fill_between(t, centre - spread, centre + spread, color=line.get_color(), alpha=0.2, lw=0)
 
 
-def _floor(axes: Axes, floors: np.ndarray) -> None:
+def _floor(axes: Axes, floors: np.ndarray, words: str) -> None:
+    """floors: (S,), what as many real images get, one a run."""
     if len(floors):
         spread = floors.std(ddof=1) if len(floors) > 1 else 0.0
         axes.axhspan(floors.mean() - spread, floors.mean() + spread, color="0.85", lw=0)
-        axes.axhline(floors.mean(), color="0.5", lw=1, label="noise floor")
+        line = ":" if words == REAL_IMAGES else "-"
+        axes.axhline(floors.mean(), color="0.5", lw=1, linestyle=line, label=words)
 
 
 def _short(regime: str) -> str:
-    return regime.replace("λ = ", "").replace("fully synthetic", "∞")
+    """The name of a regime below an axis of λ."""
+    short = regime.replace("λ = ", "").replace("fully synthetic", "∞")
+    return wrapped(plain(printable(short, TICK_CHARACTERS)), 1.2)
 
 
-def _legend(figure: Figure, axes: Axes, setting: Setting, loc: Any = "outside upper center", ncols: int = 5) -> None:
+def _over_seeds(setting: Setting) -> str | None:
     seeds = sorted({len(chains) for chains in setting.rows.values()})
-    title = f"mean and standard deviation over {'–'.join(map(str, seeds))} seeds" if seeds[-1] > 1 else None
-    figure.legend(*axes.get_legend_handles_labels(), loc=loc, ncols=ncols, title=title)
+    return f"mean and standard deviation over {'–'.join(map(str, seeds))} seeds" if seeds[-1] > 1 else None
+
+
+FIGURES: Mapping[str, Captioned] = MappingProxyType(
+    {
+        "metrics": Captioned(
+            metrics_over_generations,
+            "The metrics of the generated images over the retrainings, against each reference (Figures "
+            "2, 5 and 6). Bands are one standard deviation over the seeds; grey is what as many real "
+            "images get.",
+        ),
+        "lambda": Captioned(
+            effect_of_lambda,
+            "The last generation that all runs have, against the amount of synthetic data: mean and "
+            "standard deviation over the seeds, which are the small dots. Grey is what as many real "
+            "images get.",
+        ),
+        "parameters": Captioned(
+            parameter_distances,
+            "How far the average weights went from those of generation 0, in units of the number of "
+            "parameters p, beside the distance of a network with new random weights (Figure 9).",
+        ),
+        "samples": Captioned(
+            sample_grids,
+            "What the same latents become, generation after generation; of the first seed (Figures 1 and 7).",
+        ),
+    }
+)
+"""The figures of a report by name."""

@@ -11,12 +11,14 @@ from deep.reports.figures import metrics_over_generations, parameter_distances, 
 from deep.reports.found_runs import Setting, find_settings
 from deep.training.figures import image_grid
 from stability.atomic import atomic_write
-from stability.figure_style import Figure, FigureCanvasAgg, figure_style, save_figure
+from stability.figure_style import Figure, FigureCanvasAgg, figure_style, rcParams, save_figure
+from stability.figure_text import plain, wrapped
 
 __all__ = ["draw_figures"]
 
 GIF_MILLISECONDS = 700
 GIF_COLUMNS = 5  # rows of the run side by side
+GIF_SIDE = 3.2  # inches of a row of the run
 
 
 def draw_figures(run: Path) -> list[Path]:
@@ -36,16 +38,26 @@ def draw_figures(run: Path) -> list[Path]:
 def _frame(setting: Setting, t: int) -> Image.Image:
     grids = setting.runs[0].grid(t)
     columns = min(GIF_COLUMNS, len(setting.rows))
-    figure = Figure(figsize=(3.2 * columns, 3.4 * math.ceil(len(setting.rows) / columns)), dpi=100)
+    rows = math.ceil(len(setting.rows) / columns)
+    size = rcParams["axes.titlesize"]
+    titles = {name: wrapped(plain(name), 0.9 * GIF_SIDE, size) for name in setting.rows}
+    above = 0.15 * (1 + max(title.count("\n") for title in titles.values()))
+
+    figure = Figure(figsize=(GIF_SIDE * columns, rows * (GIF_SIDE + above) + 0.3), dpi=100)
     canvas = FigureCanvasAgg(figure)
-    places = figure.subplots(math.ceil(len(setting.rows) / columns), columns, squeeze=False).ravel()
+    places = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in places:
         axes.set_axis_off()
+
     for axes, (regime, (chain, *_)) in zip(places, setting.rows.items(), strict=False):
-        axes.imshow(image_grid(grids[chain.r], math.isqrt(grids.shape[1])), cmap="gray", vmin=0, vmax=255)
-        axes.set_title(f"{regime}, t = {t}")
+        pictures = image_grid(grids[chain.r], math.isqrt(grids.shape[1]))
+        axes.imshow(pictures, cmap="gray", vmin=0, vmax=255)
+        axes.set_title(titles[regime])
+
+    figure.suptitle(f"t = {t}")
     canvas.draw()
-    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("P", palette=Image.Palette.ADAPTIVE, colors=256)
+    pixels = Image.fromarray(np.asarray(canvas.buffer_rgba()))
+    return pixels.convert("P", palette=Image.Palette.ADAPTIVE, colors=256)
 
 
 def _write_gif(path: Path, frames: list[Image.Image]) -> None:

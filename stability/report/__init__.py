@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.resources import files
-from inspect import cleandoc
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +41,10 @@ def write_report(folder: Path, examinations: Sequence[Examination], seed: int) -
     pictures = []
     streams = np.random.SeedSequence(seed, spawn_key=(len(FIGURES),)).spawn(len(FIGURES))
     with figure_style():
-        for (name, draw), stream in zip(FIGURES.items(), streams, strict=True):
+        for (name, (draw, caption)), stream in zip(FIGURES.items(), streams, strict=True):
             figure = draw(np.random.default_rng(stream))
+            assert figure is not None  # a statement can always be drawn
             written += save_figure(figure, folder / "figures" / name)
-            caption = cleandoc(draw.__doc__ or "")
             pictures.append({"name": name, "caption": caption, "svg": Markup(_svg(figure, name))})
     page = _page(examinations=examinations, pictures=pictures, environment=environment, seed=seed)
     with atomic_write(written[1]) as file:

@@ -10,7 +10,7 @@ from scipy.stats import chi, norm
 
 from stability.alpha import alpha, alpha_isotropic, one_minus_alpha
 from stability.assumption3 import GaussianMean
-from stability.figure_style import Axes, Figure, FigureCanvasAgg
+from stability.figure_style import Axes, Captioned, Figure, FigureCanvasAgg
 from stability.gaussian_collapse import simulate
 from stability.gaussian_mean import paths
 from stability.instances import Instance, instance
@@ -36,9 +36,7 @@ def _panels(rows: int, columns: int, width: float, height: float) -> tuple[Figur
 
 
 def collapse_rate(rng: np.random.Generator) -> Figure:
-    """Erratum E1. Left: what one fully synthetic retraining takes from √Σ. Right: a Gaussian whose covariance is far
-    from a multiple of I shrinks as slowly as the one-dimensional α(n) allows, and not at the rate of the paper's proof.
-    """
+    """Draw how much of √Σ a retraining loses, and a simulation that follows the corrected rate."""
     figure, ((left, right),) = _panels(1, 2, 8.4, 3.4)
     n = np.unique(np.geomspace(2, 1e4, 200).round())
     left.loglog(n, one_minus_alpha(n), color=BLUE, label="1 − α(n): every dimension, corrected")
@@ -46,9 +44,9 @@ def collapse_rate(rng: np.random.Generator) -> Figure:
     for d, line in ((2, "--"), (4, ":")):
         own = np.array([k for k in np.unique(np.geomspace(d + 1, 1e4, 30).round()) if k > d])
         printed = [1 - alpha_isotropic(int(k), d).value for k in own]
-        left.loglog(own, printed, color=RED, linestyle=line, label=f"1 − α_{d}(n): printed, d = {d}")
+        left.loglog(own, printed, color=RED, linestyle=line, label=f"1 − $α_{d}$(n): printed, d = {d}")
     left.set(xlabel="n, samples a generation", ylabel="lost in one retraining")
-    left.legend()
+    left.legend(loc="lower left")
 
     n, variances, last, chains = 4, [1.0, 1e-4], 12, 40_000
     seen = simulate(n, np.diag(variances), range(last + 1), chains, rng)
@@ -65,9 +63,7 @@ def collapse_rate(rng: np.random.Generator) -> Figure:
 
 
 def collapse_by_dimension(rng: np.random.Generator) -> Figure:
-    """S5. Left: the model dies one dimension after the other, at the Lyapunov exponents γᵢ. Right: the mean of the
-    variance stays while the typical chain collapses; bars are 95 % intervals.
-    """
+    """Draw the collapse of each eigenvalue, and of the mean and the typical scale."""
     figure, ((left, right),) = _panels(1, 2, 8.4, 3.2)
     n, d, chains = 20, 3, 2000
     t = np.arange(0, 201, 10)
@@ -96,16 +92,14 @@ def collapse_by_dimension(rng: np.random.Generator) -> Figure:
 
 
 def phase_diagram(rng: np.random.Generator) -> Figure:
-    """S1. Left: Theorem 1 speaks in the green region; with exact likelihood every finite λ is locally stable. Right:
-    iterates far outside the region converge at the rate ρ(J).
-    """
+    """Draw where Theorem 1 applies, with instances inside and outside, and how iterates converge."""
     del rng  # nothing is drawn
     figure, ((left, right),) = _panels(1, 2, 8.4, 3.6)
     x = np.geomspace(1e-3, 1e3, 200)
     left.fill_between(x, 1e-3, 0.5 / (1 + x), color=GREEN, alpha=0.2, linewidth=0)
     left.fill_between(x, 0.5 / (1 + x), 1e2, color=BLUE, alpha=0.08, linewidth=0)
     left.text(2e-3, 0.1, "Theorem 1", color=GREEN)
-    left.text(2e-3, 20, "stable all the same (S1)", color=BLUE)
+    left.text(2e-3, 20, "still stable (S1)", color=BLUE)
     named = [
         instance(name, "misspecified")
         for name in ("student_t", "gaussian", "linkage", "mixture", "generalised_logistic")
@@ -145,9 +139,7 @@ def _trajectories(axes: Axes, case: Instance) -> None:
 
 
 def bound_and_truth(rng: np.random.Generator) -> Figure:
-    """Theorem 1 and S1, family by family, on data outside the family: bound (11) leaves the picture long before
-    anything happens to ρ(J), which stays below 1.
-    """
+    """Draw bound (11), `‖J‖₂` and `ρ(J)` over λ for each family."""
     del rng
     figure, grid = _panels(2, 4, 8.4, 4.0)
     with_bound, without = ("gaussian", "student_t", "logistic", "mixture"), ("sinh_arcsinh", "curved_normal")
@@ -169,9 +161,7 @@ def bound_and_truth(rng: np.random.Generator) -> Figure:
 
 
 def inflation(rng: np.random.Generator) -> Figure:
-    """S3, S4, S7. The price of retraining in units of the Cramér–Rao bound: with fresh latents the paper's mix costs at
-    most one half more, at any λ. Bars are 95 % intervals.
-    """
+    """Draw the error of each regime over the Cramér–Rao bound, in the limit and over retrainings."""
     figure, ((left, right),) = _panels(1, 2, 8.4, 3.4)
     lam = np.geomspace(0.02, 50, 200)
     laws: Sequence[tuple[str, Callable[[float], float], str]] = (
@@ -195,7 +185,7 @@ def inflation(rng: np.random.Generator) -> Figure:
         final = n * float(np.square(paths(regime, n, last, replicas, rng, latents=latents)[-1]).mean())
         left.errorbar(regime.lam, final, z * final, fmt="o", color=colour)
     left.set(xlabel="λ", ylabel="error / Cramér–Rao", ylim=(0, 4), title=f"in the limit; dots: Algorithm 1, t = {last}")
-    left.legend(loc="upper left")
+    left.legend(loc="upper left", fontsize=7)
     t = np.arange(13)
     for regime, colour in (
         (Mix(1.0), BLUE),
@@ -212,9 +202,7 @@ def inflation(rng: np.random.Generator) -> Figure:
 
 
 def coverage(rng: np.random.Generator) -> Figure:
-    """Theorem 2. The bound (14) holds more often than it must, since it adds up worst cases; the stationary law of S3
-    gives the error itself.
-    """
+    """Draw how often bound (14) and the law of S3 hold, and their quantiles over retrainings."""
     figure, ((left, right),) = _panels(1, 2, 8.4, 3.4)
     n, lam, t, replicas, model = 20, 0.25, 10, 5120, GaussianMean(d=2)
     loop = model.run(n, lam, t, replicas, rng)
@@ -243,14 +231,41 @@ def coverage(rng: np.random.Generator) -> Figure:
     return figure
 
 
-FIGURES: Mapping[str, Callable[[np.random.Generator], Figure]] = MappingProxyType(
+FIGURES: Mapping[str, Captioned] = MappingProxyType(
     {
-        "collapse": collapse_rate,
-        "dimensions": collapse_by_dimension,
-        "phase": phase_diagram,
-        "bounds": bound_and_truth,
-        "inflation": inflation,
-        "coverage": coverage,
+        "collapse": Captioned(
+            collapse_rate,
+            "Erratum E1. Left: what one fully synthetic retraining takes from √Σ. Right: a "
+            "Gaussian whose covariance is far from a multiple of I shrinks as slowly as the one- "
+            "dimensional α(n) allows, and not at the rate of the paper's proof.",
+        ),
+        "dimensions": Captioned(
+            collapse_by_dimension,
+            "S5. Left: the model dies one dimension after the other, at the Lyapunov exponents "
+            "γᵢ. Right: the mean of the variance stays while the typical chain collapses; bars "
+            "are 95 % intervals.",
+        ),
+        "phase": Captioned(
+            phase_diagram,
+            "S1. Left: Theorem 1 speaks in the green region; with exact likelihood every finite λ "
+            "is locally stable. Right: iterates far outside the region converge at the rate ρ(J).",
+        ),
+        "bounds": Captioned(
+            bound_and_truth,
+            "Theorem 1 and S1, family by family, on data outside the family: bound (11) leaves "
+            "the picture long before anything happens to ρ(J), which stays below 1.",
+        ),
+        "inflation": Captioned(
+            inflation,
+            "S3, S4, S7. The price of retraining in units of the Cramér–Rao bound: with fresh "
+            "latents the paper's mix costs at most one half more, at any λ. Bars are 95 % "
+            "intervals.",
+        ),
+        "coverage": Captioned(
+            coverage,
+            "Theorem 2. The bound (14) holds more often than it must, since it adds up worst "
+            "cases; the stationary law of S3 gives the error itself.",
+        ),
     }
 )
-"""Name -> the function that draws it; its docstring is the caption."""
+"""The figures by name; each is drawn from a random stream of its own."""

@@ -1,4 +1,4 @@
-"""Proofs by computer algebra (`stability.symbolic`), each as a verdict: how many of its steps are left unproved."""
+"""Proofs by computer algebra, each as a verdict: how many of its steps are left unproved."""
 
 from typing import Any
 

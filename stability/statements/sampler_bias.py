@@ -1,8 +1,8 @@
-"""S9: with a perfect learner the sampler decides whether a diffusion loop shrinks or spreads (see `width_map`).
+"""S9: with a perfect learner the sampler decides whether a diffusion loop shrinks or spreads.
 
 Fixed-small DDPM, DDIM and Euler's method for a flow collapse from every width. Fixed-large DDPM and Heun's method
 collapse below a width and spread above it. Path noise in flow matching is a floor. Mixed with real data the bias is
-bounded, and the loop is stable where it settles; for large λ it can have a second stable width.
+bounded, and the loop is stable where it settles; for large λ it can have a second stable width. See `width_map`.
 """
 
 import math

@@ -120,7 +120,9 @@ def test_every_statement_has_a_check_a_grid_and_a_title():
         assert module.GRID, name
         assert callable(module.check), name
         assert callable(module.controls), name
-        assert (module.__doc__ or "").splitlines()[0].endswith((".", ":")), name
+        title = (module.__doc__ or "").splitlines()[0]
+        assert title.endswith((".", ":")), name
+        assert "`" not in title, f"{name}: a report shows this line, and no names of modules"
 
 
 def test_margin_is_what_is_left_of_what_is_allowed():

@@ -3,7 +3,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from stability.figure_style import FULLY_SYNTHETIC, regime_looks
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(path for package in ("stability", "toy", "deep") for path in (ROOT / package).rglob("*.py"))
@@ -37,3 +40,13 @@ def test_a_backend_that_is_missing_is_passed_over_and_any_other_kept(backend, us
     found, kept = done.stdout.strip().split(" ", 1)
     assert kept == backend
     assert used in (None, found)
+
+
+def test_looks_tell_any_number_of_regimes_apart():
+    for count in (1, 7, 8, 30):
+        names = [*(f"λ = {k}" for k in range(count)), "fully synthetic"]
+        looks = regime_looks(names)
+        assert list(looks) == names
+        assert looks["fully synthetic"] == FULLY_SYNTHETIC
+        colours = [tuple(np.atleast_1d(look["color"]).tolist()) for look in looks.values()]
+        assert len(set(colours)) == count + 1

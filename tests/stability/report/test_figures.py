@@ -3,14 +3,18 @@ import pytest
 
 from stability.figure_style import figure_style
 from stability.report import figures
+from tests.figures import clipped, overlapping
 
 
 @pytest.mark.parametrize("name", ["collapse", "dimensions", "coverage"])
 def test_a_figure_draws_data_and_says_what_it_shows(name, rng):
-    draw = figures.FIGURES[name]
-    assert draw.__doc__
+    draw, caption = figures.FIGURES[name]
     with figure_style():
         figure = draw(rng)
+    assert figure is not None
+    assert caption.endswith(".")
+    assert clipped(figure) == []
+    assert overlapping(figure) == []
     for axes in figure.axes:
         assert axes.get_xlabel()
         assert axes.get_ylabel()

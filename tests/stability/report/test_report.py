@@ -9,20 +9,24 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from stability.examination import Examination
+from stability.figure_style import Captioned
 from stability.report import write_report
 from stability.report.formulas import FORMULAS
 from stability.statements import STATEMENTS
 from stability.verdict import Status, Verdict
 
 
-def picture(rng):
-    """A caption with <angles> & signs."""
+def drawn(rng):
+    """Draw something; a page does not show this sentence."""
     figure = Figure()
     FigureCanvasAgg(figure)
     axes = figure.subplots()
     axes.plot(rng.random(5), label="drawn")
     axes.legend()
     return figure
+
+
+picture = Captioned(drawn, "A caption with <angles> & signs.")
 
 
 @pytest.fixture
@@ -71,7 +75,11 @@ def test_figures_and_formulas_are_in_the_page(page):
 def test_what_is_shown_is_escaped(page):
     assert "Claim &lt;1&gt;" in page[1]
     assert "a &amp; b" in page[1]
-    assert "&lt;angles&gt;" in page[1]
+    assert "A caption with &lt;angles&gt; &amp; signs.</figcaption>" in page[1]
+
+
+def test_what_is_written_for_programmers_is_not_shown(page):
+    assert "does not show this sentence" not in page[1]
 
 
 def test_numbers_that_are_not_finite_are_strings_in_json(page):
