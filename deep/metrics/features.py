@@ -130,10 +130,22 @@ def label_encoder_space(
         state = train_encoder(images, labels, training).state_dict()
         return {name: value.numpy() for name, value in state.items()}
 
-    state = cached_arrays(cache / "encoders" / f"{data}-{key}.npz", make)
+    path = cache / "encoders" / f"{data}-{key}.npz"
     with torch.device("meta"):
         encoder = LabelEncoder(images.shape[1], images.shape[2], len(np.unique(labels)), training.width)
-    encoder.load_state_dict({name: torch.from_numpy(value) for name, value in state.items()}, assign=True)
+
+    def load() -> None:
+        state = {name: torch.from_numpy(value) for name, value in cached_arrays(path, make).items()}
+        if not all(value.is_floating_point() and value.isfinite().all() for value in state.values()):
+            raise RuntimeError("weights that are not finite")
+        encoder.load_state_dict(state, assign=True)
+
+    try:
+        load()
+    except RuntimeError:  # other names or shapes
+        warnings.warn(f"{path} has no weights of this encoder; made again", stacklevel=2)
+        path.unlink()
+        load()
     return FeatureSpace(f"{data}-encoder", encoder.eval().requires_grad_(False))
 
 
@@ -182,15 +194,23 @@ def cached_features(
     """
     path = cache / "features" / f"{space.name}-{digest(space.fingerprint, images)}.npz"
 
+    probe = extract(space, images[:PROBE], device)
+
     def kept() -> Tensor:
         def make() -> dict[str, np.ndarray]:
             return {"features": extract(space, images, device, batch=batch, on_batch=on_batch).cpu().numpy()}
 
-        return torch.from_numpy(cached_arrays(path, make)["features"]).to(device)
+        found = cached_arrays(path, make).get("features", np.empty(0))
+        return torch.from_numpy(found).to(device)
+
+    def are_of_the_images(features: Tensor) -> bool:
+        if features.shape != (len(images), probe.shape[1]) or features.dtype != torch.float32:
+            return False
+        alike = (probe - features[:PROBE]).abs().max() <= 0.01 * probe.abs().max()
+        return bool(alike and features.isfinite().all())
 
     features = kept()
-    probe = extract(space, images[:PROBE], device)
-    if probe.shape[1] != features.shape[1] or not (probe - features[:PROBE]).abs().max() <= 0.01 * probe.abs().max():
+    if not are_of_the_images(features):
         warnings.warn(f"{path} has features of another network of the name {space.name}; made again", stacklevel=2)
         path.unlink()
         features = kept()

@@ -17,6 +17,7 @@ from deep.metrics.features import (
 )
 from deep.metrics.inception import Inception
 from deep.metrics.label_encoder import EncoderTraining
+from stability.sealed import read_sealed_npz, write_sealed_npz
 
 CPU = torch.device("cpu")
 SHORT = EncoderTraining(steps=3, width=8, batch=16)
@@ -107,6 +108,39 @@ def test_a_network_that_changed_under_its_name_is_found_out(images, tmp_path):
         with pytest.warns(UserWarning, match="features of another network of the name means"):
             found = cached_features(other, images, tmp_path, CPU)
         assert torch.equal(found, extract(other, images, CPU))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda x: {"features": x[:-1]},
+        lambda x: {"features": x[:, :-1]},
+        lambda x: {"features": x.astype(np.float64)},
+        lambda x: {"features": np.where(np.arange(len(x))[:, None] == len(x) - 1, np.float32(np.nan), x)},
+        lambda x: {"other": x},
+    ],
+)
+def test_kept_features_that_cannot_be_of_these_images_are_made_again(images, tmp_path, spoil):
+    expected = cached_features(space(), images, tmp_path, CPU)
+    (file,) = (tmp_path / "features").glob("*.npz")
+    write_sealed_npz(file, spoil(expected.numpy()))
+    with pytest.warns(UserWarning, match="made again"):
+        assert torch.equal(cached_features(space(), images, tmp_path, CPU), expected)
+    assert torch.equal(cached_features(space(), images, tmp_path, CPU), expected)
+
+
+@pytest.mark.parametrize("spoil", [lambda x: x[..., None], lambda x: x * np.float32(np.nan), lambda x: x > 0])
+def test_a_kept_encoder_of_another_kind_is_made_again(tmp_path, spoil):
+    digits = load_images("digits")
+    assert digits.labels is not None
+    sets = digits.images[:50], digits.labels[:50], tmp_path, EncoderTraining(steps=1, width=4)
+    expected = label_encoder_space("digits", *sets).fingerprint
+    (file,) = (tmp_path / "encoders").glob("*.npz")
+    arrays, _ = read_sealed_npz(file)
+    write_sealed_npz(file, {name: spoil(value) for name, value in arrays.items()})
+    with pytest.warns(UserWarning, match="made again"):
+        assert label_encoder_space("digits", *sets).fingerprint == expected
+    assert label_encoder_space("digits", *sets).fingerprint == expected
 
 
 def test_torchscript_of_any_kind_and_of_nvidias(images, tmp_path):
