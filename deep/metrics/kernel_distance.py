@@ -2,6 +2,10 @@
 
 MMD² = E k(x, x') + E k(y, y') − 2 E k(x, y) with k(x, y) = (xᵀy/d + 1)³, estimated without bias: pairs of a point with
 itself are left out (Bińkowski et al. 2018). So, unlike FID, it does not depend on the number of points on average.
+
+The kernel is replaced by h(x, y) = k(x, y) − k(x, c) − k(c, y) + k(c, c) with a point c between the sets, which gives
+the same estimate and the same error: the subtracted terms depend on one argument alone and drop out. Far from the
+origin k is large and nearly constant, and sums of it cancel; h is computed from x − c and y − c, and they do not.
 """
 
 from dataclasses import dataclass
@@ -42,8 +46,9 @@ def kernel_distance(x: Tensor, y: Tensor) -> KernelDistance:
     """
     require_features(3, x=x, y=y)
     n, m = len(x), len(y)
-    xx, yy = (_sums(points, points)[0] - _self_kernel(points) for points in (x, y))
-    xy, yx = _sums(x, y)
+    centre = (_middle(x) + _middle(y)) / 2
+    (xx, _), (yy, _) = (_sums(points, points, centre, alone=True) for points in (x, y))
+    xy, yx = _sums(x, y, centre)
     value = xx.sum() / (n * (n - 1)) + yy.sum() / (m * (m - 1)) - 2 * xy.sum() / (n * m)
     # n − 1 times what the estimate loses when a point is left out, up to a constant
     loss_x = 2 * (xx / (n - 2) - xy / m)
@@ -70,21 +75,35 @@ def subset_kernel_distances(
     return np.array([kernel_distance(subset(fake), subset(real)).value for _ in range(subsets)])
 
 
-def _kernel(product: Tensor, d: int) -> Tensor:
-    return (product / d + 1) ** 3
+def _middle(x: Tensor) -> Tensor:
+    """A point that a few far ones do not move, (d,) float64: the median of each feature."""
+    return x.median(dim=0).values.double()
 
 
-def _self_kernel(x: Tensor) -> Tensor:
-    return torch.cat([_kernel(rows.double().square().sum(1), x.shape[1]) for rows in x.split(BLOCK)])
-
-
-def _sums(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Σⱼ k(xᵢ, yⱼ), (n,), and Σᵢ k(xᵢ, yⱼ), (m,), float64."""
+def _sums(x: Tensor, y: Tensor, centre: Tensor, alone: bool = False) -> tuple[Tensor, Tensor]:
+    """Σⱼ h(xᵢ, yⱼ), (n,), and Σᵢ h(xᵢ, yⱼ), (m,), float64; alone: of one set with itself, without j = i."""
     rows, columns = (points.new_zeros(len(points), dtype=torch.float64) for points in (x, y))
     for i in range(0, len(x), BLOCK):
-        a = x[i : i + BLOCK].double()
+        a = x[i : i + BLOCK].double() - centre
         for j in range(0, len(y), BLOCK):
-            kernel = _kernel(a @ y[j : j + BLOCK].double().T, x.shape[1])
+            kernel = _kernel(a, y[j : j + BLOCK].double() - centre, centre)
+            if alone and i == j:
+                kernel.fill_diagonal_(0)  # not subtracted later: a far point's own term would swallow the others
             rows[i : i + BLOCK] += kernel.sum(1)
             columns[j : j + BLOCK] += kernel.sum(0)
     return rows, columns
+
+
+def _kernel(a: Tensor, b: Tensor, centre: Tensor) -> Tensor:
+    """h between a + c, (n, d), and b + c, (m, d), float64 -> (n, m).
+
+    With e = cᵀc/d + 1, p = aᵀc/d, q = bᵀc/d and g = aᵀb/d it is (e + p + q + g)³ − (e + p)³ − (e + q)³ + e³
+    = 3pq(2e + p + q) + g(3s² + 3sg + g²), s = e + p + q.
+    """
+    d = len(centre)
+    e = centre @ centre / d + 1
+    p, q = (a @ centre / d)[:, None], b @ centre / d
+    s = e + p + q
+    g = a @ b.T / d
+    cubic = (g + 3 * s).mul_(g).addcmul_(s, s, value=3).mul_(g)
+    return cubic.add_(s.add_(e).mul_(3 * p).mul_(q))

@@ -7,8 +7,10 @@ The point itself is not counted. The libraries fls and fld count it, so their k 
 "k = 4" is k = 3 here, and in the original. A point on the sphere is inside, as in the original; fls and fld want it
 strictly inside, which differs only where distances are equal.
 
-Distances are computed in float64 whatever the features have, since ‖x‖² + ‖y‖² − 2xᵀy cancels, and where it is not
-resolved from 0 it counts as 0: copies are at distance 0 exactly, and inside a ball of radius 0.
+Distances are computed in float64 whatever the features have, as ‖x‖² + ‖y‖² − 2xᵀy about a point between them, the
+median of each feature. Where that cancels (two near points, both far from the median) they are computed again from
+x − y. So no shift changes anything, a far point spoils nothing but its own neighbourhood, and copies are at distance 0
+exactly. What remains of rounding is 1e-9 of a squared distance at most: a point so near to a sphere counts as on it.
 """
 
 from collections.abc import Iterator
@@ -20,6 +22,11 @@ from torch import Tensor
 from deep.metrics.feature_sets import BLOCK, require_features
 
 __all__ = ["Neighbourhoods", "PrecisionRecall", "neighbourhoods", "precision_recall"]
+
+_CANCELS = 1e-3
+"""Squared distances below this share of ‖x‖² + ‖y‖² are computed from differences."""
+_PAIRS = 1 << 22
+"""Numbers in a block of differences."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,10 +81,11 @@ def precision_recall(real: Neighbourhoods, fake: Neighbourhoods) -> PrecisionRec
     require_features(real.k + 1, real=real.points, fake=fake.points)
     n, m = len(real.points), len(fake.points)
     precise, recalled, covered = (real.points.new_zeros(size, dtype=torch.bool) for size in (m, n, n))
+    slack = 1 + 2 * _rounding(real.points.shape[1]) / _CANCELS  # of a distance and of a radius
     balls = 0
     for rows, columns, squared in _blocks(real.points, fake.points):
-        in_real = squared <= real.squared_radii[rows, None]
-        in_fake = squared <= fake.squared_radii[columns]
+        in_real = squared <= slack * real.squared_radii[rows, None]
+        in_fake = squared <= slack * fake.squared_radii[columns]
         precise[columns] |= in_real.any(0)
         covered[rows] |= in_real.any(1)
         recalled[rows] |= in_fake.any(1)
@@ -92,16 +100,26 @@ def precision_recall(real: Neighbourhoods, fake: Neighbourhoods) -> PrecisionRec
 
 def _blocks(x: Tensor, y: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
     """Rows of x, rows of y, and the squared distances between them: (n, d) and (m, d) in blocks of at most BLOCK²."""
+    centre = x.median(dim=0).values.double()
     for i in range(0, len(x), BLOCK):
-        a = x[i : i + BLOCK].double()
+        a = x[i : i + BLOCK].double() - centre
         for j in range(0, len(y), BLOCK):
-            b = y[j : j + BLOCK].double()
+            b = y[j : j + BLOCK].double() - centre
             yield slice(i, i + BLOCK), slice(j, j + BLOCK), _squared_distances(a, b)
 
 
 def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
-    """(n, d), (m, d) float64 -> (n, m); 0 where the sum of d + 2 rounded terms does not tell it from 0."""
+    """(n, d), (m, d) float64 -> (n, m), right to `_rounding(d) / _CANCELS`."""
     size = x.square().sum(1)[:, None] + y.square().sum(1)  # (n, m)
     squared = torch.addmm(size, x, y.T, alpha=-2)
-    unresolved = squared <= size.mul_((x.shape[1] + 2) * torch.finfo(x.dtype).eps)
-    return squared.masked_fill_(unresolved, 0)
+    rows, columns = (squared <= size.mul_(_CANCELS)).nonzero(as_tuple=True)
+    step = max(1, _PAIRS // x.shape[1])
+    for i in range(0, len(rows), step):
+        one, two = rows[i : i + step], columns[i : i + step]
+        squared[one, two] = (x[one] - y[two]).square_().sum(1)
+    return squared
+
+
+def _rounding(d: int) -> float:
+    """Of a sum of d + 2 rounded terms, relative to the largest."""
+    return (d + 2) * torch.finfo(torch.float64).eps

@@ -1,3 +1,4 @@
+import mpmath
 import numpy as np
 import pytest
 import scipy.linalg
@@ -41,6 +42,25 @@ def exact_of_few(x, y):
     return float((x.mean(0) - y.mean(0)).square().sum() + a.square().sum() + b.square().sum() - 2 * overlap)
 
 
+def fifty_digits(x, y):
+    """From the points themselves, ‖μ₁ − μ₂‖² + ‖A‖² + ‖B‖² − 2 tr (ABᵀBAᵀ)^½ with centred points A and B."""
+    with mpmath.workdps(60):
+        means, centred = [], []
+        for points in (x, y):
+            mean = [mpmath.fsum(map(mpmath.mpf, column)) / len(points) for column in points.T.tolist()]
+            root = mpmath.sqrt(len(points) - 1)
+            means.append(mean)
+            centred.append(
+                mpmath.matrix([[(v - m) / root for v, m in zip(p, mean, strict=True)] for p in points.tolist()])
+            )
+        a, b = centred
+        overlap = a * b.T
+        gram = overlap * overlap.T if overlap.rows <= overlap.cols else overlap.T * overlap
+        fidelity = mpmath.fsum(mpmath.sqrt(max(value, 0)) for value in mpmath.eigsy(gram, eigvals_only=True))
+        shift = mpmath.fsum((m1 - m2) ** 2 for m1, m2 in zip(*means, strict=True))
+        return float(shift + mpmath.fsum(v**2 for v in a) + mpmath.fsum(v**2 for v in b) - 2 * fidelity)
+
+
 @pytest.fixture(scope="module")
 def published():
     return np.load(FIXTURES / "metrics.npz")
@@ -72,6 +92,40 @@ def test_singular_covariances(seed, n, m, d, decades):
     rng = np.random.default_rng(seed)
     x, y = normal(rng, n, d, decades), normal(rng, m, d, decades)
     assert distance(x, y) == pytest.approx(exact_of_few(x, y), rel=1e-6, abs=1e-6)
+
+
+@pytest.mark.parametrize(("n", "m", "d"), [(14, 11, 4), (4, 6, 7), (9, 3, 6)], ids=["full", "few", "fewer"])
+@pytest.mark.parametrize("ratio", [1e3, 1e5, 1e8])
+def test_one_feature_with_another_scale(rng, n, m, d, ratio):
+    """Covariances of full rank and of less. Values of the large feature recur, so that the small ones decide."""
+    x, y = rng.standard_normal((n, d)), 1.1 * rng.standard_normal((m, d)) + 0.1
+    x[:, 0] = ratio * np.resize([1, -1], n)
+    y[:, 0] = ratio * np.resize([1, -1], m)
+    expected = fifty_digits(x, y)
+    assert distance(*map(torch.from_numpy, (x, y))) == pytest.approx(expected, rel=1e-9, abs=0)
+
+
+@given(seed=seeds, d=st.integers(1, 6), decades=st.floats(0, 8))
+def test_every_feature_with_its_own_scale(seed, d, decades):
+    rng = np.random.default_rng(seed)
+    scale = 10 ** rng.uniform(-decades, decades, d)
+    x, y = rng.standard_normal((d + 4, d)) * scale, (rng.standard_normal((d + 2, d)) + 0.2) * scale
+    value = distance(*map(torch.from_numpy, (x, y)))
+    assert value == pytest.approx(fifty_digits(x, y), rel=1e-9, abs=0)
+    order = rng.permutation(d)
+    assert distance(*map(torch.from_numpy, (x[:, order], y[:, order]))) == pytest.approx(value, rel=1e-9, abs=0)
+
+
+def test_traces_that_cancel_are_caught(rng):
+    """Negative control: tr Σ₁ + tr Σ₂ − 2 tr (Σ₁Σ₂)^½ as it stands loses the small features beside a large one."""
+    x, y = rng.standard_normal((14, 4)), 1.1 * rng.standard_normal((14, 4)) + 0.1
+    x[:, 0] = y[:, 0] = 1e10 * np.resize([1, -1], 14)
+    one, two = (moments(torch.from_numpy(s)) for s in (x, y))
+    overlap = torch.linalg.svdvals(one.factor @ two.factor.T).sum()
+    plain = float((one.mean - two.mean).square().sum() + one.covariance.trace() + two.covariance.trace() - 2 * overlap)
+    expected = fifty_digits(x, y)
+    assert abs(plain / expected - 1) > 1e-3
+    assert frechet_distance(one, two) == pytest.approx(expected, rel=1e-6)
 
 
 @given(seed=seeds, n=sizes, m=sizes)

@@ -1,4 +1,6 @@
 import itertools
+from fractions import Fraction
+from operator import mul
 
 import numpy as np
 import pytest
@@ -24,6 +26,23 @@ def by_hand(x, y):
     xx = np.mean([kernel(*pair) for pair in itertools.permutations(x, 2)])
     yy = np.mean([kernel(*pair) for pair in itertools.permutations(y, 2)])
     return xx + yy - 2 * np.mean([kernel(a, b) for a in x for b in y])
+
+
+def exact(x, y):
+    """The estimate and the square of its error in rational numbers."""
+    x, y = ([list(map(Fraction, point)) for point in points.tolist()] for points in (x, y))
+    n, m, d = len(x), len(y), len(x[0])
+    table = [[(sum(map(mul, a, b)) / d + 1) ** 3 for b in x + y] for a in x + y]
+    own_x = [sum(table[i][:n]) - table[i][i] for i in range(n)]
+    own_y = [sum(table[j][n:]) - table[j][j] for j in range(n, n + m)]
+    other_x = [sum(table[i][n:]) for i in range(n)]
+    other_y = [sum(table[j][:n]) for j in range(n, n + m)]
+    value = sum(own_x) / (n * (n - 1)) + sum(own_y) / (m * (m - 1)) - 2 * sum(other_x) / (n * m)
+    error = Fraction(0)
+    for size, others, own, other in ((n, m, own_x, other_x), (m, n, own_y, other_y)):
+        loss = [2 * (a / (size - 2) - b / others) for a, b in zip(own, other, strict=True)]
+        error += sum((each - sum(loss) / size) ** 2 for each in loss) / (size - 1) / size
+    return value, error
 
 
 def tensors(*sets):
@@ -86,6 +105,30 @@ def test_it_is_symmetric_and_no_rotation_changes_it(x, y, angle):
     for other in (kernel_distance(*tensors(y, x)), kernel_distance(*tensors(x @ turn, y @ turn))):
         assert other.value == pytest.approx(found.value, rel=1e-9, abs=1e-9)
         assert other.standard_error**2 == pytest.approx(found.standard_error**2, rel=1e-6, abs=1e-9)
+
+
+@pytest.mark.parametrize("shift", [0, 1e3, 1e7])
+@pytest.mark.parametrize("scale", [1e-8, 1, 1e8])
+@pytest.mark.parametrize("far", [None, "in one", "in both"])
+def test_rational_numbers_at_every_scale_and_place(rng, shift, scale, far):
+    """Value and error are right relative to the error: at the origin of small points the value itself is near 0."""
+    x, y = rng.standard_normal((7, 3)), rng.standard_normal((6, 3)) + 0.1
+    if far:
+        x[0] = 1e6
+    if far == "in both":
+        y[0] = -1e6
+    x, y = scale * (x + shift), scale * (y + shift)
+    value, error = exact(x, y)
+    found = kernel_distance(*tensors(x, y))
+    assert found.standard_error == pytest.approx(float(error) ** 0.5, rel=1e-9, abs=0)
+    assert found.value == pytest.approx(float(value), rel=1e-9, abs=1e-9 * float(error) ** 0.5)
+
+
+def test_a_set_beside_itself():
+    """The pairs of a point with its copy in the other set count; those with itself do not."""
+    x = torch.tensor([[0.0, 1.0], [2.0, -1.0], [0.5, 0.5], [1.0, 1.0]])
+    assert kernel_distance(x, x) == kernel_distance(x, x.clone())
+    assert kernel_distance(x, x).value == pytest.approx(by_hand(x.numpy(), x.numpy()), rel=1e-9)
 
 
 def test_no_bias_and_an_honest_standard_error(rng):

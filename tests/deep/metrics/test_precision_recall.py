@@ -94,6 +94,30 @@ def test_no_rotation_shift_scale_or_order_changes_anything(seed, d, k):
     assert measure(moved_real, moved_fake, k) == measure(real, fake, k)
 
 
+@pytest.mark.parametrize("place", [1e3, 1e7, 1e8])
+def test_where_the_points_lie_changes_nothing(rng, place):
+    """A shift, a far point in both sets, and half of the points far away: each ball sees its neighbours alone."""
+    real, fake = (np.round(rng.standard_normal((40, 3)), 4) for _ in range(2))
+    near = measure(real, fake)
+    assert measure(real + place, fake + place) == by_hand(real + place, fake + place, 3)
+
+    real_far, fake_far = (np.vstack([x, [[place] * 3]]) for x in (real, fake))
+    far = measure(real_far, fake_far)
+    assert far == by_hand(real_far, fake_far, 3)
+    assert far.coverage == pytest.approx((40 * near.coverage + 1) / 41)
+
+    real_halves, fake_halves = (np.vstack([x, x + place]) for x in (real, fake))
+    halves = measure(real_halves, fake_halves)
+    assert halves == by_hand(real_halves, fake_halves, 3)
+    assert halves.density == pytest.approx(near.density, abs=0.05)  # a rounded tie or two of the shifted half
+
+
+def test_many_pairs_from_differences(rng, monkeypatch):
+    monkeypatch.setattr("deep.metrics.precision_recall._PAIRS", 10)
+    real, fake = (np.vstack([x, x + 1e7]) for x in rng.standard_normal((2, 30, 3)))
+    assert measure(real, fake) == by_hand(real, fake, 3)
+
+
 @given(x=scattered, k=k_values)
 def test_a_set_covers_itself(x, k):
     found = measure(x, x, k)
