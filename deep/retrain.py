@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Any, get_args
 
 import numpy as np
@@ -24,6 +25,7 @@ from deep.formats.checkpoint_record import NETWORKS
 from deep.metrics.feature_choice import chosen_space
 from deep.metrics.image_metrics import ImageMetrics
 from deep.metrics.parameter_distance import parameter_distance
+from deep.reports.found_runs import FoundRunError
 from deep.retraining.figures import draw_figures
 from deep.retraining.learner import ImageLearner, Schedule
 from deep.retraining.presets import PRESETS, Config, Preset
@@ -39,6 +41,7 @@ from stability.command_line import UsageError, command
 from stability.console import make_console, print_paths
 from stability.regimes import TrainingSet
 from stability.retraining import Generation, retrain
+from stability.run_directory import RunDirectoryError
 from stability.sealed import write_sealed_npz
 from stability.streams import Purpose, stream
 
@@ -75,9 +78,17 @@ def main(config: Config) -> None:
                 console = make_console()
                 print_tables(console, run.directory.history())
                 console.print(f"{time.monotonic() - started:.0f} s")
-                print_paths(console, (run.path / "history.jsonl", *draw_figures(run.path)))
+                print_paths(console, (run.path / "history.jsonl", *_figures(run.path)))
     finally:
         accelerator.end_training()
+
+
+def _figures(folder: Path) -> list[Path]:
+    """The paths written. RunDirectoryError if what they show is damaged."""
+    try:
+        return draw_figures(folder)
+    except FoundRunError as error:
+        raise RunDirectoryError(f"{error}; remove it to leave it out") from None
 
 
 def _retrain(config: Config, real: RealImages, run: OpenRun, accelerator: Accelerator) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from stability.figure_style import (
     save_figure,
 )
 from stability.figure_text import legend_above, plain, wrapped
-from stability.run_directory import RunDirectory
+from stability.run_directory import RunDirectory, RunDirectoryError
 from stability.streams import Purpose, stream
 from toy.densities import Density
 from toy.metrics import DISTANCES, OF_THE_TRUTH, NoiseFloor, Quantity
@@ -51,7 +52,8 @@ def draw_figures(
 ) -> list[Path]:
     """Draw all figures of a run into its folder.
 
-    Panels and animation show the first seed. A regime with λ > 1 draws more points than another;
+    Panels and animation show the first seed. A generation whose samples are lost is left out of both
+    with a warning. A regime with λ > 1 draws more points than another;
     all panels show equally many, so that a denser one is a denser law.
 
     Args:
@@ -69,7 +71,8 @@ def draw_figures(
     # regime -> its first chain
     first = {name: [c["regime"] for c in history[0]["chains"]].index(name) for name in regimes}
     last = len(history) - 1
-    drawn = {t: run.load_samples(t) for t in {*shown_generations(last), *_frames(last)}}
+    drawn = _samples(run, {*shown_generations(last), *_frames(last)})
+    shown, frames = ([t for t in wanted if t in drawn] for wanted in (shown_generations(last), _frames(last)))
 
     n = min(len(chains[r]) for chains in drawn.values() for r in first.values())
     samples = {t: {name: chains[r][:n] for name, r in first.items()} for t, chains in drawn.items()}
@@ -80,12 +83,22 @@ def draw_figures(
         paths = save_figure(_curves(history, floor, DISTANCES), run.figures / "distances")
         if quantities:
             paths += save_figure(_curves(history, floor, quantities), run.figures / "profile")
-        panels = _density_panels(true, samples, shown_generations(last), window)
+        panels = _density_panels(true, samples, shown, window)
         paths += save_figure(panels, run.figures / "densities")
         paths.append(run.figures / "samples.gif")
-        frames = [_frame(t, samples[t], true, window) for t in _frames(last)]
-        _write_gif(paths[-1], frames)
+        _write_gif(paths[-1], [_frame(t, samples[t], true, window) for t in frames])
     return paths
+
+
+def _samples(run: RunDirectory, generations: set[int]) -> dict[int, list[np.ndarray]]:
+    """What these generations drew; the last one is always there, since its checkpoint has it."""
+    samples = {}
+    for t in sorted(generations):
+        try:
+            samples[t] = run.load_samples(t)
+        except RunDirectoryError as error:
+            warnings.warn(f"{error}: densities and samples.gif leave out t = {t}", stacklevel=2)
+    return samples
 
 
 def _frames(last: int) -> list[int]:

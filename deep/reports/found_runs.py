@@ -6,6 +6,7 @@ In a setting, a row is a regime, and its chains are the repeats with other seeds
 
 import json
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,10 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Chain", "FoundRun", "FoundRunError", "Line", "Record", "Series", "Setting", "find_settings"]
+from stability.array_files import read_npz
+from stability.untrusted import UntrustedFileError, parse_json, printable, read_bytes
+
+__all__ = ["Chain", "FoundRun", "FoundRunError", "Line", "Record", "Series", "Setting", "find_settings", "read_setting"]
 
 OF_A_RUN = (
     "seed",
@@ -23,6 +27,12 @@ OF_A_RUN = (
     "regime",
     "retrainings",
 )  # options that differ between the runs of a setting
+LARGEST_CONFIG, LARGEST_HISTORY, LARGEST_GRID = 2**24, 2**31, 2**32
+"""Bytes of the files that are read."""
+LARGEST_NUMBER = 1e100
+"""What a history may hold: the square of a larger one is none, and no axis shows it."""
+LONGEST_NAME = 40
+"""Characters of a model's and of a data set's name in the names of files."""
 MARKS = {"model", "data", "seed", "retrainings"}  # what the configuration of deep.retrain has, and no other
 
 
@@ -84,7 +94,7 @@ class FoundRun:
     @property
     def grids(self) -> list[int]:
         """The generations whose grid of samples is stored."""
-        return [t for t in range(len(self.history)) if self._grid(t).exists()]
+        return [t for t in range(len(self.history)) if self._grid(t).is_file()]
 
     def grid(self, t: int) -> np.ndarray:
         """Samples of generation t, (chains, k, c, h, w) uint8, the same k latents in each.
@@ -93,11 +103,11 @@ class FoundRun:
         """
         path = self._grid(t)
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                images = arrays["images"]
-        except Exception as error:  # whatever is wrong with the file
-            raise FoundRunError(f"{path} is damaged ({error})") from None
-        if images.ndim != 5 or images.dtype != np.uint8 or len(images) != len(self.history[0].chains):
+            images = read_npz(path, LARGEST_GRID, ["images"])["images"]
+        except (UntrustedFileError, OSError, MemoryError) as error:
+            raise FoundRunError(f"{path} is damaged ({printable(error)})") from None
+        chains = len(self.history[0].chains)
+        if images.ndim != 5 or images.dtype != np.uint8 or len(images) != chains or images.shape[2] not in (1, 3):
             raise FoundRunError(f"{path} holds {images.dtype} of shape {images.shape}, not (chains, k, c, h, w) uint8")
         return images
 
@@ -179,39 +189,111 @@ class Setting:
 def find_settings(folder: Path) -> list[Setting]:
     """All runs of deep.retrain at or below `folder` that have at least one generation.
 
-    FoundRunError if there is none, if a file is damaged, or if two runs are the same repeat of the same setting.
+    One that is damaged is passed over with a warning, unless there is no other.
+
+    Args:
+        folder: Where to look, in any depth.
+
+    Returns:
+        The settings, in the order of their first runs.
+
+    Raises:
+        FoundRunError: If there is no good run, or if two runs are the same repeat of the same setting.
     """
     if not folder.is_dir():
         raise FoundRunError(f"{folder}: no such folder")
-    runs = [run for path in sorted(folder.rglob("config.json")) if (run := _read(path.parent)) is not None]
+    runs, damaged = [], []
+    for path in sorted(folder.rglob("config.json")):
+        try:
+            runs += [run] if (run := _read(path.parent)) is not None else []
+        except FoundRunError as error:
+            damaged.append(error)
     if not runs:
+        raise (
+            damaged[0]
+            if damaged
+            else FoundRunError(f"{folder} holds no run of deep.retrain with a finished generation")
+        )
+    for error in damaged:
+        warnings.warn(f"{error}; that run is left out", stacklevel=2)
+    return _settings(runs)
+
+
+def read_setting(folder: Path) -> Setting:
+    """The one run of deep.retrain in `folder`, without those that may lie below it.
+
+    Args:
+        folder: The folder of the run.
+
+    Returns:
+        Its setting.
+
+    Raises:
+        FoundRunError: If it holds no run with a finished generation, or a damaged one.
+    """
+    run = _read(folder)
+    if run is None:
         raise FoundRunError(f"{folder} holds no run of deep.retrain with a finished generation")
+    return _settings([run])[0]
+
+
+def _settings(runs: Sequence[FoundRun]) -> list[Setting]:
+    """The runs by setting. FoundRunError if two runs are the same repeat."""
     together: dict[str, list[FoundRun]] = {}
     for run in runs:
         together.setdefault(json.dumps(_shared(run.config), sort_keys=True), []).append(run)
     settings: list[Setting] = []
     names: dict[str, int] = {}
     for members in together.values():
-        data = re.sub(r"[^\w-]", "-", Path(str(members[0].config["data"])).name.split(".")[0])
-        name = f"{members[0].config['model']}-{data}"
+        config = members[0].config
+        data = Path(config["data"]).name.split(".")[0]
+        name = re.sub(r"[^\w-]", "-", f"{config['model'][:LONGEST_NAME]}-{data[:LONGEST_NAME]}")  # begins file names
         names[name] = names.get(name, 0) + 1
         settings.append(Setting(name if names[name] == 1 else f"{name}-{names[name]}", members))
         _refuse_repeats(settings[-1])
+        if not settings[-1].series:
+            raise FoundRunError(f"the runs of {settings[-1].name} have no measurement in every generation")
     return settings
 
 
 def _read(folder: Path) -> FoundRun | None:
     """The run in a folder; None if it is none of deep.retrain, or has no generation yet."""
-    content = _json((folder / "config.json").read_bytes(), f"{folder / 'config.json'}")
+    content = _json(_bytes(folder / "config.json", LARGEST_CONFIG), f"{folder / 'config.json'}")
     config = content.get("config") if isinstance(content, dict) else None
     if not isinstance(config, dict) or not config.keys() >= MARKS:
         return None
+    _require_plausible(config, folder / "config.json")
+    environment = content.get("environment") or {}
+    if not isinstance(environment, dict):
+        raise FoundRunError(f"{folder / 'config.json'} is not of a run of deep.retrain: its environment is no object")
+
     path = folder / "history.jsonl"
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    lines = _bytes(path, LARGEST_HISTORY).splitlines(keepends=True) if path.exists() else []
     if lines and not lines[-1].endswith(b"\n"):
         lines.pop()  # being written, or cut by a kill
     history = [_generation(line, t, path) for t, line in enumerate(lines)]
-    return FoundRun(folder, config, content.get("environment") or {}, history) if history else None
+    for t, line in enumerate(history):
+        if [(c.regime, c.replica) for c in line.chains] != [(c.regime, c.replica) for c in history[0].chains]:
+            raise FoundRunError(f"{path}, line {t + 1} has other chains than line 1")
+    return FoundRun(folder, config, environment, history) if history else None
+
+
+def _require_plausible(config: dict[str, Any], path: Path) -> None:
+    """FoundRunError if an option that is used here has a value that the command would not take."""
+    whole = {name: type(config[name]) is int and 0 <= config[name] < 2**63 for name in ("seed", "retrainings")}
+    text = {name: isinstance(config[name], str) and bool(config[name]) for name in ("model", "data")}
+    for name, good in (whole | text).items():
+        if not good:
+            raise FoundRunError(f"{path} is not of a run of deep.retrain: {name} = {printable(config[name], 50)}")
+
+
+def _bytes(path: Path, largest: int) -> bytes:
+    try:
+        return read_bytes(path, largest)
+    except UntrustedFileError as error:
+        raise FoundRunError(f"{path} {error}") from None
+    except OSError as error:
+        raise FoundRunError(f"{path} cannot be read ({error.strerror or error})") from None
 
 
 def _generation(line: bytes, t: int, path: Path) -> Line:
@@ -222,30 +304,54 @@ def _generation(line: bytes, t: int, path: Path) -> Line:
             raise ValueError
         chains = tuple(
             Record(
-                regime=str(chain["regime"]),
-                replica=int(chain["replica"]),
-                parameter_distance=chain["parameter_distance"] / chain["parameters"],
-                measured={_series(one): (float(one["value"]), one["floor"]) for one in chain["measurements"]},
+                regime=_name(chain["regime"]),
+                replica=_whole(chain["replica"]),
+                parameter_distance=_number(chain["parameter_distance"]) / _whole(chain["parameters"]),
+                measured={
+                    _series(one): (_number(one["value"]), None if one["floor"] is None else _number(one["floor"]))
+                    for one in chain["measurements"]
+                },
             )
             for chain in found["chains"]
         )
-        distance = found["random_parameter_distance"] / found["chains"][0]["parameters"]
-        return Line(str(found["features"]), chains, distance)
-    except (KeyError, TypeError, ValueError, AttributeError, ZeroDivisionError):
+        distance = _number(found["random_parameter_distance"]) / _whole(found["chains"][0]["parameters"])
+        return Line(_name(found["features"]), chains, distance)
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
         raise FoundRunError(f"{where} is not generation {t} of a run of deep.retrain") from None
 
 
 def _json(text: bytes, where: str) -> Any:
     try:
-        return json.loads(text)
-    except ValueError as error:
-        raise FoundRunError(f"{where} is not JSON ({error})") from None
+        return parse_json(text)
+    except UntrustedFileError as error:
+        raise FoundRunError(f"{where} {error}") from None
 
 
 def _series(measurement: dict[str, Any]) -> Series:
-    images = measurement["images"]
-    name = measurement["metric"].removesuffix(f"_{images}")
-    return Series(name, images, measurement["reference"], measurement["reference_images"])
+    images = _whole(measurement["images"])
+    name = _name(measurement["metric"]).removesuffix(f"_{images}")
+    return Series(name, images, _name(measurement["reference"]), _whole(measurement["reference_images"]))
+
+
+def _number(value: Any) -> float:
+    """ValueError unless it is a number of JSON that can be drawn."""
+    if type(value) not in (int, float) or not abs(value) <= LARGEST_NUMBER:
+        raise ValueError
+    return float(value)
+
+
+def _whole(value: Any) -> int:
+    """ValueError unless it is a count."""
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise ValueError
+    return value
+
+
+def _name(value: Any) -> str:
+    """ValueError unless it can be shown as it is, in a terminal and in a figure, where $ begins mathematics."""
+    if not isinstance(value, str) or not value or printable(value) != value or "$" in value:
+        raise ValueError
+    return value
 
 
 def _shared(config: dict[str, Any]) -> dict[str, Any]:
@@ -255,7 +361,10 @@ def _shared(config: dict[str, Any]) -> dict[str, Any]:
 def _order(regime: str) -> tuple[bool, str, float]:
     """By kind and λ; regimes without λ last."""
     parts = re.fullmatch(r"(.*?)λ = ([-+.\de]+)(.*)", regime)
-    return (True, regime, 0.0) if parts is None else (False, parts[1] + parts[3], float(parts[2]))
+    try:
+        return (True, regime, 0.0) if parts is None else (False, parts[1] + parts[3], float(parts[2]))
+    except ValueError:
+        return (True, regime, 0.0)
 
 
 def _refuse_repeats(setting: Setting) -> None:

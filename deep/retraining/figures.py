@@ -2,13 +2,14 @@
 
 import io
 import math
+import warnings
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from deep.reports.figures import metrics_over_generations, parameter_distances, sample_grids
-from deep.reports.found_runs import Setting, find_settings
+from deep.reports.found_runs import Setting, read_setting
 from deep.training.figures import image_grid
 from stability.atomic import atomic_write
 from stability.figure_style import Figure, FigureCanvasAgg, figure_style, rcParams, save_figure
@@ -23,16 +24,20 @@ GIF_SIDE = 3.2  # inches of a row of the run
 
 def draw_figures(run: Path) -> list[Path]:
     """Draw the figures of a run that has a finished generation into its folder; the paths written."""
-    (setting,) = find_settings(run)
+    setting = read_setting(run)
     figures = run / "figures"
     with figure_style():
         paths = save_figure(metrics_over_generations(setting), figures / "metrics")
         paths += save_figure(parameter_distances(setting), figures / "parameters")
-        grids = sample_grids(setting)
-        assert grids is not None  # every generation has one
-        paths += save_figure(grids, figures / "samples")
-        _write_gif(figures / "samples.gif", [_frame(setting, t) for t in range(len(setting.runs[0].history))])
-    return [*paths, figures / "samples.gif"]
+        stored = setting.runs[0].grids
+        if lost := sorted(set(range(len(setting.runs[0].history))) - set(stored)):
+            numbers = ", ".join(map(str, lost))
+            warnings.warn(f"{run / 'samples'} lacks the grid of t = {numbers}: the pictures leave it out", stacklevel=2)
+        if (grids := sample_grids(setting)) is not None:
+            paths += save_figure(grids, figures / "samples")
+            _write_gif(figures / "samples.gif", [_frame(setting, t) for t in stored])
+            paths.append(figures / "samples.gif")
+    return paths
 
 
 def _frame(setting: Setting, t: int) -> Image.Image:

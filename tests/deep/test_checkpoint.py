@@ -14,6 +14,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 
 from deep.checkpoint import Checkpoint, CheckpointError, CheckpointFile, export, main, read, write
+from deep.formats.safetensors_file import safetensors_content
 from deep.networks.unet_edm import DIGITS, EDMNetwork
 from stability.atomic import PARTIAL_SUFFIX
 from stability.command_line import command

@@ -155,6 +155,106 @@ def test_bad_runs_are_one_line(tmp_path, spoil, message):
     assert not (tmp_path / "out" / "report.html").exists()
 
 
+def set_config(**changes):
+    def spoil(folder):
+        content = json.loads((folder / "config.json").read_text())
+        content["config"] |= changes
+        (folder / "config.json").write_text(json.dumps(content))
+
+    return spoil
+
+
+def set_line(at, **changes):
+    """In one line of history, at the top or in its first chain."""
+
+    def spoil(folder):
+        lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+        for name, value in changes.items():
+            (lines[at] if name in lines[at] else lines[at]["chains"][0])[name] = value
+        (folder / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    return spoil
+
+
+def nested(folder):
+    (folder / "history.jsonl").write_text('{"t": ' + "[" * 10**5 + "\n")
+
+
+def huge(folder):
+    os.truncate(folder / "history.jsonl", 2**37)
+
+
+def pipe(folder):
+    (folder / "history.jsonl").unlink()
+    os.mkfifo(folder / "history.jsonl")
+
+
+def loop(folder):
+    (folder / "history.jsonl").unlink()
+    (folder / "history.jsonl").symlink_to("history.jsonl")
+
+
+def packed_grid(folder):
+    with (folder / "samples" / "grid-0001.npz").open("wb") as file:
+        np.savez_compressed(file, images=np.zeros(3 * 10**8, np.uint8))
+
+
+HOSTILE = {
+    "seed": set_config(seed=[0]),
+    "retrainings": set_config(retrainings="3"),
+    "data": set_config(data=7),
+    "model": set_config(model=None),
+    "nested": nested,
+    "huge": huge,
+    "pipe": pipe,
+    "loop": loop,
+    "bomb": packed_grid,
+    "t": set_line(1, t=[1]),
+    "no chains": set_line(0, chains=[]),
+    "one chain more": set_line(2, chains=[{}]),
+    "another regime": set_line(2, regime="fully synthetic"),
+    "a control character": set_line(0, regime="\x1b[2J"),
+    "mathematics": set_line(0, regime="$\\frac{1$"),
+    "a long name": set_line(0, features="x" * 10**5),
+    "a huge number": set_line(1, parameter_distance=1e300),
+    "a huge integer": set_line(1, parameter_distance=10**400),
+    "infinity": set_line(1, random_parameter_distance=float("inf")),
+    "no parameters": set_line(1, parameters=0),
+    "a boolean": set_line(1, parameters=True),
+    "no measurement": set_line(1, measurements=[]),
+    "measured of nothing": set_line(1, measurements=[None]),
+}
+
+
+@pytest.mark.parametrize("spoil", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_runs_are_one_line(tmp_path, spoil):
+    write_run(tmp_path / "run")
+    spoil(tmp_path / "run")
+    with pytest.raises(UsageError) as error:
+        main(Report(tmp_path, out=tmp_path / "out"))
+    message = str(error.value)
+    assert "\n" not in message
+    assert "\x1b" not in message
+    assert len(message) < 1000
+    assert not (tmp_path / "out").exists()
+
+
+def test_one_bad_run_of_many_is_left_out_with_a_warning(tmp_path):
+    write_run(tmp_path / "good")
+    write_run(tmp_path / "bad", seed=1)
+    nested(tmp_path / "bad")
+    with pytest.warns(UserWarning, match=r"bad/history\.jsonl, line 1 holds JSON .* deeply; that run is left out"):
+        (setting,) = find_settings(tmp_path)
+    assert [run.folder.name for run in setting.runs] == ["good"]
+
+
+@pytest.mark.parametrize("name", ["../../evil", "/tmp/evil", "a/b\0c", "x" * 10**4, "[bold]"])
+def test_no_name_in_a_run_leads_out_of_the_folder(tmp_path, name):
+    write_run(tmp_path / "run", model=name, data=name)
+    (setting,) = find_settings(tmp_path)
+    assert re.fullmatch(r"[\w-]{1,81}", setting.name)
+
+
 def test_no_folder(tmp_path):
     with pytest.raises(FoundRunError, match="nowhere: no such folder"):
         find_settings(tmp_path / "nowhere")

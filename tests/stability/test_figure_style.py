@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stability.figure_style import FULLY_SYNTHETIC, regime_looks
+from stability.figure_style import FULLY_SYNTHETIC, Figure, figure_style, regime_looks, save_figure
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(path for package in ("stability", "toy", "deep") for path in (ROOT / package).rglob("*.py"))
@@ -50,3 +50,14 @@ def test_looks_tell_any_number_of_regimes_apart():
         assert looks["fully synthetic"] == FULLY_SYNTHETIC
         colours = [tuple(np.atleast_1d(look["color"]).tolist()) for look in looks.values()]
         assert len(set(colours)) == count + 1
+
+
+def test_a_figure_has_the_same_bytes_a_day_later(tmp_path, monkeypatch):
+    def written(name, day):
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", str(86_400 * day))  # what Matplotlib takes for now
+        with figure_style():
+            figure = Figure()
+            figure.subplots().plot([1, 2])
+            return [path.read_bytes() for path in save_figure(figure, tmp_path / name)]
+
+    assert written("one", 1) == written("two", 2)

@@ -130,3 +130,17 @@ def test_plain_flow_matching_has_independent_pairs():
     config: Any = configuration("cfm")()
     assert config.settings.pairs == "independent"
     assert config.model == "cfm"
+
+
+def test_a_finished_run_that_lost_samples_is_opened_and_draws_what_it_can(tmp_path):
+    out, experiment = tmp_path / "run", replace(TINY, retrainings=3)
+    lines = history(out, "kde", experiment)
+    before = {path.name: path.read_bytes() for path in (out / "figures").iterdir()}
+    (out / "samples" / "generation-0001.npz").unlink()
+    lost = "generation-0001.npz is missing, and no checkpoint has its samples any more"
+    with pytest.warns(UserWarning, match=f"{lost}$"), pytest.warns(UserWarning, match="leave out t = 1"):
+        assert history(out, "kde", experiment) == lines
+    after = {path.name: path.read_bytes() for path in (out / "figures").iterdir()}
+    assert after.keys() == before.keys()
+    assert after["distances.pdf"] == before["distances.pdf"]
+    assert after["samples.gif"] != before["samples.gif"]
