@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 
-from benchmarks import deep, metrics, stability, throughput, toy, two_moons
+from benchmarks import deep, metrics, neighbours, stability, throughput, toy, two_moons
 
 
 @pytest.mark.parametrize(
-    "benchmark", [part.Benchmark for part in (deep, metrics, stability, throughput, toy, two_moons)]
+    "benchmark", [part.Benchmark for part in (deep, metrics, neighbours, stability, throughput, toy, two_moons)]
 )
 def test_counts_below_one_are_refused_by_name(benchmark):
     counts = [

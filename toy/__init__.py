@@ -1,1 +1,3 @@
 """Two-dimensional laboratory of iterative retraining."""
+
+import stability  # noqa: F401  # before torch: it says how threads wait
