@@ -58,7 +58,8 @@ def read_folder(path: Path) -> ImageSet:
         with one_error(printable(name)):
             return read_bytes(path / name, limit)
 
-    images = _read_images(path, listing, lambda name: (path / name).stat().st_size, read)
+    packed = sum((path / name).stat().st_size for name in listing.images)
+    images = _read_images(path, listing, packed, read)
     table = _table(path, listing)
     if table is not None:
         return ImageSet(images, _labels(read, table, listing.images))
@@ -86,7 +87,7 @@ def read_zip(path: Path) -> ImageSet:
                         return member.read()
 
             listing = _listing(name for name in members if not name.endswith("/"))
-            images = _read_images(path, listing, lambda name: members[name].file_size, read)
+            images = _read_images(path, listing, file.seek(0, os.SEEK_END), read)
             table = _table(path, listing)
             return ImageSet(images, None if table is None else _labels(read, table, listing.images))
 
@@ -156,8 +157,8 @@ def _counted(kinds: Counter[str]) -> str:
 # Pixels
 
 
-def _read_images(path: Path, listing: _Listing, size: Callable[[str], int], read: Read) -> np.ndarray:
-    """(n, c, h, w) uint8."""
+def _read_images(path: Path, listing: _Listing, packed: int, read: Read) -> np.ndarray:
+    """(n, c, h, w) uint8.   packed: bytes of the files or of the zip."""
     names = listing.images
     if not names:
         found = f"; it holds {_counted(listing.ignored)}" if listing.ignored else ""
@@ -170,7 +171,7 @@ def _read_images(path: Path, listing: _Listing, size: Callable[[str], int], read
         raise DataError(f"holds {len(names)} images of shape {first.shape}, more than {LARGEST_SET} bytes")
 
     largest = 2 * first.nbytes + 2**20  # a file is not larger than its pixels by much
-    require_plausible(len(names) * first.nbytes, sum(min(size(name), largest) for name in names))
+    require_plausible(len(names) * first.nbytes, packed)
     images = np.empty((len(names), *first.shape), np.uint8)
     turned = []
     for i, name in enumerate(names):
