@@ -30,6 +30,7 @@ MOST_FILES = 2**21
 SHOWN = 3
 """Names that a message repeats."""
 _PART = re.compile(r"(train(ing)?|test(ing)?|val(id(ation)?)?|dev|eval)([-_]?(set|data|images|\d+))?", re.IGNORECASE)
+_EDM_FOLDER = re.compile(r"\d{5}")
 
 Read = Callable[[str, int], bytes]
 """The content of a file by its name, at most so many bytes."""
@@ -62,7 +63,7 @@ def read_folder(path: Path) -> ImageSet:
     images = _read_images(path, listing, packed, read)
     table = _table(path, listing)
     if table is not None:
-        return ImageSet(images, _labels(read, table, listing.images))
+        return ImageSet(images, _labels(path, read, table, listing.images))
     if listing.tables:
         return ImageSet(images)
     return ImageSet(images, _labels_of_folders(path, listing.images))
@@ -89,7 +90,11 @@ def read_zip(path: Path) -> ImageSet:
             listing = _listing(name for name in members if not name.endswith("/"))
             images = _read_images(path, listing, file.seek(0, os.SEEK_END), read)
             table = _table(path, listing)
-            return ImageSet(images, None if table is None else _labels(read, table, listing.images))
+            if table is not None:
+                return ImageSet(images, _labels(path, read, table, listing.images))
+            if not listing.tables:
+                _say_that_folders_are_no_classes(path, listing.images)
+            return ImageSet(images)
 
 
 def _require_inside(name: str) -> None:
@@ -262,7 +267,19 @@ def _labels_of_folders(path: Path, names: Sequence[str]) -> np.ndarray | None:
     return np.array([numbers[folder] for folder in folders])
 
 
-def _labels(read: Read, table: str, names: Sequence[str]) -> np.ndarray | None:
+def _say_that_folders_are_no_classes(path: Path, names: Sequence[str]) -> None:
+    """In a zip; unless they are those into which EDM's tool divides any set."""
+    common = _common_folder(names)
+    folders = {inner.split("/")[0] for name in names if "/" in (inner := name[len(common) :])}
+    if len(folders) > 1 and not all(_EDM_FOLDER.fullmatch(folder) for folder in folders):
+        warnings.warn(
+            f"{path}: no labels are read, because there is no {TABLE}; "
+            f"unpack it to take its {len(folders)} folders for classes",
+            stacklevel=2,
+        )
+
+
+def _labels(path: Path, read: Read, table: str, names: Sequence[str]) -> np.ndarray | None:
     """Class numbers by file name; None if the file has null, or vectors instead of class numbers."""
     content = read(table, min(LARGEST_TABLE, 2**20 + 2**10 * len(names)))
     folder = table.removesuffix(TABLE)
@@ -278,6 +295,7 @@ def _labels(read: Read, table: str, names: Sequence[str]) -> np.ndarray | None:
             raise DataError(f"has no label for {printable(missing[0])}")
         labels = [by_name[name.removeprefix(folder)] for name in names]
         if all(isinstance(label, list) for label in labels):
+            warnings.warn(f"{path}: no labels are read, because {printable(table)} has vectors", stacklevel=2)
             return None
         if not all(type(label) is int and 0 <= label <= LARGEST_LABEL for label in labels):
             raise DataError("has labels that are not class numbers >= 0")

@@ -137,7 +137,7 @@ def bombs(folder):
     zipped(folder / "zeros.npz", {"a.npy": array_header((2**28,)) + bytes(2**28)}, compression=8)
     zipped(folder / "shape.npz", {"a.npy": array_header((2**60,))}, compression=8)
     (folder / "shape.npy").write_bytes(array_header((2**60,)))
-    with gzip.open(folder / "zeros.tar.gz", "wb", compresslevel=1) as file:
+    with gzip.GzipFile(folder / "zeros.tar.gz", "wb", compresslevel=1) as file:
         info = tarfile.TarInfo("zeros")
         info.size = 2**31
         file.write(info.tobuf() + bytes(2**29))

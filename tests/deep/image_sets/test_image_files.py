@@ -4,6 +4,7 @@ import os
 import re
 import tarfile
 import zipfile
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -52,7 +53,17 @@ def test_top_level_folders_are_classes(tmp_path):
 def test_labels_that_are_not_class_numbers_are_none(labels, tmp_path):
     entries = None if labels is None else [["a.png", labels]]
     files = {"a.png": encoded(np.zeros((4, 4), np.uint8)), "dataset.json": json.dumps({"labels": entries})}
-    assert load_images(zipped(tmp_path / "x.zip", files)).labels is None
+    path = zipped(tmp_path / "x.zip", files)
+    said = pytest.warns(UserWarning, match=r"no labels are read, because dataset\.json has vectors")
+    with said if labels else nullcontext():
+        assert load_images(path).labels is None
+
+
+def test_folders_in_a_zip_are_no_classes_and_that_is_said(tmp_path):
+    with pytest.warns(UserWarning, match=r"no dataset\.json; unpack it to take its 2 folders for classes"):
+        assert load_images(zipped(tmp_path / "x.zip", pictures("cat/0.png", "dog/0.png"))).labels is None
+    numbered = zipped(tmp_path / "y.zip", pictures("00000/0.png", "00001/1.png"))
+    assert load_images(numbered).labels is None
 
 
 @pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../evil", "..\\evil", "C:evil"])
@@ -198,9 +209,12 @@ def test_what_is_not_read_is_counted_in_one_line(tmp_path):
     np.testing.assert_array_equal(read.images, plain.images)
     np.testing.assert_array_equal(read.labels, plain.labels)  # type: ignore[arg-type]
 
-    with pytest.warns(UserWarning, match=re.escape("ignored 8 files: 4 hidden, 2 .gif")) as caught:
+    with pytest.warns(UserWarning, match="ignored|no labels") as caught:
         in_zip = load_images(zipped(tmp_path / "x.zip", files | junk))
-    assert len(caught) == 1
+    assert [str(one.message).split(": ", 1)[1] for one in caught] == [
+        "ignored 8 files: 4 hidden, 2 .gif, 1 .txt, 1 without suffix",
+        "no labels are read, because there is no dataset.json; unpack it to take its 2 folders for classes",
+    ]
     np.testing.assert_array_equal(in_zip.images, plain.images)
 
 
