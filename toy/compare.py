@@ -1,6 +1,12 @@
-"""Do two runs have the same curves? Paired over seeds: python -m toy.compare RUN OTHER"""
+"""Do two runs have the same curves? Paired over seeds: python -m toy.compare RUN OTHER
+
+A seed's real data and draws of the truth are the same in two runs if --density, --samples, --angles and
+--seed are. Then the runs are comparable, and whatever else differs (model, its settings, sampler,
+latents) is what one compares. Number of seeds and generations may differ: what both have is used.
+"""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,20 +20,36 @@ from scipy.stats import t as student_t
 
 from stability.command_line import UsageError, command
 from stability.console import make_console
+from stability.untrusted import printable
+from toy.recorded_run import QUANTITIES, read_config, read_history
 from toy.tables import by_regime
 
-__all__ = ["Compare", "Difference", "differences", "main"]
+__all__ = ["Compare", "Difference", "changed_options", "differences", "main", "require_comparable"]
 
-QUANTITIES = ("w1", "w2")
+OF_THE_DATA = ("density", "samples", "angles", "seed")
+"""Options on which the real data and the draws of the truth depend: without equal ones, no pairs."""
+OF_THE_ROWS = ("lam", "regime", "fully_synthetic", "weight", "reward", "choices", "verifier", "tries")
+"""Options that the names of the regimes tell, which must be the same."""
+OF_THE_LENGTH = ("retrainings", "seeds")
+"""Options of which the smaller value is used."""
+OF_THE_MACHINE = ("device", "threads")
+
+MIXTURES = {
+    "ddpm-torch": "8gaussians",
+    "ffjord": "8gaussians-ffjord",
+    "torchcfm": "8gaussians-torchcfm",
+}
+"""Names of `toy.eight_gaussians` -> those of `toy.run`."""
 
 
 @dataclass(frozen=True)
 class Compare:
-    """Test whether W1 and W2 differ between two runs of the same regimes that began with the same --seed.
+    """Test whether W1 and W2 differ between two runs of the same regimes on the same data.
 
-    They are compared on the seeds and generations that both have. A seed's value is its mean over the generations from
-    a fifth of the run on. Seed by seed the two have the same real data and the same draws of the truth; the differences
-    over seeds are tested with Student's t, two-sided.
+    --density, --samples, --seed and the regimes must be the same in both, so that seed by seed the two have the same
+    real data and the same draws of the truth; any other option may differ, and those that do are named. They are
+    compared on the seeds and generations that both have. A seed's value is its mean over the generations from a fifth
+    of the run on. The differences over seeds are tested with Student's t, two-sided.
     """
 
     run: tyro.conf.Positional[Path]
@@ -35,7 +57,7 @@ class Compare:
     other: tyro.conf.Positional[Path]
     """Folder of the run that is compared with it."""
     level: float = 0.05
-    """Probability that runs that are alike are told apart in any row; each row has its share of it."""
+    """Family-wise error rate (Bonferroni over rows)."""
 
     def __post_init__(self) -> None:
         if not 0 < self.level < 1:
@@ -63,6 +85,54 @@ class Difference:
         return self.low > 0 or self.high < 0
 
 
+def require_comparable(config: Mapping[str, Any], other: Mapping[str, Any]) -> None:
+    """Refuse runs whose seeds do not have the same real data and draws of the truth.
+
+    Args:
+        config: The options of a run, as its `config.json` has them.
+        other: Those of the other one.
+
+    Raises:
+        ValueError: If they differ in an option that decides about the data; the message names it.
+    """
+    one, two = _data(config), _data(other)
+    for option in OF_THE_DATA:
+        if one[option] != two[option]:
+            raise ValueError(
+                f"the runs are not comparable: --{option} is {printable(one[option])} and "
+                f"{printable(two[option])}, so equal seeds have other data"
+            )
+
+
+def changed_options(config: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Find what a comparison is about: the options that comparable runs differ in.
+
+    Args:
+        config: The options of a run, as its `config.json` has them.
+        other: Those of the other one.
+
+    Returns:
+        Both values by option, None where a run does not have it; without those that choose the data,
+        the rows, the length and the machine.
+    """
+    fixed = (*OF_THE_DATA, *OF_THE_ROWS, *OF_THE_LENGTH, *OF_THE_MACHINE, "mixture")
+    names = [name for name in {**config, **other} if name not in fixed]
+    pairs = {name: (config.get(name), other.get(name)) for name in names}
+    return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _data(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What decides about the data of a run, under the names of `toy.run`; two moons are the default."""
+    mixture = config.get("mixture")
+    density = MIXTURES.get(mixture, mixture) if isinstance(mixture, str) else "moons"
+    return {
+        "density": config.get("density", density),
+        "samples": config["samples"],
+        "angles": config.get("angles", "random"),
+        "seed": config["seed"],
+    }
+
+
 def differences(history: list[Any], other: list[Any], level: float) -> list[Difference]:
     """A row for each regime and each of W1 and W2; all intervals hold together with probability 1 − level.
 
@@ -72,7 +142,8 @@ def differences(history: list[Any], other: list[Any], level: float) -> list[Diff
     curves = {quantity: (by_regime(history, quantity), by_regime(other, quantity)) for quantity in QUANTITIES}
     one, two = curves["w1"]
     if one.keys() != two.keys():
-        raise ValueError(f"the runs must have the same regimes, got {', '.join(one)} and {', '.join(two)}")
+        names = [printable(", ".join(run)) for run in (one, two)]
+        raise ValueError(f"the runs must have the same regimes, got {names[0]} and {names[1]}")
     generations = min(len(history), len(other))
     seeds = min(values.shape[1] for values in (*one.values(), *two.values()))
     if seeds < 2:
@@ -96,37 +167,50 @@ def _difference(
     return Difference(regime, quantity, seeds, float(run.mean()), float(run.std(ddof=1)), low, high)
 
 
-def _history(run: Path) -> list[Any]:
-    """The lines of a run's history. UsageError if it is not that of a 2-D experiment, or still empty."""
-    file = run / "history.jsonl"
-    try:
-        history = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    except ValueError as error:
-        raise UsageError(f"{file} is damaged: {error}") from None
-    if not history or any(quantity not in history[0]["chains"][0] for quantity in QUANTITIES):
-        raise UsageError(f"{file} has no W1 and W2: is {run} a run of the 2-D experiments, with a finished generation?")
-    return history
-
-
 def main(config: Compare) -> None:
     """Print the comparison."""
+    options = [read_config(run) for run in (config.run, config.other)]
     try:
-        rows = differences(_history(config.run), _history(config.other), config.level)
+        require_comparable(*options)
+        rows = differences(read_history(config.run), read_history(config.other), config.level)
     except ValueError as error:
         raise UsageError(str(error)) from None
+
     table = Table(title="difference, other − run, paired over seeds", box=SIMPLE_HEAD, pad_edge=False)
     for column in ("regime", "", "run", "difference", "outcome"):
-        table.add_column(column, justify="left" if column in ("regime", "outcome") else "right", no_wrap=True)
+        words = column in ("regime", "outcome")  # in a narrow window words are broken, and numbers are whole
+        table.add_column(column, justify="left" if words else "right", no_wrap=not words)
     for row in rows:
         table.add_row(
-            row.regime,
+            printable(row.regime),
             row.quantity.upper(),
             f"{row.mean:.3f} ± {row.sd:.3f}",
             f"[{row.low:+.3f}, {row.high:+.3f}]",
-            "differs" if row.different else "not told apart",
+            "differs" if row.different else "no significant difference",
         )
     table.caption = f"{rows[0].seeds} seeds; intervals that all hold together with probability {1 - config.level:g}"
-    make_console().print(table)
+    console = make_console()
+    console.print(table)
+    console.print(_compared(*options), soft_wrap=True)
+
+
+def _compared(config: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """What the runs differ in, and what was left out of the longer one."""
+    changed = changed_options(config, other)
+    shown = ", ".join(
+        f"--{printable(name).replace('_', '-')} {_value(one)} → {_value(two)}" for name, (one, two) in changed.items()
+    )
+    left_out = [
+        f"--{option} {_value(config[option])} and {_value(other[option])}"
+        for option in OF_THE_LENGTH
+        if config[option] != other[option]
+    ]
+    words = f"compared: {shown or 'equal options'}"
+    return words + (f"; the part that both have of {', '.join(left_out)}" if left_out else "")
+
+
+def _value(value: Any) -> str:
+    return "–" if value is None else printable(json.dumps(value, ensure_ascii=False).strip('"'), 40)
 
 
 if __name__ == "__main__":

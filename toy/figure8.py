@@ -1,6 +1,5 @@
 """Figure 8: OT-CFM on two moons, W1 and W2 over retrainings, 50 runs a regime: python -m toy.figure8"""
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from toy.claims import Claim, claims_table, drifts, drifts_less, ends_below, mar
 from toy.densities import two_moons
 from toy.experiment import FIGURE_8_LAMBDAS, Experiment, run_experiment
 from toy.ot_cfm import OTCFM, FlowMatching
+from toy.recorded_run import QUANTITIES, read_history
 from toy.tables import by_regime
 
 __all__ = ["Figure8", "QuickFigure8", "claims", "main"]
@@ -86,8 +86,8 @@ def main(config: Figure8) -> None:
         truth=two_moons,
         make_learner=partial(OTCFM, settings=config.flow),
     )
-    history = [json.loads(line) for line in (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()]
-    curves = {quantity: by_regime(history, quantity) for quantity in ("w1", "w2")}
+    history = read_history(folder)
+    curves = {quantity: by_regime(history, quantity) for quantity in QUANTITIES}
     outcomes = [claim.test(curves) for claim in stated]
     with atomic_write(folder / "claims.md") as file:
         file.write(markdown(stated, outcomes).encode())

@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -67,32 +68,156 @@ def test_one_seed_is_refused(rng):
         differences(history(rng, seeds=1), history(rng, seeds=1), 0.05)
 
 
+OPTIONS = {
+    "lam": [1.0], "regime": "mix", "fully_synthetic": True, "samples": 40, "seed": 0, "seeds": 8,
+    "retrainings": 10, "latents": "fresh", "epochs": 2, "density": "moons", "model": "kde",
+}  # fmt: skip
+
+
+def write_run(folder, lines, **options):
+    """A folder with what `toy.compare` reads; None leaves an option out."""
+    folder.mkdir()
+    config = {name: value for name, value in (OPTIONS | options).items() if value is not None}
+    (folder / "config.json").write_text(json.dumps({"config": config, "environment": {}}))
+    text = "".join(json.dumps(line) + "\n" for line in lines)
+    (folder / "history.jsonl").write_text(text, encoding="utf-8")
+    return folder
+
+
+def run(capsys, *folders):
+    """Exit status, output and the message of the command."""
+    capsys.readouterr()  # what fixtures print
+    status = 0
+    try:
+        command(Compare, main, list(map(str, folders)))
+    except SystemExit as left:
+        status = left.code
+    said = capsys.readouterr()
+    return status, said.out, said.err
+
+
+def refused(capsys, *folders):
+    """The one line by which the command refuses."""
+    status, out, err = run(capsys, *folders)
+    assert (status, out) == (2, "")
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    return err
+
+
 def test_the_command_prints_the_rows_and_says_what_is_missing(tmp_path, capsys, rng):
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        lines = "".join(json.dumps(line) + "\n" for line in history(rng))
-        (tmp_path / name / "history.jsonl").write_text(lines, encoding="utf-8")
-    command(Compare, main, [str(tmp_path / "a"), str(tmp_path / "b")])
-    shown = capsys.readouterr().out
+    a, b = (write_run(tmp_path / name, history(rng)) for name in ("a", "b"))
+    status, shown, _ = run(capsys, a, b)
+    assert status == 0
     assert (shown.count("W1"), shown.count("W2")) == (2, 2)
-    with pytest.raises(SystemExit) as left:
-        command(Compare, main, [str(tmp_path / "a"), str(tmp_path / "c")])
-    assert left.value.code == 2
-    assert capsys.readouterr().err == f"error: No such file or directory: {tmp_path / 'c' / 'history.jsonl'}\n"
+    assert "compared: equal options" in shown
+    missing = tmp_path / "c" / "config.json"
+    assert refused(capsys, a, tmp_path / "c") == f"error: No such file or directory: {missing}\n"
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
-    [("", "has no W1 and W2"), ('{"t": 0, "chains": [{"regime": "λ = 1"}]}\n', "has no W1 and W2"), ("{\n", "damaged")],
+    ("option", "value", "shown"),
+    [
+        ("samples", 400, "--samples is 40 and 400"),
+        ("density", "checkerboard", "--density is moons and checkerboard"),
+        ("density", {"a": 1}, "--density is moons and {'a': 1}"),
+        ("seed", 7, "--seed is 0 and 7"),
+        ("angles", "grid", "--angles is random and grid"),
+    ],
 )
-def test_a_history_of_something_else_is_one_line(content, words, tmp_path, capsys):
-    (tmp_path / "history.jsonl").write_text(content, encoding="utf-8")
-    with pytest.raises(SystemExit) as left:
-        command(Compare, main, [str(tmp_path), str(tmp_path)])
-    said = capsys.readouterr().err
-    assert left.value.code == 2
-    assert words in said
-    assert said.count("\n") == 1
+def test_runs_on_other_data_are_not_compared(option, value, shown, tmp_path, capsys, rng):
+    lines = history(rng)
+    a = write_run(tmp_path / "a", lines)
+    b = write_run(tmp_path / "b", lines, **{option: value})
+    assert shown in refused(capsys, a, b)
+    assert shown.split(" is ")[0] in refused(capsys, b, a)
+
+
+def test_runs_of_other_commands_on_the_same_data_are_compared(tmp_path, capsys, rng):
+    """Two moons have no --density, and eight Gaussians their own names for the mixtures."""
+    lines = history(rng)
+    moons = write_run(tmp_path / "moons", lines, density=None, angles="random", model=None)
+    eight = write_run(tmp_path / "eight", lines, density=None, mixture="ffjord", model=None)
+    assert run(capsys, moons, write_run(tmp_path / "a", lines))[0] == 0
+    assert run(capsys, eight, write_run(tmp_path / "b", lines, density="8gaussians-ffjord"))[0] == 0
+    assert "--density is moons and 8gaussians-ffjord" in refused(capsys, moons, eight)
+
+
+def test_what_the_runs_differ_in_is_said(tmp_path, capsys, rng):
+    a = write_run(tmp_path / "a", history(rng), threads=1)
+    shorter = history(rng, seeds=5, generations=6)
+    b = write_run(tmp_path / "b", shorter, model="flow", epochs=3, plan=32, seeds=5, retrainings=5, threads=2)
+    _, shown, _ = run(capsys, a, b)
+    words = " ".join(shown.split())
+    assert "5 seeds" in words
+    assert "compared: --epochs 2 → 3, --model kde → flow, --plan – → 32" in words
+    assert "the part that both have of --retrainings 10 and 5, --seeds 8 and 5" in words
+    assert "threads" not in words
+
+
+def test_other_rows_are_refused(tmp_path, capsys, rng):
+    a = write_run(tmp_path / "a", history(rng))
+    b = write_run(tmp_path / "b", history(rng, regimes=("λ = 1",)), fully_synthetic=False)
+    assert "must have the same regimes" in refused(capsys, a, b)
+
+
+DAMAGED = [
+    b"",
+    b"{\n",
+    b"null\n",
+    b"[]\n",
+    b'{"t": 0, "chains": []}\n',
+    b'{"t": 0, "chains": [{"regime": "a"}]}\n',
+    b'{"t": 0, "chains": [{"regime": "a", "replica": 0, "w1": NaN, "w2": 1}]}\n',
+    b'{"t": 0, "chains": [{"regime": "a", "replica": 0, "w1": "1", "w2": 1}]}\n',
+    b'{"t": 0, "chains": [{"regime": "a", "replica": 0, "w1": 1e999, "w2": 1}]}\n',
+    b'{"t": 0, "chains": [{"regime": ["a"], "replica": 0, "w1": 1, "w2": 1}]}\n',
+    b'{"t": 1, "chains": [{"regime": "a", "replica": 0, "w1": 1, "w2": 1}]}\n',
+    b'{"t": 0, "chains": ' + b"[" * 100_000 + b"\n",
+    b"\xff\xfe\n",
+]
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_a_damaged_history_is_one_line(content, tmp_path, capsys, rng):
+    good = write_run(tmp_path / "good", history(rng))
+    bad = write_run(tmp_path / "bad", [])
+    (bad / "history.jsonl").write_bytes(content)
+    assert str(bad / "history.jsonl") in refused(capsys, good, bad)
+    assert str(bad / "history.jsonl") in refused(capsys, bad, good)
+
+
+def test_a_generation_without_a_chain_is_damage_and_a_cut_line_is_not(tmp_path, capsys, rng):
+    lines = history(rng)
+    good = write_run(tmp_path / "good", lines)
+    cut = write_run(tmp_path / "cut", lines)
+    with (cut / "history.jsonl").open("ab") as file:
+        file.write(b'{"t": 11, "chai')
+    assert run(capsys, good, cut)[0] == 0
+    lines[3]["chains"].pop()
+    assert "line 4 is not generation 3" in refused(capsys, good, write_run(tmp_path / "bad", lines))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "", "{", "null", "[]", "{}", '{"config": null}', '{"config": {"data": "digits", "seed": 0}}',
+        '{"config": {"rounds": 3, "samples": 40, "seed": 0}}', '{"config": ' + "[" * 100_000, "\x00",
+    ],
+)  # fmt: skip
+def test_a_folder_of_something_else_is_one_line(content, tmp_path, capsys, rng):
+    good = write_run(tmp_path / "good", history(rng))
+    bad = write_run(tmp_path / "bad", history(rng))
+    (bad / "config.json").write_text(content)
+    assert str(bad) in refused(capsys, good, bad)
+
+
+def test_a_pipe_in_the_place_of_a_file_does_not_hang(tmp_path, capsys, rng):
+    good = write_run(tmp_path / "good", history(rng))
+    bad = write_run(tmp_path / "bad", [])
+    (bad / "history.jsonl").unlink()
+    os.mkfifo(bad / "history.jsonl")
+    assert "not a regular file" in refused(capsys, good, bad)
 
 
 def test_a_level_is_a_probability(tmp_path):
