@@ -90,8 +90,8 @@ def main(config: Benchmark) -> None:
     network = Reference(settings.width, settings.layers)
     adam = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
     sampler = settings.make_sampler()
-    scale = torch.from_numpy(np.sqrt(sampler.alphas_bar)).float()
-    spread = torch.from_numpy(np.sqrt(1 - sampler.alphas_bar)).float()
+    scale = torch.from_numpy(np.sqrt(sampler.alphas_cumprod)).float()
+    spread = torch.from_numpy(np.sqrt(1 - sampler.alphas_cumprod)).float()
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
 
     def reference_training() -> None:
@@ -109,7 +109,7 @@ def main(config: Benchmark) -> None:
 
         start = torch.randn((config.samples, 2), generator=generator)
         with torch.no_grad():
-            sampler.run(denoise, start, lambda t: torch.randn(start.shape, generator=generator))
+            sampler.sample(denoise, start, lambda t: torch.randn(start.shape, generator=generator))
 
     learners = {r: DDPM(r, replace(settings, epochs=1)) for r in config.replicas}
     inputs = {}

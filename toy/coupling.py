@@ -12,17 +12,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.spatial.distance import cdist
 
-from stability.assignment import extend_potentials, solve, squared_distances
-from stability.compiled import compiled
+from stability.diffusion.minibatch import PLANNERS, Solver
 from toy.densities import Density
 from toy.training import Block
 
-__all__ = ["PLANNERS", "Coupling", "blocks"]
+__all__ = ["Coupling", "blocks"]
 
 EPOCHS_A_BLOCK = 10  # long enough to amortise a cold start of the solver, short enough for 200 chains to fit in memory
-EXTENDED_BATCHES = 8  # more do not make the later solves faster
 
 
 @dataclass(frozen=True)
@@ -43,7 +40,7 @@ class Coupling:
     plan: int
     sigma: float
     pairs: Literal["plan", "permutation", "independent"]
-    solver: Literal["assignment", "pot"]
+    solver: Solver
 
 
 def blocks(
@@ -101,52 +98,3 @@ def _fill(
     if coupling.sigma:
         xt += np.float32(coupling.sigma) * noise_rng.standard_normal((epochs, n, 2), dtype=np.float32)
     block.fill(chain, np.concatenate([xt, t], axis=2), x1 - x0, np.ones((epochs, n)))
-
-
-def _plans_by_pot(x0: np.ndarray, data: np.ndarray, order: np.ndarray, batch: int) -> np.ndarray:
-    """The data index that each source point goes to, (epochs, n), by POT's network simplex.
-
-    x0: (epochs, n, 2), taken `batch` at a time with data[order]; weights are equal, so a plan is a permutation.
-    """
-    import ot  # takes a second, and the other solver does not need it
-
-    plans = np.empty_like(order)
-    epochs, n = order.shape
-    for epoch in range(epochs):
-        for start in range(0, n, batch):
-            rows = slice(start, start + batch)
-            cost = cdist(x0[epoch, rows], data[order[epoch, rows]], "sqeuclidean")
-            weights = np.full(len(cost), 1 / len(cost))
-            plans[epoch, rows] = order[epoch, rows][ot.emd(weights, weights, cost).argmax(axis=1)]
-    return plans
-
-
-@compiled(nogil=True)
-def _plans_by_assignment(x0, data, order, batch):
-    """The same by shortest augmenting paths, warm-started: the potentials of a batch, extended to all data points and
-    averaged over the first batches, are close to those of the batches after them, as data and source stay the same."""
-    epochs, n = order.shape
-    plans = np.empty_like(order)
-    points = data.astype(np.float64)
-    start_potentials, extended = np.zeros(n), np.empty(n)
-    solved = 0
-    for epoch in range(epochs):
-        for start in range(0, n, batch):
-            stop = min(start + batch, n)
-            size = stop - start
-            rows = order[epoch, start:stop]
-            x = x0[epoch, start:stop].astype(np.float64)
-            cost = np.empty((size, size))
-            squared_distances(x, points[rows], cost)
-            row_potentials, column_potentials = np.empty(size), start_potentials[rows]
-            columns = np.empty(size, np.int64)
-            solve(cost, row_potentials, column_potentials, columns)
-            plans[epoch, start:stop] = rows[columns]
-            if solved < EXTENDED_BATCHES:
-                extend_potentials(x, row_potentials, points, extended)
-                solved += 1
-                start_potentials += (extended - extended.mean() - start_potentials) / solved
-    return plans
-
-
-PLANNERS = {"assignment": _plans_by_assignment, "pot": _plans_by_pot}

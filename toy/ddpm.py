@@ -9,14 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stability.diffusion.denoiser import x0_from_noise
+from stability.diffusion.schedules import linear_alphas_cumprod
+from stability.diffusion.step_samplers import DDIM, Ancestral, StepSampler
 from stability.regimes import TrainingSet
-from stability.samplers import StepSampler, ancestral, ddim, linear_alphas_bar
 from toy.denoising import blocks
 from toy.sampling import draw
 from toy.temporal_network import ReplicatedTemporalNetwork
 from toy.training import Trainer, batch_count
 
-__all__ = ["DDPM", "Diffusion", "clipped"]
+__all__ = ["DDPM", "Diffusion"]
 
 
 @dataclass(frozen=True)
@@ -62,15 +64,13 @@ class Diffusion:
 
     def make_sampler(self) -> StepSampler:
         """The sampler that the settings name."""
-        alphas_bar = linear_alphas_bar(self.diffusion_steps, self.beta_first, self.beta_last)
-        if self.sampler == "ddim":
-            return ddim(alphas_bar)
-        return ancestral(alphas_bar, "large" if self.sampler == "fixed-large" else "small")
-
-
-def clipped(x: Tensor, clip: float | None) -> Tensor:
-    """x with every coordinate in [−clip, clip]."""
-    return x if clip is None else x.clamp(-clip, clip)
+        samplers = {
+            "fixed-large": Ancestral("large", x0_clip=self.clip),
+            "fixed-small": Ancestral("small", x0_clip=self.clip),
+            "ddim": DDIM(x0_clip=self.clip),
+        }
+        schedule = linear_alphas_cumprod(self.diffusion_steps, self.beta_first, self.beta_last)
+        return samplers[self.sampler].over(schedule)
 
 
 class DDPM:
@@ -124,7 +124,7 @@ class DDPM:
         """x_t = √ᾱ_t x₀ + √(1−ᾱ_t) ε at uniform t, with t; the target is ε."""
         t = rng.integers(self.settings.diffusion_steps, size=x0.shape[:2])
         eps = rng.standard_normal(x0.shape, dtype=np.float32)
-        a = self.sampler.alphas_bar[t][..., None]
+        a = self.sampler.alphas_cumprod[t][..., None]
         xt = np.sqrt(a).astype(np.float32) * x0 + np.sqrt(1 - a).astype(np.float32) * eps
         return np.concatenate([xt, t[..., None].astype(np.float32)], axis=2), eps, np.ones(x0.shape[:2])
 
@@ -132,10 +132,9 @@ class DDPM:
         return self.network.squared_error(theta, inputs[..., :2], inputs[..., 2].long(), targets, weights)
 
     def denoise(self, x: Tensor, t: int) -> Tensor:
-        """x̂₀ = (x − √(1−ᾱ_t) ε(x, t))/√ᾱ_t, clipped, x: (R, n, 2)."""
-        a = float(self.sampler.alphas_bar[t])
-        clean = (x - (1 - a) ** 0.5 * self.network.forward(self.network.theta, x, t)) / a**0.5
-        return clipped(clean, self.settings.clip)
+        """x̂₀ from x_t and the predicted noise, before it is clipped; x: (R, n, 2)."""
+        noise = self.network.forward(self.network.theta, x, t)
+        return x0_from_noise(x, noise, float(self.sampler.alphas_cumprod[t]))
 
     def sample(self, counts: Sequence[int], rngs: Sequence[np.random.Generator]) -> list[np.ndarray]:
         """Diffuse backwards from N(0, I): (counts[r], 2) for each chain."""

@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stability.diffusion.heun import Heun
+from stability.diffusion.preconditioning import c_in, c_noise, c_out, c_skip, weight
+from stability.diffusion.schedules import edm_noise_levels
 from stability.regimes import TrainingSet
-from stability.samplers import Heun, edm_noise_levels
 from toy.denoising import blocks
 from toy.mlp import ReplicatedMLP
 from toy.sampling import draw
@@ -104,17 +106,17 @@ class EDM:
         s = self.settings
         normal = rng.standard_normal((*x0.shape[:2], 3), dtype=np.float32)
         sigma = np.exp(s.log_sigma_mean + s.log_sigma_sd * normal[..., :1])
-        weight = (sigma**2 + s.sigma_data**2) / (sigma * s.sigma_data) ** 2
-        return np.concatenate([x0 + sigma * normal[..., 1:], sigma], axis=2), x0, weight[..., 0]
+        weights = weight(sigma, s.sigma_data)[..., 0]
+        return np.concatenate([x0 + sigma * normal[..., 1:], sigma], axis=2), x0, weights
 
     def _predict(self, theta: Tensor, inputs: Tensor) -> Tensor:
-        """D(x, σ) = c_skip x + c_out F(c_in x, ln σ / 4)."""
+        """D(x, σ) = c_skip x + c_out F(c_in x, c_noise)."""
         x, sigma, data = inputs[..., :2], inputs[..., 2:], self.settings.sigma_data
-        sigma = torch.where(sigma > 0, sigma, 1)  # σ is 0 in the padding of a batch, where the logarithm would be −∞
-        total = sigma.square() + data**2
-        net_inputs = torch.cat([x * total.rsqrt(), sigma.log() / 4], dim=2)
+        sigma = torch.where(sigma > 0, sigma, 1)  # 0 in the padding of a batch, where ln σ is −∞
+
+        net_inputs = torch.cat([c_in(sigma, data) * x, c_noise(sigma)], dim=2)
         out = self.network.forward(self.network.layers(theta), net_inputs)
-        return data**2 / total * x + sigma * data * total.rsqrt() * out
+        return c_skip(sigma, data) * x + c_out(sigma, data) * out
 
     def denoise(self, x: Tensor, sigma: float) -> Tensor:
         """D(x, σ), x: (R, n, 2)."""

@@ -1,7 +1,7 @@
 """A diffusion model without learning error: a mixture of Gaussians fitted by likelihood, sampled by its exact denoiser.
 
 What is left of the loop is the sampler's bias and the error of finite samples. In between a mode's width follows the
-width map of `stability.width_map`, as long as the modes lie apart.
+width map of `stability.diffusion.width_map`, as long as the modes lie apart.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from stability.regimes import TrainingSet
-from toy.ddpm import Diffusion, clipped
+from toy.ddpm import Diffusion
 from toy.mixtures import GaussianMixture
 from toy.sampling import draw
 
@@ -64,7 +64,6 @@ class ExactDiffusion:
         on_progress: Callable[[float], object] = lambda share: None,
     ) -> None:
         self.sampler = settings.make_sampler()
-        self._clip = settings.clip
         self._truth = truth
         self.mixtures = [truth] * chains
         self._on_progress = on_progress
@@ -91,10 +90,10 @@ class ExactDiffusion:
         self._on_progress(1.0)
 
     def denoise(self, x: Tensor, t: int) -> Tensor:
-        """E[x₀ | x_t = x] under each chain's mixture, x: (R, n, 2)."""
-        a = float(self.sampler.alphas_bar[t])
+        """E[x₀ | x_t = x] under each chain's mixture, before it is clipped; x: (R, n, 2)."""
+        a = float(self.sampler.alphas_cumprod[t])
         clean = [m.denoise(y, a**0.5, (1 - a) ** 0.5) for m, y in zip(self.mixtures, x.numpy(), strict=True)]
-        return clipped(torch.from_numpy(np.stack(clean)), self._clip)
+        return torch.from_numpy(np.stack(clean))
 
     def sample(self, counts: Sequence[int], rngs: Sequence[np.random.Generator]) -> list[np.ndarray]:
         """Diffuse backwards from N(0, I): (counts[r], 2) for each chain."""

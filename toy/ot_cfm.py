@@ -3,14 +3,13 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import torch
-import torchdiffeq
 from torch import Tensor
 
+from stability.diffusion.flow import Dopri5, Euler, Integrator
 from stability.regimes import TrainingSet
 from toy.coupling import Coupling, blocks
 from toy.densities import SOURCES, Source
@@ -48,22 +47,35 @@ class FlowMatching:
     """Exact optimal transport by this project's assignment solver or by POT's network simplex."""
     integrator: Literal["euler", "dopri5"] = "euler"
     """ODE solver of the sampler."""
-    ode_steps: int = 99
-    """Steps of the Euler integrator."""
-    tolerance: float = 1e-4
-    """Absolute and relative tolerance of dopri5."""
+    ode_steps: int | None = None
+    """Steps of the Euler integrator. None: 99."""
+    tolerance: float | None = None
+    """Error that dopri5 allows in a step, absolute and relative. None: 1e-4."""
 
     def __post_init__(self) -> None:
-        for option in ("epochs", "batch", "width", "ode_steps"):
+        for option in ("epochs", "batch", "width"):
             if getattr(self, option) < 1:
                 raise ValueError(f"--{option.replace('_', '-')} must be >= 1, got {getattr(self, option)}")
         if self.plan < 0 or (self.plan and self.batch % self.plan):
             raise ValueError(f"--plan must be 0 or divide --batch {self.batch}, got {self.plan}")
-        for option in ("learning_rate", "tolerance"):
-            if not 0 < getattr(self, option) < float("inf"):
-                raise ValueError(f"--{option.replace('_', '-')} must be finite and > 0, got {getattr(self, option)}")
+        if not 0 < self.learning_rate < float("inf"):
+            raise ValueError(f"--learning-rate must be finite and > 0, got {self.learning_rate}")
+        if self.ode_steps is not None and self.integrator != "euler":
+            raise ValueError(f"--ode-steps has no meaning for --integrator {self.integrator}")
+        if self.tolerance is not None and self.integrator != "dopri5":
+            raise ValueError(f"--tolerance has no meaning for --integrator {self.integrator}")
+        if self.ode_steps is not None and self.ode_steps < 1:
+            raise ValueError(f"--ode-steps must be >= 1, got {self.ode_steps}")
+        if self.tolerance is not None and not 0 < self.tolerance < 1:
+            raise ValueError(f"--tolerance must be in (0, 1), got {self.tolerance}")
         if not 0 <= self.sigma < float("inf"):
             raise ValueError(f"--sigma must be finite and >= 0, got {self.sigma}")
+
+    def make_integrator(self) -> Integrator:
+        """The ODE solver that the settings name."""
+        if self.integrator == "euler":
+            return Euler(99 if self.ode_steps is None else self.ode_steps)
+        return Dopri5(1e-4 if self.tolerance is None else self.tolerance)
 
 
 class OTCFM:
@@ -119,30 +131,24 @@ class OTCFM:
         """Integrate the flow from source points at t = 0 to t = 1: (counts[r], 2) for each chain."""
         source = SOURCES[self.settings.source]
         latents = torch.from_numpy(np.stack([source(max(counts), rng) for rng in rngs])).to(self._device)
+        integrator = self.settings.make_integrator()
         with torch.no_grad():
-            end = (self._euler if self.settings.integrator == "euler" else self._dopri5)(latents)
+            if isinstance(integrator, Euler):  # all points take the same steps: all chains at once
+                layers = self.network.layers()
+                end = integrator.sample(lambda t, x: self._velocity(layers, t[:, None], x), latents)
+            else:
+                end = torch.stack([self._by_chain(integrator, r, x) for r, x in enumerate(latents)])
         return [x[:count] for x, count in zip(end.cpu().numpy(), counts, strict=True)]
 
-    def _velocity(self, layers: Any, t: Tensor | float, x: Tensor) -> Tensor:
-        """(k, n, 2) -> (k, n, 2); time is the network's last input."""
-        return self.network.forward(layers, torch.cat([x, torch.full_like(x[..., :1], float(t))], dim=2))
+    def _velocity(self, layers: Any, t: Tensor, x: Tensor) -> Tensor:
+        """v(t, x): t (k, n) or (k, 1), x (k, n, 2) -> (k, n, 2); time is the last input."""
+        time = t[..., None].expand_as(x[..., :1])
+        return self.network.forward(layers, torch.cat([x, time], dim=2))
 
-    def _euler(self, x: Tensor) -> Tensor:
-        layers, steps = self.network.layers(), self.settings.ode_steps
-        for i in range(steps):
-            x = x + self._velocity(layers, i / steps, x) / steps
-        return x
-
-    def _dopri5(self, x: Tensor) -> Tensor:
-        """Chain by chain: the solver chooses its steps by the error over all it is given."""
-        times, tolerance = torch.tensor([0.0, 1.0], device=x.device), self.settings.tolerance
-        ends = []
-        for chain in range(self.chains):
-            layers = self.network.layers(self.network.theta[chain : chain + 1])
-            velocity = partial(self._velocity, layers)
-            start = x[chain : chain + 1]
-            ends.append(torchdiffeq.odeint(velocity, start, times, rtol=tolerance, atol=tolerance, method="dopri5")[-1])
-        return torch.cat(ends)
+    def _by_chain(self, integrator: Integrator, chain: int, x: Tensor) -> Tensor:
+        """Integrate one chain, whose points (n, 2) take steps of their own."""
+        layers = self.network.layers(self.network.theta[chain : chain + 1])
+        return integrator.sample(lambda t, x: self._velocity(layers, t[None], x[None])[0], x)
 
     def state_dict(self) -> dict[str, Any]:
         return self.trainer.state_dict()

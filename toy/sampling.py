@@ -1,4 +1,4 @@
-"""Draws from the samplers of `stability.samplers` for R chains at once, each with its own random stream."""
+"""Draws from the samplers of `stability.diffusion` for R chains at once, each with its own random stream."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
@@ -13,9 +13,9 @@ POINTS_AT_ONCE = {"cpu": 2000, "cuda": 20_000}  # of a chain: activations stay i
 
 
 class Runs(Protocol):
-    """A sampler that can be run, such as `StepSampler` and `Heun`."""
+    """A sampler of denoisers, such as `StepSampler` and `Heun`."""
 
-    def run(self, denoise: Any, x: Any, noise: Any) -> Any: ...
+    def sample(self, denoise: Any, x: Any, noise: Any) -> Any: ...
 
     @property
     def noises(self) -> Sequence[int]: ...
@@ -44,5 +44,5 @@ def draw(
             z = np.stack([noise.standard_normal((n, len(column), 2), dtype=np.float32) for _, noise in streams])
             z = torch.from_numpy(z).to(device)
             x = torch.from_numpy(start).to(device)
-            ends.append(sampler.run(denoise, x, lambda step, z=z: z[:, :, column[step]]).cpu().numpy())
+            ends.append(sampler.sample(denoise, x, lambda step, z=z: z[:, :, column[step]]).cpu().numpy())
     return [x[:count] for x, count in zip(np.concatenate(ends, axis=1), counts, strict=True)]

@@ -1,6 +1,7 @@
 """Predicted against trained widths of Gaussian data in the loop, for every sampler: python -m toy.width_map
 
-The prediction is `stability.width_map`: a perfect learner, so that the sampler alone changes the width. The difference
+The prediction is `stability.diffusion.width_map`: a perfect learner, so that the sampler alone
+changes the width. The difference
 of the trained networks from it is what learning adds.
 """
 
@@ -20,13 +21,16 @@ from rich.table import Table
 from stability.atomic import atomic_write
 from stability.command_line import command
 from stability.console import make_console, print_paths
+from stability.diffusion.flow import Flow
+from stability.diffusion.heun import Heun
+from stability.diffusion.sampler import Sampler
+from stability.diffusion.schedules import edm_noise_levels
+from stability.diffusion.width_map import SAMPLERS, folds, lam_of_fixed_point, orbit
 from stability.figure_style import Axes, Figure, figure_style, save_figure
 from stability.processors import default_threads, use_threads
 from stability.regimes import FullySynthetic, Mix
 from stability.retraining import Learner, retrain
-from stability.samplers import Flow, Heun, Sampler, edm_noise_levels
 from stability.streams import Purpose, stream
-from stability.width_map import SAMPLERS, folds, lam_of_fixed_point, orbit
 from toy.ddpm import DDPM, Diffusion
 from toy.edm import EDM, Preconditioned
 from toy.mixtures import GaussianMixture
@@ -103,10 +107,11 @@ def cases(config: WidthMap) -> dict[str, Case]:
         settings = Preconditioned(**common, sampler_steps=steps, sigma_data=config.s0)
         found[f"EDM Heun {steps}"] = Case(Heun(edm_noise_levels(steps)), partial(EDM, settings=settings))
     for pairs, title, correlation in (("independent", "CFM", 0.0), ("plan", "OT-CFM", 1.0)):
-        for integrator, steps in (("euler", 99), ("dopri5", None)):
-            settings = FlowMatching(**common | {"pairs": pairs, "integrator": integrator, "learning_rate": 1e-3})
-            label = f"{title}, {'Euler 99' if steps else 'dopri5'}"
-            found[label] = Case(Flow(steps, correlation=correlation), partial(OTCFM, settings=settings))
+        for integrator, shown in (("euler", "Euler 99"), ("dopri5", "dopri5")):
+            chosen = {"pairs": pairs, "integrator": integrator, "learning_rate": 1e-3}
+            settings = FlowMatching(**common | chosen)
+            flow = Flow(settings.make_integrator(), correlation=correlation)
+            found[f"{title}, {shown}"] = Case(flow, partial(OTCFM, settings=settings))
     return found
 
 

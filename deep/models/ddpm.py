@@ -3,10 +3,9 @@
 The network is ε_θ(x_t, t), `DDPMUNet` of deep.networks.unet_ddpm, t = 0 … T−1. Coefficients are computed in float64.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Literal
 
 import numpy as np
@@ -15,10 +14,13 @@ from torch import Tensor
 
 from deep.models.protocol import Noise
 from deep.pixels import rounded_uint8, to_float
+from stability.diffusion.denoiser import x0_from_noise
+from stability.diffusion.schedules import linear_alphas_cumprod
+from stability.diffusion.step_samplers import DDIM, Ancestral
 
 __all__ = ["DDPM"]
 
-Sampler = Literal["ddim-quadratic", "ddim-linear", "fixed-large", "fixed-small"]
+SamplerName = Literal["ddim-quadratic", "ddim-linear", "fixed-large", "fixed-small"]
 
 
 @dataclass(frozen=True)
@@ -33,35 +35,37 @@ class DDPM:
     """Variance of its last step; linear between."""
     flip: bool = True
     """Mirror half of the images in training."""
-    sampler: Sampler = "ddim-quadratic"
+    sampler: SamplerName = "ddim-quadratic"
     """DDIM, deterministic, along quadratic or equal time steps, or ancestral sampling with the variance β_t (large) or
     that of the posterior (small)."""
-    ddim_steps: int = 100
-    """Steps of DDIM. Quadratic ones start at t = 0.8 T and repeat some of the smallest, as in the official code."""
+    ddim_steps: int | None = None
+    """Steps of DDIM. Quadratic ones start at t = 0.8 T and repeat some of the smallest, as in the official code.
+    None: 100, or --timesteps if it is smaller."""
 
     def __post_init__(self) -> None:
         if self.timesteps < 2:
             raise ValueError(f"--timesteps must be >= 2, got {self.timesteps}")
         if not 0 < self.beta_first <= self.beta_last < 1:
             raise ValueError(f"0 < --beta-first <= --beta-last < 1 must hold, got {self.beta_first}, {self.beta_last}")
-        if not 2 <= self.ddim_steps <= self.timesteps:
+        if self.ddim_steps is not None and not self.sampler.startswith("ddim"):
+            raise ValueError(
+                f"--ddim-steps {self.ddim_steps} has no meaning for --sampler {self.sampler}; "
+                "leave it out, or set it to None where a preset gives it"
+            )
+        if self.ddim_steps is not None and not 2 <= self.ddim_steps <= self.timesteps:
             raise ValueError(f"--ddim-steps must be from 2 to --timesteps {self.timesteps}, got {self.ddim_steps}")
 
     @cached_property
-    def betas(self) -> np.ndarray:
-        """β_t, (T,) float64."""
-        return np.linspace(self.beta_first, self.beta_last, self.timesteps)
-
-    @cached_property
-    def alphas_bar(self) -> np.ndarray:
+    def alphas_cumprod(self) -> np.ndarray:
         """ᾱ_t, the product of 1 − β up to t, (T,) float64."""
-        return np.cumprod(1 - self.betas)
+        return linear_alphas_cumprod(self.timesteps, self.beta_first, self.beta_last)
 
-    @cached_property
-    def posterior_variances(self) -> np.ndarray:
-        """β̃_t = β_t (1 − ᾱ_{t−1})/(1 − ᾱ_t), (T,) float64; 0 at t = 0."""
-        before = np.append(1.0, self.alphas_bar[:-1])
-        return self.betas * (1 - before) / (1 - self.alphas_bar)
+    def make_sampler(self) -> Ancestral | DDIM:
+        """The sampler that the settings name; x̂₀ is clipped to the range of pixels."""
+        if self.sampler.startswith("ddim"):
+            steps = min(100, self.timesteps) if self.ddim_steps is None else self.ddim_steps
+            return DDIM(steps, "linear" if self.sampler == "ddim-linear" else "quadratic", x0_clip=1)
+        return Ancestral("large" if self.sampler == "fixed-large" else "small", x0_clip=1)
 
     def inputs(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
         """Images, some of them mirrored, t (b,) uniform on 0 … T−1, and noise ε like the images."""
@@ -81,51 +85,19 @@ class DDPM:
         """x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε: (b, c, h, w), with t (b,)."""
         signal, spread = (
             torch.from_numpy(values).to(clean, non_blocking=True)[t][:, None, None, None]
-            for values in (np.sqrt(self.alphas_bar), np.sqrt(1 - self.alphas_bar))
+            for values in (np.sqrt(self.alphas_cumprod), np.sqrt(1 - self.alphas_cumprod))
         )
         return signal * clean + spread * noise
 
-    def ddim_times(self) -> list[int]:
-        """Time steps of DDIM, ascending."""
-        if self.sampler == "ddim-linear":
-            return [i * (self.timesteps // self.ddim_steps) for i in range(self.ddim_steps)]
-        return [round(float(x**2)) for x in np.linspace(0, math.sqrt(0.8 * self.timesteps), self.ddim_steps)]
-
-    def denoised(self, network: Callable[..., Tensor], x: Tensor, t: int) -> Tensor:
-        """x̂_0 = (x_t − √(1 − ᾱ_t) ε_θ)/√ᾱ_t, clipped to [−1, 1]."""
-        alpha = float(self.alphas_bar[t])
-        epsilon = network(x, torch.full((len(x),), t, device=x.device)).float()
-        return ((x - math.sqrt(1 - alpha) * epsilon) / math.sqrt(alpha)).clip(-1, 1)
-
-    def posterior_mean(self, x: Tensor, clean: Tensor, t: int) -> Tensor:
-        """Mean of x_{t−1} given x_t and x_0."""
-        beta, alpha = float(self.betas[t]), float(self.alphas_bar[t])
-        before = float(self.alphas_bar[t - 1]) if t else 1.0
-        return (beta * math.sqrt(before) * clean + math.sqrt(1 - beta) * (1 - before) * x) / (1 - alpha)
-
     def sample(self, network: Callable[..., Tensor], noise: Noise) -> Tensor:
         """Draw with the sampler that is set."""
-        if self.sampler.startswith("ddim"):
-            return self.ddim(network, noise(), self.ddim_times())
-        variances = self.betas if self.sampler == "fixed-large" else self.posterior_variances
-        x = noise()
-        for t in reversed(range(self.timesteps)):
-            x = self.posterior_mean(x, self.denoised(network, x, t), t)
-            if t > 0:
-                x = x + math.sqrt(variances[t]) * noise()
-        return x
+        sampler = self.make_sampler().over(self.alphas_cumprod)
+        return sampler.sample(partial(self.denoise, network), noise(), lambda step: noise())
 
-    def ddim(self, network: Callable[..., Tensor], x: Tensor, times: list[int]) -> Tensor:
-        """DDIM with η = 0 down the ascending `times`; x: (b, c, h, w), taken to be at times[-1].
-
-        ε is not predicted anew after x̂_0 has been clipped: what x_t holds beyond the clipped x̂_0 counts as noise.
-        """
-        for i in reversed(range(len(times))):
-            alpha = float(self.alphas_bar[times[i]])
-            before = float(self.alphas_bar[times[i - 1]]) if i else 1.0
-            clean = self.denoised(network, x, times[i])
-            x = math.sqrt(before) * clean + math.sqrt((1 - before) / (1 - alpha)) * (x - math.sqrt(alpha) * clean)
-        return x
+    def denoise(self, network: Callable[..., Tensor], x: Tensor, t: int) -> Tensor:
+        """x̂₀ from x_t (b, c, h, w) and the predicted noise, before it is clipped."""
+        eps = network(x, torch.full((len(x),), t, device=x.device)).float()
+        return x0_from_noise(x, eps, float(self.alphas_cumprod[t]))
 
     def to_uint8(self, images: Tensor) -> Tensor:
         return rounded_uint8(images)

@@ -5,9 +5,8 @@ told the augmentation a.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Protocol, cast
 
 import torch
@@ -16,8 +15,11 @@ from torch import Tensor
 from deep.models.augment import LABELS, Transforms, augment, draw_transforms
 from deep.models.protocol import Noise
 from deep.pixels import floored_uint8, to_float
+from stability.diffusion.heun import Heun
+from stability.diffusion.preconditioning import weight
+from stability.diffusion.schedules import edm_noise_levels
 
-__all__ = ["EDM", "heun", "noise_levels"]
+__all__ = ["EDM"]
 
 
 class Denoiser(Protocol):
@@ -75,6 +77,9 @@ class EDM:
         for option in ("churn", "churn_min", "churn_max"):
             if not getattr(self, option) >= 0:
                 raise ValueError(f"--{option.replace('_', '-')} must be >= 0, got {getattr(self, option)}")
+        for option in ("churn_min", "churn_max", "churn_noise"):
+            if not self.churn and getattr(self, option) != getattr(EDM, option):
+                raise ValueError(f"--{option.replace('_', '-')} has no meaning without --churn")
 
     def inputs(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
         """Images, σ (b,), what augmentation does to each (b, 8), and noise ε like the images."""
@@ -100,27 +105,29 @@ class EDM:
         self, network: Callable[..., Tensor], clean: Tensor, sigma: Tensor, noise: Tensor, labels: Tensor | None
     ) -> Tensor:
         """w(σ) (D(y + σε, σ; a) − y)², element by element: y, ε (b, c, h, w), σ (b,), a (b, 9)."""
-        data = _denoiser(network).sigma_data
-        weight = (sigma**2 + data**2) / (sigma * data) ** 2
+        weights = weight(sigma, _denoiser(network).sigma_data)[:, None, None, None]
         denoised = network(clean + sigma[:, None, None, None] * noise, sigma, labels)
-        return weight[:, None, None, None] * (denoised.float() - clean) ** 2
+        return weights * (denoised.float() - clean) ** 2
 
     def sample(self, network: Callable[..., Tensor], noise: Noise) -> Tensor:
         """Heun's method from pure noise: float64, except in the network."""
-        known = _denoiser(network)
-        low, high = max(self.sigma_min, known.sigma_min), min(self.sigma_max, known.sigma_max)
-        sigmas = noise_levels(self.steps, low, high, self.rho)
 
         def denoise(x: Tensor, sigma: float) -> Tensor:
             return network(x.float(), x.new_full((1,), sigma, dtype=torch.float32)).double()
 
-        def churn(x: Tensor, sigma: float) -> tuple[Tensor, float]:
-            if not (self.churn > 0 and self.churn_min <= sigma <= self.churn_max):
-                return x, sigma
-            raised = sigma * (1 + min(self.churn / self.steps, math.sqrt(2) - 1))
-            return x + math.sqrt(raised**2 - sigma**2) * self.churn_noise * noise(), raised
+        sampler = self.sampler(_denoiser(network))
+        return sampler.sample(denoise, noise().double(), lambda step: noise())
 
-        return heun(denoise, noise().double() * sigmas[0], sigmas, churn)
+    def sampler(self, network: Denoiser) -> Heun:
+        """The sampler of the settings, within the noise levels that the network knows."""
+        low = max(self.sigma_min, network.sigma_min)
+        high = min(self.sigma_max, network.sigma_max)
+        return Heun(
+            edm_noise_levels(self.steps, low, high, self.rho),
+            self.churn,
+            (self.churn_min, self.churn_max),
+            self.churn_noise,
+        )
 
     def to_uint8(self, images: Tensor) -> Tensor:
         return floored_uint8(images)
@@ -129,30 +136,3 @@ class EDM:
 def _denoiser(network: Callable[..., Tensor]) -> Denoiser:
     """The network itself, where it is wrapped for data parallelism."""
     return cast(Denoiser, getattr(network, "module", network))
-
-
-def noise_levels(steps: int, sigma_min: float, sigma_max: float, rho: float) -> list[float]:
-    """t_0 = sigma_max > … > t_{steps−1} = sigma_min, and t_steps = 0 (eq. 5 of Karras et al.)."""
-    high, low = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
-    return [(high + i / max(steps - 1, 1) * (low - high)) ** rho for i in range(steps)] + [0.0]
-
-
-def heun(
-    denoise: Callable[[Tensor, float], Tensor],
-    x: Tensor,
-    sigmas: Sequence[float],
-    churn: Callable[[Tensor, float], tuple[Tensor, float]] = lambda x, sigma: (x, sigma),
-) -> Tensor:
-    """Integrate dx/dσ = (x − D(x, σ))/σ along the levels `sigmas` (Algorithms 1 and 2 of Karras et al.).
-
-    denoise: (x, σ) -> D, like x.   x: (b, …), at sigmas[0].   A step to σ = 0 is one of Euler, the others are Heun's.
-    churn: (x, σ) -> (x, σ), adds noise before a step.
-    """
-    for now, after in pairwise(sigmas):
-        x, now = churn(x, now)
-        slope = (x - denoise(x, now)) / now
-        euler = x + (after - now) * slope
-        if after > 0:
-            slope = (slope + (euler - denoise(euler, after)) / after) / 2
-        x = x + (after - now) * slope
-    return x

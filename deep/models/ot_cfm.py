@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from deep.models.ddpm import mirrored
-from deep.models.dopri5 import dopri5
 from deep.models.protocol import Noise
 from deep.pixels import floored_uint8, to_float
+from stability.diffusion.flow import Dopri5, Euler, Integrator
+from stability.diffusion.minibatch import optimal_permutation
 
-__all__ = ["OTCFM", "optimal_permutation"]
+__all__ = ["OTCFM"]
 
 
 @dataclass(frozen=True)
@@ -32,18 +33,28 @@ class OTCFM:
     then left out and others are repeated; or take each pair once."""
     integrator: Literal["dopri5", "euler"] = "dopri5"
     """Dormand–Prince with steps chosen for each image by itself, or equal steps of Euler."""
-    tolerance: float = 1e-5
-    """Of a step of dopri5, absolute and relative."""
-    euler_steps: int = 100
-    """Steps of euler."""
+    tolerance: float | None = None
+    """Error that dopri5 allows in a step, absolute and relative. None: 1e-5."""
+    euler_steps: int | None = None
+    """Steps of the Euler integrator. None: 100."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.sigma < float("inf"):
             raise ValueError(f"--sigma must be finite and >= 0, got {self.sigma}")
-        if not 0 < self.tolerance < 1:
+        for option, integrator in (("tolerance", "dopri5"), ("euler_steps", "euler")):
+            if getattr(self, option) is not None and self.integrator != integrator:
+                name = option.replace("_", "-")
+                raise ValueError(f"--{name} has no meaning for --integrator {self.integrator}")
+        if self.tolerance is not None and not 0 < self.tolerance < 1:
             raise ValueError(f"--tolerance must be between 0 and 1, got {self.tolerance}")
-        if self.euler_steps < 1:
+        if self.euler_steps is not None and self.euler_steps < 1:
             raise ValueError(f"--euler-steps must be >= 1, got {self.euler_steps}")
+
+    def make_integrator(self) -> Integrator:
+        """The ODE solver that the settings name."""
+        if self.integrator == "euler":
+            return Euler(100 if self.euler_steps is None else self.euler_steps)
+        return Dopri5(1e-5 if self.tolerance is None else self.tolerance)
 
     def inputs(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
         """x_t like the images, t (b,), and the velocity x_1 − x_0, for pairs of the batch's plan with b noise images.
@@ -53,7 +64,8 @@ class OTCFM:
         b, device = len(images), generator.device
         data = to_float(mirrored(images, generator) if self.flip else images)
         source = torch.randn(data.shape, generator=generator, device=device)
-        partner = optimal_permutation(source.flatten(1), data.flatten(1))
+        plan = optimal_permutation(source.flatten(1).cpu().numpy(), data.flatten(1).cpu().numpy())
+        partner = torch.from_numpy(plan).to(device)
         if self.pairs == "plan":
             drawn = torch.randint(b, (b,), generator=generator, device=device)
             source, partner = source[drawn], partner[drawn]
@@ -71,24 +83,7 @@ class OTCFM:
 
     def sample(self, network: Callable[..., Tensor], noise: Noise) -> Tensor:
         """Integrate the flow from t = 0 to t = 1."""
-        x = noise()
-        if self.integrator == "dopri5":
-            return dopri5(lambda t, x: network(t, x).float(), x, self.tolerance)
-        for i in range(self.euler_steps):
-            x = x + network(x.new_full((len(x),), i / self.euler_steps), x).float() / self.euler_steps
-        return x
+        return self.make_integrator().sample(lambda t, x: network(t, x).float(), noise())
 
     def to_uint8(self, images: Tensor) -> Tensor:
         return floored_uint8(images)
-
-
-def optimal_permutation(source: Tensor, data: Tensor) -> Tensor:
-    """The row of `data` (n, d) that each row of `source` (n, d) goes to, (n,): the least sum of squared distances.
-
-    Exact, by POT's network simplex. With equal weights on both sides an optimal plan is a permutation.
-    """
-    import ot  # takes a second
-
-    cost = torch.cdist(source, data).square().cpu().numpy().astype("float64")
-    plan = ot.emd([], [], cost)
-    return torch.from_numpy(plan.argmax(axis=1)).to(source.device)

@@ -18,6 +18,7 @@ from deep.networks.initial_weights import fresh, xavier
 from deep.networks.levels import check_levels
 from deep.networks.sinusoidal import sines_and_cosines
 from deep.networks.state_dict import Shapes, StateError, count, has, size
+from stability.diffusion.preconditioning import c_in, c_noise, c_out, c_skip
 
 __all__ = ["CIFAR10", "DIGITS", "FFHQ64", "EDMNetwork", "EDMPrecond", "SongUNet"]
 
@@ -279,9 +280,9 @@ class EDMPrecond(nn.Module):
     def forward(self, x: Tensor, sigma: Tensor, augment_labels: Tensor | None = None) -> Tensor:
         """Returns float32.   x: (n, channels, r, r).   sigma: (n,) or (1,), > 0.   augment_labels: as in `SongUNet`."""
         x, sigma = x.float(), sigma.float()[:, None, None, None]
-        total = sigma.square() + self.sigma_data**2  # variance of x
-        output = self.model(x / total.sqrt(), sigma.flatten().log() / 4, augment_labels)
-        return self.sigma_data**2 / total * x + sigma * self.sigma_data / total.sqrt() * output.float()
+        inputs = c_in(sigma, self.sigma_data) * x
+        output = self.model(inputs, c_noise(sigma.flatten()), augment_labels).float()
+        return c_skip(sigma, self.sigma_data) * x + c_out(sigma, self.sigma_data) * output
 
 
 CIFAR10 = EDMNetwork()

@@ -10,13 +10,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.integrate import quad
 from scipy.stats import chi2
+from torch import Tensor
 
-from stability.samplers import Flow, Heun, Sampler, StepSampler
+from stability.diffusion.flow import Dopri5, Flow
+from stability.diffusion.heun import Heun
+from stability.diffusion.sampler import Sampler
+from stability.diffusion.step_samplers import StepSampler
+from stability.diffusion.width_map import SAMPLERS, Fold, fixed_points, folds, limit, slope
 from stability.verdict import Relation, Verdict, compare
-from stability.width_map import SAMPLERS, Fold, fixed_points, folds, limit, slope
 
 __all__ = ["GRID", "check", "controls"]
 
@@ -54,7 +59,7 @@ def controls(rng: np.random.Generator) -> list[Verdict]:
     (fold,) = folds(large, 0.1**2)
     return [
         _closed_form("fixed-small for fixed-large", large, small, 0.1, rng, 20_000, 1e-6),
-        _closed_form("path noise forgotten", Flow(None), noisy, 0.1, rng, 20_000, 1e-6),
+        _closed_form("path noise forgotten", Flow(Dopri5()), noisy, 0.1, rng, 20_000, 1e-6),
         _at_zero("path noise forgotten", noisy, order=2.0),
         _direction("fixed-large said to shrink", large, shrinks=True),
         _settles("the unstable end", large, 0.1, 2 * fold.lam, at=1),
@@ -67,7 +72,7 @@ def _closed_form(
     name: str, truth: Sampler, sampler: Sampler, s0: float, rng: np.random.Generator, particles: int, false_alarm: float
 ) -> Verdict:
     v = s0**2
-    if isinstance(sampler, Flow) and sampler.steps is None:
+    if isinstance(sampler, Flow) and isinstance(sampler.integrator, Dopri5):
         growth, _ = quad(lambda t: float(2 * sampler.velocity(v, t)), 0, 1, points=(1 - sampler.sigma,), epsabs=1e-12)
         measured, tolerance, method = math.exp(growth), 1e-9, "quadrature of the ODE; tolerance: of the quadrature"
         false_alarm = 0.0
@@ -100,14 +105,16 @@ def _simulate(sampler: Sampler, v: float, particles: int, rng: np.random.Generat
         return rng.standard_normal(particles)
 
     if isinstance(sampler, StepSampler):
-        a = sampler.alphas_bar
-        return sampler.run(lambda x, i: np.sqrt(a[i]) * v / (a[i] * v + 1 - a[i]) * x, x, noise)
+        a = sampler.alphas_cumprod
+        return sampler.sample(lambda x, i: np.sqrt(a[i]) * v / (a[i] * v + 1 - a[i]) * x, x, noise)
     if isinstance(sampler, Heun):
-        return sampler.run(lambda x, sigma: v / (v + sigma**2) * x, x, noise)
-    if isinstance(sampler, Flow) and sampler.steps:
-        for i in range(sampler.steps):
-            x = x + sampler.velocity(v, i / sampler.steps) * x / sampler.steps
-        return x
+        return sampler.sample(lambda x, sigma: v / (v + sigma**2) * x, x, noise)
+    if isinstance(sampler, Flow):
+
+        def velocity(t: Tensor, x: Tensor) -> Tensor:
+            return float(sampler.velocity(v, float(t[0]))) * x
+
+        return sampler.integrator.sample(velocity, torch.from_numpy(x)).numpy()
     raise TypeError(f"no simulation of {sampler}")
 
 

@@ -55,10 +55,10 @@ class NoisePredictor(Gaussian):
 
     def __init__(self, mean, covariance, shape, diffusion=None):
         super().__init__(mean, covariance, shape)
-        self.alphas_bar = torch.from_numpy((diffusion or DDPM()).alphas_bar)
+        self.alphas_cumprod = torch.from_numpy((diffusion or DDPM()).alphas_cumprod)
 
     def __call__(self, x, t):
-        alpha = self.alphas_bar[t][:, None]
+        alpha = self.alphas_cumprod[t][:, None]
         centred = self.centred(x, alpha.sqrt()[..., None, None])
         return self.apply(lambda s: (1 - alpha).sqrt() / (alpha * s + 1 - alpha), centred).to(x.dtype)
 

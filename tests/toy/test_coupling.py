@@ -3,8 +3,9 @@ import pytest
 from scipy.spatial.distance import cdist
 from scipy.stats import chi2, norm
 
+from stability.diffusion.minibatch import PLANNERS
 from tests.conftest import FALSE_ALARM, FIXTURES
-from toy.coupling import EPOCHS_A_BLOCK, PLANNERS, Coupling, blocks
+from toy.coupling import EPOCHS_A_BLOCK, Coupling, blocks
 from toy.densities import standard_normal, two_moons
 
 SETTINGS = {

@@ -6,7 +6,7 @@ import torch
 from scipy.stats import chi2, norm
 
 from stability import TrainingSet
-from stability.width_map import SAMPLERS
+from stability.diffusion.width_map import SAMPLERS
 from tests.conftest import FALSE_ALARM, FIXTURES
 from tests.toy.gaussian_data import VARIANCES, assert_moments, denoiser
 from tests.toy.test_temporal_network import plain
@@ -43,10 +43,10 @@ def test_the_published_samples():
     data = np.load(FIXTURES / "toy_ddpm_tiny_io.npz")
     learner = DDPM(2, Diffusion(width=32))
     learner.network.load_state_of(1, torch.load(FIXTURES / "toy_ddpm_tiny.pt", weights_only=True)["model"])
-    np.testing.assert_allclose(learner.sampler.alphas_bar, data["alphas_bar"], rtol=1e-12)
+    np.testing.assert_allclose(learner.sampler.alphas_cumprod, data["alphas_bar"], rtol=1e-12)
     start, noise = (torch.from_numpy(data[name]) for name in ("ancestral_start", "ancestral_noise"))
     with torch.no_grad():
-        end = learner.sampler.run(learner.denoise, start.expand(2, -1, -1), lambda t: noise[99 - t])
+        end = learner.sampler.sample(learner.denoise, start.expand(2, -1, -1), lambda t: noise[99 - t])
     np.testing.assert_allclose(end[1], data["ancestral_final"], atol=1e-4)
 
 
@@ -70,7 +70,7 @@ def test_the_published_steps():
 def test_samples_of_gaussian_data_with_the_exact_score(sampler, rng, monkeypatch):
     """The learner's own `sample`, with the true denoiser for its network: moments by the width map."""
     learner = DDPM(2, replace(Diffusion(), width=4, sampler=sampler))
-    a = learner.sampler.alphas_bar
+    a = learner.sampler.alphas_cumprod
     monkeypatch.setattr(learner, "denoise", lambda x, t: denoiser(a[t] ** 0.5, (1 - a[t]) ** 0.5)(x))
     samples = learner.sample([20_000, 1], rng.spawn(2))
     assert_moments(samples[0], SAMPLERS[ONE_DIMENSIONAL[sampler]].variance(VARIANCES))
@@ -82,7 +82,7 @@ def test_the_noising_of_the_training_points(rng):
     x0 = eight_gaussians(n, rng)[None]
     inputs, eps, weights = learner._corrupt(x0, rng)
     t = inputs[0, :, 2].astype(int)
-    a = learner.sampler.alphas_bar[t][:, None]
+    a = learner.sampler.alphas_cumprod[t][:, None]
     np.testing.assert_allclose(inputs[0, :, :2], a**0.5 * x0[0] + (1 - a) ** 0.5 * eps[0], rtol=1e-4, atol=1e-5)
     assert (weights == 1).all()
     counts = np.bincount(t, minlength=10)
@@ -156,7 +156,7 @@ def test_training_approaches_the_exact_denoiser():
         learner = trained(data, settings, fits=fits)
         error = 0.0
         for t in range(9, 100, 15):
-            a = learner.sampler.alphas_bar[t]
+            a = learner.sampler.alphas_cumprod[t]
             x = torch.from_numpy(points[:200] * a**0.5).float()[None] + (1 - a) ** 0.5 * torch.ones(1, 200, 2)
             exact = a**0.5 * 0.25 / (a * 0.25 + 1 - a) * x
             with torch.no_grad():

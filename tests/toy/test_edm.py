@@ -6,7 +6,8 @@ import torch
 from scipy.stats import norm
 
 from stability import TrainingSet
-from stability.samplers import Heun, edm_noise_levels
+from stability.diffusion.heun import Heun
+from stability.diffusion.schedules import edm_noise_levels
 from tests.conftest import FALSE_ALARM
 from tests.toy.gaussian_data import VARIANCES, assert_moments, denoiser
 from tests.toy.test_mlp import reference

@@ -4,7 +4,7 @@ import torch
 from scipy.stats import chi2
 
 from stability import FullySynthetic, Mix, retrain
-from stability.width_map import SAMPLERS
+from stability.diffusion.width_map import SAMPLERS
 from tests.conftest import FALSE_ALARM
 from toy.ddpm import Diffusion
 from toy.densities import eight_gaussians

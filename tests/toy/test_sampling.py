@@ -1,14 +1,16 @@
 import numpy as np
 import pytest
 
-from stability.samplers import Heun, ancestral, ddim, edm_noise_levels, linear_alphas_bar
+from stability.diffusion.heun import Heun
+from stability.diffusion.schedules import edm_noise_levels, linear_alphas_cumprod
+from stability.diffusion.step_samplers import DDIM, Ancestral
 from toy import sampling
 from toy.sampling import draw
 
 SAMPLERS = {
-    "large": ancestral(linear_alphas_bar(6), "large"),
-    "small": ancestral(linear_alphas_bar(6), "small"),
-    "ddim": ddim(linear_alphas_bar(6)),
+    "large": Ancestral("large").over(linear_alphas_cumprod(6)),
+    "small": Ancestral("small").over(linear_alphas_cumprod(6)),
+    "ddim": DDIM().over(linear_alphas_cumprod(6)),
     "heun": Heun(edm_noise_levels(6)),
     "churn": Heun(edm_noise_levels(6), churn=5.0),
 }

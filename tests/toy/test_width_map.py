@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from stability.width_map import orbit
+from stability.diffusion.width_map import orbit
 from toy.ddpm import DDPM
 from toy.edm import EDM
 from toy.ot_cfm import OTCFM
@@ -24,7 +24,7 @@ def test_what_is_predicted_is_what_samples(name):
     else:
         assert isinstance(learner, OTCFM)
         settings = learner.settings
-        assert (case.sampler.steps or 0) == (settings.ode_steps if settings.integrator == "euler" else 0)  # type: ignore[attr-defined]
+        assert case.sampler.integrator == settings.make_integrator()  # type: ignore[attr-defined]
         assert case.sampler.correlation == {"independent": 0, "plan": 1}[settings.pairs]  # type: ignore[attr-defined]
 
 

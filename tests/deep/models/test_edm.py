@@ -7,7 +7,9 @@ import pytest
 import torch
 from scipy.stats import kstest
 
-from deep.models.edm import EDM, heun, noise_levels
+from deep.models.edm import EDM
+from stability.diffusion.heun import Heun
+from stability.diffusion.schedules import edm_noise_levels
 from tests.conftest import FALSE_ALARM
 from tests.deep.gaussian import Denoiser, assert_drawn_from, correlated, law
 
@@ -29,16 +31,19 @@ def test_how_much_the_official_schedules_widen_a_gaussian(model, expected):
 
 
 def order(step, counts=(40, 80, 160, 320)):
-    """Measured order of a method on the exact flow of a Gaussian, down to σ = 0.05, for each doubling of the steps."""
+    """Measured order of a method on the exact flow of a Gaussian, down to σ = 0.05, for each doubling of the steps.
+
+    The last step, to σ = 0, is the denoiser itself, for every number of steps.
+    """
     denoiser = Denoiser.independent([0.3])
-    start = torch.ones(1, 1, 1, 1, dtype=torch.float64) * 80
-    exact = start * ((0.09 + 0.05**2) / (0.09 + 80**2)) ** 0.5
-    errors = [float((step(denoiser, start, noise_levels(n, 0.05, 80, 7)[:-1]) - exact).abs()) for n in counts]
+    start = torch.ones(1, 1, 1, 1, dtype=torch.float64)
+    exact = 80 * start * ((0.09 + 0.05**2) / (0.09 + 80**2)) ** 0.5 * 0.09 / (0.09 + 0.05**2)
+    errors = [float((step(denoiser, start, edm_noise_levels(n, 0.05, 80, 7)) - exact).abs()) for n in counts]
     return np.log2(np.array(errors[:-1]) / errors[1:])
 
 
 def test_heun_is_of_second_order():
-    measured = order(heun)
+    measured = order(lambda denoise, x, levels: Heun(levels).sample(denoise, x, lambda step: x))
     print("orders of Heun:", measured.round(3))  # noqa: T201
     np.testing.assert_allclose(measured, 2, atol=0.1)
 
@@ -47,7 +52,8 @@ def test_euler_is_not():
     """The control: the same measurement tells the orders apart."""
 
     def euler(denoise, x, sigmas):
-        for now, after in pairwise(sigmas):
+        x = sigmas[0] * x
+        for now, after in pairwise([*sigmas, 0]):
             x = x + (after - now) * (x - denoise(x, now)) / now
         return x
 

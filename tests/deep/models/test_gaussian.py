@@ -27,7 +27,7 @@ def test_networks_are_regressions(kind, rng):
         x = y + 0.7 * e
         residual = y - g(x, torch.tensor([0.7]))
     elif kind == "noise predictor":
-        alpha = DDPM().alphas_bar[300]
+        alpha = DDPM().alphas_cumprod[300]
         x = np.sqrt(alpha) * y + np.sqrt(1 - alpha) * e
         residual = e - g(x, torch.full((N,), 300))
     else:

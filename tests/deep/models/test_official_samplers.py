@@ -9,10 +9,13 @@ import torchdiffeq
 
 from deep.checkpoint import read
 from deep.models.ddpm import DDPM
-from deep.models.dopri5 import dopri5, row_norm
-from deep.models.edm import EDM, heun, noise_levels
+from deep.models.edm import EDM
 from deep.models.ot_cfm import OTCFM
 from deep.pixels import floored_uint8, rounded_uint8
+from stability.diffusion.dopri5 import dopri5, row_norm
+from stability.diffusion.heun import Heun
+from stability.diffusion.schedules import edm_noise_levels
+from stability.diffusion.step_samplers import Ancestral
 from tests.conftest import FIXTURES
 from tests.deep.official import ddpm_fixture, otcfm_fixture, outputs
 
@@ -58,8 +61,8 @@ def test_official_edm_samples(steps, edm):
 
 def test_official_edm_noise_levels(edm):
     for steps in (18, 40):
-        levels = torch.tensor(noise_levels(steps, 0.002, 80, 7), dtype=torch.float64)
-        asked = torch.cat([levels[:1], levels[1:-1].repeat_interleave(2)])
+        levels = torch.from_numpy(edm_noise_levels(steps))
+        asked = torch.cat([levels[:1], levels[1:].repeat_interleave(2)])
         torch.testing.assert_close(asked, edm[1][f"heun{steps}_sigmas_evaluated"], rtol=1e-12, atol=0)
 
 
@@ -71,7 +74,7 @@ def test_official_edm_states_on_the_way(edm):
         asked.append(x)
         return network(x.float(), torch.tensor([sigma], dtype=torch.float32)).double()
 
-    heun(denoise, expected["latents"].double() * 80, noise_levels(18, 0.002, 80, 7))
+    Heun(edm_noise_levels(18)).sample(denoise, expected["latents"].double(), lambda step: None)
     states = torch.stack(asked[::2])  # every other call is at the end of a step of Euler
     torch.testing.assert_close(states, expected["heun18_states"], rtol=1e-6, atol=1e-4)
 
@@ -79,7 +82,7 @@ def test_official_edm_states_on_the_way(edm):
 def test_official_edm_samples_with_churn(edm):
     network, expected = edm
     model = EDM(churn=40, churn_min=0.05, churn_max=50, churn_noise=1.003)
-    levels = noise_levels(18, 0.002, 80, 7)[:-1]
+    levels = edm_noise_levels(18)
     drawn = [noise for noise, sigma in zip(expected["churn18_noise"], levels, strict=True) if 0.05 <= sigma <= 50]
     noise = iter([expected["latents"], *drawn])
     torch.testing.assert_close(model.sample(network, lambda: next(noise)), expected["churn18_final"], **TOLERANCE)
@@ -99,14 +102,14 @@ def test_official_edm_loss(edm):
 
 def test_official_ddpm_schedule_and_diffusion(ddpm):
     expected, model = ddpm[1], DDPM()
-    for values, name in (
-        (model.betas, "betas"),
-        (model.alphas_bar, "alphas_bar"),
-        (model.posterior_variances, "posterior_var"),
-    ):
-        np.testing.assert_allclose(values, expected[name], rtol=1e-9, atol=1e-18)
-    assert model.ddim_times() == expected["ddim_quadratic_100"].tolist()
-    assert DDPM(sampler="ddim-linear", ddim_steps=50).ddim_times() == expected["ddim_linear_50"].tolist()
+    schedule = model.alphas_cumprod
+    np.testing.assert_allclose(schedule, expected["alphas_bar"], rtol=1e-9)
+    large, small = (Ancestral(noise).over(schedule).sd ** 2 for noise in ("large", "small"))
+    np.testing.assert_allclose(large[1:], expected["betas"][1:], rtol=1e-9)
+    np.testing.assert_allclose(small, expected["posterior_var"], rtol=1e-9, atol=1e-18)
+    assert model.make_sampler().over(schedule).times.tolist() == expected["ddim_quadratic_100"].tolist()
+    linear = DDPM(sampler="ddim-linear", ddim_steps=50).make_sampler().over(schedule)
+    assert linear.times.tolist() == expected["ddim_linear_50"].tolist()
     diffused = model.diffused(expected["x0"], expected["t"], expected["noise"])
     torch.testing.assert_close(diffused, expected["q_sample"], rtol=0, atol=1e-6)
 
@@ -126,18 +129,19 @@ def test_official_ddpm_losses(ddpm):
 def test_official_ddpm_steps(ddpm):
     network, expected = ddpm
     model = DDPM()
+    samplers = {noise: Ancestral(noise).over(model.alphas_cumprod) for noise in ("large", "small")}
     for i, t in enumerate(expected["t"].tolist()):
         x = expected["x"][i : i + 1]
-        clean = model.denoised(network, x, t)
+        clean = model.denoise(network, x, t).clip(-1, 1)
         atol = 5e-4 if t == 999 else 1e-4  # at the noisiest step the network's error is divided by √ᾱ = 0.006
         torch.testing.assert_close(clean[0], expected["fixed_large_pred_x0"][i], rtol=0, atol=atol)
-        torch.testing.assert_close(
-            model.posterior_mean(x, clean, t)[0], expected["fixed_large_mean"][i], rtol=0, atol=1e-4
-        )
+        mean = samplers["large"].to_x0[t] * clean + samplers["large"].to_x[t] * x
+        torch.testing.assert_close(mean[0], expected["fixed_large_mean"][i], rtol=0, atol=1e-4)
         if t > 0:
-            for name, variances in (("large", model.betas), ("small", model.posterior_variances)):
-                assert variances[t] == pytest.approx(float(expected[f"fixed_{name}_var"][i]), rel=1e-5)
-                assert np.log(variances[t]) == pytest.approx(float(expected[f"fixed_{name}_logvar"][i]), rel=1e-5)
+            for noise, sampler in samplers.items():
+                variance = sampler.sd[t] ** 2
+                assert variance == pytest.approx(float(expected[f"fixed_{noise}_var"][i]), rel=1e-5)
+                assert np.log(variance) == pytest.approx(float(expected[f"fixed_{noise}_logvar"][i]), rel=1e-5)
 
 
 def test_official_ddim_samples(ddpm):
@@ -160,9 +164,9 @@ def test_official_ddim_states_on_the_way(ddpm):
             super().__init__()
             object.__setattr__(self, "states", [])
 
-        def denoised(self, network, x, t):
+        def denoise(self, network, x, t):
             self.states.append(x)  # type: ignore[attr-defined]
-            return super().denoised(network, x, t)
+            return super().denoise(network, x, t)
 
     model = Watched()
     model.sample(network, lambda: expected["latents"])

@@ -5,7 +5,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from scipy.stats import binomtest
 
-from deep.models.ot_cfm import OTCFM, optimal_permutation
+from deep.models.ot_cfm import OTCFM
+from stability.diffusion.minibatch import optimal_permutation
 from tests.conftest import FALSE_ALARM, FIXTURES
 from tests.deep.gaussian import Velocity, assert_drawn_from, correlated, law
 
@@ -15,7 +16,7 @@ EULER = OTCFM(integrator="euler", euler_steps=99)
 
 def test_published_plan():
     data = np.load(FIXTURES / "ot_plan.npz")
-    found = optimal_permutation(torch.from_numpy(data["x0"]), torch.from_numpy(data["x1"])).numpy()
+    found = optimal_permutation(data["x0"], data["x1"])
     np.testing.assert_array_equal(found, data["permutation"])
     np.testing.assert_array_equal(found[data["drawn_i"]], data["drawn_j"])  # torchcfm draws its pairs from this plan
 
@@ -112,7 +113,9 @@ def test_losses_are_means_over_pixels():
     [
         ({"sigma": -0.1}, "--sigma must be finite and >= 0, got -0.1"),
         ({"tolerance": 0.0}, "--tolerance must be between 0 and 1, got 0.0"),
-        ({"euler_steps": 0}, "--euler-steps must be >= 1, got 0"),
+        ({"integrator": "euler", "euler_steps": 0}, "--euler-steps must be >= 1, got 0"),
+        ({"euler_steps": 5}, "--euler-steps has no meaning for --integrator dopri5"),
+        ({"integrator": "euler", "tolerance": 1e-3}, "--tolerance has no meaning for --integrator euler"),
     ],
 )
 def test_bad_settings(setting, message):

@@ -4,7 +4,7 @@ import torch
 import torchdiffeq
 from scipy.integrate import solve_ivp
 
-from deep.models.dopri5 import dopri5, row_norm
+from stability.diffusion.dopri5 import dopri5, row_norm
 
 
 def problem(rng, rows, dtype):

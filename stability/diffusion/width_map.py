@@ -19,15 +19,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 
-from stability.samplers import (
-    Flow,
-    Heun,
-    Sampler,
-    ancestral,
-    ddim,
-    edm_noise_levels,
-    linear_alphas_bar,
-)
+from stability.diffusion.flow import Dopri5, Euler, Flow
+from stability.diffusion.heun import Heun
+from stability.diffusion.sampler import Sampler
+from stability.diffusion.schedules import edm_noise_levels, linear_alphas_cumprod
+from stability.diffusion.step_samplers import DDIM, Ancestral
 
 __all__ = [
     "SAMPLERS",
@@ -41,19 +37,22 @@ __all__ = [
     "slope",
 ]
 
+_DDPM_100 = linear_alphas_cumprod()
+_DDPM_1000 = linear_alphas_cumprod(1000, 1e-4, 0.02)
+
 SAMPLERS: Mapping[str, Sampler] = {
-    "DDPM 100, fixed-large": ancestral(linear_alphas_bar(), "large"),
-    "DDPM 100, fixed-small": ancestral(linear_alphas_bar(), "small"),
-    "DDIM 100": ddim(linear_alphas_bar()),
-    "DDPM 1000, fixed-large": ancestral(linear_alphas_bar(1000, 1e-4, 0.02), "large"),
-    "DDPM 1000, fixed-small": ancestral(linear_alphas_bar(1000, 1e-4, 0.02), "small"),
-    "DDIM 1000": ddim(linear_alphas_bar(1000, 1e-4, 0.02)),
+    "DDPM 100, fixed-large": Ancestral("large").over(_DDPM_100),
+    "DDPM 100, fixed-small": Ancestral("small").over(_DDPM_100),
+    "DDIM 100": DDIM().over(_DDPM_100),
+    "DDPM 1000, fixed-large": Ancestral("large").over(_DDPM_1000),
+    "DDPM 1000, fixed-small": Ancestral("small").over(_DDPM_1000),
+    "DDIM 1000": DDIM().over(_DDPM_1000),
     "EDM Heun 10": Heun(edm_noise_levels(10)),
     "EDM Heun 18": Heun(edm_noise_levels(18)),
     "EDM Heun 40": Heun(edm_noise_levels(40)),
-    "flow, Euler 99": Flow(99),
-    "flow, Euler 99, σ = 0.1": Flow(99, sigma=0.1),
-    "flow, exact, σ = 0.1": Flow(None, sigma=0.1),
+    "flow, Euler 99": Flow(Euler(99)),
+    "flow, Euler 99, σ = 0.1": Flow(Euler(99), sigma=0.1),
+    "flow, exact, σ = 0.1": Flow(Dopri5(), sigma=0.1),
 }
 """T = 100, β 1e-3 … 0.2 (2-D script of ddpm-torch) and T = 1000, β 1e-4 … 0.02 (CIFAR-10); EDM σ 0.002 … 80, ρ = 7."""
 

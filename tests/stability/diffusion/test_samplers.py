@@ -6,16 +6,10 @@ from hypothesis import strategies as st
 from scipy.integrate import quad, solve_ivp
 from scipy.stats import norm
 
-from stability.samplers import (
-    Flow,
-    Heun,
-    StepSampler,
-    ancestral,
-    ddim,
-    ddim_times,
-    edm_noise_levels,
-    linear_alphas_bar,
-)
+from stability.diffusion.flow import Dopri5, Euler, Flow
+from stability.diffusion.heun import Heun
+from stability.diffusion.schedules import ddim_times, edm_noise_levels, linear_alphas_cumprod
+from stability.diffusion.step_samplers import DDIM, Ancestral, StepSampler
 
 widths = st.floats(1e-4, 30)
 schedules = st.lists(st.floats(1e-4, 0.7), min_size=1, max_size=12).map(lambda betas: np.cumprod(1 - np.array(betas)))
@@ -27,18 +21,22 @@ def linear_response(sampler, v):
     unit = np.eye(steps + 1)  # a particle for the start and one for the noise of each step
 
     def denoise(x, at):
-        a, b = (sampler.alphas_bar[at], 1 - sampler.alphas_bar[at]) if isinstance(sampler, StepSampler) else (1, at**2)
+        a, b = (
+            (sampler.alphas_cumprod[at], 1 - sampler.alphas_cumprod[at])
+            if isinstance(sampler, StepSampler)
+            else (1, at**2)
+        )
         return np.sqrt(a) * v / (a * v + b) * x
 
-    return float((sampler.run(denoise, unit[0], lambda i: unit[1 + i]) ** 2).sum())
+    return float((sampler.sample(denoise, unit[0], lambda i: unit[1 + i]) ** 2).sum())
 
 
 def as_published(sampler, betas, v, x, noise):
     """The samplers as Ho et al. (algorithm 2) and Song et al. (eq. 12) print them, in terms of ε."""
-    alphas_bar = np.cumprod(1 - betas)
+    alphas_cumprod = np.cumprod(1 - betas)
     for t in reversed(range(len(betas))):
-        a, beta = alphas_bar[t], betas[t]
-        before = alphas_bar[t - 1] if t else 1.0
+        a, beta = alphas_cumprod[t], betas[t]
+        before = alphas_cumprod[t - 1] if t else 1.0
         eps = np.sqrt(1 - a) / (a * v + 1 - a) * x  # E[ε | x_t], from the joint normal law of ε and x_t
         if sampler == "ddim":
             x = np.sqrt(before) * (x - np.sqrt(1 - a) * eps) / np.sqrt(a) + np.sqrt(1 - before) * eps
@@ -48,9 +46,13 @@ def as_published(sampler, betas, v, x, noise):
     return x
 
 
-@given(alphas_bar=schedules, s=widths)
-def test_phi_is_the_response_of_the_sampler(alphas_bar, s):
-    for sampler in (ancestral(alphas_bar, "large"), ancestral(alphas_bar, "small"), ddim(alphas_bar)):
+@given(alphas_cumprod=schedules, s=widths)
+def test_phi_is_the_response_of_the_sampler(alphas_cumprod, s):
+    for sampler in (
+        Ancestral("large").over(alphas_cumprod),
+        Ancestral("small").over(alphas_cumprod),
+        DDIM().over(alphas_cumprod),
+    ):
         assert sampler.variance(s**2) == pytest.approx(linear_response(sampler, s**2), rel=1e-10)
 
 
@@ -63,23 +65,23 @@ def test_phi_of_heun_is_the_response_of_the_sampler(steps, churn, s, extra):
 @pytest.mark.parametrize("name", ["large", "small", "ddim"])
 @given(betas=st.lists(st.floats(1e-4, 0.7), min_size=1, max_size=8).map(np.array), s=st.floats(0.01, 3))
 def test_runs_take_the_published_steps(name, betas, s):
-    alphas_bar = np.cumprod(1 - betas)
-    sampler = ddim(alphas_bar) if name == "ddim" else ancestral(alphas_bar, name)
+    alphas_cumprod = np.cumprod(1 - betas)
+    sampler = DDIM().over(alphas_cumprod) if name == "ddim" else Ancestral(name).over(alphas_cumprod)
     noise = np.random.default_rng(0).standard_normal((len(betas), 5))
     start = np.linspace(-2, 2, 5)
 
     def denoise(x, i):
-        return np.sqrt(alphas_bar[i]) * s**2 / (alphas_bar[i] * s**2 + 1 - alphas_bar[i]) * x
+        return np.sqrt(alphas_cumprod[i]) * s**2 / (alphas_cumprod[i] * s**2 + 1 - alphas_cumprod[i]) * x
 
     expected = as_published(name, betas, s**2, start, noise)
-    np.testing.assert_allclose(sampler.run(denoise, start, lambda i: noise[i]), expected, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(sampler.sample(denoise, start, lambda i: noise[i]), expected, rtol=1e-7, atol=1e-9)
 
 
 def test_runs_take_torch_tensors_and_keep_their_precision():
-    sampler = ancestral(linear_alphas_bar(5), "large")
+    sampler = Ancestral("large").over(linear_alphas_cumprod(5))
     x = torch.ones(3, 2)
-    out = sampler.run(lambda x, i: 0.5 * x, x, lambda i: torch.full_like(x, i))
-    reference = sampler.run(lambda x, i: 0.5 * x, x.double().numpy(), lambda i: np.full((3, 2), float(i)))
+    out = sampler.sample(lambda x, i: 0.5 * x, x, lambda i: torch.full_like(x, i))
+    reference = sampler.sample(lambda x, i: 0.5 * x, x.double().numpy(), lambda i: np.full((3, 2), float(i)))
     assert out.dtype == torch.float32
     np.testing.assert_allclose(out, reference, rtol=1e-5)
 
@@ -98,16 +100,16 @@ def test_a_step_without_churn_is_heuns_method_for_the_probability_flow():
 @pytest.mark.parametrize(("sigma", "correlation"), [(0.0, 0.0), (0.0, 0.7), (0.3, 0.0), (0.3, 1.0)])
 def test_the_exact_flow_solves_the_differential_equation(sigma, correlation):
     v = np.array([0.04, 0.5, 4.0])
-    flow = Flow(None, sigma, correlation)
+    flow = Flow(Dopri5(), sigma, correlation)
     solved = solve_ivp(lambda t, x: flow.velocity(v, t) * x, (0, 1), np.ones(3), rtol=1e-10, atol=1e-12).y[:, -1]
     np.testing.assert_allclose(flow.variance(v), solved**2, rtol=1e-7)
-    np.testing.assert_allclose(Flow(20_000, sigma, correlation).variance(v), flow.variance(v), rtol=5e-3)
+    np.testing.assert_allclose(Flow(Euler(20_000), sigma, correlation).variance(v), flow.variance(v), rtol=5e-3)
 
 
 def test_the_velocity_is_the_regression_of_the_target_on_the_point(rng):
     """E[x₁ − x₀ | x_t] by least squares, in its standard errors."""
     n, s, t = 200_000, 0.6, 0.7
-    flow = Flow(1, sigma=0.2, correlation=0.5)
+    flow = Flow(Euler(1), sigma=0.2, correlation=0.5)
     x0, other, eps = rng.standard_normal((3, n))
     x1 = s * (0.5 * x0 + np.sqrt(0.75) * other)
     xt, target = t * x1 + (1 - t) * x0 + 0.2 * eps, x1 - x0
@@ -134,10 +136,10 @@ def test_one_step_loses_the_conditional_variance_whatever_the_data(kind):
         return np.tanh(scale * x / noise**2)
 
     if kind == "small":
-        sampler = ancestral([b, a], "small")
+        sampler = Ancestral("small").over([b, a])
         to_x0, to_x, fresh = sampler.to_x0[1], sampler.to_x[1], sampler.sd[1] ** 2
     elif kind == "ddim":
-        sampler = ddim([b, a])
+        sampler = DDIM().over([b, a])
         to_x0, to_x = sampler.to_x0[1], sampler.to_x[1]
     else:  # x + h (x̂₁ − x̂₀), x̂₀ = (x − t x̂₁)/(1 − t)
         h = b - a
@@ -152,50 +154,50 @@ def test_one_step_loses_the_conditional_variance_whatever_the_data(kind):
     assert step + lost == pytest.approx(after[0] ** 2 + after[1] ** 2, abs=1e-9)
 
 
-@given(alphas_bar=schedules, s=widths)
-def test_deterministic_and_fixed_small_sampling_shrink_but_for_the_start(alphas_bar, s):
+@given(alphas_cumprod=schedules, s=widths)
+def test_deterministic_and_fixed_small_sampling_shrink_but_for_the_start(alphas_cumprod, s):
     """φ(v) ≤ v / (ᾱ v + 1 − ᾱ), ᾱ the last, and φ(v) ≤ v for v ≥ 1: the start N(0, 1) is too wide only if v < 1."""
-    v, last = s**2, alphas_bar[-1]
+    v, last = s**2, alphas_cumprod[-1]
     bound = v * max(1, 1 / (last * v + 1 - last)) * (1 + 1e-12)
-    assert ddim(alphas_bar).variance(v) <= bound
-    assert ancestral(alphas_bar, "small").variance(v) <= bound
+    assert DDIM().over(alphas_cumprod).variance(v) <= bound
+    assert Ancestral("small").over(alphas_cumprod).variance(v) <= bound
 
 
-@given(alphas_bar=schedules, s=st.floats(1e-4, 1))
-def test_fixed_large_spreads_but_for_its_last_step(alphas_bar, s):
+@given(alphas_cumprod=schedules, s=st.floats(1e-4, 1))
+def test_fixed_large_spreads_but_for_its_last_step(alphas_cumprod, s):
     """φ(v) ≥ v · ᾱ₀v/(ᾱ₀v + 1 − ᾱ₀) for v ≤ 1, the factor being that of the noiseless step; φ(1) = ᾱ₀ exactly."""
-    v, first = s**2, alphas_bar[0]
-    sampler = ancestral(alphas_bar, "large")
+    v, first = s**2, alphas_cumprod[0]
+    sampler = Ancestral("large").over(alphas_cumprod)
     assert sampler.variance(v) >= v * first * v / (first * v + 1 - first) * (1 - 1e-12)
     assert sampler.variance(1.0) == pytest.approx(first, rel=1e-12)
 
 
 @given(steps=st.integers(1, 200), sigma=st.floats(0, 1), correlation=st.floats(0, 1), s=widths)
 def test_eulers_method_for_a_flow_shrinks(steps, sigma, correlation, s):
-    exact = Flow(None, sigma, correlation).variance(s**2)
-    assert Flow(steps, sigma, correlation).variance(s**2) <= exact * (1 + 1e-12)
+    exact = Flow(Dopri5(), sigma, correlation).variance(s**2)
+    assert Flow(Euler(steps), sigma, correlation).variance(s**2) <= exact * (1 + 1e-12)
 
 
 @given(steps=st.integers(1, 200), s=widths)
 def test_optimal_transport_is_integrated_exactly(steps, s):
     """Straight lines: Euler's method makes no error, and the loop stays where it is."""
-    assert Flow(steps, correlation=1.0).variance(s**2) == pytest.approx(s**2, rel=1e-9)
+    assert Flow(Euler(steps), correlation=1.0).variance(s**2) == pytest.approx(s**2, rel=1e-9)
 
 
 def test_what_samplers_do_to_small_widths():
     """lim φ(v)/v² as v → 0, in closed form."""
-    a, v = linear_alphas_bar(), 1e-13
-    assert ddim(a).variance(v) / v**2 == pytest.approx(a[0] / ((1 - a[0]) * (1 - a[-1])), rel=1e-6)
-    assert ancestral(a, "small").variance(v) / v**2 == pytest.approx(a[0] / (1 - a[0]), rel=1e-3)
+    a, v = linear_alphas_cumprod(), 1e-13
+    assert DDIM().over(a).variance(v) / v**2 == pytest.approx(a[0] / ((1 - a[0]) * (1 - a[-1])), rel=1e-6)
+    assert Ancestral("small").over(a).variance(v) / v**2 == pytest.approx(a[0] / (1 - a[0]), rel=1e-3)
     assert Heun(edm_noise_levels()).variance(v) / v**2 == pytest.approx(0.002**-2, rel=1e-6)
-    assert Flow(99).variance(v) / v**2 == pytest.approx(98**2, rel=1e-4)  # rounding in 1 + u/99
+    assert Flow(Euler(99)).variance(v) / v**2 == pytest.approx(98**2, rel=1e-4)  # rounding in 1 + u/99
 
 
 def test_published_schedules():
-    alphas_bar = linear_alphas_bar()
-    assert (alphas_bar[0], alphas_bar[-1]) == (pytest.approx(0.999), pytest.approx(2.039e-5, rel=1e-3))
-    alphas_bar = linear_alphas_bar(1000, 1e-4, 0.02)
-    assert (alphas_bar[0], alphas_bar[-1]) == (pytest.approx(0.9999), pytest.approx(4.036e-5, rel=1e-3))
+    alphas_cumprod = linear_alphas_cumprod()
+    assert (alphas_cumprod[0], alphas_cumprod[-1]) == (pytest.approx(0.999), pytest.approx(2.039e-5, rel=1e-3))
+    alphas_cumprod = linear_alphas_cumprod(1000, 1e-4, 0.02)
+    assert (alphas_cumprod[0], alphas_cumprod[-1]) == (pytest.approx(0.9999), pytest.approx(4.036e-5, rel=1e-3))
     levels = edm_noise_levels(18)
     assert levels[[0, 1, 2, -2, -1]] == pytest.approx([80, 57.586, 40.7856, 0.00752802, 0.002], rel=1e-5)
     assert edm_noise_levels(40)[[1, 2, -2]] == pytest.approx([69.4509, 60.1174, 0.00367659], rel=1e-5)
@@ -206,23 +208,33 @@ def test_published_schedules():
 
 
 def test_a_repeated_level_is_no_step():
-    a = linear_alphas_bar(20)
+    a = linear_alphas_cumprod(20)
     times = ddim_times(20, 15, "quadratic")
     assert len(set(times)) < len(times)
-    assert ddim(a[times]).variance(0.1) == pytest.approx(ddim(a[np.unique(times)]).variance(0.1), rel=1e-12)
+    assert DDIM().over(a[times]).variance(0.1) == pytest.approx(
+        DDIM().over(a[np.unique(times)]).variance(0.1), rel=1e-12
+    )
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: ancestral([0.5, 0.7]), "alphas_bar must be a list of numbers in .0, 1. that do not increase"),
-        (lambda: ddim([]), "alphas_bar must be"),
-        (lambda: ddim([1.0, 0.5]), "alphas_bar must be"),
+        (
+            lambda: Ancestral().over([0.5, 0.7]),
+            "alphas_cumprod must be a list of numbers in .0, 1. that do not increase",
+        ),
+        (lambda: DDIM().over([]), "alphas_cumprod must be"),
+        (lambda: DDIM().over([1.0, 0.5]), "alphas_cumprod must be"),
         (lambda: ddim_times(10, 11), r"steps must be in \[2, 10\], got 11"),
-        (lambda: edm_noise_levels(1), "steps must be >= 2, got 1"),
+        (lambda: edm_noise_levels(0), "steps must be >= 1, got 0"),
         (lambda: Heun(np.array([1.0, 2.0])), "noise_levels must be positive and decrease"),
         (lambda: Heun(np.array([1.0, 0.0])), "noise_levels must be positive and decrease"),
-        (lambda: Flow(0), "steps must be >= 1 or None, got 0"),
+        (lambda: Euler(0), "steps must be >= 1, got 0"),
+        (lambda: Dopri5(1.0), "tolerance must be in"),
+        (
+            lambda: Ancestral(x0_clip=1.0).over([0.5]).variance(1.0),
+            "a sampler that clips x̂₀ .x0_clip = 1. has no linear steps",
+        ),
         (lambda: Flow(sigma=-1), "sigma must be >= 0"),
         (lambda: Flow(correlation=1.5), r"correlation in \[0, 1\]"),
     ],

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stability.samplers import Flow
-from stability.width_map import SAMPLERS, fixed_points, folds, lam_of_fixed_point, limit, orbit, slope
+from stability.diffusion.flow import Dopri5, Euler, Flow
+from stability.diffusion.width_map import SAMPLERS, fixed_points, folds, lam_of_fixed_point, limit, orbit, slope
 
 names = st.sampled_from(sorted(SAMPLERS))
 LARGE, SMALL, DDIM, HEUN = (
@@ -150,7 +150,7 @@ def test_to_first_order_the_bias_is_lam_times_that_of_one_round():
 
 
 def test_a_neutral_map_keeps_the_width_of_the_real_data():
-    for flow in (Flow(None), Flow(50, correlation=1.0)):
+    for flow in (Flow(Dopri5()), Flow(Euler(50), correlation=1.0)):
         assert fixed_points(flow, 0.2, math.inf) == []
         assert [p.variance for p in fixed_points(flow, 0.2, 3.0)] == [pytest.approx(0.2)]
         assert limit(flow, 0.2, 3.0) == pytest.approx(0.2)
@@ -159,7 +159,7 @@ def test_a_neutral_map_keeps_the_width_of_the_real_data():
 
 def test_path_noise_leads_to_the_width_of_the_source():
     """φ(v) = (v + σ²)/(1 + σ²): each round forgets σ²/(1 + σ²) of the distance of v to 1."""
-    path = orbit(Flow(None, sigma=0.5), 0.01, math.inf, 20)
+    path = orbit(Flow(Dopri5(), sigma=0.5), 0.01, math.inf, 20)
     np.testing.assert_allclose(1 - path, 0.99 / 1.25 ** np.arange(21), rtol=1e-9)
 
 
