@@ -164,16 +164,22 @@ def _fingerprint(image: np.ndarray) -> bytes:
 def _table(space: FeatureSpace, measured: Mapping[str, Sequence[Measurement]], k: int) -> Table:
     table = Table(title=f"{space.frechet}, k = {k}", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
     words = ("chain", "metric_n", "against") if len(measured) > 1 else ("metric_n", "against")
-    for column in (*words, "value", "± s.e.", "floor"):
-        table.add_column(column, justify="left" if column in words else "right")
+    for column in (*words, "value", "± s.e.", "real images"):
+        named = column in words  # names stay whole in a narrow terminal: the errors of floors go below them
+        table.add_column(column, justify="left" if named else "right", no_wrap=named)
     for chain, lines in measured.items():
         for (_, against, count), group in groupby(lines, lambda one: (one.images, one.reference, one.reference_images)):
             for one in group:
-                numbers = (one.value, one.standard_error, one.floor)
-                cells = ("–" if number is None else f"{number:.4g}" for number in numbers)
+                error = "–" if one.standard_error is None else f"{one.standard_error:.4g}"
+                floor = "–" if one.floor is None else f"{one.floor:.4g}"
+                floor += "" if one.floor_error is None else f" ± {one.floor_error:.2g}"
+                cells = f"{one.value:.4g}", error, floor
                 table.add_row(*([chain] if len(measured) > 1 else []), one.metric, f"{against} ({count})", *cells)
             table.add_section()
-    table.caption = "floor: as many other real images against the same reference"
+    table.caption = (
+        "real images: as many others against the same reference ± s.e.; the floor of a distance, "
+        "not of precision, recall, density and coverage"
+    )
     return table
 
 

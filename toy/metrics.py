@@ -92,11 +92,12 @@ class Profile:
 @dataclass(frozen=True)
 class NoiseFloor:
     """What a perfect model would have, mean and sd: W1 and W2 between two independent draws of the truth, and the
-    quantities of a profile, by key, of such a draw."""
+    quantities of a profile, by key, of such a draw. draws: so many pairs; the mean is right to sd/√draws."""
 
     w1: tuple[float, float]
     w2: tuple[float, float]
     profile: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    draws: int = FLOOR_PAIRS
 
     def of(self, quantity: Quantity) -> tuple[float, float]:
         """Mean and sd of a quantity; nan where they are not known."""
@@ -112,7 +113,7 @@ def noise_floor(truth: Density, n: int, seed: int, workers: int = 1, pairs: int 
 
     with ThreadPoolExecutor(workers) as pool:
         w1, w2 = np.array(list(pool.map(distances, range(pairs)))).T
-    return NoiseFloor(_mean_sd(w1), _mean_sd(w2))
+    return NoiseFloor(_mean_sd(w1), _mean_sd(w2), draws=pairs)
 
 
 def profile_floor(profile: Profile, truth: Density, n: int, seed: int) -> dict[str, tuple[float, float]]:

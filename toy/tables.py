@@ -42,7 +42,7 @@ def print_tables(
     else:
         _print_data(console, history)
         for quantity in quantities:
-            _print_quantity(console, history, quantity, floor.of(quantity))
+            _print_quantity(console, history, quantity, floor)
 
 
 def _table(title: str) -> Table:
@@ -71,7 +71,12 @@ def _floors(floor: NoiseFloor, quantities: Sequence[Quantity]) -> str:
         kind: ", ".join(f"{_short(q)} {_floor(floor.of(q))}" for q in quantities if q.floor == kind)
         for kind in dict.fromkeys(quantity.floor for quantity in quantities)
     }
-    return "; ".join(f"{kind} {values}" for kind, values in kinds.items())
+    return "; ".join(f"{kind} {values}" for kind, values in kinds.items()) + f" ({_spread(floor)})"
+
+
+def _spread(floor: NoiseFloor) -> str:
+    """What stands behind the ± of a floor; the mean itself is right to that over the root of the number."""
+    return f"mean ± sd of {floor.draws} draws"
 
 
 def _short(quantity: Quantity) -> str:
@@ -116,10 +121,10 @@ def _print_data(console: Console, history: History) -> None:
     console.print(table)
 
 
-def _print_quantity(console: Console, history: History, quantity: Quantity, noise: tuple[float, float]) -> None:
+def _print_quantity(console: Console, history: History, quantity: Quantity, floor: NoiseFloor) -> None:
     shown = shown_generations(len(history) - 1)
     table = _table(f"{quantity.title} after t retrainings")
-    table.caption = f"{quantity.floor} {_floor(noise)}"
+    table.caption = f"{quantity.floor} {_floor(floor.of(quantity))} ({_spread(floor)})"
     table.add_column("regime")
     for t in shown:
         table.add_column(f"t = {t}", justify="right")

@@ -7,6 +7,10 @@ many*, get against the same reference: held-out ones against the training set, t
 
 Where there are fewer other images than generated ones, the floor belongs to a second line with as many generated
 images as there are others. Where nothing is held out, it is that of a random half of the training set against the rest.
+
+The floor is that of one set of other images; its standard error says how much it would vary from set to set of as many,
+the reference being the same. It is that of the jackknife that leaves out a fifth at a time (Quenouille 1956; Efron and
+Stein 1981), since real images for more sets of that size are rarely there.
 """
 
 from collections.abc import Callable, Sequence
@@ -30,6 +34,8 @@ __all__ = ["METRICS", "W2_LIMIT", "ImageMetrics", "Measurement", "Metric", "leas
 
 Metric = Literal["fd", "kd", "pr", "w2"]
 METRICS: tuple[Metric, ...] = get_args(Metric)
+FLOOR_GROUPS = 5
+"""Parts of the other real images that are left out in turn: so many measurements more a run, for each reference."""
 W2_LIMIT = 2000
 """W2 is exact and takes time n³: it is left out where one of the sets has more images than this."""
 
@@ -41,6 +47,7 @@ class Measurement:
     metric: what is measured, "_" and `images`.   images: how many generated ones are compared.   reference: with what,
     and how many images that has.   standard_error: of the value, where there is an estimate.
     floor: the value of as many other real images against the same reference; None where there are too few.
+    floor_error: standard error of the floor over sets of other images; None where they are too few to leave some out.
     """
 
     metric: str
@@ -50,6 +57,7 @@ class Measurement:
     value: float
     standard_error: float | None
     floor: float | None
+    floor_error: float | None
 
 
 _Values: TypeAlias = dict[str, tuple[float, float | None]]  # name -> value and standard error
@@ -104,6 +112,7 @@ class ImageMetrics:
             if count < least:
                 raise ValueError(f"{name} must have at least {least} images, got {count}")
         self._space, self._device, self._batch, self._on_batch = space, device, batch, on_batch
+        self._least = least
         self._k, self._kid_subsets, self._metrics, self._seed = k, kid_subsets, metrics, seed
         self._shape, self._samples = train.shape[1:], samples
 
@@ -128,12 +137,28 @@ class ImageMetrics:
             size = comparison.size
             fake = sets.setdefault(size, _Set(features[:size], self._k))
             if comparison.others is not None and i not in self._floors:
-                self._floors[i] = self._compare(comparison.others, comparison.reference)
+                self._floors[i] = self._floor(comparison.others, comparison.reference)
+            count = len(comparison.reference.features)
             for metric, (value, error) in self._compare(fake, comparison.reference).items():
-                floor = self._floors[i][metric][0] if i in self._floors else None
-                count = len(comparison.reference.features)
-                measured.append(Measurement(f"{metric}_{size}", size, comparison.name, count, value, error, floor))
+                floor = self._floors[i][metric] if i in self._floors else (None, None)
+                name = f"{metric}_{size}"
+                measured.append(Measurement(name, size, comparison.name, count, value, error, *floor))
         return measured
+
+    def _floor(self, others: "_Set", reference: "_Set") -> "_Values":
+        """Values of other real images, with the standard errors of the jackknife by groups."""
+        found = self._compare(others, reference)
+        x = self._permuted(others.features)
+        groups = torch.arange(len(x), device=x.device) % FLOOR_GROUPS
+        if len(x) - int((groups == 0).sum()) < self._least:
+            return {metric: (value, None) for metric, (value, _) in found.items()}
+
+        without = [self._compare(_Set(x[groups != group], self._k), reference) for group in range(FLOOR_GROUPS)]
+        errors = {}
+        for metric in found:
+            values = np.array([each[metric][0] for each in without])
+            errors[metric] = float(np.sqrt((FLOOR_GROUPS - 1) * values.var()))
+        return {metric: (value, errors[metric]) for metric, (value, _) in found.items()}
 
     def _check_shape(self, images: np.ndarray) -> None:
         if images.shape[1:] != self._shape:

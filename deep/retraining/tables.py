@@ -48,13 +48,13 @@ def _metrics(history: History, compared: tuple[int, str, int], first: Sequence[M
         ("regime", "t", *names),
     )
     if first[0]["floor"] is not None:
-        table.add_row("floor", "", *(_number(one["floor"]) for one in first))
+        table.add_row("real images", "", *map(_floor, first))
+        table.caption = f"real images: {images} others ± standard error; the floor of a distance, not of a share"
     for r, chain in enumerate(history[0]["chains"]):
         table.add_section()
         for line in _shown(history):
             values = [one["value"] for one in line["chains"][r]["measurements"] if _compared(one) == compared]
             table.add_row(chain["regime"], str(line["t"]), *map(_number, values))
-    table.caption = f"floor: {images} other real images" if first[0]["floor"] is not None else None
     return table
 
 
@@ -65,6 +65,11 @@ def _shown(history: History) -> History:
 
 def _compared(one: Mapping[str, Any]) -> tuple[int, str, int]:
     return one["images"], one["reference"], one["reference_images"]
+
+
+def _floor(one: Mapping[str, Any]) -> str:
+    error = one.get("floor_error")  # histories of earlier versions have none
+    return _number(one["floor"]) + ("" if error is None else f" ± {error:.2g}")
 
 
 def _number(value: float) -> str:

@@ -34,7 +34,8 @@ def measured(regime, t, wobble):
             ("precision", 0.9 - 0.01 * fd, 0.93),
             ("recall", 0.8 - 0.03 * fd, 0.91),
         ):
-            yield Measurement(f"{name}_{images}", images, reference, real, value, None, floor if floored else None)
+            floors = (floor, 0.1) if floored else (None, None)
+            yield Measurement(f"{name}_{images}", images, reference, real, value, None, *floors)
 
 
 def write_run(folder: Path, regimes=BOTH, seed=0, generations=4, grids=True, **options):

@@ -44,7 +44,7 @@ def test_one_regime_is_shown_generation_by_generation():
     for t, w1, w2 in ((0, "0.250", "0.500"), (2, "2.250", "4.500")):
         (line,) = [line for line in text.splitlines() if line.split()[:1] == [str(t)]]
         assert line.split() == [str(t), "6", "3", "0.5", "0.333", w1, w2, "7.000"]
-    assert "noise floor W1 0.200 ± 0.050, W2 0.300 ± 0.080" in " ".join(text.split())
+    assert "noise floor W1 0.200 ± 0.050, W2 0.300 ± 0.080 (mean ± sd of 32 draws)" in " ".join(text.split())
 
 
 def test_several_regimes_are_shown_side_by_side_with_their_spread():
@@ -57,4 +57,4 @@ def test_several_regimes_are_shown_side_by_side_with_their_spread():
     assert text.count("3.000 ± 1.414") == 4  # W2
     assert "∞" in text
     assert "20.000" in text
-    assert "noise floor 0.300 ± 0.080" in text
+    assert "noise floor 0.300 ± 0.080 (mean ± sd of 32 draws)" in " ".join(text.split())
