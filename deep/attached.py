@@ -46,13 +46,14 @@ class Outcome:
 def run_attached(arguments: Sequence[str], run: Path, log: Path, cwd: Path, patience_s: float = 180) -> Outcome:
     """Run this Python with `arguments` until it ends.
 
-    run: the folder that it writes; made, and waited for up to `patience_s` while another process has it.
+    run: the folder that it writes; waited for up to `patience_s` while another process has it.
     log: what it prints is added to it.   cwd: where it runs.   OSError if these cannot be used.
     """
-    run.mkdir(parents=True, exist_ok=True)
-    with suppress(filelock.Timeout), filelock.FileLock(run / ".lock", timeout=patience_s):
-        pass
+    if (run / ".lock").is_file():  # without one, nobody has the folder, which may not be a run's at all
+        with suppress(filelock.Timeout), filelock.FileLock(run / ".lock", timeout=patience_s):
+            pass
     program = [sys.executable, *arguments]
+    log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as file:
         file.write(f"$ {shlex.join(program)}\n".encode())
         file.flush()

@@ -13,10 +13,10 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import filelock
 import tyro
@@ -30,6 +30,7 @@ from stability.atomic import atomic_write
 from stability.command_line import EXIT_FAILED, EXIT_USAGE, UsageError, command
 from stability.console import make_console, print_paths
 from stability.processors import processors
+from stability.untrusted import UntrustedFileError, parse_json, read_bytes
 
 __all__ = ["Sweep", "main"]
 
@@ -39,6 +40,9 @@ MOST_RUNS = 10_000
 REFRESH_SECONDS = 1.0
 REJOIN_SECONDS = 600.0  # for a cluster that was lost to come back
 REJOIN_EVERY_SECONDS = 5.0
+
+LOCK = ".sweep.lock"
+LARGEST_JSON, LARGEST_HISTORY = 2**24, 2**31  # bytes
 
 
 @dataclass(frozen=True)
@@ -163,7 +167,7 @@ class GridRun:
         """Whether this very command has finished in this folder."""
         if not (self._mark.exists() and (self.folder / "config.json").exists()):
             return False
-        return json.loads(self._mark.read_text()) == {"arguments": self.arguments}
+        return _json(self._mark) == {"arguments": self.arguments}
 
     def submitted(self) -> None:
         self.state, self._log_before = "waiting", self._log_size()
@@ -197,27 +201,60 @@ class GridRun:
 
     def history(self) -> list[bytes]:
         """The lines that are there, whole or not."""
-        path = self.folder / "history.jsonl"
-        return path.read_bytes().splitlines() if path.exists() else []
+        try:
+            return read_bytes(self.folder / "history.jsonl", LARGEST_HISTORY).splitlines()
+        except (UntrustedFileError, OSError):
+            return []
 
     def progress(self) -> str:
         """Generation t of T."""
-        lines, config = self.history(), self.folder / "config.json"
-        if not lines or not config.exists():
+        lines, found = self.history(), _json(self.folder / "config.json")
+        try:
+            return f"{len(lines) - 1} of {int(found['config']['retrainings'])}" if lines else "–"
+        except (KeyError, TypeError, ValueError):  # nobody's, or damaged: the run itself says so
             return "–"
-        return f"{len(lines) - 1} of {json.loads(config.read_text())['config']['retrainings']}"
 
     def _log_size(self) -> int:
         return self.log.stat().st_size if self.log.exists() else 0
+
+
+def _json(path: Path) -> Any:
+    """What a file holds; None if it is not there, or no JSON."""
+    try:
+        return parse_json(read_bytes(path, LARGEST_JSON))
+    except (UntrustedFileError, OSError):
+        return None
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """The sweep's folder, for this sweep alone; what is made for one that does not come to start a run is removed.
+
+    UsageError if the folder has anything in it and no sweep was there. filelock.Timeout if one is there now.
+    """
+    lock = folder / LOCK
+    if folder.is_dir() and not lock.exists() and any(folder.iterdir()):
+        raise UsageError(f"--out: {folder} is not empty and holds no sweep; choose another folder")
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    made_lock = not lock.exists()
+    try:
+        with filelock.FileLock(lock, timeout=0):
+            yield
+    finally:
+        if made_lock and [entry.name for entry in folder.iterdir()] == [LOCK]:
+            lock.unlink()
+            with suppress(OSError):
+                for path in made:
+                    path.rmdir()
 
 
 def main(config: Sweep) -> None:
     """Run what is not finished, print what came out; leaves with status 1 if a run failed, or Ray did."""
     folder, lost = config.folder, None
     runs = config.runs()
-    folder.mkdir(parents=True, exist_ok=True)
     try:
-        with filelock.FileLock(folder / ".sweep.lock", timeout=0):
+        with _locked(folder):
             for run in runs:
                 if run.is_finished():
                     run.state = "finished"

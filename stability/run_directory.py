@@ -45,14 +45,14 @@ from stability.run_layout import (
     remove_run,
     write_config,
 )
-from stability.sealed import read_sealed_npz, write_sealed_npz
+from stability.sealed import read_sealed_npz, sealed_digest, write_sealed_npz
 from stability.state_file import as_plain, read_state, write_state
-from stability.untrusted import UntrustedFileError, parse_json, printable, read_bytes
+from stability.untrusted import UntrustedFileError, open_regular, parse_json, printable, read_bytes
 
 __all__ = ["Checkpoint", "RunDirectory", "RunDirectoryError", "environment"]
 
-LARGEST_HISTORY = 2**31
-"""Bytes of history.jsonl."""
+LARGEST_HISTORY, LARGEST_SAMPLES = 2**31, 2**36
+"""Bytes of history.jsonl, and of a file of samples."""
 MOST_THREADS = 4096
 PACKAGE = "iterative-retraining"
 _KEPT_CHECKPOINTS = 2
@@ -367,8 +367,11 @@ class RunDirectory:
         )
         if generation.t == 0:  # what cannot be read back would be of no use, and is found out before it costs hours
             self._load_checkpoint(path, 0)
+        self._drop_old(generation.t)
+
+    def _drop_old(self, newest: int) -> None:
         for t, old in self._stored():
-            if t <= generation.t - _KEPT_CHECKPOINTS:
+            if t <= newest - _KEPT_CHECKPOINTS:
                 old.unlink()
 
     def _stored(self) -> list[tuple[int, Path]]:
@@ -426,6 +429,7 @@ class RunDirectory:
                 continue
             self._cut_history(content, lines[: t + 1], passed_over)
             self._digests = digests
+            self._drop_old(t)  # a kill may have come before it
             self._look_for_samples()
             return checkpoint
 
@@ -439,12 +443,19 @@ class RunDirectory:
         return None
 
     def _look_for_samples(self) -> None:
-        """Say which files of samples are lost; those that a checkpoint still has are written again."""
+        """Say which files of samples are lost or damaged; those that a checkpoint still has are written again."""
         assert self._digests is not None
-        for t in range(len(self._digests.samples)):
-            if not self._samples(t).exists():
+        for t, recorded in enumerate(self._digests.samples):
+            try:
+                with open_regular(self._samples(t), LARGEST_SAMPLES) as file:
+                    problem = None if sealed_digest(file) == recorded else "differs from what was recorded"
+            except FileNotFoundError:
+                problem = "is missing"
+            except UntrustedFileError as error:
+                problem = str(error)
+            if problem:
                 try:
-                    self._restore_samples(t, "is missing")
+                    self._restore_samples(t, problem)
                 except RunDirectoryError as error:
                     warnings.warn(str(error), stacklevel=3)
 

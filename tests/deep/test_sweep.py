@@ -127,6 +127,32 @@ def test_no_address_but_host_and_port(tmp_path, monkeypatch):
         main(Sweep("edm", lam=(1.0,), out=tmp_path, address="somewhere"))
 
 
+def test_a_folder_of_something_else_is_refused_and_left_as_it_was(tmp_path):
+    (tmp_path / "lambda-1").mkdir()
+    (tmp_path / "lambda-1" / "seed-0.log").write_text("precious")
+    before = {str(path): path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    with pytest.raises(UsageError, match="is not empty and holds no sweep; choose another folder"):
+        main(Sweep("run", lam=(1.0,), out=tmp_path))
+    assert {str(path): path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_a_sweep_that_does_not_begin_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(UsageError, match="a sweep needs Ray"):
+        main(Sweep("run", lam=(1.0,), out=tmp_path / "new" / "sweep"))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"config": 1}', "[" * 10**5, '{"config": {"retrainings": "x"}}'])
+def test_a_damaged_run_is_shown_as_one_that_has_not_begun(run, content):
+    """The run itself says what is wrong."""
+    with_generations(run, 3)
+    (run.folder / "config.json").write_text(content)
+    run.folder.with_name("seed-0.finished.json").write_text(content)
+    assert run.progress() == "–"
+    assert not run.is_finished()
+
+
 def test_two_sweeps_do_not_share_a_folder(tmp_path):
     with filelock.FileLock(tmp_path / ".sweep.lock"), pytest.raises(UsageError, match="in use by another sweep"):
         main(Sweep("edm", lam=(1.0,), out=tmp_path))
@@ -520,6 +546,7 @@ def test_a_sick_run_does_not_stop_the_others(tmp_path, surroundings):
     out = tmp_path / "sweep"
     (out / "lambda-0" / "seed-0").mkdir(parents=True)
     (out / "lambda-0" / "seed-0" / "thesis.tex").write_text("\\documentclass")
+    (out / ".sweep.lock").touch()
     sweep = started(surroundings, out, "--lambda", "0", "1")
     said, complained = sweep.communicate(timeout=LIMIT_S)
     assert (sweep.returncode, complained) == (1, "")

@@ -1,0 +1,50 @@
+"""Killed right after any operation on a file and started again, a run ends with the same bytes."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def tried(folder, every, *command):
+    """What `tests.crash_points` reports."""
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.crash_points", str(folder), str(every), *command],
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    print(done.stdout)  # noqa: T201
+    return json.loads(done.stdout)
+
+
+def test_a_small_run_is_killed_after_some_operations(tmp_path):
+    found = tried(tmp_path, 12, "tests.small_run")
+    assert found["differ"] == {}
+    assert found["operations"] > 60
+    assert len(found["tried"]) >= 5
+
+
+@pytest.mark.slow
+def test_a_small_run_is_killed_after_every_operation(tmp_path):
+    found = tried(tmp_path, 1, "tests.small_run")
+    assert found["differ"] == {}
+    assert len(found["tried"]) == found["operations"]
+
+
+TOY = ("toy.run", "--model", "kde", "--samples", "30", "--retrainings", "1", "--lambda", "1", "--threads", "1")
+
+
+@pytest.mark.slow
+def test_a_command_is_killed_after_every_operation(tmp_path):
+    found = tried(tmp_path, 1, *TOY)
+    assert found["differ"] == {}
+    assert len(found["tried"]) == found["operations"]
