@@ -6,6 +6,7 @@ import re
 import secrets
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -428,10 +429,10 @@ def test_a_grid_goes_on_whatever_part_of_ray_dies(part, tmp_path, surroundings):
     assert sweep.returncode == 0, said + complained
     assert "it is started again" in complained
     assert died_column(said) == [0, 0, 0, 0]
-    for lam in "01":
-        for seed in "01":
-            expected = Undisturbed(tmp_path / (lam + seed), "--lambda", lam, "--seed", seed)
-            assert (out / f"lambda-{lam}" / f"seed-{seed}" / "history.jsonl").read_bytes() == expected.history
+    grid = [(lam, seed) for lam in "01" for seed in "01"]
+    expected = [Undisturbed(tmp_path / (lam + seed), "--lambda", lam, "--seed", seed) for lam, seed in grid]
+    for (lam, seed), alone in zip(grid, expected, strict=True):
+        assert (out / f"lambda-{lam}" / f"seed-{seed}" / "history.jsonl").read_bytes() == alone.history
 
 
 @pytest.mark.slow
@@ -538,6 +539,46 @@ def test_a_machine_lost_in_the_middle_changes_nothing(tmp_path, surroundings):
     for seed in "01":
         expected = Undisturbed(tmp_path / seed, "--lambda", "1", "--seed", seed)
         assert (out / "lambda-1" / f"seed-{seed}" / "history.jsonl").read_bytes() == expected.history
+
+
+LOSE_A_CLUSTER = """
+import subprocess, sys, time
+from pathlib import Path
+from ray.cluster_utils import Cluster
+
+folder, part, port = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+head = {"num_cpus": 1, "object_store_memory": 10**8, "gcs_server_port": port}
+cluster = Cluster(initialize_head=True, head_node_args=head)
+sweep = subprocess.Popen([sys.executable, *sys.argv[4:], "--address", cluster.address, "--", *%r])
+history = folder / "lambda-1" / "seed-0" / "history.jsonl"
+while not (history.exists() and history.read_bytes().count(b"\\n") >= 3):
+    assert sweep.poll() is None
+    time.sleep(0.02)
+getattr(cluster.head_node, f"kill_{part}")()
+time.sleep(3)
+cluster.shutdown()
+cluster = Cluster(initialize_head=True, head_node_args=head)
+code = sweep.wait()
+cluster.shutdown()
+sys.exit(code)
+""" % (TINY,)  # noqa: UP031
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("part", ["raylet", "gcs_server"])
+def test_a_cluster_that_dies_and_comes_back_is_joined_again(part, tmp_path, surroundings):
+    out = tmp_path / "sweep"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    sweep = ["-m", "deep.sweep", "two_moons", "--lambda", "1", "--out", str(out)]
+    words = [sys.executable, "-c", LOSE_A_CLUSTER, str(out), part, str(port), *sweep]
+    done = subprocess.run(words, env=surroundings, capture_output=True, text=True, timeout=2 * LIMIT_S, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "it is joined again" in done.stderr
+    assert died_column(done.stdout) == [0]
+    expected = Undisturbed(tmp_path / "alone", "--lambda", "1", "--seed", "0")
+    assert (out / "lambda-1" / "seed-0" / "history.jsonl").read_bytes() == expected.history
 
 
 @pytest.mark.slow
