@@ -53,11 +53,11 @@ def read(path: Path | str, resolution: int | None = None, head_channels: int | N
         for name, value in (("resolution", resolution), ("head_channels", head_channels)):
             if value is not None and value != (found := getattr(checkpoint.network, name, None)):
                 raise CheckpointError(f"is of a network with {name} = {found}, not {value}")
-    except OSError:
-        raise
     except MemoryError as error:
         raise CheckpointError(f"{path}: does not fit into memory") from error
     except Exception as error:  # readers of damaged files raise anything
+        if isinstance(error, OSError) and error.filename is not None:  # it cannot be opened
+            raise
         raise CheckpointError(f"{path}: {_reason(error)}") from error
     return checkpoint
 
@@ -149,14 +149,16 @@ def main(config: CheckpointFile) -> None:
         raise UsageError(f"--sha256: {config.file} is another one: {said}")
 
     console = make_console()
-    console.print(_description(checkpoint, digests))
+    console.print(_description(checkpoint))
+    for name, value in digests.items():  # whole, however narrow the terminal is
+        console.print(f"{name}: {value}", markup=False, highlight=False, soft_wrap=True)
     for path, writer in ((config.convert, write), (config.export, export)):
         if path is not None:
             writer(path, checkpoint)
             console.print(f"wrote {path}", soft_wrap=True)
 
 
-def _description(checkpoint: Checkpoint, digests: dict[str, str]) -> Table:
+def _description(checkpoint: Checkpoint) -> Table:
     table = Table(box=SIMPLE_HEAD, show_header=False, pad_edge=False)
     held = {"weights": checkpoint.state, "average": checkpoint.ema, "Adam's moments": checkpoint.optimizer}
     rows: dict[str, Any] = {"kind": checkpoint.kind}
@@ -164,7 +166,7 @@ def _description(checkpoint: Checkpoint, digests: dict[str, str]) -> Table:
         rows[name] = f"{value}  (not in the file)" if name in checkpoint.assumed else value
     rows["parameters"] = f"{parameter_count(checkpoint.network):,}"
     rows["holds"] = ", ".join(what for what, content in held.items() if content is not None)
-    rows |= {"step": checkpoint.step, "images": checkpoint.images, **digests}
+    rows |= {"step": checkpoint.step, "images": checkpoint.images}
     rows |= {f"remark {i}": remark for i, remark in enumerate(checkpoint.remarks, 1)}
 
     # What the file says of itself goes under names that are none of the above.

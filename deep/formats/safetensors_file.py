@@ -119,9 +119,12 @@ def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
 
 def _checkpoint(tensors: dict[str, Tensor], description: dict[str, Any]) -> Checkpoint:
     """What the file says, whose digest is right: not necessarily written by this project."""
-    missing = {"kind", "network", "step", "images", "extra", "assumed"} - description.keys()
-    if missing or not isinstance(description["network"], dict) or not isinstance(description["assumed"], list):
-        raise CheckpointError("has a description that is not of this project: it has no network, or lacks a field")
+    for name in ("kind", "network", "step", "images", "extra", "assumed"):
+        if name not in description:
+            raise CheckpointError(f"has a description without {name}")
+    for name, kind in (("network", dict), ("extra", dict), ("assumed", list)):
+        if not isinstance(value := description[name], kind):
+            raise CheckpointError(f"has a description whose {name} is a {type(value).__name__}, not a {kind.__name__}")
     if description["kind"] not in tuple(NETWORKS):
         raise CheckpointError(f"is of the kind {printable(description['kind'], 50)}; known are {', '.join(NETWORKS)}")
 

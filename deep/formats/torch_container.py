@@ -45,8 +45,6 @@ def _zip_value(file: IO[bytes]) -> Any:
     size = bytes_left(file)
     members = zip_members(file, largest=size)  # they are stored: not larger than the file
     names = {member.filename: member for member in members}
-    if len(names) < len(members):
-        raise CheckpointError("is damaged: it holds two members of one name")
     for member in members:
         if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
             raise CheckpointError(f"is no file of torch: {printable(member.filename)} is compressed")

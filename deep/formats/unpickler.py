@@ -278,6 +278,8 @@ class Unpickler(pickle._Unpickler):  # the one in C sizes its memory by a number
         target = self.stack[-1]
         if not isinstance(target, dict):
             raise CheckpointError(f"sets the items of a {type(target).__name__}: refused, nothing was run")
+        if len(items) % 2:
+            raise CheckpointError("is damaged: it holds a key without a value")
         for key, value in zip(items[::2], items[1::2], strict=True):
             _require_key(key)
             target[key] = value

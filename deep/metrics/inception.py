@@ -216,9 +216,9 @@ def load_inception(path: Path, resize: Resize = "half-pixel") -> tuple[Inception
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
     except (CheckpointError, UntrustedFileError) as error:
         raise InceptionError(f"{path} is not a PyTorch state dict: it {printable(error, 500)}") from error
-    except OSError:
-        raise
     except Exception as error:  # of many kinds, by how the file is wrong
+        if isinstance(error, OSError) and error.filename is not None:  # it cannot be opened
+            raise
         raise InceptionError(f"{path} is not a PyTorch state dict ({type(error).__name__})") from error
 
     with torch.device("meta"):

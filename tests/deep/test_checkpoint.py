@@ -1,9 +1,12 @@
 import contextlib
+import copy
+import hashlib
 import io
 import json
 import os
 import pickle
 import struct
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +17,13 @@ import torch
 from hypothesis import HealthCheck, given, settings
 
 from deep.checkpoint import Checkpoint, CheckpointError, CheckpointFile, export, main, read, write
+from deep.formats.edm_pickle import network_arguments
 from deep.formats.safetensors_file import safetensors_content
 from deep.networks.unet_edm import DIGITS, EDMNetwork
 from stability.atomic import PARTIAL_SUFFIX
 from stability.command_line import command
 from tests.conftest import FIXTURES
+from tests.deep.hostile_weights import own_file
 from tests.deep.networks.test_unet_edm import networks as edm_networks
 from tests.deep.official import ddpm_fixture, otcfm_fixture, randomised, snapshot, torch_bytes, unpacked
 
@@ -565,3 +570,258 @@ def test_a_bad_command_is_one_line_and_status_2(arguments, words, capsys, monkey
     assert err.count("\n") == 1
     assert words in err
     assert {path.name for path in tmp_path.iterdir()} == {"edm_tiny.pkl", "README.md", "otcfm_mlp.pt"}
+
+
+# Digests
+
+
+def flipped(content, rng):
+    """The content with one bit changed."""
+    damaged = bytearray(content)
+    damaged[int(rng.integers(len(content)))] ^= 1 << int(rng.integers(8))
+    return bytes(damaged)
+
+
+def test_every_flipped_bit_of_our_own_files_is_noticed(tmp_path, rng):
+    write(tmp_path / "good.safetensors", Checkpoint(DIGITS_LIKE, DIGITS_LIKE.build(torch.Generator()).state_dict()))
+    content = (tmp_path / "good.safetensors").read_bytes()
+    header = int.from_bytes(content[:8], "little") + 8
+    for i in range(40):  # a third of them in the header
+        start = content[:header] if i % 3 == 0 else content
+        (tmp_path / "bad.safetensors").write_bytes(flipped(start, rng) + content[len(start) :])
+        assert_refused(tmp_path / "bad.safetensors")
+
+
+def test_a_flipped_bit_of_other_formats_changes_the_digest_of_the_weights(tmp_path, rng):
+    """Where the reader does not notice it: EDM's snapshots hold no checksum."""
+    content, noticed = (FIXTURES / "edm_tiny.pkl").read_bytes(), 0
+    expected = read(FIXTURES / "edm_tiny.pkl")
+    for _ in range(10):
+        (tmp_path / "bad.pkl").write_bytes(flipped(content, rng))
+        try:
+            found = read(tmp_path / "bad.pkl")
+        except CheckpointError:
+            noticed += 1
+            continue
+        same = all(torch.equal(value, expected.weights()[name]) for name, value in found.weights().items())
+        assert same == (found.digest == expected.digest)
+    assert noticed < 10
+
+
+def test_the_digest_of_the_weights_is_that_of_any_format(checkpoint, tmp_path):
+    write(tmp_path / "own.safetensors", checkpoint)
+    assert read(tmp_path / "own.safetensors").digest == checkpoint.digest
+    (tmp_path / "bare.pt").write_bytes(torch_bytes({"model": checkpoint.state, "ema": checkpoint.ema}))
+    if checkpoint.kind != "edm":
+        assert read(tmp_path / "bare.pt", 8, 16 if checkpoint.kind == "otcfm" else None).digest == checkpoint.digest
+
+
+def test_a_file_of_version_1_is_read_and_said_to_carry_no_digest(checkpoint, tmp_path, capsys):
+    write(tmp_path / "new.safetensors", checkpoint)
+    with safetensors.safe_open(tmp_path / "new.safetensors", framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        description = json.loads(file.metadata()["checkpoint"])
+    del description["sha256"]
+    for version, words in ((1, "no digest in the file"), (2, "does not have the digest")):
+        text = json.dumps({**description, "version": version})
+        safetensors.torch.save_file(tensors, tmp_path / "old.safetensors", {"checkpoint": text})
+        if version == 2:
+            assert_refused(tmp_path / "old.safetensors", words)
+            continue
+        assert read(tmp_path / "old.safetensors").digest == checkpoint.digest
+        run(tmp_path / "old.safetensors")
+        assert words in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("of", ["weights", "file", "another"])
+def test_an_expected_digest_is_compared(of, tmp_path, capsys):
+    path = FIXTURES / "edm_tiny.pkl"
+    digests = {"weights": read(path).digest, "file": hashlib.sha256(path.read_bytes()).hexdigest(), "another": "0" * 64}
+    if of != "another":
+        run(path, "--sha256", digests[of].upper())
+        out = capsys.readouterr().out
+        assert digests["weights"] in out
+        assert digests["file"] in out
+        return
+    with pytest.raises(SystemExit) as leaving:
+        run(path, "--sha256", digests[of])
+    assert leaving.value.code == 2
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1
+    assert digests["weights"] in err
+
+
+def test_a_file_cannot_overwrite_rows_of_the_table(tmp_path, capsys):
+    file = torch.load(io.BytesIO(unpacked("ddpm_tiny.pt.xz")), weights_only=True)
+    said = {"kind": "bank", "parameters": "1", "holds": "[red]nothing[/red]", "\x1b[31mred": "\x1b[0m"}
+    (tmp_path / "rows.pt").write_bytes(torch_bytes({**file, **said, **{f"row{i}": i for i in range(100)}}))
+    run(tmp_path / "rows.pt", "--resolution", 8)
+    out = capsys.readouterr().out
+    rows = {line.split("  ")[0].strip(): line for line in out.splitlines()}
+    assert "ddpm" in rows["kind"]
+    assert "bank" in rows["file: kind"]
+    assert "[red]nothing[/red]" in rows["file: holds"]
+    assert "\x1b" not in out
+    assert len(out.splitlines()) < 80
+
+
+# Averages and prefixes
+
+
+def ddpm_state(tmp_path) -> tuple[dict[str, Any], dict[str, Any]]:
+    found: Any = ddpm_fixture(tmp_path)
+    return dict(found.state), dict(found.ema)
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+def test_names_of_data_parallelism_and_compilation_are_taken(prefix, tmp_path):
+    state, _ = ddpm_state(tmp_path)
+    mixed = {(prefix if i % 2 else "") + name: value for i, (name, value) in enumerate(state.items())}
+    for names in ({prefix + name: value for name, value in state.items()}, mixed):
+        (tmp_path / "wrapped.pt").write_bytes(torch_bytes(names))
+        assert_same_state(read(tmp_path / "wrapped.pt", 8).state, state)
+    name = next(iter(state))
+    (tmp_path / "twice.pt").write_bytes(torch_bytes({**state, prefix + name: state[name] + 1}))
+    assert_refused(tmp_path / "twice.pt", f"holds the tensor {name} twice")
+
+
+def test_an_average_beside_the_weights_is_taken_whatever_wraps_it(tmp_path):
+    state, ema = ddpm_state(tmp_path)
+    averaged = {"n_averaged": torch.tensor(7), **{f"module.{name}": value for name, value in ema.items()}}
+    both = {f"online_model.{n}": v for n, v in state.items()} | {f"ema_model.{n}": v for n, v in ema.items()}
+    both |= {"initted": torch.tensor(True), "step": torch.tensor(7)}
+    for content, has_state in (
+        ({"model": state, "ema": ema}, True),
+        ({"model": state, "ema": {"shadow": ema, "decay": 0.99}}, True),
+        ({"model": state, "ema": averaged}, True),
+        ({"ema": ema}, False),
+        ({"ema_model": both}, True),
+        (both, True),
+        (averaged, False),
+    ):
+        (tmp_path / "file.pt").write_bytes(torch_bytes(content))
+        found = read(tmp_path / "file.pt", 8)
+        assert_same_state(found.ema, ema)
+        assert_same_state(found.state, state if has_state else None)
+
+
+@pytest.mark.parametrize(
+    "average",
+    [
+        lambda ema: {"ema": list(ema.values())},
+        lambda ema: {"ema": {"shadow_params": list(ema.values()), "decay": 0.99}},
+        lambda ema: {"ema": {"shadow": list(ema.values())}},
+        lambda ema: {"ema": {}},
+        lambda ema: {"model_ema": ema},
+        lambda ema: {"ema_state_dict": list(ema.values())},
+    ],
+)
+def test_an_average_that_is_not_read_is_refused_not_ignored(average, tmp_path):
+    state, ema = ddpm_state(tmp_path)
+    (tmp_path / "file.pt").write_bytes(torch_bytes({"model": state, **average(ema)}))
+    assert_refused(tmp_path / "file.pt", "average of the weights", "not read")
+    (tmp_path / "file.pt").write_bytes(torch_bytes({"model": state, "ema": None, "ema_decay": 0.99}))
+    assert read(tmp_path / "file.pt", 8).ema is None
+
+
+# Adam
+
+
+def spoil(name, value, **group):
+    def change(optimizer):
+        if name:
+            optimizer["state"][5][name] = value(optimizer["state"][5][name])
+        optimizer["param_groups"][0].update(group)
+
+    return change
+
+
+BAD_ADAM = {
+    "no step": (lambda optimizer: optimizer["state"][5].pop("step"), "parameter 5 has no step"),
+    "NaN step": (spoil("step", lambda _: torch.tensor(np.nan)), "step of parameter 5 must be a count"),
+    "step of text": (spoil("step", lambda _: "7"), "step of parameter 5 must be a count"),
+    "half a step": (spoil("step", lambda _: 1.5), "step of parameter 5 must be a count"),
+    "two counts": (spoil("step", lambda step: step + 1), "for one parameter and"),
+    "NaN": (spoil("exp_avg", lambda m: m * np.nan), "exp_avg of parameter 5 has values that are not finite"),
+    "infinite": (spoil("exp_avg_sq", lambda m: m + np.inf), "exp_avg_sq of parameter 5 has values that are not"),
+    "negative": (spoil("exp_avg_sq", lambda m: -m - 1), "exp_avg_sq of parameter 5 has negative values"),
+    "of integers": (spoil("exp_avg", lambda m: m.long()), "exp_avg of parameter 5 has type torch.int64"),
+    "a list": (spoil("exp_avg", lambda m: [0.0]), "parameter 5 do not fit"),
+    "misshapen": (spoil("exp_avg", lambda m: m[None]), "parameter 5 do not fit"),
+    "of another optimiser": (
+        lambda optimizer: optimizer["state"][5].update(max_exp_avg_sq=torch.zeros(1)),
+        "holds max_exp_avg_sq of parameter 5: not of plain Adam",
+    ),
+    "rate of text": (spoil("", None, lr="0.1"), "learning rate must be finite and >= 0, got '0.1'"),
+    "rate NaN": (spoil("", None, lr=np.nan), "learning rate must be finite and >= 0, got nan"),
+    "rate infinite": (spoil("", None, initial_lr=np.inf), "learning rate must be finite and >= 0, got inf"),
+    "rate negative": (spoil("", None, lr=-1e-4), "learning rate must be finite and >= 0, got -0.0001"),
+    "no rate": (lambda optimizer: optimizer["param_groups"][0].pop("lr"), "has no learning rate"),
+    "eps of text": (spoil("", None, eps="1"), "eps is no number"),
+}
+
+
+@pytest.mark.parametrize("kind", ["ddpm-torch", "torchcfm", "EDM", "own"])
+@pytest.mark.parametrize("bad", BAD_ADAM)
+def test_a_state_that_no_adam_has_is_one_error_in_every_format(bad, kind, adam_files, tmp_path):
+    change, words = BAD_ADAM[bad]
+    file, key = copy.deepcopy(adam_files[kind])
+    change(file[key])
+    path = tmp_path / "bad.file"
+    if kind != "own":
+        path.write_bytes(torch_bytes(file))
+    elif all(isinstance(v, torch.Tensor) for m in file[key]["state"].values() for v in m.values()):
+        path.write_bytes(own_adam(file, key))
+        words = "is not JSON" if bad in ("rate NaN", "rate infinite") else words
+    else:
+        pytest.skip("this format holds tensors alone")
+    assert_refused(path, words)
+
+
+def own_adam(file, key):
+    """This project's format, written by hand: its own writer would refuse."""
+    tensors = {f"state/{name}": value for name, value in file["net"].items()}
+    for i, moments in file[key]["state"].items():
+        tensors |= {f"optimizer/{i}/{name}": value.contiguous() for name, value in moments.items()}
+    groups = json.loads(json.dumps(file[key]["param_groups"]))
+    return own_file(tensors, asdict(DIGITS_LIKE), param_groups=groups)
+
+
+DIGITS_LIKE = EDMNetwork(8, 1, 4, (1,), 1, (), 0, 0.0)
+
+
+@pytest.fixture(scope="module")
+def adam_files():
+    """A small file of each format with Adam's state, and the key that it has there."""
+    network = DIGITS_LIKE.build(torch.Generator())
+    adam = torch.optim.Adam(network.parameters())
+    for parameter in network.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    adam.step()
+    state, moments = network.state_dict(), adam.state_dict()
+    edm = {"network_kwargs": network_arguments(DIGITS_LIKE), "net": state, "optimizer_state": moments}
+    return {
+        "ddpm-torch": ({"model": state, "optimizer": moments}, "optimizer"),
+        "torchcfm": ({"net_model": state, "optim": moments, "step": 0}, "optim"),
+        "EDM": (edm, "optimizer_state"),
+        "own": ({"net": state, "optimizer_state": moments}, "optimizer_state"),
+    }
+
+
+def test_good_files_of_the_same_kind_are_read(adam_files, tmp_path):
+    """Negative control of the test above."""
+    for kind, (file, key) in adam_files.items():
+        (tmp_path / kind).write_bytes(own_adam(file, key) if kind == "own" else torch_bytes(file))
+        found: Any = read(tmp_path / kind)
+        assert found.optimizer["state"][5]["step"] == 1
+        assert found.optimizer["param_groups"][0]["lr"] == 1e-3
+
+
+@pytest.mark.parametrize("name", ["base_lrs", "_last_lr"])
+@pytest.mark.parametrize("value", [["0.1"], [float("nan")], "0.1", [-1.0]])
+def test_a_schedule_without_numbers_is_one_error(name, value, tmp_path):
+    for archive, key in (("ddpm_tiny", "scheduler"), ("otcfm_tiny", "sched")):
+        file = torch.load(io.BytesIO(unpacked(f"{archive}.pt.xz")), weights_only=True)
+        file[key][name] = value
+        (tmp_path / "bad.pt").write_bytes(torch_bytes(file))
+        assert_refused(tmp_path / "bad.pt", "learning rate")
