@@ -1,8 +1,9 @@
 """Time and peak memory of the image metrics after features, against plain ones: python -m benchmarks.metrics
 
 FID is compared with the textbook formula (SciPy's general matrix square root, as in pytorch-fid), precision and recall
-with full distance matrices in memory (as in prdc), W2 of sets of different size with POT's network simplex. Each case runs in a process of its own, so that its peak is its own;
-that of the two feature sets and the libraries alone is the first row.
+with full distance matrices in memory (as in prdc), W2 of sets of different size with POT's network simplex. Each case
+runs in a process of its own, so that its peak is its own; that of the two feature sets and the libraries alone is the
+first row.
 """
 
 import math
