@@ -28,6 +28,7 @@ from stability.command_line import UsageError, command
 from stability.console import make_console, print_paths
 from stability.processors import default_threads, use_threads
 from stability.run_directory import environment
+from stability.untrusted import printable
 
 __all__ = ["Measure", "main"]
 
@@ -133,10 +134,14 @@ def _require_fit(
     config: Measure, samples: Mapping[str, ImageSet], train: np.ndarray, held_out: np.ndarray | None
 ) -> None:
     """UsageError, naming the option, if a set is too small or of other images; a warning if it is no other set."""
-    sets = {f"SAMPLES {config.samples}{chain and f', {chain},'}": one.images for chain, one in samples.items()}
+
+    def shown(source: object) -> str:
+        return printable(source, 1000)
+
+    sets = {f"SAMPLES {shown(config.samples)}{chain and f', {chain},'}": one.images for chain, one in samples.items()}
     if held_out is not None:
-        sets[f"--held-out {config.held_out}"] = held_out
-    reference, least = f"--reference {config.reference}", least_images(config.k, config.kid_subsets)
+        sets[f"--held-out {shown(config.held_out)}"] = held_out
+    reference, least = f"--reference {shown(config.reference)}", least_images(config.k, config.kid_subsets)
 
     for name, images in {**sets, reference: train}.items():
         of = least * (2 if held_out is None and name == reference else 1)

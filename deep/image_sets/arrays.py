@@ -1,13 +1,12 @@
 """Images in NumPy's files: the names under which people keep them, and where they keep the channels."""
 
 import re
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from deep.image_sets.image_set import LARGEST_LABEL, LARGEST_SET, DataError, ImageSet
+from deep.image_sets.image_set import LARGEST_LABEL, LARGEST_SET, DataError, ImageSet, warn_of
 from stability import array_files
 from stability.untrusted import printable
 
@@ -28,7 +27,7 @@ def read_npz(path: Path) -> ImageSet:
 
     ignored = [name for name in names if name not in wanted]
     if ignored:
-        warnings.warn(f"{path}: ignored the arrays {_listed(ignored)}", stacklevel=2)
+        warn_of(path, f"ignored the arrays {_listed(ignored)}")
     classes = None if labels is None else arrays[labels]
     if classes is not None and classes.dtype.kind == "i":
         classes = classes.astype(np.int64)

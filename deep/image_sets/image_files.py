@@ -7,7 +7,6 @@ one, from the names of the folders in which the images lie. What is not read is 
 import os
 import re
 import stat
-import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -16,7 +15,15 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from deep.image_sets.image_set import LARGEST_LABEL, LARGEST_SET, DataError, ImageSet, one_error, require_plausible
+from deep.image_sets.image_set import (
+    LARGEST_LABEL,
+    LARGEST_SET,
+    DataError,
+    ImageSet,
+    one_error,
+    require_plausible,
+    warn_of,
+)
 from deep.image_sets.picture import LARGEST_SIDE, SUFFIXES, decode
 from stability.untrusted import open_regular, parse_json, printable, read_bytes, zip_members
 
@@ -185,13 +192,13 @@ def _read_images(path: Path, listing: _Listing, packed: int, read: Read) -> np.n
             turned.append(name)
 
     if turned:
-        warnings.warn(
-            f"{path}: {len(turned)} images, such as {printable(turned[0])}, have an Exif orientation, which is "
+        warn_of(
+            path,
+            f"{len(turned)} images, such as {printable(turned[0])}, have an Exif orientation, which is "
             "ignored: they are read as they are stored",
-            stacklevel=2,
         )
     if listing.ignored:
-        warnings.warn(f"{path}: ignored {_counted(listing.ignored)}", stacklevel=2)
+        warn_of(path, f"ignored {_counted(listing.ignored)}")
     return images
 
 
@@ -240,9 +247,8 @@ def _table(path: Path, listing: _Listing) -> str | None:
     if listing.tables:
         table = listing.tables[0]
         stray = next(n for n in listing.images if not n.startswith(table.removesuffix(TABLE)))
-        warnings.warn(
-            f"{path}: no labels are read, because {printable(stray)} lies outside of the folder of {printable(table)}",
-            stacklevel=2,
+        warn_of(
+            path, f"no labels are read, because {printable(stray)} lies outside of the folder of {printable(table)}"
         )
     return None
 
@@ -258,10 +264,7 @@ def _labels_of_folders(path: Path, names: Sequence[str]) -> np.ndarray | None:
         return None
     if stray:
         shown = ", ".join(map(printable, stray[:SHOWN])) + (", …" if len(stray) > SHOWN else "")
-        warnings.warn(
-            f"{path}: no labels are read from the {len(classes)} folders, because images lie beside them: {shown}",
-            stacklevel=2,
-        )
+        warn_of(path, f"no labels are read from the {len(classes)} folders, because images lie beside them: {shown}")
         return None
     numbers = {name: number for number, name in enumerate(classes)}
     return np.array([numbers[folder] for folder in folders])
@@ -272,10 +275,10 @@ def _say_that_folders_are_no_classes(path: Path, names: Sequence[str]) -> None:
     common = _common_folder(names)
     folders = {inner.split("/")[0] for name in names if "/" in (inner := name[len(common) :])}
     if len(folders) > 1 and not all(_EDM_FOLDER.fullmatch(folder) for folder in folders):
-        warnings.warn(
-            f"{path}: no labels are read, because there is no {TABLE}; "
+        warn_of(
+            path,
+            f"no labels are read, because there is no {TABLE}; "
             f"unpack it to take its {len(folders)} folders for classes",
-            stacklevel=2,
         )
 
 
@@ -295,7 +298,7 @@ def _labels(path: Path, read: Read, table: str, names: Sequence[str]) -> np.ndar
             raise DataError(f"has no label for {printable(missing[0])}")
         labels = [by_name[name.removeprefix(folder)] for name in names]
         if all(isinstance(label, list) for label in labels):
-            warnings.warn(f"{path}: no labels are read, because {printable(table)} has vectors", stacklevel=2)
+            warn_of(path, f"no labels are read, because {printable(table)} has vectors")
             return None
         if not all(type(label) is int and 0 <= label <= LARGEST_LABEL for label in labels):
             raise DataError("has labels that are not class numbers >= 0")

@@ -1,5 +1,6 @@
 """A set of images in memory, and the one error of everything that reads one."""
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from PIL import Image
 from deep.content_cache import digest
 from stability.untrusted import ALWAYS_PLAUSIBLE, LARGEST_EXPANSION, printable
 
-__all__ = ["LARGEST_LABEL", "LARGEST_SET", "DataError", "ImageSet", "one_error", "require_plausible"]
+__all__ = ["LARGEST_LABEL", "LARGEST_SET", "DataError", "ImageSet", "one_error", "require_plausible", "warn_of"]
 
 LARGEST_SET = 2**36
 """Bytes of pixels: 64 GiB, since a set is kept in memory."""
@@ -91,6 +92,17 @@ def require_plausible(unpacked: int, packed: int) -> None:
     """
     if unpacked > ALWAYS_PLAUSIBLE + LARGEST_EXPANSION * packed:
         raise DataError(f"unpacks to {unpacked:,} bytes of pixels, more than {LARGEST_EXPANSION} times its files' size")
+
+
+def warn_of(path: Path, message: str) -> None:
+    """Warn of what is not read of a source; of several processes under torchrun, the first one does.
+
+    Args:
+        path: The source.
+        message: What it is, on one line.
+    """
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        warnings.warn(f"{printable(path, LONGEST_MESSAGE)}: {message}", stacklevel=3)
 
 
 @contextmanager

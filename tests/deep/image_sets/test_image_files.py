@@ -315,6 +315,15 @@ def test_names_from_files_cannot_write_to_the_terminal(tmp_path):
         assert len(message) < 1000
 
 
+def test_a_warning_is_one_printable_line_of_the_first_process(tmp_path, monkeypatch):
+    path = written(tmp_path / "\x1b[31m\n", pictures("a.png") | {"b.\x1bc": b""})
+    with pytest.warns(UserWarning, match="ignored 1 file") as caught:
+        load_images(path)
+    assert str(caught[0].message).isprintable()
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert len(load_images(path).images) == 1  # a warning would be an error
+
+
 def test_a_zip_that_is_no_regular_file_or_sparse(tmp_path):
     os.mkfifo(tmp_path / "pipe.zip")
     refused(tmp_path / "pipe.zip", "pipe")
