@@ -44,7 +44,6 @@ def patient_accelerator(cpu: bool) -> Accelerator:
         cpu=cpu,
         mixed_precision="no",
         dynamo_backend="no",
-        gradient_accumulation_steps=1,
         kwargs_handlers=[InitProcessGroupKwargs(timeout=timedelta(days=1))],
     )
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import time
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -263,6 +265,35 @@ def test_a_damaged_checkpoint_stops_and_stays(tmp_path, no_curve):
     with pytest.raises(RunDirectoryError, match=r"training.pt is damaged"):
         main(config(tmp_path / "run"))
     assert file.read_bytes() == content
+
+
+def test_other_data_and_other_weights_are_refused_on_resume(trained, tmp_path, no_curve):
+    """As many images of the same size, and weights of the same network."""
+    digits = load_images("digits").images[:40]
+    data, init = tmp_path / "data.npz", tmp_path / "init.safetensors"
+    np.savez(data, images=digits)
+    shutil.copy(trained, init)
+    options: dict[str, Any] = {"data": str(data), "init": init}
+    main(config(tmp_path / "run", **options))
+    before = (tmp_path / "run" / "history.jsonl").read_bytes()
+
+    np.savez(data, images=255 - digits)
+    with pytest.raises(RunDirectoryError, match=r"holds a run with other content of --data \(digest \w+, now \w+\)"):
+        main(config(tmp_path / "run", **options))
+    np.savez(data, images=digits)
+    shutil.copy(tmp_path / "run" / "network.safetensors", init)
+    with pytest.raises(RunDirectoryError, match="holds a run with other content of --init"):
+        main(config(tmp_path / "run", **options))
+    shutil.copy(trained, init)
+    main(config(tmp_path / "run", **options))
+    assert (tmp_path / "run" / "history.jsonl").read_bytes() == before
+
+
+def test_a_checkpoint_of_another_run_is_refused(trained, tmp_path, no_curve):
+    main(config(tmp_path / "run", seed=1))
+    shutil.copy(trained.parent / "checkpoints" / "training.pt", tmp_path / "run" / "checkpoints" / "training.pt")
+    with pytest.raises(RunDirectoryError, match=r"training.pt is of another run; restore it or use --overwrite"):
+        main(config(tmp_path / "run", seed=1))
 
 
 @pytest.mark.parametrize(

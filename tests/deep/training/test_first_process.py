@@ -3,6 +3,9 @@
 import os
 
 import pytest
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 
 from deep.training.first_process import patient_accelerator
 from stability.command_line import UsageError
@@ -46,3 +49,43 @@ def test_a_process_alone_needs_no_launcher(environment, monkeypatch):
     before = dict(os.environ)
     assert patient_accelerator(cpu=True).num_processes == 1
     assert {name: os.environ.get(name) for name in NAMES} == {name: before.get(name) for name in NAMES}
+
+
+@pytest.fixture
+def no_accelerator_yet():
+    """Its state is one for the whole process, and is kept by those that come later."""
+    AcceleratorState._reset_state(reset_partial_state=True)
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+
+
+ASKED = {
+    "ACCELERATE_MIXED_PRECISION": "bf16",
+    "ACCELERATE_DYNAMO_BACKEND": "eager",
+}
+
+
+@pytest.mark.usefixtures("no_accelerator_yet")
+def test_the_environment_does_not_change_what_is_computed(monkeypatch):
+    for name, value in ASKED.items():
+        monkeypatch.setenv(name, value)
+    accelerator = patient_accelerator(cpu=True)
+    assert accelerator.mixed_precision == "no"
+    network = accelerator.prepare(torch.nn.Identity())
+    assert type(network) is torch.nn.Identity  # not compiled
+    assert not hasattr(network, "_original_forward")  # nor wrapped in autocast
+
+
+@pytest.mark.usefixtures("no_accelerator_yet")
+def test_the_environment_would_change_it(monkeypatch):
+    """Negative control: accelerate's own defaults take what it asks for."""
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "bf16")
+    accelerator = Accelerator(cpu=True)
+    assert hasattr(accelerator.prepare(torch.nn.Identity()), "_original_forward")
+
+
+@pytest.mark.parametrize("name", ["DEEPSPEED", "FSDP", "MEGATRON_LM", "PARALLELISM_CONFIG", "SAGEMAKER"])
+def test_another_way_to_train_is_refused(name, monkeypatch):
+    monkeypatch.setenv(f"ACCELERATE_USE_{name}", "true")
+    with pytest.raises(UsageError, match=f"ACCELERATE_USE_{name}=true in the environment is not supported"):
+        patient_accelerator(cpu=True)
