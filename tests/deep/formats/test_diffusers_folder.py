@@ -161,3 +161,82 @@ def test_a_bad_tensor_is_named_as_it_is_called_there(tmp_path):
 def test_a_folder_with_nothing_in_it_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match=r"is a folder without config\.json"):
         read(tmp_path)
+
+
+# What would be ignored is refused
+
+
+def pipeline(path, **scheduler):
+    """A folder of a pipeline: the network, and a scheduler that says this."""
+    folder(path / "unet", CONFIG, diffusers_state(TINY.build(torch.Generator()).state_dict()))
+    (path / "scheduler").mkdir()
+    (path / "scheduler" / "scheduler_config.json").write_text(json.dumps(scheduler))
+    return path
+
+
+def test_ddpms_own_scheduler_is_accepted_and_kept(tmp_path):
+    said = {"_class_name": "DDPMScheduler", "beta_start": 0.0001, "beta_end": 0.02, "num_train_timesteps": 1000}
+    assert read(pipeline(tmp_path / "model", **said)).extra["scheduler"] == said
+    beside = folder(tmp_path / "beside", CONFIG, diffusers_state(TINY.build(torch.Generator()).state_dict()))
+    (beside / "scheduler_config.json").write_text(json.dumps({"prediction_type": "v_prediction"}))
+    with pytest.raises(CheckpointError, match="prediction_type = v_prediction"):
+        read(beside)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("prediction_type", "v_prediction"),
+        ("beta_schedule", "squaredcos_cap_v2"),
+        ("num_train_timesteps", 100),
+        ("beta_start", 0.001),
+        ("beta_end", 0.01),
+        ("trained_betas", [0.1, 0.2]),
+        ("rescale_betas_zero_snr", True),
+    ],
+)
+def test_another_diffusion_is_refused_and_its_weights_alone_are_read(name, value, tmp_path):
+    path = pipeline(tmp_path / "model", **{name: value})
+    with pytest.raises(CheckpointError, match=f"has a scheduler with {name} = .* which is not read"):
+        read(path)
+    assert read(path / "unet").network == TINY
+
+
+def test_an_average_beside_the_weights_is_refused_and_each_is_read_alone(tmp_path):
+    state = diffusers_state(TINY.build(torch.Generator()).state_dict())
+    folder(tmp_path / "model" / "unet", CONFIG, state)
+    folder(tmp_path / "model" / "unet_ema", CONFIG, {name: value + 1 for name, value in state.items()})
+    with pytest.raises(CheckpointError, match=r"\(unet\) and their average \(unet_ema\): name the sub-folder"):
+        read(tmp_path / "model")
+    one, two = (read(tmp_path / "model" / name).weights() for name in ("unet", "unet_ema"))
+    assert all(torch.equal(one[name] + 1, value) for name, value in two.items())
+
+
+@pytest.mark.parametrize(
+    ("files", "words"),
+    [
+        (["diffusion_pytorch_model.bin"], "as a pickle .* use_safetensors=False"),
+        (["diffusion_pytorch_model.fp16.safetensors"], "in half precision alone .* variant='fp16'"),
+        (["diffusion_pytorch_model.fp16.bin"], "in half precision alone"),
+        (
+            ["diffusion_pytorch_model.safetensors.index.json", "diffusion_pytorch_model-00001-of-00002.safetensors"],
+            r"in several files \(diffusion_pytorch_model.safetensors.index.json\).* max_shard_size",
+        ),
+        ([], r"without diffusion_pytorch_model\.safetensors"),
+    ],
+)
+def test_other_files_of_weights_are_named_with_the_way_to_convert_them(files, words, tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    for name in files:
+        (tmp_path / name).touch()
+    with pytest.raises(CheckpointError, match=words) as refusal:
+        read(tmp_path)
+    assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("size", [[8, 8], None, "8"])
+def test_a_size_that_is_no_number_is_refused_with_what_to_write(size, tmp_path):
+    state = diffusers_state(TINY.build(torch.Generator()).state_dict())
+    with pytest.raises(CheckpointError) as refusal:
+        read(folder(tmp_path / "model", {**CONFIG, "sample_size": size}, state))
+    assert f"has sample_size = {json.dumps(size)}; write the one side" in str(refusal.value)
