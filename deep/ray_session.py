@@ -344,14 +344,27 @@ class _Own:
 
 
 class _Joined:
-    """Health of a Ray that somebody else started: it runs a task that does nothing."""
+    """Health of a Ray that somebody else started: it knows this machine, and runs a task that does nothing.
+
+    A cluster that died and came back at the same address answers, but knows nothing of what was submitted.
+    """
 
     def __init__(self, ray: Any) -> None:
         self._ray = ray
         self._nothing = ray.remote(num_cpus=0, max_retries=0)(_nothing)
+        self._node = ray.get_runtime_context().get_node_id()
+        self._look_at = 0.0
 
     def require(self) -> None:
-        """Not looked at without a reason."""
+        if time.monotonic() < self._look_at:
+            return
+        self._look_at = time.monotonic() + DISCOVER_SECONDS
+        try:
+            known = {node["NodeID"] for node in self._ray.nodes() if node["Alive"]}
+        except Exception as error:  # of any of Ray's layers: there is no answer
+            raise RayLostError(" ".join(str(error).split())) from None
+        if self._node not in known:
+            raise RayLostError("the cluster does not know this machine any more")
 
     def require_after_a_death(self) -> None:
         """Was it Ray that died, or the task? A Ray that is busy is alive."""
@@ -361,6 +374,8 @@ class _Joined:
             pass
         except self._ray.exceptions.RayError as error:
             raise RayLostError(str(error).strip().splitlines()[0]) from None
+        self._look_at = 0.0
+        self.require()
 
 
 def _nothing() -> None:
