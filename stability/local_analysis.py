@@ -33,6 +33,7 @@ __all__ = [
 ]
 
 _DISTANCE_DRAWS = 1000
+_FLOOR_PAIRS = 4  # of as many draws each
 
 
 def contraction_bound(lam: float, alpha: float, eps: float, lipschitz: float) -> float:
@@ -115,6 +116,8 @@ class Local:
     fisher (P, P): E_p s sᵀ, which must be −B, and is found without second derivatives.
     eps: ε = W1(p_θ*, p_data) (eq. (8)), in units of x.   eps_error: its numerical error.   eps_floor: what the same
         estimate gives between p_θ* and p_θ*; 0 unless ε comes from samples, and is then biased upwards by up to that.
+    eps_floor_sd: standard deviation of one such estimate, and so about the statistical error of ε, over independent
+        pairs; `eps_floor` is their mean.
     method: how A … fisher were found, and integration_error: of A and B, the largest entry (see `Estimate`).
     jacobian_gap: largest difference between J and what `jacobian_check` says, another way to it; nan if not looked at.
     """
@@ -130,6 +133,7 @@ class Local:
     eps: float
     eps_error: float
     eps_floor: float
+    eps_floor_sd: float
     method: str
     integration_error: float
     jacobian_gap: float
@@ -250,7 +254,8 @@ def table(local: Local) -> Table:
     for column, style in (("quantity", "left"), ("value", "left"), ("meaning", "left")):
         result.add_column(column, justify=style, overflow="fold")  # type: ignore[arg-type]
     lipschitz = f"{'' if local.lipschitz.is_upper_bound else '≥ '}{local.lipschitz.value:.5g}"
-    floor = f", noise floor {local.eps_floor:.3g}" if local.eps_floor else ""
+    noise = f"{local.eps_floor:.3g} ± {local.eps_floor_sd:.2g}"
+    floor = f", noise floor {noise} (mean ± sd of {_FLOOR_PAIRS} pairs)" if local.eps_floor else ""
     met = "met" if local.theorem1_applies else "not met"
     if local.theorem1_applies and not local.lipschitz.is_upper_bound:
         met = "not refuted: L may be larger"
@@ -334,7 +339,7 @@ def analyse(
         check, other = "λ(A − λ E s sᵀ)⁻¹(−E s sᵀ)", jacobian(A, -fisher, lam)
     else:
         check, other = "finite differences of G∞", _differences(infinite_map(family, law, lam, tol=tol), theta, A)
-    eps, eps_error, eps_floor = _distance(model, law, exact_on_the_line=not sampled)
+    eps, eps_error, floors = _distance(model, law, exact_on_the_line=not sampled)
     return Local(
         lam=lam,
         n=n,
@@ -346,7 +351,8 @@ def analyse(
         fisher=fisher,
         eps=eps,
         eps_error=eps_error,
-        eps_floor=eps_floor,
+        eps_floor=float(np.mean(floors)),
+        eps_floor_sd=float(np.std(floors, ddof=1)),
         method=f"{data_rule.method} under the data, {model_rule.method} under the model",
         integration_error=max(error_A, error_B),
         jacobian_gap=float(np.abs(J - other).max()),
@@ -373,17 +379,22 @@ def _differences(G: Callable[[Tensor], Maximum], theta: Tensor, A: np.ndarray) -
     return np.stack(columns, 1)
 
 
-def _distance(model: Member, law: Law, exact_on_the_line: bool) -> tuple[float, float, float]:
-    """ε, its numerical error, and its noise floor (0 if no sampling is involved)."""
+def _distance(model: Member, law: Law, exact_on_the_line: bool) -> tuple[float, float, list[float]]:
+    """ε, its numerical error, and its noise floor by pairs of sets of draws (0 if no sampling is involved)."""
     generator = torch.Generator().manual_seed(0)
     one, two = (draw(model, _DISTANCE_DRAWS, generator).numpy() for _ in range(2))
     if one.shape[1] == 1 and exact_on_the_line:
         distance = w1(model, law)
-        return distance.value, distance.error, 0.0
+        return distance.value, distance.error, [0.0, 0.0]
     points = law.points if isinstance(law, Empirical) else draw(law, _DISTANCE_DRAWS, generator)
     if len(points) > _DISTANCE_DRAWS:
         points = points[torch.randperm(len(points), generator=generator)[:_DISTANCE_DRAWS]]
-    return wasserstein(one, points.numpy(), (1,))[0], 0.0, wasserstein(one, two, (1,))[0]
+
+    floors = [wasserstein(one, two, (1,))[0]]
+    while len(floors) < _FLOOR_PAIRS:
+        pair = (draw(model, _DISTANCE_DRAWS, generator).numpy() for _ in range(2))
+        floors += wasserstein(*pair, orders=(1,))
+    return wasserstein(one, points.numpy(), (1,))[0], 0.0, floors
 
 
 def _lipschitz(family: Family, theta: Tensor, model: Rule, data: Rule) -> Constant:

@@ -270,7 +270,12 @@ def test_more_than_two_dimensions_by_monte_carlo():
     # E s sᵀ of 20,000 normal draws: 9 entries, sd at most √2/√20,000 = 0.01; a fixed seed
     assert local.fisher_gap < 0.05
     assert 0 < local.eps_floor < 1
+    assert 0 < local.eps_floor_sd < 0.2 * local.eps_floor  # in three dimensions W1 of equal laws varies little
     assert 0 < local.eps < 1
+    floor = f"noise floor {local.eps_floor:.3g} ± {local.eps_floor_sd:.2g} (mean ± sd of 4 pairs)"
+    shown = Console(width=200, file=io.StringIO())
+    shown.print(local)
+    assert floor in shown.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_chords_between_atoms_give_the_constant_of_a_discrete_family():
