@@ -1,3 +1,4 @@
+import os
 import warnings
 
 import numpy as np
@@ -160,6 +161,15 @@ def test_what_is_no_torchscript(tmp_path):
     with pytest.raises(ValueError, match=r"file\.pt is not a TorchScript file") as caught:
         trusted_torchscript_space(path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_pipe_and_a_file_beyond_the_limit_are_no_torchscript(tmp_path):
+    os.mkfifo(tmp_path / "pipe.pt")
+    (tmp_path / "large.pt").touch()
+    os.truncate(tmp_path / "large.pt", 200 * 2**30)
+    for name, words in (("pipe.pt", "not a regular file"), ("large.pt", "at most 2,147,483,648 are read")):
+        with pytest.raises(ValueError, match=words):
+            trusted_torchscript_space(tmp_path / name)
 
 
 def test_only_the_published_weights_resized_as_in_the_paper_give_fid(tmp_path, monkeypatch):
