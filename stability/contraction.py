@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stability.arguments import numeric_array, whole_number
 from stability.regimes import Regime, TrainingSet
 from stability.retraining import Generation, Learner, retrain
 
@@ -76,7 +77,12 @@ def coupled(
         "regimes": [*regimes, *regimes],
         "replicas": [*(range(len(regimes)) if replicas is None else replicas)] * 2,
     }
-    real = [np.asarray(x) for x in real]
+    real = [numeric_array(x, f"real[{r}]") for r, x in enumerate(real)]
+    rounds = whole_number(rounds, "rounds", 0)
+    if len(displacements) != len(real):
+        raise ValueError(
+            f"displacements must have one entry for each of the {len(real)} pairs, got {len(displacements)}"
+        )
     if after is None:
         displaced = [displacement.move(x) for displacement, x in zip(displacements, real, strict=True)]
         (start,) = retrain(learner, [*real, *displaced], generations=0, **twice, **options)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from stability.arguments import numeric_array, whole_number
 from stability.psd import sqrtm
 from stability.regimes import TrainingSet
 
@@ -25,10 +26,13 @@ class GaussianLearner:
     weighs = True
 
     def __init__(self, chains: int, dimension: int, covariance: np.ndarray | None = None) -> None:
-        if chains < 1 or dimension < 1:
-            raise ValueError(f"chains and dimension must be >= 1, got {chains} and {dimension}")
+        chains, dimension = whole_number(chains, "chains", 1), whole_number(dimension, "dimension", 1)
+        if covariance is not None:
+            covariance = numeric_array(covariance, "covariance").astype(float)
         if covariance is not None and np.shape(covariance) != (dimension, dimension):
             raise ValueError(f"covariance must have shape {(dimension, dimension)}, got {np.shape(covariance)}")
+        if covariance is not None and not np.isfinite(covariance).all():
+            raise ValueError("covariance must be finite, got NaN or Inf")
         self._known_root = None if covariance is None else sqrtm(covariance)
         self.mean = np.zeros((chains, dimension))
         self.covariance = np.tile(np.eye(dimension) if covariance is None else covariance, (chains, 1, 1))

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.func import grad, hessian, vmap
 
+from stability.arguments import require_methods
 from stability.expectation import Member, draw
 from stability.family import Family
 from stability.operators import climb
@@ -31,6 +32,9 @@ class LikelihoodLearner:
     weighs = True
 
     def __init__(self, family: Family, start: Tensor) -> None:
+        require_methods(family, "family", "log_prob", "sample")
+        if not isinstance(start, Tensor):
+            raise TypeError(f"start must be a finite float64 tensor (R, P), R >= 1, got {type(start).__name__}")
         if start.ndim != 2 or not len(start) or start.dtype != torch.float64 or not torch.isfinite(start).all():
             raise ValueError(f"start must be a finite float64 tensor (R, P), R >= 1, got {start}")
         self.family = family

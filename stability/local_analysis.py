@@ -13,6 +13,7 @@ from rich.table import Table
 from torch import Tensor
 from torch.func import jacfwd, vmap
 
+from stability.arguments import is_array_like, numeric_array, require_methods, require_number, whole_number
 from stability.expectation import Data, Empirical, Law, Member, Rule, as_law, draw, rule
 from stability.family import Family, hessians, scores
 from stability.operators import Maximum, NoMaximum, infinite_map, maximum_likelihood
@@ -306,10 +307,13 @@ def analyse(
 
     ValueError for bad arguments; NoMaximum (an ArithmeticError) if there is no θ* or A is not negative definite there.
     """
+    require_methods(family, "family", "log_prob", "sample")
+    require_number(lam, "lam")
     _check(lam=lam)
-    if n < 1:
-        raise ValueError(f"n must be >= 1, got {n}")
-    law = as_law(data)
+    n, draws = whole_number(n, "n", 1), whole_number(draws, "draws", 1)
+    if start is not None:
+        start = torch.as_tensor(numeric_array(start, "start"), dtype=torch.float64)
+    law = as_law(numeric_array(data, "data").astype(float) if is_array_like(data) else data)
     best = maximum_likelihood(family, law, _start(family, law, start), draws=draws, tol=tol)
     theta, model = best.theta, Member(family, best.theta)
 

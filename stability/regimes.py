@@ -18,6 +18,8 @@ from typing import Protocol
 
 import numpy as np
 
+from stability.arguments import require_methods, require_number, whole_number
+
 __all__ = [
     "Accumulate",
     "Curated",
@@ -129,6 +131,7 @@ class _PerRealPoint:
     weighted = False
 
     def __post_init__(self) -> None:
+        require_number(self.lam, "lam")
         if not (math.isfinite(self.lam) and self.lam >= 0):
             raise ValueError(f"lam must be finite and >= 0, got {self.lam} (for no real data use FullySynthetic)")
 
@@ -217,6 +220,9 @@ class _Around:
 
     regime: Regime
 
+    def __post_init__(self) -> None:
+        require_methods(self.regime, "regime", "synthetic", "next")
+
     @property
     def needs_fresh_real(self) -> bool:
         return self.regime.needs_fresh_real
@@ -262,6 +268,8 @@ class Weighted(_Around):
     weight: float
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        require_number(self.weight, "weight")
         if not 0 < self.weight < 1:
             raise ValueError(f"weight must be in (0, 1), got {self.weight}")
 
@@ -296,14 +304,17 @@ class Curated(_Around):
     choices: int = 2
 
     def __post_init__(self) -> None:
-        if self.choices < 1:
-            raise ValueError(f"choices must be >= 1, got {self.choices}")
+        super().__post_init__()
+        _require_selector(self.reward, "reward")
+        whole_number(self.choices, "choices", 1)
 
     def synthetic(self, n: int) -> int:
         return self.choices * self.regime.synthetic(n)
 
     def next(self, inputs: RoundInputs) -> TrainingSet:
-        rewards = np.reshape(self.reward(inputs.synthetic), (-1, self.choices))
+        rewards = np.reshape(_judged(self.reward, inputs.synthetic), (-1, self.choices))
+        if np.isnan(rewards).any():
+            raise ArithmeticError(f"{_name(self.reward)} returned NaN")
         picked = (rewards + inputs.rng.gumbel(size=rewards.shape)).argmax(axis=1)  # argmax r + Gumbel ~ softmax(r)
         chosen = inputs.synthetic[np.arange(len(picked)) * self.choices + picked]
         return self.regime.next(dataclasses.replace(inputs, synthetic=chosen))
@@ -324,8 +335,9 @@ class Verified(_Around):
     tries: int = 4
 
     def __post_init__(self) -> None:
-        if self.tries < 1:
-            raise ValueError(f"tries must be >= 1, got {self.tries}")
+        super().__post_init__()
+        _require_selector(self.accepts, "accepts")
+        whole_number(self.tries, "tries", 1)
 
     def synthetic(self, n: int) -> int:
         return self.tries * self.regime.synthetic(n)
@@ -333,13 +345,27 @@ class Verified(_Around):
     def next(self, inputs: RoundInputs) -> TrainingSet:
         """ArithmeticError if the verifier rejects every sample."""
         wanted = len(inputs.synthetic) // self.tries
-        passed = inputs.synthetic[np.asarray(self.accepts(inputs.synthetic), dtype=bool)][:wanted]
+        passed = inputs.synthetic[_judged(self.accepts, inputs.synthetic).astype(bool)][:wanted]
         if wanted and not len(passed):
             raise ArithmeticError(f"{_name(self.accepts)} accepts none of {len(inputs.synthetic)} samples")
         return self.regime.next(dataclasses.replace(inputs, synthetic=passed))
 
     def __str__(self) -> str:
         return f"{self.regime}, verified by {_name(self.accepts)}"
+
+
+def _require_selector(function: Selector, name: str) -> None:
+    if not callable(function):
+        raise TypeError(f"{name} must be a function (k, …) -> (k,), got {type(function).__name__}")
+
+
+def _judged(function: Selector, points: np.ndarray) -> np.ndarray:
+    """What it says of each of the points (k, …): (k,). ArithmeticError if that is another shape."""
+    values = np.asarray(function(points))
+    if values.shape != (len(points),):
+        expected = (len(points),)
+        raise ArithmeticError(f"{_name(function)} returned shape {values.shape}, expected {expected}")
+    return values
 
 
 def _name(function: Selector) -> str:

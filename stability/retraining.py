@@ -4,6 +4,7 @@ This is the only retraining loop of the project: a 1-D Gaussian, a 2-D flow and 
 handed to `retrain`. It computes and yields; watching (metrics, figures, checkpoints, progress) happens outside.
 """
 
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +12,7 @@ from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 
+from stability.arguments import numeric_array, require_methods, whole_number
 from stability.regimes import Regime, RoundInputs, TrainingSet
 from stability.streams import Purpose, stream
 
@@ -97,7 +99,8 @@ def retrain(
 ) -> Iterator[Generation]:
     """Yield generations t = 0 … `generations` of each chain (Algorithm 1 of the paper).
 
-    real: one data set (n, …) a chain.   regimes: one a chain.
+    real: one data set (n, …) of real numbers a chain: an array, a tensor, a table of pandas or nested lists. Its type
+        stays; where integers are mixed with samples that are floats, both become floats.   regimes: one a chain.
     replicas: random streams of each chain, default 0 … R−1. Chains with equal replica share all random numbers.
     draws: sample at least so many points of each generation, for whoever watches.
     fresh: (k, rng) -> (k, …) new real data, for regimes that need it.
@@ -107,12 +110,16 @@ def retrain(
     from_scratch: start each fit from newly drawn parameters instead of the present parameters and optimiser state.
     after: continue behind this generation; `learner` must be in the state it had then. Yields from t = after.t + 1.
 
-    ValueError for bad arguments, before any work; RetrainingError if a training set cannot be made, or a fit or a
-    sample fails or is not finite.
+    ValueError or TypeError for bad arguments, before any work; RetrainingError if a training set cannot be made, a fit
+    or a sample fails or is not finite, or a fit changes its data in place.
     """
-    real = [np.asarray(x) for x in real]
-    replicas = range(len(regimes)) if replicas is None else replicas
-    _check_arguments(learner, real, regimes, generations, replicas, draws, fresh, latents)
+    require_methods(learner, "learner", "reset", "fit", "sample")
+    _check_counts(learner, real, regimes, replicas)
+    real = [numeric_array(x, f"real[{r}]") for r, x in enumerate(real)]
+    replicas = range(len(regimes)) if replicas is None else [whole_number(r, "replicas", 0) for r in replicas]
+    generations, draws = whole_number(generations, "generations", 0), whole_number(draws, "draws", 0)
+    seed = whole_number(seed, "seed", 0)
+    _check_arguments(learner, real, regimes, fresh, latents)
     synthetic = [regime.synthetic(len(x)) for regime, x in zip(regimes, real, strict=True)]
     counts = [max(m, draws) for m in synthetic]
 
@@ -145,9 +152,11 @@ def retrain(
                 training = training_sets(generation) if generation else [TrainingSet(x, real=len(x)) for x in real]
                 if t == 0 or from_scratch:
                     learner.reset(streams(Purpose.INIT, t))
+                before = _checksums(training)
                 learner.fit(training, streams(Purpose.FIT, t))
-                samples = learner.sample(counts, streams(Purpose.SAMPLE, t if latents == "fresh" else 0))
-                _check_samples(samples, counts, real)
+                _require_unchanged(before, training)
+                drawn = learner.sample(counts, streams(Purpose.SAMPLE, t if latents == "fresh" else 0))
+                samples = _checked_samples(drawn, counts, real)
             except ArithmeticError as error:
                 raise RetrainingError(f"generation {t}: {error}") from error
             generation = Generation(t, tuple(training), tuple(samples))
@@ -160,34 +169,77 @@ def _no_fresh_data(k: int) -> np.ndarray:
     raise ValueError(f"a regime asked for {k} new real points although its needs_fresh_real is False")
 
 
-def _check_arguments(learner, real, regimes, generations, replicas, draws, fresh, latents) -> None:
-    for name, values in {"real": real, "regimes": regimes, "replicas": replicas}.items():
-        if len(values) != learner.chains:
-            raise ValueError(f"{name} must have one entry for each of the {learner.chains} chains, got {len(values)}")
-    if generations < 0 or draws < 0:
-        raise ValueError(f"generations and draws must be >= 0, got {generations} and {draws}")
+def _check_counts(learner: Learner, real: Any, regimes: Any, replicas: Any) -> None:
+    """Each of them must be a list with one entry a chain."""
+    chains = whole_number(getattr(learner, "chains", None), "learner.chains", 1)
+    lists = {"real": real, "regimes": regimes} | ({} if replicas is None else {"replicas": replicas})
+    for name, values in lists.items():
+        if isinstance(values, str) or not hasattr(values, "__len__"):
+            raise TypeError(f"{name} must be a list with one entry a chain, got {type(values).__name__}")
+        if len(values) != chains:
+            raise ValueError(f"{name} must have one entry for each of the {chains} chains, got {len(values)}")
+
+
+def _check_arguments(
+    learner: Learner,
+    real: Sequence[np.ndarray],
+    regimes: Sequence[Regime],
+    fresh: FreshData | None,
+    latents: Latents,
+) -> None:
     if latents not in get_args(Latents):
         raise ValueError(f"latents must be one of {get_args(Latents)}, got {latents!r}")
+    if fresh is not None and not callable(fresh):
+        raise TypeError(f"fresh must be a function (n, rng) -> (n, …), got {type(fresh).__name__}")
+
     for r, x in enumerate(real):
-        if x.ndim == 0 or len(x) < 1:
+        if x.ndim == 0 or x.size == 0:
             raise ValueError(f"real data must have at least one point, got shape {x.shape} for chain {r}")
         if not np.isfinite(x).all():
             raise ValueError(f"real data must be finite, got NaN or Inf in chain {r}")
-    for regime in regimes:
+
+    for r, regime in enumerate(regimes):
+        require_methods(regime, f"regimes[{r}]", "synthetic", "next")
         if regime.needs_fresh_real and fresh is None:
             raise ValueError(f"regime '{regime}' draws new real data each round: pass fresh=")
         if regime.weighted and not getattr(learner, "weighs", False):
             raise ValueError(f"regime '{regime}' weights its points, which {type(learner).__name__} does not support")
 
 
-def _check_samples(samples: Sequence[np.ndarray], counts: Sequence[int], real: Sequence[np.ndarray]) -> None:
+def _checksums(training: Sequence[TrainingSet]) -> list[int]:
+    """A checksum of each chain's points; chains that share an array share its checksum."""
+    known = {id(data.points): data.points for data in training}
+    sums = {key: zlib.crc32(_as_bytes(points)) for key, points in known.items()}
+    return [sums[id(data.points)] for data in training]
+
+
+def _as_bytes(points: np.ndarray) -> memoryview:
+    return np.ascontiguousarray(points).reshape(-1).view(np.uint8).data
+
+
+def _require_unchanged(before: Sequence[int], training: Sequence[TrainingSet]) -> None:
+    for r, (old, new) in enumerate(zip(before, _checksums(training), strict=True)):
+        if old != new:
+            raise ArithmeticError(f"the learner changed the training data of chain {r} in place: let fit copy them")
+
+
+def _checked_samples(samples: Any, counts: Sequence[int], real: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The samples as arrays. ArithmeticError if they are not finite numbers of the shapes asked for."""
+    if isinstance(samples, str) or not hasattr(samples, "__len__"):
+        raise ArithmeticError(f"the learner returned {type(samples).__name__}, not a list of samples, one a chain")
     if len(samples) != len(counts):
         raise ArithmeticError(f"the learner returned {len(samples)} sets of samples for {len(counts)} chains")
-    for r, (x, count, reference) in enumerate(zip(samples, counts, real, strict=True)):
-        if np.shape(x) != (count, *reference.shape[1:]):
-            raise ArithmeticError(
-                f"the learner returned samples of shape {np.shape(x)} for chain {r}, "
-                f"expected {(count, *reference.shape[1:])}"
-            )
+
+    checked = []
+    for r, (drawn, count, reference) in enumerate(zip(samples, counts, real, strict=True)):
+        try:
+            x = numeric_array(drawn, f"its samples for chain {r}")
+        except (TypeError, ValueError) as error:
+            raise ArithmeticError(f"the learner returned no numbers: {error}") from None
+        expected = (count, *reference.shape[1:])
+        if x.shape != expected:
+            raise ArithmeticError(f"the learner returned samples of shape {x.shape} for chain {r}, expected {expected}")
         if not np.isfinite(x).all():
             raise ArithmeticError(f"the learner returned samples with NaN or Inf for chain {r}")
+        checked.append(x)
+    return checked

@@ -73,8 +73,8 @@ def test_state_goes_there_and_back(rng):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0, 1), "must be >= 1, got 0 and 1"),
-        ((1, 0), "must be >= 1, got 1 and 0"),
+        ((0, 1), "chains must be >= 1, got 0"),
+        ((1, 0), "dimension must be >= 1, got 0"),
         ((1, 2, np.eye(3)), r"shape \(2, 2\), got \(3, 3\)"),
     ],
 )
