@@ -64,6 +64,25 @@ def test_each_number_is_that_of_its_module(measure, rng):
         assert one.standard_error == (pytest.approx(kid.standard_error) if name == "kd-pixels" else None)
 
 
+class Scaled(Pixels):
+    def forward(self, images):
+        return 1e-8 * super().forward(images).double()
+
+
+def test_features_in_another_unit(tmp_path, rng):
+    """Sets of different size, values and floors: distances follow the unit by their degree, shares do not."""
+    train, held_out, images = draw(rng, 40), draw(rng, 30), draw(rng, 30)
+    degrees = {"fd": 2, "w2": 1}
+    found = [
+        ImageMetrics(space, train, held_out, 30, cache=tmp_path, device=CPU, metrics=["fd", "pr", "w2"])(images)
+        for space in (SPACE, FeatureSpace("scaled", Scaled().eval()))
+    ]
+    for one, other in zip(*found, strict=True):
+        unit = 1e-8 ** degrees.get(one.metric.removesuffix("_30").split("-")[0], 0)
+        for value, same in ((one.value, other.value), (one.floor, other.floor)):
+            assert same / unit == pytest.approx(value, rel=1e-9)
+
+
 def test_the_floor_is_what_the_other_real_images_get(measure, rng):
     train, held_out = draw(rng, 40), draw(rng, 30)
     generated = by_reference(measure(train, held_out, held_out))
