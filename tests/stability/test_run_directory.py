@@ -565,3 +565,17 @@ def test_the_environment_names_versions_and_commit(tmp_path):
         assert run.environment == recorded
     with RunDirectory(tmp_path / "run", CONFIG, {"python": "another"}) as run:
         assert run.environment == recorded  # that of the start
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, "2", True, None, 10**9, [1]])
+def test_a_number_of_threads_that_is_none_is_refused(tmp_path, threads):
+    with (
+        RunDirectory(tmp_path / "run", CONFIG, {"threads": threads, "device": "cpu"}) as run,
+        pytest.raises(RunDirectoryError, match="threads; it must be a whole number from 1 to 4096"),
+    ):
+        run.threads("cpu")
+    with (
+        RunDirectory(tmp_path / "gpu", CONFIG, {"threads": 2, "device": "cuda"}) as run,
+        pytest.raises(RunDirectoryError, match="was started on a GPU and there is none here"),
+    ):
+        run.threads("cpu")
