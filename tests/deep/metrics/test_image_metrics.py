@@ -64,9 +64,13 @@ def test_each_number_is_that_of_its_module(measure, rng):
         assert one.standard_error == (pytest.approx(kid.standard_error) if name == "kd-pixels" else None)
 
 
+UNIT = 2.0**-27
+"""About 1e-8; a power of two, so that features are not rounded."""
+
+
 class Scaled(Pixels):
     def forward(self, images):
-        return 1e-8 * super().forward(images).double()
+        return UNIT * super().forward(images)
 
 
 def test_features_in_another_unit(tmp_path, rng):
@@ -78,7 +82,7 @@ def test_features_in_another_unit(tmp_path, rng):
         for space in (SPACE, FeatureSpace("scaled", Scaled().eval()))
     ]
     for one, other in zip(*found, strict=True):
-        unit = 1e-8 ** degrees.get(one.metric.removesuffix("_30").split("-")[0], 0)
+        unit = UNIT ** degrees.get(one.metric.removesuffix("_30").split("-")[0], 0)
         for value, same in ((one.value, other.value), (one.floor, other.floor)):
             assert same / unit == pytest.approx(value, rel=1e-9)
 
