@@ -73,6 +73,9 @@ class Checkpoint:
     def __post_init__(self) -> None:
         if self.state is None and self.ema is None:
             raise CheckpointError("holds no weights")
+        blocks, held = self.network.num_blocks * len(self.network.channel_mult), len(self.state or self.ema or {})
+        if blocks > held:  # building it would take seconds for nothing
+            raise CheckpointError(f"lacks tensors: it holds {held}, for a network of more than {blocks} blocks")
         module = _on_meta(self.network)
         for name, what in (("state", " (the weights)"), ("ema", " (the average)")):
             if (state := getattr(self, name)) is not None:

@@ -165,7 +165,7 @@ HOSTILE: dict[str, Hostile] = {
     ),
     # What is packed
     "packed records": Hostile(
-        _content(lambda: zip_of({"data.pkl": bytes(2**28), "data/0": bytes(2**28)}, zipfile.ZIP_DEFLATED)),
+        _content(lambda: zip_of({"data.pkl": bytes(2**25), "data/0": bytes(2**25)}, zipfile.ZIP_DEFLATED)),
         "unpacks to",
     ),
     "a packed pickle": Hostile(
@@ -194,7 +194,7 @@ HOSTILE: dict[str, Hostile] = {
     "storages in storages": Hostile(_content(_nested_storages), "refused"),
     "long work, again and again": Hostile(_content(_ordered_again_and_again), "steps to be read"),
     "10^7 opcodes": Hostile(_content(lambda: b"\x80\x02" + b"N0" * 5 * 10**6 + b"N."), "steps to be read"),
-    "a network of 2,800 blocks": Hostile(_content(lambda: own_file(_ONE, _LARGE)), "lacks the tensor"),
+    "a network of 2,800 blocks": Hostile(_content(lambda: own_file(_ONE, _LARGE)), "lacks tensors: it holds 1"),
     # Text
     "a global of 40,000 characters": Hostile(
         _content(lambda: b"\x80\x02c" + b"a" * 40_000 + b"\nb\n."), "a line of more than 10,000"
