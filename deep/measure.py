@@ -27,6 +27,7 @@ from stability.cache_folder import cache_folder
 from stability.command_line import UsageError, command
 from stability.console import make_console, print_paths
 from stability.processors import default_threads, use_threads
+from stability.ranges import LARGEST_COUNT, LARGEST_SEED, MOST_SUBSETS, MOST_THREADS, require_range
 from stability.run_directory import environment
 from stability.untrusted import printable
 
@@ -75,9 +76,14 @@ class Measure:
     """File to write everything to as JSON."""
 
     def __post_init__(self) -> None:
-        for option, least in {"k": 1, "kid_subsets": 0, "batch": 1, "seed": 0, "threads": 0}.items():
-            if getattr(self, option) < least:
-                raise ValueError(f"--{option.replace('_', '-')} must be >= {least}, got {getattr(self, option)}")
+        require_range(
+            self,
+            k=(1, LARGEST_COUNT),
+            kid_subsets=(0, MOST_SUBSETS),
+            batch=(1, LARGEST_COUNT),
+            seed=(0, LARGEST_SEED),
+            threads=(0, MOST_THREADS),
+        )
         if not self.metrics:
             raise ValueError(f"--metrics must name at least one of {', '.join(METRICS)}")
         require_one_network(self)

@@ -7,6 +7,7 @@ python -m deep.retrain edm --data cifar-10-python.tar.gz --init edm-cifar10-32x3
 import json
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -32,6 +33,7 @@ from deep.retraining.presets import PRESETS, Config, Preset
 from deep.retraining.real_images import RealImages, is_cifar10, split
 from deep.retraining.tables import print_tables
 from deep.training.first_process import from_first_process, patient_accelerator
+from deep.training.memory import require_room
 from deep.training.network_inputs import images_for, input_digest, weights_for
 from deep.training.open_run import OpenRun, open_run, recorded
 from deep.training.progress import progress_bar
@@ -72,6 +74,7 @@ def main(config: Config) -> None:
         )
         if config.run.held_out is not None and real.held_out is not None:
             asked["held_out_digest"] = digest(real.held_out)
+        _require_room(config, real, accelerator)
         with open_run(f"retrain-{config.name}", asked, config.run, accelerator) as run:
             _retrain(config, real, run, accelerator)
             if run.directory is not None:
@@ -89,6 +92,24 @@ def _figures(folder: Path) -> list[Path]:
         return draw_figures(folder)
     except FoundRunError as error:
         raise RunDirectoryError(f"{error}; remove it to leave it out") from None
+
+
+def _require_room(config: Config, real: RealImages, accelerator: Accelerator) -> None:
+    """UsageError if the run takes more memory than there is."""
+    options, n = config.run, len(real.train.images)
+    with warnings.catch_warnings(action="ignore"):  # the run itself warns of a λ that draws nothing
+        drawn = [regime.synthetic(n) for regime in options.regimes]
+    rounds = options.retrainings if options.regime in ("accumulate", "subsample") else 1
+    require_room(
+        config.network,
+        config.training,
+        real.train.images.shape[1:],
+        sample_batch=options.sample_batch,
+        drawn=max(options.samples or n, options.grid),
+        trained=n + rounds * max(drawn),
+        chains=len(drawn),
+        on_processor=accelerator.device.type == "cpu",
+    )
 
 
 def _retrain(config: Config, real: RealImages, run: OpenRun, accelerator: Accelerator) -> None:
@@ -283,9 +304,9 @@ def _preset(arguments: Sequence[str]) -> Preset:
 
 
 def _given(arguments: Sequence[str], option: str) -> str | None:
-    for argument, following in zip(arguments, [*arguments[1:], None], strict=True):
+    for i, argument in enumerate(arguments):
         if argument == option:
-            return following
+            return arguments[i + 1] if i + 1 < len(arguments) else None
         if argument.startswith(f"{option}="):
             return argument.removeprefix(f"{option}=")
     return None

@@ -30,6 +30,7 @@ from stability.atomic import atomic_write
 from stability.command_line import EXIT_FAILED, EXIT_USAGE, UsageError, command
 from stability.console import make_console, print_paths
 from stability.processors import processors
+from stability.ranges import LARGEST_COUNT, LARGEST_SEED, MOST_SEEDS, require_range
 from stability.untrusted import UntrustedFileError, parse_json, read_bytes
 
 __all__ = ["Sweep", "main"]
@@ -86,9 +87,7 @@ class Sweep:
                 raise ValueError(f"--lambda must be finite and >= 0, got {lam:g} (no real data: --fully-synthetic)")
         if len(set(self.lam)) < len(self.lam):
             raise ValueError(f"--lambda must not repeat a value, got {' '.join(f'{lam:g}' for lam in self.lam)}")
-        for option, least in {"seeds": 1, "seed": 0, "retries": 0}.items():
-            if getattr(self, option) < least:
-                raise ValueError(f"--{option} must be >= {least}, got {getattr(self, option)}")
+        require_range(self, seeds=(1, MOST_SEEDS), seed=(0, LARGEST_SEED - MOST_SEEDS), retries=(0, LARGEST_COUNT))
         rows = len(self.lam) + self.fully_synthetic
         if self.seeds * rows > MOST_RUNS:
             raise ValueError(

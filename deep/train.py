@@ -21,6 +21,7 @@ from deep import checkpoint
 from deep.formats.checkpoint_record import Checkpoint, own_copy
 from deep.training.figures import image_grid, loss_curve
 from deep.training.first_process import patient_accelerator
+from deep.training.memory import require_room
 from deep.training.network_inputs import images_for, input_digest, weights_for
 from deep.training.open_run import OpenRun, open_run, recorded
 from deep.training.presets import PRESETS, Config
@@ -54,6 +55,15 @@ def main(config: Config) -> None:
         asked["data_digest"] = data.digest
         if config.run.init is not None:
             asked["init_digest"] = input_digest("init", config.run.init)
+        require_room(
+            config.network,
+            config.training,
+            images.shape[1:],
+            sample_batch=config.run.sample_batch,
+            drawn=config.run.samples,
+            trained=0,  # they are here already
+            on_processor=accelerator.device.type == "cpu",
+        )
         with open_run(f"train-{config.name}", asked, config.run, accelerator) as run:
             trainer, losses, training = _train(config, images, run, accelerator)
             samples, sampling = _sample(config, trainer, images.shape[1:], accelerator)

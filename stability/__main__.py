@@ -22,6 +22,7 @@ from rich.text import Text
 from stability.command_line import UsageError, command
 from stability.console import make_console, print_paths
 from stability.examination import Examination, examine_all
+from stability.ranges import LARGEST_SEED, require_range
 from stability.statements import STATEMENTS
 from stability.verdict import Status, Verdict
 
@@ -55,8 +56,8 @@ class Stability:
         for lam in self.lam:
             if not (math.isfinite(lam) and lam >= 0):
                 raise ValueError(f"--lambda must be finite and >= 0, got {lam:g} (∞ is no real data at all)")
-        if self.seed is not None and self.seed < 0:
-            raise ValueError(f"--seed must be >= 0, got {self.seed}")
+        if self.seed is not None:
+            require_range(self, seed=(0, LARGEST_SEED))
         if self.family:
             from stability.families import FAMILIES  # --help need not wait for torch
 
@@ -70,6 +71,8 @@ class Stability:
 def run(config: Stability) -> None:
     """Examine, print, write; SystemExit with status 1 if something did not come out as it must."""
     started = time.monotonic()
+    if config.out:
+        config.out.mkdir(parents=True, exist_ok=True)  # or its fault would show after the work
     console = make_console()
     if not console.is_terminal:
         console.width = 120

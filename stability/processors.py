@@ -8,17 +8,17 @@ commands record equal threads.
 import math
 import os
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 
 import threadpoolctl
 import torch
 
 from stability.command_line import UsageError
+from stability.control_groups import PROC, group_folders
 
 __all__ = ["default_threads", "local_processes", "processors", "use_threads"]
 
-_PROC = Path("/proc/self")
+_PROC = PROC
 
 
 def processors() -> int:
@@ -29,7 +29,8 @@ def processors() -> int:
     # macOS and Windows have no affinity
     affine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
-    return max(1, min([affine, *(math.ceil(limit) for limit in _limits(_PROC))]))
+    limits = (_limit(folder) for folder in group_folders("cpu", _PROC))
+    return max(1, min([affine, *(math.ceil(limit) for limit in limits if limit is not None)]))
 
 
 def default_threads() -> int:
@@ -85,59 +86,6 @@ def use_threads(threads: int) -> None:
 
     torch.set_num_threads(threads)
     threadpoolctl.threadpool_limits(threads, user_api="blas")
-
-
-def _limits(proc: Path) -> Iterator[float]:
-    """Limits of processor time of our control group and of those around it, in processors.
-
-    Args:
-        proc: Folder of this process under /proc, with `cgroup` and `mountinfo`; none of them elsewhere than on Linux.
-    """
-    try:
-        groups = (proc / "cgroup").read_text().splitlines()
-        mounts = (proc / "mountinfo").read_text().splitlines()
-    except OSError:
-        return
-
-    for line in mounts:
-        # ID PARENT MAJOR:MINOR ROOT POINT OPTIONS ... - TYPE SOURCE SUPER_OPTIONS
-        before, _, after = line.partition(" - ")
-        root, point = before.split()[3:5]
-        kind, *_, options = after.split()
-        if kind == "cgroup2":
-            of_controller = ""
-        elif kind == "cgroup" and "cpu" in options.split(","):
-            of_controller = "cpu"
-        else:
-            continue
-        group = _group(groups, of_controller)
-        for folder in _upwards(Path(point), root, group):
-            limit = _limit(folder)
-            if limit is not None:
-                yield limit
-
-
-def _group(groups: list[str], controller: str) -> str:
-    """Path of our group in the hierarchy of a controller of version 1, or in that of version 2 ("")."""
-    for line in groups:
-        _, controllers, path = line.split(":", 2)
-        if controller in controllers.split(","):
-            return path
-    return "/"
-
-
-def _upwards(point: Path, root: str, group: str) -> Iterator[Path]:
-    """Folders of our group and of those around it, as far as they are mounted at `point`."""
-    within = Path(group)
-    relative = within.relative_to(root) if within.is_relative_to(root) else Path()
-    if ".." in relative.parts:  # a group outside of our name space
-        relative = Path()
-
-    folder = point / relative
-    yield folder
-    while folder != point:
-        folder = folder.parent
-        yield folder
 
 
 def _limit(folder: Path) -> float | None:

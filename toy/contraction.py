@@ -8,6 +8,7 @@ would be left after each round; so it is in any exponential family. What differs
 import math
 import sys
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
@@ -23,6 +24,9 @@ from stability.command_line import command
 from stability.console import make_console, print_paths
 from stability.contraction import Displacement, Rate, coupled, gaps, rate, shares
 from stability.figure_style import Figure, figure_style, regime_looks, save_figure
+from stability.memory_limit import Need, require_memory
+from stability.processors import default_threads
+from stability.ranges import LARGEST_COUNT, LARGEST_SEED, MOST_ROUNDS, MOST_SEEDS, MOST_THREADS, require_range
 from stability.regimes import FullySynthetic, Mix, Regime
 from stability.run_directory import RunDirectory
 from stability.streams import Purpose, stream
@@ -78,9 +82,14 @@ class Coupled:
                 raise ValueError(f"--{name} must have values, none of them twice, got {' '.join(map(str, values))}")
         if not 1e-3 <= self.size <= 100:  # what single precision can show
             raise ValueError(f"--size must be in [0.001, 100], got {self.size:g}")
-        for option, least in {"rounds": 1, "samples": 2, "seeds": 1, "seed": 0, "threads": 0}.items():
-            if getattr(self, option) < least:
-                raise ValueError(f"--{option} must be >= {least}, got {getattr(self, option)}")
+        require_range(
+            self,
+            rounds=(1, MOST_ROUNDS),
+            samples=(2, LARGEST_COUNT),
+            seeds=(1, MOST_SEEDS),
+            seed=(0, LARGEST_SEED),
+            threads=(0, MOST_THREADS),
+        )
         if self.device == "cuda" and not torch.cuda.is_available():
             raise ValueError("--device cuda: no CUDA device is available, use cpu or auto")
 
@@ -134,6 +143,7 @@ def main(config: Any) -> None:
     """Run the experiment that `config`, of a class made by `configuration`, describes."""
     started = time.monotonic()
     options: Coupled = config.coupled
+    _require_room(config)
     with open_run(f"contraction-{config.density}-{config.model}", config, options) as run:
         _run(run, config)
         history = run.history()
@@ -143,6 +153,22 @@ def main(config: Any) -> None:
         console.print(_table(history, options))
         console.print(f"\ncontraction of {config.model}: {time.monotonic() - started:.0f} s")
         print_paths(console, (run.path / "history.jsonl", *figures))
+
+
+def _require_room(config: Any) -> None:
+    """UsageError if the pairs of chains take more memory than there is."""
+    options: Coupled = config.coupled
+    with warnings.catch_warnings(action="ignore"):  # the run itself warns of a λ that draws nothing
+        drawn = [regime.synthetic(options.samples) for regime in _regimes(options)]
+    pairs = len(options.displacements) * options.seeds
+    points = 2 * pairs * sum(options.samples + max(options.samples, m) for m in drawn)
+    option = "--lambda" if max(drawn) > options.samples else "--samples"
+    needs = [Need(f"training sets and samples of {points:.3g} points", option, 2 * 4 * points)]
+    if options.device == "cpu" or not torch.cuda.is_available():
+        chains = 2 * pairs * len(drawn)
+        threads = options.threads or default_threads()
+        needs += config.settings.memory(chains, options.samples + max(drawn), threads)
+    require_memory(needs)
 
 
 def _regimes(options: Coupled) -> list[Regime]:

@@ -12,11 +12,13 @@ from torch import Tensor
 from stability.diffusion.denoiser import x0_from_noise
 from stability.diffusion.schedules import linear_alphas_cumprod
 from stability.diffusion.step_samplers import DDIM, Ancestral, StepSampler
+from stability.memory_limit import Need
+from stability.ranges import LARGEST_COUNT, MOST_STEPS, require_range
 from stability.regimes import TrainingSet
 from toy.denoising import blocks
 from toy.sampling import draw
 from toy.temporal_network import ReplicatedTemporalNetwork
-from toy.training import Trainer, batch_count
+from toy.training import Trainer, batch_count, network_memory
 
 __all__ = ["DDPM", "Diffusion"]
 
@@ -49,9 +51,8 @@ class Diffusion:
     """The sampler clips every x̂₀ to [−clip, clip], as image samplers do at 1; none: not at all, as the 2-D script."""
 
     def __post_init__(self) -> None:
-        for option in ("epochs", "batch", "layers", "diffusion_steps"):
-            if getattr(self, option) < 1:
-                raise ValueError(f"--{option.replace('_', '-')} must be >= 1, got {getattr(self, option)}")
+        count, steps = (1, LARGEST_COUNT), (1, MOST_STEPS)
+        require_range(self, epochs=count, batch=count, layers=steps, diffusion_steps=steps, width=(1, LARGEST_COUNT))
         if self.width < 4 or self.width % 2:
             raise ValueError(f"--width must be even and >= 4, got {self.width}")
         if not 0 < self.learning_rate < float("inf"):
@@ -61,6 +62,16 @@ class Diffusion:
         for option in ("beta_first", "beta_last"):
             if not 0 < getattr(self, option) < 1:
                 raise ValueError(f"--{option.replace('_', '-')} must be in (0, 1), got {getattr(self, option)}")
+
+    def memory(self, chains: int, points: int, threads: int) -> list[Need]:
+        """Estimate from below what training `chains` models on `points` points each takes.
+
+        threads: that work side by side.
+        """
+        square, vector = self.width**2, self.width
+        needs = network_memory(chains, 4 * square + 12 * vector + 2, self.width * self.layers, self.batch)
+        table = 4 * self.diffusion_steps * self.width * (2 * chains + 1)
+        return [*needs, Need(f"embeddings of {self.diffusion_steps:,} times", "--diffusion-steps", table)]
 
     def make_sampler(self) -> StepSampler:
         """The sampler that the settings name."""

@@ -11,11 +11,13 @@ from torch import Tensor
 from stability.diffusion.heun import Heun
 from stability.diffusion.preconditioning import c_in, c_noise, c_out, c_skip, weight
 from stability.diffusion.schedules import edm_noise_levels
+from stability.memory_limit import Need
+from stability.ranges import LARGEST_COUNT, MOST_STEPS, require_range
 from stability.regimes import TrainingSet
 from toy.denoising import blocks
-from toy.mlp import ReplicatedMLP
+from toy.mlp import ReplicatedMLP, parameter_count
 from toy.sampling import draw
-from toy.training import Trainer, batch_count, squared_error
+from toy.training import Trainer, batch_count, network_memory, squared_error
 
 __all__ = ["EDM", "Preconditioned"]
 
@@ -44,9 +46,8 @@ class Preconditioned:
     """S_churn, the noise that the sampler adds; 0: deterministic."""
 
     def __post_init__(self) -> None:
-        for option, least in {"epochs": 1, "batch": 1, "width": 1, "sampler_steps": 2}.items():
-            if getattr(self, option) < least:
-                raise ValueError(f"--{option.replace('_', '-')} must be >= {least}, got {getattr(self, option)}")
+        count = (1, LARGEST_COUNT)
+        require_range(self, epochs=count, batch=count, width=count, sampler_steps=(2, MOST_STEPS))
         for option in ("learning_rate", "sigma_data", "log_sigma_sd"):
             if not 0 < getattr(self, option) < float("inf"):
                 raise ValueError(f"--{option.replace('_', '-')} must be finite and > 0, got {getattr(self, option)}")
@@ -54,6 +55,18 @@ class Preconditioned:
             raise ValueError(f"--log-sigma-mean must be finite, got {self.log_sigma_mean}")
         if not 0 <= self.churn < float("inf"):
             raise ValueError(f"--churn must be finite and >= 0, got {self.churn}")
+
+    def memory(self, chains: int, points: int, threads: int) -> list[Need]:
+        """Estimate from below what training `chains` models on `points` points each takes.
+
+        threads: that work side by side.
+        """
+        return network_memory(chains, parameter_count(self.sizes), self.width, self.batch)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Widths of the network from input to output."""
+        return (3, *[self.width] * 3, 2)
 
 
 class EDM:
@@ -73,7 +86,7 @@ class EDM:
     ) -> None:
         self.settings = settings
         self.sampler = Heun(edm_noise_levels(settings.sampler_steps), settings.churn)
-        self.network = ReplicatedMLP(chains, (3, *[settings.width] * 3, 2), device)
+        self.network = ReplicatedMLP(chains, settings.sizes, device)
         self.trainer = Trainer(self.network.theta, settings.learning_rate, squared_error(self._predict))
         self._device = device
         self._workers = workers

@@ -85,6 +85,7 @@ def main(config: EightGaussians) -> None:
         real=truth,
         truth=truth,
         make_learner=network if config.learner == "network" else exact,
+        settings=config.diffusion if config.learner == "network" else None,
         paper_lambdas=(1.0,),
         profile=Profile(partial(mode_profile, truth=truth), SHOWN),
     )

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from stability.memory_limit import Need
+from stability.ranges import LARGEST_COUNT, require_range
 from stability.regimes import TrainingSet
 
 __all__ = ["EMMixture", "Mixture"]
@@ -29,12 +31,18 @@ class Mixture:
     """Added to the variances, in units of x squared: a component on a single point would have none."""
 
     def __post_init__(self) -> None:
-        for option in ("components", "iterations"):
-            if getattr(self, option) < 1:
-                raise ValueError(f"--{option} must be >= 1, got {getattr(self, option)}")
+        require_range(self, components=(1, LARGEST_COUNT), iterations=(1, LARGEST_COUNT))
         for option in ("gain", "floor"):
             if not 0 < getattr(self, option) < float("inf"):
                 raise ValueError(f"--{option} must be finite and > 0, got {getattr(self, option)}")
+
+    def memory(self, chains: int, points: int, threads: int) -> list[Need]:
+        """Estimate from below what training `chains` models on `points` points each takes.
+
+        threads: that work side by side.
+        """
+        pairs = chains * points * self.components  # the gap has two coordinates, the density one
+        return [Need(f"{self.components:,} components at {points:.3g} points", "--components", 3 * 8 * pairs)]
 
 
 class EMMixture:

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +18,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from stability.command_line import UsageError
 from stability.console import make_console, print_paths
+from stability.memory_limit import Need, require_memory
 from stability.processors import default_threads, use_threads
+from stability.ranges import LARGEST_COUNT, LARGEST_SEED, MOST_ROUNDS, MOST_SEEDS, MOST_THREADS, require_range
 from stability.regimes import (
     Accumulate,
     Curated,
@@ -39,6 +42,7 @@ from toy.densities import Density
 from toy.figures import draw_figures
 from toy.metrics import (
     DISTANCES,
+    FLOOR_PAIRS,
     Distances,
     Profile,
     Quantity,
@@ -123,15 +127,19 @@ class Experiment:
         if not 0 < self.temperature < math.inf:
             raise ValueError(f"--temperature must be finite and > 0, got {self.temperature}")
         for option, needs in (("choices", "reward"), ("tries", "verifier")):
-            if getattr(self, option) < 1:
-                raise ValueError(f"--{option} must be >= 1, got {getattr(self, option)}")
+            require_range(self, **{option: (1, LARGEST_COUNT)})
             if getattr(self, needs) is None and getattr(self, option) != getattr(Experiment, option):
                 raise ValueError(f"--{option} has no meaning without --{needs}")
         if self.weight is not None and (self.regime == "synthetic" or (self.fully_synthetic and not self.lam)):
             raise ValueError("--weight has no meaning without real data, as in a fully synthetic row")
-        for option, least in {"retrainings": 0, "samples": 2, "seeds": 1, "seed": 0, "threads": 0}.items():
-            if getattr(self, option) < least:
-                raise ValueError(f"--{option} must be >= {least}, got {getattr(self, option)}")
+        require_range(
+            self,
+            retrainings=(0, MOST_ROUNDS),
+            samples=(2, LARGEST_COUNT),
+            seeds=(1, MOST_SEEDS),
+            seed=(0, LARGEST_SEED),
+            threads=(0, MOST_THREADS),
+        )
         if self.device == "cuda" and not torch.cuda.is_available():
             raise ValueError("--device cuda: no CUDA device is available, use cpu or auto")
 
@@ -151,6 +159,54 @@ class Experiment:
         if self.verifier is not None:
             rows = [Verified(row, VERIFIERS[self.verifier], self.tries) for row in rows]
         return rows
+
+
+class Settings(Protocol):
+    """Settings of a learner, which say how much memory it takes."""
+
+    def memory(self, chains: int, points: int, threads: int) -> list[Need]: ...
+
+
+def require_room(
+    experiment: Experiment, regimes: Sequence[Regime], settings: Settings | None, transported: int
+) -> None:
+    """Refuse an experiment that takes more memory than there is, before anything is made.
+
+    Args:
+        experiment: Its options.
+        regimes: One a row.
+        settings: Of the learner; None: its memory is not estimated.
+        transported: Points a set for W1 and W2.
+
+    Raises:
+        UsageError: Names the option, the memory that it takes and the memory that there is.
+    """
+    n, chains = experiment.samples, len(regimes) * experiment.seeds
+    threads = experiment.threads or default_threads()
+    with warnings.catch_warnings(action="ignore"):  # the run itself warns of a λ that draws nothing
+        drawn = [regime.synthetic(n) for regime in regimes]
+    rounds = experiment.retrainings if experiment.regime in ("accumulate", "subsample") else 1
+    trained = n + rounds * max(drawn)
+    points = sum(n + max(n, rounds * m) for m in drawn) * experiment.seeds
+
+    # distances and their powers, in as many threads as there are pairs
+    at_once = min(threads, FLOOR_PAIRS)
+    matrices = 2 * 8 * transported**2 * at_once
+    factors = {
+        "--samples": n / Experiment.samples,
+        "--lambda": max(experiment.lam, default=1),
+        "--seeds": experiment.seeds,
+        "--choices": experiment.choices,
+        "--tries": experiment.tries,
+    }
+    needs = [
+        Need(f"training sets and samples of {points:.3g} points", max(factors, key=factors.__getitem__), 8 * points),
+        Need(f"exact transport of {transported:,} points, {at_once} at once", "--samples", matrices),
+    ]
+    on_processor = experiment.device == "cpu" or not torch.cuda.is_available()
+    if settings is not None and on_processor:
+        needs += settings.memory(chains, trained, threads)
+    require_memory(needs)
 
 
 class ParametricLearner(Learner, Protocol):
@@ -177,6 +233,7 @@ def run_experiment(
     real: Density,
     truth: Density,
     make_learner: MakeLearner,
+    settings: Settings | None,
     paper_lambdas: Sequence[float] = FIGURE_8_LAMBDAS,
     profile: Profile | None = None,
     more: Sequence[Quantity] = (),
@@ -185,14 +242,17 @@ def run_experiment(
 
     name: of the experiment, in the default folder's name.   config: the whole configuration, a dataclass.
     real: draws a chain's real data.   truth: draws the points that samples are measured against, and fresh real data.
+    settings: of the learner, which say how much memory it takes; None: not known.
     paper_lambdas: rows without --lambda, beside fully synthetic.
     profile: what to measure of the samples beside W1 and W2, which then take at most 1000 points.
     more: what else to show, of what is recorded of every run (`toy.metrics.RESEMBLANCE`).
     """
     started = time.monotonic()
+    transported = min(experiment.samples, MOST_TRANSPORTED) if profile else experiment.samples
+    regimes = experiment.regimes(paper_lambdas)
+    require_room(experiment, regimes, settings, transported)
     with open_run(name, config, experiment) as run:
         threads: int = run.environment["threads"]
-        transported = min(experiment.samples, MOST_TRANSPORTED) if profile else experiment.samples
         floor = noise_floor(truth, transported, experiment.seed, workers=threads)
         quantities = DISTANCES
         if profile:
@@ -201,7 +261,6 @@ def run_experiment(
         if more:
             values = resemblance_floor(truth, experiment.samples, experiment.seed)
             floor = dataclasses.replace(floor, profile={**floor.profile, **values})
-        regimes = experiment.regimes(paper_lambdas)
         observe = partial(Distances, truth, transported, experiment.seed, workers=threads)
         _run_chains(run, experiment, regimes, real, truth, make_learner, observe, profile, threads)
         history = run.history()

@@ -85,6 +85,7 @@ def main(config: Figure8) -> None:
         real=two_moons,
         truth=two_moons,
         make_learner=partial(OTCFM, settings=config.flow),
+        settings=config.flow,
     )
     history = read_history(folder)
     curves = {quantity: by_regime(history, quantity) for quantity in QUANTITIES}

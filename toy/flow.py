@@ -8,11 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stability.memory_limit import Need
+from stability.ranges import LARGEST_COUNT, MOST_STEPS, require_range
 from stability.regimes import TrainingSet
+from toy import mlp
 from toy.denoising import blocks
 from toy.mlp import ReplicatedMLP
 from toy.spline import Spline, parameter_count
-from toy.training import Trainer, batch_count, weighted
+from toy.training import Trainer, batch_count, network_memory, weighted
 
 __all__ = ["Flow", "SplineCouplings"]
 
@@ -37,12 +40,24 @@ class SplineCouplings:
     """Half the side of the square that splines act in, in units of x; the flow is the identity outside."""
 
     def __post_init__(self) -> None:
-        for option, least in {"epochs": 1, "batch": 1, "width": 1, "couplings": 1, "bins": 2}.items():
-            if getattr(self, option) < least:
-                raise ValueError(f"--{option} must be >= {least}, got {getattr(self, option)}")
+        count = (1, LARGEST_COUNT)
+        require_range(self, epochs=count, batch=count, width=count, couplings=(1, MOST_STEPS), bins=(2, MOST_STEPS))
         for option in ("learning_rate", "box"):
             if not 0 < getattr(self, option) < float("inf"):
                 raise ValueError(f"--{option.replace('_', '-')} must be finite and > 0, got {getattr(self, option)}")
+
+    def memory(self, chains: int, points: int, threads: int) -> list[Need]:
+        """Estimate from below what training `chains` models on `points` points each takes.
+
+        threads: that work side by side.
+        """
+        parameters = self.couplings * mlp.parameter_count(self.sizes)
+        return network_memory(chains, parameters, self.width * self.couplings, self.batch)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Widths of a coupling's network from input to output."""
+        return (1, self.width, self.width, parameter_count(self.bins))
 
 
 class Flow:
@@ -63,8 +78,7 @@ class Flow:
         on_progress: Callable[[float], object] = lambda share: None,
     ) -> None:
         self.settings = settings
-        sizes = (1, settings.width, settings.width, parameter_count(settings.bins))
-        self.networks = [ReplicatedMLP(chains, sizes, device) for _ in range(settings.couplings)]
+        self.networks = [ReplicatedMLP(chains, settings.sizes, device) for _ in range(settings.couplings)]
         self.theta = share_memory(self.networks)
         self.trainer = Trainer(self.theta, settings.learning_rate, weighted(self._loss))
         self._device = device

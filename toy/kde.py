@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
+from stability.memory_limit import Need
 from stability.regimes import TrainingSet
 
 __all__ = ["KDE", "Kernel"]
@@ -26,6 +27,13 @@ class Kernel:
     def __post_init__(self) -> None:
         if not 0 <= self.bandwidth < float("inf"):
             raise ValueError(f"--bandwidth must be finite and >= 0, got {self.bandwidth}")
+
+    def memory(self, chains: int, points: int, threads: int) -> list[Need]:
+        """Estimate from below what training `chains` models on `points` points each takes.
+
+        threads: that work side by side.
+        """
+        return [Need(f"kernels of {points:.3g} points", "--samples", 3 * 8 * chains * points)]
 
 
 class KDE:

@@ -7,9 +7,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["ReplicatedMLP"]
+__all__ = ["ReplicatedMLP", "parameter_count"]
 
 Layers = list[tuple[Tensor, Tensor]]
+
+
+def parameter_count(sizes: Sequence[int]) -> int:
+    """Parameters of one perceptron.
+
+    Args:
+        sizes: Widths from input to output.
+
+    Returns:
+        P, the length of its row of `theta`.
+    """
+    return sum(a * b + b for a, b in itertools.pairwise(sizes))
 
 
 class ReplicatedMLP:

@@ -10,13 +10,17 @@ import torch
 from torch import Tensor
 
 from stability.diffusion.flow import Dopri5, Euler, Integrator
+from stability.memory_limit import Need
+from stability.ranges import LARGEST_COUNT, MOST_STEPS, require_range
 from stability.regimes import TrainingSet
 from toy.coupling import Coupling, blocks
 from toy.densities import SOURCES, Source
-from toy.mlp import ReplicatedMLP
-from toy.training import Trainer, batch_count, squared_error
+from toy.mlp import ReplicatedMLP, parameter_count
+from toy.training import Trainer, batch_count, network_memory, squared_error
 
 __all__ = ["OTCFM", "FlowMatching"]
+
+LEAST_TOLERANCE = 1e-9  # single precision has none that is finer
 
 COSTLY_PLAN = 96  # points: larger plans take longer than the network's steps
 
@@ -53,9 +57,8 @@ class FlowMatching:
     """Error that dopri5 allows in a step, absolute and relative. None: 1e-4."""
 
     def __post_init__(self) -> None:
-        for option in ("epochs", "batch", "width"):
-            if getattr(self, option) < 1:
-                raise ValueError(f"--{option.replace('_', '-')} must be >= 1, got {getattr(self, option)}")
+        count = (1, LARGEST_COUNT)
+        require_range(self, epochs=count, batch=count, width=count, ode_steps=(1, MOST_STEPS))
         if self.plan < 0 or (self.plan and self.batch % self.plan):
             raise ValueError(f"--plan must be 0 or divide --batch {self.batch}, got {self.plan}")
         if not 0 < self.learning_rate < float("inf"):
@@ -64,10 +67,8 @@ class FlowMatching:
             raise ValueError(f"--ode-steps has no meaning for --integrator {self.integrator}")
         if self.tolerance is not None and self.integrator != "dopri5":
             raise ValueError(f"--tolerance has no meaning for --integrator {self.integrator}")
-        if self.ode_steps is not None and self.ode_steps < 1:
-            raise ValueError(f"--ode-steps must be >= 1, got {self.ode_steps}")
-        if self.tolerance is not None and not 0 < self.tolerance < 1:
-            raise ValueError(f"--tolerance must be in (0, 1), got {self.tolerance}")
+        if self.tolerance is not None and not LEAST_TOLERANCE <= self.tolerance < 1:
+            raise ValueError(f"--tolerance must be from {LEAST_TOLERANCE} to below 1, got {self.tolerance}")
         if not 0 <= self.sigma < float("inf"):
             raise ValueError(f"--sigma must be finite and >= 0, got {self.sigma}")
 
@@ -76,6 +77,24 @@ class FlowMatching:
         if self.integrator == "euler":
             return Euler(99 if self.ode_steps is None else self.ode_steps)
         return Dopri5(1e-4 if self.tolerance is None else self.tolerance)
+
+    def memory(self, chains: int, points: int, threads: int) -> list[Need]:
+        """Estimate from below what training `chains` models on `points` points each takes.
+
+        threads: that work side by side.
+        """
+        parameters = parameter_count(self.sizes)
+        plan = min(self.plan or self.batch, points) if self.pairs != "independent" else 0
+        at_once = min(threads, chains)
+        return [
+            *network_memory(chains, parameters, self.width, self.batch),
+            Need(f"transport plans of {plan:,} points", "--plan", 8 * plan**2 * at_once),
+        ]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Widths of the network from input to output."""
+        return (3, *[self.width] * 3, 2)
 
 
 class OTCFM:

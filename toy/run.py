@@ -83,6 +83,7 @@ def main(config: Any) -> None:
         real=truth,
         truth=truth,
         make_learner=partial(MODELS[config.model].learner, settings=config.settings),
+        settings=config.settings,
         profile=Profile(partial(mode_profile, truth=truth), SHOWN) if isinstance(truth, GaussianMixture) else None,
         more=RESEMBLANCE,
     )

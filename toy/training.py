@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stability.memory_limit import Need
 from toy.read_ahead import read_ahead
 
-__all__ = ["Block", "Loss", "Trainer", "batch_count", "squared_error", "weighted"]
+__all__ = ["Block", "Loss", "Trainer", "batch_count", "network_memory", "squared_error", "weighted"]
 
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """θ (k, P), inputs (k, B, 3), targets (k, B, 2), weights (k, B) -> Σ weights · (loss of a point), (k,); row by row."""
@@ -56,6 +57,24 @@ class Block:
         self.inputs[step, chain, slot] = inputs
         self.targets[step, chain, slot] = targets
         self.weights[step, chain, slot] = weights / np.minimum(batch, n - first)
+
+
+def network_memory(chains: int, parameters: int, width: int, batch: int) -> list[Need]:
+    """Estimate the memory of networks in training from below.
+
+    Args:
+        chains: R.
+        parameters: P, numbers of one network.
+        width: Of a hidden layer.
+        batch: B, points a step.
+
+    Returns:
+        Parameters, gradients and Adam's two moments of all chains; a batch, and one layer's activations.
+    """
+    return [
+        Need(f"{chains:,} networks of {parameters:.3g} parameters", "--width", 4 * 4 * chains * parameters),
+        Need(f"a batch of {batch:,} points in {chains:,} chains", "--batch", 4 * (6 + width) * chains * batch),
+    ]
 
 
 def batch_count(points: int, batch: int) -> int:

@@ -37,6 +37,7 @@ def main(config: TwoMoons) -> None:
         real=partial(two_moons, grid=config.angles == "grid"),
         truth=two_moons,
         make_learner=partial(OTCFM, settings=config.flow),
+        settings=config.flow,
     )
 
 

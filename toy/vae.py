@@ -9,11 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stability.memory_limit import Need
+from stability.ranges import LARGEST_COUNT, require_range
 from stability.regimes import TrainingSet
 from toy.denoising import blocks
 from toy.flow import share_memory, with_weights
-from toy.mlp import ReplicatedMLP
-from toy.training import Trainer, batch_count, weighted
+from toy.mlp import ReplicatedMLP, parameter_count
+from toy.training import Trainer, batch_count, network_memory, weighted
 
 __all__ = ["VAE", "Variational"]
 
@@ -34,11 +36,18 @@ class Variational:
     """Of each of the three hidden layers of encoder and decoder."""
 
     def __post_init__(self) -> None:
-        for option in ("epochs", "batch", "width"):
-            if getattr(self, option) < 1:
-                raise ValueError(f"--{option} must be >= 1, got {getattr(self, option)}")
+        require_range(self, epochs=(1, LARGEST_COUNT), batch=(1, LARGEST_COUNT), width=(1, LARGEST_COUNT))
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"--learning-rate must be finite and > 0, got {self.learning_rate}")
+
+    def memory(self, chains: int, points: int, threads: int) -> list[Need]:
+        """Estimate from below what training `chains` models on `points` points each takes.
+
+        threads: that work side by side.
+        """
+        hidden = [self.width] * 3
+        parameters = parameter_count((2, *hidden, 4)) + parameter_count((2, *hidden, 2)) + 1
+        return network_memory(chains, parameters, self.width, self.batch)
 
 
 class VAE:

@@ -27,7 +27,9 @@ from stability.diffusion.sampler import Sampler
 from stability.diffusion.schedules import edm_noise_levels
 from stability.diffusion.width_map import SAMPLERS, folds, lam_of_fixed_point, orbit
 from stability.figure_style import Axes, Figure, figure_style, save_figure
+from stability.memory_limit import Need, require_memory
 from stability.processors import default_threads, use_threads
+from stability.ranges import LARGEST_COUNT, LARGEST_SEED, MOST_ROUNDS, MOST_SEEDS, MOST_THREADS, require_range
 from stability.regimes import FullySynthetic, Mix
 from stability.retraining import Learner, retrain
 from stability.streams import Purpose, stream
@@ -72,14 +74,19 @@ class WidthMap:
     """Processor threads to use; 0: one for each processor that is ours."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.s0 < math.inf:
-            raise ValueError(f"--s0 must be finite and > 0, got {self.s0:g}")
-        for value, options in ((0, ("retrainings", "epochs", "seed", "threads")), (1, ("batch", "seeds"))):
-            for option in options:
-                if getattr(self, option) < value:
-                    raise ValueError(f"--{option} must be >= {value}, got {getattr(self, option)}")
-        if self.samples < 2:
-            raise ValueError(f"--samples must be >= 2, got {self.samples}")
+        if not 1e-6 <= self.s0 <= 1e6:  # what single precision can train on
+            raise ValueError(f"--s0 must be from 1e-6 to 1e6, got {self.s0:g}")
+        require_range(
+            self,
+            retrainings=(0, MOST_ROUNDS),
+            epochs=(0, LARGEST_COUNT),
+            seed=(0, LARGEST_SEED),
+            threads=(0, MOST_THREADS),
+            batch=(1, LARGEST_COUNT),
+            seeds=(1, MOST_SEEDS),
+            samples=(2, LARGEST_COUNT),
+            width=(1, LARGEST_COUNT),
+        )
         if self.width < 4 or self.width % 2:
             raise ValueError(f"--width must be even and >= 4, got {self.width}")
 
@@ -131,6 +138,7 @@ def trained_widths(config: WidthMap, case: Case) -> dict[str, np.ndarray]:
 
 def main(config: WidthMap) -> None:
     """Compute, draw and print."""
+    _require_room(config)
     use_threads(config.threads or default_threads())
     config.out.mkdir(parents=True, exist_ok=True)
     console = make_console()
@@ -149,6 +157,17 @@ def main(config: WidthMap) -> None:
             plain = {name: {regime: x.tolist() for regime, x in of.items()} for name, of in widths.items()}
             file.write(json.dumps(plain, indent=1).encode())
     print_paths(console, paths)
+
+
+def _require_room(config: WidthMap) -> None:
+    """UsageError if the largest panel takes more memory than there is."""
+    if not config.epochs:
+        return
+    chains = len(REGIMES) * config.seeds
+    points = 4 * config.samples * chains  # n real and n drawn; at λ = 1 as many again to train on
+    needs = [Need(f"training sets and samples of {points:.3g} points", "--samples", 2 * 4 * points)]
+    settings = Diffusion(epochs=config.epochs, batch=config.batch, width=config.width)
+    require_memory([*needs, *settings.memory(chains, 2 * config.samples, 1)])
 
 
 def _predicted(config: WidthMap, case: Case, lam: float) -> np.ndarray:

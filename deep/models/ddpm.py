@@ -17,6 +17,7 @@ from deep.pixels import rounded_uint8, to_float
 from stability.diffusion.denoiser import x0_from_noise
 from stability.diffusion.schedules import linear_alphas_cumprod
 from stability.diffusion.step_samplers import DDIM, Ancestral
+from stability.ranges import MOST_STEPS, require_range
 
 __all__ = ["DDPM"]
 
@@ -43,8 +44,7 @@ class DDPM:
     None: 100, or --timesteps if it is smaller."""
 
     def __post_init__(self) -> None:
-        if self.timesteps < 2:
-            raise ValueError(f"--timesteps must be >= 2, got {self.timesteps}")
+        require_range(self, timesteps=(2, MOST_STEPS))
         if not 0 < self.beta_first <= self.beta_last < 1:
             raise ValueError(f"0 < --beta-first <= --beta-last < 1 must hold, got {self.beta_first}, {self.beta_last}")
         if self.ddim_steps is not None and not self.sampler.startswith("ddim"):

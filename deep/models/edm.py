@@ -18,6 +18,7 @@ from deep.pixels import floored_uint8, to_float
 from stability.diffusion.heun import Heun
 from stability.diffusion.preconditioning import weight
 from stability.diffusion.schedules import edm_noise_levels
+from stability.ranges import MOST_STEPS, require_range
 
 __all__ = ["EDM"]
 
@@ -67,8 +68,7 @@ class EDM:
             raise ValueError(f"--p-mean must be finite and --p-std finite and > 0, got {self.p_mean} and {self.p_std}")
         if not 0 <= self.augment <= 1:
             raise ValueError(f"--augment must be a probability, got {self.augment}")
-        if self.steps < 1:
-            raise ValueError(f"--steps must be >= 1, got {self.steps}")
+        require_range(self, steps=(1, MOST_STEPS))
         if not 0 < self.sigma_min < self.sigma_max < math.inf:
             raise ValueError(f"0 < --sigma-min < --sigma-max must hold, got {self.sigma_min} and {self.sigma_max}")
         for option in ("rho", "churn_noise"):

@@ -16,8 +16,11 @@ from deep.models.protocol import Noise
 from deep.pixels import floored_uint8, to_float
 from stability.diffusion.flow import Dopri5, Euler, Integrator
 from stability.diffusion.minibatch import optimal_permutation
+from stability.ranges import MOST_STEPS, require_range
 
 __all__ = ["OTCFM"]
+
+LEAST_TOLERANCE = 1e-9  # single precision has none that is finer
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,9 @@ class OTCFM:
             if getattr(self, option) is not None and self.integrator != integrator:
                 name = option.replace("_", "-")
                 raise ValueError(f"--{name} has no meaning for --integrator {self.integrator}")
-        if self.tolerance is not None and not 0 < self.tolerance < 1:
-            raise ValueError(f"--tolerance must be between 0 and 1, got {self.tolerance}")
-        if self.euler_steps is not None and self.euler_steps < 1:
-            raise ValueError(f"--euler-steps must be >= 1, got {self.euler_steps}")
+        if self.tolerance is not None and not LEAST_TOLERANCE <= self.tolerance < 1:
+            raise ValueError(f"--tolerance must be from {LEAST_TOLERANCE} to below 1, got {self.tolerance}")
+        require_range(self, euler_steps=(1, MOST_STEPS))
 
     def make_integrator(self) -> Integrator:
         """The ODE solver that the settings name."""

@@ -20,11 +20,14 @@ def check_levels(
         ("resolution", resolution, 2**14),
         ("channels", channels, 2**14),
         ("num_blocks", num_blocks, 100),
+        ("the greatest channel_mult", max(channel_mult, default=1), 2**10),
     ):
         if not 1 <= value <= most:
             raise ValueError(f"{name} must be from 1 to {most}, got {value}")
     if model_channels < 4 or model_channels % 2:
         raise ValueError(f"model_channels must be even and >= 4, got {model_channels}")
+    if model_channels > 2**16:
+        raise ValueError(f"model_channels must be <= {2**16}, got {model_channels}")
     if not channel_mult or min(channel_mult) < 1:
         raise ValueError(f"channel_mult must be one or more integers >= 1, got {tuple(channel_mult)}")
     deepest = 2 ** (len(channel_mult) - 1)

@@ -77,6 +77,9 @@ class EDMNetwork:
             raise ValueError(f"augment_dim must be >= 0, got {self.augment_dim}")
         if self.channel_mult_emb < 1:
             raise ValueError(f"channel_mult_emb must be >= 1, got {self.channel_mult_emb}")
+        for name in ("augment_dim", "channel_mult_emb"):
+            if getattr(self, name) > 2**10:
+                raise ValueError(f"{name} must be <= {2**10}, got {getattr(self, name)}")
         if not 0 < self.sigma_data < math.inf:
             raise ValueError(f"sigma_data must be finite and > 0, got {self.sigma_data}")
         for place in [place for half in self.places() for place in half]:

@@ -29,6 +29,15 @@ from deep.networks.unet_edm import EDMNetwork
 from deep.training.precision import Precision
 from deep.training.presets import PRESETS as TRAININGS
 from deep.training.trainer import Carry, Training
+from stability.ranges import (
+    LARGEST_COUNT,
+    LARGEST_SEED,
+    MOST_IMAGES,
+    MOST_ROUNDS,
+    MOST_SUBSETS,
+    MOST_THREADS,
+    require_range,
+)
 from stability.regimes import Accumulate, FreshReal, FullySynthetic, Mix, Regime, ReplaceShare, Subsample
 from stability.retraining import Latents
 
@@ -130,11 +139,20 @@ class Retrain:
             raise ValueError(f"--lambda must not repeat a value, got {' '.join(f'{lam:g}' for lam in self.lam)}")
         if self.regime == "synthetic" and self.lam:
             raise ValueError("--lambda has no meaning for --regime synthetic: it always trains on n synthetic images")
-        least = {"real": 0, "retrainings": 0, "images_per_retraining": 1, "first_images": 1, "samples": 0, "grid": 1}
-        least |= {"k": 1, "kid_subsets": 0, "sample_batch": 1, "seed": 0, "threads": 0}
-        for option, bound in least.items():
-            if getattr(self, option) < bound:
-                raise ValueError(f"--{option.replace('_', '-')} must be >= {bound}, got {getattr(self, option)}")
+        require_range(
+            self,
+            real=(0, LARGEST_COUNT),
+            retrainings=(0, MOST_ROUNDS),
+            images_per_retraining=(1, MOST_IMAGES),
+            first_images=(1, MOST_IMAGES),
+            samples=(0, LARGEST_COUNT),
+            grid=(1, LARGEST_COUNT),
+            k=(1, LARGEST_COUNT),
+            kid_subsets=(0, MOST_SUBSETS),
+            sample_batch=(1, LARGEST_COUNT),
+            seed=(0, LARGEST_SEED),
+            threads=(0, MOST_THREADS),
+        )
         if not 0 <= self.checkpoint_seconds < math.inf:
             raise ValueError(f"--checkpoint-seconds must be finite and >= 0, got {self.checkpoint_seconds}")
         if self.init and self.from_scratch:

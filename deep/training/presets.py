@@ -20,6 +20,7 @@ from deep.networks.unet_ddpm import DDPMNetwork
 from deep.networks.unet_edm import EDMNetwork
 from deep.training.precision import Precision
 from deep.training.trainer import Carry, Decay, HalfLife, Training
+from stability.ranges import LARGEST_COUNT, LARGEST_SEED, MOST_IMAGES, MOST_THREADS, require_range
 
 __all__ = ["PRESETS", "Config", "Run", "TrainDDPM", "TrainEDM", "TrainOTCFM"]
 
@@ -59,9 +60,14 @@ class Run:
     bit-identical only at equal counts."""
 
     def __post_init__(self) -> None:
-        for option, least in {"images": 1, "samples": 1, "sample_batch": 1, "seed": 0, "threads": 0}.items():
-            if getattr(self, option) < least:
-                raise ValueError(f"--{option.replace('_', '-')} must be >= {least}, got {getattr(self, option)}")
+        require_range(
+            self,
+            images=(1, MOST_IMAGES),
+            samples=(1, LARGEST_COUNT),
+            sample_batch=(1, LARGEST_COUNT),
+            seed=(0, LARGEST_SEED),
+            threads=(0, MOST_THREADS),
+        )
         if not 0 <= self.checkpoint_seconds < math.inf:
             raise ValueError(f"--checkpoint-seconds must be finite and >= 0, got {self.checkpoint_seconds}")
         if self.carry and not self.init:

@@ -25,6 +25,7 @@ from deep.formats.checkpoint_record import Checkpoint
 from deep.models.protocol import ImageModel
 from deep.training.precision import Precision, autocast
 from deep.training.resume_point import resume_point
+from stability.ranges import LARGEST_COUNT, MOST_IMAGES, require_range
 
 __all__ = ["Carry", "Decay", "HalfLife", "Progress", "Trainer", "Training"]
 
@@ -106,11 +107,7 @@ class Training:
     """Keep the channels of a pixel together in memory."""
 
     def __post_init__(self) -> None:
-        if self.batch < 1:
-            raise ValueError(f"--batch must be >= 1, got {self.batch}")
-        for option in ("microbatch", "ramp_images"):
-            if getattr(self, option) < 0:
-                raise ValueError(f"--{option.replace('_', '-')} must be >= 0, got {getattr(self, option)}")
+        require_range(self, batch=(1, LARGEST_COUNT), microbatch=(0, LARGEST_COUNT), ramp_images=(0, MOST_IMAGES))
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"--learning-rate must be finite and > 0, got {self.learning_rate}")
         if not 0 <= self.clip < math.inf:
