@@ -1,5 +1,8 @@
 """What callers of the Python API may pass, and by which words the rest is refused."""
 
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false
+# (wrong types are what is tested)
+
 import math
 from fractions import Fraction
 
