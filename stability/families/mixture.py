@@ -79,6 +79,10 @@ class GaussianMixture:
     def sample(self, theta: Tensor, n: int, generator: torch.Generator) -> Tensor:
         return _mixture_sample(*self._split(require_theta(self, theta)), n, generator)
 
+    def landmarks(self, theta: Tensor) -> Tensor:
+        """The means, (K, 1)."""
+        return self._split(theta)[1][:, None]
+
     def start(self, x: Tensor) -> Tensor:
         """Equal weights, and the means of K groups of consecutive points. ValueError if two of them coincide."""
         mean = torch.stack([group.mean() for group in _groups(x, self.components)])
@@ -217,6 +221,10 @@ class GaussianMixtureFreeSd:
 
     def sample(self, theta: Tensor, n: int, generator: torch.Generator) -> Tensor:
         return _mixture_sample(*self._split(require_theta(self, theta)), n, generator)
+
+    def landmarks(self, theta: Tensor) -> Tensor:
+        """The means, (K, 1)."""
+        return self._split(theta)[1][:, None]
 
     def start(self, x: Tensor) -> Tensor:
         """Equal weights, means and standard deviations of K groups of consecutive points; ValueError if one is 0."""
