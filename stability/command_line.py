@@ -7,6 +7,7 @@ import contextlib
 import io
 import os
 import re
+import select
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -154,11 +155,13 @@ def _quiet_when_output_is_closed() -> Iterator[None]:
 
 
 def _is_closed(stream: TextIO) -> bool:
+    """Whether the reader of a pipe has gone."""
     try:
-        stream.flush()
-    except BrokenPipeError:
-        return True
-    return False
+        poll = select.poll()
+        poll.register(stream.fileno(), select.POLLOUT)
+    except (AttributeError, OSError, ValueError):  # no poll on Windows; no file behind the stream
+        return False
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
 
 
 def _is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
