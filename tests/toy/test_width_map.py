@@ -74,7 +74,7 @@ def test_every_option_changes_the_result(change):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"s0": 0.0}, "--s0 must be finite and > 0, got 0"),
+        ({"s0": 0.0}, "--s0 must be from 1e-6 to 1e6, got 0"),
         ({"retrainings": -1}, "--retrainings must be >= 0, got -1"),
         ({"epochs": -1}, "--epochs must be >= 0"),
         ({"seed": -1}, "--seed must be >= 0"),
