@@ -128,8 +128,10 @@ class CheckpointFile:
             if path is not None and path.suffix != suffix:
                 raise ValueError(f"--{option} must name a {suffix} file, got {path}")
         for option, value in (("resolution", self.resolution), ("head-channels", self.head_channels)):
-            if value is not None and not 1 <= value <= 2**14:
-                raise ValueError(f"--{option} must be from 1 to {2**14}, got {value}")
+            if value is not None and value < 1:
+                raise ValueError(f"--{option} must be >= 1, got {value}")
+            if value is not None and value > 2**14:
+                raise ValueError(f"--{option} must be <= {2**14}, got {value}")
         if self.sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", self.sha256):
             raise ValueError(f"--sha256 must be 64 hexadecimal digits, got {printable(self.sha256, 80)}")
 

@@ -52,9 +52,10 @@ class Diffusion:
 
     def __post_init__(self) -> None:
         count, steps = (1, LARGEST_COUNT), (1, MOST_STEPS)
-        require_range(self, epochs=count, batch=count, layers=steps, diffusion_steps=steps, width=(1, LARGEST_COUNT))
+        require_range(self, epochs=count, batch=count, layers=steps, diffusion_steps=steps)
         if self.width < 4 or self.width % 2:
             raise ValueError(f"--width must be even and >= 4, got {self.width}")
+        require_range(self, width=(4, LARGEST_COUNT))
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"--learning-rate must be finite and > 0, got {self.learning_rate}")
         if self.clip is not None and not 0 < self.clip < math.inf:

@@ -85,10 +85,10 @@ class WidthMap:
             batch=(1, LARGEST_COUNT),
             seeds=(1, MOST_SEEDS),
             samples=(2, LARGEST_COUNT),
-            width=(1, LARGEST_COUNT),
         )
         if self.width < 4 or self.width % 2:
             raise ValueError(f"--width must be even and >= 4, got {self.width}")
+        require_range(self, width=(4, LARGEST_COUNT))
 
 
 @dataclass(frozen=True)
