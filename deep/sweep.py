@@ -87,7 +87,7 @@ class Sweep:
                 raise ValueError(f"--lambda must be finite and >= 0, got {lam:g} (no real data: --fully-synthetic)")
         if len(set(self.lam)) < len(self.lam):
             raise ValueError(f"--lambda must not repeat a value, got {' '.join(f'{lam:g}' for lam in self.lam)}")
-        require_range(self, seeds=(1, MOST_SEEDS), seed=(0, LARGEST_SEED - MOST_SEEDS), retries=(0, LARGEST_COUNT))
+        require_range(self, seeds=(1, LARGEST_COUNT), seed=(0, LARGEST_SEED - MOST_SEEDS), retries=(0, LARGEST_COUNT))
         rows = len(self.lam) + self.fully_synthetic
         if self.seeds * rows > MOST_RUNS:
             raise ValueError(
