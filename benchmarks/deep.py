@@ -1,9 +1,11 @@
-"""Images a second of EDM in training and sampling, against a plain implementation: python -m benchmarks.deep
+"""Images a second of EDM in training and sampling, against a plain implementation: python -m
+benchmarks.deep
 
-Both work in turn in one run on the same machine; the plain one is benchmarks/plain_edm.py. Before anything is timed,
-the two networks are given the same weights and compared. The default is a network of 1.03 million parameters for 8 × 8;
-`--configuration cifar10` is the official one, for a GPU (or a patient CPU: --batch 32 --steps 1 --rounds 1). For the
-official training in fp16 on a GPU: --batch 256 --precision bf16 --plain-precision fp16, and --compile.
+Both work in turn in one run on the same machine; the plain one is benchmarks/plain_edm.py. Before
+anything is timed, the two networks are given the same weights and compared. The default is a
+network of 1.03 million parameters for 8 × 8; `--configuration cifar10` is the official one, for a
+GPU (or a patient CPU: --batch 32 --steps 1 --rounds 1). For the official training in fp16 on a GPU:
+--batch 256 --precision bf16 --plain-precision fp16, and --compile.
 """
 
 import copy
@@ -68,7 +70,8 @@ class Benchmark:
     precision: Precision = "fp32"
     """Of this project's convolutions and matrix products."""
     plain_precision: Precision = "fp32"
-    """Of the plain implementation's in training; it samples in float32. On a GPU the official one trains in fp16."""
+    """Of the plain implementation's in training; it samples in float32. On a GPU the official
+    one trains in fp16."""
     compile: bool = False
     """Compile this project's network."""
     threads: int = 2
@@ -105,22 +108,32 @@ class Bench:
         )
         built = self.network.build(torch.Generator().manual_seed(0))
         self.plain = PlainEDM(self.network).to(self.device)
-        self.plain.load_state_dict({k: v for k, v in built.state_dict().items() if not k.endswith("resample_filter")})
+        self.plain.load_state_dict(
+            {k: v for k, v in built.state_dict().items() if not k.endswith("resample_filter")}
+        )
         self.average = copy.deepcopy(self.plain).eval().requires_grad_(False)
         self.trainer = Trainer(self.model, built, settings, self.accelerator)
         self.rng = rng
 
     def compare(self) -> float:
-        """Largest difference of the networks' outputs over the largest output, for weights that are not special."""
+        """Largest difference of the networks' outputs over the largest output, for weights that
+        are not special.
+        """
         generator = torch.Generator().manual_seed(1)
         ours = copy.deepcopy(self.trainer.ema)
         with torch.no_grad():
             for parameter in ours.parameters():
-                parameter += 0.05 * torch.randn(parameter.shape, generator=generator).to(self.device)
+                parameter += 0.05 * torch.randn(parameter.shape, generator=generator).to(
+                    self.device
+                )
             plain = PlainEDM(self.network).to(self.device).eval()
-            weights = {k: v for k, v in ours.state_dict().items() if not k.endswith("resample_filter")}
+            weights = {
+                k: v for k, v in ours.state_dict().items() if not k.endswith("resample_filter")
+            }
             plain.load_state_dict(weights)
-            x = torch.randn(4, self.network.channels, self.network.resolution, self.network.resolution)
+            x = torch.randn(
+                4, self.network.channels, self.network.resolution, self.network.resolution
+            )
             sigma = torch.tensor([0.01, 0.3, 2.0, 50.0], device=self.device)
             one, two = (net(x.to(self.device), sigma) for net in (ours, plain))
             return float((one - two).abs().max() / two.abs().max())
@@ -132,13 +145,26 @@ class Bench:
             context = partial(autocast, self.device, config.plain_precision)
             images = torch.from_numpy(self.images).to(self.device)
             augmentation = self.model.augment
-            train_plainly(self.plain, self.average, images, steps, config.batch, augmentation, context, self.rng)
+            train_plainly(
+                self.plain,
+                self.average,
+                images,
+                steps,
+                config.batch,
+                augmentation,
+                context,
+                self.rng,
+            )
         elif case == "train, ours":
-            for _ in self.trainer.fit(self.images, steps * config.batch, self.rng, report_steps=steps):
+            for _ in self.trainer.fit(
+                self.images, steps * config.batch, self.rng, report_steps=steps
+            ):
                 pass
         elif case == "sample, plain":
             shape = self.images.shape[1:]
-            sample_plainly(self.average, shape, self.model.steps, config.batch, config.batch, self.device)
+            sample_plainly(
+                self.average, shape, self.model.steps, config.batch, config.batch, self.device
+            )
         else:
             channels, height, width = self.images.shape[1:]
             draw_images(
@@ -167,7 +193,9 @@ class Bench:
         return calls * counter.get_total_flops() / 2
 
     def peak(self, precision: Precision) -> float:
-        """Operations a second of a large matrix product: what share of it is reached says how much is left to gain."""
+        """Operations a second of a large matrix product: what share of it is reached says how
+        much is left to gain.
+        """
         n = 8192 if self.device.type == "cuda" else 2048
         a = torch.randn(n, n, device=self.device).to(FORMATS[precision])
         return max(2 * n**3 / self.seconds(lambda: a @ a) for _ in range(5))
@@ -183,7 +211,9 @@ class Bench:
 
 
 def peak_memory(config: Benchmark, case: Case) -> float:
-    """Bytes that a process needs at most which does nothing but this case: on a GPU there, else in all."""
+    """Bytes that a process needs at most which does nothing but this case: on a GPU there, else
+    in all.
+    """
     bench = Bench(replace(config, compile=False))
     bench.work(case, 2)
     if bench.device.type == "cuda":
@@ -196,9 +226,16 @@ def main(config: Benchmark) -> None:
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         memory = {case: pool.apply(peak_memory, (config, case)) for case in CASES}
     bench = Bench(config)
-    name = torch.cuda.get_device_name() if bench.device.type == "cuda" else f"CPU, {config.threads} threads"
+    name = (
+        torch.cuda.get_device_name()
+        if bench.device.type == "cuda"
+        else f"CPU, {config.threads} threads"
+    )
     parameters = sum(p.numel() for p in bench.plain.parameters())
-    print(f"{name}; {config.configuration}: {parameters:,} parameters, batch {config.batch}, Heun {bench.model.steps}")
+    print(
+        f"{name}; {config.configuration}: {parameters:,} parameters, batch {config.batch}, Heun "
+        f"{bench.model.steps}"
+    )
     print(f"largest relative difference of the two networks: {bench.compare():.1e}")
     rates: dict[Case, list[float]] = {case: [] for case in CASES}
     for case in CASES:

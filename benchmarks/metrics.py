@@ -1,9 +1,10 @@
-"""Time and peak memory of the image metrics after features, against plain ones: python -m benchmarks.metrics
+"""Time and peak memory of the image metrics after features, against plain ones: python -m
+benchmarks.metrics
 
-FID is compared with the textbook formula (SciPy's general matrix square root, as in pytorch-fid), precision and recall
-with full distance matrices in memory (as in prdc), W2 of sets of different size with POT's network simplex. Each case
-runs in a process of its own, so that its peak is its own; that of the two feature sets and the libraries alone is the
-first row.
+FID is compared with the textbook formula (SciPy's general matrix square root, as in pytorch-fid),
+precision and recall with full distance matrices in memory (as in prdc), W2 of sets of different
+size with POT's network simplex. Each case runs in a process of its own, so that its peak is its
+own; that of the two feature sets and the libraries alone is the first row.
 """
 
 import math
@@ -66,7 +67,9 @@ class Cost:
 
 
 def feature_sets(n: int, config: Benchmark) -> tuple[Tensor, Tensor]:
-    """Two sets (n, d) >= 0 with variances that fall as 1/i over random directions, as far apart as a fair model's."""
+    """Two sets (n, d) >= 0 with variances that fall as 1/i over random directions, as far apart
+    as a fair model's.
+    """
     generator = torch.Generator().manual_seed(config.seed)
     d = config.dimension
     mix = torch.randn(d, d, generator=generator) / d**0.5 * torch.arange(1, d + 1) ** -0.5
@@ -85,8 +88,12 @@ def fid(one: Tensor, two: Tensor) -> float:
 
 
 def textbook_fid(one: Tensor, two: Tensor) -> float:
-    """As pytorch-fid: NumPy's mean and covariance in float64, SciPy's square root of the product."""
-    (m1, c1), (m2, c2) = ((x.mean(0), np.cov(x, rowvar=False)) for x in (one.double().numpy(), two.double().numpy()))
+    """As pytorch-fid: NumPy's mean and covariance in float64, SciPy's square root of the
+    product.
+    """
+    (m1, c1), (m2, c2) = (
+        (x.mean(0), np.cov(x, rowvar=False)) for x in (one.double().numpy(), two.double().numpy())
+    )
     root = np.real(scipy.linalg.sqrtm(c1 @ c2))
     return float(((m1 - m2) ** 2).sum() + np.trace(c1) + np.trace(c2) - 2 * np.trace(root))
 
@@ -98,7 +105,10 @@ def precision(k: int, one: Tensor, two: Tensor) -> float:
 def plain_precision(k: int, one: Tensor, two: Tensor) -> float:
     """Full matrices in float64; precision, recall, density and coverage all follow from them."""
     one, two = one.double(), two.double()
-    exact = torch.cdist(one, one).kthvalue(k + 1).values, torch.cdist(two, two).kthvalue(k + 1).values
+    exact = (
+        torch.cdist(one, one).kthvalue(k + 1).values,
+        torch.cdist(two, two).kthvalue(k + 1).values,
+    )
     between = torch.cdist(one, two)
     inside, reached = between <= exact[0][:, None], between <= exact[1]
     found = [inside.any(0), reached.any(1), inside.sum(0) / k, inside.any(1)]
@@ -144,7 +154,9 @@ def cost(metric: Callable[[Tensor, Tensor], float], n: int, config: Benchmark) -
     wall, processor = time.perf_counter(), time.process_time()
     value = metric(one, two)
     wall, processor = time.perf_counter() - wall, time.process_time() - processor
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+        2**20 if sys.platform == "darwin" else 2**10
+    )
     return Cost(value, wall, processor, peak)
 
 
@@ -171,12 +183,22 @@ def main(config: Benchmark) -> None:
     for name, (metric, n) in cases.items():
         with ProcessPoolExecutor(1, mp_context=context) as pool:
             found[name] = one = pool.submit(cost, metric, n, config).result()
-        print(f"{name:36}{n:8}{one.value:14.8f}{one.wall:9.1f}{one.processor:9.1f}{one.peak:10.0f}", flush=True)
-    compared = [("FID", "FID, textbook"), (smaller, matrices), ("W2 of n and 4n/5", "W2 of n and 4n/5, POT")]
+        print(
+            f"{name:36}{n:8}{one.value:14.8f}{one.wall:9.1f}{one.processor:9.1f}{one.peak:10.0f}",
+            flush=True,
+        )
+    compared = [
+        ("FID", "FID, textbook"),
+        (smaller, matrices),
+        ("W2 of n and 4n/5", "W2 of n and 4n/5, POT"),
+    ]
     for ours, other in compared:
         a, b = found[ours], found[other]
         time_ratio, peak_ratio, gap = b.wall / a.wall, b.peak / a.peak, abs(a.value / b.value - 1)
-        print(f"{other}: {time_ratio:.2f}x the time, {peak_ratio:.2f}x the peak of ours; values differ by {gap:.1e}")
+        print(
+            f"{other}: {time_ratio:.2f}x the time, {peak_ratio:.2f}x the peak of ours; values "
+            f"differ by {gap:.1e}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
-"""What a neighbour costs: runs beside busy processes, against their fair share: python -m benchmarks.neighbours
+"""What a neighbour costs: runs beside busy processes, against their fair share: python -m
+benchmarks.neighbours
 
-Each command runs alone, beside processes that never wait (one a processor), beside a second run like itself, and in a
-control group that is limited to 1.5 processors; in turn, in one run. The fair share of two processors, one of which has
-a neighbour, is 1.5 of them: 1.33 times the time alone. Threads that spin while they wait for one another keep their
-processor from the thread that they wait for, and can take ten times as long.
+Each command runs alone, beside processes that never wait (one a processor), beside a second run
+like itself, and in a control group that is limited to 1.5 processors; in turn, in one run. The fair
+share of two processors, one of which has a neighbour, is 1.5 of them: 1.33 times the time alone.
+Threads that spin while they wait for one another keep their processor from the thread that they
+wait for, and can take ten times as long.
 
-With --apart all of it is in a control group of its own with a large weight (root, Linux), so that what else the machine
-does hardly counts. It then has to wait.
+With --apart all of it is in a control group of its own with a large weight (root, Linux), so that
+what else the machine does hardly counts. It then has to wait.
 """
 
 import os
@@ -44,7 +46,8 @@ class Benchmark:
     commands: tuple[Literal["two_moons", "edm"], ...] = ("two_moons", "edm")
     """A 2-D run, a small image round."""
     waiting: tuple[Waiting, ...] = ("ours", "spinning", "passive")
-    """How threads wait: as this project sets it, as GNU OpenMP does by itself, not spinning at all."""
+    """How threads wait: as this project sets it, as GNU OpenMP does by itself, not spinning at
+    all."""
     rounds: int = 3
     """Times that everything is measured, in turn; medians are printed."""
     size: int = 4
@@ -60,8 +63,12 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Scenario:
-    """neighbours: busy processes, each on a processor of its own.   runs: like ours, ours included.
-    limit: processors of the control group; None: no limit."""
+    """
+    Attributes:
+        neighbours: Busy processes, each on a processor of its own.
+        runs: Like ours, ours included.
+        limit: Processors of the control group; None: no limit.
+    """
 
     name: str
     neighbours: int = 0
@@ -85,9 +92,15 @@ SCENARIOS = (
 
 
 class ControlGroup:
-    """A control group of processor time, of version 1 or 2, until the end of a block. OSError if it cannot be made."""
+    """A control group of processor time, of version 1 or 2, until the end of a block.
 
-    def __init__(self, within: "ControlGroup | None" = None, limit: float | None = None, heavy: bool = False) -> None:
+    Raises:
+        OSError: If it cannot be made.
+    """
+
+    def __init__(
+        self, within: "ControlGroup | None" = None, limit: float | None = None, heavy: bool = False
+    ) -> None:
         first = Path("/sys/fs/cgroup/cpu")
         root = first if first.is_dir() else Path("/sys/fs/cgroup")
         self.path = (within.path if within else root) / f"neighbours-{os.getpid()}-{limit or 'all'}"
@@ -132,7 +145,16 @@ def program(name: str, config: Benchmark, out: Path) -> list[str]:
     """Words of a run: of its work is most in steps that all threads take part in."""
     threads = ["--threads", str(config.threads), "--device", "cpu", "--out", str(out)]
     if name == "two_moons":
-        work = ["--lambda", "0.5", "--retrainings", "1", "--samples", "300", "--epochs", str(25 * config.size)]
+        work = [
+            "--lambda",
+            "0.5",
+            "--retrainings",
+            "1",
+            "--samples",
+            "300",
+            "--epochs",
+            str(25 * config.size),
+        ]
         return [sys.executable, "-m", "toy.two_moons", *work, *threads]
     work = ["--batch", "16", "--images", str(400 * config.size), "--samples", "4", "--steps", "2"]
     return [sys.executable, "-m", "deep.train", "edm", *work, *threads]
@@ -155,10 +177,14 @@ def neighbours(count: int, group: ControlGroup | None) -> Iterator[None]:
             one.wait()
 
 
-def measure(name: str, scenario: Scenario, waiting: Waiting, config: Benchmark, apart: ControlGroup | None) -> "Cost":
+def measure(
+    name: str, scenario: Scenario, waiting: Waiting, config: Benchmark, apart: ControlGroup | None
+) -> "Cost":
     """Seconds of our run, and processor seconds of all that ran with it."""
     unset = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS")
-    environment = {key: value for key, value in os.environ.items() if key not in unset} | WAITING[waiting]
+    environment = {key: value for key, value in os.environ.items() if key not in unset} | WAITING[
+        waiting
+    ]
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         group = apart
@@ -171,12 +197,19 @@ def measure(name: str, scenario: Scenario, waiting: Waiting, config: Benchmark, 
         for i in range(scenario.runs):
             words = program(name, config, folder / str(i))
             runs.append(
-                subprocess.Popen(group.program(words) if group else words, env=environment, stdout=subprocess.DEVNULL)
+                subprocess.Popen(
+                    group.program(words) if group else words,
+                    env=environment,
+                    stdout=subprocess.DEVNULL,
+                )
             )
         if max(run.wait() for run in runs):
             raise SystemExit(f"{name} failed")
         seconds, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
-    return Cost(seconds, (after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime) / scenario.runs)
+    return Cost(
+        seconds,
+        (after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime) / scenario.runs,
+    )
 
 
 @dataclass(frozen=True)
@@ -190,7 +223,10 @@ class Cost:
 def main(config: Benchmark) -> None:
     """Measure and print."""
     ours = processors()
-    print(f"{ours} processors, {config.threads} threads, {config.rounds} rounds, load {os.getloadavg()[0]:.1f}")
+    print(
+        f"{ours} processors, {config.threads} threads, {config.rounds} rounds, load "
+        f"{os.getloadavg()[0]:.1f}"
+    )
     with ExitStack() as stack:
         apart = stack.enter_context(ControlGroup(heavy=True)) if config.apart else None
         for name in config.commands:
@@ -204,14 +240,19 @@ def main(config: Benchmark) -> None:
                         try:
                             cost = measure(name, scenario, waiting, config, apart)
                         except OSError as error:
-                            print(f"{name}, {scenario.name}: skipped, no control group can be made ({error})")
+                            print(
+                                f"{name}, {scenario.name}: skipped, no control group can be made "
+                                f"({error})"
+                            )
                             break
                         costs.setdefault((waiting, scenario), []).append(cost)
             report(costs, ours)
 
 
 def report(costs: dict[tuple[Waiting, Scenario], list[Cost]], ours: int) -> None:
-    """A line a scenario and way of waiting; ratios are to the same way of waiting alone, in the same round."""
+    """A line a scenario and way of waiting; ratios are to the same way of waiting alone, in the
+    same round.
+    """
     for (waiting, scenario), found in costs.items():
         alone = costs[waiting, SCENARIOS[0]]
         ratios = [one.seconds / two.seconds for one, two in zip(found, alone, strict=False)]

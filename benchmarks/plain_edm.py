@@ -1,8 +1,10 @@
-"""EDM as one would write it down from its description: what benchmarks/deep.py measures this project's code against.
+"""EDM as one would write it down from its description: what benchmarks/deep.py measures this
+project's code against.
 
-The same network under the same names, with products and sums in the order of the formulas, float32 in the usual layout,
-and the training loop of the common public implementations: an Adam of many small steps, gradients cleaned and weights
-averaged one tensor at a time, the loss read in every step.
+The same network under the same names, with products and sums in the order of the formulas, float32
+in the usual layout, and the training loop of the common public implementations: an Adam of many
+small steps, gradients cleaned and weights averaged one tensor at a time, the loss read in every
+step.
 """
 
 import math
@@ -44,9 +46,13 @@ class PlainBlock(nn.Module):
         """By a filter for each channel, all of it 1/4 on the way down and 1 on the way up."""
         channels = x.shape[1]
         if self.place.resampling == "down":
-            return functional.conv2d(x, x.new_full((channels, 1, 2, 2), 0.25), stride=2, groups=channels)
+            return functional.conv2d(
+                x, x.new_full((channels, 1, 2, 2), 0.25), stride=2, groups=channels
+            )
         if self.place.resampling == "up":
-            return functional.conv_transpose2d(x, x.new_ones(channels, 1, 2, 2), stride=2, groups=channels)
+            return functional.conv_transpose2d(
+                x, x.new_ones(channels, 1, 2, 2), stride=2, groups=channels
+            )
         return x
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
@@ -59,7 +65,11 @@ class PlainBlock(nn.Module):
             return x
         n, c, height, width = x.shape
         q, k, v = self.qkv(self.norm2(x)).reshape(n, c, 3, height * width).unbind(2)
-        weights = torch.einsum("ncq,nck->nqk", q.float(), k.float() / math.sqrt(c)).softmax(dim=2).to(q.dtype)
+        weights = (
+            torch.einsum("ncq,nck->nqk", q.float(), k.float() / math.sqrt(c))
+            .softmax(dim=2)
+            .to(q.dtype)
+        )
         attended = torch.einsum("nqk,nck->ncq", weights, v).reshape(x.shape)
         return (x + self.proj(attended)) * math.sqrt(0.5)
 
@@ -73,12 +83,21 @@ class PlainUNet(nn.Module):
         embedding = network.channel_mult_emb * self.width
         if network.augment_dim:
             self.map_augment = nn.Linear(network.augment_dim, self.width, bias=False)
-        self.map_layer0, self.map_layer1 = nn.Linear(self.width, embedding), nn.Linear(embedding, embedding)
+        self.map_layer0, self.map_layer1 = (
+            nn.Linear(self.width, embedding),
+            nn.Linear(embedding, embedding),
+        )
         encoder, decoder = network.places()
         top = f"{network.resolution}x{network.resolution}"
-        self.enc = nn.ModuleDict({f"{top}_conv": nn.Conv2d(network.channels, self.width, 3, padding=1)})
-        self.enc.update({place.name: PlainBlock(place, embedding, network.dropout) for place in encoder})
-        self.dec = nn.ModuleDict({place.name: PlainBlock(place, embedding, network.dropout) for place in decoder})
+        self.enc = nn.ModuleDict(
+            {f"{top}_conv": nn.Conv2d(network.channels, self.width, 3, padding=1)}
+        )
+        self.enc.update(
+            {place.name: PlainBlock(place, embedding, network.dropout) for place in encoder}
+        )
+        self.dec = nn.ModuleDict(
+            {place.name: PlainBlock(place, embedding, network.dropout) for place in decoder}
+        )
         self.dec[f"{top}_aux_norm"] = norm(decoder[-1].outputs)
         self.dec[f"{top}_aux_conv"] = nn.Conv2d(decoder[-1].outputs, network.channels, 3, padding=1)
 
@@ -103,7 +122,10 @@ class PlainUNet(nn.Module):
 
 
 class PlainEDM(nn.Module):
-    """The preconditioned denoiser. Its state dict is that of `EDMPrecond`, less the constant filters."""
+    """The preconditioned denoiser.
+
+    Its state dict is that of `EDMPrecond`, less the constant filters.
+    """
 
     def __init__(self, network: EDMNetwork) -> None:
         super().__init__()
@@ -129,7 +151,11 @@ def train_plainly(
     context: Callable[[], Any],
     rng: np.random.Generator,
 ) -> None:
-    """Steps of EDM's training on uint8 images, on their device. context: of the network's calls, for half precision."""
+    """Steps of EDM's training on uint8 images, on their device.
+
+    Args:
+        context: Of the network's calls, for half precision.
+    """
     device = images.device
     adam = torch.optim.Adam(network.parameters(), lr=1e-3, betas=(0.9, 0.999), eps=1e-8)
     scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
@@ -161,12 +187,21 @@ def train_plainly(
 
 @torch.no_grad()
 def sample_plainly(
-    network: PlainEDM, shape: tuple[int, ...], steps: int, batch: int, count: int, device: torch.device
+    network: PlainEDM,
+    shape: tuple[int, ...],
+    steps: int,
+    batch: int,
+    count: int,
+    device: torch.device,
 ) -> None:
     """Heun's method, each image's noise from a generator of its own, one to the next."""
     for start in range(0, count, batch):
-        generators = [torch.Generator(device).manual_seed(i) for i in range(start, min(start + batch, count))]
-        x = torch.stack([torch.randn(shape, generator=g, device=device) for g in generators]).double()
+        generators = [
+            torch.Generator(device).manual_seed(i) for i in range(start, min(start + batch, count))
+        ]
+        x = torch.stack(
+            [torch.randn(shape, generator=g, device=device) for g in generators]
+        ).double()
         i = torch.arange(steps, dtype=torch.float64, device=device)
         levels = (80 ** (1 / 7) + i / (steps - 1) * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7
         levels = torch.cat([levels, levels.new_zeros(1)])
@@ -176,7 +211,9 @@ def sample_plainly(
             slope = (x - network(x.float(), now.float()).double()) / now
             ahead = x + (after - now) * slope
             if k < steps - 1:
-                slope = (slope + (ahead - network(ahead.float(), after.float()).double()) / after) / 2
+                slope = (
+                    slope + (ahead - network(ahead.float(), after.float()).double()) / after
+                ) / 2
                 ahead = x + (after - now) * slope
             x = ahead
         (x * 127.5 + 128).clip(0, 255).byte().cpu()

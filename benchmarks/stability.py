@@ -1,8 +1,10 @@
-"""The fully synthetic Gaussian loop, by Bartlett and by drawing n normals: python -m benchmarks.stability
+"""The fully synthetic Gaussian loop, by Bartlett and by drawing n normals: python -m
+benchmarks.stability
 
-Both refit N(μ, Σ) to n of its own samples, generation after generation, in many chains. The direct simulation draws the
-samples and fits them, in batches over chains, and takes a Cholesky factor as root of Σ_t; its time per chain and
-generation grows with n, so it may run for fewer of them, and times are given per chain and generation.
+Both refit N(μ, Σ) to n of its own samples, generation after generation, in many chains. The direct
+simulation draws the samples and fits them, in batches over chains, and takes a Cholesky factor as
+root of Σ_t; its time per chain and generation grows with n, so it may run for fewer of them, and
+times are given per chain and generation.
 """
 
 import resource
@@ -40,7 +42,9 @@ class Benchmark:
         require_at_least_one(self)
 
 
-def direct(n: int, dimension: int, chains: int, generations: int, rng: np.random.Generator) -> np.ndarray:
+def direct(
+    n: int, dimension: int, chains: int, generations: int, rng: np.random.Generator
+) -> np.ndarray:
     """Σ_t of each chain, (chains, d, d), from Σ_0 = I by eqs. (4) and (5)."""
     mean, covariance = np.zeros((chains, 1, dimension)), np.tile(np.eye(dimension), (chains, 1, 1))
     batch = max(1, 2_000_000 // (n * dimension))  # about 16 MB of normals
@@ -71,19 +75,30 @@ def main(config: Benchmark) -> None:
         return seconds(lambda: simulate(n, identity, [config.generations], config.chains, rng))
 
     ours, huge = bartlett(config.n), bartlett(config.huge)
-    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
-    drawn = seconds(lambda: direct(config.n, config.dimension, config.chains, config.direct_generations, rng))
+    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (
+        2**20 if sys.platform == "darwin" else 2**10
+    )
+    drawn = seconds(
+        lambda: direct(config.n, config.dimension, config.chains, config.direct_generations, rng)
+    )
     rows = [
         (f"direct, n = {config.n}", drawn, config.direct_generations),
         (f"Bartlett, n = {config.n}", ours, config.generations),
         (f"Bartlett, n = {config.huge}", huge, config.generations),
     ]
     base = drawn / config.direct_generations
-    print(f"{config.chains} chains, d = {config.dimension}; Bartlett's peak memory: {megabytes:.0f} MB")
-    print(f"{'':28}{'generations':>12}{'seconds':>10}{'µs / (chain x generation)':>28}{'direct / this':>16}")
+    print(
+        f"{config.chains} chains, d = {config.dimension}; Bartlett's peak memory: {megabytes:.0f} "
+        "MB"
+    )
+    print(
+        f"{'':28}{'generations':>12}{'seconds':>10}{'µs / (chain x generation)':>28}{'direct / this':>16}"  # noqa: E501
+    )
     for name, took, generations in rows:
         each = took / generations
-        print(f"{name:28}{generations:12}{took:10.2f}{1e6 * each / config.chains:28.3f}{base / each:15.1f}x")
+        print(
+            f"{name:28}{generations:12}{took:10.2f}{1e6 * each / config.chains:28.3f}{base / each:15.1f}x"  # noqa: E501
+        )
     million = np.arange(2, 1_000_002)
     print(f"alpha(n) for a million n: {seconds(lambda: alpha(million)):.3f} s")
 

@@ -1,7 +1,9 @@
-"""Speed of the image models at their full size, and the hours of the paper's runs: python -m benchmarks.throughput
+"""Speed of the image models at their full size, and the hours of the paper's runs: python -m
+benchmarks.throughput
 
-For a GPU. The networks are new and the images random: neither changes the speed. OT-CFM is drawn by 100 Euler steps, as
-the steps that dopri5 chooses depend on what has been learnt. What a plain implementation does: benchmarks/deep.py.
+For a GPU. The networks are new and the images random: neither changes the speed. OT-CFM is drawn by
+100 Euler steps, as the steps that dopri5 chooses depend on what has been learnt. What a plain
+implementation does: benchmarks/deep.py.
 """
 
 import json
@@ -24,19 +26,28 @@ from deep.training.trainer import Trainer
 from stability.command_line import command
 
 Name = Literal[
-    "edm-cifar10", "edm-ffhq64", "ddpm-cifar10", "otcfm-cifar10", "edm-digits", "ddpm-digits", "otcfm-digits"
+    "edm-cifar10",
+    "edm-ffhq64",
+    "ddpm-cifar10",
+    "otcfm-cifar10",
+    "edm-digits",
+    "ddpm-digits",
+    "otcfm-digits",
 ]
 REAL_IMAGES = {"cifar10": 50_000, "ffhq64": 70_000, "digits": 898}  # n of the runs
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Time training and sampling of every preset, and work out how long the paper's run of it takes."""
+    """Time training and sampling of every preset, and work out how long the paper's run of it
+    takes.
+    """
 
     presets: tuple[Name, ...] = ("edm-cifar10", "edm-ffhq64", "ddpm-cifar10", "otcfm-cifar10")
     """Model and preset of python -m deep.retrain."""
     steps: int = 20
-    """Training steps timed at once; at their first run everything is compiled and the fastest kernels are found."""
+    """Training steps timed at once; at their first run everything is compiled and the fastest
+    kernels are found."""
     sample_batch: int = 500
     """Images drawn at once."""
     rounds: int = 3
@@ -63,7 +74,9 @@ class Speed:
 
     @classmethod
     def of(cls, work: Callable[[], object], images: int, config: Benchmark) -> "Speed":
-        """Of work that handles so many images and ends by reading numbers; done once before it is timed."""
+        """Of work that handles so many images and ends by reading numbers; done once before it
+        is timed.
+        """
         work()
         on_gpu = config.device != "cpu" and torch.cuda.is_available()
         if on_gpu:
@@ -91,14 +104,25 @@ def speeds(preset: Any, config: Benchmark, accelerator: Accelerator) -> tuple[Sp
     def draw(count: int, drawn_from: Any) -> None:
         precision = config.sample_precision
         draw_images(
-            model, drawn_from, shape, range(count), 0, accelerator=accelerator, batch=count, precision=precision
+            model,
+            drawn_from,
+            shape,
+            range(count),
+            0,
+            accelerator=accelerator,
+            batch=count,
+            precision=precision,
         )
 
     calls = []
     with trainer.ema.register_forward_hook(lambda *arguments: calls.append(1)):
         draw(1, trainer.ema)
-    training = Speed.of(lambda: list(trainer.fit(images, duration, np.random.default_rng(1))), duration, config)
-    sampling = Speed.of(lambda: draw(config.sample_batch, trainer.drawn_from), config.sample_batch, config)
+    training = Speed.of(
+        lambda: list(trainer.fit(images, duration, np.random.default_rng(1))), duration, config
+    )
+    sampling = Speed.of(
+        lambda: draw(config.sample_batch, trainer.drawn_from), config.sample_batch, config
+    )
     return training, sampling, len(calls)
 
 

@@ -1,7 +1,9 @@
-"""Cost of DDPM on eight Gaussians (Figure 3), against a plain implementation: python -m benchmarks.toy
+"""Cost of DDPM on eight Gaussians (Figure 3), against a plain implementation: python -m
+benchmarks.toy
 
-The reference trains one torch module at a time, as ddpm-torch's script does: an embedding for every point, one network,
-one optimiser. Both do the same steps on the same number of points, in turn, in one run.
+The reference trains one torch module at a time, as ddpm-torch's script does: an embedding for every
+point, one network, one optimiser. Both do the same steps on the same number of points, in turn, in
+one run.
 """
 
 import math
@@ -48,7 +50,10 @@ class Residual(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.fc1, self.fc2 = nn.Linear(width, width, bias=False), nn.Linear(width, width, bias=False)
+        self.fc1, self.fc2 = (
+            nn.Linear(width, width, bias=False),
+            nn.Linear(width, width, bias=False),
+        )
         self.enc, self.act = nn.Linear(width, width), nn.LeakyReLU(0.02, inplace=True)
 
     def forward(self, h: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
@@ -64,7 +69,10 @@ class Reference(nn.Module):
         super().__init__()
         half = width // 2
         self.frequencies = torch.exp(-math.log(10_000) / (half - 1) * torch.arange(half))
-        self.into, self.out = nn.Linear(2, width, bias=False), nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2))
+        self.into, self.out = (
+            nn.Linear(2, width, bias=False),
+            nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 2)),
+        )
         self.layers = nn.ModuleList([Residual(width)] * layers)
         self.project = nn.Sequential(nn.Linear(width, width), nn.LeakyReLU(0.02, inplace=True))
 
@@ -137,19 +145,33 @@ def main(config: Benchmark) -> None:
         sample()
     for i in range(config.rounds):
         for name, (train, sample, r) in cases.items():
-            measured[name][i] = seconds(train) / (r * config.steps), seconds(sample) / (r * config.samples)
+            measured[name][i] = (
+                seconds(train) / (r * config.steps),
+                seconds(sample) / (r * config.samples),
+            )
 
-    steps = FIGURE_3["trainings"] * FIGURE_3["epochs"] * sum(batch_count(n, settings.batch) for n in (10_000, 20_000))
+    steps = (
+        FIGURE_3["trainings"]
+        * FIGURE_3["epochs"]
+        * sum(batch_count(n, settings.batch) for n in (10_000, 20_000))
+    )
     draws = 2 * FIGURE_3["trainings"] * FIGURE_3["samples"]
     base = next(iter(measured.values()))
-    print(f"batch {settings.batch}, width {settings.width}, {settings.diffusion_steps} sampler steps, "
-          f"{config.threads} threads; per replica")  # fmt: skip
-    print(f"{'':36}{'ms / step':>12}{'faster':>9}{'s / 10⁴ draws':>16}{'faster':>9}{'Figure 3, minutes':>20}")
+    print(
+        f"batch {settings.batch}, width {settings.width}, {settings.diffusion_steps} sampler "
+        "steps, "
+        f"{config.threads} threads; per replica"
+    )
+    print(
+        f"{'':36}{'ms / step':>12}{'faster':>9}{'s / 10⁴ draws':>16}{'faster':>9}{'Figure 3, minutes':>20}"  # noqa: E501
+    )
     for name, values in measured.items():
         step, draw = np.median(values, axis=0)
         faster = [median(base[:, k] / values[:, k]) for k in range(2)]
         whole = (steps * step + draws * draw) / 60
-        print(f"{name:36}{1e3 * step:12.2f}{faster[0]:8.2f}x{1e4 * draw:16.2f}{faster[1]:8.2f}x{whole:20.0f}")
+        print(
+            f"{name:36}{1e3 * step:12.2f}{faster[0]:8.2f}x{1e4 * draw:16.2f}{faster[1]:8.2f}x{whole:20.0f}"  # noqa: E501
+        )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
-"""Cost of one retraining of OT-CFM on two moons, against a plain implementation: python -m benchmarks.two_moons
+"""Cost of one retraining of OT-CFM on two moons, against a plain implementation: python -m
+benchmarks.two_moons
 
-The reference trains one torch module at a time and, as the common public implementation does, solves each plan with POT
-and draws the pairs from it with replacement. Both do the same steps on the same number of points, in turn, in one run.
+The reference trains one torch module at a time and, as the common public implementation does,
+solves each plan with POT and draws the pairs from it with replacement. Both do the same steps on
+the same number of points, in turn, in one run.
 """
 
 import time
@@ -47,11 +49,17 @@ class Benchmark:
         require_at_least_one(self)
 
 
-def reference_retraining(data: np.ndarray, settings: FlowMatching, samples: int, rng: np.random.Generator) -> None:
-    """Train one network from its present parameters, and sample from it, without this project's fast paths."""
+def reference_retraining(
+    data: np.ndarray, settings: FlowMatching, samples: int, rng: np.random.Generator
+) -> None:
+    """Train one network from its present parameters, and sample from it, without this project's
+    fast paths.
+    """
     widths = [3, *[settings.width] * 3, 2]
     layers = [torch.nn.Linear(a, b) for a, b in pairwise(widths)]
-    network = torch.nn.Sequential(*(module for layer in layers for module in (layer, torch.nn.SELU())))[:-1]
+    network = torch.nn.Sequential(
+        *(module for layer in layers for module in (layer, torch.nn.SELU()))
+    )[:-1]
     adam = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
     source = SOURCES[settings.source]
     for _ in range(settings.epochs):
@@ -104,7 +112,9 @@ def main(config: Benchmark) -> None:
             pass
 
     def network() -> None:
-        inputs = torch.from_numpy(rng.random((config.replicas, settings.batch, 3), dtype=np.float32))
+        inputs = torch.from_numpy(
+            rng.random((config.replicas, settings.batch, 3), dtype=np.float32)
+        )
         weights = torch.full((config.replicas, settings.batch), 1 / settings.batch)
         for _ in range(steps):
             learner.trainer.step(np.arange(config.replicas), inputs, inputs[..., :2], weights)
@@ -130,7 +140,10 @@ def main(config: Benchmark) -> None:
         for name, (work, replicas) in cases.items():
             measured[name].append(seconds(work) / replicas)
     base = measured[next(iter(cases))]
-    print(f"{config.replicas} replicas, {config.points} points, {steps} steps a retraining, {config.threads} threads")
+    print(
+        f"{config.replicas} replicas, {config.points} points, {steps} steps a retraining, "
+        f"{config.threads} threads"
+    )
     print(f"{'':44}{'s / (replica x retraining)':>28}{'ms / step':>12}{'reference / this':>18}")
     for name, values in measured.items():
         ratio = median(one / two for one, two in zip(base, values, strict=True))

@@ -1,7 +1,7 @@
 """A run as a program of its own that does not outlive the process that waits for it.
 
-If that process is killed, or the machine lost, the run dies too and lets go of its folder; whoever starts it again
-waits for that, since two of them cannot have one folder.
+If that process is killed, or the machine lost, the run dies too and lets go of its folder; whoever
+starts it again waits for that, since two of them cannot have one folder.
 """
 
 import os
@@ -18,8 +18,9 @@ import filelock
 
 __all__ = ["Outcome", "run_attached"]
 
-# Tells the kernel to send SIGTERM when the parent dies (prctl(2), Linux only), then becomes the program. torchrun hands
-# SIGTERM on to its processes, which SIGKILL would leave behind. A parent that was faster has another process's number.
+# Tells the kernel to send SIGTERM when the parent dies (prctl(2), Linux only), then becomes the
+# program. torchrun hands SIGTERM on to its processes, which SIGKILL would leave behind. A parent
+# that was faster has another process's number.
 _PR_SET_PDEATHSIG = 1
 _ATTACH = f"""
 import ctypes, os, signal, sys
@@ -33,23 +34,31 @@ if os.getppid() == parent:
 
 @dataclass(frozen=True)
 class Outcome:
-    """code: exit status, or minus the number of the signal that ended it.   message: one line, why it ended.
+    """The message is the last line that begins with "error: ", as the project's commands say what a
+    user can mend, also through torchrun, whose own report follows and whose status is always 1;
+    otherwise the last line of all.
 
-    The message is the last line that begins with "error: ", as the project's commands say what a user can mend, also
-    through torchrun, whose own report follows and whose status is always 1; otherwise the last line of all.
+    Attributes:
+        code: Exit status, or minus the number of the signal that ended it.
+        message: One line, why it ended.
     """
 
     code: int
     message: str
 
 
-def run_attached(arguments: Sequence[str], run: Path, log: Path, cwd: Path, patience_s: float = 180) -> Outcome:
+def run_attached(
+    arguments: Sequence[str], run: Path, log: Path, cwd: Path, patience_s: float = 180
+) -> Outcome:
     """Run this Python with `arguments` until it ends.
 
-    run: the folder that it writes; waited for up to `patience_s` while another process has it.
-    log: what it prints is added to it.   cwd: where it runs.   OSError if these cannot be used.
+    Args:
+        run: The folder that it writes; waited for up to `patience_s` while another process has it.
+        log: What it prints is added to it.
+        cwd: Where it runs. OSError if these cannot be used.
     """
-    if (run / ".lock").is_file():  # without one, nobody has the folder, which may not be a run's at all
+    # without one, nobody has the folder, which may not be a run's at all
+    if (run / ".lock").is_file():
         with suppress(filelock.Timeout), filelock.FileLock(run / ".lock", timeout=patience_s):
             pass
     program = [sys.executable, *arguments]
@@ -64,7 +73,8 @@ def run_attached(arguments: Sequence[str], run: Path, log: Path, cwd: Path, pati
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
-            env=os.environ | {"PYTHONUNBUFFERED": "1"},  # or what it says last need not be last in the log
+            # or what it says last need not be last in the log
+            env=os.environ | {"PYTHONUNBUFFERED": "1"},
         ).wait()
     with log.open("rb") as file:
         file.seek(start)

@@ -1,7 +1,7 @@
 """Read, describe and convert the weights of image models: python -m deep.checkpoint FILE
 
-Known are EDM's snapshots (`.pkl`), the `.pt` files of ddpm-torch and torchcfm, folders of diffusers with a DDPM, and
-this project's own files. Nothing that a file contains is ever run.
+Known are EDM's snapshots (`.pkl`), the `.pt` files of ddpm-torch and torchcfm, folders of diffusers
+with a DDPM, and this project's own files. Nothing that a file contains is ever run.
 """
 
 import hashlib
@@ -28,7 +28,16 @@ from stability.command_line import UsageError, command
 from stability.console import make_console
 from stability.untrusted import UntrustedFileError, open_regular, printable
 
-__all__ = ["Checkpoint", "CheckpointError", "CheckpointFile", "export", "file_digest", "main", "read", "write"]
+__all__ = [
+    "Checkpoint",
+    "CheckpointError",
+    "CheckpointFile",
+    "export",
+    "file_digest",
+    "main",
+    "read",
+    "write",
+]
 
 LONGEST_REASON = 500
 """Characters of a message about a file."""
@@ -36,12 +45,18 @@ MOST_ROWS = 30
 """Rows of the table for what a file says of itself."""
 
 
-def read(path: Path | str, resolution: int | None = None, head_channels: int | None = None) -> Checkpoint:
+def read(
+    path: Path | str, resolution: int | None = None, head_channels: int | None = None
+) -> Checkpoint:
     """What a file or folder holds. Its content tells the format, not its name.
 
-    resolution, head_channels: of the network, for files that do not tell them (ddpm-torch, torchcfm); by default those
-    of the official models, 32 and 64.
-    Raises CheckpointError, one line that names the file and what is wrong with it, and OSError if it cannot be opened.
+    Raises CheckpointError, one line that names the file and what is wrong with it, and OSError if
+    it cannot be opened.
+
+    Args:
+        resolution: Of the network, for files that do not tell them (ddpm-torch, torchcfm); by
+            default those of the official models, 32 and 64.
+        head_channels: See `resolution`.
     """
     path = Path(path)
     try:
@@ -65,7 +80,10 @@ def read(path: Path | str, resolution: int | None = None, head_channels: int | N
 def _reason(error: Exception) -> str:
     """One line that a terminal shows as it is."""
     said = printable(" ".join(str(error).split()), LONGEST_REASON)
-    if isinstance(error, CheckpointError | StateError | UntrustedFileError) or type(error) is ValueError:
+    if (
+        isinstance(error, CheckpointError | StateError | UntrustedFileError)
+        or type(error) is ValueError
+    ):
         return said  # ValueError: of a configuration
     about = "" if " at 0x" in said or not said else f": {said[:200]}"
     return f"is damaged or of another format ({type(error).__name__}{about})"
@@ -90,13 +108,21 @@ def file_digest(path: Path) -> str:
 
 
 def write(path: Path | str, checkpoint: Checkpoint) -> None:
-    """Write this project's format (`deep.formats.safetensors_file`), whole or not at all. OSError as from any file."""
+    """Write this project's format (`deep.formats.safetensors_file`), whole or not at all.
+
+    Raises:
+        OSError: As from any file.
+    """
     with atomic_write(Path(path)) as file:
         file.write(safetensors_content(checkpoint))
 
 
 def export(path: Path | str, checkpoint: Checkpoint) -> None:
-    """Write a `.pt` file for the official code (`deep.formats.torch_file`), whole or not at all. OSError as above."""
+    """Write a `.pt` file for the official code (`deep.formats.torch_file`), whole or not at all.
+
+    Raises:
+        OSError: As above.
+    """
     with atomic_write(Path(path)) as file:
         torch.save(official_content(checkpoint), file)
 
@@ -105,8 +131,8 @@ def export(path: Path | str, checkpoint: Checkpoint) -> None:
 class CheckpointFile:
     """Show what a checkpoint holds, and convert it.
 
-    Reads EDM's snapshots (.pkl), .pt files of ddpm-torch and torchcfm, folders of diffusers with a DDPM, and this
-    project's .safetensors. Nothing that a file contains is ever run.
+    Reads EDM's snapshots (.pkl), .pt files of ddpm-torch and torchcfm, folders of diffusers with a
+    DDPM, and this project's .safetensors. Nothing that a file contains is ever run.
     """
 
     file: tyro.conf.Positional[Path]
@@ -114,26 +140,38 @@ class CheckpointFile:
     convert: Path | None = None
     """Write this project's format to this .safetensors file."""
     export: Path | None = None
-    """Write a .pt file for the official code of the model: ddpm-torch's or torchcfm's own format. EDM's own carries
-    source code: there it is one with the official names and the arguments of the official constructor."""
+    """Write a .pt file for the official code of the model: ddpm-torch's or torchcfm's own
+    format. EDM's own carries source code: there it is one with the official names and the
+    arguments of the official constructor."""
     resolution: int | None = None
-    """Pixels a side, where the file does not tell (ddpm-torch, torchcfm). Without: 32, as the official models."""
+    """Pixels a side, where the file does not tell (ddpm-torch, torchcfm). Without: 32, as the
+    official models."""
     head_channels: int | None = None
-    """Width of an attention head, where the file does not tell (torchcfm). Without: 64, as the official model."""
+    """Width of an attention head, where the file does not tell (torchcfm). Without: 64, as the
+    official model."""
     sha256: str | None = None
-    """Expected SHA-256, of the weights or of the file, as this command prints them; another one is an error."""
+    """Expected SHA-256, of the weights or of the file, as this command prints them; another one
+    is an error."""
 
     def __post_init__(self) -> None:
-        for option, path, suffix in (("convert", self.convert, ".safetensors"), ("export", self.export, ".pt")):
+        for option, path, suffix in (
+            ("convert", self.convert, ".safetensors"),
+            ("export", self.export, ".pt"),
+        ):
             if path is not None and path.suffix != suffix:
                 raise ValueError(f"--{option} must name a {suffix} file, got {path}")
-        for option, value in (("resolution", self.resolution), ("head-channels", self.head_channels)):
+        for option, value in (
+            ("resolution", self.resolution),
+            ("head-channels", self.head_channels),
+        ):
             if value is not None and value < 1:
                 raise ValueError(f"--{option} must be >= 1, got {value}")
             if value is not None and value > 2**14:
                 raise ValueError(f"--{option} must be <= {2**14}, got {value}")
         if self.sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", self.sha256):
-            raise ValueError(f"--sha256 must be 64 hexadecimal digits, got {printable(self.sha256, 80)}")
+            raise ValueError(
+                f"--sha256 must be 64 hexadecimal digits, got {printable(self.sha256, 80)}"
+            )
 
 
 def main(config: CheckpointFile) -> None:
@@ -162,7 +200,11 @@ def main(config: CheckpointFile) -> None:
 
 def _description(checkpoint: Checkpoint) -> Table:
     table = Table(box=SIMPLE_HEAD, show_header=False, pad_edge=False)
-    held = {"weights": checkpoint.state, "average": checkpoint.ema, "Adam's moments": checkpoint.optimizer}
+    held = {
+        "weights": checkpoint.state,
+        "average": checkpoint.ema,
+        "Adam's moments": checkpoint.optimizer,
+    }
     rows: dict[str, Any] = {"kind": checkpoint.kind}
     for name, value in asdict(checkpoint.network).items():
         rows[name] = f"{value}  (not in the file)" if name in checkpoint.assumed else value
@@ -172,7 +214,10 @@ def _description(checkpoint: Checkpoint) -> Table:
     rows |= {f"remark {i}": remark for i, remark in enumerate(checkpoint.remarks, 1)}
 
     # What the file says of itself goes under names that are none of the above.
-    said = {f"file: {printable(name, 40)}": value for name, value in [*checkpoint.extra.items()][:MOST_ROWS]}
+    said = {
+        f"file: {printable(name, 40)}": value
+        for name, value in [*checkpoint.extra.items()][:MOST_ROWS]
+    }
     if len(checkpoint.extra) > MOST_ROWS:
         said["file: …"] = f"{len(checkpoint.extra) - MOST_ROWS:,} more"
     for name, value in (rows | said).items():

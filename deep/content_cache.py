@@ -1,4 +1,6 @@
-"""Arrays that are kept in a file named by a hash of everything that they depend on, so that they are made once."""
+"""Arrays that are kept in a file named by a hash of everything that they depend on, so that they
+are made once.
+"""
 
 import hashlib
 import warnings
@@ -18,7 +20,9 @@ def digest(*parts: str | np.ndarray) -> str:
     """20 hexadecimal digits of the SHA-256 of texts and of arrays, with their shapes and types."""
     sha256 = hashlib.sha256()
     for part in parts:
-        header, content = (part, b"") if isinstance(part, str) else (f"{part.dtype.str}{part.shape}", part)
+        header, content = (
+            (part, b"") if isinstance(part, str) else (f"{part.dtype.str}{part.shape}", part)
+        )
         sha256.update(f"{len(header)}:{header}".encode())
         sha256.update(content if isinstance(content, bytes) else np.ascontiguousarray(content).data)
     return sha256.hexdigest()[:20]
@@ -36,7 +40,9 @@ def file_digest(path: Path) -> str:
     Raises:
         OSError: If it cannot be read.
     """
-    files = [path] if path.is_file() else sorted(entry for entry in path.rglob("*") if entry.is_file())
+    files = (
+        [path] if path.is_file() else sorted(entry for entry in path.rglob("*") if entry.is_file())
+    )
     sha256 = hashlib.sha256()
     for entry in files:
         with entry.open("rb") as file:
@@ -45,11 +51,17 @@ def file_digest(path: Path) -> str:
     return sha256.hexdigest()[:20]
 
 
-def cached_arrays(path: Path, make: Callable[[], Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """The arrays in the .npz file `path`; if it is missing or damaged, those that `make` returns, which are then kept.
+def cached_arrays(
+    path: Path, make: Callable[[], Mapping[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """The arrays in the .npz file `path`; if it is missing or damaged, those that `make` returns,
+    which are then kept.
 
-    Of several processes that ask at once, one makes them and the others wait. The file is whole or not there.
-    OSError if the folder cannot be written.
+    Of several processes that ask at once, one makes them and the others wait. The file is whole or
+    not there.
+
+    Raises:
+        OSError: If the folder cannot be written.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(path.with_name(path.name + ".lock")):

@@ -1,4 +1,6 @@
-"""Image data sets in memory, as uint8, from the file formats of the field. Nothing that a file holds is executed.
+"""Image data sets in memory, as uint8, from the file formats of the field.
+
+Nothing that a file holds is executed.
 
 | source | what it is |
 |---|---|
@@ -7,7 +9,7 @@
 | `*.zip` | the zip of EDM and StyleGAN: square PNGs or JPEGs, and labels in `dataset.json` |
 | a folder | PNGs or JPEGs, in any depth; labels from `dataset.json`, or else the names of their folders |
 | `*.npz`, `*.npy` | (n, c, h, w), (n, h, w, c) or (n, h, w); in an .npz `images`, `labels` or `arr_0`, `arr_1` |
-"""
+"""  # noqa: E501
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,7 +21,15 @@ from deep.image_sets.cifar10 import CIFAR10_FOLDER, TRAINING_BATCHES, cifar10_fo
 from deep.image_sets.image_files import read_folder, read_zip
 from deep.image_sets.image_set import DataError, ImageSet, one_error
 
-__all__ = ["CIFAR10_FOLDER", "DIGITS", "DataError", "ImageSet", "load_chains", "load_images", "read_cifar10"]
+__all__ = [
+    "CIFAR10_FOLDER",
+    "DIGITS",
+    "DataError",
+    "ImageSet",
+    "load_chains",
+    "load_images",
+    "read_cifar10",
+]
 
 DIGITS = "digits"
 
@@ -34,7 +44,8 @@ _READERS: dict[str, Callable[[Path], ImageSet]] = {
 def load_images(source: str | Path) -> ImageSet:
     """Read the training images of a source.
 
-    What a folder, a zip or an .npz file holds beside them is ignored, with one warning that counts it.
+    What a folder, a zip or an .npz file holds beside them is ignored, with one warning that counts
+    it.
 
     Args:
         source: A row of this module's table. A CIFAR-10 archive gives its five training batches.
@@ -52,7 +63,9 @@ def load_images(source: str | Path) -> ImageSet:
     path = Path(source)
     with one_error(path):
         if (path / "config.json").is_file() and (path / "samples").is_dir():
-            raise DataError("is the folder of a run: give one of the .npz files in its folder samples")
+            raise DataError(
+                "is the folder of a run: give one of the .npz files in its folder samples"
+            )
         if path.is_dir():
             cifar = cifar10_folder(path)
             return read_batches(cifar) if cifar else read_folder(path)
@@ -61,11 +74,14 @@ def load_images(source: str | Path) -> ImageSet:
         for suffix, read in _READERS.items():
             if path.name.endswith(suffix):
                 return read(path)
-        raise DataError(f"must be '{DIGITS}', a folder, or a file named {', '.join(f'*{s}' for s in _READERS)}")
+        raise DataError(
+            f"must be '{DIGITS}', a folder, or a file named {', '.join(f'*{s}' for s in _READERS)}"
+        )
 
 
 def load_chains(source: str | Path) -> dict[str, ImageSet]:
-    """Read every set of images that a file holds: the samples of each chain of a run, or the one set.
+    """Read every set of images that a file holds: the samples of each chain of a run, or the one
+    set.
 
     Args:
         source: `samples/generation-*.npz` of a run, or a row of this module's table.

@@ -1,10 +1,12 @@
-"""Do image models degrade when they are retrained? Tested over seeds: python -m deep.degradation FOLDER
+"""Do image models degrade when they are retrained? Tested over seeds: python -m deep.degradation
+FOLDER
 
-For all runs of deep.retrain in a folder, the slope over generations of each run's Fréchet distance, and two questions:
-does the distance grow when training is fully synthetic, and does it grow faster than with real data in the mix? Both
-are sign tests over seeds, exact without any assumption but independent seeds; a seed's runs share their random numbers,
-so rows are compared seed by seed. That something does not grow cannot be shown by a test: for those rows the interval
-of the slope is printed, and that of its difference from λ = 0, which only trains longer on real data.
+For all runs of deep.retrain in a folder, the slope over generations of each run's Fréchet distance,
+and two questions: does the distance grow when training is fully synthetic, and does it grow faster
+than with real data in the mix? Both are sign tests over seeds, exact without any assumption but
+independent seeds; a seed's runs share their random numbers, so rows are compared seed by seed. That
+something does not grow cannot be shown by a test: for those rows the interval of the slope is
+printed, and that of its difference from λ = 0, which only trains longer on real data.
 """
 
 import math
@@ -32,15 +34,18 @@ FULLY_SYNTHETIC, CONTROL = str(FullySynthetic()), str(Mix(0.0))
 
 @dataclass(frozen=True)
 class Degradation:
-    """Test whether the Fréchet distance grows over generations when training is fully synthetic, and whether it grows
-    faster than in the other rows, over the seeds of the runs of deep.retrain in a folder."""
+    """Test whether the Fréchet distance grows over generations when training is fully synthetic,
+    and whether it grows faster than in the other rows, over the seeds of the runs of
+    deep.retrain in a folder.
+    """
 
     folder: tyro.conf.Positional[Path]
     """Where the runs are, in any depth."""
     reference: Literal["held-out", "train"] = "held-out"
     """Real images that the generated ones are compared with."""
     level: float = 0.05
-    """Probability that any of the tests finds something although nothing is there; each has its share of it."""
+    """Probability that any of the tests finds something although nothing is there; each has its
+    share of it."""
 
     def __post_init__(self) -> None:
         if not 0 < self.level < 1:
@@ -82,7 +87,9 @@ class Slope:
     def of(cls, values: np.ndarray) -> "Slope":
         """values: (S,)."""
         n = len(values)
-        half = student_t.ppf(0.975, n - 1) * values.std(ddof=1) / math.sqrt(n) if n > 1 else math.inf
+        half = (
+            student_t.ppf(0.975, n - 1) * values.std(ddof=1) / math.sqrt(n) if n > 1 else math.inf
+        )
         return cls(float(values.mean()), float(half))
 
     def __str__(self) -> str:
@@ -96,12 +103,22 @@ def slopes(values: np.ndarray) -> np.ndarray:
 
 
 def slope_tests(by_regime: dict[str, np.ndarray], level: float) -> list[SlopeTest]:
-    """by_regime: slopes (S,) of each regime, the same seeds in the same order. level: of all tests together."""
+    """
+    Args:
+        by_regime: Slopes (S,) of each regime, the same seeds in the same order. level: of all tests
+            together.
+    """
     others = [regime for regime in by_regime if regime != FULLY_SYNTHETIC]
     each = level / (1 + len(others))
     alone = by_regime[FULLY_SYNTHETIC]
     grows = SlopeTest(f"grows when {FULLY_SYNTHETIC}", alone, each)
-    return [grows, *(SlopeTest(f"and faster than at {name}", alone - by_regime[name], each) for name in others)]
+    return [
+        grows,
+        *(
+            SlopeTest(f"and faster than at {name}", alone - by_regime[name], each)
+            for name in others
+        ),
+    ]
 
 
 def main(config: Degradation) -> None:
@@ -115,16 +132,23 @@ def main(config: Degradation) -> None:
         series = _frechet(setting, config.reference)
         by_regime = {regime: slopes(values) for regime, values in _common(setting, series).items()}
         seeds = len(next(iter(by_regime.values())))
-        title = f"{setting.name}: {series.label}, {series.images} images against {series.reference}, {seeds} seeds"
+        title = (
+            f"{setting.name}: {series.label}, {series.images} images against "
+            f"{series.reference}, {seeds} seeds"
+        )
         console.print(_slopes_table(title, by_regime))
         console.print(_tests_table(slope_tests(by_regime, config.level), config.level))
 
 
 def _frechet(setting: Setting, reference: str) -> Series:
     """The Fréchet distance of most images against the reference."""
-    found = [series for series in setting.series if series.is_frechet and series.reference == reference]
+    found = [
+        series for series in setting.series if series.is_frechet and series.reference == reference
+    ]
     if not found:
-        raise UsageError(f"--reference {reference}: {setting.name} has no Fréchet distance against it")
+        raise UsageError(
+            f"--reference {reference}: {setting.name} has no Fréchet distance against it"
+        )
     return max(found, key=lambda series: series.images)
 
 
@@ -132,15 +156,23 @@ def _common(setting: Setting, series: Series) -> dict[str, np.ndarray]:
     """Values (T + 1, S) of each regime, for the seeds and the generations that all of them have."""
     if FULLY_SYNTHETIC not in setting.rows:
         raise UsageError(f"FOLDER: {setting.name} has no {FULLY_SYNTHETIC} row")
-    chains = {regime: {chain.repeat: chain for chain in row} for regime, row in setting.rows.items()}
+    chains = {
+        regime: {chain.repeat: chain for chain in row} for regime, row in setting.rows.items()
+    }
     seeds = sorted(set.intersection(*(set(row) for row in chains.values())))
     if not seeds:
         raise UsageError(f"FOLDER: the rows of {setting.name} have no seed in common")
-    columns = {regime: [_values(row[seed], series) for seed in seeds] for regime, row in chains.items()}
+    columns = {
+        regime: [_values(row[seed], series) for seed in seeds] for regime, row in chains.items()
+    }
     shortest = min(len(column) for row in columns.values() for column in row)
     if shortest < 2:
-        raise UsageError(f"FOLDER: a run of {setting.name} has one generation only, which has no slope")
-    return {regime: np.array([column[:shortest] for column in row]).T for regime, row in columns.items()}
+        raise UsageError(
+            f"FOLDER: a run of {setting.name} has one generation only, which has no slope"
+        )
+    return {
+        regime: np.array([column[:shortest] for column in row]).T for regime, row in columns.items()
+    }
 
 
 def _values(chain: Chain, series: Series) -> list[float]:
@@ -168,7 +200,9 @@ def _tests_table(tests: Sequence[SlopeTest], level: float) -> Table:
     for test in tests:
         seeds = f"{test.positive} of {len(test.values)}"
         table.add_row(test.claim, seeds, f"{test.p:.2g}", f"{test.level:.2g}", test.outcome)
-    table.caption = f"sign tests; probability that any of them finds what is not there: at most {level:g}"
+    table.caption = (
+        f"sign tests; probability that any of them finds what is not there: at most {level:g}"
+    )
     return table
 
 

@@ -1,4 +1,6 @@
-"""Measure a set of generated images against real ones: python -m deep.measure samples.npz --reference digits"""
+"""Measure a set of generated images against real ones: python -m deep.measure samples.npz
+--reference digits
+"""
 
 import hashlib
 import json
@@ -36,32 +38,40 @@ __all__ = ["Measure", "main"]
 
 @dataclass(frozen=True)
 class Measure:
-    """Measure a set of generated images against real ones: Fréchet and kernel distance (FID and KID with --inception),
-    precision, recall, density, coverage, and W2 for small sets, each beside the value that real images get.
+    """Measure a set of generated images against real ones: Fréchet and kernel distance (FID and KID
+    with --inception), precision, recall, density, coverage, and W2 for small sets, each beside
+    the value that real images get.
 
-    Without --inception or --trust-torchscript, features come from a small encoder that is trained on the reference's
-    labels and kept; its distances are no FID and are named accordingly.
+    Without --inception or --trust-torchscript, features come from a small encoder that is trained
+    on the reference's labels and kept; its distances are no FID and are named accordingly.
     """
 
     samples: tyro.conf.Positional[Path]
     """Generated images: .npz or .npy of uint8 (n, c, h, w), a zip or a folder of PNGs. Of a run,
     samples/generation-0003.npz: each of its chains is measured."""
     reference: str
-    """The training set: digits, a CIFAR-10 archive, a zip or folder of PNGs or JPEGs, .npz or .npy."""
+    """The training set: digits, a CIFAR-10 archive, a zip or folder of PNGs or JPEGs, .npz or
+    .npy."""
     held_out: str | None = None
-    """Real images that were not trained on, of the same formats; a CIFAR-10 archive stands for its test batch."""
+    """Real images that were not trained on, of the same formats; a CIFAR-10 archive stands for
+    its test batch."""
     inception: Path | None = None
     """File of the FID Inception's weights: pt_inception-2015-12-05-6726825d.pth."""
     resize: Resize = "half-pixel"
-    """How that network's images are resized: as pytorch-fid does (and the paper), or as torch-fidelity."""
+    """How that network's images are resized: as pytorch-fid does (and the paper), or as
+    torch-fidelity."""
     trust_torchscript: Path | None = None
-    """File of a TorchScript network from uint8 images to features. It is code and will be run: only if you trust it."""
+    """File of a TorchScript network from uint8 images to features. It is code and will be run:
+    only if you trust it."""
     k: int = 3
-    """Neighbours of precision, recall, density and coverage, the point itself not counted: the k of fls is 1 more."""
+    """Neighbours of precision, recall, density and coverage, the point itself not counted: the k
+    of fls is 1 more."""
     kid_subsets: int = 0
-    """0: kernel distance of all pairs. Otherwise the mean over so many random subsets, as torch-fidelity (100) does."""
+    """0: kernel distance of all pairs. Otherwise the mean over so many random subsets, as
+    torch-fidelity (100) does."""
     metrics: Annotated[tuple[Metric, ...], tyro.conf.arg(metavar="{fd,kd,pr,w2} [...]")] = METRICS
-    """Which: Fréchet distance, kernel distance, precision to coverage, W2 (for at most 2000 images)."""
+    """Which: Fréchet distance, kernel distance, precision to coverage, W2 (for at most 2000
+    images)."""
     batch: int = 64
     """Images that pass through the network at once."""
     seed: int = 0
@@ -71,7 +81,8 @@ class Measure:
     threads: int = 0
     """Processor threads to use; 0: one for each processor that is ours."""
     cache: Path | None = None
-    """Folder for features of real images and for the encoder. Default: iterative-retraining in the user's caches."""
+    """Folder for features of real images and for the encoder. Default: iterative-retraining in
+    the user's caches."""
     out: Path | None = None
     """File to write everything to as JSON."""
 
@@ -97,7 +108,9 @@ def main(config: Measure) -> None:
     device = torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")
     samples = load_samples("SAMPLES", config.samples)
     train = load_real("--reference", config.reference)
-    held_out = None if config.held_out is None else load_held_out("--held-out", config.held_out).images
+    held_out = (
+        None if config.held_out is None else load_held_out("--held-out", config.held_out).images
+    )
     _require_fit(config, samples, train.images, held_out)
     cache = config.cache or cache_folder()
     space = chosen_space(config, "--reference", config.reference, train, cache)
@@ -139,15 +152,23 @@ def main(config: Measure) -> None:
 def _require_fit(
     config: Measure, samples: Mapping[str, ImageSet], train: np.ndarray, held_out: np.ndarray | None
 ) -> None:
-    """UsageError, naming the option, if a set is too small or of other images; a warning if it is no other set."""
+    """UsageError, naming the option, if a set is too small or of other images; a warning if it
+    is no other set.
+    """
 
     def shown(source: object) -> str:
         return printable(source, 1000)
 
-    sets = {f"SAMPLES {shown(config.samples)}{chain and f', {chain},'}": one.images for chain, one in samples.items()}
+    sets = {
+        f"SAMPLES {shown(config.samples)}{chain and f', {chain},'}": one.images
+        for chain, one in samples.items()
+    }
     if held_out is not None:
         sets[f"--held-out {shown(config.held_out)}"] = held_out
-    reference, least = f"--reference {shown(config.reference)}", least_images(config.k, config.kid_subsets)
+    reference, least = (
+        f"--reference {shown(config.reference)}",
+        least_images(config.k, config.kid_subsets),
+    )
 
     for name, images in {**sets, reference: train}.items():
         of = least * (2 if held_out is None and name == reference else 1)
@@ -155,12 +176,17 @@ def _require_fit(
             raise UsageError(f"{name} has {len(images)} images; it must have {of} or more")
     for name, images in sets.items():
         if images.shape[1:] != train.shape[1:]:
-            raise UsageError(f"{name} has images of {_size(images)}, and {reference} of {_size(train)}")
+            raise UsageError(
+                f"{name} has images of {_size(images)}, and {reference} of {_size(train)}"
+            )
 
     known = {_fingerprint(image) for image in train}
     for name, images in sets.items():
         if all(_fingerprint(image) in known for image in images):
-            warnings.warn(f"all images of {name} are images of {reference}: no other set is compared", stacklevel=2)
+            warnings.warn(
+                f"all images of {name} are images of {reference}: no other set is compared",
+                stacklevel=2,
+            )
 
 
 def _size(images: np.ndarray) -> str:
@@ -173,19 +199,29 @@ def _fingerprint(image: np.ndarray) -> bytes:
 
 
 def _table(space: FeatureSpace, measured: Mapping[str, Sequence[Measurement]], k: int) -> Table:
-    table = Table(title=f"{space.frechet}, k = {k}", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    table = Table(
+        title=f"{space.frechet}, k = {k}", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True
+    )
     words = ("chain", "metric_n", "against") if len(measured) > 1 else ("metric_n", "against")
     for column in (*words, "value", "± s.e.", "real images"):
-        named = column in words  # names stay whole in a narrow terminal: the errors of floors go below them
+        # names stay whole in a narrow terminal: the errors of floors go below them
+        named = column in words
         table.add_column(column, justify="left" if named else "right", no_wrap=named)
     for chain, lines in measured.items():
-        for (_, against, count), group in groupby(lines, lambda one: (one.images, one.reference, one.reference_images)):
+        for (_, against, count), group in groupby(
+            lines, lambda one: (one.images, one.reference, one.reference_images)
+        ):
             for one in group:
                 error = "–" if one.standard_error is None else f"{one.standard_error:.4g}"
                 floor = "–" if one.floor is None else f"{one.floor:.4g}"
                 floor += "" if one.floor_error is None else f" ± {one.floor_error:.2g}"
                 cells = f"{one.value:.4g}", error, floor
-                table.add_row(*([chain] if len(measured) > 1 else []), one.metric, f"{against} ({count})", *cells)
+                table.add_row(
+                    *([chain] if len(measured) > 1 else []),
+                    one.metric,
+                    f"{against} ({count})",
+                    *cells,
+                )
             table.add_section()
     table.caption = (
         "real images: as many others against the same reference ± s.e.; the floor of a distance, "
@@ -194,10 +230,15 @@ def _table(space: FeatureSpace, measured: Mapping[str, Sequence[Measurement]], k
     return table
 
 
-def _write(config: Measure, space: FeatureSpace, measured: Mapping[str, Sequence[Measurement]]) -> None:
+def _write(
+    config: Measure, space: FeatureSpace, measured: Mapping[str, Sequence[Measurement]]
+) -> None:
     assert config.out is not None
     content = {
-        "config": {key: str(value) if isinstance(value, Path) else value for key, value in asdict(config).items()},
+        "config": {
+            key: str(value) if isinstance(value, Path) else value
+            for key, value in asdict(config).items()
+        },
         "features": space.name,
         "published_inception": space.published_inception,
         "measurements": [
@@ -208,7 +249,9 @@ def _write(config: Measure, space: FeatureSpace, measured: Mapping[str, Sequence
         "environment": environment(),
     }
     with atomic_write(config.out) as file:
-        file.write(json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False).encode() + b"\n")
+        file.write(
+            json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False).encode() + b"\n"
+        )
 
 
 def _progress_bar() -> Progress:

@@ -1,4 +1,7 @@
-"""Pixels as bytes, 0 … 255, and as numbers from black −1 to white 1. The official systems round differently."""
+"""Pixels as bytes, 0 … 255, and as numbers from black −1 to white 1.
+
+The official systems round differently.
+"""
 
 from torch import Tensor
 
@@ -11,7 +14,9 @@ def to_float(images: Tensor) -> Tensor:
 
 
 def floored_uint8(images: Tensor) -> Tensor:
-    """⌊127.5 x + 128⌋, clipped: EDM; torchcfm's FID script, and torchvision's save_image after x/2 + ½."""
+    """⌊127.5 x + 128⌋, clipped: EDM; torchcfm's FID script, and torchvision's save_image after
+    x/2 + ½.
+    """
     return (127.5 * images + 128).clip(0, 255).byte()
 
 

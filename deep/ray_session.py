@@ -1,7 +1,8 @@
 """Ray as a sweep sees it: tasks go in and outcomes come out, and when Ray dies, the sweep does not.
 
-Ray's death can abort the process that talks to it. So that is a process of its own: `RaySession` starts it and hears
-from it, and this module is its program (python -m deep.ray_session). The two exchange lines of JSON.
+Ray's death can abort the process that talks to it. So that is a process of its own: `RaySession`
+starts it and hears from it, and this module is its program (python -m deep.ray_session). The two
+exchange lines of JSON.
 """
 
 import dataclasses
@@ -38,7 +39,8 @@ OBJECT_STORE = 100 * 2**20  # bytes; what passes through Ray are short strings
 QUIET = logging.ERROR
 
 # A socket's path has at most 107 bytes (103 on macOS). Ray adds
-# /session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store to the folder, and we add /ray-xxxxxxxx to the base.
+# /session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store to the folder, and we add
+# /ray-xxxxxxxx to the base.
 _LONGEST_BASE = 103 - 66 - 13
 
 
@@ -70,14 +72,20 @@ class Task:
 
 @contextmanager
 def socket_folder() -> Iterator[Path]:
-    """A new folder for the files of a Ray of our own, whose path is short enough for sockets; removed at the end.
+    """A new folder for the files of a Ray of our own, whose path is short enough for sockets;
+    removed at the end.
 
     In RAY_TMPDIR or TMPDIR, or, where these are too long (SLURM), in XDG_RUNTIME_DIR or /tmp.
 
     Raises:
         RayRefusedError: If there is no such folder that can be written.
     """
-    bases = [os.environ.get("RAY_TMPDIR"), tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR"), "/tmp"]
+    bases = [
+        os.environ.get("RAY_TMPDIR"),
+        tempfile.gettempdir(),
+        os.environ.get("XDG_RUNTIME_DIR"),
+        "/tmp",
+    ]
     for base in bases:
         if not base or len(os.fsencode(base)) > _LONGEST_BASE:
             continue
@@ -86,7 +94,8 @@ def socket_folder() -> Iterator[Path]:
             break
     else:
         raise RayRefusedError(
-            f"Ray's sockets need a folder that can be written, with a path of at most {_LONGEST_BASE} bytes: "
+            "Ray's sockets need a folder that can be written, with a path of at most "
+            f"{_LONGEST_BASE} bytes: "
             "set RAY_TMPDIR to one"
         )
     try:
@@ -110,8 +119,15 @@ class RaySession:
         RayLostError: From any method, if Ray died.
     """
 
-    def __init__(self, address: str | None, each: Resources, cpus: int, folder: Path, log: Path) -> None:
-        self._order = {"address": address, "each": dataclasses.asdict(each), "cpus": cpus, "folder": str(folder)}
+    def __init__(
+        self, address: str | None, each: Resources, cpus: int, folder: Path, log: Path
+    ) -> None:
+        self._order = {
+            "address": address,
+            "each": dataclasses.asdict(each),
+            "cpus": cpus,
+            "folder": str(folder),
+        }
         self._log = log
         self._said: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self.machines: list[Resources] = []
@@ -125,9 +141,12 @@ class RaySession:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 env=os.environ | _settings(own=self._order["address"] is None),
-                start_new_session=True,  # Ctrl-C is for the sweep; all that Ray starts is known by this session
+                # Ctrl-C is for the sweep; all that Ray starts is known by this session
+                start_new_session=True,
             )
-        self._listener = threading.Thread(target=self._listen, args=(self._process.stdout,), daemon=True)
+        self._listener = threading.Thread(
+            target=self._listen, args=(self._process.stdout,), daemon=True
+        )
         self._listener.start()
         try:
             self._say(self._order)
@@ -182,7 +201,9 @@ class RaySession:
         self._said.put(None)
 
     def _end(self) -> None:
-        """End all that was started in the session: runs are told to (torchrun hands that on), then all are killed."""
+        """End all that was started in the session: runs are told to (torchrun hands that on),
+        then all are killed.
+        """
         for number in (signal.SIGTERM, signal.SIGKILL):
             for process in (found := _of_session(self._process.pid)):
                 with suppress(ProcessLookupError, PermissionError):
@@ -215,7 +236,8 @@ def _of_session(session: int) -> list[int]:
 def _settings(own: bool) -> dict[str, str]:
     """Environment of the process that talks to Ray, beside ours."""
     settings = {"RAY_USAGE_STATS_ENABLED": "0"}  # reports nothing to anyone
-    if own:  # nobody else may run code in it; without our own token it leaves one in the home folder
+    # nobody else may run code in it; without our own token it leaves one in the home folder
+    if own:
         settings |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     return {name: value for name, value in settings.items() if name not in os.environ}
 
@@ -274,7 +296,10 @@ def _work(
     orders: "queue.Queue[dict[str, Any] | None]",
     health: "_Own | _Joined",
 ) -> None:
-    """Submit what is ordered, say what ended. Ray itself repeats nothing: how often is counted by the sweep."""
+    """Submit what is ordered, say what ended.
+
+    Ray itself repeats nothing: how often is counted by the sweep.
+    """
     remote = ray.remote(
         num_cpus=each.cpus,
         num_gpus=each.gpus,
@@ -303,7 +328,9 @@ def _work(
 
 
 def _outcome(ray: Any, task: Any) -> tuple[Outcome, bool]:
-    """What the task returned; if Ray lost its process or machine, that it died, and True: Ray itself may have."""
+    """What the task returned; if Ray lost its process or machine, that it died, and True: Ray
+    itself may have.
+    """
     try:
         return ray.get(task), False
     except ray.exceptions.RayTaskError as error:  # run_attached raised: OSError
@@ -313,7 +340,9 @@ def _outcome(ray: Any, task: Any) -> tuple[Outcome, bool]:
 
 
 class _Own:
-    """Health of a Ray that this process started: its control service, its raylet and the raylet's agents live."""
+    """Health of a Ray that this process started: its control service, its raylet and the
+    raylet's agents live.
+    """
 
     def __init__(self) -> None:
         self._parts: dict[int, Any] = {}
@@ -344,9 +373,11 @@ class _Own:
 
 
 class _Joined:
-    """Health of a Ray that somebody else started: it knows this machine, and runs a task that does nothing.
+    """Health of a Ray that somebody else started: it knows this machine, and runs a task that does
+    nothing.
 
-    A cluster that died and came back at the same address answers, but knows nothing of what was submitted.
+    A cluster that died and came back at the same address answers, but knows nothing of what was
+    submitted.
     """
 
     def __init__(self, ray: Any) -> None:
@@ -383,7 +414,9 @@ def _nothing() -> None:
 
 
 def _main() -> None:
-    """Lines in from standard input, lines out to standard output; what Ray prints goes to standard error."""
+    """Lines in from standard input, lines out to standard output; what Ray prints goes to
+    standard error.
+    """
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     orders: queue.Queue[dict[str, Any] | None] = queue.Queue()

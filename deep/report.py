@@ -1,6 +1,7 @@
 """Figures and one page of whatever runs of deep.retrain there are: python -m deep.report DIR
 
-The page opens from the disk and reaches nothing else; a slider goes through the generations of the samples.
+The page opens from the disk and reaches nothing else; a slider goes through the generations of the
+samples.
 """
 
 import base64
@@ -39,10 +40,11 @@ SIDE = 5  # images along the side of a grid on the page
 
 @dataclass(frozen=True)
 class Report:
-    """Draw and tabulate all runs of deep.retrain below a folder, such as those of deep.sweep, and make one page of it.
+    """Draw and tabulate all runs of deep.retrain below a folder, such as those of deep.sweep, and
+    make one page of it.
 
-    Runs that differ in the seed alone are repeats: their mean and standard deviation are shown. Runs that differ in
-    more than seed and regime are shown apart.
+    Runs that differ in the seed alone are repeats: their mean and standard deviation are shown.
+    Runs that differ in more than seed and regime are shown apart.
     """
 
     folder: tyro.conf.Positional[Path]
@@ -88,7 +90,9 @@ def _draw(setting: Setting, out: Path) -> tuple[list[dict[str, str]], list[Path]
 
 def _svg(figure: Figure) -> str:
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
+    figure.savefig(
+        buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+    )
     return _data("image/svg+xml", buffer.getvalue())
 
 
@@ -108,7 +112,12 @@ def _section(setting: Setting) -> dict[str, Any]:
         "config": {option: _as_text(value) for option, value in setting.config.items()},
         "environment": _environments(setting),
         "runs": [
-            (run.folder, run.config["seed"], _regimes(run), f"{len(run.history) - 1} of {run.config['retrainings']}")
+            (
+                run.folder,
+                run.config["seed"],
+                _regimes(run),
+                f"{len(run.history) - 1} of {run.config['retrainings']}",
+            )
             for run in setting.runs
         ],
         "unfinished": sum(len(run.history) <= run.config["retrainings"] for run in setting.runs),
@@ -116,18 +125,26 @@ def _section(setting: Setting) -> dict[str, Any]:
 
 
 def _numbers(setting: Setting) -> list[dict[str, Any]]:
-    """A table for each reference: mean ± standard deviation over the seeds at the last generation that all have."""
+    """A table for each reference: mean ± standard deviation over the seeds at the last
+    generation that all have.
+    """
     t = last_generation(setting)
     tables: dict[str, list[Series]] = {}
     for several in shown_series(setting).values():
         for series in several:
-            tables.setdefault(f"{series.reference} ({series.reference_images:,})", []).append(series)
+            tables.setdefault(f"{series.reference} ({series.reference_images:,})", []).append(
+                series
+            )
     return [
         {
             "reference": reference,
             "heads": ["regime", "seeds", *(f"{one.label}_{one.images}" for one in several)],
             "rows": [
-                [regime, len(chains), *(_mean_sd(setting.values(regime, one)[t]) for one in several)]
+                [
+                    regime,
+                    len(chains),
+                    *(_mean_sd(setting.values(regime, one)[t]) for one in several),
+                ]
                 for regime, chains in setting.rows.items()
             ],
             "floor": ["real images", "", *(_mean_sd(setting.floor(one)) for one in several)],
@@ -148,7 +165,10 @@ def _grids(setting: Setting) -> list[dict[str, Any]]:
         {
             "regime": regime,
             "seed": chains[0].run.config["seed"],
-            "images": {t: _picture(tiled(chains[0].run.grid(t)[chains[0].r], SIDE)) for t in grid_generations(setting)},
+            "images": {
+                t: _picture(tiled(chains[0].run.grid(t)[chains[0].r], SIDE))
+                for t in grid_generations(setting)
+            },
         }
         for regime, chains in setting.rows.items()
     ]
@@ -157,7 +177,9 @@ def _grids(setting: Setting) -> list[dict[str, Any]]:
 def _picture(pixels: np.ndarray) -> str:
     """Grey ones exactly; colours as JPEG, since a page may hold hundreds of these."""
     buffer, kind = io.BytesIO(), "png" if pixels.ndim == 2 else "jpeg"
-    Image.fromarray(pixels).save(buffer, format=kind, **({} if kind == "png" else {"quality": 92, "subsampling": 0}))
+    Image.fromarray(pixels).save(
+        buffer, format=kind, **({} if kind == "png" else {"quality": 92, "subsampling": 0})
+    )
     return _data(f"image/{kind}", buffer.getvalue())
 
 
@@ -183,7 +205,9 @@ def _page(sections: Sequence[dict[str, Any]]) -> str:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    template = environment.from_string((files("deep.reports") / "page.html").read_text(encoding="utf-8"))
+    template = environment.from_string(
+        (files("deep.reports") / "page.html").read_text(encoding="utf-8")
+    )
     return template.render(sections=sections)
 
 

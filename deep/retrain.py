@@ -1,7 +1,8 @@
-"""Retrain an image model with its own samples (Algorithm 1 of the paper): python -m deep.retrain edm
+"""Retrain an image model with its own samples (Algorithm 1 of the paper): python -m deep.retrain
+edm
 
-The same with the paper's data and weights, on GPUs:
-python -m deep.retrain edm --data cifar-10-python.tar.gz --init edm-cifar10-32x32-uncond-vp.pkl
+The same with the paper's data and weights, on GPUs: python -m deep.retrain edm --data
+cifar-10-python.tar.gz --init edm-cifar10-32x32-uncond-vp.pkl
 """
 
 import json
@@ -56,7 +57,9 @@ def main(config: Config) -> None:
     if (config.name, config.run.preset) not in PRESETS:
         models = ", ".join(name for name, preset in PRESETS if preset == config.run.preset)
         raise UsageError(f"--preset {config.run.preset} is for {models}, not for {config.name}")
-    accelerator = patient_accelerator(cpu=config.run.device == "cpu" or not torch.cuda.is_available())
+    accelerator = patient_accelerator(
+        cpu=config.run.device == "cpu" or not torch.cuda.is_available()
+    )
     try:
         images = images_for(config.network, config.run.data)
         asked = recorded(config.name, config.run, config.network, config.model, config.training)
@@ -115,13 +118,18 @@ def _require_room(config: Config, real: RealImages, accelerator: Accelerator) ->
 def _retrain(config: Config, real: RealImages, run: OpenRun, accelerator: Accelerator) -> None:
     """Go through the generations, from wherever the run stands, and record each."""
     options = config.run
-    checkpoint = from_first_process(accelerator, lambda: run.directory.latest() if run.directory else None)
+    checkpoint = from_first_process(
+        accelerator, lambda: run.directory.latest() if run.directory else None
+    )
     done = checkpoint.generation.t + 1 if checkpoint else 0
     if done > options.retrainings:
         return
     draws = options.samples or len(real.train.images)
     measure = _Measurement(config, real, draws, accelerator) if run.directory else None
-    with _progress(options.retrainings + 1, done, accelerator.is_main_process) as (on_progress, on_generation):
+    with _progress(options.retrainings + 1, done, accelerator.is_main_process) as (
+        on_progress,
+        on_generation,
+    ):
         learner = _learner(config, real, run, accelerator, on_progress)
         origin: Sequence[Mapping[str, Tensor]] = []
         if checkpoint:
@@ -147,9 +155,13 @@ def _retrain(config: Config, real: RealImages, run: OpenRun, accelerator: Accele
             grid = learner.sample_alike(options.grid, stream(options.seed, Purpose.SAMPLE, 0))
             if run.directory and measure:
                 line = measure.line(generation, learner, averages, origin)
-                write_sealed_npz(run.directory.samples / f"grid-{generation.t:04d}.npz", {"images": grid})
+                write_sealed_npz(
+                    run.directory.samples / f"grid-{generation.t:04d}.npz", {"images": grid}
+                )
                 seconds, clock = time.monotonic() - clock, time.monotonic()
-                run.directory.record(generation, line, learner.state_dict(), {"origin": origin}, seconds)
+                run.directory.record(
+                    generation, line, learner.state_dict(), {"origin": origin}, seconds
+                )
                 learner.forget()
             done = generation.t + 1
             on_generation(done)
@@ -170,7 +182,11 @@ def _learner(
         options.sample_batch,
         options.sample_precision,
     )
-    where = {"torch": version("torch"), "threads": run.threads, "processes": accelerator.num_processes}
+    where = {
+        "torch": version("torch"),
+        "threads": run.threads,
+        "processes": accelerator.num_processes,
+    }
     where["device"] = torch.cuda.get_device_name() if accelerator.device.type == "cuda" else "cpu"
     setting = {**recorded(config.name, config.network, config.model, config.training), **where}
     _, *shape = real.train.images.shape
@@ -184,7 +200,9 @@ def _learner(
         cache=options.cache or cache_folder(),
         setting=json.dumps(setting, sort_keys=True),
         run=run.digest,
-        start=weights_for(config.network, options.init, config.training, options.carry) if options.init else None,
+        start=weights_for(config.network, options.init, config.training, options.carry)
+        if options.init
+        else None,
         seconds=options.checkpoint_seconds,
         on_progress=on_progress,
     )
@@ -199,7 +217,9 @@ def _new_network(config: Config) -> torch.nn.Module:
 class _Measurement:
     """What is recorded of each generation; of the first process alone."""
 
-    def __init__(self, config: Config, real: RealImages, draws: int, accelerator: Accelerator) -> None:
+    def __init__(
+        self, config: Config, real: RealImages, draws: int, accelerator: Accelerator
+    ) -> None:
         options = config.run
         cache = options.cache or cache_folder()
         self._regimes, self._draws = options.regimes, draws
@@ -231,7 +251,8 @@ class _Measurement:
     ) -> dict[str, Any]:
         """Its line of history."""
         chains = []
-        measured: dict[int, list[dict[str, Any]]] = {}  # chains that are still the same share their samples
+        # chains that are still the same share their samples
+        measured: dict[int, list[dict[str, Any]]] = {}
         for r, regime in enumerate(self._regimes):
             samples, distance = generation.samples[r], parameter_distance(averages[r], origin[r])
             if id(samples) not in measured:
@@ -248,7 +269,11 @@ class _Measurement:
                 }
             )
         random = parameter_distance(self._random, origin[0])
-        return {"features": self._space.name, "chains": chains, "random_parameter_distance": random.norm}
+        return {
+            "features": self._space.name,
+            "chains": chains,
+            "random_parameter_distance": random.norm,
+        }
 
     def _kept(self, learner: ImageLearner, r: int, samples: np.ndarray) -> list[dict[str, Any]]:
         """Measurements of a chain, from a file if they were made before a kill."""
@@ -261,7 +286,9 @@ class _Measurement:
 
 
 def _counts(training: TrainingSet) -> dict[str, Any]:
-    """n, m, λ and the synthetic share of what a generation was trained on; λ is null without real data."""
+    """n, m, λ and the synthetic share of what a generation was trained on; λ is null without
+    real data.
+    """
     return {
         "n": training.real,
         "m": training.synthetic,
@@ -286,7 +313,9 @@ def _progress(
 
 
 def _commands(preset: Preset) -> Any:
-    """One subcommand a model; one without this preset has its own settings, and `main` refuses it."""
+    """One subcommand a model; one without this preset has its own settings, and `main` refuses
+    it.
+    """
     commands: Any = None
     for name in NETWORKS:
         config = PRESETS.get((name, preset), PRESETS[name, "digits"])
@@ -296,7 +325,9 @@ def _commands(preset: Preset) -> Any:
 
 
 def _preset(arguments: Sequence[str]) -> Preset:
-    """The preset of a command line, by --preset or by CIFAR-10's archive; a wrong one is left to tyro to refuse."""
+    """The preset of a command line, by --preset or by CIFAR-10's archive; a wrong one is left to
+    tyro to refuse.
+    """
     asked, data = _given(arguments, "--preset"), _given(arguments, "--data")
     if asked is None and data is not None and is_cifar10(data):
         return "cifar10"

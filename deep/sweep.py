@@ -1,7 +1,9 @@
-"""A grid of runs over λ and seeds, on this machine or on a Ray cluster: python -m deep.sweep edm --lambda 0 0.5 1
+"""A grid of runs over λ and seeds, on this machine or on a Ray cluster: python -m deep.sweep edm
+--lambda 0 0.5 1
 
-Each run is a program of its own in a folder of its own, from which it goes on after whatever killed it; Ray decides
-where and when. Nothing is kept in this process: kill it, start it again, and it goes on with what is not finished.
+Each run is a program of its own in a folder of its own, from which it goes on after whatever killed
+it; Ray decides where and when. Nothing is kept in this process: kill it, start it again, and it
+goes on with what is not finished.
 """
 
 import hashlib
@@ -25,7 +27,14 @@ from rich.live import Live
 from rich.table import Table
 
 from deep.attached import Outcome
-from deep.ray_session import RayLostError, RayRefusedError, RaySession, Resources, Task, socket_folder
+from deep.ray_session import (
+    RayLostError,
+    RayRefusedError,
+    RaySession,
+    Resources,
+    Task,
+    socket_folder,
+)
 from stability.atomic import atomic_write
 from stability.command_line import EXIT_FAILED, EXIT_USAGE, UsageError, command
 from stability.console import make_console, print_paths
@@ -36,7 +45,8 @@ from stability.untrusted import UntrustedFileError, parse_json, read_bytes
 __all__ = ["Sweep", "main"]
 
 IMAGE_MODELS = ("edm", "ddpm", "otcfm")
-OF_THE_SWEEP = ("--lambda", "--fully-synthetic", "--seed", "--out", "--overwrite")  # not for the user to hand on
+# not for the user to hand on
+OF_THE_SWEEP = ("--lambda", "--fully-synthetic", "--seed", "--out", "--overwrite")
 MOST_RUNS = 10_000
 REFRESH_SECONDS = 1.0
 REJOIN_SECONDS = 600.0  # for a cluster that was lost to come back
@@ -50,12 +60,15 @@ LARGEST_JSON, LARGEST_HISTORY = 2**24, 2**31  # bytes
 class Sweep:
     """Run a grid of λ and seeds, one folder a run, on this machine or on a Ray cluster.
 
-    A run that was killed, or whose machine was lost, starts again and goes on where it was. Finished ones are skipped;
-    one that fails does not stop the others. Options after -- are handed to every run:
-    python -m deep.sweep edm --lambda 0 0.5 1 --fully-synthetic --seeds 3 -- --retrainings 20
+    A run that was killed, or whose machine was lost, starts again and goes on where it was.
+    Finished ones are skipped; one that fails does not stop the others. Options after -- are handed
+    to every run: python -m deep.sweep edm --lambda 0 0.5 1 --fully-synthetic --seeds 3 --
+    --retrainings 20
     """
 
-    command: tyro.conf.Positional[Literal["edm", "ddpm", "otcfm", "two_moons", "eight_gaussians", "run"]]
+    command: tyro.conf.Positional[
+        Literal["edm", "ddpm", "otcfm", "two_moons", "eight_gaussians", "run"]
+    ]
     """python -m deep.retrain of an image model (edm, ddpm, otcfm), or python -m toy.NAME."""
     lam: Annotated[tuple[float, ...], tyro.conf.arg(name="lambda", metavar="λ [λ ...]")] = ()
     """Synthetic points per real point; one or more values, each a run a seed."""
@@ -66,14 +79,16 @@ class Sweep:
     seed: int = 0
     """The first seed."""
     gpus_per_run: float = 0
-    """GPUs of a run: 0, a fraction (several runs share one), or a whole number; more than 1 are started by torchrun."""
+    """GPUs of a run: 0, a fraction (several runs share one), or a whole number; more than 1 are
+    started by torchrun."""
     cpus_per_run: float = 1
     """Processor cores that Ray sets aside for a run, which uses as many threads."""
     retries: int = 3
-    """Times that a run which was killed is started again without having finished a generation in between;
-    so often is a Ray that died started or joined again."""
+    """Times that a run which was killed is started again without having finished a generation in
+    between; so often is a Ray that died started or joined again."""
     address: str | None = None
-    """Of a Ray cluster, host:port, or auto for the one that this machine belongs to. None: a Ray of its own."""
+    """Of a Ray cluster, host:port, or auto for the one that this machine belongs to. None: a Ray
+    of its own."""
     out: Path | None = None
     """Folder of the runs, on a disk that all machines see. Default: runs/sweep-COMMAND-DIGEST."""
     options: tyro.conf.Fixed[tyro.conf.Suppress[tuple[str, ...]]] = ()
@@ -81,13 +96,25 @@ class Sweep:
 
     def __post_init__(self) -> None:
         if not self.lam and not self.fully_synthetic:
-            raise ValueError("--lambda must have a value, or give --fully-synthetic: there is nothing to run")
+            raise ValueError(
+                "--lambda must have a value, or give --fully-synthetic: there is nothing to run"
+            )
         for lam in self.lam:
             if not (math.isfinite(lam) and lam >= 0):
-                raise ValueError(f"--lambda must be finite and >= 0, got {lam:g} (no real data: --fully-synthetic)")
+                raise ValueError(
+                    f"--lambda must be finite and >= 0, got {lam:g} (no real data: "
+                    "--fully-synthetic)"
+                )
         if len(set(self.lam)) < len(self.lam):
-            raise ValueError(f"--lambda must not repeat a value, got {' '.join(f'{lam:g}' for lam in self.lam)}")
-        require_range(self, seeds=(1, LARGEST_COUNT), seed=(0, LARGEST_SEED - MOST_SEEDS), retries=(0, LARGEST_COUNT))
+            raise ValueError(
+                f"--lambda must not repeat a value, got {' '.join(f'{lam:g}' for lam in self.lam)}"
+            )
+        require_range(
+            self,
+            seeds=(1, LARGEST_COUNT),
+            seed=(0, LARGEST_SEED - MOST_SEEDS),
+            retries=(0, LARGEST_COUNT),
+        )
         rows = len(self.lam) + self.fully_synthetic
         if self.seeds * rows > MOST_RUNS:
             raise ValueError(
@@ -96,14 +123,22 @@ class Sweep:
             )
         if not 0 < self.cpus_per_run < math.inf:
             raise ValueError(f"--cpus-per-run must be finite and > 0, got {self.cpus_per_run}")
-        if not 0 <= self.gpus_per_run < math.inf or (self.gpus_per_run > 1 and self.gpus_per_run % 1):
-            raise ValueError(f"--gpus-per-run must be in [0, 1] or a whole number, got {self.gpus_per_run}")
+        if not 0 <= self.gpus_per_run < math.inf or (
+            self.gpus_per_run > 1 and self.gpus_per_run % 1
+        ):
+            raise ValueError(
+                f"--gpus-per-run must be in [0, 1] or a whole number, got {self.gpus_per_run}"
+            )
         if self.gpus_per_run > 1 and self.command not in IMAGE_MODELS:
-            raise ValueError(f"--gpus-per-run must be at most 1 for {self.command}, got {self.gpus_per_run:g}")
+            raise ValueError(
+                f"--gpus-per-run must be at most 1 for {self.command}, got {self.gpus_per_run:g}"
+            )
         for option in self.options:
             name = option.split("=")[0].replace("_", "-")
             if name in OF_THE_SWEEP:
-                raise UsageError(f"{name} must not stand after --: the sweep decides it for each run")
+                raise UsageError(
+                    f"{name} must not stand after --: the sweep decides it for each run"
+                )
 
     @property
     def folder(self) -> Path:
@@ -113,21 +148,36 @@ class Sweep:
 
     def runs(self) -> "list[GridRun]":
         """The grid, seed by seed, so that every row has something to show early."""
-        rows = [(f"lambda-{str(lam).removesuffix('.0')}", ["--lambda", str(lam)]) for lam in self.lam]
+        rows = [
+            (f"lambda-{str(lam).removesuffix('.0')}", ["--lambda", str(lam)]) for lam in self.lam
+        ]
         if self.fully_synthetic:
             rows.append(("fully-synthetic", ["--fully-synthetic"]))
         runs = []
         for seed in range(self.seed, self.seed + self.seeds):
             for row, regime in rows:
                 folder = self.folder / row / f"seed-{seed}"
-                runs.append(GridRun(f"{row}/seed-{seed}", folder, self._arguments(regime, seed, folder)))
+                runs.append(
+                    GridRun(f"{row}/seed-{seed}", folder, self._arguments(regime, seed, folder))
+                )
         return runs
 
     def _arguments(self, regime: Sequence[str], seed: int, folder: Path) -> list[str]:
         processes = max(1, int(self.gpus_per_run))
-        program = ["deep.retrain", self.command] if self.command in IMAGE_MODELS else [f"toy.{self.command}"]
+        program = (
+            ["deep.retrain", self.command]
+            if self.command in IMAGE_MODELS
+            else [f"toy.{self.command}"]
+        )
         if processes > 1:
-            program = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m", *program]
+            program = [
+                "torch.distributed.run",
+                "--standalone",
+                "--nproc-per-node",
+                str(processes),
+                "-m",
+                *program,
+            ]
         chosen = [*regime, "--seed", str(seed), "--out", str(folder)]
         defaults = {"--threads": str(max(1, int(self.cpus_per_run) // processes))}
         if not self.gpus_per_run:
@@ -179,8 +229,9 @@ class GridRun:
     def ended(self, outcome: Outcome, retries: int) -> bool:
         """Take note of an outcome; whether to start it again.
 
-        A run that says itself what is wrong, a bad option or a loss that is not finite, would say it again. Everything
-        else can pass, from a lost machine to a GPU without memory left, unless it happens again and again.
+        A run that says itself what is wrong, a bad option or a loss that is not finite, would say
+        it again. Everything else can pass, from a lost machine to a GPU without memory left, unless
+        it happens again and again.
         """
         self.message = outcome.message
         if outcome.code == 0:
@@ -188,7 +239,9 @@ class GridRun:
             with atomic_write(self._mark) as file:
                 file.write(json.dumps({"arguments": self.arguments}).encode())
             return False
-        if outcome.code == EXIT_USAGE or (outcome.code == EXIT_FAILED and outcome.message.startswith("error: ")):
+        if outcome.code == EXIT_USAGE or (
+            outcome.code == EXIT_FAILED and outcome.message.startswith("error: ")
+        ):
             self.state = "failed"
             return False
         done = len(self.history())
@@ -227,9 +280,12 @@ def _json(path: Path) -> Any:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """The sweep's folder, for this sweep alone; what is made for one that does not come to start a run is removed.
+    """The sweep's folder, for this sweep alone; what is made for one that does not come to start a
+    run is removed.
 
-    UsageError if the folder has anything in it and no sweep was there. filelock.Timeout if one is there now.
+    Raises:
+        UsageError: If the folder has anything in it and no sweep was there. filelock.Timeout if one
+            is there now.
     """
     lock = folder / LOCK
     if folder.is_dir() and not lock.exists() and any(folder.iterdir()):
@@ -249,7 +305,9 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def main(config: Sweep) -> None:
-    """Run what is not finished, print what came out; leaves with status 1 if a run failed, or Ray did."""
+    """Run what is not finished, print what came out; leaves with status 1 if a run failed, or
+    Ray did.
+    """
     folder, lost = config.folder, None
     runs = config.runs()
     try:
@@ -286,7 +344,8 @@ def _require_ray() -> None:
 
 
 def _execute(config: Sweep, runs: Sequence[GridRun]) -> None:
-    """Until every run is finished or has failed, with as many Rays, one after another, as that takes.
+    """Until every run is finished or has failed, with as many Rays, one after another, as that
+    takes.
 
     Raises:
         RayRefusedError: If Ray cannot be started or joined.
@@ -307,9 +366,13 @@ def _execute(config: Sweep, runs: Sequence[GridRun]) -> None:
                 done = _done(runs)
                 restarts, most_done = 1 if done > most_done else restarts + 1, max(done, most_done)
                 if restarts > config.retries:
-                    raise RayLostError(f"{lost}, {restarts} times without a generation in between") from None
+                    raise RayLostError(
+                        f"{lost}, {restarts} times without a generation in between"
+                    ) from None
                 again = "started" if config.address is None else "joined"
-                warnings.warn(f"Ray died ({lost}); it is {again} again, and the runs go on", stacklevel=2)
+                warnings.warn(
+                    f"Ray died ({lost}); it is {again} again, and the runs go on", stacklevel=2
+                )
 
 
 def _session(config: Sweep, folder: Path, patient: bool) -> RaySession:
@@ -324,7 +387,11 @@ def _session(config: Sweep, folder: Path, patient: bool) -> RaySession:
             return session
         except RayRefusedError as refused:
             if not patient:
-                about = "Ray cannot be started" if config.address is None else f"--address {config.address}"
+                about = (
+                    "Ray cannot be started"
+                    if config.address is None
+                    else f"--address {config.address}"
+                )
                 raise RayRefusedError(f"{about}: {refused}") from None
             if config.address is None or time.monotonic() > deadline:
                 raise RayLostError(str(refused)) from None
@@ -335,9 +402,13 @@ def _require_room(machines: Sequence[Resources], config: Sweep) -> None:
     needs = Resources(config.cpus_per_run, config.gpus_per_run)
     if any(machine.cpus >= needs.cpus and machine.gpus >= needs.gpus for machine in machines):
         return
-    cpus, gpus = max(machine.cpus for machine in machines), max(machine.gpus for machine in machines)
+    cpus, gpus = (
+        max(machine.cpus for machine in machines),
+        max(machine.gpus for machine in machines),
+    )
     message = (
-        f"--cpus-per-run {needs.cpus:g} with --gpus-per-run {needs.gpus:g} is more than a machine has: "
+        f"--cpus-per-run {needs.cpus:g} with --gpus-per-run {needs.gpus:g} is more than a machine "
+        "has: "
         f"{cpus:g} processor cores and {gpus:g} GPUs at most"
     )
     if config.address is None:
@@ -345,14 +416,21 @@ def _require_room(machines: Sequence[Resources], config: Sweep) -> None:
     warnings.warn(f"{message}; waiting for one that has more", stacklevel=2)
 
 
-def _work_off(session: RaySession, config: Sweep, runs: Sequence[GridRun], refresh: Callable[[], None]) -> None:
-    """Until every run is finished or has failed. Who was at work when a Ray was lost is not at fault."""
+def _work_off(
+    session: RaySession, config: Sweep, runs: Sequence[GridRun], refresh: Callable[[], None]
+) -> None:
+    """Until every run is finished or has failed.
+
+    Who was at work when a Ray was lost is not at fault.
+    """
     at_work: dict[str, GridRun] = {}
 
     def submit(run: GridRun) -> None:
         run.submitted()
         at_work[run.name] = run
-        session.submit(run.name, Task(run.arguments, str(run.folder), str(run.log), str(Path.cwd())))
+        session.submit(
+            run.name, Task(run.arguments, str(run.folder), str(run.log), str(Path.cwd()))
+        )
 
     for run in runs:
         if run.state in ("waiting", "running"):
@@ -373,7 +451,9 @@ def _done(runs: Sequence[GridRun]) -> int:
 
 @contextmanager
 def _live_table(runs: Sequence[GridRun]) -> Iterator[Callable[[], None]]:
-    """What is running and what has failed, on a terminal, as of the last call of what this yields."""
+    """What is running and what has failed, on a terminal, as of the last call of what this
+    yields.
+    """
     console = make_console(stderr=True)
     if not console.is_terminal:
         yield lambda: None
@@ -383,7 +463,10 @@ def _live_table(runs: Sequence[GridRun]) -> Iterator[Callable[[], None]]:
         def refresh() -> None:
             for run in runs:
                 run.look()
-            live.update(_table([run for run in runs if run.state in ("running", "failed")], runs), refresh=True)
+            live.update(
+                _table([run for run in runs if run.state in ("running", "failed")], runs),
+                refresh=True,
+            )
 
         yield refresh
 

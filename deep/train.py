@@ -47,7 +47,9 @@ SHOWN = 100  # images in a grid
 def main(config: Config) -> None:
     """Train, draw samples, and print what came out."""
     started = time.monotonic()
-    accelerator = patient_accelerator(cpu=config.run.device == "cpu" or not torch.cuda.is_available())
+    accelerator = patient_accelerator(
+        cpu=config.run.device == "cpu" or not torch.cuda.is_available()
+    )
     try:
         data = images_for(config.network, config.run.data)
         images = data.images
@@ -69,7 +71,9 @@ def main(config: Config) -> None:
             samples, sampling = _sample(config, trainer, images.shape[1:], accelerator)
             if accelerator.is_main_process:
                 written = _write(config, run.path, images, trainer, losses, samples)
-                _print(config, images, losses, training, sampling, time.monotonic() - started, written)
+                _print(
+                    config, images, losses, training, sampling, time.monotonic() - started, written
+                )
     except FloatingPointError as error:
         raise RetrainingError(str(error)) from error
     finally:
@@ -79,7 +83,10 @@ def main(config: Config) -> None:
 def _train(
     config: Config, images: np.ndarray, run: OpenRun, accelerator: Accelerator
 ) -> tuple[Trainer, np.ndarray, "Pace"]:
-    """Train, from wherever an interrupted run stands. The trainer at the end, and the loss of every step."""
+    """Train, from wherever an interrupted run stands.
+
+    The trainer at the end, and the loss of every step.
+    """
     seed, batch = config.run.seed, config.training.batch
     generator = torch.Generator().manual_seed(int(stream(seed, Purpose.INIT, 0).integers(2**32)))
     trainer = Trainer(config.model, config.network.build(generator), config.training, accelerator)
@@ -91,7 +98,9 @@ def _train(
         losses = state["losses"].numpy()
     elif config.run.init:
         carry = config.run.carry or "optimizer"
-        trainer.start_from(weights_for(config.network, config.run.init, config.training, carry), carry)
+        trainer.start_from(
+            weights_for(config.network, config.run.init, config.training, carry), carry
+        )
     accelerator.wait_for_everyone()  # before anyone writes what another one is about to look for
 
     before, steps = len(losses), math.ceil(config.run.images / batch)
@@ -104,7 +113,10 @@ def _train(
             ):
                 losses = np.concatenate([losses, progress.losses])
                 bar.update(task, completed=len(losses) * batch)
-                due = time.monotonic() - saved >= config.run.checkpoint_seconds or progress.step == progress.steps
+                due = (
+                    time.monotonic() - saved >= config.run.checkpoint_seconds
+                    or progress.step == progress.steps
+                )
                 if due and accelerator.is_main_process:
                     state = {"trainer": trainer.state_dict(), "losses": torch.from_numpy(losses)}
                     write_state(file, {"run": run.digest, **state})
@@ -120,7 +132,11 @@ class Pace:
     seconds: float
 
     def __str__(self) -> str:
-        return f"{self.seconds:.1f} s, {self.images / self.seconds:,.0f} images/s" if self.images else "done before"
+        return (
+            f"{self.seconds:.1f} s, {self.images / self.seconds:,.0f} images/s"
+            if self.images
+            else "done before"
+        )
 
 
 def _load_state(path: Path, run: str) -> dict[str, Any]:
@@ -128,9 +144,13 @@ def _load_state(path: Path, run: str) -> dict[str, Any]:
     try:
         state = read_state(path)
     except UntrustedFileError as error:
-        raise RunDirectoryError(f"{path} {error}; restore it or use --overwrite to start again") from None
+        raise RunDirectoryError(
+            f"{path} {error}; restore it or use --overwrite to start again"
+        ) from None
     if state.get("run") != run:
-        raise RunDirectoryError(f"{path} is of another run; restore it or use --overwrite to start again")
+        raise RunDirectoryError(
+            f"{path} is of another run; restore it or use --overwrite to start again"
+        )
     return state
 
 
@@ -157,7 +177,12 @@ def _sample(
 
 
 def _write(
-    config: Config, folder: Path, images: np.ndarray, trainer: Trainer, losses: np.ndarray, samples: np.ndarray
+    config: Config,
+    folder: Path,
+    images: np.ndarray,
+    trainer: Trainer,
+    losses: np.ndarray,
+    samples: np.ndarray,
 ) -> list[Path]:
     """Write network, history, samples and figures; the paths."""
     state, batch = trainer.state_dict(), config.training.batch
@@ -203,10 +228,12 @@ def _print(
         parameters = sum(p.numel() for p in config.network.build().parameters())
     edge = max(1, len(losses) // 20)
     rows = {
-        "data": f"{config.run.data}: {len(images):,} images of {' × '.join(map(str, images.shape[1:]))}",
+        "data": f"{config.run.data}: {len(images):,} images of "
+        f"{' × '.join(map(str, images.shape[1:]))}",
         "network": f"{parameters:,} parameters",
         "images seen": f"{len(losses) * config.training.batch:,} in {len(losses):,} steps",
-        "loss": f"{losses[:edge].mean():.4g} in the first, {losses[-edge:].mean():.4g} in the last 5 % of the steps",
+        "loss": f"{losses[:edge].mean():.4g} in the first, {losses[-edge:].mean():.4g} in the "
+        "last 5 % of the steps",
         "training": str(training),
         "sampling": str(sampling),
         "all": f"{seconds:.0f} s",

@@ -2,8 +2,9 @@
 
 import os
 
-# Threads of GNU OpenMP that wait for one another try 1000 times (some 50 µs) before they sleep, not 300,000 times
-# (20 ms): those that spin keep their processor from the one that they wait for. Read once, when torch is imported.
+# Threads of GNU OpenMP that wait for one another try 1000 times (some 50 µs) before they sleep, not
+# 300,000 times (20 ms): those that spin keep their processor from the one that they wait for. Read
+# once, when torch is imported.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 

@@ -1,4 +1,6 @@
-"""python -m stability: every statement checked, with errata, negative controls and proofs, in one table."""
+"""python -m stability: every statement checked, with errata, negative controls and proofs, in
+one table.
+"""
 
 import math
 import re
@@ -32,11 +34,13 @@ WORDS = 80  # characters of a statement that the table shows; the report has all
 
 @dataclass(frozen=True)
 class Stability:
-    """Check the paper's statements, and what holds instead where one fails. Status 1 if a check comes out wrong.
+    """Check the paper's statements, and what holds instead where one fails.
 
-    Without options, everything is checked on fixed instances, together with negative controls (the same checks with a
-    spoiled constant, each of which must come out violated), counterexamples to what is misprinted, and proofs by
-    computer algebra.
+    Status 1 if a check comes out wrong.
+
+    Without options, everything is checked on fixed instances, together with negative controls (the
+    same checks with a spoiled constant, each of which must come out violated), counterexamples to
+    what is misprinted, and proofs by computer algebra.
     """
 
     statements: tyro.conf.Positional[tuple[Literal[STATEMENTS], ...]] = ()  # type: ignore[valid-type]
@@ -44,7 +48,8 @@ class Stability:
     family: tuple[str, ...] = ()
     """Families to examine instead of the fixed instances, each on data inside it and outside it."""
     lam: Annotated[tuple[float, ...], tyro.conf.arg(name="lambda", metavar="λ [λ ...]")] = ()
-    """Synthetic points per real point, one or more values, instead of those of the fixed instances."""
+    """Synthetic points per real point, one or more values, instead of those of the fixed
+    instances."""
     controls: bool = False
     """List each negative control and counterexample with what it measured."""
     out: Path | None = None
@@ -55,7 +60,9 @@ class Stability:
     def __post_init__(self) -> None:
         for lam in self.lam:
             if not (math.isfinite(lam) and lam >= 0):
-                raise ValueError(f"--lambda must be finite and >= 0, got {lam:g} (∞ is no real data at all)")
+                raise ValueError(
+                    f"--lambda must be finite and >= 0, got {lam:g} (∞ is no real data at all)"
+                )
         if self.seed is not None:
             require_range(self, seed=(0, LARGEST_SEED))
         if self.family:
@@ -65,7 +72,10 @@ class Stability:
                 if family not in FAMILIES:
                     raise ValueError(f"--family must be one of {', '.join(FAMILIES)}, got {family}")
         if (self.family or self.lam) and not self.statements:
-            raise ValueError("--family and --lambda need a statement, e.g. theorem1 --family student_t --lambda 0.05 1")
+            raise ValueError(
+                "--family and --lambda need a statement, e.g. theorem1 --family student_t "
+                "--lambda 0.05 1"
+            )
 
 
 def run(config: Stability) -> None:
@@ -76,15 +86,30 @@ def run(config: Stability) -> None:
     console = make_console()
     if not console.is_terminal:
         console.width = 120
-    seed = int(np.random.SeedSequence().generate_state(1)[0]) if config.seed is None else config.seed
+    seed = (
+        int(np.random.SeedSequence().generate_state(1)[0]) if config.seed is None else config.seed
+    )
     names, screen = _available(config.statements), make_console(stderr=True)
-    watched = partial(track, description="checking", total=len(names), console=screen, disable=not screen.is_terminal)
-    examinations = list(watched(examine_all(names, seed, config.family, config.lam), transient=True))
-    console.print(_claims_table(examinations) if not (config.family or config.lam) else _verdicts_table(examinations))
+    watched = partial(
+        track,
+        description="checking",
+        total=len(names),
+        console=screen,
+        disable=not screen.is_terminal,
+    )
+    examinations = list(
+        watched(examine_all(names, seed, config.family, config.lam), transient=True)
+    )
+    console.print(
+        _claims_table(examinations)
+        if not (config.family or config.lam)
+        else _verdicts_table(examinations)
+    )
     if config.controls:
         console.print(_rejections_table(examinations))
     if config.out:
-        from stability.report import write_report  # matplotlib only where there is something to draw
+        # matplotlib only where there is something to draw
+        from stability.report import write_report
 
         print_paths(console, write_report(config.out, examinations, seed))
     failures = [failure for examination in examinations for failure in examination.failures]
@@ -96,7 +121,9 @@ def run(config: Stability) -> None:
 
 
 def _available(asked: Sequence[str]) -> Sequence[str]:
-    """The statements to examine; what an extra is missing for is left out with a warning, or refused if asked for."""
+    """The statements to examine; what an extra is missing for is left out with a warning, or
+    refused if asked for.
+    """
     missing = "certified needs python-flint: pip install python-flint"
     if "certified" in asked and not find_spec("flint"):
         raise UsageError(missing)
@@ -107,15 +134,23 @@ def _available(asked: Sequence[str]) -> Sequence[str]:
 
 
 def _claims_table(examinations: Sequence[Examination]) -> Table:
-    """A row a claim: its worst status, and the instance nearest to failing with both of its numbers."""
-    table = _table("Statements", "statement", "status", "instances", "tightest margin", "method", "erratum")
+    """A row a claim: its worst status, and the instance nearest to failing with both of its
+    numbers.
+    """
+    table = _table(
+        "Statements", "statement", "status", "instances", "tightest margin", "method", "erratum"
+    )
     table.columns[0].min_width = WORDS // 2
     table.columns[2].justify = "right"
     for examination in examinations:
         for claim in examination.claims:
             tightest = claim.tightest
             table.add_row(
-                Text.assemble((claim.name, "bold"), "\n", textwrap.shorten(tightest.words, WORDS, placeholder=" …")),
+                Text.assemble(
+                    (claim.name, "bold"),
+                    "\n",
+                    textwrap.shorten(tightest.words, WORDS, placeholder=" …"),
+                ),
                 _status(claim.status),
                 str(len(claim.verdicts)),
                 _comparison(tightest),
@@ -128,7 +163,9 @@ def _claims_table(examinations: Sequence[Examination]) -> Table:
 
 def _verdicts_table(examinations: Sequence[Examination]) -> Table:
     """A row a verdict."""
-    table = _table("Verdicts", "statement", "instance", "status", "measured, stated", "assumptions", "note")
+    table = _table(
+        "Verdicts", "statement", "instance", "status", "measured, stated", "assumptions", "note"
+    )
     for verdict in (verdict for examination in examinations for verdict in examination.verdicts):
         assumed = ", ".join(f"{name} = {value:.4g}" for name, value in verdict.assumptions.items())
         status, comparison = _status(verdict.status), _comparison(verdict)
@@ -138,12 +175,24 @@ def _verdicts_table(examinations: Sequence[Examination]) -> Table:
 
 def _rejections_table(examinations: Sequence[Examination]) -> Table:
     """Every negative control and counterexample: each must be violated."""
-    table = _table("Negative controls and counterexamples", "kind", "statement", "instance", "measured, stated", "")
+    table = _table(
+        "Negative controls and counterexamples",
+        "kind",
+        "statement",
+        "instance",
+        "measured, stated",
+        "",
+    )
     for examination in examinations:
-        for kind, verdicts in (("control", examination.controls), ("as printed", examination.counterexamples)):
+        for kind, verdicts in (
+            ("control", examination.controls),
+            ("as printed", examination.counterexamples),
+        ):
             for verdict in verdicts:
                 is_rejected = verdict.status is Status.VIOLATED
-                rejected = Text("rejected", "green") if is_rejected else Text("NOT REJECTED", "bold red")
+                rejected = (
+                    Text("rejected", "green") if is_rejected else Text("NOT REJECTED", "bold red")
+                )
                 table.add_row(kind, verdict.claim, verdict.instance, _comparison(verdict), rejected)
     return table
 
@@ -156,7 +205,9 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _status(status: Status) -> Text:
-    colour = {Status.VIOLATED: "bold red", Status.HOLDS: "green", Status.CORRECTED: "yellow"}.get(status, "dim")
+    colour = {Status.VIOLATED: "bold red", Status.HOLDS: "green", Status.CORRECTED: "yellow"}.get(
+        status, "dim"
+    )
     return Text(status.value, colour)
 
 
@@ -171,7 +222,9 @@ def _summary(examinations: Sequence[Examination], seed: int, seconds: float) -> 
     verdicts = sum(len(examination.verdicts) for examination in examinations)
     spoiled = [v for examination in examinations for v in examination.controls]
     printed = [v for examination in examinations for v in examination.counterexamples]
-    rejected, refuted = (sum(v.status is Status.VIOLATED for v in group) for group in (spoiled, printed))
+    rejected, refuted = (
+        sum(v.status is Status.VIOLATED for v in group) for group in (spoiled, printed)
+    )
     return (
         f"{verdicts} verdicts; {rejected} of {len(spoiled)} negative controls rejected; "
         f"{refuted} of {len(printed)} misprinted statements refuted; {seconds:.0f} s; --seed {seed}"

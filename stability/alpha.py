@@ -1,11 +1,13 @@
-"""α(n), the factor by which one retraining on n of its own samples shrinks a Gaussian (Proposition 1, theory S5).
+"""α(n), the factor by which one retraining on n of its own samples shrinks a Gaussian (Proposition
+1, theory S5).
 
-α(n) = E χ_{n−1} / √(n−1) = √(2/(n−1)) Γ(n/2) / Γ((n−1)/2), known in quality control as c4(n). With x = (n−1)/2,
+α(n) = E χ_{n−1} / √(n−1) = √(2/(n−1)) Γ(n/2) / Γ((n−1)/2), known in quality control as c4(n). With
+x = (n−1)/2,
 
     log α = log Γ(x + ½) − log Γ(x) − ½ log x = ½ log(1 − 1/(4 (x+½)²)) + the same at x + 1,
 
-so that a few steps upwards and the asymptotic series at the end give log α as a sum of terms of one sign: nothing
-cancels, and 1 − α and log α are as accurate as α itself.
+so that a few steps upwards and the asymptotic series at the end give log α as a sum of terms of one
+sign: nothing cancels, and 1 − α and log α are as accurate as α itself.
 """
 
 import math
@@ -18,8 +20,8 @@ from scipy.special import bernoulli, hyp2f1
 __all__ = ["Estimate", "alpha", "alpha_isotropic", "half_life", "log_alpha", "one_minus_alpha"]
 
 _STEPS = 10
-# log Γ(x + ½) − log Γ(x) − ½ log x ~ Σ c_k x^−k over odd k, from Γ's Stirling series with B_k(½) = (2^{1−k} − 1) B_k.
-# At x >= 10 the first term left out, k = 19, is 1e-17 of the sum.
+# log Γ(x + ½) − log Γ(x) − ½ log x ~ Σ c_k x^−k over odd k, from Γ's Stirling series with B_k(½) =
+# (2^{1−k} − 1) B_k. At x >= 10 the first term left out, k = 19, is 1e-17 of the sum.
 _ORDERS = np.arange(1, 18, 2)
 _SERIES = (0.5**_ORDERS - 2) * bernoulli(18)[_ORDERS + 1] / (_ORDERS * (_ORDERS + 1))
 
@@ -27,11 +29,14 @@ _SERIES = (0.5**_ORDERS - 2) * bernoulli(18)[_ORDERS + 1] / (_ORDERS * (_ORDERS 
 def log_alpha(n: ArrayLike) -> NDArray[np.float64]:
     """log α(n) < 0, elementwise, to a relative accuracy of 1e-14; about −1/(4(n−1)).
 
-    n: samples a generation, real (need not be whole), finite, >= 2. ValueError otherwise.
+    Args:
+        n: Samples a generation, real (need not be whole), finite, >= 2. ValueError otherwise.
     """
     n = np.asarray(n, dtype=float)
     if not (np.isfinite(n) & (n >= 2)).all():
-        raise ValueError(f"n must be finite and >= 2, got {n[~(np.isfinite(n) & (n >= 2))].flat[0]}")
+        raise ValueError(
+            f"n must be finite and >= 2, got {n[~(np.isfinite(n) & (n >= 2))].flat[0]}"
+        )
     x = (n - 1) / 2
     small = x < _STEPS
     y = 1 / np.where(small, x + _STEPS, x)
@@ -47,12 +52,16 @@ def alpha(n: ArrayLike) -> NDArray[np.float64]:
 
 
 def one_minus_alpha(n: ArrayLike) -> NDArray[np.float64]:
-    """1 − α(n) without cancellation, elementwise, to a relative accuracy of 1e-14. n as in `log_alpha`."""
+    """1 − α(n) without cancellation, elementwise, to a relative accuracy of 1e-14. n as in
+    `log_alpha`.
+    """
     return -np.expm1(log_alpha(n))
 
 
 def half_life(n: ArrayLike) -> NDArray[np.float64]:
-    """Retrainings after which E √Σ_t has halved, −log 2 / log α(n): about 4 (n−1) log 2. n as in `log_alpha`."""
+    """Retrainings after which E √Σ_t has halved, −log 2 / log α(n): about 4 (n−1) log 2. n as in
+    `log_alpha`.
+    """
     return -math.log(2) / log_alpha(n)
 
 
@@ -60,7 +69,10 @@ def half_life(n: ArrayLike) -> NDArray[np.float64]:
 class Estimate:
     """A number that was computed to some accuracy.
 
-    value: the number.   error: bound on |value − truth|, absolute.   method: how both were found.
+    Attributes:
+        value: The number.
+        error: Bound on |value − truth|, absolute.
+        method: How both were found.
     """
 
     value: float
@@ -69,15 +81,17 @@ class Estimate:
 
 
 def alpha_isotropic(n: int, d: int) -> Estimate:
-    """α_d(n) = E tr √W / (d √(n−1)), W ~ Wishart_d(n−1, I): E √S = α_d(n) √(n−1) I in Lemma A.2 iii).
+    """α_d(n) = E tr √W / (d √(n−1)), W ~ Wishart_d(n−1, I): E √S = α_d(n) √(n−1) I in Lemma A.2
+    iii).
 
-    It is the factor by which one retraining shrinks √Σ when Σ is a multiple of I, and only then (erratum E1).
-    n >= 2 samples a generation, d >= 1 dimensions, whole. ValueError otherwise.
+    It is the factor by which one retraining shrinks √Σ when Σ is a multiple of I, and only then
+    (erratum E1). n >= 2 samples a generation, d >= 1 dimensions, whole. ValueError otherwise.
 
-    √W has the singular values of a d × (n−1) matrix of standard normals as eigenvalues, so d and n−1 may be exchanged.
-    Where the smaller is 1 this is a χ mean; where it is 2, α_2(n) = α(2n−1) ₂F₁(−½, 1; n−1; ½): with u, v the sum and
-    the difference of the two singular values, u² − v² ~ 4 Γ(n−2) and v² ~ 2 Γ(1) are independent. Otherwise quadrature
-    of the joint density of the singular values; its cost grows with the cube of min(d, n−1): some seconds at 200.
+    √W has the singular values of a d × (n−1) matrix of standard normals as eigenvalues, so d and
+    n−1 may be exchanged. Where the smaller is 1 this is a χ mean; where it is 2, α_2(n) = α(2n−1)
+    ₂F₁(−½, 1; n−1; ½): with u, v the sum and the difference of the two singular values, u² − v² ~ 4
+    Γ(n−2) and v² ~ 2 Γ(1) are independent. Otherwise quadrature of the joint density of the
+    singular values; its cost grows with the cube of min(d, n−1): some seconds at 200.
     """
     if n != int(n) or n < 2 or d != int(d) or d < 1:
         raise ValueError(f"n must be a whole number >= 2 and d one >= 1, got n = {n} and d = {d}")
@@ -96,11 +110,15 @@ def alpha_isotropic(n: int, d: int) -> Estimate:
 
 
 def _mean_singular_value(few: int, many: int) -> tuple[float, float]:
-    """E Σ s_i / (few √many) over the singular values of a few × many standard normal matrix, and a bound on its error.
+    """E Σ s_i / (few √many) over the singular values of a few × many standard normal matrix, and a
+    bound on its error.
 
-    few <= many. The error is how far two resolutions and the known E Σ s_i² = few · many disagree, plus rounding.
+    few <= many. The error is how far two resolutions and the known E Σ s_i² = few · many disagree,
+    plus rounding.
     """
-    coarse, fine = (_singular_value_sums(few, many, nodes) for nodes in (4 * few + 110, 5 * few + 120))
+    coarse, fine = (
+        _singular_value_sums(few, many, nodes) for nodes in (4 * few + 110, 5 * few + 120)
+    )
     scale = math.sqrt(many)
     value = 1 + fine[0] / (few * scale)
     # E Σ (s − √many)² = 2 few many − 2 √many E Σ s
@@ -110,13 +128,15 @@ def _mean_singular_value(few: int, many: int) -> tuple[float, float]:
 
 
 def _singular_value_sums(few: int, many: int, nodes: int) -> NDArray[np.float64]:
-    """E Σ z_i and E Σ z_i² for the singular values s_i = √many + z_i of a few × many standard normal matrix.
+    """E Σ z_i and E Σ z_i² for the singular values s_i = √many + z_i of a few × many standard
+    normal matrix.
 
-    Their density is ∝ Π s^{many−few} e^{−s²/2} Π |s_i² − s_j²|. By de Bruijn, E Π (1 + ε f(s_i)) is a ratio of
-    Pfaffians of M_jk = ∬ sign(y − x) φ_j(x) φ_k(y) dx dy, φ_j = (polynomial of degree j in s²) s^{many−few} e^{−s²/2},
-    bordered by ∫ φ_j when `few` is odd; hence E Σ f(s_i) = ½ tr(M⁻¹ M'). Any basis of the span of the φ_j will do:
-    an orthonormal one keeps M well conditioned. In normalised Legendre polynomials the kernel sign(y − x) is
-    tridiagonal, because their integrals are three-term sums.
+    Their density is ∝ Π s^{many−few} e^{−s²/2} Π |s_i² − s_j²|. By de Bruijn, E Π (1 + ε f(s_i)) is
+    a ratio of Pfaffians of M_jk = ∬ sign(y − x) φ_j(x) φ_k(y) dx dy, φ_j = (polynomial of degree j
+    in s²) s^{many−few} e^{−s²/2}, bordered by ∫ φ_j when `few` is odd; hence E Σ f(s_i) = ½ tr(M⁻¹
+    M'). Any basis of the span of the φ_j will do: an orthonormal one keeps M well conditioned. In
+    normalised Legendre polynomials the kernel sign(y − x) is tridiagonal, because their integrals
+    are three-term sums.
     """
     scale = math.sqrt(many)
     # beyond √many ± (√few + 9.5) a singular value falls with probability < 2 e^{−9.5²/2} = 5e-20
@@ -133,7 +153,9 @@ def _singular_value_sums(few: int, many: int, nodes: int) -> NDArray[np.float64]
         basis[:, j] = column / np.linalg.norm(column)
         column = square * basis[:, j]
     degrees = np.arange(nodes)
-    legendre = np.polynomial.legendre.legvander(x, nodes - 1) * np.sqrt(weights[:, None] * (degrees + 0.5))
+    legendre = np.polynomial.legendre.legvander(x, nodes - 1) * np.sqrt(
+        weights[:, None] * (degrees + 0.5)
+    )
     step = 2 / np.sqrt((2 * degrees[:-1] + 1) * (2 * degrees[:-1] + 3))
     kernel = np.diag(step, 1) - np.diag(step, -1)
 

@@ -1,4 +1,6 @@
-"""Checks of what callers of the Python API pass: an error names the argument, the value and what is allowed."""
+"""Checks of what callers of the Python API pass: an error names the argument, the value and what
+is allowed.
+"""
 
 import operator
 from numbers import Real
@@ -44,11 +46,15 @@ def numeric_array(value: Any, name: str) -> np.ndarray:
         value = value.detach().cpu()
         value = value.float() if value.dtype == torch.bfloat16 else value
     if np.ma.is_masked(value):
-        raise ValueError(f"{name} must have no masked entries, got {np.ma.count_masked(value)} of them")
+        raise ValueError(
+            f"{name} must have no masked entries, got {np.ma.count_masked(value)} of them"
+        )
     try:
         array = np.asarray(value)
     except ValueError:  # NumPy's words for ragged lists do not say of what
-        raise ValueError(f"{name} must be an array of numbers, got rows of different lengths") from None
+        raise ValueError(
+            f"{name} must be an array of numbers, got rows of different lengths"
+        ) from None
 
     if array.dtype.kind == "O" and array.ndim and all(isinstance(x, Real) for x in array.flat):
         array = array.astype(float)
@@ -113,4 +119,6 @@ def require_methods(value: Any, name: str, *methods: str) -> None:
         raise TypeError(f"{name} must be an instance, got the class {value.__name__}")
     missing = [method for method in methods if not callable(getattr(value, method, None))]
     if missing:
-        raise TypeError(f"{name} must have a method {missing[0]}, got {type(value).__name__} without it")
+        raise TypeError(
+            f"{name} must have a method {missing[0]}, got {type(value).__name__} without it"
+        )

@@ -71,7 +71,9 @@ def npz_names(path: Path, largest: int) -> list[str]:
         return list(_arrays(file, largest))
 
 
-def read_npz(path: Path, largest: int, names: Collection[str] | None = None) -> dict[str, np.ndarray]:
+def read_npz(
+    path: Path, largest: int, names: Collection[str] | None = None
+) -> dict[str, np.ndarray]:
     """Read arrays of an .npz file.
 
     Args:
@@ -103,7 +105,9 @@ def _arrays(file: IO[bytes], largest: int) -> dict[str, zipfile.ZipInfo]:
     members = zip_members(file, largest + ALL_HEADERS, MOST_ARRAYS)
     for member in members:
         if not member.filename.endswith(".npy"):
-            raise UntrustedFileError(f"holds {printable(member.filename)}, which is no array: not an .npz file")
+            raise UntrustedFileError(
+                f"holds {printable(member.filename)}, which is no array: not an .npz file"
+            )
     return {member.filename.removesuffix(".npy"): member for member in members}
 
 
@@ -125,7 +129,9 @@ def _read_array(file: IO[bytes], size: int) -> np.ndarray:
     dtype, shape, fortran, header = _read_header(file)
     content = math.prod(shape) * dtype.itemsize
     if header + content != size:
-        raise UntrustedFileError(f"says that it holds {content:,} bytes of numbers, and has {size - header:,}")
+        raise UntrustedFileError(
+            f"says that it holds {content:,} bytes of numbers, and has {size - header:,}"
+        )
 
     data = bytearray()
     while len(data) < content:

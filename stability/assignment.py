@@ -1,13 +1,15 @@
 """Exact dense linear assignment: shortest augmenting paths with warm-started dual potentials.
 
-Minimises sum_i cost[i, columns[i]] over permutations `columns`. The method is the successive shortest path
-algorithm in the dense form of Jonker and Volgenant, "A shortest augmenting path algorithm for dense and sparse
-linear assignment problems", Computing 38 (1987), without their reduction phases, as restated by Crouse, "On
-implementing 2D rectangular assignment algorithms", IEEE Trans. Aerospace and Electronic Systems 52 (2016).
+Minimises sum_i cost[i, columns[i]] over permutations `columns`. The method is the successive
+shortest path algorithm in the dense form of Jonker and Volgenant, "A shortest augmenting path
+algorithm for dense and sparse linear assignment problems", Computing 38 (1987), without their
+reduction phases, as restated by Crouse, "On implementing 2D rectangular assignment algorithms",
+IEEE Trans. Aerospace and Electronic Systems 52 (2016).
 
-Any column potentials v are a valid start: row i first asks for its column of least cost[i, j] - v[j], and every row
-that finds it taken is matched by one Dijkstra search over reduced costs. Potentials near the optimal ones (those of
-the same data points in earlier batches) make the searches short.
+Any column potentials v are a valid start: row i first asks for its column of least cost[i, j] -
+v[j], and every row that finds it taken is matched by one Dijkstra search over reduced costs.
+Potentials near the optimal ones (those of the same data points in earlier batches) make the
+searches short.
 """
 
 from dataclasses import dataclass
@@ -22,19 +24,23 @@ __all__ = ["Assignment", "assign", "extend_potentials", "solve", "squared_distan
 _LARGEST_INT64 = np.int64(np.iinfo(np.int64).max)
 _LARGEST_COST = 1e300
 _RESOLVED = 1e-12
-"""Of a warm start: the largest doubt that its certificate leaves, relative to the sum of the matched costs."""
+"""Of a warm start: the largest doubt that its certificate leaves, relative to the sum of the
+matched costs."""
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """An optimal assignment of n rows to n columns with its dual certificate; potentials are in units of the cost.
-
-    columns: (n,) int64, row i goes to column columns[i].
-    row_potentials, column_potentials: (n,) float64 u and v with u[i] + v[j] <= cost[i, j], equality when matched.
-    gap: primal minus dual objective, sum_i cost[i, columns[i]] - sum(u) - sum(v).
-    infeasibility: max(0, -min_ij (cost[i, j] - u[i] - v[j])).
+    """An optimal assignment of n rows to n columns with its dual certificate; potentials are in
+    units of the cost.
 
     The assignment is within gap + n * infeasibility of the optimum; both are zero up to rounding.
+
+    Attributes:
+        columns: (n,) int64, row i goes to column columns[i].
+        row_potentials: (n,) float64 u and v with u[i] + v[j] <= cost[i, j], equality when matched.
+        column_potentials: See `row_potentials`.
+        gap: Primal minus dual objective, sum_i cost[i, columns[i]] - sum(u) - sum(v).
+        infeasibility: max(0, -min_ij (cost[i, j] - u[i] - v[j])).
     """
 
     columns: NDArray[np.int64]
@@ -47,12 +53,14 @@ class Assignment:
 def assign(cost: ArrayLike, column_potentials: ArrayLike | None = None) -> Assignment:
     """The exact minimum-cost assignment for a square cost matrix.
 
-    cost: (n, n) real, n >= 1, finite, magnitudes at most 1e300; solved in float64.
-    column_potentials: (n,) finite start for the column potentials (default zero). It changes the time and, where
-        several assignments are optimal, which of them is found, but never the optimal cost: where the start is so
-        large that its rounding hides the costs that matter, the problem is solved again from zero.
-
     Raises ValueError on anything else.
+
+    Args:
+        cost: (n, n) real, n >= 1, finite, magnitudes at most 1e300; solved in float64.
+        column_potentials: (n,) finite start for the column potentials (default zero). It changes
+            the time and, where several assignments are optimal, which of them is found, but never
+            the optimal cost: where the start is so large that its rounding hides the costs that
+            matter, the problem is solved again from zero.
     """
     matrix = _checked_cost(cost)
     n = matrix.shape[0]
@@ -69,13 +77,16 @@ def assign(cost: ArrayLike, column_potentials: ArrayLike | None = None) -> Assig
 
 
 def _certified(matrix: NDArray[np.float64], potentials: NDArray[np.float64]) -> Assignment:
-    """The assignment that is found from these potentials, which are overwritten, with its certificate."""
+    """The assignment that is found from these potentials, which are overwritten, with its
+    certificate.
+    """
     n = matrix.shape[0]
     row_potentials = np.empty(n)
     columns = np.empty(n, np.int64)
     solve(matrix, row_potentials, potentials, columns)
 
-    # Large potentials cancel each other first, without a rounding error: then small costs are not hidden.
+    # Large potentials cancel each other first, without a rounding error: then small costs are not
+    # hidden.
     reduced = matrix - (row_potentials[:, None] + potentials)
     return Assignment(
         columns=columns,
@@ -89,30 +100,43 @@ def _certified(matrix: NDArray[np.float64], potentials: NDArray[np.float64]) -> 
 def _checked_cost(cost: ArrayLike) -> NDArray[np.float64]:
     matrix = np.asarray(cost)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.shape[0] < 1:
-        raise ValueError(f"cost has shape {matrix.shape}; it must be a square matrix (n, n) with n >= 1")
+        raise ValueError(
+            f"cost has shape {matrix.shape}; it must be a square matrix (n, n) with n >= 1"
+        )
     matrix = _as_float64("cost", matrix)
     largest = np.abs(matrix).max()
     if largest > _LARGEST_COST:
-        raise ValueError(f"cost has magnitudes up to {largest}; they must be at most {_LARGEST_COST}")
+        raise ValueError(
+            f"cost has magnitudes up to {largest}; they must be at most {_LARGEST_COST}"
+        )
     return matrix
 
 
 def _checked_potentials(column_potentials: ArrayLike, n: int) -> NDArray[np.float64]:
     potentials = np.asarray(column_potentials)
     if potentials.shape != (n,):
-        raise ValueError(f"column_potentials has shape {potentials.shape}; it must be ({n},), one per column of cost")
+        raise ValueError(
+            f"column_potentials has shape {potentials.shape}; it must be ({n},), one per column "
+            "of cost"
+        )
     return _as_float64("column_potentials", potentials)
 
 
 def _as_float64(name: str, values: NDArray) -> NDArray[np.float64]:
-    """A C-contiguous writeable float64 array, so that the kernel is compiled for one signature only."""
+    """A C-contiguous writeable float64 array, so that the kernel is compiled for one signature
+    only.
+    """
     if values.dtype.kind not in "fiub":
         raise ValueError(f"{name} has dtype {values.dtype}; it must hold real numbers")
-    with np.errstate(over="ignore"):  # what float64 cannot hold becomes infinite and is refused below
+    # what float64 cannot hold becomes infinite and is refused below
+    with np.errstate(over="ignore"):
         array = np.require(values, np.float64, ["C", "W"])
     if not np.isfinite(array).all():
         invalid = np.count_nonzero(~np.isfinite(array))
-        raise ValueError(f"{name} has {invalid} NaN or infinite entries of {array.size}; all must be finite in float64")
+        raise ValueError(
+            f"{name} has {invalid} NaN or infinite entries of {array.size}; all must be finite in "
+            "float64"
+        )
     return array
 
 
@@ -120,10 +144,12 @@ def _as_float64(name: str, values: NDArray) -> NDArray[np.float64]:
 def solve(cost, row_potentials, column_potentials, columns):
     """Solves the assignment in place; callable from other nogil kernels.
 
-    cost: (n, n) C-contiguous finite float64. column_potentials: (n,) float64, finite warm start on entry (zeros when
-    cold), optimal on return. row_potentials: (n,) float64 and columns: (n,) int64, written. The rounding error of
-    the result is that of the largest |cost| + |column_potentials| on entry. Arguments are not checked: where they are
-    not finite, a ValueError or an arbitrary permutation follows.
+    Args:
+        cost: (n, n) C-contiguous finite float64. column_potentials: (n,) float64, finite warm start
+            on entry (zeros when cold), optimal on return. row_potentials: (n,) float64 and columns:
+            (n,) int64, written. The rounding error of the result is that of the largest |cost| +
+            |column_potentials| on entry. Arguments are not checked: where they are not finite, a
+            ValueError or an arbitrary permutation follows.
     """
     n = cost.shape[0]
     owner = np.full(n, -1, np.int64)
@@ -136,7 +162,15 @@ def solve(cost, row_potentials, column_potentials, columns):
     for row in range(n):
         if columns[row] < 0:
             end = _search(
-                cost, column_potentials, owner, row, distance, predecessor, scanned, scanned_distance, scanned_potential
+                cost,
+                column_potentials,
+                owner,
+                row,
+                distance,
+                predecessor,
+                scanned,
+                scanned_distance,
+                scanned_potential,
             )
             _augment(columns, owner, predecessor, row, end)
     for row in range(n):
@@ -145,7 +179,9 @@ def solve(cost, row_potentials, column_potentials, columns):
 
 @compiled(nogil=True)
 def _match_cheapest(cost, potentials, columns, owner, reduced):
-    """Gives each row its column of least reduced cost unless an earlier row has it; columns[row] = -1 if so."""
+    """Gives each row its column of least reduced cost unless an earlier row has it; columns[row]
+    = -1 if so.
+    """
     n = cost.shape[0]
     for row in range(n):
         for column in range(n):
@@ -159,8 +195,19 @@ def _match_cheapest(cost, potentials, columns, owner, reduced):
 
 
 @compiled(nogil=True)
-def _search(cost, potentials, owner, row, distance, predecessor, scanned, scanned_distance, scanned_potential):
-    """Dijkstra from an unmatched row to the nearest free column, which it returns; updates the potentials.
+def _search(
+    cost,
+    potentials,
+    owner,
+    row,
+    distance,
+    predecessor,
+    scanned,
+    scanned_distance,
+    scanned_potential,
+):
+    """Dijkstra from an unmatched row to the nearest free column, which it returns; updates the
+    potentials.
 
     Distances are reduced costs up to the start row's potential, which is the same for every path.
     """
@@ -172,7 +219,10 @@ def _search(cost, potentials, owner, row, distance, predecessor, scanned, scanne
         relax(cost[current], potentials, offset, current, distance, predecessor)
         column = argmin(distance)
         if distance[column] == np.inf:  # the loop would not end
-            raise ValueError("an assignment of finite cost was not found: cost or column_potentials are not finite")
+            raise ValueError(
+                "an assignment of finite cost was not found: cost or column_potentials are not "
+                "finite"
+            )
         if owner[column] < 0:
             break
         scanned[count] = column
@@ -180,9 +230,11 @@ def _search(cost, potentials, owner, row, distance, predecessor, scanned, scanne
         scanned_potential[count] = potentials[column]
         count += 1
         current = owner[column]
-        # The potential of a matched row is cost - column potential on its matched edge, so rows need no array.
+        # The potential of a matched row is cost - column potential on its matched edge, so rows
+        # need no array.
         offset = distance[column] - (cost[current, column] - potentials[column])
-        # An infinite reduced cost takes the column out of later scans without a branch in their loops.
+        # An infinite reduced cost takes the column out of later scans without a branch in their
+        # loops.
         distance[column] = np.inf
         potentials[column] = -np.inf
     for k in range(count):
@@ -202,8 +254,11 @@ def relax(costs, potentials, offset, row, distance, predecessor):
 
 @compiled(nogil=True)
 def argmin(values):
-    """First index of the least value; no NaN. Two passes over the bits as int64, because minima of int64 are
-    vectorised where those of float64 are not; flipping the low 63 bits of negative floats makes the orders agree."""
+    """First index of the least value; no NaN.
+
+    Two passes over the bits as int64, because minima of int64 are vectorised where those of float64
+    are not; flipping the low 63 bits of negative floats makes the orders agree.
+    """
     bits = values.view(np.int64)
     least = _LARGEST_INT64
     for k in range(bits.size):
@@ -228,7 +283,9 @@ def _augment(columns, owner, predecessor, row, column):
 
 @compiled(nogil=True)
 def squared_distances(x, y, out):
-    """Squared Euclidean distances out[i, j] = |x[i] - y[j]|^2 of x (n, d) and y (m, d), into out (n, m); float64."""
+    """Squared Euclidean distances out[i, j] = |x[i] - y[j]|^2 of x (n, d) and y (m, d), into out
+    (n, m); float64.
+    """
     coordinates = np.ascontiguousarray(y.T)
     for i in range(x.shape[0]):
         out[i] = 0.0
@@ -237,11 +294,14 @@ def squared_distances(x, y, out):
 
 @compiled(nogil=True)
 def extend_potentials(x, row_potentials, y, out):
-    """Column potentials of any points from a solved batch: out[j] = min_i |x[i] - y[j]|^2 - row_potentials[i].
+    """Column potentials of any points from a solved batch: out[j] = min_i |x[i] - y[j]|^2 -
+    row_potentials[i].
 
-    x: (n, d) with its row_potentials (n,), n >= 1. y: (m, d). out: (m,), written; float64, units of x squared. On the
-    columns of the batch this gives back their own potentials; their mean over a few batches, each minus its mean
-    because potentials are determined up to a constant, is a good start for batches drawn from y and the law of x.
+    Args:
+        x: (n, d) with its row_potentials (n,), n >= 1. y: (m, d). out: (m,), written; float64,
+            units of x squared. On the columns of the batch this gives back their own potentials;
+            their mean over a few batches, each minus its mean because potentials are determined up
+            to a constant, is a good start for batches drawn from y and the law of x.
     """
     coordinates = np.ascontiguousarray(y.T)
     reduced = np.empty(y.shape[0])

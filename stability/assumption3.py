@@ -1,10 +1,14 @@
-"""Assumption 3: how far a retraining on finitely many points falls from one on infinitely many, with its constants.
+"""Assumption 3: how far a retraining on finitely many points falls from one on infinitely many,
+with its constants.
 
-For each n and each δ in (0, 1), with probability 1 − δ over the real points and the synthetic latents,
+For each n and each δ in (0, 1), with probability 1 − δ over the real points and the synthetic
+latents,
 
-    ‖G^n(θ) − G^∞(θ)‖ ≤ ε_OPT + a/√n · √log(b/δ)    for all θ in U, a ball about θ*.    (13), as it must be read: E6
+    ‖G^n(θ) − G^∞(θ)‖ ≤ ε_OPT + a/√n · √log(b/δ)    for all θ in U, a ball about θ*.    (13), as it
+    must be read: E6
 
-`GaussianMean` has a and b in closed form, for U the whole space. `Fitted` measures them for any family.
+`GaussianMean` has a and b in closed form, for U the whole space. `Fitted` measures them for any
+family.
 """
 
 import math
@@ -39,19 +43,28 @@ class Constants:
     eps_opt: float = 0.0
 
     def step(self, n: int, delta: float) -> float:
-        """The right-hand side of (13): what one retraining may be off by, with probability 1 − δ.  δ in (0, 1]."""
+        """The right-hand side of (13): what one retraining may be off by, with probability 1 −
+        δ.  δ in (0, 1].
+        """
         return self.eps_opt + self.a / math.sqrt(n) * math.sqrt(math.log(self.b / delta))
 
 
 @dataclass(frozen=True)
 class Loop:
-    """Algorithm 1 near θ*, many times over, with what Theorem 2 asks to know of it. P parameters, R replicas.
+    """Algorithm 1 near θ*, many times over, with what Theorem 2 asks to know of it.
 
-    errors (t + 1, R, P): θ_s − θ* of generations s = 0 … t; each replica has its own n real points, kept fixed.
-    constants: of (13) on U.   radius: of U, possibly inf.   rho: sup of ‖G^∞(θ) − θ*‖/‖θ − θ*‖ on U, as far as seen.
-    condition: λ(1 + Lε/α), which Theorem 1 wants below 1/2.
-    covariance (P, P): of θ_t about θ*, to first order in 1/n (S3).
-    steps (k, R): ‖G^n(θ) − G^∞(θ)‖, the largest over the θ that `seen` names; a row a round, independent along rows.
+    P parameters, R replicas.
+
+    Attributes:
+        errors: (t + 1, R, P) θ_s − θ* of generations s = 0 … t; each replica has its own n real
+            points, kept fixed.
+        constants: Of (13) on U.
+        radius: Of U, possibly inf.
+        rho: Sup of ‖G^∞(θ) − θ*‖/‖θ − θ*‖ on U, as far as seen.
+        condition: λ(1 + Lε/α), which Theorem 1 wants below 1/2.
+        covariance: (P, P) of θ_t about θ*, to first order in 1/n (S3).
+        steps: (k, R) ‖G^n(θ) − G^∞(θ)‖, the largest over the θ that `seen` names; a row a round,
+            independent along rows.
     """
 
     name: str
@@ -65,9 +78,11 @@ class Loop:
     seen: str
 
     def least_a(self, n: int) -> float:
-        """The least a with which fewer than a share δ of the first row break (13), for δ = 1/R, 2/R … 1.
+        """The least a with which fewer than a share δ of the first row break (13), for δ = 1/R, 2/R
+        … 1.
 
-        b and ε_OPT as in `constants`, whose a it may be compared with: that one has to do for δ below 1/R as well.
+        b and ε_OPT as in `constants`, whose a it may be compared with: that one has to do for δ
+        below 1/R as well.
         """
         farthest = np.sort(self.steps[0])[::-1]
         delta = np.arange(1, len(farthest) + 1) / len(farthest)
@@ -77,10 +92,12 @@ class Loop:
 
 @dataclass(frozen=True)
 class GaussianMean:
-    """N(μ, τ²I) in d dimensions, τ known, fitted to draws of N(μ*, τ²I).  d >= 1, tau > 0 and finite, else ValueError.
+    """N(μ, τ²I) in d dimensions, τ known, fitted to draws of N(μ*, τ²I).  d >= 1, tau > 0 and
+    finite, else ValueError.
 
-    G^∞(μ) = (μ* + λμ)/(1 + λ), and the residual r = G^n(μ) − G^∞(μ) = (x̄ − μ* + λz̄)/(1 + λ), x̄ the mean of the real
-    points and z̄ that of the latents, depends on neither μ nor the radius of U: r ~ N(0, τ²/(n(1 + λ)) I).
+    G^∞(μ) = (μ* + λμ)/(1 + λ), and the residual r = G^n(μ) − G^∞(μ) = (x̄ − μ* + λz̄)/(1 + λ), x̄
+    the mean of the real points and z̄ that of the latents, depends on neither μ nor the radius of
+    U: r ~ N(0, τ²/(n(1 + λ)) I).
     """
 
     d: int = 1
@@ -88,10 +105,14 @@ class GaussianMean:
 
     def __post_init__(self) -> None:
         if self.d != int(self.d) or self.d < 1 or not (math.isfinite(self.tau) and self.tau > 0):
-            raise ValueError(f"d must be a whole number >= 1 and tau finite and > 0, got {self.d} and {self.tau}")
+            raise ValueError(
+                f"d must be a whole number >= 1 and tau finite and > 0, got {self.d} and {self.tau}"
+            )
 
     def constants(self, lam: float) -> Constants:
-        """a = 2τ/√(1 + λ), b = 2^{d/2}, ε_OPT = 0: E e^{χ²_d/4} = 2^{d/2} and Markov's inequality."""
+        """a = 2τ/√(1 + λ), b = 2^{d/2}, ε_OPT = 0: E e^{χ²_d/4} = 2^{d/2} and Markov's
+        inequality.
+        """
         return Constants(a=2 * self.tau / math.sqrt(1 + lam), b=2 ** (self.d / 2))
 
     def exceedance(self, n: int, lam: float, distance: float) -> float:
@@ -99,7 +120,9 @@ class GaussianMean:
         return float(chi2.sf(n * (1 + lam) * (distance / self.tau) ** 2, self.d))
 
     def run(self, n: int, lam: float, t: int, replicas: int, rng: np.random.Generator) -> Loop:
-        """Algorithm 1, t >= 1 retrainings, `replicas` times.   n: >= 1, with λn whole, else ValueError."""
+        """Algorithm 1, t >= 1 retrainings, `replicas` times.   n: >= 1, with λn whole, else
+        ValueError.
+        """
         flat = self.tau * paths(Mix(lam), n, t, replicas * self.d, rng)
         errors = flat.reshape(t + 1, replicas, self.d)
         rho = lam / (1 + lam)
@@ -120,12 +143,15 @@ class GaussianMean:
 class Fitted:
     """Any family, fitted to draws of a law.
 
-    family: as for `analyse` and `LikelihoodLearner`.   data: a law with a density in 1-D or 2-D, lest G^∞ be found by
-    Monte Carlo.   radius: of the ball U about θ*, > 0 and finite, else ValueError.
+    a and b are those of the normal law that n times the residual's covariance tends to, n Cov
+    G^n(θ*) → K(C + λF)K: the residual is ‖·‖² ≤ λmax χ²_P, so a = 2√λmax and b = 2^{P/2} as for the
+    Gaussian mean. What happens at finite n, and elsewhere in U, is measured: at θ* and at the
+    distance `radius` to both sides along each axis, from the same draws.
 
-    a and b are those of the normal law that n times the residual's covariance tends to, n Cov G^n(θ*) → K(C + λF)K: the
-    residual is ‖·‖² ≤ λmax χ²_P, so a = 2√λmax and b = 2^{P/2} as for the Gaussian mean. What happens at finite n, and
-    elsewhere in U, is measured: at θ* and at the distance `radius` to both sides along each axis, from the same draws.
+    Attributes:
+        family: As for `analyse` and `LikelihoodLearner`.
+        data: A law with a density in 1-D or 2-D, lest G^∞ be found by Monte Carlo.
+        radius: Of the ball U about θ*, > 0 and finite, else ValueError.
     """
 
     family: Family
@@ -137,7 +163,9 @@ class Fitted:
             raise ValueError(f"radius must be finite and > 0, got {self.radius}")
 
     def run(self, n: int, lam: float, t: int, replicas: int, rng: np.random.Generator) -> Loop:
-        """Algorithm 1, t >= 1 retrainings, `replicas` times.   n: >= 1, with λn whole, else ValueError."""
+        """Algorithm 1, t >= 1 retrainings, `replicas` times.   n: >= 1, with λn whole, else
+        ValueError.
+        """
         require_whole(lam, n)
         local = analyse(self.family, self.data, lam, n=n)
         centre = torch.tensor(local.theta)
@@ -151,7 +179,9 @@ class Fitted:
         return Loop(
             name=type(self.family).__name__,
             errors=self._paths(centre, n, lam, t, replicas, rng),
-            constants=Constants(a=2 * math.sqrt(largest), b=2 ** (len(centre) / 2), eps_opt=eps_opt),
+            constants=Constants(
+                a=2 * math.sqrt(largest), b=2 ** (len(centre) / 2), eps_opt=eps_opt
+            ),
             radius=self.radius,
             rho=max(local.norm, float((images[1:] - centre).norm(dim=1).max()) / self.radius),
             condition=local.condition,
@@ -163,7 +193,9 @@ class Fitted:
     def _real(self, n: int, rng: np.random.Generator) -> np.ndarray:
         return draw(self.data, n, torch.Generator().manual_seed(int(rng.integers(2**63)))).numpy()
 
-    def _paths(self, centre: Tensor, n: int, lam: float, t: int, replicas: int, rng: np.random.Generator) -> np.ndarray:
+    def _paths(
+        self, centre: Tensor, n: int, lam: float, t: int, replicas: int, rng: np.random.Generator
+    ) -> np.ndarray:
         learner = LikelihoodLearner(self.family, centre.expand(replicas, -1))
         real = [self._real(n, rng) for _ in range(replicas)]
         seed = int(rng.integers(2**62))
@@ -171,17 +203,28 @@ class Fitted:
         return np.array([(learner.theta - centre).numpy() for _ in generations])
 
     def _steps(
-        self, grid: Tensor, images: Tensor, n: int, lam: float, replicas: int, rng: np.random.Generator
+        self,
+        grid: Tensor,
+        images: Tensor,
+        n: int,
+        lam: float,
+        replicas: int,
+        rng: np.random.Generator,
     ) -> tuple[np.ndarray, float]:
-        """sup ‖G^n − G^∞‖ over `grid` (J, P) for each replica, and ε_OPT: how far a second fit moves a first."""
-        learner = LikelihoodLearner(self.family, grid.repeat(replicas, 1))  # replica by replica, (R J, P)
+        """sup ‖G^n − G^∞‖ over `grid` (J, P) for each replica, and ε_OPT: how far a second fit
+        moves a first.
+        """
+        # replica by replica, (R J, P)
+        learner = LikelihoodLearner(self.family, grid.repeat(replicas, 1))
         m = synthetic_count(lam, n)
         real = [self._real(n, rng) for _ in range(replicas)]
-        seeds = rng.integers(2**62, size=replicas).repeat(len(grid))  # equal latents for all points of the grid
+        # equal latents for all points of the grid
+        seeds = rng.integers(2**62, size=replicas).repeat(len(grid))
         streams = [np.random.default_rng(seed) for seed in seeds]
         synthetic = learner.sample([m] * learner.chains, streams)
         training = [
-            TrainingSet(np.concatenate([real[i // len(grid)], points]), real=n) for i, points in enumerate(synthetic)
+            TrainingSet(np.concatenate([real[i // len(grid)], points]), real=n)
+            for i, points in enumerate(synthetic)
         ]
         learner.fit(training, streams)
         first = learner.theta

@@ -9,16 +9,18 @@ from typing import BinaryIO
 __all__ = ["PARTIAL_SUFFIX", "atomic_write", "sync_folder"]
 
 PARTIAL_SUFFIX = ".retraining-partial"
-"""Ends the name of a file under way; no other program's, so that nobody else's file is taken for one."""
+"""Ends the name of a file under way; no other program's, so that nobody else's file is taken for
+one."""
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
-    """A binary file to write; `path` is replaced by it when the block ends well, and left as it was otherwise.
+    """A binary file to write; `path` is replaced by it when the block ends well, and left as it was
+    otherwise.
 
-    The bytes go to `path` + PARTIAL_SUFFIX in the same folder, are forced to the disk, and then renamed,
-    so neither a kill nor a power cut leaves half a file under the final name. A symbolic link under
-    either name is replaced, never followed.
+    The bytes go to `path` + PARTIAL_SUFFIX in the same folder, are forced to the disk, and then
+    renamed, so neither a kill nor a power cut leaves half a file under the final name. A symbolic
+    link under either name is replaced, never followed.
 
     Args:
         path: The file. Its folder must exist.
@@ -41,7 +43,8 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     except BaseException as error:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
-        reason = error.__context__ if isinstance(error, RuntimeError) else error  # torch.save hides that a disk is full
+        # torch.save hides that a disk is full
+        reason = error.__context__ if isinstance(error, RuntimeError) else error
         if isinstance(reason, OSError) and reason.errno is not None and reason.filename is None:
             raise OSError(reason.errno, reason.strerror, str(path)) from error
         raise

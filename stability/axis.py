@@ -15,14 +15,15 @@ _HUGE = 1e150
 class Axis:
     """A smooth increasing map of t in (−1, 1) onto (lower, upper).
 
-    With `u = t/(1 − t²)`, x is an exponential of u towards a finite end and towards infinity, so that powers of x,
-    as in a heavy tail or a singularity at an edge, decay exponentially in u.
+    With `u = t/(1 − t²)`, x is an exponential of u towards a finite end and towards infinity, so
+    that powers of x, as in a heavy tail or a singularity at an edge, decay exponentially in u.
 
     Attributes:
         lower: Left end, may be −inf.
         upper: Right end, may be inf.
         centre: A median of the law (used on the line only), in units of x.
-        scale: How far the bulk of the law reaches from `centre`, or from the finite end of a half-line, > 0.
+        scale: How far the bulk of the law reaches from `centre`, or from the finite end of a
+        half-line, > 0.
     """
 
     lower: float
@@ -75,7 +76,9 @@ class Axis:
 
 @dataclass(frozen=True)
 class AlgebraicAxis:
-    """The same with x algebraic in t: fewer panels for a law of one scale, and no more than 1e14 scales."""
+    """The same with x algebraic in t: fewer panels for a law of one scale, and no more than 1e14
+    scales.
+    """
 
     lower: float
     upper: float

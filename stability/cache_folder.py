@@ -15,7 +15,8 @@ def cache_folder() -> Path:
     """Find the folder for what can be made again.
 
     Returns:
-        `iterative-retraining` in $XDG_CACHE_HOME, or else in ~/.cache. Where that cannot be written, or
+        `iterative-retraining` in $XDG_CACHE_HOME, or else in ~/.cache. Where that cannot be
+        written, or
         there is no home folder: `private_folder()`, with a warning.
     """
     given = os.environ.get("XDG_CACHE_HOME")
@@ -48,4 +49,6 @@ def private_folder() -> Path:
         return Path(tempfile.mkdtemp(prefix=f"{NAME}-"))
 
     own = stat.S_ISDIR(found.st_mode) and (user == "user" or found.st_uid == user)
-    return folder if own and not found.st_mode & 0o022 else Path(tempfile.mkdtemp(prefix=f"{NAME}-"))
+    return (
+        folder if own and not found.st_mode & 0o022 else Path(tempfile.mkdtemp(prefix=f"{NAME}-"))
+    )

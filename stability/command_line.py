@@ -1,6 +1,7 @@
 """Command lines made from a frozen configuration dataclass, with errors of one line.
 
-Every command ends in one of a few known ways, whatever its options and its environment are: see `command`.
+Every command ends in one of a few known ways, whatever its options and its environment are: see
+`command`.
 """
 
 import contextlib
@@ -31,14 +32,20 @@ LONGEST_MESSAGE = 2000  # characters
 
 
 class UsageError(ValueError):
-    """Options that do not fit together or their input; the message names the option, its value and what is allowed."""
+    """Options that do not fit together or their input; the message names the option, its value
+    and what is allowed.
+    """
 
 
-def command(config_type: type[Config], run: Callable[[Config], Any], arguments: Sequence[str] | None = None) -> None:
+def command(
+    config_type: type[Config], run: Callable[[Config], Any], arguments: Sequence[str] | None = None
+) -> None:
     """Parse the command line into `config_type`, run, and leave with a status.
 
-    0: done.   2: a bad option or a folder that cannot be used.   1: the run failed.   130: interrupted.
-    Every failure that a user can mend is one line on standard error; warnings are one line each too.
+    0: done.   2: a bad option or a folder that cannot be used.   1: the run failed.   130:
+    interrupted.
+    Every failure that a user can mend is one line on standard error; warnings are one line each
+    too.
     Output that nobody reads any more (`| head`) ends the command without a word, with status 1.
     """
     _prepare_streams()
@@ -60,22 +67,32 @@ def command(config_type: type[Config], run: Callable[[Config], Any], arguments: 
         except (MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
                 raise
-            _leave(EXIT_FAILED, f"this takes more memory than there is ({_first_line(error)}); choose smaller sizes")
+            _leave(
+                EXIT_FAILED,
+                f"this takes more memory than there is ({_first_line(error)}); choose smaller "
+                "sizes",
+            )
         except KeyboardInterrupt:
-            _leave(EXIT_INTERRUPTED, "interrupted; the same command goes on from the last finished generation")
+            _leave(
+                EXIT_INTERRUPTED,
+                "interrupted; the same command goes on from the last finished generation",
+            )
 
 
 def parse(config_type: type[Config], arguments: Sequence[str] | None = None) -> Config:
     """The configuration that the arguments (default: of this process) describe.
 
-    Leaves with status 2 and one line that names the option, the value and what is allowed if they are wrong.
+    Leaves with status 2 and one line that names the option, the value and what is allowed if they
+    are wrong.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     _refuse_malformed(given)
     shown = io.StringIO()
     try:
         with contextlib.redirect_stderr(shown):
-            return tyro.cli(config_type, prog=_program(), args=given, config=(tyro.conf.FlagCreatePairsOff,))
+            return tyro.cli(
+                config_type, prog=_program(), args=given, config=(tyro.conf.FlagCreatePairsOff,)
+            )
     except ValueError as error:  # of a nested configuration's own checks
         _leave(EXIT_USAGE, str(error))
     except SystemExit as leaving:
@@ -85,7 +102,9 @@ def parse(config_type: type[Config], arguments: Sequence[str] | None = None) -> 
 
 
 def _refuse_malformed(arguments: Sequence[str]) -> None:
-    """What no option takes: nothing, a NUL, an option twice (of which the parser would take the last in silence)."""
+    """What no option takes: nothing, a NUL, an option twice (of which the parser would take the
+    last in silence).
+    """
     seen: set[str] = set()
     before = "an argument"
     for argument in arguments:
@@ -97,7 +116,10 @@ def _refuse_malformed(arguments: Sequence[str]) -> None:
         if "\0" in argument:
             _leave(EXIT_USAGE, f"{name if is_option else before} must not contain a NUL character")
         if name.startswith("--tyro-"):
-            _leave(EXIT_USAGE, f"{name}: a shell completes names of programs, and this one is {_program()}")
+            _leave(
+                EXIT_USAGE,
+                f"{name}: a shell completes names of programs, and this one is {_program()}",
+            )
         if is_option and name in seen:
             _leave(EXIT_USAGE, f"{name} is given twice; give it once, with all of its values")
         if is_option:
@@ -112,7 +134,9 @@ def _program() -> str:
 
 
 def _first_paragraph(box: str) -> str:
-    """The message in the box that tyro draws: its first lines, down to the rule or the end of the box."""
+    """The message in the box that tyro draws: its first lines, down to the rule or the end of
+    the box.
+    """
     lines = []
     for line in box.splitlines()[1:]:
         text = line.strip("│ ")
@@ -125,7 +149,8 @@ def _first_paragraph(box: str) -> str:
 
 
 def _prepare_streams() -> None:
-    """Standard streams that take any text: what the terminal's encoding lacks is replaced by a question mark.
+    """Standard streams that take any text: what the terminal's encoding lacks is replaced by a
+    question mark.
 
     A stream that was closed (`>&-`) becomes the null device.
     """
@@ -139,7 +164,9 @@ def _prepare_streams() -> None:
 
 @contextlib.contextmanager
 def _quiet_when_output_is_closed() -> Iterator[None]:
-    """Write out what was printed in the block; where nobody reads it, leave with status 1 and without a word."""
+    """Write out what was printed in the block; where nobody reads it, leave with status 1 and
+    without a word.
+    """
     try:
         try:
             yield
@@ -165,7 +192,9 @@ def _is_closed(stream: TextIO) -> bool:
 
 
 def _is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
-    """torch has no exception of its own for memory of the processor: a RuntimeError with these words."""
+    """torch has no exception of its own for memory of the processor: a RuntimeError with these
+    words.
+    """
     text = str(error)
     return isinstance(error, MemoryError) or "out of memory" in text or "allocate memory" in text
 

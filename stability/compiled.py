@@ -13,9 +13,9 @@ __all__ = ["compiled"]
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Decorate a function that numba compiles in nopython mode.
 
-    Numba keeps machine code beside the source, or else in the user's cache folder ($NUMBA_CACHE_DIR names
-    another). Where neither can be written, as in a read-only installation, numba would refuse to import
-    the module: the code is then kept in a folder among the temporary files.
+    Numba keeps machine code beside the source, or else in the user's cache folder ($NUMBA_CACHE_DIR
+    names another). Where neither can be written, as in a read-only installation, numba would refuse
+    to import the module: the code is then kept in a folder among the temporary files.
 
     Args:
         options: Of `numba.njit`, but for `cache`.

@@ -15,8 +15,8 @@ LONGEST_PATH = 4096  # characters: a path is shown whole, since scripts read it
 def make_console(stderr: bool = False) -> Console:
     """Make a console that takes no text for markup.
 
-    In Rich's own default, `[bold]` in the name of a folder or in a file is an instruction and is lost, and
-    `[/final]` is an error. Where colour is wanted, `rich.text.Text` says so.
+    In Rich's own default, `[bold]` in the name of a folder or in a file is an instruction and is
+    lost, and `[/final]` is an error. Where colour is wanted, `rich.text.Text` says so.
 
     Args:
         stderr: Print to standard error instead of standard output.

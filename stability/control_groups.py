@@ -39,7 +39,9 @@ def group_folders(controller: str, proc: Path = PROC) -> Iterator[Path]:
 
 
 def _group(groups: list[str], controller: str) -> str:
-    """Path of our group in the hierarchy of a controller of version 1, or in that of version 2 ("")."""
+    """Path of our group in the hierarchy of a controller of version 1, or in that of version 2
+    ("").
+    """
     for line in groups:
         _, controllers, path = line.split(":", 2)
         if controller in controllers.split(","):

@@ -1,8 +1,9 @@
-"""Numbers as balls, with the true number inside: α(n), and what Theorem 1 needs for Student's t on normal mixtures.
+"""Numbers as balls, with the true number inside: α(n), and what Theorem 1 needs for Student's t on
+normal mixtures.
 
-A ball (an `arb` of python-flint) is a midpoint and a radius, and every operation rounds outwards; so what is true of
-the whole ball is proved. All integrals are in closed form, tails included (`stability.symbolic.student_t` proves them).
-Needs the extra `certify`.
+A ball (an `arb` of python-flint) is a midpoint and a radius, and every operation rounds outwards;
+so what is true of the whole ball is proved. All integrals are in closed form, tails included
+(`stability.symbolic.student_t` proves them). Needs the extra `certify`.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,9 @@ from stability.expectation import NormalMixture
 try:
     from flint import acb, arb, arb_mat, ctx
 except ImportError as error:
-    raise ImportError("certified numbers need python-flint; install it with: pip install python-flint") from error
+    raise ImportError(
+        "certified numbers need python-flint; install it with: pip install python-flint"
+    ) from error
 
 __all__ = [
     "Enclosure",
@@ -51,23 +54,30 @@ def alpha(n: int) -> arb:
 
 
 def printed_rate(n: int) -> arb:
-    """α_2(n) = λmax(E √S)/√(n−1) for d = 2, the rate in the paper's proof (E1): α(2n−1)·₂F₁(−½, 1; n−1; ½), n >= 3."""
+    """α_2(n) = λmax(E √S)/√(n−1) for d = 2, the rate in the paper's proof (E1): α(2n−1)·₂F₁(−½,
+    1; n−1; ½), n >= 3.
+    """
     return alpha(2 * n - 1) * arb(0.5).hypgeom_2f1(-arb(0.5), 1, n - 1)
 
 
 def root_entry(n: int, spread: float) -> arb:
-    """E (√Σ_1)_11/(√Σ_0)_11 for Σ_0 = diag(1, spread²), n >= 3: between α(n) − ½ spread² E[1/χ_{n−1}]/√(n−1) and α(n).
+    """E (√Σ_1)_11/(√Σ_0)_11 for Σ_0 = diag(1, spread²), n >= 3: between α(n) − ½ spread²
+    E[1/χ_{n−1}]/√(n−1) and α(n).
 
-    The lower end is proved in `stability.symbolic.proposition1.counterexample`, the upper one is Proposition 1.
+    The lower end is proved in `stability.symbolic.proposition1.counterexample`, the upper one is
+    Proposition 1.
     """
     freedom = arb(n - 1)
     inverse = (((freedom - 1) / 2).lgamma() - (freedom / 2).lgamma()).exp() / arb(2).sqrt()  # E 1/χ
-    return alpha(n).union(alpha(n) - decimal(spread) * decimal(spread) / 2 * inverse / freedom.sqrt())
+    return alpha(n).union(
+        alpha(n) - decimal(spread) * decimal(spread) / 2 * inverse / freedom.sqrt()
+    )
 
 
 @dataclass(frozen=True)
 class Enclosure:
-    """θ* = (μ, s), and α, L, ε, A, B there, for Student's t with ν degrees of freedom, scale e^s; cf. `Local`.
+    """θ* = (μ, s), and α, L, ε, A, B there, for Student's t with ν degrees of freedom, scale e^s;
+    cf. `Local`.
 
     θ* is proved to be the one maximiser of E_data log p_θ.
     """
@@ -114,10 +124,12 @@ def spectral_radius(matrix: arb_mat) -> arb:
 
 @lru_cache(maxsize=16)
 def enclose(nu: int, data: NormalMixture) -> Enclosure:
-    """Student's t with odd ν >= 3 fitted to a mixture of normal laws, whose numbers are taken as decimals.
+    """Student's t with odd ν >= 3 fitted to a mixture of normal laws, whose numbers are taken as
+    decimals.
 
-    ValueError unless ν is odd and >= 3, and the weights sum to 1 as decimals; ArithmeticError if the precision does
-    not suffice.
+    Raises:
+        ValueError: Unless ν is odd and >= 3, and the weights sum to 1 as decimals;.
+        ArithmeticError: If the precision does not suffice.
     """
     if nu < 3 or nu % 2 != 1:
         raise ValueError(f"nu must be odd and >= 3, got {nu}")
@@ -143,10 +155,12 @@ def enclose(nu: int, data: NormalMixture) -> Enclosure:
 
 
 def _lipschitz(nu: int, scale: arb, points: int = 2048) -> arb:
-    """L, the supremum over the whole line of ‖d/dx ∇² log p‖₂, which on the circle φ has period π and is even.
+    """L, the supremum over the whole line of ‖d/dx ∇² log p‖₂, which on the circle φ has period π
+    and is even.
 
-    The entries have degree 3 in 2φ, so between points φ, at distance h in 2φ, the norm exceeds the largest at a
-    point by sup ‖M''‖h²/8 <= 9h²/8·sup ‖M‖ at most (Bernstein), and sup ‖M‖ <= (largest at a point)/(1 − 9h²/8).
+    The entries have degree 3 in 2φ, so between points φ, at distance h in 2φ, the norm exceeds the
+    largest at a point by sup ‖M''‖h²/8 <= 9h²/8·sup ‖M‖ at most (Bernstein), and sup ‖M‖ <=
+    (largest at a point)/(1 − 9h²/8).
     """
     largest = arb(0)
     root = arb(nu).sqrt()
@@ -154,7 +168,10 @@ def _lipschitz(nu: int, scale: arb, points: int = 2048) -> arb:
         phi = arb.pi() * i / (2 * points)
         sin, cos = phi.sin_cos()
         corner = (3 * phi).cos() / (nu * scale)
-        rows = [-(3 * phi).sin() / (nu * root * scale * scale), corner], [corner, 2 * sin * (2 * phi).cos() / root]
+        rows = (
+            [-(3 * phi).sin() / (nu * root * scale * scale), corner],
+            [corner, 2 * sin * (2 * phi).cos() / root],
+        )
         largest = largest.max(norm(arb_mat(rows) * (2 * (nu + 1) * cos * cos * cos / scale)))
     step = arb.pi() / points
     return largest.union(largest / (1 - 9 * step * step / 8))
@@ -162,13 +179,17 @@ def _lipschitz(nu: int, scale: arb, points: int = 2048) -> arb:
 
 @dataclass(frozen=True)
 class _Problem:
-    """E_data log p_θ and the distance between p_θ and the data: Student's t, and (weight, mean, sd) of normal laws."""
+    """E_data log p_θ and the distance between p_θ and the data: Student's t, and (weight, mean,
+    sd) of normal laws.
+    """
 
     nu: int
     mixture: list[tuple[arb, arb, arb]]
 
     def resolvents(self, mu: arb, log_scale: arb) -> tuple[acb, acb, arb]:
-        """E 1/(ζ − x), its derivative in ζ, and τ: ζ = μ + iτ, τ = √ν e^s (`symbolic.student_t.complex_form`)."""
+        """E 1/(ζ − x), its derivative in ζ, and τ: ζ = μ + iτ, τ = √ν e^s
+        (`symbolic.student_t.complex_form`).
+        """
         tau = arb(self.nu).sqrt() * log_scale.exp()
         g, slope = acb(0), acb(0)
         for weight, mean, sd in self.mixture:
@@ -189,22 +210,32 @@ class _Problem:
         """∇²_θ E log p_θ, (2, 2)."""
         g, slope, tau = self.resolvents(mu, log_scale)
         mixed = tau * slope.imag
-        return arb_mat([[-slope.real, mixed], [mixed, tau * g.imag + tau * tau * slope.real]]) * (self.nu + 1)
+        return arb_mat([[-slope.real, mixed], [mixed, tau * g.imag + tau * tau * slope.real]]) * (
+            self.nu + 1
+        )
 
     def maximiser(self) -> tuple[arb, arb]:
-        """θ*, sought by EM and Newton's method without proof, then proved by one step of the interval Newton method.
+        """θ*, sought by EM and Newton's method without proof, then proved by one step of the
+        interval Newton method.
 
-        If N(X) = c − H(X)⁻¹∇(c) lies inside the box X about c, then X has exactly one critical point, and N(X) has it.
-        There is no other anywhere (`symbolic.student_t.unique_maximiser`). ArithmeticError if it does not.
+        If N(X) = c − H(X)⁻¹∇(c) lies inside the box X about c, then X has exactly one critical
+        point, and N(X) has it. There is no other anywhere (`symbolic.student_t.unique_maximiser`).
+
+        Raises:
+            ArithmeticError: If it does not.
         """
         mu = sum((weight * mean for weight, mean, _ in self.mixture), arb(0))
-        variance = sum((w * (sd * sd + (mean - mu) * (mean - mu)) for w, mean, sd in self.mixture), arb(0))
+        variance = sum(
+            (w * (sd * sd + (mean - mu) * (mean - mu)) for w, mean, sd in self.mixture), arb(0)
+        )
         log_scale = variance.log() / 2
         for _ in range(100):
             g, _, tau = self.resolvents(mu, log_scale)
-            mu = (mu + tau * g.real / g.imag).mid()  # E w x/E w with the weights w = (ν + 1)/(ν + z²)
+            # E w x/E w with the weights w = (ν + 1)/(ν + z²)
+            mu = (mu + tau * g.real / g.imag).mid()
             g, _, tau = self.resolvents(mu, log_scale)
-            log_scale = (log_scale + ((self.nu + 1) * (1 + tau * g.imag)).log() / 2).mid()  # E w (x − μ)²
+            # E w (x − μ)²
+            log_scale = (log_scale + ((self.nu + 1) * (1 + tau * g.imag)).log() / 2).mid()
         theta = [mu, log_scale]
         for _ in range(8):
             step = self.hessian(*theta).solve(self.gradient(*theta)).entries()
@@ -213,22 +244,33 @@ class _Problem:
         step = self.hessian(*box).solve(self.gradient(*theta)).entries()
         image = [value - change for value, change in zip(theta, step, strict=True)]
         if not all(outer.contains_interior(inner) for outer, inner in zip(box, image, strict=True)):
-            raise ArithmeticError(f"no critical point is certified near mu = {theta[0]}, log s = {theta[1]}")
+            raise ArithmeticError(
+                f"no critical point is certified near mu = {theta[0]}, log s = {theta[1]}"
+            )
         return image[0], image[1]
 
     def distance(self, mu: arb, scale: arb) -> arb:
-        """W1 = ∫|F − G| between the t law and the mixture: between its zeros F − G is integrated in closed form."""
+        """W1 = ∫|F − G| between the t law and the mixture: between its zeros F − G is integrated
+        in closed form.
+        """
         left, right = (self.tail(mu, scale, side) for side in (-1, 1))
-        zeros = _zeros(lambda x: self.excess(mu, scale, x), lambda x: self.density_gap(mu, scale, x), left, right)
+        zeros = _zeros(
+            lambda x: self.excess(mu, scale, x),
+            lambda x: self.density_gap(mu, scale, x),
+            left,
+            right,
+        )
         integrals = [arb(0), *(self.integral(mu, scale, zero) for zero in zeros)]
-        integrals.append(sum((weight * mean for weight, mean, _ in self.mixture), -mu))  # ∫(F − G) over all
+        # ∫(F − G) over all
+        integrals.append(sum((weight * mean for weight, mean, _ in self.mixture), -mu))
         return sum((abs(b - a) for a, b in pairwise(integrals)), arb(0))
 
     def tail(self, mu: arb, scale: arb, side: int) -> arb:
-        """A point beyond which, to the left (side = −1) or right (1), F − G has no zero: there f > g, the densities.
+        """A point beyond which, to the left (side = −1) or right (1), F − G has no zero: there f >
+        g, the densities.
 
-        This holds at the point itself, and from there on each normal density falls faster than the t density: its
-        logarithm has the slope |x − m|/s², that of f less than (ν + 1)/|x − μ|.
+        This holds at the point itself, and from there on each normal density falls faster than the
+        t density: its logarithm has the slope |x − m|/s², that of f less than (ν + 1)/|x − μ|.
         """
         for power in range(1, 20):
             x = (mu + side * scale * 2**power).mid()
@@ -243,7 +285,9 @@ class _Problem:
     def excess(self, mu: arb, scale: arb, x: arb) -> arb:
         """F − G at x."""
         z = (x - mu) / scale
-        return self._t_cdf(z) - sum((w * _normal_cdf((x - m) / s) for w, m, s in self.mixture), arb(0))
+        return self._t_cdf(z) - sum(
+            (w * _normal_cdf((x - m) / s) for w, m, s in self.mixture), arb(0)
+        )
 
     def density_gap(self, mu: arb, scale: arb, x: arb) -> arb:
         """f − g at x, the derivative of `excess`."""
@@ -283,13 +327,18 @@ def _normal_density(z: arb) -> arb:
     return (-z * z / 2).exp() / (2 * arb.pi()).sqrt()
 
 
-def _zeros(f: Callable[[arb], arb], slope: Callable[[arb], arb], left: arb, right: arb) -> list[arb]:
-    """All zeros of f in [left, right], in order: on each cell f has no zero, or one as its slope has one sign."""
+def _zeros(
+    f: Callable[[arb], arb], slope: Callable[[arb], arb], left: arb, right: arb
+) -> list[arb]:
+    """All zeros of f in [left, right], in order: on each cell f has no zero, or one as its slope
+    has one sign.
+    """
     zeros: list[arb] = []
     cells = [(left, right)]
     while cells:
         a, b = cells.pop()
-        cell, middle = a.union(b), (a + (b - a) * 0.47).mid()  # where symmetric problems have no zero
+        # where symmetric problems have no zero
+        cell, middle = a.union(b), (a + (b - a) * 0.47).mid()
         falls_or_rises = slope(cell)
         if _sign(f(middle) + falls_or_rises * (cell - middle)):  # the mean value form
             continue
@@ -312,7 +361,9 @@ def _sign(x: arb) -> int:
 
 
 def _refine(f: Callable[[arb], arb], slope: Callable[[arb], arb], cell: arb) -> arb:
-    """The one zero in a cell where the slope has one sign, by the interval Newton method, which cannot lose it."""
+    """The one zero in a cell where the slope has one sign, by the interval Newton method, which
+    cannot lose it.
+    """
     for _ in range(100):
         middle = cell.mid()
         narrower = cell.intersection(middle - f(middle) / slope(cell))

@@ -1,4 +1,6 @@
-"""Runs a statement: its check on every instance, its negative controls and its counterexamples, and the proofs."""
+"""Runs a statement: its check on every instance, its negative controls and its counterexamples,
+and the proofs.
+"""
 
 import importlib
 import inspect
@@ -25,7 +27,13 @@ __all__ = ["Claim", "Examination", "examine", "examine_all"]
 DEFAULT_LAMS = (0.05, 0.2, 1.0)
 """λ at which a statement that depends on it is examined where only families are given."""
 
-_WORST_FIRST = (Status.VIOLATED, Status.CORRECTED, Status.HOLDS, Status.VACUOUS, Status.NOT_APPLICABLE)
+_WORST_FIRST = (
+    Status.VIOLATED,
+    Status.CORRECTED,
+    Status.HOLDS,
+    Status.VACUOUS,
+    Status.NOT_APPLICABLE,
+)
 
 
 @dataclass(frozen=True)
@@ -37,13 +45,18 @@ class Claim:
 
     @property
     def status(self) -> Status:
-        """Violated if one is; else corrected, if the printed statement fails somewhere; else the best of them."""
+        """Violated if one is; else corrected, if the printed statement fails somewhere; else the
+        best of them.
+        """
         return min((verdict.status for verdict in self.verdicts), key=_WORST_FIRST.index)
 
     @property
     def tightest(self) -> Verdict:
         """The one with the least margin; the first, if none of them compares finite numbers."""
-        return min(self.verdicts, key=lambda verdict: math.inf if math.isnan(verdict.margin) else verdict.margin)
+        return min(
+            self.verdicts,
+            key=lambda verdict: math.inf if math.isnan(verdict.margin) else verdict.margin,
+        )
 
     @property
     def errata(self) -> tuple[str, ...]:
@@ -55,8 +68,13 @@ class Claim:
 class Examination:
     """What came out for one statement.
 
-    name: of its module.   title: first line of the module's docstring.   verdicts: of `check`, on every instance.
-    counterexamples: to what the paper prints.   controls: the check with spoiled constants.   seconds: it took.
+    Attributes:
+        name: Of its module.
+        title: First line of the module's docstring.
+        verdicts: Of `check`, on every instance.
+        counterexamples: To what the paper prints.
+        controls: The check with spoiled constants.
+        seconds: It took.
     """
 
     name: str
@@ -70,14 +88,29 @@ class Examination:
     def claims(self) -> tuple[Claim, ...]:
         """The verdicts by claim, in the order of their first appearance."""
         names = dict.fromkeys(verdict.claim for verdict in self.verdicts)
-        return tuple(Claim(name, tuple(v for v in self.verdicts if v.claim == name)) for name in names)
+        return tuple(
+            Claim(name, tuple(v for v in self.verdicts if v.claim == name)) for name in names
+        )
 
     @property
     def failures(self) -> tuple[str, ...]:
-        """What did not come out as it must: a violated verdict, or a control or counterexample that is not violated."""
-        wrong = [f"violated: {v.claim}, {v.instance}" for v in self.verdicts if v.status is Status.VIOLATED]
-        for kind, verdicts in (("control not rejected", self.controls), ("no counterexample", self.counterexamples)):
-            wrong += [f"{kind}: {v.claim}, {v.instance}" for v in verdicts if v.status is not Status.VIOLATED]
+        """What did not come out as it must: a violated verdict, or a control or counterexample
+        that is not violated.
+        """
+        wrong = [
+            f"violated: {v.claim}, {v.instance}"
+            for v in self.verdicts
+            if v.status is Status.VIOLATED
+        ]
+        for kind, verdicts in (
+            ("control not rejected", self.controls),
+            ("no counterexample", self.counterexamples),
+        ):
+            wrong += [
+                f"{kind}: {v.claim}, {v.instance}"
+                for v in verdicts
+                if v.status is not Status.VIOLATED
+            ]
         return tuple(wrong)
 
     def to_dict(self) -> dict[str, Any]:
@@ -95,9 +128,12 @@ class Examination:
 def examine_all(
     names: Sequence[str], seed: int, families: Sequence[str] = (), lams: Sequence[float] = ()
 ) -> Iterator[Examination]:
-    """`examine` each of the statements, in that order, side by side in processes of one thread each.
+    """`examine` each of the statements, in that order, side by side in processes of one thread
+    each.
 
-    seed: >= 0; a statement's random stream depends on it and on the statement alone.   Raises as `examine`.
+    Args:
+        seed: >= 0; a statement's random stream depends on it and on the statement alone. Raises as
+            `examine`.
     """
     streams = np.random.SeedSequence(seed).spawn(len(STATEMENTS))
     rngs = [np.random.default_rng(streams[STATEMENTS.index(name)]) for name in names]
@@ -106,7 +142,9 @@ def examine_all(
     if workers == 1:
         yield from map(examine, *arguments)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with ProcessPoolExecutor(
+        workers, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
         yield from pool.map(examine, *arguments)
 
 
@@ -115,9 +153,14 @@ def examine(
 ) -> Examination:
     """Run the statement whose module has this name; see `stability.statements`.
 
-    families, lams: instead of the module's own grid, its check on these families (names in FAMILIES), on data inside
-        and outside each, at these λ; without controls and counterexamples, which have instances of their own.
-    UsageError if families or λ are asked for and the statement has none.
+    Args:
+        families: Instead of the module's own grid, its check on these families (names in FAMILIES),
+            on data inside and outside each, at these λ; without controls and counterexamples, which
+            have instances of their own.
+        lams: See `families`.
+
+    Raises:
+        UsageError: If families or λ are asked for and the statement has none.
     """
     module = importlib.import_module(f"stability.statements.{name}")
     started = time.perf_counter()
@@ -129,7 +172,7 @@ def examine(
         rest = {kind: _call(getattr(module, kind), rng) for kind in kinds}
     return Examination(
         name=name,
-        title=(module.__doc__ or name).splitlines()[0],
+        title=" ".join((module.__doc__ or name).split("\n\n")[0].split()),
         verdicts=tuple(verdicts),
         counterexamples=tuple(rest.get("counterexamples", ())),
         controls=tuple(rest.get("controls", ())),
@@ -137,7 +180,9 @@ def examine(
     )
 
 
-def _grid(module: ModuleType, families: Sequence[str], lams: Sequence[float]) -> Sequence[Mapping[str, Any]]:
+def _grid(
+    module: ModuleType, families: Sequence[str], lams: Sequence[float]
+) -> Sequence[Mapping[str, Any]]:
     if not (families or lams):
         return module.GRID
     name = module.__name__.rpartition(".")[2]
@@ -145,12 +190,24 @@ def _grid(module: ModuleType, families: Sequence[str], lams: Sequence[float]) ->
     accepted = inspect.signature(module.check).parameters if known else {}
     for option, values, parameter in (("--family", families, "family"), ("--lambda", lams, "lam")):
         if values and parameter not in accepted:
-            raise UsageError(f"{option}: {name} does not depend on it, got {' '.join(map(str, values))}")
+            raise UsageError(
+                f"{option}: {name} does not depend on it, got {' '.join(map(str, values))}"
+            )
     families = families or tuple(dict.fromkeys(instance["family"] for instance in known))
-    data = [{"data": law} for law in ("well specified", "misspecified")] if "data" in accepted else [{}]
+    data = (
+        [{"data": law} for law in ("well specified", "misspecified")]
+        if "data" in accepted
+        else [{}]
+    )
     at = [{"lam": lam} for lam in lams or DEFAULT_LAMS] if "lam" in accepted else [{}]
     return [{"family": family, **law, **lam} for family in families for law in data for lam in at]
 
 
-def _call(function: Callable[..., Iterable[Verdict]], rng: np.random.Generator, **instance: Any) -> Iterable[Verdict]:
-    return function(**instance, rng=rng) if "rng" in inspect.signature(function).parameters else function(**instance)
+def _call(
+    function: Callable[..., Iterable[Verdict]], rng: np.random.Generator, **instance: Any
+) -> Iterable[Verdict]:
+    return (
+        function(**instance, rng=rng)
+        if "rng" in inspect.signature(function).parameters
+        else function(**instance)
+    )

@@ -1,17 +1,19 @@
-"""Laws and expectations: E f(x) as a weighted sum over points, exact, by adaptive quadrature, or by Monte Carlo.
+"""Laws and expectations: E f(x) as a weighted sum over points, exact, by adaptive quadrature, or by
+Monte Carlo.
 
 A law is given in one of three ways, and so is what E means for it:
 
 - an array of points (n, d): the empirical law, and E is the mean;
-- a density, `log_prob(x)` and `sample(n, generator)`: in 1-D and 2-D, E is adaptive Gauss–Kronrod quadrature with an
-  error estimate, above it is Monte Carlo with a standard error;
+- a density, `log_prob(x)` and `sample(n, generator)`: in 1-D and 2-D, E is adaptive Gauss–Kronrod
+  quadrature with an error estimate, above it is Monte Carlo with a standard error;
 - a sampler, `sample(n, generator)` alone: Monte Carlo.
 
-A density may say where it lives: `support`, bounds (lower, upper) for each of d coordinates, infinite where there are
-none; or `atoms` (k, d), the points that carry all mass of a discrete law, whose `log_prob` is then the
-log-probability. Without either it is integrated over all of R^d. The mass must come out as 1, to what quadrature and
-rounding leave open: what is missing is looked for, and refused if it is not found. `landmarks` (k, d), points near the
-modes, help to find those that are narrow or far away, on the line.
+A density may say where it lives: `support`, bounds (lower, upper) for each of d coordinates,
+infinite where there are none; or `atoms` (k, d), the points that carry all mass of a discrete law,
+whose `log_prob` is then the log-probability. Without either it is integrated over all of R^d. The
+mass must come out as 1, to what quadrature and rounding leave open: what is missing is looked for,
+and refused if it is not found. `landmarks` (k, d), points near the modes, help to find those that
+are narrow or far away, on the line.
 """
 
 import math
@@ -46,8 +48,15 @@ Method = Literal["exact", "quadrature", "monte carlo"]
 Probe: TypeAlias = Callable[[Tensor], Tensor]
 """Functions to integrate, side by side: (n, d) -> (n, c)."""
 
-_ADDED = (0.9956571630258081, 0.9301574913557082, 0.7808177265864169, 0.5627571346686047, 0.2943928627014602)
-"""What Kronrod's rule of 21 nodes adds to Gauss's of 10, with 0 and reflections (QUADPACK, qk21)."""
+_ADDED = (
+    0.9956571630258081,
+    0.9301574913557082,
+    0.7808177265864169,
+    0.5627571346686047,
+    0.2943928627014602,
+)
+"""What Kronrod's rule of 21 nodes adds to Gauss's of 10, with 0 and reflections (QUADPACK,
+qk21)."""
 SMALLEST = 1e-300
 """Nearer to an end of the support no density is looked at."""
 _PILOT = 2000
@@ -62,29 +71,36 @@ _SMALL = 1e-3
 """Missing mass below this is called that; above it the density is called not normalised."""
 _UNEXPLAINED = 1e-2
 _LEAST_UNEXPLAINED = 1e-12
-"""Mass, in units of the tolerance and at least, that a density may lack without a reason: its own last digits."""
+"""Mass, in units of the tolerance and at least, that a density may lack without a reason: its
+own last digits."""
 _MISSED = 1e-3
 """A panel has missed a mode if its polynomial is off by this, relative to the density."""
 _NO_MASS = 1e-20
 _FINE_STEP, _FINE_REACH, _COARSE_STEP, _REACH = 0.05, 60.0, 1.0, 650.0
-"""Of the grid in u (see `Axis`) on which far peaks are looked for: to 1e26 scales finely, to 1e282 coarsely."""
+"""Of the grid in u (see `Axis`) on which far peaks are looked for: to 1e26 scales finely, to
+1e282 coarsely."""
 _SECTIONS = 70
 _LEAST_TAIL, _SPAN = 1e-60, 1e6
-"""Of panels in a tail that must be resolved: their least mass, and the span of density in one of them."""
+"""Of panels in a tail that must be resolved: their least mass, and the span of density in one of
+them."""
 _OVERFLOW = 1e100
 """Beyond this a log_prob that is not a number is so by overflow."""
 
 
 @runtime_checkable
 class Law(Protocol):
-    """A law on R^d that can be sampled: n independent draws (n, d), float64, from `generator` alone."""
+    """A law on R^d that can be sampled: n independent draws (n, d), float64, from `generator`
+    alone.
+    """
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor: ...
 
 
 @runtime_checkable
 class Density(Law, Protocol):
-    """A law whose density is known: log p(x) of each point, (n, d) -> (n,), −inf where there is no mass."""
+    """A law whose density is known: log p(x) of each point, (n, d) -> (n,), −inf where there is
+    no mass.
+    """
 
     def log_prob(self, x: Tensor) -> Tensor: ...
 
@@ -133,7 +149,10 @@ class Member:
 
 @dataclass(frozen=True)
 class NormalMixture:
-    """Σ weights_k N(means_k, sds_k²) on R. weights > 0 with sum 1; sds > 0; equal lengths. ValueError otherwise."""
+    """Σ weights_k N(means_k, sds_k²) on R. weights > 0 with sum 1; sds > 0; equal lengths.
+
+    ValueError otherwise.
+    """
 
     weights: tuple[float, ...]
     means: tuple[float, ...]
@@ -145,19 +164,27 @@ class NormalMixture:
         if min(self.weights) <= 0 or abs(sum(self.weights) - 1) > 1e-12:
             raise ValueError(f"weights must be > 0 with sum 1, got {self.weights}")
         if not (min(self.sds) > 0 and all(map(math.isfinite, self.means + self.sds))):
-            raise ValueError(f"means must be finite, and sds finite and > 0, got {self.means} and {self.sds}")
+            raise ValueError(
+                f"means must be finite, and sds finite and > 0, got {self.means} and {self.sds}"
+            )
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log density: (n, 1) -> (n,)."""
-        weights, means, sds = (torch.tensor(v, dtype=torch.float64) for v in (self.weights, self.means, self.sds))
+        weights, means, sds = (
+            torch.tensor(v, dtype=torch.float64) for v in (self.weights, self.means, self.sds)
+        )
         z = (x - means) / sds  # (n, components)
         return torch.logsumexp(weights.log() - sds.log() - z**2 / 2, 1) - math.log(2 * math.pi) / 2
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """n draws, (n, 1)."""
-        weights, means, sds = (torch.tensor(v, dtype=torch.float64) for v in (self.weights, self.means, self.sds))
+        weights, means, sds = (
+            torch.tensor(v, dtype=torch.float64) for v in (self.weights, self.means, self.sds)
+        )
         k = torch.multinomial(weights, n, replacement=True, generator=generator)
-        return (means[k] + sds[k] * torch.randn(n, generator=generator, dtype=torch.float64))[:, None]
+        return (means[k] + sds[k] * torch.randn(n, generator=generator, dtype=torch.float64))[
+            :, None
+        ]
 
     @property
     def landmarks(self) -> Tensor:
@@ -167,7 +194,9 @@ class NormalMixture:
 
 @dataclass(frozen=True)
 class Blend:
-    """(p + w q)/(1 + w), the law of a point that is drawn from q with probability w/(1 + w).  w >= 0."""
+    """(p + w q)/(1 + w), the law of a point that is drawn from q with probability w/(1 + w).  w
+    >= 0.
+    """
 
     p: Density
     q: Density
@@ -175,7 +204,9 @@ class Blend:
 
     def log_prob(self, x: Tensor) -> Tensor:
         """log density: (n, d) -> (n,)."""
-        return torch.logaddexp(self.p.log_prob(x), math.log(self.w) + self.q.log_prob(x)) - math.log1p(self.w)
+        return torch.logaddexp(
+            self.p.log_prob(x), math.log(self.w) + self.q.log_prob(x)
+        ) - math.log1p(self.w)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """n draws, (n, d)."""
@@ -195,8 +226,9 @@ class Blend:
 class Estimate:
     """An expectation: `value` (...), and `error` (...), of the same shape, what it may be wrong by.
 
-    error: 0 ("exact"), the difference between the two nested rules ("quadrature": an estimate that is in practice far
-    above the true error), or one standard error ("monte carlo").
+    Attributes:
+        error: 0 ("exact"), the difference between the two nested rules ("quadrature": an estimate
+            that is in practice far above the true error), or one standard error ("monte carlo").
     """
 
     value: Tensor
@@ -208,8 +240,11 @@ class Estimate:
 class Rule:
     """E f ≈ Σ weights_i f(points_i): points (k, d), weights (k,) >= 0.
 
-    slack (k,): weights minus those of the coarser nested rule.   panel (k,): the panel a point belongs to.
-    doubt (k,): what else a weight may be wrong by: rounding, and its share of the mass that is not accounted for; >= 0.
+    Attributes:
+        slack: (k,) weights minus those of the coarser nested rule.
+        panel: (k,) the panel a point belongs to.
+        doubt: (k,) what else a weight may be wrong by: rounding, and its share of the mass that is
+            not accounted for; >= 0.
     """
 
     points: Tensor
@@ -222,8 +257,12 @@ class Rule:
     def expect(self, values: Tensor) -> Estimate:
         """E f from the values of f at `points`, (k, ...). ValueError unless they are finite."""
         if not torch.isfinite(values).all():
-            where = self.points[(~torch.isfinite(values)).reshape(len(values), -1).any(1)][0].tolist()
-            raise ValueError(f"values must be finite where the law has mass, got NaN or Inf at x = {where}")
+            where = self.points[(~torch.isfinite(values)).reshape(len(values), -1).any(1)][
+                0
+            ].tolist()
+            raise ValueError(
+                f"values must be finite where the law has mass, got NaN or Inf at x = {where}"
+            )
         flat = values.reshape(len(values), -1)
         mean = self.weights @ flat
         if self.method == "monte carlo":
@@ -232,13 +271,17 @@ class Rule:
             by_panel = torch.zeros(int(self.panel.max()) + 1, flat.shape[1], dtype=torch.float64)
             error = by_panel.index_add(0, self.panel, self.slack[:, None] * flat).abs().sum(0)
             error = error + self.doubt @ flat.abs()
-        return Estimate(mean.reshape(values.shape[1:]), error.reshape(values.shape[1:]), self.method)
+        return Estimate(
+            mean.reshape(values.shape[1:]), error.reshape(values.shape[1:]), self.method
+        )
 
 
 def as_law(data: Data) -> Law:
     """`data` as a law; an array becomes the empirical law of its points.
 
-    ValueError if an array is empty, not finite, or not of shape (n, d) (or (n,), for points on a line).
+    Raises:
+        ValueError: If an array is empty, not finite, or not of shape (n, d) (or (n,), for points on
+            a line).
     """
     if isinstance(data, np.ndarray | Tensor):
         points = torch.as_tensor(data, dtype=torch.float64)
@@ -246,11 +289,14 @@ def as_law(data: Data) -> Law:
         if points.ndim != 2 or points.numel() == 0 or not torch.isfinite(points).all():
             shape = tuple(points.shape)
             raise ValueError(
-                f"data must be finite points of shape (n, d) with n >= 1, got shape {shape}, or NaN or Inf"
+                f"data must be finite points of shape (n, d) with n >= 1, got shape {shape}, or "
+                "NaN or Inf"
             )
         return Empirical(points)
     if not isinstance(data, Law):
-        raise ValueError(f"data must be an array of points or have sample(n, generator), got {data!r}")
+        raise ValueError(
+            f"data must be an array of points or have sample(n, generator), got {data!r}"
+        )
     return data
 
 
@@ -258,7 +304,10 @@ def draw(law: Law, n: int, generator: torch.Generator) -> Tensor:
     """n points of a law, (n, d). ValueError if what it returns is not that, or not finite."""
     points = torch.as_tensor(law.sample(n, generator), dtype=torch.float64)
     if points.ndim != 2 or len(points) != n or not torch.isfinite(points).all():
-        raise ValueError(f"sample({n}, generator) must return finite points ({n}, d), got shape {tuple(points.shape)}")
+        raise ValueError(
+            f"sample({n}, generator) must return finite points ({n}, d), got shape "
+            f"{tuple(points.shape)}"
+        )
     return points
 
 
@@ -272,16 +321,24 @@ def rule(
 ) -> Rule:
     """A rule for expectations under a law, good for many functions at once.
 
-    probe: functions like those that the rule is for, (n, d) -> (n, c): quadrature refines until it has E of each, and
-        the mass, up to `tol` times E of its absolute value (or until 400,000 points: the error estimate tells).
-    tol: by default 1e-10 on the line and 1e-7 in the plane; the true error is mostly smaller by a factor of 1000.
-    draws, generator: for Monte Carlo alone; by default a generator seeded with 0, so that equal calls agree.
+    Args:
+        probe: Functions like those that the rule is for, (n, d) -> (n, c): quadrature refines until
+            it has E of each, and the mass, up to `tol` times E of its absolute value (or until
+            400,000 points: the error estimate tells).
+        tol: By default 1e-10 on the line and 1e-7 in the plane; the true error is mostly smaller by
+            a factor of 1000.
+        draws: For Monte Carlo alone; by default a generator seeded with 0, so that equal calls
+            agree.
+        generator: See `draws`.
 
-    ValueError for bad data, and for a density whose mass is not 1.
+    Raises:
+        ValueError: For bad data, and for a density whose mass is not 1.
     """
     law = as_law(data)
     if isinstance(law, Empirical):
-        return _exact(law.points, torch.full((len(law.points),), 1 / len(law.points), dtype=torch.float64))
+        return _exact(
+            law.points, torch.full((len(law.points),), 1 / len(law.points), dtype=torch.float64)
+        )
     if isinstance(law, Density):
         if getattr(law, "atoms", None) is not None:
             atoms = torch.as_tensor(law.atoms, dtype=torch.float64)  # type: ignore[attr-defined]
@@ -298,7 +355,9 @@ def rule(
 
 
 def _require_decay(law: Density, boxes: "Panels", probe: Probe | None) -> None:
-    """ValueError if |f| p |x| is not small where p underflows, far out on the line: E f does not exist, or is lost."""
+    """ValueError if |f| p |x| is not small where p underflows, far out on the line: E f does not
+    exist, or is lost.
+    """
     if len(boxes.axes) > 1 or probe is None:
         return
     axis, found = next(iter(boxes.axes)), boxes.rule()
@@ -309,13 +368,21 @@ def _require_decay(law: Density, boxes: "Panels", probe: Probe | None) -> None:
         left = probe(x)[0].abs() * law.log_prob(x).to(torch.float64).exp() * distance
         if distance > _FAR_OUT * axis.scale and (left > _DECAYED * size).any():
             raise ValueError(
-                f"an expectation does not converge under {law!r}: at x = {float(x[0, 0]):.1g} its integrand has not "
+                f"an expectation does not converge under {law!r}: at x = {float(x[0, 0]):.1g} its "
+                "integrand has not "
                 "decayed; has the law no such moment?"
             )
 
 
 def _exact(points: Tensor, weights: Tensor) -> Rule:
-    return Rule(points, weights, "exact", 0 * weights, torch.zeros(len(points), dtype=torch.long), 0 * weights)
+    return Rule(
+        points,
+        weights,
+        "exact",
+        0 * weights,
+        torch.zeros(len(points), dtype=torch.long),
+        0 * weights,
+    )
 
 
 def _check_mass(law: Law, missing: float, doubtful: float) -> None:
@@ -325,18 +392,22 @@ def _check_mass(law: Law, missing: float, doubtful: float) -> None:
     if not 0 < missing < _SMALL:
         raise ValueError(
             f"log_prob must be a normalised density, got mass {1 - missing:.6g} for {law!r}; "
-            "a discrete law needs `atoms`, one on a half-line or an interval is easier to integrate with `support`, "
-            "and one with modes too narrow to be found by quadrature needs `landmarks`, or can be given as a sampler"
+            "a discrete law needs `atoms`, one on a half-line or an interval is easier to "
+            "integrate with `support`, "
+            "and one with modes too narrow to be found by quadrature needs `landmarks`, or can be "
+            "given as a sampler"
         )
     raise ValueError(
-        f"{missing:.1e} of the mass was not found for {law!r}: normalise log_prob, or pass `landmarks`, "
+        f"{missing:.1e} of the mass was not found for {law!r}: normalise log_prob, or pass "
+        "`landmarks`, "
         "points near the modes that are narrow or far away"
     )
 
 
 @dataclass(frozen=True)
 class Panels:
-    """A density on a partition of its support into boxes, each with the q = 21^d nodes of Kronrod's rule.
+    """A density on a partition of its support into boxes, each with the q = 21^d nodes of Kronrod's
+    rule.
 
     Attributes:
         axes: One map a coordinate.
@@ -372,13 +443,17 @@ class Panels:
 
 
 def kronrod() -> tuple[Tensor, Tensor, Tensor]:
-    """Nodes in (−1, 1), weights of Kronrod's rule of 21 nodes, and those of Gauss's of 10 on the same nodes: (21,)."""
+    """Nodes in (−1, 1), weights of Kronrod's rule of 21 nodes, and those of Gauss's of 10 on the
+    same nodes: (21,).
+    """
     gauss, gauss_weights = np.polynomial.legendre.leggauss(10)
     nodes = np.concatenate([gauss, _ADDED, [0.0], np.negative(_ADDED)])
     order = np.argsort(nodes)
     coarse = np.concatenate([gauss_weights, np.zeros(11)])[order]
     # interpolatory weights: exact for Legendre's P_0 … P_20, whose integrals are 2, 0, …, 0
-    weights = np.linalg.solve(np.polynomial.legendre.legvander(nodes[order], 20).T, 2.0 * np.eye(21)[0])
+    weights = np.linalg.solve(
+        np.polynomial.legendre.legvander(nodes[order], 20).T, 2.0 * np.eye(21)[0]
+    )
     return torch.from_numpy(nodes[order]), torch.from_numpy(weights), torch.from_numpy(coarse)
 
 
@@ -390,11 +465,13 @@ def panels(
     most: int = _MOST_POINTS,
     tails: float = math.inf,
 ) -> Panels:
-    """Boxes on which quadrature gets the mass of a density in 1-D or 2-D, and E of each function of `probe`.
+    """Boxes on which quadrature gets the mass of a density in 1-D or 2-D, and E of each function of
+    `probe`.
 
-    The boxes start at quantiles of a pilot sample and are halved until the summed error estimate is at most `tol` times
-    E of the absolute value. On the line they are then halved wherever the density at a draw, a landmark, an end of a
-    panel, or a far peak of `log_prob` is not what its panel says; if the mass is still short, more draws are looked at.
+    The boxes start at quantiles of a pilot sample and are halved until the summed error estimate is
+    at most `tol` times E of the absolute value. On the line they are then halved wherever the
+    density at a draw, a landmark, an end of a panel, or a far peak of `log_prob` is not what its
+    panel says; if the mass is still short, more draws are looked at.
 
     Args:
         law: A density in 1-D or 2-D.
@@ -407,7 +484,8 @@ def panels(
         The boxes.
 
     Raises:
-        ValueError: If the mass is not 1 to what is resolved, or a function of `probe` is not finite where it is.
+        ValueError: If the mass is not 1 to what is resolved, or a function of `probe` is not finite
+        where it is.
     """
     axes, edges, pilot = _axes(law)
     d = len(axes)
@@ -416,7 +494,9 @@ def panels(
     tol = tolerance(d) if tol is None else tol
     mesh = _Mesh(law, axes, probe, tol, most, tails)
     corners = ([e[:-1] for e in edges], [e[1:] for e in edges])
-    cells = mesh.refined(mesh.evaluate(*[torch.cartesian_prod(*ends).reshape(-1, d) for ends in corners]))
+    cells = mesh.refined(
+        mesh.evaluate(*[torch.cartesian_prod(*ends).reshape(-1, d) for ends in corners])
+    )
 
     if d == 1:
         marks = torch.cat([pilot, _landmarks(law, 1), mesh.far_peaks(cells)])
@@ -435,13 +515,17 @@ def _missing(panels: Panels) -> float:
 
 
 def _doubtful(panels: Panels, tol: float) -> float:
-    """How far the mass may be from 1 for reasons that are known: quadrature, rounding, and the density's own digits."""
+    """How far the mass may be from 1 for reasons that are known: quadrature, rounding, and the
+    density's own digits.
+    """
     known = float(panels.slack.sum(1).abs().sum() + panels.rounding.sum())
     return 2 * known + max(_UNEXPLAINED * tol, _LEAST_UNEXPLAINED)
 
 
 class _Cells(NamedTuple):
-    """Boxes as in `Panels`, with density (c, q) in units of the box, and error and size (c, v) of each integral."""
+    """Boxes as in `Panels`, with density (c, q) in units of the box, and error and size (c, v)
+    of each integral.
+    """
 
     low: Tensor
     high: Tensor
@@ -463,7 +547,14 @@ class _Mesh:
         most: int,
         tails: float,
     ):
-        self.law, self.axes, self.probe, self.tol, self.most, self.tails = law, axes, probe, tol, most, tails
+        self.law, self.axes, self.probe, self.tol, self.most, self.tails = (
+            law,
+            axes,
+            probe,
+            tol,
+            most,
+            tails,
+        )
         self.nodes, fine, coarse = (_product(v, len(axes)) for v in kronrod())  # (q, d) each
         self.fine, self.slack = fine.prod(1), fine.prod(1) - coarse.prod(1)
         self.vandermonde = torch.from_numpy(legendre.legvander(kronrod()[0].numpy(), 20))
@@ -475,7 +566,9 @@ class _Mesh:
         points, density = self._density(t.reshape(-1, t.shape[-1]))
         points, density = points.reshape(t.shape), density.reshape(t.shape[:2]) * half.prod(-1)
 
-        values = _probed(self.probe, points.flatten(0, 1), density.reshape(-1)).reshape(*t.shape[:2], -1)
+        values = _probed(self.probe, points.flatten(0, 1), density.reshape(-1)).reshape(
+            *t.shape[:2], -1
+        )
         weighted = density[..., None] * values
         error = torch.einsum("q,cqv->cv", self.slack, weighted).abs()
         size = torch.einsum("q,cqv->cv", self.fine, weighted.abs())
@@ -484,20 +577,25 @@ class _Mesh:
     def _density(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Points in x (n, d), and the density with respect to t (n,), of t (n, d).
 
-        Where x or the slope is beyond the largest number, or x is rounded onto a finite end, the limit 0 is taken.
+        Where x or the slope is beyond the largest number, or x is rounded onto a finite end, the
+        limit 0 is taken.
         """
         points = torch.stack([axis.x(t[:, k]) for k, axis in enumerate(self.axes)], -1)
         slope = torch.stack([axis.slope(t[:, k]) for k, axis in enumerate(self.axes)], -1).prod(-1)
         inside = torch.isfinite(points).all(1) & torch.isfinite(slope)
         for k, axis in enumerate(self.axes):
-            inside &= (points[:, k] > axis.lower + SMALLEST) & (points[:, k] < axis.upper - SMALLEST)
+            inside &= (points[:, k] > axis.lower + SMALLEST) & (
+                points[:, k] < axis.upper - SMALLEST
+            )
 
         log_height = self.law.log_prob(points[inside]).to(torch.float64)
         overflown = torch.isnan(log_height) & (points[inside].abs() > _OVERFLOW).any(1)
         height = torch.where(overflown, -torch.inf, log_height).exp()
         if not (torch.isfinite(height).all() and (height >= 0).all()):
             where = points[inside][~(torch.isfinite(height) & (height >= 0))][0].tolist()
-            raise ValueError(f"log_prob must not be NaN or +Inf, got that at x = {where} for {self.law!r}")
+            raise ValueError(
+                f"log_prob must not be NaN or +Inf, got that at x = {where} for {self.law!r}"
+            )
         density = torch.zeros(len(points), dtype=torch.float64)
         density[inside] = height * slope[inside]
         return points, density
@@ -515,11 +613,15 @@ class _Mesh:
             cells = self._halved(cells, bad)
 
     def _rough(self, cells: _Cells) -> Tensor:
-        """Which boxes have a mass that is not resolved, relative to itself, or spans too many orders of magnitude."""
+        """Which boxes have a mass that is not resolved, relative to itself, or spans too many
+        orders of magnitude.
+        """
         if math.isinf(self.tails):
             return torch.zeros(len(cells.low), dtype=torch.bool)
         least = torch.where(cells.density > 0, cells.density, torch.inf).amin(1)
-        rough = (cells.error[:, 0] > self.tails * cells.size[:, 0]) | (cells.density.amax(1) > _SPAN * least)
+        rough = (cells.error[:, 0] > self.tails * cells.size[:, 0]) | (
+            cells.density.amax(1) > _SPAN * least
+        )
         return rough & (cells.size[:, 0] > _LEAST_TAIL)
 
     def _room(self, cells: _Cells, bad: Tensor) -> bool:
@@ -527,10 +629,14 @@ class _Mesh:
 
     def _halved(self, cells: _Cells, bad: Tensor) -> _Cells:
         halves = self.evaluate(*_halved(cells.low[bad], cells.high[bad]))
-        return _Cells(*(torch.cat([old[~bad], new]) for old, new in zip(cells, halves, strict=True)))
+        return _Cells(
+            *(torch.cat([old[~bad], new]) for old, new in zip(cells, halves, strict=True))
+        )
 
     def resolved(self, cells: _Cells, marks: Tensor) -> _Cells:
-        """On the line: halved until each panel's polynomial meets the density at the marks (n, 1), in x, inside it."""
+        """On the line: halved until each panel's polynomial meets the density at the marks (n,
+        1), in x, inside it.
+        """
         marks = self.axes[0].t(marks[:, 0])
         seen = self._density(marks[:, None])[1]
         while True:
@@ -542,7 +648,10 @@ class _Mesh:
             cells = self.refined(self._halved(cells, missed))
 
     def _misses(self, cells: _Cells, t: Tensor, density: Tensor) -> Tensor:
-        """Which panels say something else about the density at one of t (n,): (c,). An end belongs to two panels."""
+        """Which panels say something else about the density at one of t (n,): (c,).
+
+        An end belongs to two panels.
+        """
         order = cells.low[:, 0].argsort()
         low, high = cells.low[order, 0], cells.high[order, 0]
         coefficients = torch.linalg.solve(self.vandermonde, cells.density[order].T).T
@@ -558,7 +667,9 @@ class _Mesh:
         return torch.zeros_like(missed).index_put((order,), missed)
 
     def far_peaks(self, cells: _Cells) -> Tensor:
-        """Local maxima of `log_prob` on a grid of all scales that no panel has seen, (k, 1) in x: far, narrow modes."""
+        """Local maxima of `log_prob` on a grid of all scales that no panel has seen, (k, 1) in
+        x: far, narrow modes.
+        """
         axis = self.axes[0]
         near = torch.arange(0, _FINE_REACH, _FINE_STEP, dtype=torch.float64)
         far = torch.arange(_FINE_REACH, _REACH, _COARSE_STEP, dtype=torch.float64)
@@ -585,12 +696,15 @@ class _Mesh:
         """The finished boxes."""
         low, high, points, density = cells[:4]
         mass, slack = self.fine * density, self.slack * density
-        # at a singularity the two rules agree better than they should: what cannot be halved is not known
+        # at a singularity the two rules agree better than they should: what cannot be halved is not
+        # known
         slack = torch.where(((high - low).amax(1) <= _NARROWEST)[:, None], mass, slack)
         return Panels(self.axes, low, high, points, mass, slack, self._rounding(cells))
 
     def _rounding(self, cells: _Cells) -> Tensor:
-        """What rounding of x does to the mass of each node (c, q): ∫ |p'| |δx| dx, with |δx| = ε (|x| + |t| dx/dt)."""
+        """What rounding of x does to the mass of each node (c, q): ∫ |p'| |δx| dx, with |δx| = ε
+        (|x| + |t| dx/dt).
+        """
         if len(self.axes) > 1:
             return 0 * cells.density
         axis = next(iter(self.axes))
@@ -601,14 +715,19 @@ class _Mesh:
         massive = (cells.density[order] > 0).reshape(-1)
         height = torch.zeros_like(t)
         height[massive] = (cells.density[order] / half).reshape(-1)[massive] / slope[massive]
-        change = height.diff(prepend=height.new_zeros(1)).abs() + height.diff(append=height.new_zeros(1)).abs()
+        change = (
+            height.diff(prepend=height.new_zeros(1)).abs()
+            + height.diff(append=height.new_zeros(1)).abs()
+        )
         size = torch.where(massive, x.abs() + slope * t.abs(), 0)
         rounding = (_EPSILON * change * torch.nan_to_num(size)).reshape(cells.density.shape)
         return torch.empty_like(rounding).index_put((order,), rounding)
 
 
 def _golden(f: Probe, low: Tensor, high: Tensor) -> Tensor:
-    """Where a function with one maximum in each of the intervals (k,) is largest, by golden sections."""
+    """Where a function with one maximum in each of the intervals (k,) is largest, by golden
+    sections.
+    """
     ratio = (math.sqrt(5) - 1) / 2
     inner, outer = high - ratio * (high - low), low + ratio * (high - low)
     for _ in range(_SECTIONS):
@@ -643,12 +762,17 @@ def _landmarks(law: Law, d: int) -> Tensor:
         return torch.empty(0, d, dtype=torch.float64)
     points = torch.as_tensor(given, dtype=torch.float64).detach()
     if points.ndim != 2 or points.shape[1] != d or not torch.isfinite(points).all():
-        raise ValueError(f"landmarks must be finite points (k, {d}), got shape {tuple(points.shape)}, or NaN or Inf")
+        raise ValueError(
+            f"landmarks must be finite points (k, {d}), got shape {tuple(points.shape)}, or NaN "
+            "or Inf"
+        )
     return points
 
 
 def _probed(probe: Probe | None, points: Tensor, density: Tensor) -> Tensor:
-    """1 and the functions of `probe` (n, 1 + c); 0 where there is no mass, since 0 · log 0 counts as 0."""
+    """1 and the functions of `probe` (n, 1 + c); 0 where there is no mass, since 0 · log 0
+    counts as 0.
+    """
     one = torch.ones(len(points), 1, dtype=torch.float64)
     if probe is None:
         return one
@@ -656,35 +780,51 @@ def _probed(probe: Probe | None, points: Tensor, density: Tensor) -> Tensor:
     values = probe(points[massive])
     if not torch.isfinite(values).all():
         where = points[massive][(~torch.isfinite(values)).any(1)][0].tolist()
-        raise ValueError(f"the integrand must be finite where the law has mass, got NaN or Inf at x = {where}")
+        raise ValueError(
+            f"the integrand must be finite where the law has mass, got NaN or Inf at x = {where}"
+        )
     full = torch.zeros(len(points), values.shape[1], dtype=torch.float64)
     full[massive] = values
     return torch.cat([one, full], 1)
 
 
 def _axes(law: Density) -> tuple[tuple[Axis | AlgebraicAxis, ...], list[Tensor], Tensor]:
-    """A map and the first panel edges (in t) for each coordinate, and the pilot sample (n, d) they come from."""
+    """A map and the first panel edges (in t) for each coordinate, and the pilot sample (n, d)
+    they come from.
+    """
     pilot = draw(law, _PILOT, torch.Generator().manual_seed(0))
     d = pilot.shape[1]
     support = getattr(law, "support", None)
-    bounds = [(-math.inf, math.inf)] * d if support is None else [(float(low), float(high)) for low, high in support]
+    bounds = (
+        [(-math.inf, math.inf)] * d
+        if support is None
+        else [(float(low), float(high)) for low, high in support]
+    )
     if len(bounds) != d or not all(low < high for low, high in bounds):
         raise ValueError(
-            f"support must be (lower, upper) with lower < upper for each of {d} coordinates, got {support}"
+            f"support must be (lower, upper) with lower < upper for each of {d} coordinates, got "
+            f"{support}"
         )
     levels = [0.0, 0.01, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99, 1.0] if d == 1 else [0.3, 0.7]
     axes, edges = [], []
     for k, (lower, upper) in enumerate(bounds):
         x = pilot[:, k]
-        below, centre, above = torch.quantile(x, torch.tensor([0.16, 0.5, 0.84], dtype=torch.float64)).tolist()
+        below, centre, above = torch.quantile(
+            x, torch.tensor([0.16, 0.5, 0.84], dtype=torch.float64)
+        ).tolist()
         scale = (above - below) / 2 or float(x.std())
         if scale <= 0:
-            raise ValueError(f"the law must have a density, but {_PILOT} draws share coordinate {k}: {centre}")
+            raise ValueError(
+                f"the law must have a density, but {_PILOT} draws share coordinate {k}: {centre}"
+            )
         if math.isfinite(lower) != math.isfinite(upper):
             scale = centre - lower if math.isfinite(lower) else upper - centre
         axis = (Axis if d == 1 else AlgebraicAxis)(lower, upper, centre, scale)
-        # an edge a little outside the extremes, lest a bound of the support that nobody stated hide in a wide panel
-        outside = torch.stack([2 * x.min() - torch.quantile(x, 0.01), 2 * x.max() - torch.quantile(x, 0.99)])
+        # an edge a little outside the extremes, lest a bound of the support that nobody stated hide
+        # in a wide panel
+        outside = torch.stack(
+            [2 * x.min() - torch.quantile(x, 0.01), 2 * x.max() - torch.quantile(x, 0.99)]
+        )
         quantiles = torch.quantile(x, torch.tensor(levels, dtype=torch.float64))
         inner = torch.cat([outside, quantiles]).clamp(lower, upper)
         ends = torch.tensor([-1.0, 1.0], dtype=torch.float64)

@@ -1,4 +1,7 @@
-"""What a model family must provide: a log-density that torch can differentiate, and a sampler. Derivatives follow."""
+"""What a model family must provide: a log-density that torch can differentiate, and a sampler.
+
+Derivatives follow.
+"""
 
 from typing import Protocol, runtime_checkable
 
@@ -11,10 +14,16 @@ __all__ = ["Family", "hessians", "scores"]
 
 @runtime_checkable
 class Family(Protocol):
-    """A parametric family p_θ on R^d. θ is a vector (P,), unconstrained or with a documented domain; float64."""
+    """A parametric family p_θ on R^d.
+
+    θ is a vector (P,), unconstrained or with a documented domain; float64.
+    """
 
     def log_prob(self, theta: Tensor, x: Tensor) -> Tensor:
-        """log p_θ of each point: (P,), (n, d) -> (n,). Twice differentiable in θ by torch.func; −inf off support."""
+        """log p_θ of each point: (P,), (n, d) -> (n,).
+
+        Twice differentiable in θ by torch.func; −inf off support.
+        """
         ...
 
     def sample(self, theta: Tensor, n: int, generator: torch.Generator) -> Tensor:
@@ -29,4 +38,6 @@ def scores(family: Family, theta: Tensor, x: Tensor) -> Tensor:
 
 def hessians(family: Family, theta: Tensor, x: Tensor) -> Tensor:
     """∇²_θ log p_θ at each point: (n, P, P)."""
-    return vmap(jacrev(grad(lambda t, point: family.log_prob(t, point[None])[0])), (None, 0))(theta, x)
+    return vmap(jacrev(grad(lambda t, point: family.log_prob(t, point[None])[0])), (None, 0))(
+        theta, x
+    )

@@ -18,9 +18,9 @@ from stability.atomic import atomic_write
 def _import_matplotlib() -> None:
     """Import matplotlib whatever backend the environment names.
 
-    A notebook sets MPLBACKEND for its children, and importing matplotlib fails where such a backend is
-    not installed. Figures are only written to files here, which takes no backend. One that can be used
-    is set as matplotlib would set it, for others who draw in this process.
+    A notebook sets MPLBACKEND for its children, and importing matplotlib fails where such a backend
+    is not installed. Figures are only written to files here, which takes no backend. One that can
+    be used is set as matplotlib would set it, for others who draw in this process.
     """
     backend = os.environ.pop("MPLBACKEND", None)
     try:
@@ -84,12 +84,19 @@ def figure_style() -> Iterator[None]:
         yield
 
 
-def save_figure(figure: Figure, path: Path, formats: tuple[str, ...] = ("png", "pdf")) -> list[Path]:
-    """Write `figure` as `path` with each suffix; the paths written. Equal figures make equal bytes."""
+def save_figure(
+    figure: Figure, path: Path, formats: tuple[str, ...] = ("png", "pdf")
+) -> list[Path]:
+    """Write `figure` as `path` with each suffix; the paths written.
+
+    Equal figures make equal bytes.
+    """
     written = [path.with_suffix(f".{suffix}") for suffix in formats]
     for target in written:
         with atomic_write(target) as file:
-            figure.savefig(file, format=target.suffix[1:], metadata=_WITHOUT_DATE.get(target.suffix))
+            figure.savefig(
+                file, format=target.suffix[1:], metadata=_WITHOUT_DATE.get(target.suffix)
+            )
     return written
 
 
@@ -108,7 +115,8 @@ def regime_looks(regimes: Sequence[str]) -> dict[str, dict[str, Any]]:
     colours = [f"C{i}" for i in range(len(mixed))] if len(mixed) <= CYCLE else list(shades)
 
     looks: dict[str, dict[str, Any]] = {
-        regime: {"color": colour, "marker": "o"} for regime, colour in zip(mixed, colours, strict=True)
+        regime: {"color": colour, "marker": "o"}
+        for regime, colour in zip(mixed, colours, strict=True)
     }
     return {regime: looks.get(regime, FULLY_SYNTHETIC) for regime in regimes}
 

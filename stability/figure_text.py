@@ -56,7 +56,10 @@ def text_width(text: str, size: float | str | None = None) -> float:
     """
     font = FontProperties(size=rcParams["axes.labelsize"] if size is None else size)
     renderer = _renderer()
-    pixels = [renderer.get_text_width_height_descent(line, font, ismath=False)[0] for line in text.split("\n")]
+    pixels = [
+        renderer.get_text_width_height_descent(line, font, ismath=False)[0]
+        for line in text.split("\n")
+    ]
     return max(pixels) / MEASURING_DPI
 
 
@@ -91,7 +94,9 @@ def legend_above(figure: Figure, title: str | None = None) -> Legend:
         The legend; each label is in it once.
     """
     entries = {
-        label: handle for axes in figure.axes for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
+        label: handle
+        for axes in figure.axes
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
     size, room = rcParams["legend.fontsize"], figure.get_figwidth() - 2 * LEGEND_HANDLE
     labels = [wrapped(label, room, size) for label in entries]

@@ -1,12 +1,14 @@
-"""The fully synthetic Gaussian loop (eqs. (4), (5)), many chains side by side, at a cost that does not depend on n.
+"""The fully synthetic Gaussian loop (eqs. (4), (5)), many chains side by side, at a cost that does
+not depend on n.
 
-(n−1) Σ_{t+1} = √Σ_t S √Σ_t with S ~ Wishart_d(n−1, I) (Lemma A.2 i), and since S and O S Oᵀ have the same law, any
-root of Σ_t does: with Σ_t = L_t L_tᵀ and Bartlett's S = A Aᵀ, L_{t+1} = L_t A_t / √(n−1). A_t is lower triangular
-with independent entries, χ_{n−i} on the diagonal (i = 1 … d) and standard normals below it.
+(n−1) Σ_{t+1} = √Σ_t S √Σ_t with S ~ Wishart_d(n−1, I) (Lemma A.2 i), and since S and O S Oᵀ have
+the same law, any root of Σ_t does: with Σ_t = L_t L_tᵀ and Bartlett's S = A Aᵀ, L_{t+1} = L_t A_t /
+√(n−1). A_t is lower triangular with independent entries, χ_{n−i} on the diagonal (i = 1 … d) and
+standard normals below it.
 
-Over many retrainings the columns of L_t shrink at different rates (see `lyapunov`), soon beyond the range of floats.
-They are kept as L = C diag(e^ℓ) with columns of moderate length in C, and singular values are found from C and ℓ by
-Jacobi rotations that never form a small number.
+Over many retrainings the columns of L_t shrink at different rates (see `lyapunov`), soon beyond the
+range of floats. They are kept as L = C diag(e^ℓ) with columns of moderate length in C, and singular
+values are found from C and ℓ by Jacobi rotations that never form a small number.
 """
 
 from collections.abc import Sequence
@@ -25,15 +27,22 @@ _SWEEPS = 60
 
 @dataclass(frozen=True)
 class Collapse:
-    """What was seen of N chains in d dimensions at R recorded generations. Errors are standard errors of means.
+    """What was seen of N chains in d dimensions at R recorded generations.
 
-    t: (R,) the generations.
-    root, root_error: (R, d, d) mean of √Σ_t, entry by entry. For t ≫ n a few rare chains carry E √Σ_t, and neither the
-        mean nor its error can be trusted; the logarithms can.
-    covariance, covariance_error: (R, d, d) the same of Σ_t.
-    log_eigenvalues, log_eigenvalues_error: (R, d) mean of the logarithms of the eigenvalues of √Σ_t, decreasing.
-    last_root: (N, d, d) √Σ_t of every chain at the last of the generations; what is below 1e-308 is 0 there.
-    last_log_eigenvalues: (N, d) the logarithms of its eigenvalues, decreasing.
+    Errors are standard errors of means.
+
+    Attributes:
+        t: (R,) the generations.
+        root: (R, d, d) mean of √Σ_t, entry by entry. For t ≫ n a few rare chains carry E √Σ_t, and
+            neither the mean nor its error can be trusted; the logarithms can.
+        root_error: See `root`.
+        covariance: (R, d, d) the same of Σ_t.
+        covariance_error: See `covariance`.
+        log_eigenvalues: (R, d) mean of the logarithms of the eigenvalues of √Σ_t, decreasing.
+        log_eigenvalues_error: See `log_eigenvalues`.
+        last_root: (N, d, d) √Σ_t of every chain at the last of the generations; what is below
+            1e-308 is 0 there.
+        last_log_eigenvalues: (N, d) the logarithms of its eigenvalues, decreasing.
     """
 
     t: NDArray[np.int64]
@@ -48,13 +57,25 @@ class Collapse:
 
 
 def simulate(
-    n: float, covariance: ArrayLike, generations: Sequence[int], chains: int, rng: np.random.Generator
+    n: float,
+    covariance: ArrayLike,
+    generations: Sequence[int],
+    chains: int,
+    rng: np.random.Generator,
 ) -> Collapse:
-    """Refit N(μ, Σ) to n of its own samples, again and again, from Σ_0 = `covariance`, in `chains` independent chains.
+    """Refit N(μ, Σ) to n of its own samples, again and again, from Σ_0 = `covariance`, in `chains`
+    independent chains.
 
-    n: samples a generation, >= d + 1, finite; need not be whole.   covariance: (d, d), symmetric positive definite.
-    generations: which t to record, increasing, >= 0; the last is how far the chains go.   chains: >= 2.
-    The first k blocks of 4096 chains do not depend on how many follow. ValueError for anything else.
+    The first k blocks of 4096 chains do not depend on how many follow.
+
+    Args:
+        n: Samples a generation, >= d + 1, finite; need not be whole.
+        covariance: (d, d), symmetric positive definite.
+        generations: Which t to record, increasing, >= 0; the last is how far the chains go.
+        chains: >= 2.
+
+    Raises:
+        ValueError: For anything else.
     """
     values, basis = _checked(n, covariance, generations, chains)
     d = len(values)
@@ -68,7 +89,9 @@ def simulate(
             state.advance(count, rng)
             logs, vectors = _scaled_svd(state.columns, state.logs)
             vectors = np.einsum("ij,jkc->ikc", basis, vectors)
-            root, square = (np.einsum("ikc,kc,jkc->cij", vectors, np.exp(p * logs), vectors) for p in (1, 2))
+            root, square = (
+                np.einsum("ikc,kc,jkc->cij", vectors, np.exp(p * logs), vectors) for p in (1, 2)
+            )
             record.add(root, square, logs.T)
             last_root[block], last_logs[block] = root, logs.T
     return Collapse(
@@ -87,8 +110,10 @@ def simulate(
 class _Chains:
     """L_t of c chains: L[i, j] = columns[i, j] e^{logs[j]}, lower triangular.
 
-    columns: (d, d, c), of unit length whenever the caller sees them.   logs: (d, c).
-    values: (d,) eigenvalues of Σ_0, decreasing, so that later columns are the shorter ones.
+    The columns, (d, d, c), have unit length whenever the caller sees them; the logs are (d, c).
+
+    Args:
+        values: (d,) eigenvalues of Σ_0, decreasing, so that later columns are the shorter ones.
     """
 
     def __init__(self, n: float, values: NDArray[np.float64], chains: int) -> None:
@@ -102,7 +127,10 @@ class _Chains:
         """`steps` retrainings."""
         for start in range(0, steps, _NORMALISE_EVERY):
             # ratios[j][k − j]: (c,) e^{ℓ_k − ℓ_j} / √(n−1), for k >= j
-            ratios = [np.exp(self.logs[j:] - self.logs[j]) / np.sqrt(self.n - 1) for j in range(len(self.logs))]
+            ratios = [
+                np.exp(self.logs[j:] - self.logs[j]) / np.sqrt(self.n - 1)
+                for j in range(len(self.logs))
+            ]
             for _ in range(start, min(start + _NORMALISE_EVERY, steps)):
                 self._multiply(ratios, rng)
             length = np.sqrt(np.square(self.columns).sum(axis=0))
@@ -116,15 +144,21 @@ class _Chains:
             column = self.columns[j:, j]  # (d − j, c)
             column *= np.sqrt(2 / (self.n - 1) * rng.standard_gamma((self.n - 1 - j) / 2, chains))
             for k in range(j + 1, d):
-                column[k - j :] += self.columns[k:, k] * (ratios[j][k - j] * rng.standard_normal(chains))
+                column[k - j :] += self.columns[k:, k] * (
+                    ratios[j][k - j] * rng.standard_normal(chains)
+                )
 
 
 def _scaled_svd(columns: NDArray[np.float64], logs: NDArray[np.float64]) -> tuple[NDArray, NDArray]:
-    """Singular values and left singular vectors of each matrix columns · diag(e^logs), by one-sided Jacobi rotations.
+    """Singular values and left singular vectors of each matrix columns · diag(e^logs), by one-sided
+    Jacobi rotations.
 
-    columns: (d, d, c), of unit length.   logs: (d, c).   Returns the logarithms of the singular values, (d, c),
-    decreasing, and the vectors, (d, d, c): [:, k] belongs to the k-th. Rotating the plane of columns a and r b, r <= 1,
-    takes b to b + τ a and a to a − τ r² b, up to length; τ stays moderate when r underflows.
+    Args:
+        columns: (d, d, c), of unit length.
+        logs: (d, c). Returns the logarithms of the singular values, (d, c), decreasing, and the
+            vectors, (d, d, c): [:, k] belongs to the k-th. Rotating the plane of columns a and r b,
+            r <= 1, takes b to b + τ a and a to a − τ r² b, up to length; τ stays moderate when r
+            underflows.
     """
     x, logs = columns.copy(), logs.copy()
     d = len(logs)
@@ -151,7 +185,9 @@ def _scaled_svd(columns: NDArray[np.float64], logs: NDArray[np.float64]) -> tupl
 
 
 class _Moments:
-    """Running means of several arrays over chains, and their standard errors, without storing the chains."""
+    """Running means of several arrays over chains, and their standard errors, without storing
+    the chains.
+    """
 
     def __init__(self) -> None:
         self.count = 0
@@ -168,8 +204,11 @@ class _Moments:
         for i, x in enumerate(samples):
             mean = x.mean(axis=0)
             gap = mean - self.means[i]
-            # deviations from the mean of each part, then between the two: sums of squares would cancel at large n
-            self.squares[i] += np.square(x - mean).sum(axis=0) + gap * gap * (self.count * count / total)
+            # deviations from the mean of each part, then between the two: sums of squares would
+            # cancel at large n
+            self.squares[i] += np.square(x - mean).sum(axis=0) + gap * gap * (
+                self.count * count / total
+            )
             self.means[i] += gap * (count / total)
         self.count = total
 
@@ -188,18 +227,23 @@ def _checked(
     if not np.allclose(matrix, matrix.T, rtol=1e-10, atol=0):
         raise ValueError("covariance must be symmetric")
     diagonal = np.diag(np.diag(matrix))
-    if (matrix == diagonal).all():  # exact, also for eigenvalues that eigh would lose beside larger ones
+    # exact, also for eigenvalues that eigh would lose beside larger ones
+    if (matrix == diagonal).all():
         order = np.argsort(-np.diag(matrix))
         values, basis = np.diag(matrix)[order], np.eye(len(matrix))[:, order]
     else:
         values, basis = (part[..., ::-1] for part in np.linalg.eigh(matrix))
     if not values.min() > 0:
-        raise ValueError(f"covariance must be positive definite, got smallest eigenvalue {values.min()}")
+        raise ValueError(
+            f"covariance must be positive definite, got smallest eigenvalue {values.min()}"
+        )
     if not (np.isfinite(n) and n >= len(matrix) + 1):
         raise ValueError(f"n must be finite and >= d + 1 = {len(matrix) + 1}, got {n}")
     steps = np.diff(generations, prepend=-1)
     if len(generations) == 0 or (steps < 1).any():
-        raise ValueError(f"generations must be increasing and >= 0, at least one, got {list(generations)}")
+        raise ValueError(
+            f"generations must be increasing and >= 0, at least one, got {list(generations)}"
+        )
     if chains < 2:
         raise ValueError(f"chains must be >= 2, got {chains}")
     return values, basis

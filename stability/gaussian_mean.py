@@ -1,4 +1,6 @@
-"""The mean of a Gaussian with known covariance through Algorithm 1: the loop whose every law is known exactly."""
+"""The mean of a Gaussian with known covariance through Algorithm 1: the loop whose every law is
+known exactly.
+"""
 
 import math
 from collections.abc import Callable
@@ -31,12 +33,22 @@ def paths(
     latents: Latents = "fresh",
     learner: Callable[[int, int], Learner] = known_variance,
 ) -> NDArray[np.float64]:
-    """μ_s − μ of generations s = 0 … t in units of one observation's standard deviation, (t + 1, replicas).
+    """μ_s − μ of generations s = 0 … t in units of one observation's standard deviation, (t + 1,
+    replicas).
 
-    Each replica has n fixed real points of its own. The coordinates of N(μ, I) and of all its refits are independent of
-    each other, so that a chain in 128 dimensions is 128 replicas on the line.
-    n, replicas: >= 1.   t: >= 0.   learner: (chains, dimension) -> a learner with a `mean` (chains, dimension).
-    ValueError unless the regime's λn is whole, as the laws that paths are compared with want it.
+    Each replica has n fixed real points of its own. The coordinates of N(μ, I) and of all its
+    refits are independent of each other, so that a chain in 128 dimensions is 128 replicas on the
+    line.
+
+    Args:
+        n: >= 1.
+        replicas: See `n`.
+        t: >= 0.
+        learner: (chains, dimension) -> a learner with a `mean` (chains, dimension).
+
+    Raises:
+        ValueError: Unless the regime's λn is whole, as the laws that paths are compared with want
+            it.
     """
     require_whole(getattr(regime, "lam", 1.0), n)
     chains = math.ceil(replicas / _WIDTH)

@@ -1,13 +1,15 @@
-"""The mixed loop of N(μ, σ²) with both parameters learned, at finite n: exact second moments, and exact simulation.
+"""The mixed loop of N(μ, σ²) with both parameters learned, at finite n: exact second moments, and
+exact simulation.
 
-A fit sees its N = n + m points through their mean and sum of squares alone, and so do both functions here. In units
-of the real data's own fit, x̄ = 0 and s² = 1, write D = μ_t, w = σ_t², z ~ N(0, 1) for √m times the mean of the latents
-and χ² ~ χ²_{m−1} for their sum of squares about it. Then with q = (D + z√(w/m))²
+A fit sees its N = n + m points through their mean and sum of squares alone, and so do both
+functions here. In units of the real data's own fit, x̄ = 0 and s² = 1, write D = μ_t, w = σ_t², z ~
+N(0, 1) for √m times the mean of the latents and χ² ~ χ²_{m−1} for their sum of squares about it.
+Then with q = (D + z√(w/m))²
 
     D ← (m/N)(D + z√(w/m)),    (N − 1) w ← (n − 1) + w χ² + (nm/N) q.
 
-The expectations of (D², w, D⁴, D²w, w²) follow an affine recursion. Real data of N(μ, σ²) bring x̄ ~ N(μ, σ²/n) and s² ~
-σ² χ²_{n−1}/(n−1), independent of all that.
+The expectations of (D², w, D⁴, D²w, w²) follow an affine recursion. Real data of N(μ, σ²) bring x̄
+~ N(μ, σ²/n) and s² ~ σ² χ²_{n−1}/(n−1), independent of all that.
 """
 
 import math
@@ -21,10 +23,16 @@ __all__ = ["exact_errors", "simulate"]
 
 
 def exact_errors(n: int, lam: float, t: float = math.inf) -> NDArray[np.float64]:
-    """E(μ_t − μ)² over σ²/n and E(σ_t² − σ²)² over 2σ⁴/n, Cramér–Rao's bounds for a single fit: (2,).
+    """E(μ_t − μ)² over σ²/n and E(σ_t² − σ²)² over 2σ⁴/n, Cramér–Rao's bounds for a single fit:
+    (2,).
 
-    n: >= 2 real points, fixed.   lam: floor(λn) synthetic ones a round, >= 2.   t: >= 0 retrainings, inf for the limit.
-    ValueError otherwise. (At t = 0 they are 1 and n/(n − 1): the unbiased σ_0² is not efficient at finite n.)
+    ValueError otherwise. (At t = 0 they are 1 and n/(n − 1): the unbiased σ_0² is not efficient at
+    finite n.)
+
+    Args:
+        n: >= 2 real points, fixed.
+        lam: floor(λn) synthetic ones a round, >= 2.
+        t: >= 0 retrainings, inf for the limit.
     """
     m = _count(n, lam)
     step, shift = _moment_recursion(n, m)
@@ -39,8 +47,12 @@ def exact_errors(n: int, lam: float, t: float = math.inf) -> NDArray[np.float64]
     return np.array([1 + n * v, n / 2 * (square * w2 - 2 * w + 1)])
 
 
-def simulate(n: int, lam: float, t: int, chains: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """(μ_t − μ)/σ and σ_t²/σ² of independent chains, each with its own n real points: (chains, 2)."""
+def simulate(
+    n: int, lam: float, t: int, chains: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """(μ_t − μ)/σ and σ_t²/σ² of independent chains, each with its own n real points: (chains,
+    2).
+    """
     m = _count(n, lam)
     N = n + m
     mean = rng.standard_normal(chains) / math.sqrt(n)
@@ -74,7 +86,13 @@ def _moment_recursion(n: int, m: int) -> tuple[NDArray[np.float64], NDArray[np.f
             ((m - 1) * w + k * q) / (N - 1),
             (m / N) ** 4 * q2,
             (m / N) ** 2 * ((n - 1) * q + (m - 1) * wq + k * q2) / (N - 1),
-            ((m**2 - 1) * w2 + k**2 * q2 + 2 * (n - 1) * ((m - 1) * w + k * q) + 2 * (m - 1) * k * wq) / (N - 1) ** 2,
+            (
+                (m**2 - 1) * w2
+                + k**2 * q2
+                + 2 * (n - 1) * ((m - 1) * w + k * q)
+                + 2 * (m - 1) * k * wq
+            )
+            / (N - 1) ** 2,
         ]
     )
     return step, np.array([0, (n - 1) / (N - 1), 0, 0, ((n - 1) / (N - 1)) ** 2])

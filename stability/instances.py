@@ -1,4 +1,6 @@
-"""Where to check a statement: for each shipped family a law of the data inside the family, and one outside it."""
+"""Where to check a statement: for each shipped family a law of the data inside the family, and
+one outside it.
+"""
 
 import math
 from collections.abc import Callable, Mapping
@@ -40,7 +42,9 @@ class LogNormal:
 
     def __post_init__(self):
         if not (math.isfinite(self.mean) and math.isfinite(self.sd) and self.sd > 0):
-            raise ValueError(f"mean and sd must be finite and sd > 0, got {self.mean} and {self.sd}")
+            raise ValueError(
+                f"mean and sd must be finite and sd > 0, got {self.mean} and {self.sd}"
+            )
 
     @property
     def support(self) -> tuple[tuple[float, float], ...]:
@@ -50,12 +54,16 @@ class LogNormal:
         """(n, 1) -> (n,); −inf for x <= 0."""
         inside = x[:, 0] > 0
         y = torch.where(inside, x[:, 0], 1.0).log()
-        value = -(((y - self.mean) / self.sd) ** 2) / 2 - y - math.log(self.sd * math.sqrt(2 * math.pi))
+        value = (
+            -(((y - self.mean) / self.sd) ** 2) / 2 - y - math.log(self.sd * math.sqrt(2 * math.pi))
+        )
         return torch.where(inside, value, -torch.inf)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
         """n draws, (n, 1)."""
-        return torch.exp(self.mean + self.sd * torch.randn(n, 1, generator=generator, dtype=torch.float64))
+        return torch.exp(
+            self.mean + self.sd * torch.randn(n, 1, generator=generator, dtype=torch.float64)
+        )
 
 
 def _vector(*values: float) -> Tensor:
@@ -87,7 +95,9 @@ TRUTHS: Mapping[str, tuple[float, ...]] = MappingProxyType(
 
 _LINE = NormalMixture((0.7, 0.3), (-1.0, 2.0), (0.6, 1.0))
 _PLANE = Blend(
-    Member(Gaussian(2), _vector(-1.0, 0.5, 2.0, 0.0, 1.0)), Member(Gaussian(2), _vector(1.5, 0.0, 1.0, 0.5, 1.5)), 0.7
+    Member(Gaussian(2), _vector(-1.0, 0.5, 2.0, 0.0, 1.0)),
+    Member(Gaussian(2), _vector(1.5, 0.0, 1.0, 0.5, 1.5)),
+    0.7,
 )
 _HALF_LINE = LogNormal(0.2, 0.7)
 
@@ -102,24 +112,29 @@ MISSPECIFIED: Mapping[str, Data] = MappingProxyType(
         "gamma_log": _HALF_LINE,
         "student_t": _LINE,
         "mixture": _LINE,
-        "mixture_free_sd": NormalMixture((0.4, 0.3, 0.3), (-2.0, 0.0, 2.5), (0.6, 0.8, 1.0)),  # _LINE lies in it
+        # _LINE lies in it
+        "mixture_free_sd": NormalMixture((0.4, 0.3, 0.3), (-2.0, 0.0, 2.5), (0.6, 0.8, 1.0)),
         "curved_normal": _LINE,
         "sinh_arcsinh": _LINE,
         "logistic": _LINE,
-        "generalised_logistic": NormalMixture((0.3, 0.7), (-2.0, 1.0), (1.0, 0.6)),  # on _LINE it has no maximum
+        # on _LINE it has no maximum
+        "generalised_logistic": NormalMixture((0.3, 0.7), (-2.0, 1.0), (1.0, 0.6)),
         "ppca": _PLANE,
         "binomial": np.repeat(np.arange(4.0), [10, 3, 4, 13]),  # two humps
         "linkage": np.repeat(np.arange(4.0), [125, 18, 20, 34]),  # Rao's counts
     }
 )
-"""Name of a family -> a law of the data that does not lie in it: a mixture with two humps, a lognormal, or counts."""
+"""Name of a family -> a law of the data that does not lie in it: a mixture with two humps, a
+lognormal, or counts."""
 
 
 @dataclass(frozen=True, eq=False)
 class Instance:
     """A family and a law of the data.
 
-    name: for people.   start (P,) or (s, P): where the search for θ* begins; None: where the family says.
+    Attributes:
+        name: For people. start (P,) or (s, P): where the search for θ* begins; None: where the
+            family says.
     """
 
     name: str
@@ -133,7 +148,10 @@ class Instance:
 
     @cached_property
     def local(self) -> Local:
-        """The local analysis at λ = 0; `local.at(lam)` is that at another λ. Raises as `analyse`."""
+        """The local analysis at λ = 0; `local.at(lam)` is that at another λ.
+
+        Raises as `analyse`.
+        """
         return analyse(self.family, self.law, 0.0, self.start)
 
 
@@ -154,14 +172,23 @@ def _shipped(family: str, data: DataName) -> Instance:
 def instance(family: str | Family, data: DataName | Data, start: Tensor | None = None) -> Instance:
     """A family on a law of the data: names of both, or a family of one's own, or data of one's own.
 
-    family: a name in FAMILIES, or anything with `log_prob` and `sample`.   data: "well specified" or "misspecified"
-    (shipped families alone), or an array, a density or a sampler.   start: needed if the family has no `start`.
     Named instances are the same object at each call, so that their analysis is done once.
-    ValueError for an unknown name, and for a named law with a family of one's own.
+
+    Args:
+        family: A name in FAMILIES, or anything with `log_prob` and `sample`.
+        data: "well specified" or "misspecified" (shipped families alone), or an array, a density or
+            a sampler.
+        start: Needed if the family has no `start`.
+
+    Raises:
+        ValueError: For an unknown name, and for a named law with a family of one's own.
     """
     if isinstance(data, str):
         if not isinstance(family, str):
-            raise ValueError(f"data must be an array, a density or a sampler for a family of one's own, got {data!r}")
+            raise ValueError(
+                "data must be an array, a density or a sampler for a family of one's own, got "
+                f"{data!r}"
+            )
         named = _shipped(family, data)
         return named if start is None else replace(named, start=start)
     if isinstance(family, str):
@@ -172,13 +199,19 @@ def instance(family: str | Family, data: DataName | Data, start: Tensor | None =
 
 def assumptions(local: Local) -> dict[str, float]:
     """What Theorem 1 assumes, as measured: the `assumptions` of a verdict."""
-    return {"α": local.alpha, "L": local.lipschitz.value, "ε": local.eps, "λ(1 + Lε/α)": local.condition}
+    return {
+        "α": local.alpha,
+        "L": local.lipschitz.value,
+        "ε": local.eps,
+        "λ(1 + Lε/α)": local.condition,
+    }
 
 
 def mean_slack(local: Local) -> float:
     """What integration and rounding leave open of A and of B, in spectral norm.
 
-    P times the error of the largest entry; six standard errors of it where the integral is Monte Carlo.
+    P times the error of the largest entry; six standard errors of it where the integral is Monte
+    Carlo.
     """
     errors = 6 if "monte carlo" in local.method else 1
     size = float(np.linalg.norm(local.A, 2) + np.linalg.norm(local.B, 2))
@@ -186,6 +219,8 @@ def mean_slack(local: Local) -> float:
 
 
 def jacobian_slack(local: Local) -> float:
-    """What `mean_slack` leaves open of J = λKB, K = (A + λB)⁻¹, in spectral norm, to first order."""
+    """What `mean_slack` leaves open of J = λKB, K = (A + λB)⁻¹, in spectral norm, to first
+    order.
+    """
     inverse = float(np.linalg.norm(np.linalg.inv(local.A + local.lam * local.B), 2))
     return mean_slack(local) * inverse * ((1 + local.lam) * local.norm + local.lam) + 1e-12

@@ -1,4 +1,6 @@
-"""Everything Theorem 1 is about, at one family, one data law and one λ: θ*, α, L, ε, A, B, J, bound (11), and S1–S3."""
+"""Everything Theorem 1 is about, at one family, one data law and one λ: θ*, α, L, ε, A, B, J,
+bound (11), and S1–S3.
+"""
 
 import math
 from collections.abc import Callable
@@ -13,7 +15,13 @@ from rich.table import Table
 from torch import Tensor
 from torch.func import jacfwd, vmap
 
-from stability.arguments import is_array_like, numeric_array, require_methods, require_number, whole_number
+from stability.arguments import (
+    is_array_like,
+    numeric_array,
+    require_methods,
+    require_number,
+    whole_number,
+)
 from stability.expectation import Data, Empirical, Law, Member, Rule, as_law, draw, rule
 from stability.family import Family, hessians, scores
 from stability.operators import Maximum, NoMaximum, infinite_map, maximum_likelihood
@@ -40,10 +48,14 @@ _FLOOR_PAIRS = 4  # of as many draws each
 def contraction_bound(lam: float, alpha: float, eps: float, lipschitz: float) -> float:
     """Upper bound on ‖J‖₂, J the Jacobian of G∞ at θ* (Theorem 1, eq. (11)).
 
-    lam: synthetic points per real point, >= 0.   alpha: strong concavity, > 0 (Assumption 2).
-    eps: W1(p_θ*, p_data), in units of x, >= 0.   lipschitz: of x ↦ ∇² log p_θ*(x), >= 0, or inf (Assumption 1 fails).
-    Returns inf where λ(1 + Lε/α) >= 1: the theorem says nothing there. It is < 1 where λ(1 + Lε/α) < 1/2.
-    Raises ValueError if an argument is out of range, or not finite (but for `lipschitz`).
+    Returns inf where λ(1 + Lε/α) >= 1: the theorem says nothing there. It is < 1 where λ(1 + Lε/α)
+    < 1/2. Raises ValueError if an argument is out of range, or not finite (but for `lipschitz`).
+
+    Args:
+        lam: Synthetic points per real point, >= 0.
+        alpha: Strong concavity, > 0 (Assumption 2).
+        eps: W1(p_θ*, p_data), in units of x, >= 0.
+        lipschitz: Of x ↦ ∇² log p_θ*(x), >= 0, or inf (Assumption 1 fails).
     """
     _check(lam=lam, eps=eps, alpha=alpha)
     if alpha == 0:
@@ -55,7 +67,9 @@ def contraction_bound(lam: float, alpha: float, eps: float, lipschitz: float) ->
 
 
 def _one_plus(alpha: float, eps: float, lipschitz: float) -> float:
-    """1 + Lε/α, what bounds ‖A⁻¹B‖₂ (eq. (79)); inf where L is, even if ε = 0: Assumption 1 then fails."""
+    """1 + Lε/α, what bounds ‖A⁻¹B‖₂ (eq. (79)); inf where L is, even if ε = 0: Assumption 1 then
+    fails.
+    """
     return 1 + lipschitz * eps / alpha if math.isfinite(lipschitz) else math.inf
 
 
@@ -66,7 +80,9 @@ def _check(**values: float) -> None:
 
 
 def jacobian(A: np.ndarray, B: np.ndarray, lam: float) -> np.ndarray:
-    """J = λ (A + λB)⁻¹ B, the Jacobian of G∞ at θ* (Lemma E.1, with E3): A ≺ 0 and B ≼ 0, (P, P) -> (P, P)."""
+    """J = λ (A + λB)⁻¹ B, the Jacobian of G∞ at θ* (Lemma E.1, with E3): A ≺ 0 and B ≼ 0, (P, P)
+    -> (P, P).
+    """
     _check(lam=lam)
     return np.linalg.solve(A + lam * B, lam * B)
 
@@ -74,12 +90,15 @@ def jacobian(A: np.ndarray, B: np.ndarray, lam: float) -> np.ndarray:
 def generalised_eigenvalues(A: np.ndarray, B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """μ (P,), descending, and W (P, P) with Wᵀ(−A)W = I and Wᵀ(−B)W = diag(μ) (S1).
 
-    ValueError unless A is negative definite.
+    Raises:
+        ValueError: Unless A is negative definite.
     """
     try:
         mu, W = scipy.linalg.eigh(-(B + B.T) / 2, -(A + A.T) / 2)
     except np.linalg.LinAlgError as error:
-        raise ValueError(f"A must be negative definite, got eigenvalues {np.linalg.eigvalsh(A)}") from error
+        raise ValueError(
+            f"A must be negative definite, got eigenvalues {np.linalg.eigvalsh(A)}"
+        ) from error
     return mu[::-1], W[:, ::-1]
 
 
@@ -89,10 +108,11 @@ def spectral_radius(matrix: np.ndarray) -> float:
 
 
 def stationary_covariance(A: np.ndarray, B: np.ndarray, lam: float, n: int = 1) -> np.ndarray:
-    """V of S3: how θ_t scatters about the fit to the n real points, to first order; solves V = JVJᵀ + (λ/n) K F K.
+    """V of S3: how θ_t scatters about the fit to the n real points, to first order; solves V = JVJᵀ
+    + (λ/n) K F K.
 
-    K = (A + λB)⁻¹ and F = −B. In the basis W of `generalised_eigenvalues` V is diagonal, λμ/(1 + 2λμ)/n: never more
-    than half of (−A)⁻¹/n. (P, P), in squared units of θ.
+    K = (A + λB)⁻¹ and F = −B. In the basis W of `generalised_eigenvalues` V is diagonal, λμ/(1 +
+    2λμ)/n: never more than half of (−A)⁻¹/n. (P, P), in squared units of θ.
     """
     J = jacobian(A, B, lam)
     K = np.linalg.inv(A + lam * B)
@@ -101,7 +121,9 @@ def stationary_covariance(A: np.ndarray, B: np.ndarray, lam: float, n: int = 1) 
 
 @dataclass(frozen=True)
 class Constant:
-    """L with how it was found.   is_upper_bound: False if it was only searched for, and L may be larger."""
+    """L with how it was found.   is_upper_bound: False if it was only searched for, and L may be
+    larger.
+    """
 
     value: float
     reason: str
@@ -110,17 +132,26 @@ class Constant:
 
 @dataclass(frozen=True)
 class Local:
-    """What decides about retraining near θ* (P parameters), for λ = `lam` and n = `n` real points; the rest follows.
+    """What decides about retraining near θ* (P parameters), for λ = `lam` and n = `n` real points;
+    the rest follows.
 
-    theta (P,): θ* of eq. (7).   lipschitz: L (Assumption 1).
-    A, B, C (P, P): E_data ∇² log p, E_p ∇² log p, and E_data s sᵀ, at θ* (s the score).
-    fisher (P, P): E_p s sᵀ, which must be −B, and is found without second derivatives.
-    eps: ε = W1(p_θ*, p_data) (eq. (8)), in units of x.   eps_error: its numerical error.   eps_floor: what the same
-        estimate gives between p_θ* and p_θ*; 0 unless ε comes from samples, and is then biased upwards by up to that.
-    eps_floor_sd: standard deviation of one such estimate, and so about the statistical error of ε, over independent
-        pairs; `eps_floor` is their mean.
-    method: how A … fisher were found, and integration_error: of A and B, the largest entry (see `Estimate`).
-    jacobian_gap: largest difference between J and what `jacobian_check` says, another way to it; nan if not looked at.
+    Attributes:
+        theta: (P,) θ* of eq. (7).
+        lipschitz: L (Assumption 1).
+        A: (P, P) E_data ∇² log p, E_p ∇² log p, and E_data s sᵀ, at θ* (s the score).
+        B: See `A`.
+        C: See `A`.
+        fisher: (P, P) E_p s sᵀ, which must be −B, and is found without second derivatives.
+        eps: ε = W1(p_θ*, p_data) (eq. (8)), in units of x.
+        eps_error: Its numerical error.
+        eps_floor: What the same estimate gives between p_θ* and p_θ*; 0 unless ε comes from
+            samples, and is then biased upwards by up to that.
+        eps_floor_sd: Standard deviation of one such estimate, and so about the statistical error of
+            ε, over independent pairs; `eps_floor` is their mean.
+        method: How A … fisher were found, and integration_error: of A and B, the largest entry (see
+            `Estimate`).
+        jacobian_gap: Largest difference between J and what `jacobian_check` says, another way to
+            it; nan if not looked at.
     """
 
     lam: float
@@ -182,7 +213,9 @@ class Local:
 
     @property
     def theorem1_applies(self) -> bool:
-        """Whether the condition of Theorem 1 is met; only a necessary check where `lipschitz` is a lower bound."""
+        """Whether the condition of Theorem 1 is met; only a necessary check where `lipschitz` is
+        a lower bound.
+        """
         return self.condition < 0.5
 
     @property
@@ -202,14 +235,18 @@ class Local:
 
     @property
     def sandwich(self) -> np.ndarray:
-        """A⁻¹CA⁻¹/n: covariance of the fit to the n real points about θ*, to first order, (P, P)."""
+        """A⁻¹CA⁻¹/n: covariance of the fit to the n real points about θ*, to first order, (P,
+        P).
+        """
         return np.linalg.solve(self.A, np.linalg.solve(self.A, self.C).T) / self.n
 
     @property
     def inflation(self) -> np.ndarray:
-        """Total error over Cramér–Rao: eigenvalues of n F^½ (sandwich + V) F^½, (P,), descending (S3).
+        """Total error over Cramér–Rao: eigenvalues of n F^½ (sandwich + V) F^½, (P,), descending
+        (S3).
 
-        All are (1+3λ)/(1+2λ) if A = B = −C. A direction in which F is singular counts 0: its bound is infinite.
+        All are (1+3λ)/(1+2λ) if A = B = −C. A direction in which F is singular counts 0: its bound
+        is infinite.
         """
         root = sqrtm(self.fisher)
         return np.linalg.eigvalsh(self.n * root @ (self.sandwich + self.V) @ root)[::-1]
@@ -217,12 +254,22 @@ class Local:
     @property
     def half_life(self) -> float:
         """Retrainings that halve a perturbation of θ*: log ½ / log ρ; 0 if ρ = 0."""
-        return math.log(0.5) / math.log(self.rho) if 0 < self.rho < 1 else 0.0 if self.rho == 0 else math.inf
+        return (
+            math.log(0.5) / math.log(self.rho)
+            if 0 < self.rho < 1
+            else 0.0
+            if self.rho == 0
+            else math.inf
+        )
 
     @property
     def fisher_gap(self) -> float:
-        """‖B + E_p s sᵀ‖ / ‖B‖, Frobenius: 0 but for integration, if `log_prob` is a normalised regular family."""
-        return float(np.linalg.norm(self.B + self.fisher) / max(np.linalg.norm(self.B), np.finfo(float).tiny))
+        """‖B + E_p s sᵀ‖ / ‖B‖, Frobenius: 0 but for integration, if `log_prob` is a normalised
+        regular family.
+        """
+        return float(
+            np.linalg.norm(self.B + self.fisher) / max(np.linalg.norm(self.B), np.finfo(float).tiny)
+        )
 
     def at(self, lam: float) -> "Local":
         """The same θ*, data and family at another λ, without new integrals."""
@@ -230,7 +277,9 @@ class Local:
         return replace(self, lam=lam, jacobian_gap=math.nan, jacobian_check="nothing")
 
     def to_dict(self) -> dict[str, Any]:
-        """Fields and properties as plain values for JSON: matrices as lists, inf and nan as strings."""
+        """Fields and properties as plain values for JSON: matrices as lists, inf and nan as
+        strings.
+        """
         names = [field.name for field in fields(self)]
         names += [name for name, value in vars(type(self)).items() if isinstance(value, property)]
         return {name: _plain(getattr(self, name)) for name in names}
@@ -241,7 +290,11 @@ class Local:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Constant):
-        return {"value": _plain(value.value), "reason": value.reason, "is_upper_bound": value.is_upper_bound}
+        return {
+            "value": _plain(value.value),
+            "reason": value.reason,
+            "is_upper_bound": value.is_upper_bound,
+        }
     if isinstance(value, np.ndarray):
         return [_plain(item) for item in value.tolist()]
     if isinstance(value, list):
@@ -251,7 +304,12 @@ def _plain(value: Any) -> Any:
 
 def table(local: Local) -> Table:
     """The numbers of an analysis with their names, for a rich console."""
-    result = Table(title=f"Retraining near θ*, λ = {local.lam:g}", box=SIMPLE_HEAD, title_style="bold", pad_edge=False)
+    result = Table(
+        title=f"Retraining near θ*, λ = {local.lam:g}",
+        box=SIMPLE_HEAD,
+        title_style="bold",
+        pad_edge=False,
+    )
     for column, style in (("quantity", "left"), ("value", "left"), ("meaning", "left")):
         result.add_column(column, justify=style, overflow="fold")  # type: ignore[arg-type]
     lipschitz = f"{'' if local.lipschitz.is_upper_bound else '≥ '}{local.lipschitz.value:.5g}"
@@ -297,15 +355,23 @@ def analyse(
     draws: int = 100_000,
     tol: float | None = None,
 ) -> Local:
-    """Find θ* and everything local about retraining on n real points and λn of one's own (Theorem 1, S1–S3).
+    """Find θ* and everything local about retraining on n real points and λn of one's own (Theorem
+    1, S1–S3).
 
-    family: `log_prob` and `sample` are enough. If it has `lipschitz(theta)`, a record with value and reason, that is L;
-        else L is searched for, which gives a lower bound. `start`, `support`, `atoms`, `in_domain` are used if there.
-    data: see `stability.expectation`.   lam: finite, >= 0.   start (P,) or (s, P): where the search for θ* begins;
-        needed if the family has no `start`.   n: scales V and sandwich alone.
-    draws, tol: of Monte Carlo (above 2-D, or a sampler), and of quadrature. All randomness is seeded with 0.
+    Args:
+        family: `log_prob` and `sample` are enough. If it has `lipschitz(theta)`, a record with
+            value and reason, that is L; else L is searched for, which gives a lower bound. `start`,
+            `support`, `atoms`, `in_domain` are used if there.
+        data: See `stability.expectation`.
+        lam: Finite, >= 0. start (P,) or (s, P): where the search for θ* begins; needed if the
+            family has no `start`. n: scales V and sandwich alone.
+        draws: Of Monte Carlo (above 2-D, or a sampler), and of quadrature. All randomness is seeded
+            with 0.
+        tol: See `draws`.
 
-    ValueError for bad arguments; NoMaximum (an ArithmeticError) if there is no θ* or A is not negative definite there.
+    Raises:
+        ValueError: For bad arguments; NoMaximum (an ArithmeticError) if there is no θ* or A is not
+            negative definite there.
     """
     require_methods(family, "family", "log_prob", "sample")
     require_number(lam, "lam")
@@ -332,7 +398,9 @@ def analyse(
     model_rule = rule(model, functions, draws=draws, tol=tol)
     if data_rule.points.shape[1] != model_rule.points.shape[1]:
         dimensions = data_rule.points.shape[1], model_rule.points.shape[1]
-        raise ValueError(f"data and family must have one dimension, got {dimensions[0]} and {dimensions[1]}")
+        raise ValueError(
+            f"data and family must have one dimension, got {dimensions[0]} and {dimensions[1]}"
+        )
     A, C, error_A = moments(data_rule)
     B, fisher, error_B = moments(model_rule)
     alpha = float(-np.linalg.eigvalsh(A)[-1])
@@ -342,7 +410,10 @@ def analyse(
     if sampled:
         check, other = "λ(A − λ E s sᵀ)⁻¹(−E s sᵀ)", jacobian(A, -fisher, lam)
     else:
-        check, other = "finite differences of G∞", _differences(infinite_map(family, law, lam, tol=tol), theta, A)
+        check, other = (
+            "finite differences of G∞",
+            _differences(infinite_map(family, law, lam, tol=tol), theta, A),
+        )
     eps, eps_error, floors = _distance(model, law, exact_on_the_line=not sampled)
     return Local(
         lam=lam,
@@ -368,13 +439,21 @@ def _start(family: Family, law: Law, start: Tensor | None) -> Tensor:
     if start is not None:
         return torch.as_tensor(start, dtype=torch.float64)
     if not hasattr(family, "start"):
-        raise ValueError(f"start must be given, since {type(family).__name__} has no start(x), got None")
-    points = law.points if isinstance(law, Empirical) else draw(law, 10_000, torch.Generator().manual_seed(0))
+        raise ValueError(
+            f"start must be given, since {type(family).__name__} has no start(x), got None"
+        )
+    points = (
+        law.points
+        if isinstance(law, Empirical)
+        else draw(law, 10_000, torch.Generator().manual_seed(0))
+    )
     return family.start(points)  # type: ignore[attr-defined]
 
 
 def _differences(G: Callable[[Tensor], Maximum], theta: Tensor, A: np.ndarray) -> np.ndarray:
-    """The Jacobian of G at θ by central differences, with steps of 1/1000 of the standard error of one observation."""
+    """The Jacobian of G at θ by central differences, with steps of 1/1000 of the standard error
+    of one observation.
+    """
     columns = []
     for k, size in enumerate(1e-3 / np.sqrt(-np.diag(A))):
         step = torch.zeros_like(theta)
@@ -384,7 +463,9 @@ def _differences(G: Callable[[Tensor], Maximum], theta: Tensor, A: np.ndarray) -
 
 
 def _distance(model: Member, law: Law, exact_on_the_line: bool) -> tuple[float, float, list[float]]:
-    """ε, its numerical error, and its noise floor by pairs of sets of draws (0 if no sampling is involved)."""
+    """ε, its numerical error, and its noise floor by pairs of sets of draws (0 if no sampling is
+    involved).
+    """
     generator = torch.Generator().manual_seed(0)
     one, two = (draw(model, _DISTANCE_DRAWS, generator).numpy() for _ in range(2))
     if one.shape[1] == 1 and exact_on_the_line:
@@ -408,7 +489,10 @@ def _lipschitz(family: Family, theta: Tensor, model: Rule, data: Rule) -> Consta
     if model.method == "exact":
         return _between_atoms(model.points, hessians(family, theta, model.points))
     generator = torch.Generator().manual_seed(0)
-    seen = [law.points[torch.randint(len(law.points), (500,), generator=generator)] for law in (model, data)]
+    seen = [
+        law.points[torch.randint(len(law.points), (500,), generator=generator)]
+        for law in (model, data)
+    ]
     return lipschitz_search(family, theta, torch.cat(seen), generator)
 
 
@@ -416,21 +500,32 @@ def _between_atoms(x: Tensor, hessian: Tensor) -> Constant:
     """Of finitely many points (k, d): the steepest of all chords."""
     i, j = torch.triu_indices(len(x), len(x), 1)
     chords = torch.linalg.matrix_norm(hessian[i] - hessian[j], 2) / (x[i] - x[j]).norm(dim=1)
-    return Constant(float(chords.max()) if len(chords) else 0.0, "the steepest of all chords between the atoms", True)
+    return Constant(
+        float(chords.max()) if len(chords) else 0.0,
+        "the steepest of all chords between the atoms",
+        True,
+    )
 
 
-def lipschitz_search(family: Family, theta: Tensor, points: Tensor, generator: torch.Generator) -> Constant:
-    """The steepest slope of x ↦ ∇² log p_θ(x) that a search finds: a lower bound on L of Assumption 1.
+def lipschitz_search(
+    family: Family, theta: Tensor, points: Tensor, generator: torch.Generator
+) -> Constant:
+    """The steepest slope of x ↦ ∇² log p_θ(x) that a search finds: a lower bound on L of Assumption
+    1.
 
-    points (n, d): where to begin; the search goes on at up to 1000 times their distance from their median, wherever
-    log p_θ is finite, and then refines around the steepest. In d > 1 the slope is taken in the steepest direction in
-    Frobenius norm. A search cannot exclude that L is larger elsewhere, or infinite.
+    Args:
+        points: (n, d) where to begin; the search goes on at up to 1000 times their distance from
+            their median, wherever log p_θ is finite, and then refines around the steepest. In d > 1
+            the slope is taken in the steepest direction in Frobenius norm. A search cannot exclude
+            that L is larger elsewhere, or infinite.
     """
 
     def slopes(x: Tensor) -> Tensor:
         x = x[torch.isfinite(family.log_prob(theta, x))]
-        change = vmap(jacfwd(lambda point: hessians(family, theta, point[None])[0]))(x)  # (n, P, P, d)
-        flat = torch.nan_to_num(change.flatten(1, 2), posinf=0.0, neginf=0.0)  # a slope that overflowed proves nothing
+        # (n, P, P, d)
+        change = vmap(jacfwd(lambda point: hessians(family, theta, point[None])[0]))(x)
+        # a slope that overflowed proves nothing
+        flat = torch.nan_to_num(change.flatten(1, 2), posinf=0.0, neginf=0.0)
         direction = torch.linalg.svd(flat, full_matrices=False).Vh[:, 0]  # (n, d)
         norms = torch.linalg.matrix_norm(
             torch.einsum("npqd,nd->npq", flat.unflatten(1, change.shape[1:3]), direction), 2
@@ -440,21 +535,31 @@ def lipschitz_search(family: Family, theta: Tensor, points: Tensor, generator: t
     centre = points.median(0).values
     shells = slopes(torch.cat([centre + 2.0**k * (points - centre) for k in range(11)]))
     if not len(shells):
-        raise ValueError(f"log_prob must be finite at some of the points, got none of {len(points)}")
+        raise ValueError(
+            f"log_prob must be finite at some of the points, got none of {len(points)}"
+        )
     best = shells[shells[:, 0].argmax()]
     reach = (shells[:, 1:] - centre).norm(dim=1)
     inner = float(shells[reach <= reach.max() / 2, 0].max())
     radius = (points - centre).abs().median(0).values
     for _ in range(16):
-        near = slopes(best[1:] + radius * torch.randn(200, points.shape[1], generator=generator, dtype=torch.float64))
+        near = slopes(
+            best[1:]
+            + radius * torch.randn(200, points.shape[1], generator=generator, dtype=torch.float64)
+        )
         best = torch.cat([best[None], near])
         best = best[best[:, 0].argmax()]
         radius = radius / 4
-    edge = "; it still grows at the edge of the search: L may be infinite" if float(best[0]) > 1.01 * inner else ""
+    edge = (
+        "; it still grows at the edge of the search: L may be infinite"
+        if float(best[0]) > 1.01 * inner
+        else ""
+    )
     where = ", ".join(f"{value:.4g}" for value in best[1:].tolist())
     return Constant(
         float(best[0]),
-        f"steepest slope found, at x = ({where}): a lower bound on L, so the condition of Theorem 1 computed from it "
+        f"steepest slope found, at x = ({where}): a lower bound on L, so the condition of Theorem "
+        "1 computed from it "
         f"is only necessary{edge}",
         is_upper_bound=False,
     )

@@ -1,4 +1,6 @@
-"""Lyapunov exponents of the fully synthetic Gaussian loop: its collapse, dimension by dimension (theory S5)."""
+"""Lyapunov exponents of the fully synthetic Gaussian loop: its collapse, dimension by dimension
+(theory S5).
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,19 +9,24 @@ from scipy.special import bernoulli, digamma
 __all__ = ["log_det_drift", "lyapunov_spectrum"]
 
 _LARGE = 7.0
-# ψ(x) − log x ~ −1/(2x) − Σ B_2k / (2k x^2k); at x >= 7 the first term left out, k = 12, is 3e-16 of the sum
+# ψ(x) − log x ~ −1/(2x) − Σ B_2k / (2k x^2k); at x >= 7 the first term left out, k = 12, is 3e-16
+# of the sum
 _ORDERS = np.arange(2, 24, 2)
 _SERIES = bernoulli(22)[_ORDERS] / _ORDERS
 
 
 def lyapunov_spectrum(n: float, d: int) -> NDArray[np.float64]:
-    """γ_i = ½ [ψ((n−i)/2) + log(2/(n−1))] < 0, i = 1 … d, in decreasing order: (d,), relative accuracy 1e-14.
+    """γ_i = ½ [ψ((n−i)/2) + log(2/(n−1))] < 0, i = 1 … d, in decreasing order: (d,), relative
+    accuracy 1e-14.
 
-    Almost surely (1/t) log of the i-th largest eigenvalue of √Σ_t tends to γ_i, whatever Σ_0 ≻ 0 is: the volume that
-    Σ_t gives to k fixed directions is a random walk whose steps are log det W − k log(n−1), W ~ Wishart_k(n−1, I).
+    Almost surely (1/t) log of the i-th largest eigenvalue of √Σ_t tends to γ_i, whatever Σ_0 ≻ 0
+    is: the volume that Σ_t gives to k fixed directions is a random walk whose steps are log det W −
+    k log(n−1), W ~ Wishart_k(n−1, I).
 
-    n: samples a generation, finite, need not be whole.   d: dimension, 1 <= d <= n − 1. ValueError otherwise: for
-    n − 1 < d the last exponents are −∞ (Σ_1 is singular).
+    Args:
+        n: Samples a generation, finite, need not be whole.
+        d: Dimension, 1 <= d <= n − 1. ValueError otherwise: for n − 1 < d the last exponents are −∞
+            (Σ_1 is singular).
     """
     if d != int(d) or d < 1:
         raise ValueError(f"d must be a whole number >= 1, got {d}")
@@ -32,7 +39,9 @@ def lyapunov_spectrum(n: float, d: int) -> NDArray[np.float64]:
 
 
 def log_det_drift(n: float, d: int) -> float:
-    """E [log det Σ_{t+1} − log det Σ_t] = 2 Σ γ_i < 0, exactly and for every t. n, d as in `lyapunov_spectrum`."""
+    """E [log det Σ_{t+1} − log det Σ_t] = 2 Σ γ_i < 0, exactly and for every t. n, d as in
+    `lyapunov_spectrum`.
+    """
     return 2 * float(lyapunov_spectrum(n, d).sum())
 
 

@@ -21,7 +21,10 @@ GB = 1e9
 class Need:
     """Something that is held in memory.
 
-    what: it in words.   option: of the command, which makes it large.   size: bytes.
+    Attributes:
+        what: It in words.
+        option: Of the command, which makes it large.
+        size: Bytes.
     """
 
     what: str
@@ -30,13 +33,15 @@ class Need:
 
 
 def memory_limit(proc: Path = PROC) -> float:
-    """Bytes that this process may have: all of the machine's memory, or a limit on it if that is less.
+    """Bytes that this process may have: all of the machine's memory, or a limit on it if that is
+    less.
 
     Args:
         proc: Folder of this process under /proc.
 
     Returns:
-        The least of the physical memory, the limits of control groups (containers) and those of `ulimit`;
+        The least of the physical memory, the limits of control groups (containers) and those of
+        `ulimit`;
         inf where none of them is known. It does not depend on what is free at the moment.
     """
     limits = [_number(folder / name) for folder in group_folders("memory", proc) for name in _NAMES]
@@ -69,7 +74,8 @@ def require_memory(needs: Iterable[Need]) -> None:
         needs: All that is held at the same time.
 
     Raises:
-        UsageError: If that is more than `memory_limit()`; names the largest part, its option, and both sizes.
+        UsageError: If that is more than `memory_limit()`; names the largest part, its option, and
+        both sizes.
     """
     needs = list(needs)
     total, limit = sum(need.size for need in needs), memory_limit()
@@ -77,7 +83,8 @@ def require_memory(needs: Iterable[Need]) -> None:
         return
     largest = max(needs, key=lambda need: need.size)
     raise UsageError(
-        f"{largest.option}: this takes at least {_shown(total)}, of which {_shown(largest.size)} for {largest.what}; "
+        f"{largest.option}: this takes at least {_shown(total)}, of which {_shown(largest.size)} "
+        f"for {largest.what}; "
         f"there are {_shown(limit)}"
     )
 

@@ -1,4 +1,6 @@
-"""How far averages of independent draws may fall from their expectation: exact tolerances, no normal approximation."""
+"""How far averages of independent draws may fall from their expectation: exact tolerances, no
+normal approximation.
+"""
 
 from scipy.stats import binom, chi2
 
@@ -6,17 +8,24 @@ __all__ = ["mean_square_slack", "share_slack"]
 
 
 def mean_square_slack(freedom: int, tail: float) -> float:
-    """χ²/freedom exceeds 1 by more than this with probability `tail`, and falls below 1 by more than this with less.
+    """χ²/freedom exceeds 1 by more than this with probability `tail`, and falls below 1 by more
+    than this with less.
 
-    freedom: the number of squared standard normals that are averaged, >= 1.   tail: in (0, 1/2).
+    Args:
+        freedom: The number of squared standard normals that are averaged, >= 1.
+        tail: In (0, 1/2).
     """
     return float(chi2.isf(tail, freedom)) / freedom - 1
 
 
 def share_slack(p: float, count: int, tail: float) -> float:
-    """A share of `count` trials of probability p is off by more than this, to either side, with probability <= tail.
+    """A share of `count` trials of probability p is off by more than this, to either side, with
+    probability <= tail.
 
-    p: in [0, 1].   count: >= 1.   tail: of each side, in (0, 1/2).
+    Args:
+        p: In [0, 1].
+        count: >= 1.
+        tail: Of each side, in (0, 1/2).
     """
     low, high = binom.ppf(tail, count, p), binom.isf(tail, count, p)
     return float(max(p - low / count, high / count - p))

@@ -19,15 +19,20 @@ _ROUNDING = 1e-12
 
 
 class NoMaximum(ArithmeticError):  # noqa: N818 - it is what happened
-    """The objective has no local maximum that Newton's method could reach; the message says what happened instead."""
+    """The objective has no local maximum that Newton's method could reach; the message says what
+    happened instead.
+    """
 
 
 @dataclass(frozen=True)
 class Maximum:
     """A strict local maximum of an objective in θ.
 
-    theta (P,).   value: the objective there.   gradient_norm: ‖∇‖₂ there, at rounding level.   iterations: Newton's.
-    hessian (P, P): negative definite.
+    theta (P,).   value: the objective there.   gradient_norm: ‖∇‖₂ there, at rounding level.
+    iterations: Newton's.
+
+    Attributes:
+        hessian: (P, P) negative definite.
     """
 
     theta: Tensor
@@ -38,18 +43,32 @@ class Maximum:
 
 
 def _probe(family: Family, theta: Tensor) -> Callable[[Tensor], Tensor]:
-    """log p_θ and its score side by side, (n, d) -> (n, 1 + P): what quadrature must get right for a climb."""
+    """log p_θ and its score side by side, (n, d) -> (n, 1 + P): what quadrature must get right
+    for a climb.
+    """
     return lambda x: torch.cat([family.log_prob(theta, x)[:, None], scores(family, theta, x)], 1)
 
 
-def h1(family: Family, data: Data, theta: Tensor, generator: torch.Generator | None = None) -> Estimate:
-    """H₁(θ) = E_data log p_θ(x) (eq. (9)), a scalar. `generator` as in `rule`. ValueError if it is −∞."""
+def h1(
+    family: Family, data: Data, theta: Tensor, generator: torch.Generator | None = None
+) -> Estimate:
+    """H₁(θ) = E_data log p_θ(x) (eq. (9)), a scalar. `generator` as in `rule`.
+
+    Raises:
+        ValueError: If it is −∞.
+    """
     law_rule = rule(data, lambda x: family.log_prob(theta, x)[:, None], generator=generator)
     return law_rule.expect(family.log_prob(theta, law_rule.points))
 
 
-def h2(family: Family, theta: Tensor, other: Tensor, generator: torch.Generator | None = None) -> Estimate:
-    """H₂(θ, θ') = E_{p_θ} log p_θ'(x) (eq. (9)) with θ' = `other`, a scalar. ValueError if it is −∞."""
+def h2(
+    family: Family, theta: Tensor, other: Tensor, generator: torch.Generator | None = None
+) -> Estimate:
+    """H₂(θ, θ') = E_{p_θ} log p_θ'(x) (eq. (9)) with θ' = `other`, a scalar.
+
+    Raises:
+        ValueError: If it is −∞.
+    """
     return h1(family, Member(family, theta), other, generator)
 
 
@@ -58,9 +77,14 @@ def infinite_map(
 ) -> Callable[[Tensor], Maximum]:
     """G∞: θ ↦ local argmax of H₁ + λ H₂(θ, ·) (eq. (9)), by safeguarded Newton from θ.
 
-    The maximum is the one in whose basin θ lies: what eq. (3) wants, the closest, wherever θ is near its maximum.
-    lam: finite, >= 0.   draws, tol: as in `rule`; where expectations are Monte Carlo, all calls share their draws.
-    The map raises NoMaximum, and ValueError where θ is not finite or the objective at θ is not.
+    The maximum is the one in whose basin θ lies: what eq. (3) wants, the closest, wherever θ is
+    near its maximum. The map raises NoMaximum, and ValueError where θ is not finite or the
+    objective at θ is not.
+
+    Args:
+        lam: Finite, >= 0.
+        draws: As in `rule`; where expectations are Monte Carlo, all calls share their draws.
+        tol: See `draws`.
     """
     _require_lam(lam)
 
@@ -68,17 +92,26 @@ def infinite_map(
         def objective(at: Tensor) -> list[tuple[float, Rule]]:
             functions = _probe(family, at)
             first = rule(data, functions, draws=draws, tol=tol)
-            return [(1.0, first), (lam, rule(Member(family, theta), functions, draws=draws, tol=tol))]
+            return [
+                (1.0, first),
+                (lam, rule(Member(family, theta), functions, draws=draws, tol=tol)),
+            ]
 
         return _settle(family, objective, _vector(theta), tol)
 
     return image
 
 
-def finite_map(family: Family, real: Data, lam: float) -> Callable[[Tensor, torch.Generator], Maximum]:
-    """Gⁿ_λ: fit on the n fixed points `real` (n, d) and floor(λ n) draws of p_θ from the generator (eqs. (2), (3)).
+def finite_map(
+    family: Family, real: Data, lam: float
+) -> Callable[[Tensor, torch.Generator], Maximum]:
+    """Gⁿ_λ: fit on the n fixed points `real` (n, d) and floor(λ n) draws of p_θ from the generator
+    (eqs. (2), (3)).
 
-    The objective is Σ log p over all of them, divided by n. lam: finite, >= 0. Raises as `infinite_map`.
+    The objective is Σ log p over all of them, divided by n.
+
+    Args:
+        lam: Finite, >= 0. Raises as `infinite_map`.
     """
     _require_lam(lam)
     points = rule(real)
@@ -101,9 +134,12 @@ def maximum_likelihood(
 ) -> Maximum:
     """θ* of eq. (7), or with an array of points the canonical θ_0 of eq. (1).
 
-    start (P,) or (s, P): where to climb from. Of the maxima found the highest is returned, and of several equally high
-    (to 1e-9) the one of least norm. Starts that lead to no maximum are passed over.
-    NoMaximum if none of them leads to one; ValueError if no start has a finite objective.
+    start (P,) or (s, P): where to climb from. Of the maxima found the highest is returned, and of
+    several equally high (to 1e-9) the one of least norm. Starts that lead to no maximum are passed
+    over. NoMaximum if none of them leads to one;
+
+    Raises:
+        ValueError: If no start has a finite objective.
     """
 
     def objective(at: Tensor) -> list[tuple[float, Rule]]:
@@ -125,11 +161,13 @@ def maximum_likelihood(
 
 
 def climb(family: Family, points: Tensor, weights: Tensor, start: Tensor) -> Maximum:
-    """The local maximum of θ ↦ Σ weights_i log p_θ(points_i) that Newton's method reaches from `start` (P,).
+    """The local maximum of θ ↦ Σ weights_i log p_θ(points_i) that Newton's method reaches from
+    `start` (P,).
 
-    Where the Hessian is not negative definite it is shifted until it is (Levenberg), in units that make its diagonal 1;
-    steps are cut to 1 + ‖θ‖, lest they leap over the basin, and halved until they stay in the family's domain and gain.
-    NoMaximum if the iteration runs away or does not end in 200 steps, or where it ends the Hessian is singular.
+    Where the Hessian is not negative definite it is shifted until it is (Levenberg), in units that
+    make its diagonal 1; steps are cut to 1 + ‖θ‖, lest they leap over the basin, and halved until
+    they stay in the family's domain and gain. NoMaximum if the iteration runs away or does not end
+    in 200 steps, or where it ends the Hessian is singular.
     """
 
     def objective(theta: Tensor) -> Tensor:
@@ -140,42 +178,56 @@ def climb(family: Family, points: Tensor, weights: Tensor, start: Tensor) -> Max
         return value if math.isfinite(value) else -math.inf
 
     slope = grad(objective)
-    curvature_at = jacrev(slope)  # for few parameters and many points faster than forward over reverse
+    # for few parameters and many points faster than forward over reverse
+    curvature_at = jacrev(slope)
     theta, value, iteration, gradient = start, at(start), 0, torch.zeros_like(start)
     if value == -math.inf:
-        raise ValueError(f"start must be in the domain and give a finite objective, got {start.tolist()}")
+        raise ValueError(
+            f"start must be in the domain and give a finite objective, got {start.tolist()}"
+        )
     for iteration in range(1, _MOST_STEPS + 1):
         gradient, curvature = slope(theta), curvature_at(theta)
         if not (torch.isfinite(gradient).all() and torch.isfinite(curvature).all()):
-            raise NoMaximum(f"the derivatives of the objective are not finite at theta = {theta.tolist()}")
+            raise NoMaximum(
+                f"the derivatives of the objective are not finite at theta = {theta.tolist()}"
+            )
         step, bend = _newton_step(gradient, curvature)
         step = step * min(1.0, float((1 + theta.norm()) / step.norm().clamp(min=1e-300)))
         gain = float(gradient @ step) / 2
         if gain <= 1e-16 * (1 + abs(value)):
             if bend > -1e-9:
                 raise NoMaximum(
-                    f"not strongly concave: alpha = {-float(torch.linalg.eigvalsh(curvature)[-1]):.3g} at "
+                    "not strongly concave: alpha = "
+                    f"{-float(torch.linalg.eigvalsh(curvature)[-1]):.3g} at "
                     f"theta = {theta.tolist()}, where the gradient vanishes"
                 )
             theta = theta + step if at(theta + step) > -math.inf else theta
-            return Maximum(theta, at(theta), float(slope(theta).norm()), iteration, curvature_at(theta))
+            return Maximum(
+                theta, at(theta), float(slope(theta).norm()), iteration, curvature_at(theta)
+            )
         size = 1.0
         while at(theta + size * step) < value + 1e-4 * size * gain - _ROUNDING * (1 + abs(value)):
             size /= 2
             if size < 1e-12:
-                raise NoMaximum(f"no step gains although the gradient is {gradient.tolist()} at {theta.tolist()}")
+                raise NoMaximum(
+                    f"no step gains although the gradient is {gradient.tolist()} at "
+                    f"{theta.tolist()}"
+                )
         theta = theta + size * step
         value = at(theta)
         if theta.norm() > 1e8 * (1 + start.norm()):
             break
     raise NoMaximum(
-        f"the objective has no maximum within reach: after {iteration} steps from {start.tolist()} it is {value:.6g} "
+        f"the objective has no maximum within reach: after {iteration} steps from "
+        f"{start.tolist()} it is {value:.6g} "
         f"at theta = {theta.tolist()}, gradient norm {float(gradient.norm()):.3g}"
     )
 
 
 def _newton_step(gradient: Tensor, curvature: Tensor) -> tuple[Tensor, float]:
-    """(−H + shift)⁻¹ ∇, shifted if H is not negative definite, and H's largest eigenvalue in units of its diagonal."""
+    """(−H + shift)⁻¹ ∇, shifted if H is not negative definite, and H's largest eigenvalue in
+    units of its diagonal.
+    """
     diagonal = curvature.diagonal().abs()
     unit = diagonal.clamp(min=float(1e-12 * diagonal.max()) or 1.0).rsqrt()
     values, vectors = torch.linalg.eigh(-curvature * unit[:, None] * unit)
@@ -185,11 +237,18 @@ def _newton_step(gradient: Tensor, curvature: Tensor) -> tuple[Tensor, float]:
 
 
 def _settle(
-    family: Family, objective: Callable[[Tensor], list[tuple[float, Rule]]], start: Tensor, tol: float | None
+    family: Family,
+    objective: Callable[[Tensor], list[tuple[float, Rule]]],
+    start: Tensor,
+    tol: float | None,
 ) -> Maximum:
-    """Climb; rebuild the rules where the climb ends, and climb on, until they are good for the scores there."""
+    """Climb; rebuild the rules where the climb ends, and climb on, until they are good for the
+    scores there.
+    """
     if not _inside(family, start):
-        raise ValueError(f"start must be in the domain of {type(family).__name__}, got {start.tolist()}")
+        raise ValueError(
+            f"start must be in the domain of {type(family).__name__}, got {start.tolist()}"
+        )
     theta, iterations = start, 0
     for _ in range(10):
         rules = objective(theta)
@@ -225,4 +284,6 @@ def _vector(theta: Tensor) -> Tensor:
 
 def _require_lam(lam: float) -> None:
     if not (math.isfinite(lam) and lam >= 0):
-        raise ValueError(f"lam must be finite and >= 0, got {lam} (lam = inf is retraining without real data)")
+        raise ValueError(
+            f"lam must be finite and >= 0, got {lam} (lam = inf is retraining without real data)"
+        )

@@ -1,8 +1,8 @@
 """Processors that this process may use, and the threads that use them.
 
-A machine with 64 processors may give us two of them: by affinity (`taskset`, SLURM) or by a limit of processor time
-(containers). More threads than that wait for one another. Neither depends on the load of the moment, so that equal
-commands record equal threads.
+A machine with 64 processors may give us two of them: by affinity (`taskset`, SLURM) or by a limit
+of processor time (containers). More threads than that wait for one another. Neither depends on the
+load of the moment, so that equal commands record equal threads.
 """
 
 import math
@@ -22,12 +22,15 @@ _PROC = PROC
 
 
 def processors() -> int:
-    """Number of processors that are ours, >= 1: the affinity, or the limit of a control group if that is less.
+    """Number of processors that are ours, >= 1: the affinity, or the limit of a control group if
+    that is less.
 
     A limit of 1.5 processors counts as two: two threads use all of it, one leaves a third.
     """
     # macOS and Windows have no affinity
-    affine = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    affine = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
 
     limits = (_limit(folder) for folder in group_folders("cpu", _PROC))
     return max(1, min([affine, *(math.ceil(limit) for limit in limits if limit is not None)]))
@@ -36,8 +39,8 @@ def processors() -> int:
 def default_threads() -> int:
     """Number of threads of this process without `--threads`, >= 1.
 
-    Its share of `processors()` if torchrun started several processes here. A process that is alone uses at most
-    OMP_NUM_THREADS, if that is set; torchrun sets it to 1 for its processes by itself.
+    Its share of `processors()` if torchrun started several processes here. A process that is alone
+    uses at most OMP_NUM_THREADS, if that is set; torchrun sets it to 1 for its processes by itself.
 
     Raises:
         UsageError: If LOCAL_WORLD_SIZE is set and no whole number >= 1.
@@ -45,7 +48,8 @@ def default_threads() -> int:
     together = local_processes()
     share = max(1, processors() // together)
 
-    wish = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()  # the rest is for nested parallelism
+    # the rest is for nested parallelism
+    wish = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if together == 1 and wish.isdecimal() and int(wish) >= 1:
         return min(share, int(wish))
     return share
@@ -79,7 +83,8 @@ def use_threads(threads: int) -> None:
     if first and threads * together > max(ours, together):
         each = f" in each of {together} processes" if together > 1 else ""
         warnings.warn(
-            f"{threads} threads{each} on {ours} of our processors wait for one another, often ten times as long as "
+            f"{threads} threads{each} on {ours} of our processors wait for one another, often ten "
+            "times as long as "
             f"they work; --threads {max(1, ours // together)} uses them all",
             stacklevel=2,
         )
@@ -98,4 +103,8 @@ def _limit(folder: Path) -> float | None:
             period = (folder / "cpu.cfs_period_us").read_text().strip()
     except (OSError, ValueError):
         return None
-    return int(quota) / int(period) if quota.isdecimal() and period.isdecimal() and int(period) > 0 else None
+    return (
+        int(quota) / int(period)
+        if quota.isdecimal() and period.isdecimal() and int(period) > 0
+        else None
+    )

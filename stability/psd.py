@@ -8,8 +8,11 @@ __all__ = ["sqrtm"]
 def sqrtm(a: np.ndarray) -> np.ndarray:
     """The symmetric square root of a symmetric positive semi-definite matrix, (d, d) -> (d, d).
 
-    Eigenvalues that rounding made negative count as 0. ValueError if `a` is not square or clearly not symmetric or not
-    positive semi-definite (beyond 1e-8 of its largest entry).
+    Eigenvalues that rounding made negative count as 0.
+
+    Raises:
+        ValueError: If `a` is not square or clearly not symmetric or not positive semi-definite
+            (beyond 1e-8 of its largest entry).
     """
     a = np.asarray(a, dtype=float)
     scale = 1e-8 * np.abs(a).max(initial=0)

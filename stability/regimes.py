@@ -1,11 +1,11 @@
 """Regimes: which data the next fit sees (Algorithm 1, line 5, and its variants).
 
-A regime is a small frozen object with two methods: how many samples it wants of the present model, and how it makes
-the next training set of them. It keeps no state: what a later round needs (for `Accumulate`, every earlier synthetic
-set) is in the training set of the round before.
+A regime is a small frozen object with two methods: how many samples it wants of the present model,
+and how it makes the next training set of them. It keeps no state: what a later round needs (for
+`Accumulate`, every earlier synthetic set) is in the training set of the round before.
 
-Five regimes stand alone. Four more go around another one: `Subsample`, `Weighted`, `Curated` and `Verified` change
-which of its points are used, and how much each counts.
+Five regimes stand alone. Four more go around another one: `Subsample`, `Weighted`, `Curated` and
+`Verified` change which of its points are used, and how much each counts.
 """
 
 import dataclasses
@@ -40,10 +40,14 @@ __all__ = [
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What one fit sees: `points` (n + m, …), the first n = `real` of them real, the rest drawn from earlier models.
+    """What one fit sees: `points` (n + m, …), the first n = `real` of them real, the rest drawn
+    from earlier models.
 
-    weights: (n + m,), >= 0, how much each point counts in the loss, up to a common factor; None: all the same.
-    pool: the larger set that the points were picked from, for a regime that comes back to it; no fit looks at it.
+    Attributes:
+        weights: (n + m,), >= 0, how much each point counts in the loss, up to a common factor;
+            None: all the same.
+        pool: The larger set that the points were picked from, for a regime that comes back to it;
+            no fit looks at it.
     """
 
     points: np.ndarray
@@ -58,18 +62,26 @@ class TrainingSet:
 
     @property
     def lam(self) -> float:
-        """λ = m / n, synthetic points per real point (the paper's measure); inf without real data."""
+        """λ = m / n, synthetic points per real point (the paper's measure); inf without real
+        data.
+        """
         return self.synthetic / self.real if self.real else math.inf
 
     @property
     def share(self) -> float:
-        """m / (n + m), the synthetic share of the data (the other measure in the literature), in [0, 1]."""
+        """m / (n + m), the synthetic share of the data (the other measure in the literature), in
+        [0, 1].
+        """
         return self.synthetic / len(self.points)
 
     @property
     def normalised_weights(self) -> np.ndarray:
         """(n + m,), with sum 1."""
-        weights = np.ones(len(self.points)) if self.weights is None else np.asarray(self.weights, dtype=float)
+        weights = (
+            np.ones(len(self.points))
+            if self.weights is None
+            else np.asarray(self.weights, dtype=float)
+        )
         return weights / weights.sum()
 
 
@@ -77,9 +89,12 @@ class TrainingSet:
 class RoundInputs:
     """What a regime may use to make the next training set.
 
-    real: (n, …), the chain's fixed real data.   previous: the training set of the fit before.
-    synthetic: (m, …), fresh draws of the present model.   fresh: k -> (k, …), new real data.
-    rng: for choices that the regime makes at random.
+    Attributes:
+        real: (n, …), the chain's fixed real data.
+        previous: The training set of the fit before.
+        synthetic: (m, …), fresh draws of the present model.
+        fresh: k -> (k, …), new real data.
+        rng: For choices that the regime makes at random.
     """
 
     real: np.ndarray
@@ -90,7 +105,10 @@ class RoundInputs:
 
 
 class Regime(Protocol):
-    """The rule by which a chain feeds on itself. `str(regime)` names it in tables, legends and files."""
+    """The rule by which a chain feeds on itself.
+
+    `str(regime)` names it in tables, legends and files.
+    """
 
     @property
     def needs_fresh_real(self) -> bool:
@@ -99,7 +117,9 @@ class Regime(Protocol):
 
     @property
     def weighted(self) -> bool:
-        """Whether `next` gives its points weights, so that only a learner that can weight its loss will do."""
+        """Whether `next` gives its points weights, so that only a learner that can weight its
+        loss will do.
+        """
         ...
 
     def synthetic(self, n: int) -> int:
@@ -112,13 +132,17 @@ class Regime(Protocol):
 
 
 def synthetic_count(lam: float, n: int) -> int:
-    """floor(λ n) for the λ that was written: 0.29 · 100 is 29, though the nearest double to 0.29 lies below it.
+    """floor(λ n) for the λ that was written: 0.29 · 100 is 29, though the nearest double to 0.29
+    lies below it.
 
     Warns when it is 0 although λ > 0, since the chain then never sees its own data.
     """
     m = math.floor(Fraction(repr(float(lam))) * n)
     if m == 0 and lam > 0:
-        warnings.warn(f"floor(lam * n) is 0 for lam={lam}, n={n}: no synthetic data will be used", stacklevel=2)
+        warnings.warn(
+            f"floor(lam * n) is 0 for lam={lam}, n={n}: no synthetic data will be used",
+            stacklevel=2,
+        )
     return m
 
 
@@ -133,7 +157,9 @@ class _PerRealPoint:
     def __post_init__(self) -> None:
         require_number(self.lam, "lam")
         if not (math.isfinite(self.lam) and self.lam >= 0):
-            raise ValueError(f"lam must be finite and >= 0, got {self.lam} (for no real data use FullySynthetic)")
+            raise ValueError(
+                f"lam must be finite and >= 0, got {self.lam} (for no real data use FullySynthetic)"
+            )
 
     def synthetic(self, n: int) -> int:
         return synthetic_count(self.lam, n)
@@ -141,7 +167,9 @@ class _PerRealPoint:
 
 @dataclass(frozen=True)
 class Mix(_PerRealPoint):
-    """All n real points and floor(λ n) samples of the present model: the paper's Algorithm 1, eq. (2)."""
+    """All n real points and floor(λ n) samples of the present model: the paper's Algorithm 1,
+    eq. (2).
+    """
 
     def next(self, inputs: RoundInputs) -> TrainingSet:
         return TrainingSet(np.concatenate([inputs.real, inputs.synthetic]), real=len(inputs.real))
@@ -169,10 +197,14 @@ class FullySynthetic:
 
 @dataclass(frozen=True)
 class Accumulate(_PerRealPoint):
-    """The real data and every synthetic set so far, floor(λ n) points each (Gerstgrasser et al., arXiv:2404.01413)."""
+    """The real data and every synthetic set so far, floor(λ n) points each (Gerstgrasser et al.,
+    arXiv:2404.01413).
+    """
 
     def next(self, inputs: RoundInputs) -> TrainingSet:
-        return TrainingSet(np.concatenate([inputs.previous.points, inputs.synthetic]), real=inputs.previous.real)
+        return TrainingSet(
+            np.concatenate([inputs.previous.points, inputs.synthetic]), real=inputs.previous.real
+        )
 
     def __str__(self) -> str:
         return f"accumulate, λ = {self.lam:g}"
@@ -180,7 +212,9 @@ class Accumulate(_PerRealPoint):
 
 @dataclass(frozen=True)
 class FreshReal(_PerRealPoint):
-    """n new real points and floor(λ n) samples of the present model (Alemohammad et al., arXiv:2307.01850)."""
+    """n new real points and floor(λ n) samples of the present model (Alemohammad et al.,
+    arXiv:2307.01850).
+    """
 
     needs_fresh_real = True
 
@@ -194,11 +228,13 @@ class FreshReal(_PerRealPoint):
 
 @dataclass(frozen=True)
 class ReplaceShare(_PerRealPoint):
-    """Samples of the present model take the place of real points, λ for each that stays, so that the size stays n.
+    """Samples of the present model take the place of real points, λ for each that stays, so that
+    the size stays n.
 
-    So the share s = λ/(1+λ) of the n points is synthetic. The real ones that stay are drawn anew each round, without
-    replacement (if the same ones stayed, this would be `Mix(lam)` on fewer real points). As data sets get contaminated
-    in Hataya et al., arXiv:2211.08095. For the mean of a Gaussian the error settles at 1 + λ(2+λ)/(1+2λ) times σ²/n.
+    So the share s = λ/(1+λ) of the n points is synthetic. The real ones that stay are drawn anew
+    each round, without replacement (if the same ones stayed, this would be `Mix(lam)` on fewer real
+    points). As data sets get contaminated in Hataya et al., arXiv:2211.08095. For the mean of a
+    Gaussian the error settles at 1 + λ(2+λ)/(1+2λ) times σ²/n.
     """
 
     def synthetic(self, n: int) -> int:
@@ -237,18 +273,21 @@ class _Around:
 
 @dataclass(frozen=True)
 class Subsample(_Around):
-    """n points of what `regime` would train on, n the number of real points; all of them if there are fewer.
+    """n points of what `regime` would train on, n the number of real points; all of them if there
+    are fewer.
 
-    Drawn anew each round, without replacement, while the whole set is kept for the rounds that follow. Around
-    `Accumulate(1)` this is accumulate-and-subsample (Kazdan et al., arXiv:2410.16713); for the mean of a Gaussian the
-    error then tends to π²/2 − 2 = 2.93 times σ²/n as n and t grow, between accumulating (π²/6) and replacing (t + 1).
+    Drawn anew each round, without replacement, while the whole set is kept for the rounds that
+    follow. Around `Accumulate(1)` this is accumulate-and-subsample (Kazdan et al.,
+    arXiv:2410.16713); for the mean of a Gaussian the error then tends to π²/2 − 2 = 2.93 times σ²/n
+    as n and t grow, between accumulating (π²/6) and replacing (t + 1).
     """
 
     def next(self, inputs: RoundInputs) -> TrainingSet:
         previous = inputs.previous.pool or inputs.previous
         pool = self.regime.next(dataclasses.replace(inputs, previous=previous))
         size = min(len(inputs.real), len(pool.points))
-        chosen = np.sort(inputs.rng.choice(len(pool.points), size, replace=False))  # sorted: real points stay in front
+        # sorted: real points stay in front
+        chosen = np.sort(inputs.rng.choice(len(pool.points), size, replace=False))
         weights = None if pool.weights is None else pool.weights[chosen]
         return TrainingSet(pool.points[chosen], int((chosen < pool.real).sum()), weights, pool)
 
@@ -258,11 +297,14 @@ class Subsample(_Around):
 
 @dataclass(frozen=True)
 class Weighted(_Around):
-    """The data of `regime`, where the real points have the share `weight` of the loss and the synthetic the rest.
+    """The data of `regime`, where the real points have the share `weight` of the loss and the
+    synthetic the rest.
 
-    weight: w, in (0, 1). n/(n + m) is no weighting. Where there is one kind of points only, all count the same. Around
-    `FreshReal(1/k)` the best weight is (√(k²+4k) − k)/2, the golden ratio 0.618 at k = 1 (He, Xu and Cheng,
-    arXiv:2502.18049); with fixed real data any w < 1 costs variance (`stability.statements.weighted_real`).
+    Attributes:
+        weight: w, in (0, 1). n/(n + m) is no weighting. Where there is one kind of points only, all
+            count the same. Around `FreshReal(1/k)` the best weight is (√(k²+4k) − k)/2, the golden
+            ratio 0.618 at k = 1 (He, Xu and Cheng, arXiv:2502.18049); with fixed real data any w <
+            1 costs variance (`stability.statements.weighted_real`).
     """
 
     weight: float
@@ -289,15 +331,20 @@ class Weighted(_Around):
 
 
 Selector = Callable[[np.ndarray], np.ndarray]
-"""Judges points, (k, …) -> (k,). Its name in tables and files is its `__name__`, or else its `str`."""
+"""Judges points, (k, …) -> (k,). Its name in tables and files is its `__name__`, or else its
+`str`."""
 
 
 @dataclass(frozen=True)
 class Curated(_Around):
-    """Each synthetic point is the one that a user picks of K samples x_1 … x_K: x_i with probability ∝ exp(r(x_i)).
+    """Each synthetic point is the one that a user picks of K samples x_1 … x_K: x_i with
+    probability ∝ exp(r(x_i)).
 
-    reward: r.   choices: K >= 1.
     The curation of Ferbach et al., arXiv:2407.09499, whose K → ∞ tilts the model's law by exp(r).
+
+    Attributes:
+        reward: r.
+        choices: K >= 1.
     """
 
     reward: Selector
@@ -315,7 +362,8 @@ class Curated(_Around):
         rewards = np.reshape(_judged(self.reward, inputs.synthetic), (-1, self.choices))
         if np.isnan(rewards).any():
             raise ArithmeticError(f"{_name(self.reward)} returned NaN")
-        picked = (rewards + inputs.rng.gumbel(size=rewards.shape)).argmax(axis=1)  # argmax r + Gumbel ~ softmax(r)
+        # argmax r + Gumbel ~ softmax(r)
+        picked = (rewards + inputs.rng.gumbel(size=rewards.shape)).argmax(axis=1)
         chosen = inputs.synthetic[np.arange(len(picked)) * self.choices + picked]
         return self.regime.next(dataclasses.replace(inputs, synthetic=chosen))
 
@@ -325,10 +373,15 @@ class Curated(_Around):
 
 @dataclass(frozen=True)
 class Verified(_Around):
-    """Only samples that a verifier accepts: the first m of `tries` · m, or as many as there are, m that of `regime`.
+    """Only samples that a verifier accepts: the first m of `tries` · m, or as many as there are, m
+    that of `regime`.
 
-    accepts: -> bool.   tries: samples drawn for each that is wanted, >= 1.
-    A filter as in Yi et al., arXiv:2510.16657: without real data the loop contracts to what the verifier prefers.
+    A filter as in Yi et al., arXiv:2510.16657: without real data the loop contracts to what the
+    verifier prefers.
+
+    Attributes:
+        accepts: -> bool.
+        tries: Samples drawn for each that is wanted, >= 1.
     """
 
     accepts: Selector
@@ -347,7 +400,9 @@ class Verified(_Around):
         wanted = len(inputs.synthetic) // self.tries
         passed = inputs.synthetic[_judged(self.accepts, inputs.synthetic).astype(bool)][:wanted]
         if wanted and not len(passed):
-            raise ArithmeticError(f"{_name(self.accepts)} accepts none of {len(inputs.synthetic)} samples")
+            raise ArithmeticError(
+                f"{_name(self.accepts)} accepts none of {len(inputs.synthetic)} samples"
+            )
         return self.regime.next(dataclasses.replace(inputs, synthetic=passed))
 
     def __str__(self) -> str:
@@ -364,7 +419,9 @@ def _judged(function: Selector, points: np.ndarray) -> np.ndarray:
     values = np.asarray(function(points))
     if values.shape != (len(points),):
         expected = (len(points),)
-        raise ArithmeticError(f"{_name(function)} returned shape {values.shape}, expected {expected}")
+        raise ArithmeticError(
+            f"{_name(function)} returned shape {values.shape}, expected {expected}"
+        )
     return values
 
 

@@ -9,8 +9,9 @@ Layout:
     samples/           what each generation drew
     figures/           pictures
 
-`stability.run_layout` has all names. A checkpoint holds digests of the configuration, of the lines of
-history and of the samples up to it, so that nothing is mixed with another run or changed in silence.
+`stability.run_layout` has all names. A checkpoint holds digests of the configuration, of the lines
+of history and of the samples up to it, so that nothing is mixed with another run or changed in
+silence.
 """
 
 import hashlib
@@ -56,7 +57,8 @@ LARGEST_HISTORY, LARGEST_SAMPLES = 2**31, 2**36
 MOST_THREADS = 4096
 PACKAGE = "iterative-retraining"
 _KEPT_CHECKPOINTS = 2
-_OF_CONTENT = "_digest"  # ends the names in a configuration under which digests of input files stand
+# ends the names in a configuration under which digests of input files stand
+_OF_CONTENT = "_digest"
 
 
 @dataclass(frozen=True)
@@ -76,14 +78,17 @@ class _Digests:
     samples: list[str]
 
 
-def environment(packages: tuple[str, ...] = (PACKAGE, "numpy", "scipy", "torch", "POT")) -> dict[str, Any]:
+def environment(
+    packages: tuple[str, ...] = (PACKAGE, "numpy", "scipy", "torch", "POT"),
+) -> dict[str, Any]:
     """Where a run runs: versions, machine, and the commit of the code.
 
     Args:
         packages: Names of installed packages.
 
     Returns:
-        Versions of Python and of `packages` (None if absent), the machine, and the commit of this code
+        Versions of Python and of `packages` (None if absent), the machine, and the commit of this
+        code
         with whether anything in it is changed; None where git does not track this very file.
     """
 
@@ -96,11 +101,14 @@ def environment(packages: tuple[str, ...] = (PACKAGE, "numpy", "scipy", "torch",
     def git(*arguments: str) -> str | None:
         command = ["git", "-C", str(Path(__file__).parent), *arguments]
         try:
-            return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+            return subprocess.run(
+                command, capture_output=True, text=True, check=True, timeout=10
+            ).stdout.strip()
         except (OSError, subprocess.SubprocessError):
             return None
 
-    # an installed copy may lie inside a repository of somebody's own, whose commit says nothing of this code
+    # an installed copy may lie inside a repository of somebody's own, whose commit says nothing of
+    # this code
     tracked = git("ls-files", "--error-unmatch", "--", Path(__file__).name) is not None
     commit = git("rev-parse", "HEAD") if tracked else None
     return {
@@ -108,12 +116,15 @@ def environment(packages: tuple[str, ...] = (PACKAGE, "numpy", "scipy", "torch",
         "packages": {package: installed(package) for package in packages},
         "machine": platform.machine(),
         "commit": commit,
-        "uncommitted_changes": bool(git("status", "--porcelain", "--untracked-files=no")) if commit else None,
+        "uncommitted_changes": bool(git("status", "--porcelain", "--untracked-files=no"))
+        if commit
+        else None,
     }
 
 
 class RunDirectory:
-    """Opens `path` for the run that `config` describes: makes it, or finds the run that was interrupted there.
+    """Opens `path` for the run that `config` describes: makes it, or finds the run that was
+    interrupted there.
 
     A folder that is refused is left as it was. So is one of a new run that ends by an error before
     anything is recorded: what was made for it is removed again.
@@ -162,7 +173,9 @@ class RunDirectory:
         if found is None or overwrite:
             return False
         if found.problem:
-            raise RunDirectoryError(f"{self.path} {found.problem}, choose another --out or use --overwrite")
+            raise RunDirectoryError(
+                f"{self.path} {found.problem}, choose another --out or use --overwrite"
+            )
         for name in [*self._config, *(name for name in found.config if name not in self._config)]:
             if found.config.get(name) != self._config.get(name):
                 before, now = printable(found.config.get(name)), printable(self._config.get(name))
@@ -170,7 +183,9 @@ class RunDirectory:
                 if name.endswith(_OF_CONTENT):
                     option = printable(name.removesuffix(_OF_CONTENT).replace("_", "-"))
                     what = f"other content of --{option} (digest {before}, now {now})"
-                raise RunDirectoryError(f"{self.path} holds a run with {what}; choose another --out or use --overwrite")
+                raise RunDirectoryError(
+                    f"{self.path} holds a run with {what}; choose another --out or use --overwrite"
+                )
         return True
 
     def _open(self, environment: Mapping[str, Any] | None, overwrite: bool) -> None:
@@ -192,7 +207,9 @@ class RunDirectory:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the configuration, by which files of this run are told from those of others."""
+        """SHA-256 of the configuration, by which files of this run are told from those of
+        others.
+        """
         return config_digest(self._config)
 
     def threads(self, device: str) -> int:
@@ -208,7 +225,9 @@ class RunDirectory:
             RunDirectoryError: If it was started on a GPU and there is none, or the number is none.
         """
         if self.environment.get("device") == "cuda" and device == "cpu":
-            raise RunDirectoryError(f"{self.path} was started on a GPU and there is none here; use --overwrite")
+            raise RunDirectoryError(
+                f"{self.path} was started on a GPU and there is none here; use --overwrite"
+            )
         threads = self.environment.get("threads")
         if type(threads) is not int or not 1 <= threads <= MOST_THREADS:
             raise RunDirectoryError(
@@ -246,7 +265,9 @@ class RunDirectory:
         self.close()
 
     def _leave_as_found(self) -> None:
-        """Remove what was made for a new run that has recorded nothing; of an empty folder that is all."""
+        """Remove what was made for a new run that has recorded nothing; of an empty folder that
+        is all.
+        """
         if getattr(self, "_resumed", False) or own_files(self.path):
             return
         with suppress(OSError):
@@ -258,8 +279,9 @@ class RunDirectory:
             for folder in self._made:
                 folder.rmdir()
 
-    # A generation is recorded in this order: samples, history line, checkpoint. The checkpoint is what makes it count:
-    # on resume, history is cut back to the one that is continued from, so a kill in between repeats the same line.
+    # A generation is recorded in this order: samples, history line, checkpoint. The checkpoint is
+    # what makes it count: on resume, history is cut back to the one that is continued from, so a
+    # kill in between repeats the same line.
 
     def record(
         self,
@@ -269,12 +291,14 @@ class RunDirectory:
         observers: dict[str, Any],
         seconds: float,
     ) -> None:
-        """Store a finished generation: its samples, its line of history, and a checkpoint to resume from.
+        """Store a finished generation: its samples, its line of history, and a checkpoint to resume
+        from.
 
         Args:
             generation: The one behind the last that was recorded.
             line: Its line of history, JSON-serialisable; `t` is put before it.
-            learner: State of the learner: tensors, NumPy arrays, numbers, strings and None, in lists,
+            learner: State of the learner: tensors, NumPy arrays, numbers, strings and None, in
+            lists,
                 tuples and dictionaries.
             observers: State of whoever watches, of the same kinds.
             seconds: What it took, for timings.jsonl.
@@ -285,7 +309,9 @@ class RunDirectory:
             OSError: If the disk does not take it; nothing is half-written then.
         """
         if self._digests is None:
-            raise ValueError(f"{self.path} holds a run: call latest() before a generation is recorded")
+            raise ValueError(
+                f"{self.path} holds a run: call latest() before a generation is recorded"
+            )
         if generation.t != (due := len(self._digests.lines)):
             raise ValueError(f"generation must be the next one, t = {due}, got t = {generation.t}")
         text = json.dumps({"t": generation.t, **line}, allow_nan=False, ensure_ascii=False) + "\n"
@@ -298,7 +324,9 @@ class RunDirectory:
         digests = _Digests([*self._digests.lines, _sha256(text)], [*self._digests.samples, written])
         self._save_checkpoint(generation, states, digests)
         self._digests, self._history_bytes = digests, self._history_bytes + len(text.encode())
-        _append(self.path / "timings.jsonl", json.dumps({"t": generation.t, "seconds": seconds}) + "\n")
+        _append(
+            self.path / "timings.jsonl", json.dumps({"t": generation.t, "seconds": seconds}) + "\n"
+        )
 
     def _write_samples(self, generation: Generation) -> str:
         arrays = {f"chain-{r:03d}": np.asarray(x) for r, x in enumerate(generation.samples)}
@@ -321,7 +349,9 @@ class RunDirectory:
             RunDirectoryError: If both are lost.
         """
         path = self._samples(t)
-        recorded = self._digests.samples[t] if self._digests and t < len(self._digests.samples) else None
+        recorded = (
+            self._digests.samples[t] if self._digests and t < len(self._digests.samples) else None
+        )
         try:
             arrays, digest = read_sealed_npz(path)
             if recorded in (None, digest):
@@ -340,7 +370,9 @@ class RunDirectory:
         try:
             generation = self._load_checkpoint(self._checkpoint(t), t)[0].generation
         except (UntrustedFileError, OSError):
-            raise RunDirectoryError(f"{path} {problem}, and no checkpoint has its samples any more") from None
+            raise RunDirectoryError(
+                f"{path} {problem}, and no checkpoint has its samples any more"
+            ) from None
         warnings.warn(f"{path} {problem}; written again from the checkpoint", stacklevel=4)
         self._write_samples(generation)
         return list(generation.samples)
@@ -351,7 +383,9 @@ class RunDirectory:
     def _checkpoint(self, t: int) -> Path:
         return self._checkpoints / f"generation-{t:04d}.pt"
 
-    def _save_checkpoint(self, generation: Generation, states: dict[str, Any], digests: _Digests) -> None:
+    def _save_checkpoint(
+        self, generation: Generation, states: dict[str, Any], digests: _Digests
+    ) -> None:
         path = self._checkpoint(generation.t)
         write_state(
             path,
@@ -365,7 +399,8 @@ class RunDirectory:
                 **states,
             },
         )
-        if generation.t == 0:  # what cannot be read back would be of no use, and is found out before it costs hours
+        # what cannot be read back would be of no use, and is found out before it costs hours
+        if generation.t == 0:
             self._load_checkpoint(path, 0)
         self._drop_old(generation.t)
 
@@ -376,7 +411,10 @@ class RunDirectory:
 
     def _stored(self) -> list[tuple[int, Path]]:
         """Checkpoints and their generations, the newest first."""
-        names = ((re.fullmatch(r"generation-(\d{4,})\.pt", path.name), path) for path in self._checkpoints.iterdir())
+        names = (
+            (re.fullmatch(r"generation-(\d{4,})\.pt", path.name), path)
+            for path in self._checkpoints.iterdir()
+        )
         return sorted(((int(name[1]), path) for name, path in names if name), reverse=True)
 
     def _load_checkpoint(self, path: Path, t: int) -> tuple[Checkpoint, _Digests]:
@@ -389,7 +427,9 @@ class RunDirectory:
                 raise UntrustedFileError(f"holds generation {state['t']}, not the one in its name")
             training = tuple(_as_training_set(data) for data in state["training"])
             checkpoint = Checkpoint(
-                Generation(t, training, tuple(state["samples"])), state["learner"], state["observers"]
+                Generation(t, training, tuple(state["samples"])),
+                state["learner"],
+                state["observers"],
             )
             digests = _Digests(list(state["lines"]), list(state["sample_files"]))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -401,13 +441,15 @@ class RunDirectory:
         return checkpoint, digests
 
     def latest(self) -> Checkpoint | None:
-        """The newest good checkpoint, with history cut back to it; None (and an empty history) if there is none.
+        """The newest good checkpoint, with history cut back to it; None (and an empty history) if
+        there is none.
 
-        A checkpoint that is damaged, or whose lines of history are lost or changed, is passed over with a
-        warning. What is then cut off the history is kept beside it, in history-kept-N.jsonl.
+        A checkpoint that is damaged, or whose lines of history are lost or changed, is passed over
+        with a warning. What is then cut off the history is kept beside it, in history-kept-N.jsonl.
 
         Raises:
-            RunDirectoryError: If there is a good checkpoint, but its lines of history are lost or changed.
+            RunDirectoryError: If there is a good checkpoint, but its lines of history are lost or
+            changed.
         """
         content = self._read_history()
         lines = _whole_lines(content)
@@ -416,13 +458,16 @@ class RunDirectory:
             try:
                 checkpoint, digests = self._load_checkpoint(path, t)
             except (UntrustedFileError, OSError) as error:
-                warnings.warn(f"{path} {_reason(error)}; going back to the one before it", stacklevel=2)
+                warnings.warn(
+                    f"{path} {_reason(error)}; going back to the one before it", stacklevel=2
+                )
                 passed_over = True
                 continue
             if (bad := _first_difference(lines, digests.lines)) is not None:
                 passed_over, lost = True, bad
                 warnings.warn(
-                    f"{self._history}: line {bad + 1} is missing or changed since {path.name} was written; "
+                    f"{self._history}: line {bad + 1} is missing or changed since {path.name} was "
+                    "written; "
                     "going back further",
                     stacklevel=2,
                 )
@@ -435,7 +480,8 @@ class RunDirectory:
 
         if lost is not None:
             raise RunDirectoryError(
-                f"{self._history}: line {lost + 1} is missing or was changed since it was recorded; "
+                f"{self._history}: line {lost + 1} is missing or was changed since it was "
+                "recorded; "
                 "restore it, or use --overwrite to start again"
             )
         self._cut_history(content, [], passed_over)
@@ -443,12 +489,18 @@ class RunDirectory:
         return None
 
     def _look_for_samples(self) -> None:
-        """Say which files of samples are lost or damaged; those that a checkpoint still has are written again."""
+        """Say which files of samples are lost or damaged; those that a checkpoint still has are
+        written again.
+        """
         assert self._digests is not None
         for t, recorded in enumerate(self._digests.samples):
             try:
                 with open_regular(self._samples(t), LARGEST_SAMPLES) as file:
-                    problem = None if sealed_digest(file) == recorded else "differs from what was recorded"
+                    problem = (
+                        None
+                        if sealed_digest(file) == recorded
+                        else "differs from what was recorded"
+                    )
             except FileNotFoundError:
                 problem = "is missing"
             except UntrustedFileError as error:
@@ -468,17 +520,25 @@ class RunDirectory:
             raise RunDirectoryError(f"{self._history} {error}") from None
 
     def _cut_history(self, content: bytes, lines: list[str], passed_over: bool) -> None:
-        """Shorten the history to `lines`. More than the one line whose checkpoint a kill prevented is kept aside."""
+        """Shorten the history to `lines`.
+
+        More than the one line whose checkpoint a kill prevented is kept aside.
+        """
         kept = "".join(lines).encode()
         rest, self._history_bytes = content[len(kept) :], len(kept)
         if not rest:
             return
         if passed_over or b"\n" in rest[:-1]:
-            aside = next(path for i in count(1) if not (path := self.path / f"history-kept-{i}.jsonl").exists())
+            aside = next(
+                path
+                for i in count(1)
+                if not (path := self.path / f"history-kept-{i}.jsonl").exists()
+            )
             with atomic_write(aside) as file:
                 file.write(content)
             warnings.warn(
-                f"{self._history} is cut to {len(lines)} lines, as many as there is a checkpoint for; "
+                f"{self._history} is cut to {len(lines)} lines, as many as there is a checkpoint "
+                "for; "
                 f"all that it held is in {aside.name}",
                 stacklevel=3,
             )
@@ -526,7 +586,11 @@ def _first_difference(lines: list[str], digests: list[str]) -> int | None:
 
 
 def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, UntrustedFileError) else f"cannot be read ({printable(error)})"
+    return (
+        str(error)
+        if isinstance(error, UntrustedFileError)
+        else f"cannot be read ({printable(error)})"
+    )
 
 
 def _as_state(data: TrainingSet) -> dict[str, Any]:

@@ -48,7 +48,10 @@ _NAMES = {
     "figures": rf"({_IMAGES})\.(png|pdf|gif)",
     "": r"history\.jsonl|history-kept-\d+\.jsonl|timings\.jsonl|network\.safetensors|claims\.md",
 }
-_OURS = {folder: re.compile(rf"({names})({re.escape(PARTIAL_SUFFIX)})?") for folder, names in _NAMES.items()}
+_OURS = {
+    folder: re.compile(rf"({names})({re.escape(PARTIAL_SUFFIX)})?")
+    for folder, names in _NAMES.items()
+}
 
 
 class RunDirectoryError(ValueError):
@@ -96,7 +99,8 @@ def found_run(folder: Path) -> Recorded | None:
         folder: Where a run is, or is to be.
 
     Returns:
-        What is recorded of the run there; None where one may begin: no such folder, or an empty one.
+        What is recorded of the run there; None where one may begin: no such folder, or an empty
+        one.
 
     Raises:
         RunDirectoryError: If there is something else.
@@ -106,16 +110,23 @@ def found_run(folder: Path) -> Recorded | None:
     if not folder.is_dir():
         raise RunDirectoryError(f"{folder} is not a folder")
 
-    # where a run was killed at its very beginning, there is a lock without content and perhaps half a config.json
+    # where a run was killed at its very beginning, there is a lock without content and perhaps half
+    # a config.json
     names = {entry.name for entry in folder.iterdir()}
     for name in (LOCK, CONFIG, CONFIG + PARTIAL_SUFFIX):
         if name in names and not stat.S_ISREG((folder / name).lstat().st_mode):
-            raise RunDirectoryError(f"{folder} holds no run: {name} is not a regular file; choose another folder")
+            raise RunDirectoryError(
+                f"{folder} holds no run: {name} is not a regular file; choose another folder"
+            )
     if LOCK in names and (folder / LOCK).stat().st_size:
-        raise RunDirectoryError(f"{folder} holds no run: {LOCK} is not empty; choose another folder")
+        raise RunDirectoryError(
+            f"{folder} holds no run: {LOCK} is not empty; choose another folder"
+        )
     if CONFIG not in names:
         if names - {LOCK, CONFIG + PARTIAL_SUFFIX}:
-            raise RunDirectoryError(f"{folder} is not empty and holds no run; choose another folder")
+            raise RunDirectoryError(
+                f"{folder} is not empty and holds no run; choose another folder"
+            )
         return None
 
     recorded = _recorded(folder / CONFIG)
@@ -127,18 +138,30 @@ def _recorded(path: Path) -> Recorded:
     try:
         found = parse_json(read_bytes(path, LARGEST_CONFIG))
     except UntrustedFileError as error:
-        raise RunDirectoryError(f"{path} is not of a run ({error}); choose another folder") from None
+        raise RunDirectoryError(
+            f"{path} is not of a run ({error}); choose another folder"
+        ) from None
     keys = set(found) if isinstance(found, dict) else set()
     earlier = keys == {"config", "environment"}
-    ours = earlier or (keys == {"format", "config", "environment", "digest"} and found["format"] == FORMAT)
-    if not ours or not isinstance(found["config"], dict) or not isinstance(found["environment"], dict | None):
+    ours = earlier or (
+        keys == {"format", "config", "environment", "digest"} and found["format"] == FORMAT
+    )
+    if (
+        not ours
+        or not isinstance(found["config"], dict)
+        or not isinstance(found["environment"], dict | None)
+    ):
         form = f" (format {printable(found['format'])})" if "format" in keys else ""
-        raise RunDirectoryError(f"{path} is not of a run that this version knows{form}; choose another folder")
+        raise RunDirectoryError(
+            f"{path} is not of a run that this version knows{form}; choose another folder"
+        )
 
     problem = None
     if earlier:
         problem = "holds a run that an earlier version began; go on with that version"
-    elif found["digest"] != config_digest({key: value for key, value in found.items() if key != "digest"}):
+    elif found["digest"] != config_digest(
+        {key: value for key, value in found.items() if key != "digest"}
+    ):
         problem = f"holds a {CONFIG} that was changed since the run began; restore it"
     return Recorded(found["config"], found["environment"] or {}, problem)
 
@@ -147,7 +170,9 @@ def _require_kinds(folder: Path, names: set[str]) -> None:
     """Refuse links: what is written and removed under them would be elsewhere."""
     for name in ("history.jsonl", "timings.jsonl"):
         if name in names and not stat.S_ISREG((folder / name).lstat().st_mode):
-            raise RunDirectoryError(f"{folder / name} must be a regular file, not a folder, link or pipe")
+            raise RunDirectoryError(
+                f"{folder / name} must be a regular file, not a folder, link or pipe"
+            )
     for name in FOLDERS:
         with suppress(FileNotFoundError):
             if not stat.S_ISDIR((folder / name).lstat().st_mode):
@@ -155,7 +180,8 @@ def _require_kinds(folder: Path, names: set[str]) -> None:
 
 
 def own_files(folder: Path) -> list[Path]:
-    """The files that a run has written in its folder, by their names; config.json and the lock are not among them.
+    """The files that a run has written in its folder, by their names; config.json and the lock are
+    not among them.
 
     Args:
         folder: The folder of a run.
@@ -173,7 +199,8 @@ def own_files(folder: Path) -> list[Path]:
 
 
 def remove_run(folder: Path) -> None:
-    """Remove what a run has written but config.json, by which the folder is still known when this is interrupted.
+    """Remove what a run has written but config.json, by which the folder is still known when this
+    is interrupted.
 
     Args:
         folder: The folder of a run, whose lock the caller has.

@@ -91,7 +91,11 @@ def write_sealed_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> str:
         OSError: As from any file.
     """
     with atomic_write(path) as file:
-        np.savez(file, allow_pickle=False, **{name: np.ascontiguousarray(x) for name, x in arrays.items()})
+        np.savez(
+            file,
+            allow_pickle=False,
+            **{name: np.ascontiguousarray(x) for name, x in arrays.items()},
+        )
         return seal(file)
 
 

@@ -1,7 +1,8 @@
-"""States of learners and trainers in files: plain values, tensors and NumPy arrays; nothing is executed.
+"""States of learners and trainers in files: plain values, tensors and NumPy arrays; nothing is
+executed.
 
-torch's restricted loader reads no NumPy arrays. They are stored as tensors of bytes beside their type
-and shape, and come back as what they were.
+torch's restricted loader reads no NumPy arrays. They are stored as tensors of bytes beside their
+type and shape, and come back as what they were.
 """
 
 import zipfile
@@ -35,7 +36,8 @@ def as_plain(value: Any, name: str) -> Any:
     Objects that occur more than once occur as often in the result, as one and the same object.
 
     Args:
-        value: Tensors, NumPy arrays and scalars, numbers, strings and None, in lists, tuples and dictionaries.
+        value: Tensors, NumPy arrays and scalars, numbers, strings and None, in lists, tuples and
+        dictionaries.
         name: What to call it in an error.
 
     Returns:
@@ -102,7 +104,11 @@ def read_state(path: Path) -> dict[str, Any]:
         except MemoryError:
             raise UntrustedFileError("does not fit into memory") from None
         except Exception as error:  # of many kinds, by where the damage is
-            reason = "it holds what is never loaded" if isinstance(error, UnpicklingError) else printable(error)
+            reason = (
+                "it holds what is never loaded"
+                if isinstance(error, UnpicklingError)
+                else printable(error)
+            )
             raise UntrustedFileError(f"is damaged ({reason})") from None
 
     if not isinstance(state, dict):
@@ -114,7 +120,8 @@ def _require_unpacked(file: IO[bytes]) -> None:
     """torch stores tensors as they are; a packed one may unpack to more than the machine has."""
     members = zip_members(file, LARGEST)
     if any(
-        member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size for member in members
+        member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size
+        for member in members
     ):
         raise UntrustedFileError("is damaged or not one of ours (it is compressed)")
 
@@ -122,7 +129,8 @@ def _require_unpacked(file: IO[bytes]) -> None:
 def _replaced(value: Any, name: str, replace: Any, known: dict[int, tuple[Any, Any]]) -> Any:
     """`value` with `replace` applied to all that is no container.
 
-    known: by identity, what was met before and what became of it.
+    Args:
+        known: By identity, what was met before and what became of it.
     """
     if id(value) in known:
         return known[id(value)][1]
@@ -136,15 +144,21 @@ def _replaced(value: Any, name: str, replace: Any, known: dict[int, tuple[Any, A
         new = value if all(items[key] is x for key, x in value.items()) else type(value)(items)
     else:
         parts = [_replaced(x, f"{name}[{i}]", replace, known) for i, x in enumerate(value)]
-        new = value if all(a is b for a, b in zip(parts, value, strict=True)) else type(value)(parts)
+        new = (
+            value if all(a is b for a, b in zip(parts, value, strict=True)) else type(value)(parts)
+        )
     known[id(value)] = value, new  # which also keeps `value` alive, and so its identity
     return new
 
 
 def _stored(value: Any, name: str) -> Any:
     if isinstance(value, np.ndarray | np.generic):
-        if value.dtype.hasobject or not (type(value) is np.ndarray or isinstance(value, np.generic)):
-            raise TypeError(f"{name} is {type(value).__name__} of {value.dtype}, which cannot be stored")
+        if value.dtype.hasobject or not (
+            type(value) is np.ndarray or isinstance(value, np.generic)
+        ):
+            raise TypeError(
+                f"{name} is {type(value).__name__} of {value.dtype}, which cannot be stored"
+            )
         array = np.asarray(value)
         content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
         content = torch.from_numpy(content if content.flags.writeable else content.copy())
@@ -157,7 +171,8 @@ def _stored(value: Any, name: str) -> Any:
 def _require_plain(value: Any, name: str) -> None:
     if type(value) not in _PLAIN:
         raise TypeError(
-            f"{name} is {type(value).__name__}, which cannot be stored: a state holds tensors, NumPy arrays, numbers, "
+            f"{name} is {type(value).__name__}, which cannot be stored: a state holds tensors, "
+            "NumPy arrays, numbers, "
             "strings and None, in lists, tuples and dictionaries"
         )
 

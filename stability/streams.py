@@ -1,9 +1,10 @@
 """Random streams that depend on what they are for, and on nothing else.
 
-Every random draw of a run comes from a generator keyed by (seed, purpose, replica, generation). So a draw does not
-depend on how many chains run side by side, on their order, on the number of threads, or on where a run was
-interrupted: a resumed run asks for the same keys and needs no stored generator state. Two chains with the same replica
-index share all their streams: the common random numbers that make two values of λ comparable.
+Every random draw of a run comes from a generator keyed by (seed, purpose, replica, generation). So
+a draw does not depend on how many chains run side by side, on their order, on the number of
+threads, or on where a run was interrupted: a resumed run asks for the same keys and needs no stored
+generator state. Two chains with the same replica index share all their streams: the common random
+numbers that make two values of λ comparable.
 """
 
 from enum import IntEnum
@@ -14,7 +15,10 @@ __all__ = ["Purpose", "stream"]
 
 
 class Purpose(IntEnum):
-    """What a stream is for. The numbers are part of the result of a seed: append, never renumber."""
+    """What a stream is for.
+
+    The numbers are part of the result of a seed: append, never renumber.
+    """
 
     REAL = 0  # the real data set
     INIT = 1  # initial parameters of the model
@@ -31,4 +35,6 @@ def stream(seed: int, purpose: Purpose, replica: int, generation: int = 0) -> np
 
     ValueError (from `numpy.random.SeedSequence`) if one is negative.
     """
-    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(purpose, replica, generation)))
+    return np.random.default_rng(
+        np.random.SeedSequence(seed, spawn_key=(purpose, replica, generation))
+    )

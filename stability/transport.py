@@ -1,15 +1,17 @@
-"""Exact discrete optimal transport between uniform weights on n and on m points, with a dual certificate.
+"""Exact discrete optimal transport between uniform weights on n and on m points, with a dual
+certificate.
 
-Minimises sum_ij flow[i, j] cost[i, j] over flows that take `supply` units from each row and bring `demand` units to
-each column. The method is the successive shortest path algorithm for the transportation problem (Ahuja, Magnanti and
-Orlin, "Network Flows", 1993, Sections 9.7 and 10.2), with Dijkstra's search in the dense form that
-`stability.assignment` has.
+Minimises sum_ij flow[i, j] cost[i, j] over flows that take `supply` units from each row and bring
+`demand` units to each column. The method is the successive shortest path algorithm for the
+transportation problem (Ahuja, Magnanti and Orlin, "Network Flows", 1993, Sections 9.7 and 10.2),
+with Dijkstra's search in the dense form that `stability.assignment` has.
 
-Units are integers, so flows are exact. Column potentials start at 0. Where single units may be sent, a column that
-lacks units keeps potential 0, a search is as long as the unit more costs, and no potential exceeds the sum of these
-lengths: a cost of 1e22 that the optimum does not pay leaves no rounding error behind. Where whole parcels are sent
-first, most searches are saved, but a far column may be served early, and its cost passes through the potentials. So
-parcels are tried first, and single units where the dual solution does not certify the result.
+Units are integers, so flows are exact. Column potentials start at 0. Where single units may be
+sent, a column that lacks units keeps potential 0, a search is as long as the unit more costs, and
+no potential exceeds the sum of these lengths: a cost of 1e22 that the optimum does not pay leaves
+no rounding error behind. Where whole parcels are sent first, most searches are saved, but a far
+column may be served early, and its cost passes through the potentials. So parcels are tried first,
+and single units where the dual solution does not certify the result.
 """
 
 import math
@@ -22,7 +24,8 @@ from stability.compiled import compiled
 __all__ = ["CERTIFIED", "transport_cost"]
 
 CERTIFIED = 1e-11
-"""Largest gap between primal and dual cost, relative to the primal one: many times what rounding leaves."""
+"""Largest gap between primal and dual cost, relative to the primal one: many times what rounding
+leaves."""
 _UNREACHED, _START = -1, -2
 
 
@@ -51,19 +54,23 @@ def transport_cost(cost: np.ndarray) -> float:
         primal, doubt = _solved(cost, supply, demand, 1)
     if not doubt <= CERTIFIED * primal:
         raise ArithmeticError(
-            f"no optimal transport of {n} to {m} points was found: cost {primal / (n * supply):.17g} "
+            f"no optimal transport of {n} to {m} points was found: cost "
+            f"{primal / (n * supply):.17g} "
             f"may be {doubt / (n * supply):.3g} too large"
         )
     return primal / (n * supply)
 
 
 def _solved(cost: np.ndarray, supply: int, demand: int, parcel: int) -> tuple[float, float]:
-    """Cost of the flow that is found, summed over its units, and how far above the optimum it may be."""
+    """Cost of the flow that is found, summed over its units, and how far above the optimum it
+    may be.
+    """
     potentials = np.zeros(cost.shape[1])
     rows, columns, units = _ship(cost, supply, demand, parcel, potentials)
 
-    # The largest row potentials that are feasible up to rounding. Large potentials cancel each other first, without a
-    # rounding error, so what an entry is above them is right relative to itself, and so are gap and infeasibility.
+    # The largest row potentials that are feasible up to rounding. Large potentials cancel each
+    # other first, without a rounding error, so what an entry is above them is right relative to
+    # itself, and so are gap and infeasibility.
     row_potentials = (cost - potentials).min(axis=1)
     above = cost - (row_potentials[:, None] + potentials)
     gap = (units * above[rows, columns]).sum()
@@ -73,17 +80,22 @@ def _solved(cost: np.ndarray, supply: int, demand: int, parcel: int) -> tuple[fl
 
 @compiled(nogil=True)
 def _ship(cost, supply, demand, parcel, potentials):
-    """Optimal flow of `supply` units from each row and `demand` units to each column; n·supply = m·demand.
+    """Optimal flow of `supply` units from each row and `demand` units to each column; n·supply =
+    m·demand.
 
-    parcel: the least number of units that is sent at first, `supply` or 1; then of those that columns lack in the end,
-    and so on as in Euclid's algorithm.
-
-    cost: (n, m) C-contiguous, finite, >= 0. potentials: (m,) zeros on entry, optimal on return. Returns the rows,
-    columns and units (int64) of the entries that carry flow.
+    Args:
+        parcel: The least number of units that is sent at first, `supply` or 1; then of those that
+            columns lack in the end, and so on as in Euclid's algorithm.
+        cost: (n, m) C-contiguous, finite, >= 0. potentials: (m,) zeros on entry, optimal on return.
+            Returns the rows, columns and units (int64) of the entries that carry flow.
     """
     n, m = cost.shape
     # The rows that ship to a column, so many of them, and their units, by column.
-    shipper, shippers, flow = np.empty((m, n), np.int64), np.zeros(m, np.int64), np.zeros((m, n), np.int64)
+    shipper, shippers, flow = (
+        np.empty((m, n), np.int64),
+        np.zeros(m, np.int64),
+        np.zeros((m, n), np.int64),
+    )
     left, missing = np.full(n, supply), np.full(m, demand)
     tree = np.empty(m, np.int64), np.empty(n, np.int64)
     work = np.empty(m), np.empty(m, np.int64), np.empty(m), np.empty(m)
@@ -103,9 +115,12 @@ def _ship(cost, supply, demand, parcel, potentials):
 
 @compiled(nogil=True)
 def _search(cost, potentials, missing, parcel, shipper, shippers, row, tree, work):
-    """Dijkstra from a row to the nearest column that misses a parcel, which it returns; updates the potentials.
+    """Dijkstra from a row to the nearest column that misses a parcel, which it returns; updates the
+    potentials.
 
-    tree: written, the row from which each column was reached (m,), and the column from which each row was (n,).
+    Args:
+        tree: Written, the row from which each column was reached (m,), and the column from which
+            each row was (n,).
     """
     row_before, column_before = tree
     distance, scanned, scanned_distance, scanned_potential = work
@@ -121,16 +136,22 @@ def _search(cost, potentials, missing, parcel, shipper, shippers, row, tree, wor
             raise ValueError("no flow of finite cost was found: cost is not finite")
         if missing[column] >= parcel:
             break
-        scanned[count], scanned_distance[count], scanned_potential[count] = column, length, potential
+        scanned[count], scanned_distance[count], scanned_potential[count] = (
+            column,
+            length,
+            potential,
+        )
         count += 1
-        # An infinite reduced cost takes the column out of later scans without a branch in their loops.
+        # An infinite reduced cost takes the column out of later scans without a branch in their
+        # loops.
         distance[column] = np.inf
         potentials[column] = -np.inf
         for k in range(shippers[column]):
             current = shipper[column, k]
             if column_before[current] == _UNREACHED:
                 column_before[current] = column
-                # The potential of a row is cost - column potential where it ships, so rows need no array.
+                # The potential of a row is cost - column potential where it ships, so rows need no
+                # array.
                 offset = length - (cost[current, column] - potential)
                 relax(cost[current], potentials, offset, current, distance, row_before)
     for k in range(count):
@@ -140,7 +161,9 @@ def _search(cost, potentials, missing, parcel, shipper, shippers, row, tree, wor
 
 @compiled(nogil=True)
 def _augment(flow, missing, shipper, shippers, row, end, left, tree):
-    """Ships as much of what is left in a row as the path to its end allows; returns the number of units."""
+    """Ships as much of what is left in a row as the path to its end allows; returns the number
+    of units.
+    """
     row_before, column_before = tree
     units = min(left, missing[end])
     column, current = end, row_before[end]
@@ -181,7 +204,11 @@ def _entries(flow, shipper, shippers):
     count = 0
     for column in range(len(shippers)):
         count += shippers[column]
-    rows, columns, units = np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count, np.int64)
+    rows, columns, units = (
+        np.empty(count, np.int64),
+        np.empty(count, np.int64),
+        np.empty(count, np.int64),
+    )
     entry = 0
     for column in range(len(shippers)):
         for k in range(shippers[column]):

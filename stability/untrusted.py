@@ -1,7 +1,7 @@
 """Reading files that somebody else wrote: bounded in size, depth and time, and nothing is executed.
 
-A run folder, a checkpoint and a data set may be damaged or hostile. The functions here look at sizes
-before they allocate, and raise `UntrustedFileError` with one line that can be shown as it is.
+A run folder, a checkpoint and a data set may be damaged or hostile. The functions here look at
+sizes before they allocate, and raise `UntrustedFileError` with one line that can be shown as it is.
 """
 
 import json
@@ -12,7 +12,14 @@ import zipfile
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["UntrustedFileError", "open_regular", "parse_json", "printable", "read_bytes", "zip_members"]
+__all__ = [
+    "UntrustedFileError",
+    "open_regular",
+    "parse_json",
+    "printable",
+    "read_bytes",
+    "zip_members",
+]
 
 LARGEST_JSON = 2**26
 """Bytes of a JSON text, unless the caller says otherwise: 64 MiB."""
@@ -35,7 +42,8 @@ class UntrustedFileError(ValueError):
 
 
 def open_regular(path: Path, largest: int) -> IO[bytes]:
-    """Open a regular file of at most `largest` bytes for reading; never waits for a pipe or a device.
+    """Open a regular file of at most `largest` bytes for reading; never waits for a pipe or a
+    device.
 
     Args:
         path: The file. A symbolic link is followed.
@@ -48,7 +56,9 @@ def open_regular(path: Path, largest: int) -> IO[bytes]:
         UntrustedFileError: If it is no regular file or too large.
         OSError: If it cannot be opened.
     """
-    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    descriptor = os.open(
+        path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    )
     try:
         found = os.fstat(descriptor)
         if stat.S_ISDIR(found.st_mode):
@@ -100,10 +110,14 @@ def parse_json(content: bytes | str, largest: int = LARGEST_JSON) -> Any:
         UntrustedFileError: If it is not JSON, too large, too deep, or holds half a surrogate pair.
     """
     if len(content) > largest:
-        raise UntrustedFileError(f"holds JSON of {len(content):,} bytes; at most {largest:,} are read")
+        raise UntrustedFileError(
+            f"holds JSON of {len(content):,} bytes; at most {largest:,} are read"
+        )
     try:
         text = content.decode() if isinstance(content, bytes) else content
-        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_without_duplicates)
+        value = json.loads(
+            text, parse_constant=_refuse_constant, object_pairs_hook=_without_duplicates
+        )
     except UnicodeDecodeError as error:
         raise UntrustedFileError(f"is not UTF-8 ({error.reason} at byte {error.start})") from None
     except RecursionError:
@@ -120,7 +134,9 @@ def parse_json(content: bytes | str, largest: int = LARGEST_JSON) -> Any:
     return value
 
 
-def zip_members(file: IO[bytes] | Path, largest: int, most: int = MOST_MEMBERS) -> list[zipfile.ZipInfo]:
+def zip_members(
+    file: IO[bytes] | Path, largest: int, most: int = MOST_MEMBERS
+) -> list[zipfile.ZipInfo]:
     """List the members of a zip archive once their number and sizes are known to be plausible.
 
     Args:
@@ -181,7 +197,9 @@ def _require_plausible_sizes(members: list[zipfile.ZipInfo], packed: int, larges
     if size > largest:
         raise UntrustedFileError(f"unpacks to {size:,} bytes; at most {largest:,} are read")
     if size > ALWAYS_PLAUSIBLE + LARGEST_EXPANSION * packed:
-        raise UntrustedFileError(f"unpacks to {size:,} bytes, more than {LARGEST_EXPANSION} times its own size")
+        raise UntrustedFileError(
+            f"unpacks to {size:,} bytes, more than {LARGEST_EXPANSION} times its own size"
+        )
     for member in members:
         if member.file_size > LARGEST_RATIO * member.compress_size:
             name = printable(member.filename)

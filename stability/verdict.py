@@ -1,4 +1,6 @@
-"""What a check answers: both numbers, what was assumed and measured, and whether the statement holds."""
+"""What a check answers: both numbers, what was assumed and measured, and whether the statement
+holds.
+"""
 
 import dataclasses
 import math
@@ -16,7 +18,8 @@ class Status(StrEnum):
     """How a statement fares on an instance."""
 
     HOLDS = "holds"
-    CORRECTED = "holds with correction"  # fails as printed; the corrected statement, which `note` names, holds
+    # fails as printed; the corrected statement, which `note` names, holds
+    CORRECTED = "holds with correction"
     VIOLATED = "violated"
     VACUOUS = "vacuous"  # its condition is not met, or its bound is infinite: it says nothing here
     NOT_APPLICABLE = "not applicable"  # an assumption is measured to be false
@@ -26,13 +29,20 @@ class Status(StrEnum):
 class Verdict:
     """One statement on one instance: `measured` `relation` `stated`, up to `tolerance`.
 
-    claim: id of the statement, e.g. "Theorem 1", or "Proposition 1, d > 1".   words: what it says, in one sentence.
-    instance: what it was checked on, e.g. "Student-t, λ = 0.05".
-    assumptions: name -> measured value, for whatever the statement assumes (α, L, ε, radius, moments).
-    measured, stated: the two sides.   tolerance: absolute slack in units of `stated`, with its reason in `method`.
-    method: how `measured` was found (closed form, quadrature, simulation of so many chains …).
-    false_alarm: probability of `violated` although the statement is true; 0 for deterministic checks.
-    erratum: id of the erratum that applies (E1 … E9), or "".   note: what holds instead, or the counterexample.
+    Attributes:
+        claim: Id of the statement, e.g. "Theorem 1", or "Proposition 1, d > 1".
+        words: What it says, in one sentence.
+        instance: What it was checked on, e.g. "Student-t, λ = 0.05".
+        assumptions: Name -> measured value, for whatever the statement assumes (α, L, ε, radius,
+            moments).
+        measured: The two sides.
+        stated: See `measured`.
+        tolerance: Absolute slack in units of `stated`, with its reason in `method`.
+        method: How `measured` was found (closed form, quadrature, simulation of so many chains …).
+        false_alarm: Probability of `violated` although the statement is true; 0 for deterministic
+            checks.
+        erratum: Id of the erratum that applies (E1 … E9), or "".
+        note: What holds instead, or the counterexample.
     """
 
     claim: str
@@ -51,14 +61,17 @@ class Verdict:
 
     @property
     def tightness(self) -> float:
-        """measured / stated: 1 is tight; nan where the ratio says nothing (stated 0 or infinite)."""
+        """measured / stated: 1 is tight; nan where the ratio says nothing (stated 0 or
+        infinite).
+        """
         if self.stated == 0 or not math.isfinite(self.stated):
             return math.nan
         return self.measured / self.stated
 
     @property
     def margin(self) -> float:
-        """How far from failing: what is left of the tolerance for ==, of |stated| + tolerance for an inequality.
+        """How far from failing: what is left of the tolerance for ==, of |stated| + tolerance for
+        an inequality.
 
         1 is everything, 0 is nothing, and below 0 it fails; nan where the comparison says nothing.
         """
@@ -87,7 +100,9 @@ def _finite(value: Any) -> Any:
 
 
 def compare(measured: float, relation: Relation, stated: float, tolerance: float = 0.0) -> Status:
-    """HOLDS or VIOLATED: whether `measured` `relation` `stated` up to `tolerance`; a nan on either side is VIOLATED."""
+    """HOLDS or VIOLATED: whether `measured` `relation` `stated` up to `tolerance`; a nan on
+    either side is VIOLATED.
+    """
     gap = measured - stated
     holds = {
         "==": abs(gap) <= tolerance,

@@ -1,4 +1,6 @@
-"""Wasserstein distances on the line between any two laws, and between Gaussians in any dimension."""
+"""Wasserstein distances on the line between any two laws, and between Gaussians in any
+dimension.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -10,7 +12,17 @@ import torch
 from numpy.polynomial import legendre
 
 from stability.axis import Axis
-from stability.expectation import SMALLEST, Data, Density, Panels, Rule, as_law, kronrod, panels, rule
+from stability.expectation import (
+    SMALLEST,
+    Data,
+    Density,
+    Panels,
+    Rule,
+    as_law,
+    kronrod,
+    panels,
+    rule,
+)
 from stability.psd import sqrtm
 
 __all__ = ["Distance", "gaussian_w2", "w1", "w2"]
@@ -18,7 +30,8 @@ __all__ = ["Distance", "gaussian_w2", "w1", "w2"]
 _TOLERANCE = 1e-11
 """Of an integral: what its error estimate may be, relative to it."""
 _INSIDE = -1 + 1e-6
-"""A point of a panel [−1, 1] beside its end, where a law that jumps at the end has not jumped yet."""
+"""A point of a panel [−1, 1] beside its end, where a law that jumps at the end has not jumped
+yet."""
 _TINY = 1e-300
 _ROUNDING = 1e-14
 """Of a cumulative mass, relative to it: less than this is not resolved."""
@@ -26,9 +39,11 @@ _MOST_POINTS = 60_000
 _NARROWEST = 1e-13
 _MOST_PANELS = 3000
 _OVERFLOW = 1e130
-"""A density that is 0 so far out, in units of the scale, may be so by overflow; nearer it is the end of a support."""
+"""A density that is 0 so far out, in units of the scale, may be so by overflow; nearer it is the
+end of a support."""
 _STEEP, _NEAR = 60.0, 1e-6
-"""A tail whose density underflows while it falls faster than this power of x is light: nothing is beyond."""
+"""A tail whose density underflows while it falls faster than this power of x is light: nothing
+is beyond."""
 _CUT = 1e16
 """The mass beyond the largest number is nothing where the tail has so many times more."""
 _TAILS = 1e-9
@@ -38,15 +53,18 @@ _LEFT = 1e-3
 _SIGNAL = 100.0
 """What an integrand must be, in units of its noise, where its tail is continued."""
 _FAR, _STEP, _OCTAVES = 10.0, 2.0, 100.0
-"""Tails are continued from beyond so many scales, by slopes over steps of this in log r; noise counts so many steps."""
+"""Tails are continued from beyond so many scales, by slopes over steps of this in log r; noise
+counts so many steps."""
 
 
 @dataclass(frozen=True)
 class Distance:
-    """A distance, in units of x, and an estimate of its absolute error (0 between laws of finitely many points).
+    """A distance, in units of x, and an estimate of its absolute error (0 between laws of finitely
+    many points).
 
-    The error covers quadrature, rounding, and mass that was not found, but not mass below 1e-12 at a place of which
-    neither draws nor `landmarks` nor a peak of `log_prob` on a grid of all scales tell.
+    The error covers quadrature, rounding, and mass that was not found, but not mass below 1e-12 at
+    a place of which neither draws nor `landmarks` nor a peak of `log_prob` on a grid of all scales
+    tell.
     """
 
     value: float
@@ -93,19 +111,23 @@ class _Steps:
 
 @dataclass(frozen=True)
 class _Smooth:
-    """A law with a density p. On panel j, [edges_j, edges_{j+1}] in t, p dx/dt is the polynomial through 21 nodes.
+    """A law with a density p.
+
+    On panel j, [edges_j, edges_{j+1}] in t, p dx/dt is the polynomial through 21 nodes.
 
     Attributes:
         law: The density.
         axis: The map from t to x.
         edges: Ends of the panels, in t, ascending, (k + 1,).
         mass: Legendre coefficients of the integral from a panel's left end, (22, k).
-        below: Mass left of each panel, summed from the left end, so that the tail suffers no cancellation, (k,).
+        below: Mass left of each panel, summed from the left end, so that the tail suffers no
+        cancellation, (k,).
         above: Mass right of each panel, summed from the right end, (k,).
         points: Nodes in x, (k, 21); not finite, or without mass, beyond the reach.
         unsure: What the mass at a node may be wrong by, >= 0, (k, 21).
         reach: Between these two places the tails are resolved, relative to themselves, in x.
-        heavy: Whether there is noticeable mass beyond the lower, and beyond the upper end of the reach.
+        heavy: Whether there is noticeable mass beyond the lower, and beyond the upper end of the
+        reach.
     """
 
     law: Density
@@ -136,7 +158,9 @@ class _Smooth:
         whole = self.mass.sum(0)[j]  # P_k(1) = 1
         # the sign stays, whatever rounding does
         return np.where(
-            upper, (inside - whole - self.above[j]).clip(max=-_TINY), (self.below[j] + inside).clip(min=_TINY)
+            upper,
+            (inside - whole - self.above[j]).clip(max=-_TINY),
+            (self.below[j] + inside).clip(min=_TINY),
         )
 
     def density(self, x: np.ndarray) -> np.ndarray:
@@ -182,7 +206,8 @@ class _Smooth:
     def moment_doubt(self, middle: float, end: float, shifts: _Shifts | None) -> float:
         """What an integral from m to an end may be wrong by since the masses are.
 
-        That of |x − m| without `shifts`; with them, places x and |x − T(x)| up to there, that of (x − T(x))².
+        That of |x − m| without `shifts`; with them, places x and |x − T(x)| up to there, that of (x
+        − T(x))².
         """
         inside = np.isfinite(self.points) & (np.sign(self.points - middle) == np.sign(end - middle))
         reach = np.abs(self.points[inside] - middle).clip(max=abs(end - middle))
@@ -196,8 +221,9 @@ class _Smooth:
 def w1(first: Data, second: Data) -> Distance:
     """W1 = ∫ |F − G| dx between two laws on the line.
 
-    Exact between points; otherwise adaptive quadrature with an error estimate. A sampler counts as 100,000 draws of it,
-    whose noise is not part of the error. Beyond the reach of floating point a heavy tail is continued as a power of x.
+    Exact between points; otherwise adaptive quadrature with an error estimate. A sampler counts as
+    100,000 draws of it, whose noise is not part of the error. Beyond the reach of floating point a
+    heavy tail is continued as a power of x.
 
     Args:
         first: A density, points (n,) or (n, 1), or a sampler.
@@ -207,7 +233,8 @@ def w1(first: Data, second: Data) -> Distance:
         The distance, in units of x.
 
     Raises:
-        ValueError: If the data are bad or not on the line, a density has mass that was not found, or the integral does
+        ValueError: If the data are bad or not on the line, a density has mass that was not found,
+        or the integral does
             not converge (a law without a mean).
     """
     p, q = _line(first), _line(second)
@@ -216,7 +243,8 @@ def w1(first: Data, second: Data) -> Distance:
     smooth = p if isinstance(p, _Smooth) else q
     assert isinstance(smooth, _Smooth)
     middle = float(smooth.quantile(np.array([0.5]))[0])
-    axis = replace(smooth.axis, lower=-math.inf, upper=math.inf)  # where one law ends the other may go on
+    # where one law ends the other may go on
+    axis = replace(smooth.axis, lower=-math.inf, upper=math.inf)
 
     value = error = 0.0
     for upper in (False, True):
@@ -283,7 +311,8 @@ def _half_of_w2(source: "_Smooth", target: "_Steps | _Smooth", upper: bool) -> t
     part = _Half(source.axis, middle, end, heavy)
     rest, end = part.beyond(cost, noise, "W2")
 
-    # to first order in the masses: their error times Kantorovich's potential, at most 2 |x − m| max |shift| up to x
+    # to first order in the masses: their error times Kantorovich's potential, at most 2 |x − m| max
+    # |shift| up to x
     knots = np.concatenate([source.knots, steps])
     inside = np.append(knots[(knots - middle) * (end - middle) > 0], end)
     inside = inside[np.abs(inside - middle).argsort()]
@@ -297,8 +326,12 @@ def _half_of_w2(source: "_Smooth", target: "_Steps | _Smooth", upper: bool) -> t
     return inner[0] + rest[0], inner[1] + rest[1] + doubt
 
 
-def _heavier_first(p: "_Steps | _Smooth", q: "_Steps | _Smooth", upper: bool) -> "tuple[_Smooth, _Steps | _Smooth]":
-    """First the law that reaches farther in this tail: x ↦ G⁻¹(F(x)) then shrinks errors of F, not raises them."""
+def _heavier_first(
+    p: "_Steps | _Smooth", q: "_Steps | _Smooth", upper: bool
+) -> "tuple[_Smooth, _Steps | _Smooth]":
+    """First the law that reaches farther in this tail: x ↦ G⁻¹(F(x)) then shrinks errors of F,
+    not raises them.
+    """
     if isinstance(p, _Smooth) and isinstance(q, _Smooth):
         far = np.array([-1e-9 if upper else 1e-9])
         sign = 1 if upper else -1
@@ -322,7 +355,11 @@ def _end(p: "_Steps | _Smooth", q: "_Steps | _Smooth", upper: bool) -> tuple[flo
 
 @dataclass(frozen=True)
 class _Half:
-    """One side of a point `middle`, to `end`, in x; heavy: whether the integrand goes on beyond the end."""
+    """One side of a point `middle`, to `end`, in x;
+
+    Attributes:
+        heavy: Whether the integrand goes on beyond the end.
+    """
 
     axis: Axis
     middle: float
@@ -330,11 +367,16 @@ class _Half:
     heavy: bool
 
     def beyond(
-        self, f: Callable[[np.ndarray], np.ndarray], noise: Callable[[np.ndarray], np.ndarray], name: str
+        self,
+        f: Callable[[np.ndarray], np.ndarray],
+        noise: Callable[[np.ndarray], np.ndarray],
+        name: str,
     ) -> tuple[tuple[float, float], float]:
-        """∫ |f| dx beyond the end and its error, and the end: the last place where f is above its noise.
+        """∫ |f| dx beyond the end and its error, and the end: the last place where f is above its
+        noise.
 
-        With r = |x − middle|, |f| r is continued as r^(−κ). The error is what a drift of κ can do, and the noise.
+        With r = |x − middle|, |f| r is continued as r^(−κ). The error is what a drift of κ can do,
+        and the noise.
         """
         if not self.heavy:
             return (0.0, 0.0), self.end
@@ -355,12 +397,16 @@ class _Half:
             return nothing
         falls = clear[slope[clear] > 0]
         fall, rest = slope[falls], size[falls] / slope[falls]
-        error = rest * (3 * drift[falls] / fall**2 + wrong[falls] / size[falls] * (1 + 2 / (_STEP * fall)))
+        error = rest * (
+            3 * drift[falls] / fall**2 + wrong[falls] / size[falls] * (1 + 2 / (_STEP * fall))
+        )
         best = int(error.argmin()) if len(falls) else 0
-        # it grows, or falls so slowly that κ is 0 within its error, and there is something left to integrate
+        # it grows, or falls so slowly that κ is 0 within its error, and there is something left to
+        # integrate
         if not slope[clear[0]] > 0 or (error[best] > rest[best] > _LEFT * size.max()):
             raise ValueError(
-                f"{name} does not converge: beyond x = {self.middle + sign * r[clear[0]]:.1g} its integrand falls no "
+                f"{name} does not converge: beyond x = {self.middle + sign * r[clear[0]]:.1g} its "
+                "integrand falls no "
                 f"faster than |x|^{-1 - slope[clear[0]]:.3g}; has a law no such moment?"
             )
         return (float(rest[best]), float(error[best])), self.middle + sign * float(r[falls[best]])
@@ -369,16 +415,24 @@ class _Half:
 def gaussian_w2(
     mean: np.ndarray, covariance: np.ndarray, other_mean: np.ndarray, other_covariance: np.ndarray
 ) -> float:
-    """W2 between N(mean, covariance) and N(other_mean, other_covariance), (d,) and (d, d), semi-definite allowed.
+    """W2 between N(mean, covariance) and N(other_mean, other_covariance), (d,) and (d, d),
+    semi-definite allowed.
 
-    W2² = ‖m − m'‖² + tr(S + S' − 2 (S^½ S' S^½)^½). ValueError if a covariance is not positive semi-definite.
+    W2² = ‖m − m'‖² + tr(S + S' − 2 (S^½ S' S^½)^½).
+
+    Raises:
+        ValueError: If a covariance is not positive semi-definite.
     """
     root = sqrtm(covariance)
     cross = np.trace(sqrtm(root @ other_covariance @ root))
     square = (
-        np.sum((np.asarray(mean) - other_mean) ** 2) + np.trace(covariance) + np.trace(other_covariance) - 2 * cross
+        np.sum((np.asarray(mean) - other_mean) ** 2)
+        + np.trace(covariance)
+        + np.trace(other_covariance)
+        - 2 * cross
     )
-    return float(max(square, 0.0) ** 0.5)  # rounding can make the square of a zero distance negative
+    # rounding can make the square of a zero distance negative
+    return float(max(square, 0.0) ** 0.5)
 
 
 def _line(data: Data) -> "_Steps | _Smooth":
@@ -423,7 +477,9 @@ def _smooth(law: Density, boxes: Panels) -> _Smooth:
 
 
 def _tail_end(law: _Smooth, masses: np.ndarray, upper: bool) -> tuple[float, bool]:
-    """How far a tail is resolved relative to itself, in x, and whether there is noticeable mass beyond."""
+    """How far a tail is resolved relative to itself, in x, and whether there is noticeable mass
+    beyond.
+    """
     limit = law.axis.upper if upper else law.axis.lower
     if math.isfinite(limit):
         return limit, False
@@ -464,10 +520,13 @@ def _integrate(
 ) -> tuple[float, float]:
     """∫ |f| dx between two points, and its error. f is smooth between `knots` but for a few kinks.
 
-    axis: the map in which to integrate.   floor: an error, in units of the integral, that need not be fallen below.
+    Args:
+        axis: The map in which to integrate.
+        floor: An error, in units of the integral, that need not be fallen below.
     """
     nodes, fine, coarse = (v.numpy() for v in kronrod())
-    beside = np.concatenate([[_INSIDE], nodes, [-_INSIDE]])  # and just inside the ends: f may change its sign there
+    # and just inside the ends: f may change its sign there
+    beside = np.concatenate([[_INSIDE], nodes, [-_INSIDE]])
     outer = 1 - np.abs(nodes).max()
     lowest, highest = sorted(axis.t(torch.tensor([middle, end], dtype=torch.float64)).tolist())
     inner = axis.t(torch.from_numpy(np.concatenate(knots))).numpy()
@@ -476,18 +535,22 @@ def _integrate(
     value = error = 0.0
     while len(low):
         t = low[:, None] + (high - low)[:, None] * (1 + beside) / 2  # (k, 23)
-        x, slope = (v.numpy().ravel() for v in (axis.x(torch.from_numpy(t)), axis.slope(torch.from_numpy(t))))
+        x, slope = (
+            v.numpy().ravel()
+            for v in (axis.x(torch.from_numpy(t)), axis.slope(torch.from_numpy(t)))
+        )
         inside = np.isfinite(x) & np.isfinite(slope)  # at infinity the limit is 0
         weighted = np.zeros_like(x)
         weighted[inside] = f(x[inside]) * slope[inside]
         weighted = weighted.reshape(t.shape) * (high - low)[:, None] / 2
         ends, weighted = weighted[:, [0, -1]], weighted[:, 1:-1]
         parts, errors = np.abs(weighted) @ fine, np.abs(np.abs(weighted) @ (fine - coarse))
-        # where f changes its sign the two rules can agree by chance: what that can do is the difference between |f| and
-        # f, and before the first node and after the last a triangle
+        # where f changes its sign the two rules can agree by chance: what that can do is the
+        # difference between |f| and f, and before the first node and after the last a triangle
         beyond = np.abs(ends) * (ends * weighted[:, [0, -1]] < 0)
         errors = np.maximum(errors, parts - np.abs(weighted @ fine)) + outer * beyond.sum(1)
-        # halving a panel for less than the rounding error of its mass would only collect more of that
+        # halving a panel for less than the rounding error of its mass would only collect more of
+        # that
         allowed = floor + _TOLERANCE * (value + parts.sum()) / min(len(edges), 1000)
         bad = (errors > allowed) & (high - low > _NARROWEST)
         if bad.sum() > 2 * len(edges) + _MOST_PANELS:  # noise: halving does not help
@@ -501,5 +564,7 @@ def _integrate(
 
 def _finite(name: str, value: float, error: float, scale: float) -> Distance:
     if not error <= 1e-3 * value + 1e-5 * scale:
-        raise ValueError(f"{name} is not resolved (got {value:.3g} ± {error:.3g}): has a law no such moment?")
+        raise ValueError(
+            f"{name} is not resolved (got {value:.3g} ± {error:.3g}): has a law no such moment?"
+        )
     return Distance(float(value), float(error))

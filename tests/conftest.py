@@ -1,15 +1,21 @@
-"""What holds for every test: warnings are errors, invalid arithmetic raises, no network, no global random state."""
+"""What holds for every test: warnings are errors, invalid arithmetic raises, no network, no
+global random state.
+"""
 
 import os
 import random  # noqa: TID251
 import socket
 from pathlib import Path
 
-# Tests run side by side: threads that wait for each other leave the processor to the tests beside them.
-os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # read by OpenMP once, when torch is imported; children inherit it
+# Tests run side by side: threads that wait for each other leave the processor to the tests beside
+# them. read by OpenMP once, when torch is imported; children inherit it
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-# POT imports every array library that is installed, and some of them draw from NumPy's global generator when imported.
-os.environ.update(POT_BACKEND_DISABLE_JAX="1", POT_BACKEND_DISABLE_CUPY="1", POT_BACKEND_DISABLE_TENSORFLOW="1")
+# POT imports every array library that is installed, and some of them draw from NumPy's global
+# generator when imported.
+os.environ.update(
+    POT_BACKEND_DISABLE_JAX="1", POT_BACKEND_DISABLE_CUPY="1", POT_BACKEND_DISABLE_TENSORFLOW="1"
+)
 
 import hypothesis
 import numpy as np
@@ -20,7 +26,8 @@ import torch
 
 FIXTURES = Path(__file__).parent / "fixtures"
 FALSE_ALARM = 1e-6
-"""Probability that a Monte-Carlo test fails although what it tests is true; shared among its comparisons."""
+"""Probability that a Monte-Carlo test fails although what it tests is true; shared among its
+comparisons."""
 
 LIBRARIES = threadpoolctl.ThreadpoolController()
 LIBRARIES.limit(limits=1)
@@ -31,7 +38,10 @@ hypothesis.settings.load_profile("project")
 
 @pytest.fixture(autouse=True)
 def one_thread():
-    """Tests run side by side: a second thread gains nothing. Commands set the number for their process."""
+    """Tests run side by side: a second thread gains nothing.
+
+    Commands set the number for their process.
+    """
     torch.set_num_threads(1)
     LIBRARIES.limit(limits=1, user_api="blas")
 
@@ -44,7 +54,9 @@ def invalid_arithmetic_raises():
 
 @pytest.fixture(autouse=True)
 def no_global_random_state():
-    """Python's own is given back: libraries draw from it when they are imported, and tyro when it sees pytest."""
+    """Python's own is given back: libraries draw from it when they are imported, and tyro when
+    it sees pytest.
+    """
     before, python = _states(), random.getstate()
     yield
     random.setstate(python)
@@ -54,7 +66,10 @@ def no_global_random_state():
 
 def _states():
     numpy = np.random.get_state(legacy=False)["state"]  # noqa: NPY002
-    return {"numpy": (numpy["key"].tobytes(), numpy["pos"]), "torch": torch.get_rng_state().numpy().tobytes()}
+    return {
+        "numpy": (numpy["key"].tobytes(), numpy["pos"]),
+        "torch": torch.get_rng_state().numpy().tobytes(),
+    }
 
 
 @pytest.fixture(autouse=True)

@@ -1,11 +1,13 @@
-"""Runs a command again and again, killed right after its k-th file operation, for every k; then once more to its end.
+"""Runs a command again and again, killed right after its k-th file operation, for every k; then
+once more to its end.
 
     python -m tests.crash_points FOLDER EVERY MODULE [ARGUMENT ...]
 
-Each run is a fork of this process, which has imported everything and computed nothing. FOLDER/whole is
-the run that nobody disturbed, FOLDER/K the one killed after operation K and resumed. EVERY: 1 tries all
-operations, n those whose number leaves the rest 0, or a random number below n, printed, for n > 1. Prints
-a line of JSON: the number of operations, those tried, and those after which a file differed.
+Each run is a fork of this process, which has imported everything and computed nothing. FOLDER/whole
+is the run that nobody disturbed, FOLDER/K the one killed after operation K and resumed. EVERY: 1
+tries all operations, n those whose number leaves the rest 0, or a random number below n, printed,
+for n > 1. Prints a line of JSON: the number of operations, those tried, and those after which a
+file differed.
 """
 
 import builtins
@@ -25,7 +27,9 @@ OPERATIONS = ("fsync", "replace", "rename", "unlink", "remove", "mkdir", "rmdir"
 
 
 class Counter:
-    """Counts operations on files that change something, and ends the process after the last one allowed."""
+    """Counts operations on files that change something, and ends the process after the last one
+    allowed.
+    """
 
     def __init__(self, last: int | None) -> None:
         self.done, self.last = 0, last
@@ -94,9 +98,15 @@ def run(module: str, arguments: list[str], last: int | None, count_to: Path | No
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Every file by its name, but checkpoints, whose states may share their storage otherwise, and times."""
+    """Every file by its name, but checkpoints, whose states may share their storage otherwise,
+    and times.
+    """
     files = {str(path.relative_to(folder)): path for path in folder.rglob("*") if path.is_file()}
-    kept = {name: path for name, path in files.items() if "checkpoints" not in name and name not in OF_NO_ACCOUNT}
+    kept = {
+        name: path
+        for name, path in files.items()
+        if "checkpoints" not in name and name not in OF_NO_ACCOUNT
+    }
     return {name: path.read_bytes() for name, path in sorted(kept.items())} | {
         name: b"" for name in files if "checkpoints" in name
     }
@@ -116,7 +126,9 @@ def main(folder: Path, every: int, module: str, arguments: list[str]) -> None:
         ends = run(module, options, k), run(module, options, None)
         if ends != (KILLED, 0) or content(folder / str(k)) != content(whole):
             differ[k] = ends
-    sys.stdout.write(json.dumps({"operations": operations, "tried": list(tried), "differ": differ}) + "\n")
+    sys.stdout.write(
+        json.dumps({"operations": operations, "tried": list(tried), "differ": differ}) + "\n"
+    )
 
 
 if __name__ == "__main__":

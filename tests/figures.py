@@ -22,7 +22,9 @@ def texts(figure: Figure) -> dict[Text, tuple[float, float, float, float]]:
 
 
 def _outside_the_axes(figure: Figure) -> set[Text]:
-    """Labels of ticks beyond the limits of their axis: matplotlib keeps them, and does not draw them."""
+    """Labels of ticks beyond the limits of their axis: matplotlib keeps them, and does not draw
+    them.
+    """
     found = set()
     for axes in figure.axes:
         for axis in (axes.xaxis, axes.yaxis):

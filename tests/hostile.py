@@ -1,12 +1,12 @@
 """Hostile files for any reader: mutated and hand-made ones, each read in a child with limits.
 
-A test module lists its readers in `READERS` and calls `fuzz` or `examine` with its own `__name__`. The child
-imports that module, so its readers must be found there. A file is survived if the reader returns, or raises one
-of its errors with one printable line, within `SECONDS` of processor time and `MEMORY` bytes more than the child
-had before, and if it ran, wrote and connected nothing.
+A test module lists its readers in `READERS` and calls `fuzz` or `examine` with its own `__name__`.
+The child imports that module, so its readers must be found there. A file is survived if the reader
+returns, or raises one of its errors with one printable line, within `SECONDS` of processor time and
+`MEMORY` bytes more than the child had before, and if it ran, wrote and connected nothing.
 
-One more reader: append a `Reader` to the list of its test module. One more way to spoil files: a function
-`(content, rng) -> content` in `MUTATIONS`.
+One more reader: append a `Reader` to the list of its test module. One more way to spoil files: a
+function `(content, rng) -> content` in `MUTATIONS`.
 """
 
 import importlib
@@ -99,7 +99,11 @@ def fuzz(module: str, folder: Path, mutations: int, rng: np.random.Generator) ->
 
 
 def examine(
-    module: str, folder: Path, files: Mapping[str, tuple[str, Path]], seconds: int = SECONDS, waiting: int = WAITING
+    module: str,
+    folder: Path,
+    files: Mapping[str, tuple[str, Path]],
+    seconds: int = SECONDS,
+    waiting: int = WAITING,
 ) -> dict[str, Outcome]:
     """Read given files with the readers of a test module, in one child unless a file ends it.
 
@@ -114,10 +118,14 @@ def examine(
         Name of a case -> how it ended.
     """
     outcomes: dict[str, Outcome] = {}
-    while left := [[name, reader, str(path)] for name, (reader, path) in files.items() if name not in outcomes]:
+    while left := [
+        [name, reader, str(path)] for name, (reader, path) in files.items() if name not in outcomes
+    ]:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
-        for line in _run_child(module, folder, {"files": left, "seconds": seconds, "waiting": waiting}):
+        for line in _run_child(
+            module, folder, {"files": left, "seconds": seconds, "waiting": waiting}
+        ):
             outcomes[line["name"]] = Outcome(line["fault"], line["message"])
     return outcomes
 
@@ -133,7 +141,9 @@ def _run_child(module: str, folder: Path, task: dict[str, Any]) -> list[dict[str
         text=True,
         errors="replace",
     )
-    lines = [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
+    lines = (
+        [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
+    )
 
     finished = {line["name"] for line in lines if "fault" in line}
     cut = [line for line in lines if "fault" not in line and line["name"] not in finished]
@@ -152,7 +162,9 @@ def _run_child(module: str, folder: Path, task: dict[str, Any]) -> list[dict[str
 
 
 def main(module: str, folder: Path, task: dict[str, Any]) -> None:
-    """Read the files of the task under limits; what came of each goes to a journal in the folder."""
+    """Read the files of the task under limits; what came of each goes to a journal in the
+    folder.
+    """
     readers: dict[str, Reader] = {r.name: r for r in importlib.import_module(module).READERS}
     samples: dict[str, list[Path]] = {}
     for name in {reader for _, reader, _ in task.get("files", [])} or readers:
@@ -175,7 +187,9 @@ def main(module: str, folder: Path, task: dict[str, Any]) -> None:
 
 
 def _files(task: dict[str, Any], samples: dict[str, list[Path]], folder: Path):
-    """Name, reader and path of each file of the task; a mutated one is gone once the next is asked for."""
+    """Name, reader and path of each file of the task; a mutated one is gone once the next is
+    asked for.
+    """
     for name, reader, path in task.get("files", []):
         yield name, reader, Path(path)
     fuzzing = task.get("fuzz", {"mutations": 0})
@@ -199,7 +213,8 @@ def _files(task: dict[str, Any], samples: dict[str, list[Path]], folder: Path):
 
 
 def _attempt(reader: Reader, path: Path, executed: list[str], task: dict[str, Any]) -> Outcome:
-    signal.setitimer(signal.ITIMER_PROF, task.get("seconds", SECONDS))  # without a handler it ends the process
+    # without a handler it ends the process
+    signal.setitimer(signal.ITIMER_PROF, task.get("seconds", SECONDS))
     signal.alarm(task.get("waiting", WAITING))
     executed.append("reading")
     message = None
@@ -244,12 +259,32 @@ def _badly_said(message: str) -> str:
 
 
 _HARMFUL = {
-    "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty",
-    "os.startfile", "os.remove", "os.rename", "os.rmdir", "os.mkdir", "os.link",
-    "os.symlink", "os.truncate", "os.chmod", "os.chown", "os.putenv", "subprocess.Popen",
-    "pty.spawn", "socket.connect", "socket.bind", "socket.sendto", "shutil.rmtree", "shutil.move",
+    "os.system",
+    "os.exec",
+    "os.posix_spawn",
+    "os.spawn",
+    "os.fork",
+    "os.forkpty",
+    "os.startfile",
+    "os.remove",
+    "os.rename",
+    "os.rmdir",
+    "os.mkdir",
+    "os.link",
+    "os.symlink",
+    "os.truncate",
+    "os.chmod",
+    "os.chown",
+    "os.putenv",
+    "subprocess.Popen",
+    "pty.spawn",
+    "socket.connect",
+    "socket.bind",
+    "socket.sendto",
+    "shutil.rmtree",
+    "shutil.move",
     "shutil.copyfile",
-}  # fmt: skip
+}
 
 
 def _watch(executed: list[str], folder: Path) -> None:
@@ -330,7 +365,20 @@ def _drop(content: bytes, rng: np.random.Generator) -> bytes:
     return content[:start] + content[start + int(rng.integers(1, 200)) :]
 
 
-NUMBERS = [0, 1, 2**7, 2**8 - 1, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**40, 2**63 - 1, 2**64 - 1]
+NUMBERS = [
+    0,
+    1,
+    2**7,
+    2**8 - 1,
+    2**15,
+    2**16 - 1,
+    2**31 - 1,
+    2**31,
+    2**32 - 1,
+    2**40,
+    2**63 - 1,
+    2**64 - 1,
+]
 
 
 def _number(content: bytes, rng: np.random.Generator) -> bytes:
@@ -391,7 +439,9 @@ def _opcodes(content: bytes, rng: np.random.Generator) -> bytes | None:
 
 
 def _zip(content: bytes, rng: np.random.Generator) -> bytes | None:
-    """A zip archive with one member spoiled, gone, twice, renamed, packed or large, and checksums that fit."""
+    """A zip archive with one member spoiled, gone, twice, renamed, packed or large, and
+    checksums that fit.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = [(m.filename, archive.read(m)) for m in archive.infolist()]
@@ -411,7 +461,10 @@ def _zip(content: bytes, rng: np.random.Generator) -> bytes | None:
             del members[i]
         case 4:
             other = members[int(rng.integers(len(members)))][0]
-            members[i] = [other, "../" + name, "\x1b[31m" + name, name * 100][int(rng.integers(4))], data
+            members[i] = (
+                [other, "../" + name, "\x1b[31m" + name, name * 100][int(rng.integers(4))],
+                data,
+            )
         case 5:
             packed = zipfile.ZIP_DEFLATED
         case _:
@@ -431,9 +484,31 @@ def _deep(depth: int) -> Any:
 
 
 _VALUES: list[Any] = [
-    None, True, -1, 0, 0.5, 1e308, 10**30, 2**63, "", "x" * 100_000, "\x1b[31mred", "\ud800", "[/bold]", [], {},
-    [[]], [0] * 1000, {"a": {}}, _deep(50), [None, None], [2**40, 2**40], "F64", "BOOL", [0, 10**15],
-]  # fmt: skip
+    None,
+    True,
+    -1,
+    0,
+    0.5,
+    1e308,
+    10**30,
+    2**63,
+    "",
+    "x" * 100_000,
+    "\x1b[31mred",
+    "\ud800",
+    "[/bold]",
+    [],
+    {},
+    [[]],
+    [0] * 1000,
+    {"a": {}},
+    _deep(50),
+    [None, None],
+    [2**40, 2**40],
+    "F64",
+    "BOOL",
+    [0, 10**15],
+]
 
 
 def _json(content: bytes, rng: np.random.Generator) -> bytes | None:

@@ -24,8 +24,12 @@ def finish(path: Path) -> None:
         if found:
             learner.load_state_dict(found.learner)
         after = found.generation if found else None
-        for generation in retrain(learner, real, [Mix(0.5), FullySynthetic()], 2, seed=1, draws=10, after=after):
-            run.record(generation, {"mean": learner.mean.tolist()}, learner.state_dict(), {}, seconds=0.0)
+        for generation in retrain(
+            learner, real, [Mix(0.5), FullySynthetic()], 2, seed=1, draws=10, after=after
+        ):
+            run.record(
+                generation, {"mean": learner.mean.tolist()}, learner.state_dict(), {}, seconds=0.0
+            )
 
         figure = Figure(figsize=(1, 1))
         figure.subplots().plot([line["mean"][0][0] for line in run.history()])

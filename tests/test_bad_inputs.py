@@ -1,4 +1,6 @@
-"""Bad inputs of every command: exit status 2, one line that says what is wrong, and nothing made."""
+"""Bad inputs of every command: exit status 2, one line that says what is wrong, and nothing
+made.
+"""
 
 import itertools
 import shlex
@@ -44,10 +46,16 @@ STARTS: dict[str, Start] = {
     "toy.eight_gaussians": lambda _: (toy.eight_gaussians.EightGaussians, toy.eight_gaussians.main),
     "toy.figure8": lambda _: (toy.figure8.Figure8, toy.figure8.main),
     "toy.width_map": lambda _: (toy.width_map.WidthMap, toy.width_map.main),
-    "toy.contraction": lambda given: (toy.contraction.configuration(toy.run.model_named(given)), toy.contraction.main),
+    "toy.contraction": lambda given: (
+        toy.contraction.configuration(toy.run.model_named(given)),
+        toy.contraction.main,
+    ),
     "toy.compare": lambda _: (toy.compare.Compare, toy.compare.main),
     "deep.train": lambda _: (deep.train._commands(), deep.train.main),
-    "deep.retrain": lambda given: (deep.retrain._commands(deep.retrain._preset(given)), deep.retrain.main),
+    "deep.retrain": lambda given: (
+        deep.retrain._commands(deep.retrain._preset(given)),
+        deep.retrain.main,
+    ),
     "deep.sweep": lambda _: (deep.sweep.Sweep, deep.sweep.main),
     "deep.checkpoint": lambda _: (deep.checkpoint.CheckpointFile, deep.checkpoint.main),
     "deep.measure": lambda _: (deep.measure.Measure, deep.measure.main),
@@ -56,7 +64,10 @@ STARTS: dict[str, Start] = {
     "benchmarks.deep": lambda _: (benchmarks.deep.Benchmark, benchmarks.deep.main),
     "benchmarks.metrics": lambda _: (benchmarks.metrics.Benchmark, benchmarks.metrics.main),
     "benchmarks.stability": lambda _: (benchmarks.stability.Benchmark, benchmarks.stability.main),
-    "benchmarks.throughput": lambda _: (benchmarks.throughput.Benchmark, benchmarks.throughput.main),
+    "benchmarks.throughput": lambda _: (
+        benchmarks.throughput.Benchmark,
+        benchmarks.throughput.main,
+    ),
     "benchmarks.toy": lambda _: (benchmarks.toy.Benchmark, benchmarks.toy.main),
     "benchmarks.two_moons": lambda _: (benchmarks.two_moons.Benchmark, benchmarks.two_moons.main),
 }
@@ -65,7 +76,15 @@ NO_COUNT = ("-1", "1.5", "nan", "inf", "1e3", "0x10", "x", "''", "10000000000000
 NO_SIZE = ("nan", "-inf", "-1", "x", "''", "0x1p3", "1,5")
 
 COUNTS = {
-    "toy.two_moons": ["--samples", "--retrainings", "--seeds", "--seed", "--threads", "--batch", "--width"],
+    "toy.two_moons": [
+        "--samples",
+        "--retrainings",
+        "--seeds",
+        "--seed",
+        "--threads",
+        "--batch",
+        "--width",
+    ],
     "toy.run --model ddpm": ["--layers", "--diffusion-steps"],
     "toy.run --model mixture": ["--components"],
     "toy.width_map": ["--epochs", "--seeds"],
@@ -293,7 +312,9 @@ def _lines() -> Iterator[str]:
     yield from LINES
     for options, values in ((COUNTS, NO_COUNT), (SIZES, NO_SIZE)):
         for start, names in options.items():
-            yield from (f"{start} {name} {value}" for name, value in itertools.product(names, values))
+            yield from (
+                f"{start} {name} {value}" for name, value in itertools.product(names, values)
+            )
 
 
 INPUTS = list(_lines())
@@ -327,7 +348,8 @@ def test_the_list_is_as_long_as_it_should_be():
 
 
 @pytest.mark.parametrize(
-    "line", [line if line in ALWAYS else pytest.param(line, marks=pytest.mark.slow) for line in INPUTS]
+    "line",
+    [line if line in ALWAYS else pytest.param(line, marks=pytest.mark.slow) for line in INPUTS],
 )
 def test_a_bad_input_is_one_line_and_makes_nothing(line, folder, capsys):
     name, given = _arguments(line)
@@ -356,7 +378,11 @@ def test_the_same_of_a_process(line, folder):
     name, given = _arguments(line)
     before = _listing(folder)
     done = subprocess.run(
-        [sys.executable, "-m", name, *given], capture_output=True, text=True, env=_environment(), check=False
+        [sys.executable, "-m", name, *given],
+        capture_output=True,
+        text=True,
+        env=_environment(),
+        check=False,
     )
     assert done.returncode == 2
     assert done.stdout == ""

@@ -8,11 +8,14 @@ from benchmarks import deep, metrics, neighbours, stability, throughput, toy, tw
 
 
 @pytest.mark.parametrize(
-    "benchmark", [part.Benchmark for part in (deep, metrics, neighbours, stability, throughput, toy, two_moons)]
+    "benchmark",
+    [part.Benchmark for part in (deep, metrics, neighbours, stability, throughput, toy, two_moons)],
 )
 def test_counts_below_one_are_refused_by_name(benchmark):
     counts = [
-        field.name for field in dataclasses.fields(benchmark) if field.type in {"int", int} and field.name != "seed"
+        field.name
+        for field in dataclasses.fields(benchmark)
+        if field.type in {"int", int} and field.name != "seed"
     ]
     assert len(counts) >= 3
     for count in counts:

@@ -40,7 +40,19 @@ def test_a_small_run_is_killed_after_every_operation(tmp_path):
     assert len(found["tried"]) == found["operations"]
 
 
-TOY = ("toy.run", "--model", "kde", "--samples", "30", "--retrainings", "1", "--lambda", "1", "--threads", "1")
+TOY = (
+    "toy.run",
+    "--model",
+    "kde",
+    "--samples",
+    "30",
+    "--retrainings",
+    "1",
+    "--lambda",
+    "1",
+    "--threads",
+    "1",
+)
 
 
 @pytest.mark.slow

@@ -22,7 +22,9 @@ def quick_blocks():
 
 @pytest.mark.parametrize(("language", "code"), list(quick_blocks()))
 def test_quick_blocks_run(language, code, tmp_path, monkeypatch, capsys):
-    """Programs in this process, which has imported most of what they need; commands as a user runs them."""
+    """Programs in this process, which has imported most of what they need; commands as a user
+    runs them.
+    """
     monkeypatch.chdir(tmp_path)
     if language == "python":
         exec(compile(code, "<documentation>", "exec"), {"__name__": "__main__"})
@@ -57,7 +59,9 @@ def test_local_links_lead_somewhere(page):
 
 @pytest.mark.parametrize("package", ["stability", "toy", "deep"])
 def test_every_module_has_its_place_in_the_reference(package):
-    reference = "".join(page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "reference").glob("*.md"))
+    reference = "".join(
+        page.read_text(encoding="utf-8") for page in (ROOT / "docs" / "reference").glob("*.md")
+    )
     listed = set(re.findall(r"^::: (\S+)$", reference, re.MULTILINE))
     files = [path.relative_to(ROOT).with_suffix("") for path in (ROOT / package).rglob("[!_]*.py")]
     modules = {".".join(file.parts) for file in files}
@@ -65,8 +69,16 @@ def test_every_module_has_its_place_in_the_reference(package):
 
 
 def test_the_two_set_up_commands_of_the_readme_install_what_continuous_integration_does():
-    readme, script = (ROOT / "README.md").read_text(encoding="utf-8"), (ROOT / ".ci" / "run").read_text()
-    assert readme.count("python3 -m venv .venv && . .venv/bin/activate && pip install -c constraints.txt -e") == 2
+    readme, script = (
+        (ROOT / "README.md").read_text(encoding="utf-8"),
+        (ROOT / ".ci" / "run").read_text(),
+    )
+    assert (
+        readme.count(
+            "python3 -m venv .venv && . .venv/bin/activate && pip install -c constraints.txt -e"
+        )
+        == 2
+    )
     assert "python -m pytest" in readme
     assert "python -m pytest" in script
     assert "-c constraints.txt" in script

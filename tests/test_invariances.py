@@ -1,11 +1,13 @@
 """Every distance and metric against what must not change it, or must change it in a known way.
 
-`METRICS` lists quantities of two sets of points, with their degree of homogeneity in units of x. Each of them is tested
-against each change of both sets; where a metric answers otherwise by definition, `OTHERWISE` says why and where it is
-tested instead. `pytest --collect-only -q tests/test_invariances.py` prints the table, a test for each pair.
+`METRICS` lists quantities of two sets of points, with their degree of homogeneity in units of x.
+Each of them is tested against each change of both sets; where a metric answers otherwise by
+definition, `OTHERWISE` says why and where it is tested instead. `pytest --collect-only -q
+tests/test_invariances.py` prints the table, a test for each pair.
 
-Tolerances: a shift rounds the points themselves, by `eps · |shift|`, and a distance between them follows by as much
-times a condition number of order 1. Otherwise nothing but the rounding of the metric itself remains.
+Tolerances: a shift rounds the points themselves, by `eps · |shift|`, and a distance between them
+follows by as much times a condition number of order 1. Otherwise nothing but the rounding of the
+metric itself remains.
 """
 
 from collections.abc import Callable
@@ -51,7 +53,9 @@ def frechet(x, y):
 
 def gaussian(x, y):
     one, two = (moments(points) for points in tensors(x, y))
-    return gaussian_w2(one.mean.numpy(), one.covariance.numpy(), two.mean.numpy(), two.covariance.numpy())
+    return gaussian_w2(
+        one.mean.numpy(), one.covariance.numpy(), two.mean.numpy(), two.covariance.numpy()
+    )
 
 
 def parameters(x, y):
@@ -64,7 +68,12 @@ def memorised(x, y):
 
 @dataclass(frozen=True)
 class Metric:
-    """degree: of homogeneity in units of x.   equal: needs sets of equal size.   symmetric: in its arguments."""
+    """
+    Attributes:
+        degree: Of homogeneity in units of x.
+        equal: Needs sets of equal size.
+        symmetric: In its arguments.
+    """
 
     of: Callable[[np.ndarray, np.ndarray], float]
     degree: int
@@ -90,29 +99,50 @@ METRICS = {
 }
 
 OTHERWISE = {
-    ("kernel distance", "scale"): "the kernel (xᵀy/d + 1)³ has a scale of its own; see the rational oracle of its test",
+    (
+        "kernel distance",
+        "scale",
+    ): "the kernel (xᵀy/d + 1)³ has a scale of its own; see the rational oracle of its test",
     ("kernel distance", "shift"): "the kernel has an origin; see the rational oracle of its test",
     ("kernel distance", "duplicate"): "pairs of copies count, pairs of a point with itself do not",
-    ("kernel distance", "far point"): "a far point is all of the kernel's moment; see the rational oracle of its test",
+    (
+        "kernel distance",
+        "far point",
+    ): "a far point is all of the kernel's moment; see the rational oracle of its test",
     ("Frechet distance", "duplicate"): "covariances divide by n − 1; tested with that factor",
     ("W2 of Gaussians", "duplicate"): "covariances divide by n − 1; tested with that factor",
-    ("Frechet distance", "far point"): "a far point moves both means and covariances; see the scales of its own test",
-    ("W2 of Gaussians", "far point"): "as the Fréchet distance; its square root of products resolves 1e-8 of the scale",
+    (
+        "Frechet distance",
+        "far point",
+    ): "a far point moves both means and covariances; see the scales of its own test",
+    (
+        "W2 of Gaussians",
+        "far point",
+    ): "as the Fréchet distance; its square root of products resolves 1e-8 of the scale",
     ("precision", "duplicate"): "the nearest other point becomes the copy",
     ("recall", "duplicate"): "the nearest other point becomes the copy",
     ("density", "duplicate"): "the nearest other point becomes the copy",
     ("coverage", "duplicate"): "the nearest other point becomes the copy",
-    ("precision", "far point"): "two more points: n + 1 of each; see the definition in its own test",
+    (
+        "precision",
+        "far point",
+    ): "two more points: n + 1 of each; see the definition in its own test",
     ("recall", "far point"): "two more points: n + 1 of each; see the definition in its own test",
     ("density", "far point"): "two more points: n + 1 of each; see the definition in its own test",
     ("coverage", "far point"): "two more points: n + 1 of each; see the definition in its own test",
     ("memorised", "duplicate"): "sets change by their halves",
     ("memorised", "far point"): "sets change by their halves",
     ("memorised", "permute"): "sets change by their halves",
-    ("memorised", "rotate"): "nearest points are decided by less than rounding of a rotation only in ties",
+    (
+        "memorised",
+        "rotate",
+    ): "nearest points are decided by less than rounding of a rotation only in ties",
     ("parameter distance", "duplicate"): "a norm over all parameters: √2 times; tested so",
     ("parameter distance", "permute"): "parameters have names: both are permuted alike",
-    ("parameter distance", "far point"): "a parameter that is equal in both adds nothing; tested so",
+    (
+        "parameter distance",
+        "far point",
+    ): "a parameter that is equal in both adds nothing; tested so",
 }
 SHAPES = {"W1": (14, 9), "W2": (14, 9)}
 
@@ -130,8 +160,14 @@ def pairs(change):
 
 
 def close(value, rounding, degree=1):
-    """rounding: of the points, in units of their spread. Of a share (degree 0) only a tie may change: none here."""
-    return pytest.approx(value, rel=0 if degree == 0 else 1e-9, abs=1e-9 if degree == 0 else 100 * rounding)
+    """
+    Args:
+        rounding: Of the points, in units of their spread. Of a share (degree 0) only a tie may
+            change: none here.
+    """
+    return pytest.approx(
+        value, rel=0 if degree == 0 else 1e-9, abs=1e-9 if degree == 0 else 100 * rounding
+    )
 
 
 seeds = st.integers(0, 2**32 - 1)
@@ -145,7 +181,9 @@ few = settings(max_examples=10)
 def test_scale(name, scale, seed):
     _, x, y = two_sets(seed, name)
     metric = METRICS[name]
-    assert metric.of(scale * x, scale * y) / scale**metric.degree == close(metric.of(x, y), 0, metric.degree)
+    assert metric.of(scale * x, scale * y) / scale**metric.degree == close(
+        metric.of(x, y), 0, metric.degree
+    )
 
 
 @pytest.mark.parametrize("shift", SHIFTS)
@@ -153,7 +191,9 @@ def test_scale(name, scale, seed):
 @few
 @given(seed=seeds)
 def test_shift(name, shift, seed):
-    """The shifted points are rounded, and so compared with the points that they are the exact shift of."""
+    """The shifted points are rounded, and so compared with the points that they are the exact
+    shift of.
+    """
     rng, x, y = two_sets(seed, name)
     move = shift * rng.uniform(-1, 1, 2)
     x, y = ((points + move) - move for points in (x, y))
@@ -178,7 +218,9 @@ def test_rotate(name, seed):
 @given(seed=seeds)
 def test_permute(name, seed):
     rng, x, y = two_sets(seed, name)
-    assert METRICS[name].of(rng.permutation(x), rng.permutation(y)) == close(METRICS[name].of(x, y), EPS)
+    assert METRICS[name].of(rng.permutation(x), rng.permutation(y)) == close(
+        METRICS[name].of(x, y), EPS
+    )
 
 
 @pytest.mark.parametrize("name", [name for name, metric in METRICS.items() if metric.symmetric])
@@ -225,10 +267,11 @@ def test_duplicate_divides_covariances(seed):
 @few
 @given(seed=seeds)
 def test_far_point(name, far, seed):
-    """One point far away with as much mass in both sets, at the same place: the rest is moved as before.
+    """One point far away with as much mass in both sets, at the same place: the rest is moved as
+    before.
 
-    Sliced W2 projects onto lines, none of which is nearer than π/128 to being perpendicular to the first axis:
-    there the far point is the farthest on each of them.
+    Sliced W2 projects onto lines, none of which is nearer than π/128 to being perpendicular to the
+    first axis: there the far point is the farthest on each of them.
     """
     _, x, y = two_sets(seed, name)
     n = 10  # as many points in both, so that the far one has the same mass
@@ -239,7 +282,9 @@ def test_far_point(name, far, seed):
     share = n / (n + 1)
     expected = METRICS[name].of(x, np.repeat(y, copies, axis=0))
     factor = share if name.startswith("W1") else share**0.5
-    assert METRICS[name].of(more_x, more_y) == close(factor * expected, far * EPS if name == "sliced W2" else EPS)
+    assert METRICS[name].of(more_x, more_y) == close(
+        factor * expected, far * EPS if name == "sliced W2" else EPS
+    )
 
 
 @few
@@ -248,13 +293,17 @@ def test_parameters_permuted_alike_doubled_or_with_an_equal_one_far_away(seed):
     rng, x, y = two_sets(seed, "parameter distance")
     value, order = parameters(x, y), rng.permutation(len(x))
     assert parameters(x[order], y[order]) == pytest.approx(value, rel=1e-12)
-    assert parameters(np.tile(x, (2, 1)), np.tile(y, (2, 1))) == pytest.approx(2**0.5 * value, rel=1e-12)
+    assert parameters(np.tile(x, (2, 1)), np.tile(y, (2, 1))) == pytest.approx(
+        2**0.5 * value, rel=1e-12
+    )
     far = np.full((1, 2), 1e8)
     assert parameters(np.vstack([x, far]), np.vstack([y, far])) == pytest.approx(value, rel=1e-12)
 
 
 def test_the_encoder_looks_at_one_image_at_a_time(rng):
-    """Features of an image do not depend on its neighbours in the batch, nor on their order; up to float32."""
+    """Features of an image do not depend on its neighbours in the batch, nor on their order; up
+    to float32.
+    """
     torch_rng = torch.Generator().manual_seed(int(rng.integers(2**32)))
     with torch.random.fork_rng():
         encoder = LabelEncoder(1, 8, 3, 5).eval()
@@ -274,7 +323,9 @@ def test_every_exception_is_a_pair_of_the_table():
 
 
 def test_what_is_not_invariant_is_caught():
-    """Negative control: a distance with an absolute tolerance, as POT's network simplex has, fails the scales."""
+    """Negative control: a distance with an absolute tolerance, as POT's network simplex has,
+    fails the scales.
+    """
 
     def rounded(x, y):
         return np.round(wasserstein(x, y, (2,))[0] ** 2, 12) ** 0.5

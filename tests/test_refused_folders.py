@@ -1,4 +1,6 @@
-"""Every command that writes a folder leaves one that is not its own as it was, to the last entry and second."""
+"""Every command that writes a folder leaves one that is not its own as it was, to the last entry
+and second.
+"""
 
 import runpy
 import stat
@@ -30,12 +32,20 @@ def listing(folder):
 
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("line", COMMANDS)
-def test_a_folder_of_somebody_else_is_left_as_it_was(line, overwrite, tmp_path, capsys, monkeypatch):
+def test_a_folder_of_somebody_else_is_left_as_it_was(
+    line, overwrite, tmp_path, capsys, monkeypatch
+):
     module, *arguments = line.split()
     if overwrite and module == "deep.sweep":
         pytest.skip("has no --overwrite")
     folder = tmp_path / "mine"
-    for name in ("thesis.tex", "Downloads/movie.partial", "samples/notes.txt", "config.json", "history.jsonl"):
+    for name in (
+        "thesis.tex",
+        "Downloads/movie.partial",
+        "samples/notes.txt",
+        "config.json",
+        "history.jsonl",
+    ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("{}")
     before = listing(tmp_path)

@@ -24,9 +24,13 @@ MODULES = ("stability", "toy.experiment", "deep.train", "deep.sweep")
 
 
 def said(code, **chosen):
-    """What a fresh process prints, without anything in the environment about waiting but `chosen`."""
+    """What a fresh process prints, without anything in the environment about waiting but
+    `chosen`.
+    """
     chosen["PYTHONPATH"] = str(ROOT)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))
+    }
     words = [sys.executable, "-c", code]
     done = subprocess.run(words, env=kept | chosen, capture_output=True, text=True, check=True)
     return done.stdout + done.stderr

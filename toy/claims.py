@@ -12,16 +12,30 @@ from rich.table import Table
 from scipy.stats import binomtest
 from scipy.stats import t as student_t
 
-__all__ = ["Claim", "Outcome", "claims_table", "drifts", "drifts_less", "ends_below", "markdown", "slopes", "stays"]
+__all__ = [
+    "Claim",
+    "Outcome",
+    "claims_table",
+    "drifts",
+    "drifts_less",
+    "ends_below",
+    "markdown",
+    "slopes",
+    "stays",
+]
 
 Curves = Mapping[str, Mapping[str, NDArray[np.float64]]]
-"""quantity -> regime -> (T + 1, S), generations by seeds; seed s has the same random numbers in every regime."""
+"""quantity -> regime -> (T + 1, S), generations by seeds; seed s has the same random numbers in
+every regime."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the seeds say. status: whether the condition is met (`fails` does not prove the opposite of the claim), or
-    `undecided`: too few seeds to meet it, or to miss it, whatever they show.
+    """What the seeds say.
+
+    Attributes:
+        status: Whether the condition is met (`fails` does not prove the opposite of the claim), or
+            `undecided`: too few seeds to meet it, or to miss it, whatever they show.
     """
 
     status: Literal["holds", "fails", "undecided"]
@@ -32,8 +46,12 @@ class Outcome:
 class Claim:
     """A statement that a run decides.
 
-    words: what is claimed.   condition: when it holds.   test: of the curves.
-    error: greatest probability that, although nothing is there, a claim of a difference holds, or one of none fails.
+    Attributes:
+        words: What is claimed.
+        condition: When it holds.
+        test: Of the curves.
+        error: Greatest probability that, although nothing is there, a claim of a difference holds,
+            or one of none fails.
     """
 
     words: str
@@ -43,7 +61,11 @@ class Claim:
 
 
 def slopes(values: NDArray[np.float64], first: int) -> NDArray[np.float64]:
-    """Least-squares slope over generations `first` … T of each seed: (T + 1, S) -> (S,). ValueError if only one is."""
+    """Least-squares slope over generations `first` … T of each seed: (T + 1, S) -> (S,).
+
+    Raises:
+        ValueError: If only one is.
+    """
     window = values[first:]
     if len(window) < 2:
         raise ValueError(f"a slope needs two generations from {first} on, got {len(values)} in all")
@@ -52,11 +74,15 @@ def slopes(values: NDArray[np.float64], first: int) -> NDArray[np.float64]:
 
 
 def _sign_test(differences: NDArray[np.float64], level: float, unit: str) -> Outcome:
-    """Whether more than half of the differences are positive, exactly, one-sided; a tie counts against it."""
+    """Whether more than half of the differences are positive, exactly, one-sided; a tie counts
+    against it.
+    """
     seeds, positive = len(differences), int((differences > 0).sum())
     p = float(binomtest(positive, seeds, alternative="greater").pvalue)
     status = "holds" if p <= level else "undecided" if 0.5**seeds > level else "fails"
-    return Outcome(status, f"{positive} of {seeds} seeds, p = {p:.1g}; mean {differences.mean():.3g} {unit}")
+    return Outcome(
+        status, f"{positive} of {seeds} seeds, p = {p:.1g}; mean {differences.mean():.3g} {unit}"
+    )
 
 
 def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
@@ -79,10 +105,13 @@ def drifts_less(quantity: str, regime: str, other: str, first: int, level: float
     """The quantity grows less than in another regime, seed by seed."""
     return Claim(
         f"{regime}: {quantity.upper()} grows less than {other}",
-        f"the difference of their slopes over t ≥ {first} is positive, paired sign test at {level:g}",
+        f"the difference of their slopes over t ≥ {first} is positive, paired sign test at "
+        f"{level:g}",
         level,
         lambda curves: _sign_test(
-            slopes(curves[quantity][other], first) - slopes(curves[quantity][regime], first), level, "a retraining"
+            slopes(curves[quantity][other], first) - slopes(curves[quantity][regime], first),
+            level,
+            "a retraining",
         ),
     )
 
@@ -93,14 +122,18 @@ def ends_below(quantity: str, regime: str, other: str, level: float) -> Claim:
         f"{regime}: {quantity.upper()} ends below {other}",
         f"the difference in the last generation is positive, paired sign test at {level:g}",
         level,
-        lambda curves: _sign_test(curves[quantity][other][-1] - curves[quantity][regime][-1], level, "at the end"),
+        lambda curves: _sign_test(
+            curves[quantity][other][-1] - curves[quantity][regime][-1], level, "at the end"
+        ),
     )
 
 
 def stays(quantity: str, regime: str, control: str, first: int) -> Claim:
-    """The quantity does not grow, or no more than in a control that sees no synthetic data, seed by seed.
+    """The quantity does not grow, or no more than in a control that sees no synthetic data, seed by
+    seed.
 
-    It fails only where two one-sided t-tests at 2.5 % both find growth, so with no more probability than one of them.
+    It fails only where two one-sided t-tests at 2.5 % both find growth, so with no more probability
+    than one of them.
     """
 
     def test(curves: Curves) -> Outcome:
@@ -109,11 +142,14 @@ def stays(quantity: str, regime: str, control: str, first: int) -> Claim:
             return Outcome("undecided", f"{len(mine)} seed{'s' if len(mine) > 1 else ''}")
         (low, high), (less, more) = _interval(mine), _interval(mine - theirs)
         status = "fails" if low > 0 and less > 0 else "holds"
-        return Outcome(status, f"[{low:.2g}, {high:.2g}] a retraining; difference [{less:.2g}, {more:.2g}]")
+        return Outcome(
+            status, f"[{low:.2g}, {high:.2g}] a retraining; difference [{less:.2g}, {more:.2g}]"
+        )
 
     return Claim(
         f"{regime}: {quantity.upper()} does not grow",
-        f"the 95 % interval of its mean slope over t ≥ {first}, or of the difference from {control}, is not above 0",
+        f"the 95 % interval of its mean slope over t ≥ {first}, or of the difference from "
+        f"{control}, is not above 0",
         0.025,
         test,
     )
@@ -121,7 +157,9 @@ def stays(quantity: str, regime: str, control: str, first: int) -> Claim:
 
 def claims_table(claims: Sequence[Claim], outcomes: Sequence[Outcome]) -> Table:
     """Claim, condition, what was measured, and whether it holds."""
-    table = Table(title="claims, stated before the run", box=SIMPLE_HEAD, pad_edge=False, title_style="bold")
+    table = Table(
+        title="claims, stated before the run", box=SIMPLE_HEAD, pad_edge=False, title_style="bold"
+    )
     table.caption, table.caption_style = _any_error(claims), ""
     for column in ("claim", "condition", "measured", "outcome"):
         table.add_column(column)
@@ -134,7 +172,8 @@ def markdown(claims: Sequence[Claim], outcomes: Sequence[Outcome]) -> str:
     """The same as a table for a page, with the error rate of each claim."""
     lines = ["| claim | condition | error rate | measured | outcome |", "|---|---|---|---|---|"]
     lines += [
-        f"| {claim.words} | {claim.condition} | {claim.error:g} | {outcome.measured} | **{outcome.status}** |"
+        f"| {claim.words} | {claim.condition} | {claim.error:g} | {outcome.measured} | "
+        f"**{outcome.status}** |"
         for claim, outcome in zip(claims, outcomes, strict=True)
     ]
     return "\n".join([*lines, "", _any_error(claims)]) + "\n"

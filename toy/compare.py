@@ -1,8 +1,9 @@
 """Do two runs have the same curves? Paired over seeds: python -m toy.compare RUN OTHER
 
-A seed's real data and draws of the truth are the same in two runs if --density, --samples, --angles and
---seed are. Then the runs are comparable, and whatever else differs (model, its settings, sampler,
-latents) is what one compares. Number of seeds and generations may differ: what both have is used.
+A seed's real data and draws of the truth are the same in two runs if --density, --samples, --angles
+and --seed are. Then the runs are comparable, and whatever else differs (model, its settings,
+sampler, latents) is what one compares. Number of seeds and generations may differ: what both have
+is used.
 """
 
 import json
@@ -27,8 +28,18 @@ from toy.tables import by_regime
 __all__ = ["Compare", "Difference", "changed_options", "differences", "main", "require_comparable"]
 
 OF_THE_DATA = ("density", "samples", "angles", "seed")
-"""Options on which the real data and the draws of the truth depend: without equal ones, no pairs."""
-OF_THE_ROWS = ("lam", "regime", "fully_synthetic", "weight", "reward", "choices", "verifier", "tries")
+"""Options on which the real data and the draws of the truth depend: without equal ones, no
+pairs."""
+OF_THE_ROWS = (
+    "lam",
+    "regime",
+    "fully_synthetic",
+    "weight",
+    "reward",
+    "choices",
+    "verifier",
+    "tries",
+)
 """Options that the names of the regimes tell, which must be the same."""
 OF_THE_LENGTH = ("retrainings", "seeds")
 """Options of which the smaller value is used."""
@@ -46,10 +57,11 @@ MIXTURES = {
 class Compare:
     """Test whether W1 and W2 differ between two runs of the same regimes on the same data.
 
-    --density, --samples, --seed and the regimes must be the same in both, so that seed by seed the two have the same
-    real data and the same draws of the truth; any other option may differ, and those that do are named. They are
-    compared on the seeds and generations that both have. A seed's value is its mean over the generations from a fifth
-    of the run on. The differences over seeds are tested with Student's t, two-sided.
+    --density, --samples, --seed and the regimes must be the same in both, so that seed by seed the
+    two have the same real data and the same draws of the truth; any other option may differ, and
+    those that do are named. They are compared on the seeds and generations that both have. A seed's
+    value is its mean over the generations from a fifth of the run on. The differences over seeds
+    are tested with Student's t, two-sided.
     """
 
     run: tyro.conf.Positional[Path]
@@ -68,7 +80,11 @@ class Compare:
 class Difference:
     """One row of the comparison, over so many seeds.
 
-    mean, sd: over seeds, of the first run.   low, high: interval of the mean difference, other − run.
+    Attributes:
+        mean: Over seeds, of the first run.
+        sd: See `mean`.
+        low: Interval of the mean difference, other − run.
+        high: See `low`.
     """
 
     regime: str
@@ -104,7 +120,9 @@ def require_comparable(config: Mapping[str, Any], other: Mapping[str, Any]) -> N
             )
 
 
-def changed_options(config: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+def changed_options(
+    config: Mapping[str, Any], other: Mapping[str, Any]
+) -> dict[str, tuple[Any, Any]]:
     """Find what a comparison is about: the options that comparable runs differ in.
 
     Args:
@@ -112,7 +130,8 @@ def changed_options(config: Mapping[str, Any], other: Mapping[str, Any]) -> dict
         other: Those of the other one.
 
     Returns:
-        Both values by option, None where a run does not have it; without those that choose the data,
+        Both values by option, None where a run does not have it; without those that choose the
+        data,
         the rows, the length and the machine.
     """
     fixed = (*OF_THE_DATA, *OF_THE_ROWS, *OF_THE_LENGTH, *OF_THE_MACHINE, "mixture")
@@ -122,7 +141,9 @@ def changed_options(config: Mapping[str, Any], other: Mapping[str, Any]) -> dict
 
 
 def _data(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides about the data of a run, under the names of `toy.run`; two moons are the default."""
+    """What decides about the data of a run, under the names of `toy.run`; two moons are the
+    default.
+    """
     mixture = config.get("mixture")
     density = MIXTURES.get(mixture, mixture) if isinstance(mixture, str) else "moons"
     return {
@@ -134,12 +155,20 @@ def _data(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def differences(history: list[Any], other: list[Any], level: float) -> list[Difference]:
-    """A row for each regime and each of W1 and W2; all intervals hold together with probability 1 − level.
+    """A row for each regime and each of W1 and W2; all intervals hold together with probability 1 −
+    level.
 
-    history, other: lines of `history.jsonl`. Seeds and generations that only one run has are left out.
-    ValueError if the regimes are not the same, or there are fewer than two seeds to compare.
+    Args:
+        history: Lines of `history.jsonl`. Seeds and generations that only one run has are left out.
+        other: See `history`.
+
+    Raises:
+        ValueError: If the regimes are not the same, or there are fewer than two seeds to compare.
     """
-    curves = {quantity: (by_regime(history, quantity), by_regime(other, quantity)) for quantity in QUANTITIES}
+    curves = {
+        quantity: (by_regime(history, quantity), by_regime(other, quantity))
+        for quantity in QUANTITIES
+    }
     one, two = curves["w1"]
     if one.keys() != two.keys():
         names = [printable(", ".join(run)) for run in (one, two)]
@@ -151,7 +180,13 @@ def differences(history: list[Any], other: list[Any], level: float) -> list[Diff
     common = np.s_[(generations - 1) // 5 : generations, :seeds]
     share = level / (len(QUANTITIES) * len(one))
     return [
-        _difference(regime, quantity, pair[0][regime][common].mean(axis=0), pair[1][regime][common].mean(axis=0), share)
+        _difference(
+            regime,
+            quantity,
+            pair[0][regime][common].mean(axis=0),
+            pair[1][regime][common].mean(axis=0),
+            share,
+        )
         for regime in one
         for quantity, pair in curves.items()
     ]
@@ -176,9 +211,12 @@ def main(config: Compare) -> None:
     except ValueError as error:
         raise UsageError(str(error)) from None
 
-    table = Table(title="difference, other − run, paired over seeds", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title="difference, other − run, paired over seeds", box=SIMPLE_HEAD, pad_edge=False
+    )
     for column in ("regime", "", "run", "difference", "outcome"):
-        words = column in ("regime", "outcome")  # in a narrow window words are broken, and numbers are whole
+        # in a narrow window words are broken, and numbers are whole
+        words = column in ("regime", "outcome")
         table.add_column(column, justify="left" if words else "right", no_wrap=not words)
     for row in rows:
         table.add_row(
@@ -188,7 +226,10 @@ def main(config: Compare) -> None:
             f"[{row.low:+.3f}, {row.high:+.3f}]",
             "differs" if row.different else "no significant difference",
         )
-    table.caption = f"{rows[0].seeds} seeds; intervals that all hold together with probability {1 - config.level:g}"
+    table.caption = (
+        f"{rows[0].seeds} seeds; intervals that all hold together with probability "
+        f"{1 - config.level:g}"
+    )
     console = make_console()
     console.print(table)
     console.print(_compared(*options), soft_wrap=True)
@@ -198,7 +239,8 @@ def _compared(config: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     """What the runs differ in, and what was left out of the longer one."""
     changed = changed_options(config, other)
     shown = ", ".join(
-        f"--{printable(name).replace('_', '-')} {_value(one)} → {_value(two)}" for name, (one, two) in changed.items()
+        f"--{printable(name).replace('_', '-')} {_value(one)} → {_value(two)}"
+        for name, (one, two) in changed.items()
     )
     left_out = [
         f"--{option} {_value(config[option])} and {_value(other[option])}"

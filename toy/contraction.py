@@ -1,8 +1,10 @@
-"""The contraction of retraining, measured on coupled chains, as a function of λ: python -m toy.contraction
+"""The contraction of retraining, measured on coupled chains, as a function of λ: python -m
+toy.contraction
 
-Pairs of chains with the same data and noise, one of which starts from displaced data; see `stability.contraction`. If a
-model could fit any law exactly, G would be linear in laws, (p_data + λ p)/(1 + λ), and λ/(1 + λ) of a displacement
-would be left after each round; so it is in any exponential family. What differs from it is the model's doing.
+Pairs of chains with the same data and noise, one of which starts from displaced data; see
+`stability.contraction`. If a model could fit any law exactly, G would be linear in laws, (p_data +
+λ p)/(1 + λ), and λ/(1 + λ) of a displacement would be left after each round; so it is in any
+exponential family. What differs from it is the model's doing.
 """
 
 import math
@@ -26,7 +28,14 @@ from stability.contraction import Displacement, Rate, coupled, gaps, rate, share
 from stability.figure_style import Figure, figure_style, regime_looks, save_figure
 from stability.memory_limit import Need, require_memory
 from stability.processors import default_threads
-from stability.ranges import LARGEST_COUNT, LARGEST_SEED, MOST_ROUNDS, MOST_SEEDS, MOST_THREADS, require_range
+from stability.ranges import (
+    LARGEST_COUNT,
+    LARGEST_SEED,
+    MOST_ROUNDS,
+    MOST_SEEDS,
+    MOST_THREADS,
+    require_range,
+)
 from stability.regimes import FullySynthetic, Mix, Regime
 from stability.run_directory import RunDirectory
 from stability.streams import Purpose, stream
@@ -45,10 +54,18 @@ LEAST_SHARE = 0.2  # of a displacement that the displaced chain's first model mu
 class Coupled:
     """What is coupled, and how often."""
 
-    lam: Annotated[tuple[float, ...], tyro.conf.arg(name="lambda", metavar="λ [λ ...]")] = (0.0, 0.2, 0.5, 1.0, 2.0)
-    """Synthetic points per real point, each a row of the result; a fully synthetic row, λ = ∞, is added."""
+    lam: Annotated[tuple[float, ...], tyro.conf.arg(name="lambda", metavar="λ [λ ...]")] = (
+        0.0,
+        0.2,
+        0.5,
+        1.0,
+        2.0,
+    )
+    """Synthetic points per real point, each a row of the result; a fully synthetic row, λ = ∞,
+    is added."""
     displacements: tuple[Kind, ...] = ("shift", "stretch", "wave")
-    """How the data of a second chain are displaced: all alike, away from the origin, or to and fro like a wave."""
+    """How the data of a second chain are displaced: all alike, away from the origin, or to and
+    fro like a wave."""
     size: float = 0.5
     """Root mean square length of the displacement, in standard deviations of the data."""
     rounds: int = 4
@@ -60,16 +77,18 @@ class Coupled:
     seed: int = 0
     """Determines every random draw of the run."""
     from_scratch: bool = False
-    """Start each retraining from new parameters, the same in both chains, instead of the present ones."""
+    """Start each retraining from new parameters, the same in both chains, instead of the present
+    ones."""
     out: Path | None = None
-    """Folder of the run. Default: runs/NAME-DIGEST, a digest of the configuration. A run found there is continued."""
+    """Folder of the run. Default: runs/NAME-DIGEST, a digest of the configuration. A run found
+    there is continued."""
     overwrite: bool = False
     """Remove the run found in the folder and start again."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the networks live; auto: a GPU if there is one."""
     threads: int = 0
-    """Processor threads to use; 0: one for each processor that is ours. Results are bit-identical only
-    at equal counts."""
+    """Processor threads to use; 0: one for each processor that is ours. Results are
+    bit-identical only at equal counts."""
 
     def __post_init__(self) -> None:
         for lam in self.lam:
@@ -79,7 +98,10 @@ class Coupled:
             values = getattr(self, option)
             if len(set(values)) < len(values) or not values:
                 name = "lambda" if option == "lam" else option
-                raise ValueError(f"--{name} must have values, none of them twice, got {' '.join(map(str, values))}")
+                raise ValueError(
+                    f"--{name} must have values, none of them twice, got "
+                    f"{' '.join(map(str, values))}"
+                )
         if not 1e-3 <= self.size <= 100:  # what single precision can show
             raise ValueError(f"--size must be in [0.001, 100], got {self.size:g}")
         require_range(
@@ -95,7 +117,9 @@ class Coupled:
 
 
 def displacement(kind: Kind, size: float, truth: Density, seed: int) -> Displacement:
-    """Points (n, 2) move by a root mean square length of `size` standard deviations of a coordinate of the truth."""
+    """Points (n, 2) move by a root mean square length of `size` standard deviations of a
+    coordinate of the truth.
+    """
     x = truth(SCALE_POINTS, stream(seed, Purpose.FLOOR, 0)).astype(float)
     sd = math.sqrt(x.var(axis=0).mean())
     root_mean_square = math.sqrt(np.square(x).sum(axis=1).mean())
@@ -108,10 +132,13 @@ def displacement(kind: Kind, size: float, truth: Density, seed: int) -> Displace
     return {
         "shift": Displacement(lambda x: x + np.array((length, 0), x.dtype), lambda x: x[:, 0]),
         "stretch": Displacement(
-            lambda x: x * np.array(1 + length / root_mean_square, x.dtype), lambda x: np.square(x).sum(axis=1)
+            lambda x: x * np.array(1 + length / root_mean_square, x.dtype),
+            lambda x: np.square(x).sum(axis=1),
         ),
         "wave": Displacement(
-            lambda x: x + np.stack([0 * wave(x), length / height * wave(x)], axis=1).astype(x.dtype),
+            lambda x: (
+                x + np.stack([0 * wave(x), length / height * wave(x)], axis=1).astype(x.dtype)
+            ),
             lambda x: x[:, 1] * wave(x),
         ),
     }[kind]
@@ -126,15 +153,19 @@ def configuration(model: str) -> type:
             ("coupled", Annotated[Coupled, tyro.conf.arg(name="")], field(default_factory=Coupled)),
             ("density", Literal[tuple(DENSITIES)], field(default="moons")),
             ("model", Literal[tuple(MODELS)], field(default=model)),
-            ("settings", Annotated[of_model, tyro.conf.arg(name="")], field(default_factory=default)),
+            (
+                "settings",
+                Annotated[of_model, tyro.conf.arg(name="")],
+                field(default_factory=default),
+            ),
         ],
         frozen=True,
     )
-    config.__doc__ = """Measure how much of a displacement is left after a retraining, in any 2-D model.
+    config.__doc__ = """Measure how much of a displacement a retraining leaves, in any 2-D model.
 
-    Prints the factor a round for each λ and each way to displace the data, with its standard error over seeds, beside
-    λ/(1 + λ); writes history, samples and a figure, and goes on where it stopped if it was interrupted. The last
-    options are those of the model: --model flow --help.
+    Prints the factor a round for each λ and each way to displace the data, with its standard
+    error over seeds, beside λ/(1 + λ); writes history, samples and a figure, and goes on where it
+    stopped if it was interrupted. The last options are those of the model: --model flow --help.
     """
     return config
 
@@ -183,9 +214,14 @@ def _run(run: RunDirectory, config: Any) -> None:
         for kind in options.displacements
         for replica in range(options.seeds)
     ]
-    moves = {kind: displacement(kind, options.size, truth, options.seed) for kind in options.displacements}
+    moves = {
+        kind: displacement(kind, options.size, truth, options.seed)
+        for kind in options.displacements
+    }
     of_pairs = [moves[kind] for _, kind, _ in pairs]
-    real = [truth(options.samples, stream(options.seed, Purpose.REAL, replica)) for *_, replica in pairs]
+    real = [
+        truth(options.samples, stream(options.seed, Purpose.REAL, replica)) for *_, replica in pairs
+    ]
     checkpoint = run.latest()
     done = checkpoint.generation.t + 1 if checkpoint else 0
     with progress_bar() as progress:
@@ -215,7 +251,10 @@ def _run(run: RunDirectory, config: Any) -> None:
         for generation in generations:
             one, two = np.split(learner.parameters.astype(float), 2)
             measured = zip(
-                gaps(generation), shares(generation, of_pairs), np.linalg.norm(two - one, axis=1), strict=True
+                gaps(generation),
+                shares(generation, of_pairs),
+                np.linalg.norm(two - one, axis=1),
+                strict=True,
             )
             records = [
                 {
@@ -226,7 +265,9 @@ def _run(run: RunDirectory, config: Any) -> None:
                     "gap": float(gap),
                     "parameter_gap": float(parameter_gap),
                 }
-                for (regime, kind, replica), (gap, share, parameter_gap) in zip(pairs, measured, strict=True)
+                for (regime, kind, replica), (gap, share, parameter_gap) in zip(
+                    pairs, measured, strict=True
+                )
             ]
             seconds, clock = time.monotonic() - clock, time.monotonic()
             run.record(generation, {"pairs": records}, learner.state_dict(), {}, seconds)
@@ -240,7 +281,14 @@ History = Sequence[Mapping[str, Any]]
 def _values(history: History, key: str, regime: Regime, kind: str) -> np.ndarray:
     """A recorded number, (T + 1, S)."""
     return np.array(
-        [[p[key] for p in line["pairs"] if (p["regime"], p["displacement"]) == (str(regime), kind)] for line in history]
+        [
+            [
+                p[key]
+                for p in line["pairs"]
+                if (p["regime"], p["displacement"]) == (str(regime), kind)
+            ]
+            for line in history
+        ]
     )
 
 
@@ -259,11 +307,15 @@ def _rate(history: History, regime: Regime, kind: str) -> Rate:
 def _shown(measured: Rate) -> str:
     if math.isnan(measured.value):
         return "not learned"
-    return f"{measured.value:.3f}" + ("" if math.isnan(measured.error) else f" ± {measured.error:.3f}")
+    return f"{measured.value:.3f}" + (
+        "" if math.isnan(measured.error) else f" ± {measured.error:.3f}"
+    )
 
 
 def _table(history: History, options: Coupled) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title_style="bold", caption_style="")
+    table = Table(
+        box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title_style="bold", caption_style=""
+    )
     table.title = "share of a displacement that is left after a retraining"
     table.add_column("regime")
     table.add_column("λ/(1+λ)", justify="right")
@@ -272,7 +324,9 @@ def _table(history: History, options: Coupled) -> Table:
     table.add_column("parameters", justify="right")
     for regime in _regimes(options):
         rates = [_rate(history, regime, kind) for kind in options.displacements]
-        moved = np.concatenate([_values(history, "parameter_gap", regime, kind) for kind in options.displacements], 1)
+        moved = np.concatenate(
+            [_values(history, "parameter_gap", regime, kind) for kind in options.displacements], 1
+        )
         grown = f"{moved[-1].mean() / moved[0].mean():.2f}"
         table.add_row(str(regime), f"{_limit(regime):.3f}", *map(_shown, rates), grown)
     table.caption = "parameters: their distance in the last round over that in the first" + (
@@ -287,12 +341,16 @@ def _figure(history: History, options: Coupled) -> Figure:
     rates, curves = figure.subplots(1, 2)
     at = np.array([_limit(regime) for regime in regimes])
     rates.plot([0, 1], [0, 1], color="0.5", lw=1, label="λ/(1+λ)")
-    for kind, marker, nudge in zip(options.displacements, "os^", (-0.008, 0.0, 0.008), strict=False):
+    for kind, marker, nudge in zip(
+        options.displacements, "os^", (-0.008, 0.0, 0.008), strict=False
+    ):
         measured = [_rate(history, regime, kind) for regime in regimes]
         if all(math.isnan(r.value) for r in measured):
             continue
         errors = [r.error if math.isfinite(r.error) else 0.0 for r in measured]
-        rates.errorbar(at + nudge, [r.value for r in measured], errors, fmt=marker, label=kind, lw=1)
+        rates.errorbar(
+            at + nudge, [r.value for r in measured], errors, fmt=marker, label=kind, lw=1
+        )
     rates.set(xlabel="λ/(1+λ); 1: fully synthetic", ylabel="share left after a retraining")
     rates.legend(title="± standard error" if options.seeds > 1 else None)
     kind, rounds = options.displacements[0], np.arange(len(history))
@@ -300,9 +358,15 @@ def _figure(history: History, options: Coupled) -> Figure:
     for regime in regimes:
         values = _values(history, "share", regime, kind).mean(axis=1)
         (line,) = curves.plot(rounds, values, label=str(regime), **looks[str(regime)])
-        curves.plot(rounds, values[0] * _limit(regime) ** rounds, color=line.get_color(), ls=":", lw=1)
+        curves.plot(
+            rounds, values[0] * _limit(regime) ** rounds, color=line.get_color(), ls=":", lw=1
+        )
     curves.plot([], [], color="0.5", ls=":", lw=1, label="as $(λ/(1+λ))^t$")
-    curves.set(xlabel="round t", ylabel=f"share of the {kind} left", xticks=rounds[:: 1 + len(rounds) // 10])
+    curves.set(
+        xlabel="round t",
+        ylabel=f"share of the {kind} left",
+        xticks=rounds[:: 1 + len(rounds) // 10],
+    )
     curves.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
 

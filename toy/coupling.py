@@ -1,7 +1,9 @@
-"""Minibatch optimal-transport pairs for flow matching, computed ahead of the network that trains on them.
+"""Minibatch optimal-transport pairs for flow matching, computed ahead of the network that trains on
+them.
 
-A plan depends on the data and the source points, not on the network, so background threads solve the plans of later
-steps while the network trains on earlier ones. The solvers release the interpreter lock; threads end with the process.
+A plan depends on the data and the source points, not on the network, so background threads solve
+the plans of later steps while the network trains on earlier ones. The solvers release the
+interpreter lock; threads end with the process.
 """
 
 import math
@@ -19,20 +21,27 @@ from toy.training import Block
 
 __all__ = ["Coupling", "blocks"]
 
-EPOCHS_A_BLOCK = 10  # long enough to amortise a cold start of the solver, short enough for 200 chains to fit in memory
+# long enough to amortise a cold start of the solver, short enough for 200 chains to fit in memory
+EPOCHS_A_BLOCK = 10
 
 
 @dataclass(frozen=True)
 class Coupling:
-    """How source points are paired with data points, and where between them the network is asked (Tong et al., 2023).
+    """How source points are paired with data points, and where between them the network is asked
+    (Tong et al., 2023).
 
-    source: density of the source points.   batch: points a step, the last of an epoch possibly fewer.
-    plan: points that are transported at once; it divides the batch. Of fewer, plans are cheaper and paths cross more.
-    sigma: standard deviation of the path's noise, in units of x.
-    pairs: "plan" draws the pairs from the plan with replacement, as torchcfm does, so about 1/e of a batch is left out
-        and others are repeated; "permutation" takes each pair of the plan once; "independent" makes no plan and pairs
-        the points as they come, which is plain conditional flow matching.
-    solver: "assignment", this project's solver, or "pot", POT's network simplex. Both exact: the same plans.
+    Attributes:
+        source: Density of the source points.
+        batch: Points a step, the last of an epoch possibly fewer.
+        plan: Points that are transported at once; it divides the batch. Of fewer, plans are cheaper
+            and paths cross more.
+        sigma: Standard deviation of the path's noise, in units of x.
+        pairs: "plan" draws the pairs from the plan with replacement, as torchcfm does, so about 1/e
+            of a batch is left out and others are repeated; "permutation" takes each pair of the
+            plan once; "independent" makes no plan and pairs the points as they come, which is plain
+            conditional flow matching.
+        solver: "assignment", this project's solver, or "pot", POT's network simplex. Both exact:
+            the same plans.
     """
 
     source: Density
@@ -50,19 +59,25 @@ def blocks(
     coupling: Coupling,
     workers: int,
 ) -> Generator[Block]:
-    """Yield the batches of `epochs` passes over each chain's data (n_r, 2), a block at a time, in order.
+    """Yield the batches of `epochs` passes over each chain's data (n_r, 2), a block at a time, in
+    order.
 
-    Chain r's pairs depend on data[r] and rngs[r] alone. `workers` threads keep the next blocks ready.
+    Chain r's pairs depend on data[r] and rngs[r] alone. `workers` threads keep the next blocks
+    ready.
     """
     lengths = [min(EPOCHS_A_BLOCK, epochs - start) for start in range(0, epochs, EPOCHS_A_BLOCK)]
     block_rngs = [rng.spawn(len(lengths)) for rng in rngs]
-    ahead = math.ceil(workers / len(data))  # blocks that keep every worker busy while the network trains
+    # blocks that keep every worker busy while the network trains
+    ahead = math.ceil(workers / len(data))
     pending: deque[tuple[Block, list[Future[None]]]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="coupling") as pool:
         try:
             for b, length in enumerate(lengths):
                 block = Block.empty(map(len, data), length, coupling.batch)
-                jobs = [pool.submit(_fill, block, r, x, block_rngs[r][b], length, coupling) for r, x in enumerate(data)]
+                jobs = [
+                    pool.submit(_fill, block, r, x, block_rngs[r][b], length, coupling)
+                    for r, x in enumerate(data)
+                ]
                 pending.append((block, jobs))
                 if len(pending) > ahead:
                     yield _finished(*pending.popleft())
@@ -79,7 +94,12 @@ def _finished(block: Block, jobs: Sequence[Future[None]]) -> Block:
 
 
 def _fill(
-    block: Block, chain: int, data: np.ndarray, rng: np.random.Generator, epochs: int, coupling: Coupling
+    block: Block,
+    chain: int,
+    data: np.ndarray,
+    rng: np.random.Generator,
+    epochs: int,
+    coupling: Coupling,
 ) -> None:
     """Write one chain's part of a block."""
     n = len(data)
@@ -96,5 +116,7 @@ def _fill(
     t = time_rng.random((epochs, n, 1), dtype=np.float32)
     xt = t * x1 + (1 - t) * x0
     if coupling.sigma:
-        xt += np.float32(coupling.sigma) * noise_rng.standard_normal((epochs, n, 2), dtype=np.float32)
+        xt += np.float32(coupling.sigma) * noise_rng.standard_normal(
+            (epochs, n, 2), dtype=np.float32
+        )
     block.fill(chain, np.concatenate([xt, t], axis=2), x1 - x0, np.ones((epochs, n)))

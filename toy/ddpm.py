@@ -1,4 +1,6 @@
-"""DDPM (Ho et al., 2020) in two dimensions, for R chains at once, with ddpm-torch's network and three samplers."""
+"""DDPM (Ho et al., 2020) in two dimensions, for R chains at once, with ddpm-torch's network and
+three samplers.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -25,7 +27,9 @@ __all__ = ["DDPM", "Diffusion"]
 
 @dataclass(frozen=True)
 class Diffusion:
-    """Settings of DDPM in two dimensions: of ddpm-torch's 2-D script but for the epochs, which the paper gives."""
+    """Settings of DDPM in two dimensions: of ddpm-torch's 2-D script but for the epochs, which
+    the paper gives.
+    """
 
     epochs: int = 200
     """Passes over the training set a (re)training."""
@@ -38,7 +42,8 @@ class Diffusion:
     layers: int = 3
     """How often the network's one residual layer is applied."""
     shuffle: bool = False
-    """A new order of the data for each pass, instead of one random order for all passes of a (re)training."""
+    """A new order of the data for each pass, instead of one random order for all passes of a
+    (re)training."""
     diffusion_steps: int = 100
     """T, noise levels of the diffusion, and steps of the sampler."""
     beta_first: float = 1e-3
@@ -48,7 +53,8 @@ class Diffusion:
     sampler: Literal["fixed-large", "fixed-small", "ddim"] = "fixed-large"
     """Ancestral sampling with variance β_t or β̃_t, or DDIM, which is deterministic."""
     clip: float | None = None
-    """The sampler clips every x̂₀ to [−clip, clip], as image samplers do at 1; none: not at all, as the 2-D script."""
+    """The sampler clips every x̂₀ to [−clip, clip], as image samplers do at 1; none: not at all,
+    as the 2-D script."""
 
     def __post_init__(self) -> None:
         count, steps = (1, LARGEST_COUNT), (1, MOST_STEPS)
@@ -62,17 +68,25 @@ class Diffusion:
             raise ValueError(f"--clip must be finite and > 0, got {self.clip}")
         for option in ("beta_first", "beta_last"):
             if not 0 < getattr(self, option) < 1:
-                raise ValueError(f"--{option.replace('_', '-')} must be in (0, 1), got {getattr(self, option)}")
+                raise ValueError(
+                    f"--{option.replace('_', '-')} must be in (0, 1), got {getattr(self, option)}"
+                )
 
     def memory(self, chains: int, points: int, threads: int) -> list[Need]:
         """Estimate from below what training `chains` models on `points` points each takes.
 
-        threads: that work side by side.
+        Args:
+            threads: That work side by side.
         """
         square, vector = self.width**2, self.width
-        needs = network_memory(chains, 4 * square + 12 * vector + 2, self.width * self.layers, self.batch)
+        needs = network_memory(
+            chains, 4 * square + 12 * vector + 2, self.width * self.layers, self.batch
+        )
         table = 4 * self.diffusion_steps * self.width * (2 * chains + 1)
-        return [*needs, Need(f"embeddings of {self.diffusion_steps:,} times", "--diffusion-steps", table)]
+        return [
+            *needs,
+            Need(f"embeddings of {self.diffusion_steps:,} times", "--diffusion-steps", table),
+        ]
 
     def make_sampler(self) -> StepSampler:
         """The sampler that the settings name."""
@@ -88,8 +102,11 @@ class Diffusion:
 class DDPM:
     """The learner: R noise predictors ε(x, t), trained and sampled from side by side.
 
-    settings: see `Diffusion`.   device: of the networks.   workers: threads that make batches.
-    on_progress: called with the finished share of a fit, in (0, 1].
+    Args:
+        settings: See `Diffusion`.
+        device: Of the networks.
+        workers: Threads that make batches.
+        on_progress: Called with the finished share of a fit, in (0, 1].
     """
 
     def __init__(
@@ -125,30 +142,42 @@ class DDPM:
         self.trainer.restart()
 
     def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
-        """`epochs` passes of Adam over each chain's data (n_r, 2), predicting the noise at random times."""
+        """`epochs` passes of Adam over each chain's data (n_r, 2), predicting the noise at
+        random times.
+        """
         s = self.settings
         points = [np.ascontiguousarray(data.points, dtype=np.float32) for data in datasets]
         total = s.epochs * sum(batch_count(len(x), s.batch) for x in points)
         batches = blocks(points, rngs, s.epochs, s.batch, s.shuffle, self._corrupt, self._workers)
         self.trainer.fit(batches, total, self._on_progress)
 
-    def _corrupt(self, x0: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _corrupt(
+        self, x0: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """x_t = √ᾱ_t x₀ + √(1−ᾱ_t) ε at uniform t, with t; the target is ε."""
         t = rng.integers(self.settings.diffusion_steps, size=x0.shape[:2])
         eps = rng.standard_normal(x0.shape, dtype=np.float32)
         a = self.sampler.alphas_cumprod[t][..., None]
         xt = np.sqrt(a).astype(np.float32) * x0 + np.sqrt(1 - a).astype(np.float32) * eps
-        return np.concatenate([xt, t[..., None].astype(np.float32)], axis=2), eps, np.ones(x0.shape[:2])
+        return (
+            np.concatenate([xt, t[..., None].astype(np.float32)], axis=2),
+            eps,
+            np.ones(x0.shape[:2]),
+        )
 
     def _loss(self, theta: Tensor, inputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-        return self.network.squared_error(theta, inputs[..., :2], inputs[..., 2].long(), targets, weights)
+        return self.network.squared_error(
+            theta, inputs[..., :2], inputs[..., 2].long(), targets, weights
+        )
 
     def denoise(self, x: Tensor, t: int) -> Tensor:
         """x̂₀ from x_t and the predicted noise, before it is clipped; x: (R, n, 2)."""
         noise = self.network.forward(self.network.theta, x, t)
         return x0_from_noise(x, noise, float(self.sampler.alphas_cumprod[t]))
 
-    def sample(self, counts: Sequence[int], rngs: Sequence[np.random.Generator]) -> list[np.ndarray]:
+    def sample(
+        self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
+    ) -> list[np.ndarray]:
         """Diffuse backwards from N(0, I): (counts[r], 2) for each chain."""
         return draw(self.sampler, self.denoise, counts, rngs, self._device)
 

@@ -12,7 +12,8 @@ __all__ = ["Corrupt", "blocks"]
 POINTS_A_BLOCK = 1_000_000  # of all chains together; 24 bytes each
 
 Corrupt = Callable[[np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray, np.ndarray]]
-"""(data (epochs, n, 2), rng) -> inputs (epochs, n, 3), targets (epochs, n, 2), weights (epochs, n)."""
+"""(data (epochs, n, 2), rng) -> inputs (epochs, n, 3), targets (epochs, n, 2), weights (epochs,
+n)."""
 
 
 def blocks(
@@ -24,15 +25,19 @@ def blocks(
     corrupt: Corrupt,
     workers: int = 1,
 ) -> Generator[Block]:
-    """Yield the batches of `epochs` passes over each chain's data (n_r, 2), a block at a time, in order.
+    """Yield the batches of `epochs` passes over each chain's data (n_r, 2), a block at a time, in
+    order.
 
-    shuffle: a new order for each pass; else one random order for all, drawn at the start, so that real and synthetic
-        points are mixed. Chain r's batches depend on data[r] and rngs[r] alone, and so not on `workers`, the number of
-        threads that write them.
+    Args:
+        shuffle: A new order for each pass; else one random order for all, drawn at the start, so
+            that real and synthetic points are mixed. Chain r's batches depend on data[r] and
+            rngs[r] alone, and so not on `workers`, the number of threads that write them.
     """
     at_once = max(1, POINTS_A_BLOCK // sum(map(len, data)))
     streams = [rng.spawn(2) for rng in rngs]
-    orders = [order_rng.permutation(len(x)) for x, (order_rng, _) in zip(data, streams, strict=True)]
+    orders = [
+        order_rng.permutation(len(x)) for x, (order_rng, _) in zip(data, streams, strict=True)
+    ]
 
     def fill(block: Block, chain: int, count: int) -> None:
         x, (order_rng, noise_rng) = data[chain], streams[chain]

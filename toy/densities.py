@@ -1,15 +1,19 @@
-"""Two-dimensional distributions with exact samplers, (n, rng) -> (n, 2) float32, and densities where they are closed.
+"""Two-dimensional distributions with exact samplers, (n, rng) -> (n, 2) float32, and densities
+where they are closed.
 
-`DENSITIES` has those of FFJORD (Grathwohl et al., 2018), as its code draws them, and those that torchcfm's notebooks
-and ddpm-torch's scripts use under the same names, which are others. Where the code puts points on a grid or into
-classes of equal size, points are drawn independently here. A density that has `log_prob` can be evaluated.
+`DENSITIES` has those of FFJORD (Grathwohl et al., 2018), as its code draws them, and those that
+torchcfm's notebooks and ddpm-torch's scripts use under the same names, which are others. Where the
+code puts points on a grid or into classes of equal size, points are drawn independently here. A
+density that has `log_prob` can be evaluated.
 
-Three mixtures are called "8 Gaussians" in public code; all have equal weights and modes at multiples of 45°:
+Three mixtures are called "8 Gaussians" in public code; all have equal weights and modes at
+multiples of 45°:
 
     name                   radius   sd       sd/radius
     ddpm-torch, gaussian8  1.4141   0.01414  0.01       coordinates scaled to variance 1
     FFJORD, 8gaussians     2.8289   0.3536   0.125
-    torchcfm               5        0.5623   0.112      0.1 passed through a root into the covariance
+    torchcfm               5        0.5623   0.112      0.1 passed through a root into the
+                           covariance
 
 `eight_gaussians` is ddpm-torch's, since the paper's experiment (Figure 3) uses its script.
 """
@@ -48,7 +52,10 @@ __all__ = [
 
 
 class Density(Protocol):
-    """Draws n independent points, (n, 2) float32. Point i does not depend on n (the first k of n draws are k draws)."""
+    """Draws n independent points, (n, 2) float32.
+
+    Point i does not depend on n (the first k of n draws are k draws).
+    """
 
     def __call__(self, n: int, rng: np.random.Generator) -> np.ndarray: ...
 
@@ -68,11 +75,15 @@ torchcfm_eight_gaussians = GaussianMixture(_on_circle(5), 0.1**0.25)
 
 
 def two_moons(n: int, rng: np.random.Generator, grid: bool = False) -> np.ndarray:
-    """torchcfm's: two half circles, blurred along the diagonal: 3x − 1 with x = arc(a) + (u, u), u ~ U[0, 0.2).
+    """torchcfm's: two half circles, blurred along the diagonal: 3x − 1 with x = arc(a) + (u, u), u
+    ~ U[0, 0.2).
 
     The arcs are (cos a, sin a) and (1 − cos a, ½ − sin a), equally likely, with a ~ U[0, π).
-    grid: place the angles on a regular grid, half of the points on each arc, as torchdyn's generator does. Such a set
-        is closer to the distribution than n independent draws; no generator of independent samples can match it.
+
+    Args:
+        grid: Place the angles on a regular grid, half of the points on each arc, as torchdyn's
+            generator does. Such a set is closer to the distribution than n independent draws; no
+            generator of independent samples can match it.
     """
     noise_rng, angle_rng, arc_rng = rng.spawn(3)
     if grid:
@@ -86,7 +97,9 @@ def two_moons(n: int, rng: np.random.Generator, grid: bool = False) -> np.ndarra
 
 def _arcs(upper: np.ndarray, angle: np.ndarray) -> np.ndarray:
     cos, sin = np.cos(angle), np.sin(angle)
-    return np.where(upper[:, None], np.stack([cos, sin], axis=1), np.stack([1 - cos, 0.5 - sin], axis=1))
+    return np.where(
+        upper[:, None], np.stack([cos, sin], axis=1), np.stack([1 - cos, 0.5 - sin], axis=1)
+    )
 
 
 def ffjord_moons(n: int, rng: np.random.Generator) -> np.ndarray:
@@ -97,7 +110,9 @@ def ffjord_moons(n: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def swissroll(n: int, rng: np.random.Generator) -> np.ndarray:
-    """FFJORD's: (a cos a, a sin a)/5 with a ~ U[3π/2, 9π/2), and noise of standard deviation 1/5."""
+    """FFJORD's: (a cos a, a sin a)/5 with a ~ U[3π/2, 9π/2), and noise of standard deviation
+    1/5.
+    """
     noise_rng, angle_rng = rng.spawn(2)
     a = 1.5 * np.pi * (1 + 2 * angle_rng.random(n))
     curve = a[:, None] * np.stack([np.cos(a), np.sin(a)], axis=1)
@@ -106,7 +121,9 @@ def swissroll(n: int, rng: np.random.Generator) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Rings:
-    """Concentric circles, equally likely, uniform in angle, with Gaussian noise of standard deviation `sd`."""
+    """Concentric circles, equally likely, uniform in angle, with Gaussian noise of standard
+    deviation `sd`.
+    """
 
     radii: tuple[float, ...]
     sd: float
@@ -119,11 +136,15 @@ class Rings:
         return (circle + self.sd * noise_rng.standard_normal((n, 2))).astype(np.float32)
 
     def log_prob(self, x: np.ndarray) -> NDArray[np.float64]:
-        """Log density at x (…, 2): the mean over angles of a Gaussian around the circle is a Bessel function."""
+        """Log density at x (…, 2): the mean over angles of a Gaussian around the circle is a
+        Bessel function.
+        """
         distance, radii = np.linalg.norm(x, axis=-1)[..., None], np.array(self.radii)
         variance = self.sd**2
         # i0e(z) = e^{−z} I_0(z) takes the cross term of (distance − radius)²
-        each = -((distance - radii) ** 2) / (2 * variance) + np.log(i0e(distance * radii / variance))
+        each = -((distance - radii) ** 2) / (2 * variance) + np.log(
+            i0e(distance * radii / variance)
+        )
         return np.logaddexp.reduce(each, axis=-1) - np.log(2 * np.pi * variance * len(radii))
 
 
@@ -134,16 +155,22 @@ rings = Rings((3.0, 2.25, 1.5, 0.75), 0.08)
 
 
 def pinwheel(n: int, rng: np.random.Generator) -> np.ndarray:
-    """FFJORD's: 2·R(angle)·(1 + 0.3 z₁, 0.1 z₂), angle = 2πk/5 + ¼ exp(1 + 0.3 z₁) clockwise, k uniform on 0 … 4."""
+    """FFJORD's: 2·R(angle)·(1 + 0.3 z₁, 0.1 z₂), angle = 2πk/5 + ¼ exp(1 + 0.3 z₁) clockwise, k
+    uniform on 0 … 4.
+    """
     noise_rng, arm_rng = rng.spawn(2)
     along, across = (noise_rng.standard_normal((n, 2)) * (0.3, 0.1) + (1, 0)).T
     angle = 2 * np.pi / 5 * arm_rng.integers(5, size=n) + 0.25 * np.exp(along)
     cos, sin = np.cos(angle), np.sin(angle)
-    return (2 * np.stack([cos * along + sin * across, cos * across - sin * along], axis=1)).astype(np.float32)
+    return (2 * np.stack([cos * along + sin * across, cos * across - sin * along], axis=1)).astype(
+        np.float32
+    )
 
 
 def two_spirals(n: int, rng: np.random.Generator) -> np.ndarray:
-    """FFJORD's `2spirals`: ±(−a cos a + u, a sin a + v)/3, a = 3π√w; u, v ~ U[0, ½), w ~ U[0, 1); and noise 0.1."""
+    """FFJORD's `2spirals`: ±(−a cos a + u, a sin a + v)/3, a = 3π√w; u, v ~ U[0, ½), w ~ U[0,
+    1); and noise 0.1.
+    """
     noise_rng, blur_rng, angle_rng, side_rng = rng.spawn(4)
     a = 3 * np.pi * np.sqrt(angle_rng.random(n))
     arm = np.stack([-a * np.cos(a), a * np.sin(a)], axis=1) + 0.5 * blur_rng.random((n, 2))

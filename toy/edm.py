@@ -1,4 +1,6 @@
-"""EDM (Karras et al., 2022) in two dimensions, for R chains at once: its preconditioning, loss and Heun sampler."""
+"""EDM (Karras et al., 2022) in two dimensions, for R chains at once: its preconditioning, loss
+and Heun sampler.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,7 +26,10 @@ __all__ = ["EDM", "Preconditioned"]
 
 @dataclass(frozen=True)
 class Preconditioned:
-    """Settings of EDM in two dimensions. Those of training and sampler that images share have EDM's defaults."""
+    """Settings of EDM in two dimensions.
+
+    Those of training and sampler that images share have EDM's defaults.
+    """
 
     epochs: int = 200
     """Passes over the training set a (re)training."""
@@ -50,7 +55,10 @@ class Preconditioned:
         require_range(self, epochs=count, batch=count, width=count, sampler_steps=(2, MOST_STEPS))
         for option in ("learning_rate", "sigma_data", "log_sigma_sd"):
             if not 0 < getattr(self, option) < float("inf"):
-                raise ValueError(f"--{option.replace('_', '-')} must be finite and > 0, got {getattr(self, option)}")
+                raise ValueError(
+                    f"--{option.replace('_', '-')} must be finite and > 0, got "
+                    f"{getattr(self, option)}"
+                )
         if not abs(self.log_sigma_mean) < float("inf"):
             raise ValueError(f"--log-sigma-mean must be finite, got {self.log_sigma_mean}")
         if not 0 <= self.churn < float("inf"):
@@ -59,7 +67,8 @@ class Preconditioned:
     def memory(self, chains: int, points: int, threads: int) -> list[Need]:
         """Estimate from below what training `chains` models on `points` points each takes.
 
-        threads: that work side by side.
+        Args:
+            threads: That work side by side.
         """
         return network_memory(chains, parameter_count(self.sizes), self.width, self.batch)
 
@@ -72,8 +81,11 @@ class Preconditioned:
 class EDM:
     """The learner: R denoisers D(x, σ), trained and sampled from side by side.
 
-    settings: see `Preconditioned`.   device: of the networks.   workers: threads that make batches.
-    on_progress: called with the finished share of a fit, in (0, 1].
+    Args:
+        settings: See `Preconditioned`.
+        device: Of the networks.
+        workers: Threads that make batches.
+        on_progress: Called with the finished share of a fit, in (0, 1].
     """
 
     def __init__(
@@ -87,7 +99,9 @@ class EDM:
         self.settings = settings
         self.sampler = Heun(edm_noise_levels(settings.sampler_steps), settings.churn)
         self.network = ReplicatedMLP(chains, settings.sizes, device)
-        self.trainer = Trainer(self.network.theta, settings.learning_rate, squared_error(self._predict))
+        self.trainer = Trainer(
+            self.network.theta, settings.learning_rate, squared_error(self._predict)
+        )
         self._device = device
         self._workers = workers
         self._on_progress = on_progress
@@ -107,14 +121,18 @@ class EDM:
         self.trainer.restart()
 
     def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
-        """`epochs` passes of Adam over each chain's data (n_r, 2), denoising at random noise levels."""
+        """`epochs` passes of Adam over each chain's data (n_r, 2), denoising at random noise
+        levels.
+        """
         s = self.settings
         points = [np.ascontiguousarray(data.points, dtype=np.float32) for data in datasets]
         total = s.epochs * sum(batch_count(len(x), s.batch) for x in points)
         batches = blocks(points, rngs, s.epochs, s.batch, True, self._corrupt, self._workers)
         self.trainer.fit(batches, total, self._on_progress)
 
-    def _corrupt(self, x0: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _corrupt(
+        self, x0: np.ndarray, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """x₀ + σ ε at log-normal σ, with σ; the target is x₀, its weight 1/c_out²."""
         s = self.settings
         normal = rng.standard_normal((*x0.shape[:2], 3), dtype=np.float32)
@@ -133,9 +151,13 @@ class EDM:
 
     def denoise(self, x: Tensor, sigma: float) -> Tensor:
         """D(x, σ), x: (R, n, 2)."""
-        return self._predict(self.network.theta, torch.cat([x, torch.full_like(x[..., :1], sigma)], dim=2))
+        return self._predict(
+            self.network.theta, torch.cat([x, torch.full_like(x[..., :1], sigma)], dim=2)
+        )
 
-    def sample(self, counts: Sequence[int], rngs: Sequence[np.random.Generator]) -> list[np.ndarray]:
+    def sample(
+        self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
+    ) -> list[np.ndarray]:
         """Follow the probability flow from N(0, 80² I) to σ = 0: (counts[r], 2) for each chain."""
         return draw(self.sampler, self.denoise, counts, rngs, self._device)
 

@@ -24,8 +24,20 @@ MIXTURES: dict[str, GaussianMixture] = {
     "torchcfm": torchcfm_eight_gaussians,
 }
 SHOWN = (
-    Quantity("width", "Within-mode sd / true sd", "within-mode sd / true sd", log=True, floor=OF_THE_TRUTH),
-    Quantity("width_median", "The same by the median", "the same by the median", log=True, floor=OF_THE_TRUTH),
+    Quantity(
+        "width",
+        "Within-mode sd / true sd",
+        "within-mode sd / true sd",
+        log=True,
+        floor=OF_THE_TRUTH,
+    ),
+    Quantity(
+        "width_median",
+        "The same by the median",
+        "the same by the median",
+        log=True,
+        floor=OF_THE_TRUTH,
+    ),
     Quantity(
         "high_quality",
         "Share of samples within 3 sd of a mode",
@@ -43,12 +55,13 @@ SHOWN = (
 
 @dataclass(frozen=True)
 class EightGaussians:
-    """Retrain DDPM on eight Gaussians with its own samples, as in Figure 3 of Bertrand et al. (2024).
+    """Retrain DDPM on eight Gaussians with its own samples, as in Figure 3 of Bertrand et al.
+    (2024).
 
-    Prints the width of the modes, the share of good samples, the entropy of the modes and distances to the truth over
-    the generations, writes history, samples and figures, and goes on where it stopped if it was interrupted. Without
-    options: λ = 1 and fully synthetic side by side, at the paper's size. With --quick (beside other options): smaller,
-    in minutes.
+    Prints the width of the modes, the share of good samples, the entropy of the modes and distances
+    to the truth over the generations, writes history, samples and figures, and goes on where it
+    stopped if it was interrupted. Without options: λ = 1 and fully synthetic side by side, at the
+    paper's size. With --quick (beside other options): smaller, in minutes.
     """
 
     experiment: Annotated[Experiment, tyro.conf.arg(name="")] = field(
@@ -56,14 +69,17 @@ class EightGaussians:
     )
     diffusion: Annotated[Diffusion, tyro.conf.arg(name="")] = field(default_factory=Diffusion)
     learner: Literal["network", "exact"] = "network"
-    """A trained network, or no learning error: a mixture fitted by likelihood, sampled by its exact denoiser."""
+    """A trained network, or no learning error: a mixture fitted by likelihood, sampled by its
+    exact denoiser."""
     mixture: Literal["ddpm-torch", "ffjord", "torchcfm"] = "ddpm-torch"
     """Which of the three "8 Gaussians" of public code; the paper's experiment uses ddpm-torch."""
 
 
 @dataclass(frozen=True)
 class QuickEightGaussians(EightGaussians):
-    """Retrain DDPM on eight Gaussians with its own samples: small, in minutes (--quick); all options have effect."""
+    """Retrain DDPM on eight Gaussians with its own samples: small, in minutes (--quick); all
+    options have effect.
+    """
 
     experiment: Annotated[Experiment, tyro.conf.arg(name="")] = field(
         default_factory=lambda: Experiment(retrainings=10, samples=2000)
@@ -94,4 +110,8 @@ def main(config: EightGaussians) -> None:
 if __name__ == "__main__":
     arguments = sys.argv[1:]
     quick = "--quick" in arguments
-    command(QuickEightGaussians if quick else EightGaussians, main, [a for a in arguments if a != "--quick"])
+    command(
+        QuickEightGaussians if quick else EightGaussians,
+        main,
+        [a for a in arguments if a != "--quick"],
+    )

@@ -1,7 +1,8 @@
-"""A diffusion model without learning error: a mixture of Gaussians fitted by likelihood, sampled by its exact denoiser.
+"""A diffusion model without learning error: a mixture of Gaussians fitted by likelihood, sampled by
+its exact denoiser.
 
-What is left of the loop is the sampler's bias and the error of finite samples. In between a mode's width follows the
-width map of `stability.diffusion.width_map`, as long as the modes lie apart.
+What is left of the loop is the sampler's bias and the error of finite samples. In between a mode's
+width follows the width map of `stability.diffusion.width_map`, as long as the modes lie apart.
 """
 
 from collections.abc import Callable, Sequence
@@ -48,10 +49,14 @@ def expectation_maximisation(x: np.ndarray, start: GaussianMixture) -> GaussianM
 
 
 class ExactDiffusion:
-    """The learner: R mixtures with as many components as `truth`, whose modes are the start of the first fit.
+    """The learner: R mixtures with as many components as `truth`, whose modes are the start of the
+    first fit.
 
-    settings: of the diffusion; those of network and training have no effect.   device, workers: unused.
-    on_progress: called with 1 after a fit.
+    Args:
+        settings: Of the diffusion; those of network and training have no effect.
+        device: Unused.
+        workers: See `device`.
+        on_progress: Called with 1 after a fit.
     """
 
     def __init__(
@@ -75,7 +80,9 @@ class ExactDiffusion:
     @property
     def parameters(self) -> np.ndarray:
         """Centres, standard deviations and weights of each chain as one vector, (R, 4K)."""
-        return np.stack([np.concatenate([m.centres.ravel(), m.sds, m.shares]) for m in self.mixtures])
+        return np.stack(
+            [np.concatenate([m.centres.ravel(), m.sds, m.shares]) for m in self.mixtures]
+        )
 
     def reset(self, rngs: Sequence[np.random.Generator]) -> None:
         """Back to the truth, where the next fit starts."""
@@ -92,10 +99,15 @@ class ExactDiffusion:
     def denoise(self, x: Tensor, t: int) -> Tensor:
         """E[x₀ | x_t = x] under each chain's mixture, before it is clipped; x: (R, n, 2)."""
         a = float(self.sampler.alphas_cumprod[t])
-        clean = [m.denoise(y, a**0.5, (1 - a) ** 0.5) for m, y in zip(self.mixtures, x.numpy(), strict=True)]
+        clean = [
+            m.denoise(y, a**0.5, (1 - a) ** 0.5)
+            for m, y in zip(self.mixtures, x.numpy(), strict=True)
+        ]
         return torch.from_numpy(np.stack(clean))
 
-    def sample(self, counts: Sequence[int], rngs: Sequence[np.random.Generator]) -> list[np.ndarray]:
+    def sample(
+        self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
+    ) -> list[np.ndarray]:
         """Diffuse backwards from N(0, I): (counts[r], 2) for each chain."""
         return draw(self.sampler, self.denoise, counts, rngs)
 
@@ -107,7 +119,9 @@ class ExactDiffusion:
         k = len(self._truth.centres)
         if state["parameters"].shape != (self.chains, 4 * k):
             got = tuple(state["parameters"].shape)
-            raise ValueError(f"state must have parameters of shape {(self.chains, 4 * k)}, got {got}")
+            raise ValueError(
+                f"state must have parameters of shape {(self.chains, 4 * k)}, got {got}"
+            )
         self.mixtures = [
             GaussianMixture(row[: 2 * k].reshape(k, 2), row[2 * k : 3 * k], row[3 * k :])
             for row in state["parameters"].numpy().copy()

@@ -1,4 +1,6 @@
-"""One 2-D experiment: chains of every regime and seed through Algorithm 1, observed, stored, tabulated and drawn."""
+"""One 2-D experiment: chains of every regime and seed through Algorithm 1, observed, stored,
+tabulated and drawn.
+"""
 
 import dataclasses
 import json
@@ -14,13 +16,27 @@ from typing import Annotated, Any, Literal, Protocol
 import numpy as np
 import torch
 import tyro
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from stability.command_line import UsageError
 from stability.console import make_console, print_paths
 from stability.memory_limit import Need, require_memory
 from stability.processors import default_threads, use_threads
-from stability.ranges import LARGEST_COUNT, LARGEST_SEED, MOST_ROUNDS, MOST_SEEDS, MOST_THREADS, require_range
+from stability.ranges import (
+    LARGEST_COUNT,
+    LARGEST_SEED,
+    MOST_ROUNDS,
+    MOST_SEEDS,
+    MOST_THREADS,
+    require_range,
+)
 from stability.regimes import (
     Accumulate,
     Curated,
@@ -65,7 +81,8 @@ BY_LAMBDA: dict[str, Callable[[float], Regime]] = {
     "replace": ReplaceShare,
     "subsample": lambda lam: Subsample(Accumulate(lam)),
 }
-MOST_TRANSPORTED = 1000  # points a set for W1 and W2, unless there is no profile: exact transport takes n³
+# points a set for W1 and W2, unless there is no profile: exact transport takes n³
+MOST_TRANSPORTED = 1000
 
 
 @dataclass(frozen=True)
@@ -73,17 +90,21 @@ class Experiment:
     """What every 2-D experiment has in common. Without --lambda: the rows of the paper's figure."""
 
     lam: Annotated[tuple[float, ...], tyro.conf.arg(name="lambda", metavar="λ [λ ...]")] = ()
-    """Synthetic points per real point, m = floor(λ n); one or more values, each a row of the result."""
+    """Synthetic points per real point, m = floor(λ n); one or more values, each a row of the
+    result."""
     regime: Literal["mix", "synthetic", "accumulate", "fresh", "replace", "subsample"] = "mix"
-    """What a retraining sees: the n real points and m new samples (mix), n samples alone (synthetic), the real points
-    and every synthetic set so far (accumulate), n new real points and m new samples (fresh), n points of which the
-    share λ/(1+λ) is samples (replace), or n points drawn from what accumulate would see (subsample)."""
+    """What a retraining sees: the n real points and m new samples (mix), n samples alone
+    (synthetic), the real points and every synthetic set so far (accumulate), n new real
+    points and m new samples (fresh), n points of which the share λ/(1+λ) is samples
+    (replace), or n points drawn from what accumulate would see (subsample)."""
     fully_synthetic: bool = False
     """Add a fully synthetic row; alone, short for --regime synthetic."""
     weight: float | None = None
-    """Share w of the loss that the real points have, in (0, 1), where there are both kinds. None: all points alike."""
+    """Share w of the loss that the real points have, in (0, 1), where there are both kinds.
+    None: all points alike."""
     reward: Reward | None = None
-    """Each synthetic point is picked of several samples, by a user who prefers points on the right, or inward."""
+    """Each synthetic point is picked of several samples, by a user who prefers points on the
+    right, or inward."""
     choices: int = 2
     """K: samples that the user picks from."""
     verifier: Verifier | None = None
@@ -91,47 +112,66 @@ class Experiment:
     tries: int = 4
     """Samples drawn for each that the verifier is to let through; if fewer pass, fewer are used."""
     temperature: float = 1.0
-    """τ: the sampler's noise is multiplied by √τ; below 1 samples are biased towards what is likely."""
+    """τ: the sampler's noise is multiplied by √τ; below 1 samples are biased towards what is
+    likely."""
     retrainings: int = 20
     """T: generations 0 (real data only) to T."""
     samples: int = 1000
     """n: real points, and points drawn of each generation to measure it."""
     seeds: int = 1
-    """S: independent repeats of every row, trained side by side; results are then mean and standard deviation."""
+    """S: independent repeats of every row, trained side by side; results are then mean and
+    standard deviation."""
     seed: int = 0
     """Determines every random draw of the run."""
     latents: Latents = "fresh"
-    """Sampling noise: new in each generation (Algorithm 1), or the same each time (as the official EDM driver does)."""
+    """Sampling noise: new in each generation (Algorithm 1), or the same each time (as the
+    official EDM driver does)."""
     from_scratch: bool = False
-    """Start each retraining from new parameters instead of the present parameters and optimiser state."""
+    """Start each retraining from new parameters instead of the present parameters and optimiser
+    state."""
     out: Path | None = None
-    """Folder of the run. Default: runs/NAME-DIGEST, a digest of the configuration. A run found there is continued."""
+    """Folder of the run. Default: runs/NAME-DIGEST, a digest of the configuration. A run found
+    there is continued."""
     overwrite: bool = False
     """Remove the run found in the folder and start again."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where the networks live; auto: a GPU if there is one."""
     threads: int = 0
-    """Processor threads to use; 0: one for each processor that is ours. Results are bit-identical only
-    at equal counts."""
+    """Processor threads to use; 0: one for each processor that is ours. Results are
+    bit-identical only at equal counts."""
 
     def __post_init__(self) -> None:
         for lam in self.lam:
             if not (math.isfinite(lam) and lam >= 0):
-                raise ValueError(f"--lambda must be finite and >= 0, got {lam:g} (no real data: --fully-synthetic)")
+                raise ValueError(
+                    f"--lambda must be finite and >= 0, got {lam:g} (no real data: "
+                    "--fully-synthetic)"
+                )
         if len(set(self.lam)) < len(self.lam):
-            raise ValueError(f"--lambda must not repeat a value, got {' '.join(f'{lam:g}' for lam in self.lam)}")
+            raise ValueError(
+                f"--lambda must not repeat a value, got {' '.join(f'{lam:g}' for lam in self.lam)}"
+            )
         if self.regime == "synthetic" and self.lam:
-            raise ValueError("--lambda has no meaning for --regime synthetic: it always trains on n synthetic points")
+            raise ValueError(
+                "--lambda has no meaning for --regime synthetic: it always trains on n synthetic "
+                "points"
+            )
         if self.weight is not None and not 0 < self.weight < 1:
             raise ValueError(f"--weight must be in (0, 1), got {self.weight}")
         if not 0 < self.temperature < math.inf:
             raise ValueError(f"--temperature must be finite and > 0, got {self.temperature}")
         for option, needs in (("choices", "reward"), ("tries", "verifier")):
             require_range(self, **{option: (1, LARGEST_COUNT)})
-            if getattr(self, needs) is None and getattr(self, option) != getattr(Experiment, option):
+            if getattr(self, needs) is None and getattr(self, option) != getattr(
+                Experiment, option
+            ):
                 raise ValueError(f"--{option} has no meaning without --{needs}")
-        if self.weight is not None and (self.regime == "synthetic" or (self.fully_synthetic and not self.lam)):
-            raise ValueError("--weight has no meaning without real data, as in a fully synthetic row")
+        if self.weight is not None and (
+            self.regime == "synthetic" or (self.fully_synthetic and not self.lam)
+        ):
+            raise ValueError(
+                "--weight has no meaning without real data, as in a fully synthetic row"
+            )
         require_range(
             self,
             retrainings=(0, MOST_ROUNDS),
@@ -144,7 +184,11 @@ class Experiment:
             raise ValueError("--device cuda: no CUDA device is available, use cpu or auto")
 
     def regimes(self, paper_lambdas: Sequence[float] = FIGURE_8_LAMBDAS) -> list[Regime]:
-        """One a row, in the order of the tables. paper_lambdas: of the paper's figure, beside fully synthetic."""
+        """One a row, in the order of the tables.
+
+        Args:
+            paper_lambdas: Of the paper's figure, beside fully synthetic.
+        """
         by_lambda = BY_LAMBDA.get(self.regime)
         rows: list[Regime] = []
         if by_lambda and (self.lam or not self.fully_synthetic):
@@ -200,8 +244,14 @@ def require_room(
         "--tries": experiment.tries,
     }
     needs = [
-        Need(f"training sets and samples of {points:.3g} points", max(factors, key=factors.__getitem__), 8 * points),
-        Need(f"exact transport of {transported:,} points, {at_once} at once", "--samples", matrices),
+        Need(
+            f"training sets and samples of {points:.3g} points",
+            max(factors, key=factors.__getitem__),
+            8 * points,
+        ),
+        Need(
+            f"exact transport of {transported:,} points, {at_once} at once", "--samples", matrices
+        ),
     ]
     on_processor = experiment.device == "cpu" or not torch.cuda.is_available()
     if settings is not None and on_processor:
@@ -222,7 +272,11 @@ class MakeLearner(Protocol):
     """Builds the learner of an experiment for so many chains."""
 
     def __call__(
-        self, chains: int, device: torch.device, workers: int, on_progress: Callable[[float], object]
+        self,
+        chains: int,
+        device: torch.device,
+        workers: int,
+        on_progress: Callable[[float], object],
     ) -> ParametricLearner: ...
 
 
@@ -240,12 +294,16 @@ def run_experiment(
 ) -> Path:
     """Run, or finish, the experiment and print its tables; returns the folder.
 
-    name: of the experiment, in the default folder's name.   config: the whole configuration, a dataclass.
-    real: draws a chain's real data.   truth: draws the points that samples are measured against, and fresh real data.
-    settings: of the learner, which say how much memory it takes; None: not known.
-    paper_lambdas: rows without --lambda, beside fully synthetic.
-    profile: what to measure of the samples beside W1 and W2, which then take at most 1000 points.
-    more: what else to show, of what is recorded of every run (`toy.metrics.RESEMBLANCE`).
+    Args:
+        name: Of the experiment, in the default folder's name.
+        config: The whole configuration, a dataclass.
+        real: Draws a chain's real data.
+        truth: Draws the points that samples are measured against, and fresh real data.
+        settings: Of the learner, which say how much memory it takes; None: not known.
+        paper_lambdas: Rows without --lambda, beside fully synthetic.
+        profile: What to measure of the samples beside W1 and W2, which then take at most 1000
+            points.
+        more: What else to show, of what is recorded of every run (`toy.metrics.RESEMBLANCE`).
     """
     started = time.monotonic()
     transported = min(experiment.samples, MOST_TRANSPORTED) if profile else experiment.samples
@@ -257,7 +315,10 @@ def run_experiment(
         quantities = DISTANCES
         if profile:
             values = profile_floor(profile, truth, experiment.samples, experiment.seed)
-            floor, quantities = dataclasses.replace(floor, profile=values), (*profile.shown, *DISTANCES)
+            floor, quantities = (
+                dataclasses.replace(floor, profile=values),
+                (*profile.shown, *DISTANCES),
+            )
         if more:
             values = resemblance_floor(truth, experiment.samples, experiment.seed)
             floor = dataclasses.replace(floor, profile={**floor.profile, **values})
@@ -289,9 +350,11 @@ class Where(Protocol):
 
 
 def open_run(name: str, config: Any, where: Where) -> RunDirectory:
-    """The folder of the run that `config` describes, new or found; torch then uses the threads that it started with.
+    """The folder of the run that `config` describes, new or found; torch then uses the threads that
+    it started with.
 
-    RunDirectoryError as of `RunDirectory`, and if it was started on a GPU and there is none.
+    Raises:
+        RunDirectoryError: As of `RunDirectory`, and if it was started on a GPU and there is none.
     """
     asked = _recorded(config)
     folder = where.out or Path("runs") / f"{name}-{config_digest(asked)[:8]}"
@@ -309,7 +372,9 @@ def open_run(name: str, config: Any, where: Where) -> RunDirectory:
 
 
 def _recorded(config: Any) -> dict[str, Any]:
-    """The configuration as config.json holds it: all that decides the result, flat, not where it goes."""
+    """The configuration as config.json holds it: all that decides the result, flat, not where it
+    goes.
+    """
     flat: dict[str, Any] = {}
     for key, value in json.loads(json.dumps(dataclasses.asdict(config), default=str)).items():
         flat |= value if isinstance(value, dict) else {key: value}
@@ -329,7 +394,10 @@ def _run_chains(
 ) -> None:
     chains = [(regime, replica) for regime in regimes for replica in range(experiment.seeds)]
     replicas = [replica for _, replica in chains]
-    data = [real(experiment.samples, stream(experiment.seed, Purpose.REAL, replica)) for replica in replicas]
+    data = [
+        real(experiment.samples, stream(experiment.seed, Purpose.REAL, replica))
+        for replica in replicas
+    ]
     observe = make_observer(replicas)
     checkpoint = run.latest()
     done = checkpoint.generation.t + 1 if checkpoint else 0
@@ -342,7 +410,10 @@ def _run_chains(
             on_progress=lambda share: progress.update(task, completed=done + share),
         )
         if experiment.weight is not None and not getattr(learner, "weighs", False):
-            raise UsageError(f"--weight is not supported by {type(learner).__name__}, whose loss cannot be weighted")
+            raise UsageError(
+                f"--weight is not supported by {type(learner).__name__}, whose loss cannot be "
+                "weighted"
+            )
         if experiment.temperature != 1:
             learner = Tempered(learner, experiment.temperature)
         if checkpoint:
@@ -364,7 +435,10 @@ def _run_chains(
         clock = time.monotonic()
         for generation in generations:
             measured = observe(generation, learner.parameters)
-            new = [truth(experiment.samples, stream(experiment.seed, Purpose.TRUTH, r, generation.t)) for r in replicas]
+            new = [
+                truth(experiment.samples, stream(experiment.seed, Purpose.TRUTH, r, generation.t))
+                for r in replicas
+            ]
             for r, record in enumerate(measured):
                 record |= resemblance(generation.samples[r][: experiment.samples], data[r], new[r])
             if hasattr(learner, "log_prob"):
@@ -377,16 +451,22 @@ def _run_chains(
                 ]
             records = [
                 {"regime": str(regime), "replica": replica, **_counts(training), **values}
-                for (regime, replica), training, values in zip(chains, generation.training, measured, strict=True)
+                for (regime, replica), training, values in zip(
+                    chains, generation.training, measured, strict=True
+                )
             ]
             seconds, clock = time.monotonic() - clock, time.monotonic()
-            run.record(generation, {"chains": records}, learner.state_dict(), observe.state_dict(), seconds)
+            run.record(
+                generation, {"chains": records}, learner.state_dict(), observe.state_dict(), seconds
+            )
             done = generation.t + 1
             progress.update(task, completed=done)
 
 
 def _counts(training: TrainingSet) -> dict[str, Any]:
-    """n, m, λ and the synthetic share of what a generation was fitted on; λ is null without real data."""
+    """n, m, λ and the synthetic share of what a generation was fitted on; λ is null without real
+    data.
+    """
     return {
         "n": training.real,
         "m": training.synthetic,

@@ -1,4 +1,6 @@
-"""Figure 8: OT-CFM on two moons, W1 and W2 over retrainings, 50 runs a regime: python -m toy.figure8"""
+"""Figure 8: OT-CFM on two moons, W1 and W2 over retrainings, 50 runs a regime: python -m
+toy.figure8
+"""
 
 import sys
 from collections.abc import Sequence
@@ -25,11 +27,13 @@ LEVEL = 1e-3  # of each sign test: ten seeds that agree
 
 @dataclass(frozen=True)
 class Figure8:
-    """Retrain a flow (OT-CFM) on two moons with its own samples, as in Figure 8 of Bertrand et al. (2024).
+    """Retrain a flow (OT-CFM) on two moons with its own samples, as in Figure 8 of Bertrand et al.
+    (2024).
 
-    50 runs of λ = 0, 0.5, 1 and fully synthetic, 50 retrainings each, at the settings of python -m toy.two_moons.
-    Prints W1 and W2 to the truth with mean and standard deviation, and the outcome of claims that are stated before the
-    run; goes on where it stopped if it was interrupted. With --quick (beside other options): smaller, in minutes.
+    50 runs of λ = 0, 0.5, 1 and fully synthetic, 50 retrainings each, at the settings of python -m
+    toy.two_moons. Prints W1 and W2 to the truth with mean and standard deviation, and the outcome
+    of claims that are stated before the run; goes on where it stopped if it was interrupted. With
+    --quick (beside other options): smaller, in minutes.
     """
 
     experiment: Annotated[Experiment, tyro.conf.arg(name="")] = field(
@@ -38,10 +42,19 @@ class Figure8:
     flow: Annotated[FlowMatching, tyro.conf.arg(name="")] = field(default_factory=FlowMatching)
 
     def __post_init__(self) -> None:
-        if self.experiment.lam or self.experiment.regime != "mix" or self.experiment.fully_synthetic:
-            raise ValueError("--lambda, --regime and --fully-synthetic: Figure 8 has its own rows; see toy.two_moons")
+        if (
+            self.experiment.lam
+            or self.experiment.regime != "mix"
+            or self.experiment.fully_synthetic
+        ):
+            raise ValueError(
+                "--lambda, --regime and --fully-synthetic: Figure 8 has its own rows; see "
+                "toy.two_moons"
+            )
         if self.experiment.retrainings < 1:
-            raise ValueError(f"--retrainings must be >= 1 for a slope, got {self.experiment.retrainings}")
+            raise ValueError(
+                f"--retrainings must be >= 1 for a slope, got {self.experiment.retrainings}"
+            )
 
 
 @dataclass(frozen=True)
@@ -57,9 +70,13 @@ class QuickFigure8(Figure8):
 
 
 def claims(regimes: Sequence[str], retrainings: int) -> list[Claim]:
-    """What Figure 8 shows, as claims about a run. regimes: names of the mixed rows, λ = 0 first, and fully synthetic.
+    """What Figure 8 shows, as claims about a run.
 
-    Slopes are taken from a fifth of the run on, t = 10 … 50 in full: before, the network is still learning.
+    Slopes are taken from a fifth of the run on, t = 10 … 50 in full: before, the network is still
+    learning.
+
+    Args:
+        regimes: Names of the mixed rows, λ = 0 first, and fully synthetic.
     """
     *mixed, synthetic = regimes
     first = retrainings // 5

@@ -1,4 +1,6 @@
-"""Pictures of a 2-D run: distance curves (Figure 8), density panels (Figure 4), and the samples in motion."""
+"""Pictures of a 2-D run: distance curves (Figure 8), density panels (Figure 4), and the samples
+in motion.
+"""
 
 import io
 import math
@@ -52,9 +54,9 @@ def draw_figures(
 ) -> list[Path]:
     """Draw all figures of a run into its folder.
 
-    Panels and animation show the first seed. A generation whose samples are lost is left out of both
-    with a warning. A regime with λ > 1 draws more points than another;
-    all panels show equally many, so that a denser one is a denser law.
+    Panels and animation show the first seed. A generation whose samples are lost is left out of
+    both with a warning. A regime with λ > 1 draws more points than another; all panels show equally
+    many, so that a denser one is a denser law.
 
     Args:
         run: Folder of the run, with the samples of each generation.
@@ -72,7 +74,9 @@ def draw_figures(
     first = {name: [c["regime"] for c in history[0]["chains"]].index(name) for name in regimes}
     last = len(history) - 1
     drawn = _samples(run, {*shown_generations(last), *_frames(last)})
-    shown, frames = ([t for t in wanted if t in drawn] for wanted in (shown_generations(last), _frames(last)))
+    shown, frames = (
+        [t for t in wanted if t in drawn] for wanted in (shown_generations(last), _frames(last))
+    )
 
     n = min(len(chains[r]) for chains in drawn.values() for r in first.values())
     samples = {t: {name: chains[r][:n] for name, r in first.items()} for t, chains in drawn.items()}
@@ -106,12 +110,16 @@ def _frames(last: int) -> list[int]:
 
 
 def _window(points: np.ndarray, margin: float = 0.35) -> tuple[np.ndarray, np.ndarray]:
-    """Lower and upper corner of the points' box, widened by `margin` of its sides, so that spreading stays in view."""
+    """Lower and upper corner of the points' box, widened by `margin` of its sides, so that
+    spreading stays in view.
+    """
     low, high = points.min(axis=0), points.max(axis=0)
     return low - margin * (high - low), high + margin * (high - low)
 
 
-def _curves(history: Sequence[Mapping[str, Any]], floor: NoiseFloor, quantities: Sequence[Quantity]) -> Figure:
+def _curves(
+    history: Sequence[Mapping[str, Any]], floor: NoiseFloor, quantities: Sequence[Quantity]
+) -> Figure:
     columns = min(4, len(quantities))
     rows = math.ceil(len(quantities) / columns)
     figure = Figure(figsize=(3.3 * columns, 0.4 + 2.6 * rows))
@@ -128,7 +136,9 @@ def _curves(history: Sequence[Mapping[str, Any]], floor: NoiseFloor, quantities:
     return figure
 
 
-def _panel(axes: Axes, history: Sequence[Mapping[str, Any]], floor: NoiseFloor, quantity: Quantity) -> None:
+def _panel(
+    axes: Axes, history: Sequence[Mapping[str, Any]], floor: NoiseFloor, quantity: Quantity
+) -> None:
     mean, sd = floor.of(quantity)
     if not math.isnan(mean):
         axes.axhspan(mean - sd, mean + sd, color="0.85", lw=0)
@@ -199,7 +209,13 @@ def _density(axes: Axes, points: np.ndarray, window: tuple[np.ndarray, np.ndarra
     (left, bottom), (right, top) = window
     counts, *_ = np.histogram2d(*points.T, bins=BINS, range=((left, right), (bottom, top)))
     image = np.sqrt(gaussian_filter(counts.T, 1.2))  # the root shows thin tails beside dense ridges
-    axes.imshow(image, origin="lower", extent=(left, right, bottom, top), cmap="magma", interpolation="bilinear")
+    axes.imshow(
+        image,
+        origin="lower",
+        extent=(left, right, bottom, top),
+        cmap="magma",
+        interpolation="bilinear",
+    )
     _bare(axes, window)
 
 
@@ -236,6 +252,13 @@ def _frame(
 
 def _write_gif(path: Path, frames: Sequence[Image.Image]) -> None:
     content = io.BytesIO()
-    frames[0].save(content, format="gif", save_all=True, append_images=frames[1:], duration=GIF_MILLISECONDS, loop=0)
+    frames[0].save(
+        content,
+        format="gif",
+        save_all=True,
+        append_images=frames[1:],
+        duration=GIF_MILLISECONDS,
+        loop=0,
+    )
     with atomic_write(path) as file:
         file.write(content.getvalue())

@@ -1,4 +1,6 @@
-"""A normalising flow with exact likelihood, neural spline couplings (Durkan et al., 2019), for R chains at once."""
+"""A normalising flow with exact likelihood, neural spline couplings (Durkan et al., 2019), for R
+chains at once.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,19 +39,31 @@ class SplineCouplings:
     bins: int = 16
     """Of a spline."""
     box: float = 6.0
-    """Half the side of the square that splines act in, in units of x; the flow is the identity outside."""
+    """Half the side of the square that splines act in, in units of x; the flow is the identity
+    outside."""
 
     def __post_init__(self) -> None:
         count = (1, LARGEST_COUNT)
-        require_range(self, epochs=count, batch=count, width=count, couplings=(1, MOST_STEPS), bins=(2, MOST_STEPS))
+        require_range(
+            self,
+            epochs=count,
+            batch=count,
+            width=count,
+            couplings=(1, MOST_STEPS),
+            bins=(2, MOST_STEPS),
+        )
         for option in ("learning_rate", "box"):
             if not 0 < getattr(self, option) < float("inf"):
-                raise ValueError(f"--{option.replace('_', '-')} must be finite and > 0, got {getattr(self, option)}")
+                raise ValueError(
+                    f"--{option.replace('_', '-')} must be finite and > 0, got "
+                    f"{getattr(self, option)}"
+                )
 
     def memory(self, chains: int, points: int, threads: int) -> list[Need]:
         """Estimate from below what training `chains` models on `points` points each takes.
 
-        threads: that work side by side.
+        Args:
+            threads: That work side by side.
         """
         parameters = self.couplings * mlp.parameter_count(self.sizes)
         return network_memory(chains, parameters, self.width * self.couplings, self.batch)
@@ -61,10 +75,14 @@ class SplineCouplings:
 
 
 class Flow:
-    """The learner: R invertible maps between x and z ~ N(0, I), trained side by side by maximum likelihood.
+    """The learner: R invertible maps between x and z ~ N(0, I), trained side by side by maximum
+    likelihood.
 
-    settings: see `SplineCouplings`.   device: of the networks.   workers: threads that make batches.
-    on_progress: called with the finished share of a fit, in (0, 1].
+    Args:
+        settings: See `SplineCouplings`.
+        device: Of the networks.
+        workers: Threads that make batches.
+        on_progress: Called with the finished share of a fit, in (0, 1].
     """
 
     weighs = True
@@ -78,7 +96,9 @@ class Flow:
         on_progress: Callable[[float], object] = lambda share: None,
     ) -> None:
         self.settings = settings
-        self.networks = [ReplicatedMLP(chains, settings.sizes, device) for _ in range(settings.couplings)]
+        self.networks = [
+            ReplicatedMLP(chains, settings.sizes, device) for _ in range(settings.couplings)
+        ]
         self.theta = share_memory(self.networks)
         self.trainer = Trainer(self.theta, settings.learning_rate, weighted(self._loss))
         self._device = device
@@ -95,7 +115,9 @@ class Flow:
         return self.theta.cpu().numpy().copy()
 
     def reset(self, rngs: Sequence[np.random.Generator]) -> None:
-        """PyTorch's default initialisation but for last layers of 0, so that the flow is the identity; fresh Adam."""
+        """PyTorch's default initialisation but for last layers of 0, so that the flow is the
+        identity; fresh Adam.
+        """
         for network in self.networks:
             network.reset(rngs)
             for tensor in network.layers()[-1]:
@@ -107,7 +129,13 @@ class Flow:
         s = self.settings
         total = s.epochs * sum(batch_count(len(data.points), s.batch) for data in datasets)
         batches = blocks(
-            [with_weights(data) for data in datasets], rngs, s.epochs, s.batch, True, _split, self._workers
+            [with_weights(data) for data in datasets],
+            rngs,
+            s.epochs,
+            s.batch,
+            True,
+            _split,
+            self._workers,
         )
         self.trainer.fit(batches, total, self._on_progress)
 
@@ -115,14 +143,19 @@ class Flow:
         return -self._log_prob(theta, inputs[..., :2])
 
     def _couplings(self, theta: Tensor) -> list[tuple[int, Callable[[Tensor], Spline]]]:
-        """For each coupling the coordinate that it transforms, and the spline as a function of the other."""
+        """For each coupling the coordinate that it transforms, and the spline as a function of
+        the other.
+        """
 
         def conditioner(network: ReplicatedMLP, part: Tensor) -> Callable[[Tensor], Spline]:
             layers, box = network.layers(part), self.settings.box
             return lambda given: Spline.from_raw(network.forward(layers, given[..., None]), box)
 
         parts = theta.chunk(len(self.networks), dim=1)
-        return [(i % 2, conditioner(n, part)) for i, (n, part) in enumerate(zip(self.networks, parts, strict=True))]
+        return [
+            (i % 2, conditioner(n, part))
+            for i, (n, part) in enumerate(zip(self.networks, parts, strict=True))
+        ]
 
     def _log_prob(self, theta: Tensor, x: Tensor) -> Tensor:
         """(k, P), (k, n, 2) -> (k, n): log N(z; 0, I) + log |det ∂z/∂x|."""
@@ -142,13 +175,17 @@ class Flow:
                 values.append(self._log_prob(self.theta[r : r + 1], batch)[0].cpu().numpy())
         return values
 
-    def sample(self, counts: Sequence[int], rngs: Sequence[np.random.Generator]) -> list[np.ndarray]:
+    def sample(
+        self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
+    ) -> list[np.ndarray]:
         """Draw z and undo the couplings: (counts[r], 2) for each chain."""
         z = np.stack([rng.standard_normal((max(counts), 2), dtype=np.float32) for rng in rngs])
         coordinates = list(torch.from_numpy(z).to(self._device).unbind(dim=2))
         with torch.no_grad():
             for changed, conditioner in reversed(self._couplings(self.theta)):
-                coordinates[changed] = conditioner(coordinates[1 - changed]).inverse(coordinates[changed])
+                coordinates[changed] = conditioner(coordinates[1 - changed]).inverse(
+                    coordinates[changed]
+                )
         x = torch.stack(coordinates, dim=2).cpu().numpy()
         return [points[:count] for points, count in zip(x, counts, strict=True)]
 
@@ -161,9 +198,13 @@ class Flow:
 
 
 def share_memory(networks: Sequence[ReplicatedMLP], extra: int = 0) -> Tensor:
-    """One tensor (R, P) of all parameters, each network's a view of its columns, and `extra` columns at the end."""
+    """One tensor (R, P) of all parameters, each network's a view of its columns, and `extra`
+    columns at the end.
+    """
     lengths = [network.theta.shape[1] for network in networks]
-    theta = torch.zeros(len(networks[0].theta), sum(lengths) + extra, device=networks[0].theta.device)
+    theta = torch.zeros(
+        len(networks[0].theta), sum(lengths) + extra, device=networks[0].theta.device
+    )
     for network, part in zip(networks, theta[:, : sum(lengths)].split(lengths, dim=1), strict=True):
         network.theta = part
     return theta
@@ -171,7 +212,9 @@ def share_memory(networks: Sequence[ReplicatedMLP], extra: int = 0) -> Tensor:
 
 def with_weights(data: TrainingSet) -> np.ndarray:
     """Points and, as a third column, their weights with mean 1: (n, 3) float32."""
-    return np.column_stack([data.points, len(data.points) * data.normalised_weights]).astype(np.float32)
+    return np.column_stack([data.points, len(data.points) * data.normalised_weights]).astype(
+        np.float32
+    )
 
 
 def _split(rows: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -22,7 +22,8 @@ class Kernel:
     """Settings of a kernel density estimate."""
 
     bandwidth: float = 0.0
-    """Standard deviation of the kernel, in units of x; 0: Scott's rule, n^(−1/6) times the spread of the data."""
+    """Standard deviation of the kernel, in units of x; 0: Scott's rule, n^(−1/6) times the
+    spread of the data."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.bandwidth < float("inf"):
@@ -31,7 +32,8 @@ class Kernel:
     def memory(self, chains: int, points: int, threads: int) -> list[Need]:
         """Estimate from below what training `chains` models on `points` points each takes.
 
-        threads: that work side by side.
+        Args:
+            threads: That work side by side.
         """
         return [Need(f"kernels of {points:.3g} points", "--samples", 3 * 8 * chains * points)]
 
@@ -39,10 +41,15 @@ class Kernel:
 class KDE:
     """The learner: Σ_i w_i N(x_i, H) over the points of the training set.
 
-    settings: see `Kernel`.   device, workers: unused, nothing is trained.   on_progress: called with 1 after a fit.
+    With Scott's rule H = h² S, S the (unbiased) covariance of the data and h = n_eff^(−1/6), n_eff
+    = 1/Σw². So the variance of the law is (1 − 1/n + h²) S, and without real data it grows by this
+    factor a round.
 
-    With Scott's rule H = h² S, S the (unbiased) covariance of the data and h = n_eff^(−1/6), n_eff = 1/Σw². So the
-    variance of the law is (1 − 1/n + h²) S, and without real data it grows by this factor a round.
+    Args:
+        settings: See `Kernel`.
+        device: Unused, nothing is trained.
+        workers: See `device`.
+        on_progress: Called with 1 after a fit.
     """
 
     weighs = True
@@ -67,7 +74,9 @@ class KDE:
 
     @property
     def parameters(self) -> Array:
-        """Mean and covariance of the law of each chain, (R, 5): its parameters are as many as its points."""
+        """Mean and covariance of the law of each chain, (R, 5): its parameters are as many as
+        its points.
+        """
         rows = []
         for x, w, root in zip(self.points, self.weights, self.roots, strict=True):
             mean = w @ x
@@ -81,7 +90,8 @@ class KDE:
     def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
         """Keep each chain's points (n_r, 2), and set the kernel.
 
-        FloatingPointError, naming the chain, if Scott's rule meets points on a line.
+        Raises:
+            FloatingPointError: Naming the chain, if Scott's rule meets points on a line.
         """
         self.points = [np.asarray(data.points, dtype=float) for data in datasets]
         self.weights = [data.normalised_weights for data in datasets]
@@ -94,7 +104,9 @@ class KDE:
                 covariance = (w * gap.T) @ gap / (1 - concentration)
                 self.roots[r] = concentration ** (1 / 6) * np.linalg.cholesky(covariance)
             except (np.linalg.LinAlgError, ZeroDivisionError, FloatingPointError):
-                raise FloatingPointError(f"the points of chain {r} have no invertible covariance") from None
+                raise FloatingPointError(
+                    f"the points of chain {r} have no invertible covariance"
+                ) from None
         self._on_progress(1.0)
 
     def log_prob(self, points: Sequence[np.ndarray]) -> list[Array]:
@@ -108,13 +120,19 @@ class KDE:
             values.append(np.logaddexp.reduce(exponent, axis=1) - np.log(2 * np.pi) - log_det)
         return values
 
-    def sample(self, counts: Sequence[int], rngs: Sequence[np.random.Generator]) -> list[np.ndarray]:
+    def sample(
+        self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
+    ) -> list[np.ndarray]:
         """A data point for each draw, and kernel noise: (counts[r], 2) float32 for each chain."""
         samples = []
-        for count, rng, x, w, root in zip(counts, rngs, self.points, self.weights, self.roots, strict=True):
+        for count, rng, x, w, root in zip(
+            counts, rngs, self.points, self.weights, self.roots, strict=True
+        ):
             point_rng, noise_rng = rng.spawn(2)
             i = np.searchsorted(np.cumsum(w)[:-1], point_rng.random(count), side="right")
-            samples.append((x[i] + noise_rng.standard_normal((count, 2)) @ root.T).astype(np.float32))
+            samples.append(
+                (x[i] + noise_rng.standard_normal((count, 2)) @ root.T).astype(np.float32)
+            )
         return samples
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,4 +1,6 @@
-"""Mixtures of isotropic Gaussians: draws, density, and the denoiser that a perfect diffusion model learns."""
+"""Mixtures of isotropic Gaussians: draws, density, and the denoiser that a perfect diffusion
+model learns.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +15,10 @@ __all__ = ["GaussianMixture"]
 class GaussianMixture:
     """Σ_k weights_k N(centres_k, sd_k² I) in two dimensions.
 
-    centres: (K, 2).   sd: (K,) or one for all, > 0.   weights: (K,), sum 1, or None: equal.
+    Attributes:
+        centres: (K, 2).
+        sd: (K,) or one for all, > 0.
+        weights: (K,), sum 1, or None: equal.
     """
 
     centres: NDArray[np.float64]
@@ -28,7 +33,11 @@ class GaussianMixture:
     @property
     def shares(self) -> NDArray[np.float64]:
         """Weights, (K,)."""
-        return np.full(len(self.centres), 1 / len(self.centres)) if self.weights is None else self.weights
+        return (
+            np.full(len(self.centres), 1 / len(self.centres))
+            if self.weights is None
+            else self.weights
+        )
 
     def __call__(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """n independent points, (n, 2) float32. Point i does not depend on n."""
@@ -37,7 +46,9 @@ class GaussianMixture:
             mode = mode_rng.integers(len(self.centres), size=n)
         else:
             mode = np.searchsorted(np.cumsum(self.weights[:-1]), mode_rng.random(n), side="right")
-        return (self.centres[mode] + self.sds[mode, None] * noise_rng.standard_normal((n, 2))).astype(np.float32)
+        return (
+            self.centres[mode] + self.sds[mode, None] * noise_rng.standard_normal((n, 2))
+        ).astype(np.float32)
 
     def log_prob(self, x: np.ndarray) -> NDArray[np.float64]:
         """Log density at x (…, 2): (…,)."""
@@ -55,7 +66,9 @@ class GaussianMixture:
         return _normalised(self._log_joint(x, 1.0, 0.0))
 
     def denoise(self, x: np.ndarray, scale: float, noise: float) -> NDArray[Any]:
-        """E[x₀ | scale·x₀ + noise·ε = x] for x₀ from the mixture, x: (…, 2); of the precision of x."""
+        """E[x₀ | scale·x₀ + noise·ε = x] for x₀ from the mixture, x: (…, 2); of the precision of
+        x.
+        """
         posterior = _normalised(self._log_joint(x, scale, noise))  # (…, K)
         gain = scale * self.sds**2 / (scale**2 * self.sds**2 + noise**2)
         means = self.centres + gain[:, None] * (x[..., None, :] - scale * self.centres)  # (…, K, 2)

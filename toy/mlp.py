@@ -1,4 +1,6 @@
-"""Many small networks at once: R independent multilayer perceptrons evaluated by batched matrix products."""
+"""Many small networks at once: R independent multilayer perceptrons evaluated by batched matrix
+products.
+"""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -27,13 +29,21 @@ def parameter_count(sizes: Sequence[int]) -> int:
 class ReplicatedMLP:
     """R perceptrons of one shape with SELU between the layers; chain r is row r of `theta` (R, P).
 
-    sizes: widths from input to output, e.g. (3, 64, 64, 64, 2): torchcfm's 2-D network, 8,706 parameters.
     Row layout: weight (out, in) and bias (out,) of each layer in turn, as in `torch.nn.Linear`.
+
+    Args:
+        sizes: Widths from input to output, e.g. (3, 64, 64, 64, 2): torchcfm's 2-D network, 8,706
+            parameters.
     """
 
-    def __init__(self, chains: int, sizes: Sequence[int], device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, chains: int, sizes: Sequence[int], device: torch.device | str = "cpu"
+    ) -> None:
         if chains < 1 or len(sizes) < 2 or min(sizes) < 1:
-            raise ValueError(f"chains and sizes must be >= 1, with two sizes or more; got {chains} and {tuple(sizes)}")
+            raise ValueError(
+                f"chains and sizes must be >= 1, with two sizes or more; got {chains} and "
+                f"{tuple(sizes)}"
+            )
         self.shapes = [((b, a), (b,)) for a, b in itertools.pairwise(sizes)]
         self._lengths = [int(np.prod(shape)) for pair in self.shapes for shape in pair]
         self.theta = torch.zeros(chains, sum(self._lengths), device=device)
@@ -42,11 +52,16 @@ class ReplicatedMLP:
         """PyTorch's default: weights and biases of a layer ~ U(−1/√in, 1/√in)."""
         for row, rng in zip(self.theta, rngs, strict=True):
             bounds = [weight[1] ** -0.5 for weight, _ in self.shapes for _ in range(2)]
-            draws = [rng.uniform(-b, b, size).astype(np.float32) for b, size in zip(bounds, self._lengths, strict=True)]
+            draws = [
+                rng.uniform(-b, b, size).astype(np.float32)
+                for b, size in zip(bounds, self._lengths, strict=True)
+            ]
             row.copy_(torch.from_numpy(np.concatenate(draws)))
 
     def layers(self, theta: Tensor | None = None) -> Layers:
-        """Views of the rows (k, P) of `theta` (default: all) as (weight (k, out, in), bias (k, out)) for each layer."""
+        """Views of the rows (k, P) of `theta` (default: all) as (weight (k, out, in), bias (k,
+        out)) for each layer.
+        """
         theta = self.theta if theta is None else theta
         parts = iter(theta.split(self._lengths, dim=1))
         return [(next(parts).unflatten(1, weight), next(parts)) for weight, _ in self.shapes]
@@ -71,9 +86,15 @@ class ReplicatedMLP:
         }
 
     def load_state_of(self, chain: int, state: Mapping[str, Tensor]) -> None:
-        """Set one chain from torchcfm's names. ValueError if a tensor is missing, left over or of another shape."""
+        """Set one chain from torchcfm's names.
+
+        Raises:
+            ValueError: If a tensor is missing, left over or of another shape.
+        """
         own = self.state_of(chain)
-        if {name: value.shape for name, value in own.items()} != {name: value.shape for name, value in state.items()}:
+        if {name: value.shape for name, value in own.items()} != {
+            name: value.shape for name, value in state.items()
+        }:
             expected = {name: tuple(value.shape) for name, value in own.items()}
             raise ValueError(f"state must hold exactly {expected}")
         self.theta[chain] = torch.cat([state[name].flatten() for name in own])

@@ -1,4 +1,6 @@
-"""OT-CFM, conditional flow matching with minibatch optimal transport (Tong et al., 2023), for R chains at once."""
+"""OT-CFM, conditional flow matching with minibatch optimal transport (Tong et al., 2023), for R
+chains at once.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -27,26 +29,32 @@ COSTLY_PLAN = 96  # points: larger plans take longer than the network's steps
 
 @dataclass(frozen=True)
 class FlowMatching:
-    """Settings of OT-CFM in two dimensions. The defaults and what the paper leaves open: docs, "Two moons"."""
+    """Settings of OT-CFM in two dimensions.
+
+    The defaults and what the paper leaves open: docs, "Two moons".
+    """
 
     epochs: int = 150
     """Passes over the training set a (re)training."""
     batch: int = 256
     """Points a step."""
     plan: int = 0
-    """Points that are transported at once, a divisor of the batch; 0: all of it, as torchcfm does. With 32 plans
-    take an eighth of the time, and distances are a little larger (docs, "Figure 8")."""
+    """Points that are transported at once, a divisor of the batch; 0: all of it, as torchcfm
+    does. With 32 plans take an eighth of the time, and distances are a little larger (docs,
+    "Figure 8")."""
     learning_rate: float = 0.01
     """Of Adam, constant."""
     width: int = 64
     """Of each of the three hidden layers."""
     source: Source = "normal"
-    """Distribution that the flow starts from: N(0, I), or torchcfm's eight Gaussians on a circle of radius 5."""
+    """Distribution that the flow starts from: N(0, I), or torchcfm's eight Gaussians on a circle
+    of radius 5."""
     sigma: float = 0.0
-    """Standard deviation of the noise on the path between a source point and a data point, in units of the data."""
+    """Standard deviation of the noise on the path between a source point and a data point, in
+    units of the data."""
     pairs: Literal["plan", "permutation", "independent"] = "plan"
-    """Draw pairs from the transport plan with replacement, as torchcfm does, or take each pair once, or make no plan:
-    independent pairs, plain flow matching (CFM)."""
+    """Draw pairs from the transport plan with replacement, as torchcfm does, or take each pair
+    once, or make no plan: independent pairs, plain flow matching (CFM)."""
     solver: Literal["assignment", "pot"] = "assignment"
     """Exact optimal transport by this project's assignment solver or by POT's network simplex."""
     integrator: Literal["euler", "dopri5"] = "euler"
@@ -68,7 +76,9 @@ class FlowMatching:
         if self.tolerance is not None and self.integrator != "dopri5":
             raise ValueError(f"--tolerance has no meaning for --integrator {self.integrator}")
         if self.tolerance is not None and not LEAST_TOLERANCE <= self.tolerance < 1:
-            raise ValueError(f"--tolerance must be from {LEAST_TOLERANCE} to below 1, got {self.tolerance}")
+            raise ValueError(
+                f"--tolerance must be from {LEAST_TOLERANCE} to below 1, got {self.tolerance}"
+            )
         if not 0 <= self.sigma < float("inf"):
             raise ValueError(f"--sigma must be finite and >= 0, got {self.sigma}")
 
@@ -81,7 +91,8 @@ class FlowMatching:
     def memory(self, chains: int, points: int, threads: int) -> list[Need]:
         """Estimate from below what training `chains` models on `points` points each takes.
 
-        threads: that work side by side.
+        Args:
+            threads: That work side by side.
         """
         parameters = parameter_count(self.sizes)
         plan = min(self.plan or self.batch, points) if self.pairs != "independent" else 0
@@ -100,8 +111,11 @@ class FlowMatching:
 class OTCFM:
     """The learner: R velocity fields v(x, t), trained and integrated side by side.
 
-    settings: see `FlowMatching`.   device: of the networks.   workers: threads that solve transport plans ahead.
-    on_progress: called with the finished share of a fit, in (0, 1].
+    Args:
+        settings: See `FlowMatching`.
+        device: Of the networks.
+        workers: Threads that solve transport plans ahead.
+        on_progress: Called with the finished share of a fit, in (0, 1].
     """
 
     def __init__(
@@ -117,7 +131,9 @@ class OTCFM:
         self._device = device
         self._workers = workers
         self._on_progress = on_progress
-        self.trainer = Trainer(self.network.theta, settings.learning_rate, squared_error(self._predict))
+        self.trainer = Trainer(
+            self.network.theta, settings.learning_rate, squared_error(self._predict)
+        )
 
     @property
     def chains(self) -> int:
@@ -134,22 +150,35 @@ class OTCFM:
         self.trainer.restart()
 
     def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
-        """`epochs` passes of Adam over each chain's data (n_r, 2); a chain with more data takes more steps."""
+        """`epochs` passes of Adam over each chain's data (n_r, 2); a chain with more data takes
+        more steps.
+        """
         s = self.settings
-        coupling = Coupling(SOURCES[s.source], s.batch, s.plan or s.batch, s.sigma, s.pairs, s.solver)
+        coupling = Coupling(
+            SOURCES[s.source], s.batch, s.plan or s.batch, s.sigma, s.pairs, s.solver
+        )
         points = [np.ascontiguousarray(data.points, dtype=np.float32) for data in datasets]
         total = s.epochs * sum(batch_count(len(x), s.batch) for x in points)
-        planning = s.pairs != "independent" and coupling.plan > COSTLY_PLAN  # and needs the processors more
+        # and needs the processors more
+        planning = s.pairs != "independent" and coupling.plan > COSTLY_PLAN
         with _torch_threads(max(1, self._workers // 3) if planning else self._workers):
-            self.trainer.fit(blocks(points, rngs, s.epochs, coupling, self._workers), total, self._on_progress)
+            self.trainer.fit(
+                blocks(points, rngs, s.epochs, coupling, self._workers), total, self._on_progress
+            )
 
     def _predict(self, theta: Tensor, inputs: Tensor) -> Tensor:
         return self.network.forward(self.network.layers(theta), inputs)
 
-    def sample(self, counts: Sequence[int], rngs: Sequence[np.random.Generator]) -> list[np.ndarray]:
-        """Integrate the flow from source points at t = 0 to t = 1: (counts[r], 2) for each chain."""
+    def sample(
+        self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
+    ) -> list[np.ndarray]:
+        """Integrate the flow from source points at t = 0 to t = 1: (counts[r], 2) for each
+        chain.
+        """
         source = SOURCES[self.settings.source]
-        latents = torch.from_numpy(np.stack([source(max(counts), rng) for rng in rngs])).to(self._device)
+        latents = torch.from_numpy(np.stack([source(max(counts), rng) for rng in rngs])).to(
+            self._device
+        )
         integrator = self.settings.make_integrator()
         with torch.no_grad():
             if isinstance(integrator, Euler):  # all points take the same steps: all chains at once

@@ -1,4 +1,6 @@
-"""Rewards and verifiers in two dimensions, for regimes that select samples: points (n, 2) -> (n,)."""
+"""Rewards and verifiers in two dimensions, for regimes that select samples: points (n, 2) ->
+(n,).
+"""
 
 from collections.abc import Mapping
 from typing import Literal

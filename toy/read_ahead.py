@@ -11,7 +11,9 @@ END = object()
 
 
 def read_ahead(items: Iterator[T]) -> Generator[T]:
-    """The items in order, the next one being made in a thread while the caller works on the present one."""
+    """The items in order, the next one being made in a thread while the caller works on the
+    present one.
+    """
     with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as pool:
         following = pool.submit(next, items, END)
         while (item := following.result()) is not END:

@@ -1,4 +1,6 @@
-"""Options and history of a run of a 2-D experiment, read from its folder, which may be damaged or hostile."""
+"""Options and history of a run of a 2-D experiment, read from its folder, which may be damaged
+or hostile.
+"""
 
 import math
 from pathlib import Path
@@ -67,12 +69,16 @@ def read_history(run: Path) -> list[Any]:
     chains = _chains(history[0])
     for t, line in enumerate(history):
         if not chains or _chains(line) != chains or line.get("t") != t:
-            raise UsageError(f"{file} is damaged: line {t + 1} is not generation {t} of this run with W1 and W2")
+            raise UsageError(
+                f"{file} is damaged: line {t + 1} is not generation {t} of this run with W1 and W2"
+            )
     return history
 
 
 def _chains(line: Any) -> list[tuple[str, int]] | None:
-    """Regime and replica of each chain of a line, all regimes with equally many; None if it is not of such a line."""
+    """Regime and replica of each chain of a line, all regimes with equally many; None if it is
+    not of such a line.
+    """
     chains = line.get("chains") if isinstance(line, dict) else None
     if not isinstance(chains, list) or not all(map(_is_measured, chains)):
         return None
@@ -83,7 +89,11 @@ def _chains(line: Any) -> list[tuple[str, int]] | None:
 
 
 def _is_measured(chain: Any) -> bool:
-    if not (isinstance(chain, dict) and isinstance(chain.get("regime"), str) and isinstance(chain.get("replica"), int)):
+    if not (
+        isinstance(chain, dict)
+        and isinstance(chain.get("regime"), str)
+        and isinstance(chain.get("replica"), int)
+    ):
         return False
     return all(_is_finite(chain.get(quantity)) for quantity in QUANTITIES)
 

@@ -1,4 +1,6 @@
-"""Any density, any model, any regime: python -m toy.run --density checkerboard --model flow --regime accumulate"""
+"""Any density, any model, any regime: python -m toy.run --density checkerboard --model flow
+--regime accumulate
+"""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -57,18 +59,26 @@ def configuration(model: str) -> type:
     config = make_dataclass(
         "Run",
         [
-            ("experiment", Annotated[Experiment, tyro.conf.arg(name="")], field(default_factory=Experiment)),
+            (
+                "experiment",
+                Annotated[Experiment, tyro.conf.arg(name="")],
+                field(default_factory=Experiment),
+            ),
             ("density", Literal[tuple(DENSITIES)], field(default="moons")),
             ("model", Literal[tuple(MODELS)], field(default=model)),
-            ("settings", Annotated[of_model, tyro.conf.arg(name="")], field(default_factory=default)),
+            (
+                "settings",
+                Annotated[of_model, tyro.conf.arg(name="")],
+                field(default_factory=default),
+            ),
         ],
         frozen=True,
     )
     config.__doc__ = """Retrain any 2-D model on its own samples, on any density, in any regime.
 
-    Prints distances to the truth, memorisation and, where the model has a density, its negative log-likelihood over
-    the generations; writes history, samples and figures, and goes on where it stopped if it was interrupted. The last
-    options are those of the model: --model flow --help.
+    Prints distances to the truth, memorisation and, where the model has a density, its negative
+    log-likelihood over the generations; writes history, samples and figures, and goes on where it
+    stopped if it was interrupted. The last options are those of the model: --model flow --help.
     """
     return config
 
@@ -84,13 +94,17 @@ def main(config: Any) -> None:
         truth=truth,
         make_learner=partial(MODELS[config.model].learner, settings=config.settings),
         settings=config.settings,
-        profile=Profile(partial(mode_profile, truth=truth), SHOWN) if isinstance(truth, GaussianMixture) else None,
+        profile=Profile(partial(mode_profile, truth=truth), SHOWN)
+        if isinstance(truth, GaussianMixture)
+        else None,
         more=RESEMBLANCE,
     )
 
 
 def model_named(arguments: list[str]) -> str:
-    """The model that the arguments name, or the default; a name that is none is left for the parser to refuse."""
+    """The model that the arguments name, or the default; a name that is none is left for the
+    parser to refuse.
+    """
     for i, argument in enumerate(arguments):
         option, _, value = argument.partition("=")
         value = value or "".join(arguments[i + 1 : i + 2])

@@ -1,4 +1,6 @@
-"""Monotone rational-quadratic splines (Gregory and Delbourgo, 1982) as Durkan et al. (2019) use them in flows."""
+"""Monotone rational-quadratic splines (Gregory and Delbourgo, 1982) as Durkan et al. (2019) use
+them in flows.
+"""
 
 import math
 from dataclasses import dataclass
@@ -8,7 +10,8 @@ from torch import Tensor
 
 __all__ = ["Spline", "parameter_count"]
 
-LEAST = 1e-3  # share of the box that a bin has at least in width and height, and least slope at a knot
+# share of the box that a bin has at least in width and height, and least slope at a knot
+LEAST = 1e-3
 
 
 def parameter_count(bins: int) -> int:
@@ -18,9 +21,13 @@ def parameter_count(bins: int) -> int:
 
 @dataclass(frozen=True)
 class Spline:
-    """Increasing maps of the line: a spline through knots in [−bound, bound]², the identity outside.
+    """Increasing maps of the line: a spline through knots in [−bound, bound]², the identity
+    outside.
 
-    xs, ys: (…, K + 1) knots.   slopes: (…, K + 1) at them, 1 at both ends, so that the map is smooth there.
+    Attributes:
+        xs: (…, K + 1) knots.
+        ys: See `xs`.
+        slopes: (…, K + 1) at them, 1 at both ends, so that the map is smooth there.
     """
 
     xs: Tensor
@@ -36,7 +43,10 @@ class Spline:
         offset = math.log(math.expm1(1 - LEAST))  # softplus of it, with LEAST, is a slope of 1
         slopes = LEAST + torch.nn.functional.softplus(inner + offset)
         return cls(
-            _knots(widths, bound), _knots(heights, bound), torch.nn.functional.pad(slopes, (1, 1), value=1.0), bound
+            _knots(widths, bound),
+            _knots(heights, bound),
+            torch.nn.functional.pad(slopes, (1, 1), value=1.0),
+            bound,
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -64,10 +74,14 @@ class Spline:
         return torch.where(inside, left + u * width, y)
 
     def _bin(self, at: Tensor, knots: Tensor) -> tuple[Tensor, ...]:
-        """Left, width, bottom and height of the bin that `at` falls into, and the slopes at its ends."""
+        """Left, width, bottom and height of the bin that `at` falls into, and the slopes at its
+        ends.
+        """
         k = (torch.searchsorted(knots, at[..., None], right=True) - 1).clamp(0, knots.shape[-1] - 2)
         left, right, bottom, top, here, there = (
-            values.gather(-1, k + j)[..., 0] for values in (self.xs, self.ys, self.slopes) for j in (0, 1)
+            values.gather(-1, k + j)[..., 0]
+            for values in (self.xs, self.ys, self.slopes)
+            for j in (0, 1)
         )
         return left, right - left, bottom, top - bottom, here, there
 

@@ -11,14 +11,18 @@ __all__ = ["Tempered"]
 
 
 class Tempered:
-    """The learner, but for its samples: every standard normal number that makes them is multiplied by √temperature.
+    """The learner, but for its samples: every standard normal number that makes them is multiplied
+    by √temperature.
 
-    temperature: τ, > 0; 1 is no change, below 1 trades diversity for quality, as truncation and guidance do.
+    For a Gaussian this draws from N(μ, τΣ), for a mixture from the same with each component, as
+    Alemohammad et al. (arXiv:2307.01850) define sampling bias; for a flow, a VAE or flow matching
+    it is the reduced temperature of the latents, for a diffusion model also that of the noise added
+    on the way, for a kernel estimate a narrower kernel. It is a property of how a model is sampled,
+    not of a regime or a fit: nothing else changes.
 
-    For a Gaussian this draws from N(μ, τΣ), for a mixture from the same with each component, as Alemohammad et al.
-    (arXiv:2307.01850) define sampling bias; for a flow, a VAE or flow matching it is the reduced temperature of the
-    latents, for a diffusion model also that of the noise added on the way, for a kernel estimate a narrower kernel. It
-    is a property of how a model is sampled, not of a regime or a fit: nothing else changes.
+    Args:
+        temperature: τ, > 0; 1 is no change, below 1 trades diversity for quality, as truncation and
+            guidance do.
     """
 
     def __init__(self, learner: Any, temperature: float) -> None:
@@ -40,7 +44,9 @@ class Tempered:
     def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
         self._learner.fit(datasets, rngs)
 
-    def sample(self, counts: Sequence[int], rngs: Sequence[np.random.Generator]) -> Sequence[np.ndarray]:
+    def sample(
+        self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
+    ) -> Sequence[np.ndarray]:
         """As the learner's, with cooled noise."""
         return self._learner.sample(counts, [_Cooled(rng, self._scale) for rng in rngs])
 
@@ -51,12 +57,16 @@ class Tempered:
         self._learner.load_state_dict(state)
 
     def __getattr__(self, name: str) -> Any:
-        """What else the learner has, such as `log_prob` (of its model, not of the samples) and `weighs`."""
+        """What else the learner has, such as `log_prob` (of its model, not of the samples) and
+        `weighs`.
+        """
         return getattr(self._learner, name)
 
 
 class _Cooled:
-    """A generator whose standard normal numbers are scaled; all else, such as the choice of a mode, is as it was."""
+    """A generator whose standard normal numbers are scaled; all else, such as the choice of a
+    mode, is as it was.
+    """
 
     def __init__(self, rng: np.random.Generator, scale: float) -> None:
         self._rng, self._scale = rng, scale

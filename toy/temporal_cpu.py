@@ -1,8 +1,9 @@
-"""The 2-D noise predictor on a CPU: forwards and backwards in one compiled pass, a part of the points at a time.
+"""The 2-D noise predictor on a CPU: forwards and backwards in one compiled pass, a part of the
+points at a time.
 
-Each processor takes its parts through all layers by itself, one-threaded matrix products included. Layer by layer, as
-torch does it, processors wait for each other after each operation, and activations leave the cache before they are used
-again: a third of the time.
+Each processor takes its parts through all layers by itself, one-threaded matrix products included.
+Layer by layer, as torch does it, processors wait for each other after each operation, and
+activations leave the cache before they are used again: a third of the time.
 """
 
 from contextlib import AbstractContextManager
@@ -26,15 +27,25 @@ MOST_THREADS = get_num_threads()
 FAST = {"reassoc", "contract", "nsz", "arcp"}  # all but the assumption that there is no NaN or Inf
 
 
-def predict(theta: Tensor, embedding: Tensor, x: Tensor, t: Tensor, layers: int, slope: float) -> Tensor:
+def predict(
+    theta: Tensor, embedding: Tensor, x: Tensor, t: Tensor, layers: int, slope: float
+) -> Tensor:
     """ε(x, t) of k networks, (k, n, 2), without gradient.
 
-    theta: (k, P), see `ReplicatedTemporalNetwork`.   embedding: (times, width).   x: (k, n, 2).
-    t: (k, n), rows of the embedding.   slope: of the leaky ReLU.   All float32 but t.
-    ValueError if a t is no row of the embedding.
+    Args:
+        theta: (k, P), see `ReplicatedTemporalNetwork`.
+        embedding: (times, width).
+        x: (k, n, 2).
+        t: (k, n), rows of the embedding.
+        slope: Of the leaky ReLU. All float32 but t.
+
+    Raises:
+        ValueError: If a t is no row of the embedding.
     """
     _check_times(t, embedding)
-    theta_, embedding_, x_, t_ = (tensor.detach().contiguous().numpy() for tensor in (theta, embedding, x, t))
+    theta_, embedding_, x_, t_ = (
+        tensor.detach().contiguous().numpy() for tensor in (theta, embedding, x, t)
+    )
     y, (u, table) = np.empty_like(x_), np.empty((2, len(theta), *embedding.shape), dtype=np.float32)
     with _one_thread_a_product():
         _predict(theta_, embedding_, x_, t_, y, u, table, layers, np.float32(slope))
@@ -42,18 +53,30 @@ def predict(theta: Tensor, embedding: Tensor, x: Tensor, t: Tensor, layers: int,
 
 
 def squared_error(
-    theta: Tensor, embedding: Tensor, x: Tensor, t: Tensor, y: Tensor, weights: Tensor, layers: int, slope: float
+    theta: Tensor,
+    embedding: Tensor,
+    x: Tensor,
+    t: Tensor,
+    y: Tensor,
+    weights: Tensor,
+    layers: int,
+    slope: float,
 ) -> Tensor:
-    """Σ weights · (mean over coordinates of (ε(x, t) − y)²) of k networks, (k,); differentiable in theta.
+    """Σ weights · (mean over coordinates of (ε(x, t) − y)²) of k networks, (k,); differentiable in
+    theta.
 
-    y: (k, n, 2).   weights: (k, n).   The rest as for `predict`.
+    Args:
+        y: (k, n, 2).
+        weights: (k, n). The rest as for `predict`.
     """
     _check_times(t, embedding)
     return _SquaredError.apply(theta, embedding, x, t, y, weights, layers, slope)  # type: ignore[return-value]
 
 
 class _SquaredError(torch.autograd.Function):
-    """The gradient is computed with the loss, while a part's activations are in the processor's cache."""
+    """The gradient is computed with the loss, while a part's activations are in the processor's
+    cache.
+    """
 
     @staticmethod
     def forward(ctx: Any, *inputs: Any) -> Tensor:
@@ -93,9 +116,11 @@ def _parts(points):
 
 @compiled()
 def _unpack(row, width):
-    """Views of a row in the layout of `ReplicatedTemporalNetwork.shapes`, but for those of `_unpack_times`.
+    """Views of a row in the layout of `ReplicatedTemporalNetwork.shapes`, but for those of
+    `_unpack_times`.
 
-    in_fc, (scale, shift, matrix) of the residual layer's two halves and of the output, the output's bias.
+    in_fc, (scale, shift, matrix) of the residual layer's two halves and of the output, the output's
+    bias.
     """
     square = width * width
     a = 2 * width  # behind in_fc
@@ -104,9 +129,21 @@ def _unpack(row, width):
     d = c + square + width  # behind enc
     return (
         row[:a].reshape(width, 2),
-        (row[a : a + width], row[a + width : a + 2 * width], row[a + 2 * width : b].reshape(width, width)),
-        (row[b : b + width], row[b + width : b + 2 * width], row[b + 2 * width : c].reshape(width, width)),
-        (row[d : d + width], row[d + width : d + 2 * width], row[d + 2 * width : d + 4 * width].reshape(2, width)),
+        (
+            row[a : a + width],
+            row[a + width : a + 2 * width],
+            row[a + 2 * width : b].reshape(width, width),
+        ),
+        (
+            row[b : b + width],
+            row[b + width : b + 2 * width],
+            row[b + 2 * width : c].reshape(width, width),
+        ),
+        (
+            row[d : d + width],
+            row[d + width : d + 2 * width],
+            row[d + 2 * width : d + 4 * width].reshape(2, width),
+        ),
         row[d + 4 * width : d + 4 * width + 2],
     )
 
@@ -152,7 +189,8 @@ def _norm_act_backward(dy, x, scale, shift, slope, y, dscale, dshift):
     width = np.float32(x.shape[1])
     for i in range(len(x)):
         mean, factor = _moments(x[i])
-        first, second = np.float32(0), np.float32(0)  # Σ g and Σ g·normalised, g the gradient before scaling
+        # Σ g and Σ g·normalised, g the gradient before scaling
+        first, second = np.float32(0), np.float32(0)
         for j in range(x.shape[1]):
             normalised = (x[i, j] - mean) * factor
             z = normalised * scale[j] + shift[j]
@@ -196,7 +234,9 @@ def _add_to_rows(table, t, x):
 
 @compiled()
 def _encode(row, embedding, slope, u, table):
-    """table (times, width) becomes what the residual layer adds at each time, u the projection it is made from."""
+    """table (times, width) becomes what the residual layer adds at each time, u the projection
+    it is made from.
+    """
     projection, bias, enc, enc_bias = _unpack_times(row, embedding.shape[1])
     np.dot(embedding, projection.T, u)
     for i in range(len(u)):
@@ -211,7 +251,9 @@ def _encode(row, embedding, slope, u, table):
 
 @compiled()
 def _encode_backward(row, embedding, u, dtable, slope, drow):
-    """The parts of drow (P,) that the gradient dtable (times, width) reaches through `_encode`; they start at 0."""
+    """The parts of drow (P,) that the gradient dtable (times, width) reaches through `_encode`;
+    they start at 0.
+    """
     enc = _unpack_times(row, embedding.shape[1])[2]
     dprojection, dbias, denc, denc_bias = _unpack_times(drow, embedding.shape[1])
     np.dot(dtable.T, u, denc)
@@ -227,8 +269,12 @@ def _encode_backward(row, embedding, u, dtable, slope, drow):
 
 @compiled()
 def _forward(row, table, x, t, slope, h, o, act, y):
-    """y (m, 2) of a part of the points; h (layers + 1, m, width) and o (layers, m, width): what is normalised."""
-    w_in, (scale1, shift1, w1), (scale2, shift2, w2), (scale, shift, w_out), bias = _unpack(row, h.shape[2])
+    """y (m, 2) of a part of the points; h (layers + 1, m, width) and o (layers, m, width): what
+    is normalised.
+    """
+    w_in, (scale1, shift1, w1), (scale2, shift2, w2), (scale, shift, w_out), bias = _unpack(
+        row, h.shape[2]
+    )
     np.dot(x, w_in.T, h[0])
     for layer in range(len(o)):
         _norm_act(h[layer], scale1, shift1, slope, act)
@@ -246,10 +292,14 @@ def _forward(row, table, x, t, slope, h, o, act, y):
 
 @compiled()
 def _backward(row, x, t, slope, h, o, act, dy, drow, dtable):
-    """Adds the gradient of a part of the points to drow (P,) and dtable (times, width); both start at 0."""
+    """Adds the gradient of a part of the points to drow (P,) and dtable (times, width); both
+    start at 0.
+    """
     width = h.shape[2]
     _, (scale1, shift1, w1), (scale2, shift2, w2), (scale, shift, w_out), _ = _unpack(row, width)
-    dw_in, (dscale1, dshift1, dw1), (dscale2, dshift2, dw2), (dscale, dshift, dw_out), dbias = _unpack(drow, width)
+    dw_in, (dscale1, dshift1, dw1), (dscale2, dshift2, dw2), (dscale, dshift, dw_out), dbias = (
+        _unpack(drow, width)
+    )
     do, da, dw = np.empty_like(act), np.empty_like(act), np.empty((width, width), np.float32)
     for i in range(len(dy)):
         for j in range(2):
@@ -309,7 +359,9 @@ def _add_parts(drow, dtable):
 
 @compiled(parallel=True)
 def _predict(theta, embedding, x, t, y, u, table, layers, slope):
-    """y (k, n, 2) becomes the prediction; u and table, (k, times, width), are room for `_encode`."""
+    """y (k, n, 2) becomes the prediction; u and table, (k, times, width), are room for
+    `_encode`.
+    """
     parts = _parts(x.shape[1])
     for r in prange(len(theta)):
         _encode(theta[r], embedding, slope, u[r], table[r])
@@ -321,8 +373,14 @@ def _predict(theta, embedding, x, t, y, u, table, layers, slope):
 
 
 @compiled(parallel=True)
-def _loss_and_gradient(theta, embedding, x, t, y, weights, u, table, loss, dtheta, dtable, layers, slope):
-    """loss: (k, parts), to be added up.   dtheta: (k, parts, P), the gradient in the first part, the rest in use."""
+def _loss_and_gradient(
+    theta, embedding, x, t, y, weights, u, table, loss, dtheta, dtable, layers, slope
+):
+    """
+    Args:
+        loss: (k, parts), to be added up.
+        dtheta: (k, parts, P), the gradient in the first part, the rest in use.
+    """
     parts = loss.shape[1]
     for r in prange(len(theta)):
         _encode(theta[r], embedding, slope, u[r], table[r])

@@ -1,4 +1,6 @@
-"""Many small networks trained at once: R parameter vectors, a batch a chain and a step, one fused Adam."""
+"""Many small networks trained at once: R parameter vectors, a batch a chain and a step, one
+fused Adam.
+"""
 
 import copy
 import gc
@@ -19,16 +21,19 @@ from toy.read_ahead import read_ahead
 __all__ = ["Block", "Loss", "Trainer", "batch_count", "network_memory", "squared_error", "weighted"]
 
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-"""θ (k, P), inputs (k, B, 3), targets (k, B, 2), weights (k, B) -> Σ weights · (loss of a point), (k,); row by row."""
+"""θ (k, P), inputs (k, B, 3), targets (k, B, 2), weights (k, B) -> Σ weights · (loss of a
+point), (k,); row by row."""
 
 
 @dataclass(frozen=True)
 class Block:
     """Consecutive training batches of R chains, padded to S steps of B points.
 
-    inputs: (S, R, B, 3), two coordinates and a time or noise level, if any.   targets: (S, R, B, 2).
-    weights: (S, R, B) of the points in the loss, 0 on padding and after a chain's last step.
-    steps: (R,), number of steps of each chain.
+    Attributes:
+        inputs: (S, R, B, 3), two coordinates and a time or noise level, if any.
+        targets: (S, R, B, 2).
+        weights: (S, R, B) of the points in the loss, 0 on padding and after a chain's last step.
+        steps: (R,), number of steps of each chain.
     """
 
     inputs: np.ndarray
@@ -43,10 +48,14 @@ class Block:
         zeros = np.zeros((steps.max(), len(steps), batch, 6), dtype=np.float32)
         return cls(zeros[..., :3], zeros[..., 3:5], zeros[..., 5], steps)
 
-    def fill(self, chain: int, inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray) -> None:
-        """Write a chain's part: (epochs, n, 3), (epochs, n, 2) and (epochs, n), each epoch in the order of its batches.
+    def fill(
+        self, chain: int, inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray
+    ) -> None:
+        """Write a chain's part: (epochs, n, 3), (epochs, n, 2) and (epochs, n), each epoch in the
+        order of its batches.
 
-        The weights are divided by the size of a point's batch, the last of an epoch being possibly smaller.
+        The weights are divided by the size of a point's batch, the last of an epoch being possibly
+        smaller.
         """
         epochs, n = weights.shape
         batch = self.weights.shape[2]
@@ -69,11 +78,20 @@ def network_memory(chains: int, parameters: int, width: int, batch: int) -> list
         batch: B, points a step.
 
     Returns:
-        Parameters, gradients and Adam's two moments of all chains; a batch, and one layer's activations.
+        Parameters, gradients and Adam's two moments of all chains; a batch, and one layer's
+        activations.
     """
     return [
-        Need(f"{chains:,} networks of {parameters:.3g} parameters", "--width", 4 * 4 * chains * parameters),
-        Need(f"a batch of {batch:,} points in {chains:,} chains", "--batch", 4 * (6 + width) * chains * batch),
+        Need(
+            f"{chains:,} networks of {parameters:.3g} parameters",
+            "--width",
+            4 * 4 * chains * parameters,
+        ),
+        Need(
+            f"a batch of {batch:,} points in {chains:,} chains",
+            "--batch",
+            4 * (6 + width) * chains * batch,
+        ),
     ]
 
 
@@ -83,19 +101,30 @@ def batch_count(points: int, batch: int) -> int:
 
 
 def weighted(loss: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Loss:
-    """Σ weights · loss.   loss: of each point, θ (k, P), inputs (k, B, 3), targets (k, B, 2) -> (k, B)."""
-    return lambda theta, inputs, targets, weights: (weights * loss(theta, inputs, targets)).sum(dim=1)
+    """Σ weights · loss.   loss: of each point, θ (k, P), inputs (k, B, 3), targets (k, B, 2) ->
+    (k, B).
+    """
+    return lambda theta, inputs, targets, weights: (weights * loss(theta, inputs, targets)).sum(
+        dim=1
+    )
 
 
 def squared_error(predict: Callable[[Tensor, Tensor], Tensor]) -> Loss:
-    """The mean over coordinates of (predict(θ, inputs) − targets)².   predict: (k, P), (k, B, 3) -> (k, B, 2)."""
-    return weighted(lambda theta, inputs, targets: (predict(theta, inputs) - targets).square().mean(dim=2))
+    """The mean over coordinates of (predict(θ, inputs) − targets)².   predict: (k, P), (k, B, 3)
+    -> (k, B, 2).
+    """
+    return weighted(
+        lambda theta, inputs, targets: (predict(theta, inputs) - targets).square().mean(dim=2)
+    )
 
 
 class Trainer:
     """Minimises Σ weights · loss over the points of a batch, for each chain its own.
 
-    theta: (R, P), trained in place.   learning_rate: of Adam, constant.   loss: of a batch, see `Loss`.
+    Args:
+        theta: (R, P), trained in place.
+        learning_rate: Of Adam, constant.
+        loss: Of a batch, see `Loss`.
     """
 
     def __init__(self, theta: Tensor, learning_rate: float, loss: Loss) -> None:
@@ -106,18 +135,26 @@ class Trainer:
 
     def restart(self) -> None:
         """Forget the optimiser's state."""
-        # One parameter a chain, a row of theta in place: Adam then keeps a step count for each chain and leaves alone
-        # those that have no gradient, which is how chains of different length train together.
+        # One parameter a chain, a row of theta in place: Adam then keeps a step count for each
+        # chain and leaves alone those that have no gradient, which is how chains of different
+        # length train together.
         self._rows = [torch.nn.Parameter(row) for row in self.theta]
-        self._adam = torch.optim.Adam(self._rows, lr=self._learning_rate, fused=True, capturable=self.theta.is_cuda)
+        self._adam = torch.optim.Adam(
+            self._rows, lr=self._learning_rate, fused=True, capturable=self.theta.is_cuda
+        )
         self._indices: dict[bytes, Tensor] = {}
         self._recordings: dict[bytes, _Recording | None] = {}
 
-    def fit(self, blocks: Iterable[Block], total: int, on_progress: Callable[[float], object]) -> None:
+    def fit(
+        self, blocks: Iterable[Block], total: int, on_progress: Callable[[float], object]
+    ) -> None:
         """Take the steps of all blocks, `total` over all chains.
 
-        on_progress: called with the finished share, in (0, 1].
-        FloatingPointError, naming chain and step, if a loss is not finite.
+        Args:
+            on_progress: Called with the finished share, in (0, 1].
+
+        Raises:
+            FloatingPointError: Naming chain and step, if a loss is not finite.
         """
         device = self.theta.device
         take = self._replay if self.theta.is_cuda else self.step
@@ -137,9 +174,13 @@ class Trainer:
             taken += block.steps
 
     def step(self, active: np.ndarray, inputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-        """One step of Adam for the k chains whose numbers are in `active`, each on its batch; their losses (k,).
+        """One step of Adam for the k chains whose numbers are in `active`, each on its batch; their
+        losses (k,).
 
-        inputs: (R, B, 3).   targets: (R, B, 2).   weights: (R, B).
+        Args:
+            inputs: (R, B, 3).
+            targets: (R, B, 2).
+            weights: (R, B).
         """
         chosen = self._index(active)
         theta = self.theta[chosen].detach().requires_grad_()
@@ -152,7 +193,9 @@ class Trainer:
         return loss.detach()
 
     def _index(self, active: np.ndarray) -> Tensor | slice:
-        """What picks the active chains of a tensor (R, …); kept, since a recording cannot bring it to the GPU."""
+        """What picks the active chains of a tensor (R, …); kept, since a recording cannot bring
+        it to the GPU.
+        """
         if len(active) == len(self.theta):
             return slice(None)
         key = active.tobytes()
@@ -161,7 +204,9 @@ class Trainer:
         return self._indices[key]
 
     def _replay(self, active: np.ndarray, *batch: Tensor) -> Tensor:
-        """`step` on a GPU: taken as it is the first time, which allocates what it needs, then recorded and replayed."""
+        """`step` on a GPU: taken as it is the first time, which allocates what it needs, then
+        recorded and replayed.
+        """
         key = active.tobytes()
         if key not in self._recordings:
             self._recordings[key] = None
@@ -186,13 +231,16 @@ class Trainer:
 
 
 class _Recording:
-    """Work on a GPU as a graph of its kernels, which starts in one call where the work itself makes hundreds."""
+    """Work on a GPU as a graph of its kernels, which starts in one call where the work itself
+    makes hundreds.
+    """
 
     def __init__(self, work: Callable[..., Tensor], inputs: Sequence[Tensor]) -> None:
         self._inputs = [x.clone() for x in inputs]
         self._graph = torch.cuda.CUDAGraph()
         gc.collect()  # an old graph that is freed during a recording spoils it
-        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):  # nothing is done yet
+        # nothing is done yet
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
             self._output = work(*self._inputs)
 
     def __call__(self, inputs: Sequence[Tensor]) -> Tensor:
@@ -204,7 +252,11 @@ class _Recording:
 
 
 def _check_finite(losses: np.ndarray, steps_before: np.ndarray) -> None:
-    """losses: (S, R) of a block.   steps_before: (R,) steps before it.   FloatingPointError if one is not finite."""
+    """
+    Args:
+        losses: (S, R) of a block.
+        steps_before: (R,) steps before it. FloatingPointError if one is not finite.
+    """
     bad = np.argwhere(~np.isfinite(losses))
     if len(bad):
         step, chain = bad[0]

@@ -1,4 +1,6 @@
-"""Retrain OT-CFM on two moons with its own samples (Section 5, Figures 4 and 8): python -m toy.two_moons"""
+"""Retrain OT-CFM on two moons with its own samples (Section 5, Figures 4 and 8): python -m
+toy.two_moons
+"""
 
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,16 +18,19 @@ __all__ = ["TwoMoons", "main"]
 
 @dataclass(frozen=True)
 class TwoMoons:
-    """Retrain a flow (OT-CFM) on two moons with its own samples, as in Figures 4 and 8 of Bertrand et al. (2024).
+    """Retrain a flow (OT-CFM) on two moons with its own samples, as in Figures 4 and 8 of Bertrand
+    et al. (2024).
 
-    Prints W1 and W2 to the truth over the generations, writes history, samples and figures, and goes on where it
-    stopped if it was interrupted. Without options: λ = 0, 0.5, 1 and fully synthetic side by side.
+    Prints W1 and W2 to the truth over the generations, writes history, samples and figures, and
+    goes on where it stopped if it was interrupted. Without options: λ = 0, 0.5, 1 and fully
+    synthetic side by side.
     """
 
     experiment: Annotated[Experiment, tyro.conf.arg(name="")] = field(default_factory=Experiment)
     flow: Annotated[FlowMatching, tyro.conf.arg(name="")] = field(default_factory=FlowMatching)
     angles: Literal["random", "grid"] = "random"
-    """Positions of the real data along the moons: independent, or on a regular grid as in torchdyn's generator."""
+    """Positions of the real data along the moons: independent, or on a regular grid as in
+    torchdyn's generator."""
 
 
 def main(config: TwoMoons) -> None:

@@ -24,7 +24,9 @@ FIRST_SIGMA = 0.3  # of the decoder: from 1 on, latents are given up before they
 
 @dataclass(frozen=True)
 class Variational:
-    """Settings of a variational autoencoder with two latents and a Gaussian decoder of learned variance."""
+    """Settings of a variational autoencoder with two latents and a Gaussian decoder of learned
+    variance.
+    """
 
     epochs: int = 200
     """Passes over the training set a (re)training."""
@@ -36,14 +38,17 @@ class Variational:
     """Of each of the three hidden layers of encoder and decoder."""
 
     def __post_init__(self) -> None:
-        require_range(self, epochs=(1, LARGEST_COUNT), batch=(1, LARGEST_COUNT), width=(1, LARGEST_COUNT))
+        require_range(
+            self, epochs=(1, LARGEST_COUNT), batch=(1, LARGEST_COUNT), width=(1, LARGEST_COUNT)
+        )
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(f"--learning-rate must be finite and > 0, got {self.learning_rate}")
 
     def memory(self, chains: int, points: int, threads: int) -> list[Need]:
         """Estimate from below what training `chains` models on `points` points each takes.
 
-        threads: that work side by side.
+        Args:
+            threads: That work side by side.
         """
         hidden = [self.width] * 3
         parameters = parameter_count((2, *hidden, 4)) + parameter_count((2, *hidden, 2)) + 1
@@ -51,10 +56,14 @@ class Variational:
 
 
 class VAE:
-    """The learner: R pairs of encoder q(z|x) and decoder p(x|z) = N(f(z), σ² I), trained side by side on the ELBO.
+    """The learner: R pairs of encoder q(z|x) and decoder p(x|z) = N(f(z), σ² I), trained side by
+    side on the ELBO.
 
-    settings: see `Variational`.   device: of the networks.   workers: threads that make batches.
-    on_progress: called with the finished share of a fit, in (0, 1].
+    Args:
+        settings: See `Variational`.
+        device: Of the networks.
+        workers: Threads that make batches.
+        on_progress: Called with the finished share of a fit, in (0, 1].
     """
 
     weighs = True
@@ -94,11 +103,19 @@ class VAE:
         self.trainer.restart()
 
     def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
-        """`epochs` passes of Adam over each chain's data (n_r, 2), maximising the ELBO with one draw of z a point."""
+        """`epochs` passes of Adam over each chain's data (n_r, 2), maximising the ELBO with one
+        draw of z a point.
+        """
         s = self.settings
         total = s.epochs * sum(batch_count(len(data.points), s.batch) for data in datasets)
         batches = blocks(
-            [with_weights(data) for data in datasets], rngs, s.epochs, s.batch, True, _with_noise, self._workers
+            [with_weights(data) for data in datasets],
+            rngs,
+            s.epochs,
+            s.batch,
+            True,
+            _with_noise,
+            self._workers,
         )
         self.trainer.fit(batches, total, self._on_progress)
 
@@ -109,16 +126,24 @@ class VAE:
         encoder, decoder, log_sigma = theta.split(lengths, dim=1)
         mean, log_sd = self.encoder.forward(self.encoder.layers(encoder), x).chunk(2, dim=2)
         z = mean + log_sd.exp() * noise
-        error = (x - self.decoder.forward(self.decoder.layers(decoder), z)) * (-log_sigma[..., None]).exp()
-        rate = (mean.square() + (2 * log_sd).exp() - 1).sum(dim=2) / 2 - log_sd.sum(dim=2)  # KL(q(z|x) ‖ N(0, I))
+        error = (x - self.decoder.forward(self.decoder.layers(decoder), z)) * (
+            -log_sigma[..., None]
+        ).exp()
+        # KL(q(z|x) ‖ N(0, I))
+        rate = (mean.square() + (2 * log_sd).exp() - 1).sum(dim=2) / 2 - log_sd.sum(dim=2)
         return rate + error.square().sum(dim=2) / 2 + 2 * log_sigma + math.log(2 * math.pi)
 
-    def sample(self, counts: Sequence[int], rngs: Sequence[np.random.Generator]) -> list[np.ndarray]:
+    def sample(
+        self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
+    ) -> list[np.ndarray]:
         """x = f(z) + σ ε: (counts[r], 2) for each chain."""
         normal = np.stack([rng.standard_normal((max(counts), 4), dtype=np.float32) for rng in rngs])
         z, eps = torch.from_numpy(normal).to(self._device).chunk(2, dim=2)
         with torch.no_grad():
-            x = self.decoder.forward(self.decoder.layers(), z) + self.theta[:, -1].exp()[:, None, None] * eps
+            x = (
+                self.decoder.forward(self.decoder.layers(), z)
+                + self.theta[:, -1].exp()[:, None, None] * eps
+            )
         return [points[:count] for points, count in zip(x.cpu().numpy(), counts, strict=True)]
 
     def state_dict(self) -> dict[str, Any]:
@@ -129,5 +154,11 @@ class VAE:
         self.trainer.load_state_dict(state)
 
 
-def _with_noise(rows: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    return rows * (1, 1, 0), rng.standard_normal((*rows.shape[:2], 2), dtype=np.float32), rows[..., 2]
+def _with_noise(
+    rows: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    return (
+        rows * (1, 1, 0),
+        rng.standard_normal((*rows.shape[:2], 2), dtype=np.float32),
+        rows[..., 2],
+    )

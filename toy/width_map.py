@@ -1,8 +1,8 @@
-"""Predicted against trained widths of Gaussian data in the loop, for every sampler: python -m toy.width_map
+"""Predicted against trained widths of Gaussian data in the loop, for every sampler: python -m
+toy.width_map
 
 The prediction is `stability.diffusion.width_map`: a perfect learner, so that the sampler alone
-changes the width. The difference
-of the trained networks from it is what learning adds.
+changes the width. The difference of the trained networks from it is what learning adds.
 """
 
 import json
@@ -29,7 +29,14 @@ from stability.diffusion.width_map import SAMPLERS, folds, lam_of_fixed_point, o
 from stability.figure_style import Axes, Figure, figure_style, save_figure
 from stability.memory_limit import Need, require_memory
 from stability.processors import default_threads, use_threads
-from stability.ranges import LARGEST_COUNT, LARGEST_SEED, MOST_ROUNDS, MOST_SEEDS, MOST_THREADS, require_range
+from stability.ranges import (
+    LARGEST_COUNT,
+    LARGEST_SEED,
+    MOST_ROUNDS,
+    MOST_SEEDS,
+    MOST_THREADS,
+    require_range,
+)
 from stability.regimes import FullySynthetic, Mix
 from stability.retraining import Learner, retrain
 from stability.streams import Purpose, stream
@@ -41,15 +48,27 @@ from toy.ot_cfm import OTCFM, FlowMatching
 __all__ = ["Case", "WidthMap", "cases", "main", "theory_figure", "trained_widths"]
 
 REGIMES = {"fully synthetic": math.inf, "λ = 1": 1.0}
-SHOWN = ("DDPM 100, fixed-large", "DDPM 100, fixed-small", "DDIM 100", "EDM Heun 18", "EDM Heun 40", "flow, Euler 99")
-LOOKS = {"fully synthetic": {"color": "#D55E00", "marker": "^"}, "λ = 1": {"color": "#0072B2", "marker": "o"}}
+SHOWN = (
+    "DDPM 100, fixed-large",
+    "DDPM 100, fixed-small",
+    "DDIM 100",
+    "EDM Heun 18",
+    "EDM Heun 40",
+    "flow, Euler 99",
+)
+LOOKS = {
+    "fully synthetic": {"color": "#D55E00", "marker": "^"},
+    "λ = 1": {"color": "#0072B2", "marker": "o"},
+}
 
 
 @dataclass(frozen=True)
 class WidthMap:
-    """Retrain DDPM, DDIM, EDM and flow matching on N(0, s₀² I) and compare the width with the prediction.
+    """Retrain DDPM, DDIM, EDM and flow matching on N(0, s₀² I) and compare the width with the
+    prediction.
 
-    Writes a figure of the prediction for all widths and λ, one of predicted and trained widths, and the numbers.
+    Writes a figure of the prediction for all widths and λ, one of predicted and trained widths, and
+    the numbers.
     """
 
     s0: float = 0.1
@@ -100,7 +119,10 @@ class Case:
 
 
 def cases(config: WidthMap) -> dict[str, Case]:
-    """The panels of the figure. Minibatch optimal transport is predicted as if its plans were optimal transport's."""
+    """The panels of the figure.
+
+    Minibatch optimal transport is predicted as if its plans were optimal transport's.
+    """
     common: dict[str, Any] = {"epochs": config.epochs, "batch": config.batch, "width": config.width}
     found: dict[str, Case] = {}
     samplers: dict[str, Any] = {
@@ -109,10 +131,14 @@ def cases(config: WidthMap) -> dict[str, Case]:
         "DDIM 100": "ddim",
     }
     for name, sampler in samplers.items():
-        found[name] = Case(SAMPLERS[name], partial(DDPM, settings=Diffusion(**common, sampler=sampler)))
+        found[name] = Case(
+            SAMPLERS[name], partial(DDPM, settings=Diffusion(**common, sampler=sampler))
+        )
     for steps in (10, 18, 40):
         settings = Preconditioned(**common, sampler_steps=steps, sigma_data=config.s0)
-        found[f"EDM Heun {steps}"] = Case(Heun(edm_noise_levels(steps)), partial(EDM, settings=settings))
+        found[f"EDM Heun {steps}"] = Case(
+            Heun(edm_noise_levels(steps)), partial(EDM, settings=settings)
+        )
     for pairs, title, correlation in (("independent", "CFM", 0.0), ("plan", "OT-CFM", 1.0)):
         for integrator, shown in (("euler", "Euler 99"), ("dopri5", "dopri5")):
             chosen = {"pairs": pairs, "integrator": integrator, "learning_rate": 1e-3}
@@ -127,12 +153,21 @@ def trained_widths(config: WidthMap, case: Case) -> dict[str, np.ndarray]:
     truth, seeds = GaussianMixture(np.zeros((1, 2)), config.s0), config.seeds
     regimes = [*[FullySynthetic()] * seeds, *[Mix(1.0)] * seeds]
     replicas = [*range(seeds)] * 2
-    real = [truth(config.samples, stream(config.seed, Purpose.REAL, replica)) for replica in replicas]
+    real = [
+        truth(config.samples, stream(config.seed, Purpose.REAL, replica)) for replica in replicas
+    ]
     generations = retrain(
-        case.make_learner(2 * seeds), real, regimes, config.retrainings, seed=config.seed, replicas=replicas,
+        case.make_learner(2 * seeds),
+        real,
+        regimes,
+        config.retrainings,
+        seed=config.seed,
+        replicas=replicas,
         draws=config.samples,
-    )  # fmt: skip
-    widths = np.array([[x[: config.samples].std() / config.s0 for x in g.samples] for g in generations])
+    )
+    widths = np.array(
+        [[x[: config.samples].std() / config.s0 for x in g.samples] for g in generations]
+    )
     return {"fully synthetic": widths[:, :seeds], "λ = 1": widths[:, seeds:]}
 
 
@@ -154,7 +189,10 @@ def main(config: WidthMap) -> None:
             paths += save_figure(_comparison(config, panels, widths), config.out / "trained")
         paths.append(config.out / "widths.json")
         with atomic_write(paths[-1]) as file:
-            plain = {name: {regime: x.tolist() for regime, x in of.items()} for name, of in widths.items()}
+            plain = {
+                name: {regime: x.tolist() for regime, x in of.items()}
+                for name, of in widths.items()
+            }
             file.write(json.dumps(plain, indent=1).encode())
     print_paths(console, paths)
 
@@ -176,8 +214,12 @@ def _predicted(config: WidthMap, case: Case, lam: float) -> np.ndarray:
     return np.sqrt(case.sampler.variance(fitted)) / config.s0
 
 
-def _print(console: Console, config: WidthMap, name: str, case: Case, widths: dict[str, np.ndarray]) -> None:
-    table = Table(title=f"{name}: width over s₀ = {config.s0:g} after t retrainings", box=SIMPLE_HEAD)
+def _print(
+    console: Console, config: WidthMap, name: str, case: Case, widths: dict[str, np.ndarray]
+) -> None:
+    table = Table(
+        title=f"{name}: width over s₀ = {config.s0:g} after t retrainings", box=SIMPLE_HEAD
+    )
     table.add_column("")
     for t in range(config.retrainings + 1):
         table.add_column(f"t = {t}", justify="right")
@@ -187,13 +229,20 @@ def _print(console: Console, config: WidthMap, name: str, case: Case, widths: di
     console.print(table)
 
 
-def _comparison(config: WidthMap, panels: dict[str, Case], widths: dict[str, dict[str, np.ndarray]]) -> Figure:
+def _comparison(
+    config: WidthMap, panels: dict[str, Case], widths: dict[str, dict[str, np.ndarray]]
+) -> Figure:
     figure = Figure(figsize=(2.1 * 5, 2 * 2.2))
     grid = figure.subplots(2, 5, sharex=True)
     t = np.arange(config.retrainings + 1)
     for axes, (name, case) in zip(grid.flat, panels.items(), strict=True):
         for regime, lam in REGIMES.items():
-            axes.plot(t, _predicted(config, case, lam), color=LOOKS[regime]["color"], label=f"{regime}, predicted")
+            axes.plot(
+                t,
+                _predicted(config, case, lam),
+                color=LOOKS[regime]["color"],
+                label=f"{regime}, predicted",
+            )
             mean = widths[name][regime].mean(axis=1)
             axes.plot(t, mean, linestyle="", **LOOKS[regime], label=f"{regime}, trained")
         axes.axhline(1, color="0.7", lw=0.8, zorder=0)
@@ -210,14 +259,21 @@ def _comparison(config: WidthMap, panels: dict[str, Case], widths: dict[str, dic
 
 
 def theory_figure() -> Figure:
-    """φ of every sampler; and the fixed points of the mixed loop over λ, with the folds, for fixed-large."""
+    """φ of every sampler; and the fixed points of the mixed loop over λ, with the folds, for
+    fixed-large.
+    """
     figure = Figure(figsize=(6.6, 3.2))
     left, right = figure.subplots(1, 2)
     s = np.geomspace(1e-3, 10, 400)
     for name in SHOWN:
         left.plot(s, np.sqrt(SAMPLERS[name].variance(s**2)) / s, label=name)
     left.axhline(1, color="0.7", lw=0.8, zorder=0)
-    left.set(xscale="log", ylim=(0.4, 1.25), xlabel="width of the data s", ylabel="width of the samples / s")
+    left.set(
+        xscale="log",
+        ylim=(0.4, 1.25),
+        xlabel="width of the data s",
+        ylabel="width of the samples / s",
+    )
     left.legend(fontsize=6)
     _fixed_points(right)
     return figure
@@ -227,7 +283,8 @@ def _fixed_points(axes: Axes) -> None:
     sampler, s = SAMPLERS["DDPM 100, fixed-large"], np.geomspace(1e-3, 3, 4000)
     for s0, color in ((0.01, "#0072B2"), (0.02, "#009E73"), (0.05, "#D55E00")):
         lam = lam_of_fixed_point(sampler, s0**2, s**2)
-        # λ rises towards a stable fixed point, from s₀ or from a fold, and falls towards an unstable one
+        # λ rises towards a stable fixed point, from s₀ or from a fold, and falls towards an
+        # unstable one
         gap = np.sign(sampler.variance(s**2) - s**2)
         stable = np.gradient(lam) * gap > 0
         axes.plot(np.where(stable, lam, np.nan), s, color=color, label=f"s₀ = {s0:g}")

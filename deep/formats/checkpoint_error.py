@@ -4,4 +4,6 @@ __all__ = ["CheckpointError"]
 
 
 class CheckpointError(ValueError):
-    """A file does not hold a checkpoint that can be read; the message says what is wrong with it."""
+    """A file does not hold a checkpoint that can be read; the message says what is wrong with
+    it.
+    """

@@ -46,18 +46,21 @@ LONGEST_TEXT = 2**20
 class Checkpoint:
     """A network's weights, their average, and the optimiser that goes on with them.
 
-    Raises CheckpointError if a tensor is missing, left over, misshapen, not of floating-point numbers or not finite.
+    Raises CheckpointError if a tensor is missing, left over, misshapen, not of floating-point
+    numbers or not finite.
     """
 
     network: Network
     """Configuration."""
     state: State | None = None
-    """The weights in training, under the official names and in their order. None where only the average was kept."""
+    """The weights in training, under the official names and in their order. None where only the
+    average was kept."""
     ema: State | None = None
-    """Their exponential moving average, in the same way: what samples are drawn with. None where there is none."""
+    """Their exponential moving average, in the same way: what samples are drawn with. None where
+    there is none."""
     optimizer: dict[str, Any] | None = None
-    """State dict of torch's Adam over the parameters in their order, see `deep.formats.adam`. An Adam that loads it
-    goes on in its tensors."""
+    """State dict of torch's Adam over the parameters in their order, see `deep.formats.adam`. An
+    Adam that loads it goes on in its tensors."""
     step: int | None = None
     """Optimiser steps taken."""
     images: int | None = None
@@ -65,7 +68,8 @@ class Checkpoint:
     extra: dict[str, Any] = field(default_factory=dict)
     """What else the file says: numbers, strings, lists and dicts of them."""
     assumed: tuple[str, ...] = ()
-    """Fields of `network` that the file does not tell; they are the official ones or what the reader was told."""
+    """Fields of `network` that the file does not tell; they are the official ones or what the
+    reader was told."""
 
     remarks: tuple[str, ...] = ()
     """What a user should know about the file, one line each."""
@@ -73,20 +77,31 @@ class Checkpoint:
     def __post_init__(self) -> None:
         if self.state is None and self.ema is None:
             raise CheckpointError("holds no weights")
-        blocks, held = self.network.num_blocks * len(self.network.channel_mult), len(self.state or self.ema or {})
+        blocks, held = (
+            self.network.num_blocks * len(self.network.channel_mult),
+            len(self.state or self.ema or {}),
+        )
         if blocks > held:  # building it would take seconds for nothing
-            raise CheckpointError(f"lacks tensors: it holds {held}, for a network of more than {blocks} blocks")
+            raise CheckpointError(
+                f"lacks tensors: it holds {held}, for a network of more than {blocks} blocks"
+            )
         module = _on_meta(self.network)
         for name, what in (("state", " (the weights)"), ("ema", " (the average)")):
             if (state := getattr(self, name)) is not None:
                 _check(module, state, what if self.state and self.ema else "")
-                object.__setattr__(self, name, {tensor: state[tensor] for tensor in module.state_dict()})
+                object.__setattr__(
+                    self, name, {tensor: state[tensor] for tensor in module.state_dict()}
+                )
         if self.optimizer is not None:
             shapes = [parameter.shape for parameter in module.parameters()]
             object.__setattr__(self, "optimizer", checked_adam(self.optimizer, shapes))
-        if not isinstance(self.extra, dict) or not all(isinstance(name, str) for name in self.extra):
+        if not isinstance(self.extra, dict) or not all(
+            isinstance(name, str) for name in self.extra
+        ):
             raise CheckpointError("extra must be a dict with text as keys")
-        if not isinstance(self.assumed, tuple) or not all(isinstance(name, str) for name in self.assumed):
+        if not isinstance(self.assumed, tuple) or not all(
+            isinstance(name, str) for name in self.assumed
+        ):
             raise CheckpointError("assumed must be names of fields")
         for name, value in (("step", self.step), ("images", self.images)):
             if value is not None and not (type(value) is int and 0 <= value < 2**53):
@@ -94,7 +109,9 @@ class Checkpoint:
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the weights and their average: equal in every format, and for equal weights alone."""
+        """SHA-256 of the weights and their average: equal in every format, and for equal weights
+        alone.
+        """
         return weights_digest({"state": self.state or {}, "ema": self.ema or {}})
 
     @property
@@ -147,15 +164,19 @@ _WRAPPERS = {"module", "_orig_mod"}
 
 
 def own_copy(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors of a state dict from a file: on the CPU, float32 where they are floating-point numbers, contiguous,
-    sharing no memory, without what data parallelism and torch.compile put into names.
+    """The tensors of a state dict from a file: on the CPU, float32 where they are floating-point
+    numbers, contiguous, sharing no memory, without what data parallelism and torch.compile put
+    into names.
 
-    CheckpointError if they are none, or are larger than the memory that they share.
+    Raises:
+        CheckpointError: If they are none, or are larger than the memory that they share.
     """
     there: dict[int, int] = {}  # bytes of each storage
     for name, value in state.items():
         if not (isinstance(name, str) and isinstance(value, Tensor)):
-            raise CheckpointError(f"{name!r} of a state dict is a {type(value).__name__}, not a tensor")
+            raise CheckpointError(
+                f"{name!r} of a state dict is a {type(value).__name__}, not a tensor"
+            )
         there[value.untyped_storage().data_ptr()] = value.untyped_storage().nbytes()
     if sum(value.nbytes for value in state.values()) > 2 * sum(there.values()):
         raise CheckpointError("holds tensors that share their numbers many times over: refused")
@@ -171,10 +192,13 @@ def own_copy(state: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def plain(value: Any) -> Any:
-    """What JSON can hold of a value from a file: None, booleans, finite numbers, strings, lists and dicts of them.
+    """What JSON can hold of a value from a file: None, booleans, finite numbers, strings, lists and
+    dicts of them.
 
     A tensor of one number is that number. Anything else in a list or dict is left out.
-    CheckpointError if the text in it is longer than LONGEST_TEXT.
+
+    Raises:
+        CheckpointError: If the text in it is longer than LONGEST_TEXT.
     """
     left = LONGEST_TEXT
 
@@ -183,13 +207,17 @@ def plain(value: Any) -> Any:
         if isinstance(value, Tensor) and value.numel() == 1:
             value = value.item()
         if isinstance(value, Mapping):
-            return {taken(str(name)): taken(item) for name, item in value.items() if _is_plain(item)}
+            return {
+                taken(str(name)): taken(item) for name, item in value.items() if _is_plain(item)
+            }
         if isinstance(value, list | tuple):
             return [taken(item) for item in value if _is_plain(item)]
         if isinstance(value, str):
             left -= len(value)
             if left < 0:
-                raise CheckpointError(f"holds more than {LONGEST_TEXT:,} characters beside the weights")
+                raise CheckpointError(
+                    f"holds more than {LONGEST_TEXT:,} characters beside the weights"
+                )
         return value
 
     return taken(value)
@@ -218,4 +246,6 @@ def _check(module: nn.Module, state: State, which: str) -> None:
         if not value.isfinite().all():
             raise CheckpointError(f"tensor {name} has values that are not finite{which}")
         if name.endswith("resample_filter") and not (value == 0.25).all():
-            raise CheckpointError(f"tensor {name} must be 0.25 everywhere: no other resampling is known")
+            raise CheckpointError(
+                f"tensor {name} must be 0.25 everywhere: no other resampling is known"
+            )

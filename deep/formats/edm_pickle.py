@@ -1,9 +1,9 @@
 """EDM's network snapshots, read without running anything that they contain.
 
-A snapshot (`network-snapshot-*.pkl`, also the released `edm-*.pkl`) is a pickle whose objects carry the source text of
-their module, for the official loader to execute. Here an object becomes a name and a dictionary, its source text is
-never looked at, and a pickle that asks for anything but what tensors and plain containers need is refused
-(`deep.formats.unpickler`).
+A snapshot (`network-snapshot-*.pkl`, also the released `edm-*.pkl`) is a pickle whose objects carry
+the source text of their module, for the official loader to execute. Here an object becomes a name
+and a dictionary, its source text is never looked at, and a pickle that asks for anything but what
+tensors and plain containers need is refused (`deep.formats.unpickler`).
 """
 
 import io
@@ -52,11 +52,15 @@ _ARCHITECTURE = {
 }
 """Official arguments that make the SongUNet a "DDPM++"."""
 _FIXED = {**_ARCHITECTURE, "label_dim": 0, "sigma_min": 0, "sigma_max": float("inf")}
-_WITHOUT_EFFECT = {"use_fp16", "label_dropout"}  # on the weights, and on a network without class labels
+# on the weights, and on a network without class labels
+_WITHOUT_EFFECT = {"use_fp16", "label_dropout"}
 
 
 def read_snapshot(file: IO[bytes]) -> Checkpoint:
-    """The average of the weights in a snapshot. CheckpointError, or whatever the unpickler raises, if it is none."""
+    """The average of the weights in a snapshot.
+
+    CheckpointError, or whatever the unpickler raises, if it is none.
+    """
     budget = Budget(numbers=bytes_left(file))
 
     def storage(content: bytes) -> Storage:
@@ -83,12 +87,17 @@ def read_snapshot(file: IO[bytes]) -> Checkpoint:
 def network_from_arguments(arguments: Mapping[str, Any], state: Mapping[str, Tensor]) -> EDMNetwork:
     """The configuration that the official constructor's arguments describe.
 
-    state: tells whether there is an augmentation label, where the arguments do not.
-    CheckpointError if they describe a network of another family: conditional, NCSN++, ADM, …
+    Args:
+        state: Tells whether there is an augmentation label, where the arguments do not.
+
+    Raises:
+        CheckpointError: If they describe a network of another family: conditional, NCSN++, ADM, …
     """
     for name, value in arguments.items():
         if name in _FIXED and value != _FIXED[name]:
-            raise CheckpointError(f"holds a network with {name} = {value!r}; only {_FIXED[name]!r} is known")
+            raise CheckpointError(
+                f"holds a network with {name} = {value!r}; only {_FIXED[name]!r} is known"
+            )
         if name not in _FIXED and name not in _ARGUMENTS and name not in _WITHOUT_EFFECT:
             raise CheckpointError(f"holds a network with the unknown argument {name} = {value!r}")
     for name in ("img_resolution", "img_channels", "channel_mult"):
@@ -96,14 +105,21 @@ def network_from_arguments(arguments: Mapping[str, Any], state: Mapping[str, Ten
             raise CheckpointError(f"holds a network without the argument {name}")
     fields = {field: arguments[name] for name, field in _ARGUMENTS.items() if name in arguments}
     labels = "model.map_augment.weight"
-    fields.setdefault("augment_dim", size({n: t.shape for n, t in state.items()}, labels, 1) if labels in state else 0)
+    fields.setdefault(
+        "augment_dim",
+        size({n: t.shape for n, t in state.items()}, labels, 1) if labels in state else 0,
+    )
     resolutions = [fields["resolution"] >> level for level in range(len(fields["channel_mult"]))]
-    fields["attn_resolutions"] = tuple(r for r in resolutions if r in fields.get("attn_resolutions", [16]))
+    fields["attn_resolutions"] = tuple(
+        r for r in resolutions if r in fields.get("attn_resolutions", [16])
+    )
     return EDMNetwork(**{**fields, "channel_mult": tuple(fields["channel_mult"])})
 
 
 def network_arguments(network: EDMNetwork) -> dict[str, Any]:
-    """What the official constructor (`training.networks.EDMPrecond`) is to be called with to make this network."""
+    """What the official constructor (`training.networks.EDMPrecond`) is to be called with to
+    make this network.
+    """
     arguments = {name: getattr(network, field) for name, field in _ARGUMENTS.items()}
     lists = {name: list(value) for name, value in arguments.items() if isinstance(value, tuple)}
     return {**_ARCHITECTURE, **arguments, **lists}

@@ -1,8 +1,10 @@
-"""Checkpoints of this project: one safetensors file with the tensors, and everything else as JSON in its header.
+"""Checkpoints of this project: one safetensors file with the tensors, and everything else as JSON
+in its header.
 
-One file is either whole or not there, and cannot be parted from its description. Any reader of safetensors finds the
-weights under `state/NAME` and `ema/NAME` with the official names, and the JSON under `checkpoint` in the metadata.
-Its last field is the SHA-256 of the tensors and of the fields before, since version 2: a file of version 1 has none.
+One file is either whole or not there, and cannot be parted from its description. Any reader of
+safetensors finds the weights under `state/NAME` and `ema/NAME` with the official names, and the
+JSON under `checkpoint` in the metadata. Its last field is the SHA-256 of the tensors and of the
+fields before, since version 2: a file of version 1 has none.
 """
 
 import json
@@ -52,14 +54,17 @@ def safetensors_content(checkpoint: Checkpoint) -> bytes:
     contiguous = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     text = json.dumps(description, allow_nan=False)
     sealed = f'{text[:-1]}, "sha256": "{_digest(contiguous, text)}"}}'
-    return safetensors.torch.save(contiguous, {"checkpoint": sealed})  # of several names, the order would be random
+    # of several names, the order would be random
+    return safetensors.torch.save(contiguous, {"checkpoint": sealed})
 
 
 def read_safetensors(file: IO[bytes], resolution: int = 32, head_channels: int = 64) -> Checkpoint:
     """What such a file holds, or one with a bare state dict under official names.
 
-    resolution, head_channels: for a bare state dict, see `with_deduced_network`. CheckpointError, or what safetensors
-    raises, if it is neither, or its digest is another one.
+    Args:
+        resolution: For a bare state dict, see `with_deduced_network`. CheckpointError, or what
+            safetensors raises, if it is neither, or its digest is another one.
+        head_channels: See `resolution`.
     """
     tensors, metadata = safetensors_tensors(file)
     if "checkpoint" not in metadata:
@@ -68,11 +73,15 @@ def read_safetensors(file: IO[bytes], resolution: int = 32, head_channels: int =
     description = _parsed(metadata["checkpoint"], "description")
     version = description.get("version") if isinstance(description, dict) else None
     if type(version) is not int or not 1 <= version <= _VERSION:
-        raise CheckpointError(f"is of version {printable(version, 20)}; only 1 and {_VERSION} are known")
+        raise CheckpointError(
+            f"is of version {printable(version, 20)}; only 1 and {_VERSION} are known"
+        )
     seal = re.search(r', "sha256": "([0-9a-f]{64})"\}\Z', metadata["checkpoint"])
     text = metadata["checkpoint"][: seal.start()] + "}" if seal else ""
     if version > 1 and (not seal or seal[1] != _digest(tensors, text)):
-        raise CheckpointError("is damaged: its content does not have the digest (SHA-256) that it was written with")
+        raise CheckpointError(
+            "is damaged: its content does not have the digest (SHA-256) that it was written with"
+        )
     found = _checkpoint(tensors, description)
     return found if version > 1 else replace(found, remarks=(NO_DIGEST,))
 
@@ -92,18 +101,23 @@ def safetensors_tensors(file: IO[bytes]) -> tuple[dict[str, Tensor], dict[str, s
     length, left = int.from_bytes(file.read(8), "little"), bytes_left(file)
     if length > min(LARGEST_HEADER, left):
         raise CheckpointError(
-            f"is damaged, or no safetensors file: its header would have {length:,} bytes, of {left:,}"
+            f"is damaged, or no safetensors file: its header would have {length:,} bytes, of "
+            f"{left:,}"
         )
     header = _parsed(file.read(length), "header")
     metadata = header.get("__metadata__", {}) if isinstance(header, dict) else None
-    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+    if not isinstance(metadata, dict) or not all(
+        isinstance(value, str) for value in metadata.values()
+    ):
         raise CheckpointError("is damaged: its metadata is no text under names")
 
     file.seek(0)
     try:
         return safetensors.torch.load(file.read()), metadata
     except safetensors.SafetensorError as error:
-        raise CheckpointError(f"is damaged, or no safetensors file ({printable(str(error))})") from error
+        raise CheckpointError(
+            f"is damaged, or no safetensors file ({printable(str(error))})"
+        ) from error
 
 
 def _parsed(text: bytes | str, what: str) -> Any:
@@ -124,9 +138,13 @@ def _checkpoint(tensors: dict[str, Tensor], description: dict[str, Any]) -> Chec
             raise CheckpointError(f"has a description without {name}")
     for name, kind in (("network", dict), ("extra", dict), ("assumed", list)):
         if not isinstance(value := description[name], kind):
-            raise CheckpointError(f"has a description whose {name} is a {type(value).__name__}, not a {kind.__name__}")
+            raise CheckpointError(
+                f"has a description whose {name} is a {type(value).__name__}, not a {kind.__name__}"
+            )
     if description["kind"] not in tuple(NETWORKS):
-        raise CheckpointError(f"is of the kind {printable(description['kind'], 50)}; known are {', '.join(NETWORKS)}")
+        raise CheckpointError(
+            f"is of the kind {printable(description['kind'], 50)}; known are {', '.join(NETWORKS)}"
+        )
 
     parts: dict[str, dict[str, Tensor]] = {}
     for name, value in own_copy(tensors).items():
@@ -153,9 +171,13 @@ def _optimizer(moments: dict[str, Tensor], description: dict[str, Any]) -> dict[
     for name, value in moments.items():
         i, _, moment = name.partition("/")
         state.setdefault(int(i), {})[moment] = value
-    groups = [{**_tuples(group), "params": group["params"]} for group in description["param_groups"]]
+    groups = [
+        {**_tuples(group), "params": group["params"]} for group in description["param_groups"]
+    ]
     return {"state": state, "param_groups": groups}
 
 
 def _tuples(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()}
+    return {
+        name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
+    }

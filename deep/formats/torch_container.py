@@ -1,7 +1,9 @@
-"""The value in a file of `torch.save`, of both its formats, read within bounds (`deep.formats.unpickler`).
+"""The value in a file of `torch.save`, of both its formats, read within bounds
+(`deep.formats.unpickler`).
 
-Since torch 1.6 a file is a zip archive, not compressed: `NAME/data.pkl`, and the numbers of each storage in
-`NAME/data/KEY` with a checksum. Before, it was a row of pickles with the numbers behind them.
+Since torch 1.6 a file is a zip archive, not compressed: `NAME/data.pkl`, and the numbers of each
+storage in `NAME/data/KEY` with a checksum. Before, it was a row of pickles with the numbers behind
+them.
 """
 
 import io
@@ -47,7 +49,9 @@ def _zip_value(file: IO[bytes]) -> Any:
     names = {member.filename: member for member in members}
     for member in members:
         if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
-            raise CheckpointError(f"is no file of torch: {printable(member.filename)} is compressed")
+            raise CheckpointError(
+                f"is no file of torch: {printable(member.filename)} is compressed"
+            )
 
     pickles = [name for name in names if name.endswith("/data.pkl")]
     if any(name.endswith("/constants.pkl") for name in names):
@@ -59,7 +63,10 @@ def _zip_value(file: IO[bytes]) -> Any:
         raise CheckpointError(f"holds a data.pkl of more than {LARGEST_PICKLE:,} bytes")
 
     with zipfile.ZipFile(file) as archive:
-        if f"{prefix}byteorder" in names and _member(archive, names[f"{prefix}byteorder"], 20) != b"little":
+        if (
+            f"{prefix}byteorder" in names
+            and _member(archive, names[f"{prefix}byteorder"], 20) != b"little"
+        ):
             raise CheckpointError("was written on a big-endian machine, which is not known here")
         content = _member(archive, names[pickles[0]], LARGEST_PICKLE)
         storages = _ZipStorages(archive, names, prefix, Budget(numbers=size))
@@ -71,7 +78,9 @@ def _zip_value(file: IO[bytes]) -> Any:
 def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, largest: int) -> bytearray:
     """The bytes of a member that is not compressed, compared with its checksum."""
     if member.file_size > largest:
-        raise CheckpointError(f"holds a member {printable(member.filename)} of {member.file_size:,} bytes")
+        raise CheckpointError(
+            f"holds a member {printable(member.filename)} of {member.file_size:,} bytes"
+        )
     content, at = bytearray(member.file_size), 0
     try:
         with archive.open(member) as opened:
@@ -79,7 +88,9 @@ def _member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, largest: int) -> 
                 content[at : at + len(piece)] = piece
                 at += len(piece)
     except zipfile.BadZipFile:
-        raise CheckpointError(f"is damaged: {printable(member.filename)} does not have its checksum") from None
+        raise CheckpointError(
+            f"is damaged: {printable(member.filename)} does not have its checksum"
+        ) from None
     if at < len(content):
         raise CheckpointError(f"is damaged: {printable(member.filename)} is cut short")
     return content
@@ -89,7 +100,11 @@ class _ZipStorages:
     """The storages of a zip archive, each read when it is first asked for."""
 
     def __init__(
-        self, archive: zipfile.ZipFile, names: dict[str, zipfile.ZipInfo], prefix: str, budget: Budget
+        self,
+        archive: zipfile.ZipFile,
+        names: dict[str, zipfile.ZipInfo],
+        prefix: str,
+        budget: Budget,
     ) -> None:
         self._archive, self._names, self._prefix, self.budget = archive, names, prefix, budget
         self._kept: dict[str, bytearray] = {}
@@ -106,8 +121,12 @@ class _ZipStorages:
 
         content = self._kept[key]
         if len(content) != count * dtype.itemsize:
-            raise CheckpointError(f"is damaged: {printable(name)} has {len(content):,} bytes for {count:,} numbers")
-        return Storage(torch.frombuffer(content, dtype=dtype) if content else torch.empty(0, dtype=dtype))
+            raise CheckpointError(
+                f"is damaged: {printable(name)} has {len(content):,} bytes for {count:,} numbers"
+            )
+        return Storage(
+            torch.frombuffer(content, dtype=dtype) if content else torch.empty(0, dtype=dtype)
+        )
 
 
 def legacy_value(file: IO[bytes], budget: Budget) -> Any:
@@ -161,9 +180,23 @@ def _fill(storage: Storage, file: IO[bytes]) -> None:
 
 def _described(pid: Any) -> tuple[torch.dtype, str, int]:
     """Type, key and number of numbers of a storage, as its persistent identifier says them."""
-    if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage" or any(rest is not None for rest in pid[5:]):
-        raise CheckpointError("holds a reference to something that is no storage: refused, nothing was run")
+    if (
+        not isinstance(pid, tuple)
+        or len(pid) < 5
+        or pid[0] != "storage"
+        or any(rest is not None for rest in pid[5:])
+    ):
+        raise CheckpointError(
+            "holds a reference to something that is no storage: refused, nothing was run"
+        )
     _, dtype, key, _, count = pid[:5]
-    if not isinstance(dtype, torch.dtype) or not isinstance(key, str) or type(count) is not int or count < 0:
-        raise CheckpointError("holds a reference to something that is no storage: refused, nothing was run")
+    if (
+        not isinstance(dtype, torch.dtype)
+        or not isinstance(key, str)
+        or type(count) is not int
+        or count < 0
+    ):
+        raise CheckpointError(
+            "holds a reference to something that is no storage: refused, nothing was run"
+        )
     return dtype, key, count

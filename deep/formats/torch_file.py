@@ -1,9 +1,11 @@
-"""`.pt` files of ddpm-torch and of torchcfm, and of EDM as far as it needs no source code, read and written.
+"""`.pt` files of ddpm-torch and of torchcfm, and of EDM as far as it needs no source code, read and
+written.
 
 ddpm-torch     model, optimizer, ema (decay, shadow, num_updates), scheduler, epoch, loss
 torchcfm       net_model, ema_model, sched, optim, step
 lucidrains     ema_model (online_model.NAME, ema_model.NAME, initted, step)
-EDM            network_kwargs (arguments of the official constructor), ema, net, optimizer_state, step, images
+EDM            network_kwargs (arguments of the official constructor), ema, net, optimizer_state,
+               step, images
 any of them    a bare state dict; model and ema as bare state dicts
 """
 
@@ -29,7 +31,12 @@ __all__ = ["official_content", "read_torch_file", "with_deduced_network"]
 def read_torch_file(file: IO[bytes], resolution: int = 32, head_channels: int = 64) -> Checkpoint:
     """What a `.pt` file holds; see `deep.formats.torch_container`.
 
-    resolution, head_channels: see `with_deduced_network`. CheckpointError if it holds nothing that is known.
+    Args:
+        resolution: See `with_deduced_network`.
+        head_channels: See `resolution`.
+
+    Raises:
+        CheckpointError: If it holds nothing that is known.
     """
     found = load_torch(file)
     if not isinstance(found, dict) or not found:
@@ -37,7 +44,14 @@ def read_torch_file(file: IO[bytes], resolution: int = 32, head_channels: int = 
     if "network_kwargs" in found:
         state, ema = _own(found.get("net")), _own(found.get("ema"))
         network = network_from_arguments(found["network_kwargs"], state or ema or {})
-        return Checkpoint(network, state, ema, found.get("optimizer_state"), found.get("step"), found.get("images"))
+        return Checkpoint(
+            network,
+            state,
+            ema,
+            found.get("optimizer_state"),
+            found.get("step"),
+            found.get("images"),
+        )
     if all(isinstance(value, Tensor) for value in found.values()):
         parts: dict[str, Any] = _parts_of_state_dict(found)
     elif "net_model" in found or "ema_model" in found:
@@ -51,12 +65,23 @@ def read_torch_file(file: IO[bytes], resolution: int = 32, head_channels: int = 
 
 
 def with_deduced_network(
-    resolution: int, head_channels: int, state: State | None = None, ema: State | None = None, **others: Any
+    resolution: int,
+    head_channels: int,
+    state: State | None = None,
+    ema: State | None = None,
+    **others: Any,
 ) -> Checkpoint:
-    """The checkpoint of whatever network the weights belong to; its `assumed` fields are those that no tensor tells.
+    """The checkpoint of whatever network the weights belong to; its `assumed` fields are those that
+    no tensor tells.
 
-    resolution: of ddpm-torch's and torchcfm's networks.   head_channels: of torchcfm's.   others: fields of Checkpoint.
-    CheckpointError or StateError if the weights belong to no network that is known.
+    Args:
+        resolution: Of ddpm-torch's and torchcfm's networks.
+        head_channels: Of torchcfm's.
+        others: Fields of Checkpoint.
+
+    Raises:
+        CheckpointError: If the weights belong to no network that is known.
+        StateError: See `CheckpointError`.
     """
     shapes = shapes_of(state or ema or {})
     if has(shapes, "model.map_layer"):
@@ -67,23 +92,32 @@ def with_deduced_network(
         network = CFMNetwork.deduce(shapes, resolution, head_channels)
         assumed = ("resolution", "head_channels", "dropout")
     else:
-        raise CheckpointError(f"holds the tensors of no network that is known: {', '.join([*shapes][:3])}, …")
+        raise CheckpointError(
+            f"holds the tensors of no network that is known: {', '.join([*shapes][:3])}, …"
+        )
     return Checkpoint(network, state, ema, **others, assumed=assumed)
 
 
 def _own(state: Any) -> State | None:
     if state is not None and not isinstance(state, dict):
-        raise CheckpointError(f"holds weights that are a {type(state).__name__}, not tensors under names")
+        raise CheckpointError(
+            f"holds weights that are a {type(state).__name__}, not tensors under names"
+        )
     return None if state is None else own_copy(state)
 
 
 def _parts_of_state_dict(state: Mapping[str, Any]) -> dict[str, Any]:
-    """A bare state dict; that of lucidrains' `EMA` holds the weights and their average, torch's `AveragedModel` that.
+    """A bare state dict; that of lucidrains' `EMA` holds the weights and their average, torch's
+    `AveragedModel` that.
 
     Their counts (`initted`, `step`; `n_averaged`) are not of the network.
     """
     inner = {
-        prefix: {str(name).removeprefix(prefix): v for name, v in state.items() if str(name).startswith(prefix)}
+        prefix: {
+            str(name).removeprefix(prefix): v
+            for name, v in state.items()
+            if str(name).startswith(prefix)
+        }
         for prefix in ("online_model.", "ema_model.")
     }
     if inner["ema_model."] and len(inner["ema_model."]) + len(inner["online_model."]) + sum(
@@ -96,27 +130,42 @@ def _parts_of_state_dict(state: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _averaged(average: Any, name: str) -> dict[str, Any]:
-    """The average of the weights that a file holds under `name`, and the weights if they stand in it too.
+    """The average of the weights that a file holds under `name`, and the weights if they stand in
+    it too.
 
-    CheckpointError if it is not tensors under names.
+    Raises:
+        CheckpointError: If it is not tensors under names.
     """
     if average is None:
         return {"ema": None}
-    if not isinstance(average, dict) or not average or not all(isinstance(v, Tensor) for v in average.values()):
+    if (
+        not isinstance(average, dict)
+        or not average
+        or not all(isinstance(v, Tensor) for v in average.values())
+    ):
         raise CheckpointError(
-            f"holds an average of the weights, {name!r}, that is a {type(average).__name__} and not tensors under "
-            f"names, which is not read: save the file without {name!r} to use the weights in training"
+            f"holds an average of the weights, {name!r}, that is a {type(average).__name__} and "
+            "not tensors under "
+            f"names, which is not read: save the file without {name!r} to use the weights in "
+            "training"
         )
     parts = _parts_of_state_dict(average)
     return parts if "ema" in parts else {"ema": parts["state"]}
 
 
 def _refuse_other_averages(names: Mapping[str, Any], known: set[str]) -> None:
-    """CheckpointError if there is an average of the weights under a name that is not read: it would be ignored."""
+    """CheckpointError if there is an average of the weights under a name that is not read: it
+    would be ignored.
+    """
     for name, value in names.items():
-        if "ema" in str(name).lower() and str(name) not in known and isinstance(value, dict | list | tuple):
+        if (
+            "ema" in str(name).lower()
+            and str(name) not in known
+            and isinstance(value, dict | list | tuple)
+        ):
             raise CheckpointError(
-                f"holds {name!r}, which may be an average of the weights and is not read: save the file without it, "
+                f"holds {name!r}, which may be an average of the weights and is not read: save "
+                "the file without it, "
                 f"or with it as 'ema'"
             )
 
@@ -139,7 +188,10 @@ def _parts_of_ddpm_torch(file: Mapping[str, Any]) -> dict[str, Any]:
     """`ema` is ddpm-torch's own record, whose `shadow` is the average, or the average itself."""
     _refuse_other_averages(file, {"ema"})
     record = file.get("ema")
-    average, extra = record, {name: v for name, v in file.items() if name not in ("model", "optimizer", "ema")}
+    average, extra = (
+        record,
+        {name: v for name, v in file.items() if name not in ("model", "optimizer", "ema")},
+    )
     counted = None
     if isinstance(record, dict) and isinstance(record.get("shadow"), dict):
         average, counted = record["shadow"], record.get("num_updates")
@@ -163,13 +215,17 @@ def _schedule(schedule: Any) -> dict[str, Any] | None:
     if schedule is None:
         return None
     if not isinstance(schedule, dict):
-        raise CheckpointError(f"holds a learning rate's schedule that is a {type(schedule).__name__}")
+        raise CheckpointError(
+            f"holds a learning rate's schedule that is a {type(schedule).__name__}"
+        )
     checked = dict(schedule)
     for name in ("base_lrs", "_last_lr"):
         if name in schedule:
             rates = schedule[name]
             if not isinstance(rates, list | tuple):
-                raise CheckpointError(f"holds a learning rate's schedule whose {name} is a {type(rates).__name__}")
+                raise CheckpointError(
+                    f"holds a learning rate's schedule whose {name} is a {type(rates).__name__}"
+                )
             checked[name] = [checked_rate(rate) for rate in rates]
     return checked
 
@@ -199,7 +255,11 @@ def official_content(checkpoint: Checkpoint) -> dict[str, Any]:
                 "step": checkpoint.step,
             }
         case DDPMNetwork():
-            average = {"decay": 0.9999, "num_updates": checkpoint.step or 0, **checkpoint.extra.get("ema", {})}
+            average = {
+                "decay": 0.9999,
+                "num_updates": checkpoint.step or 0,
+                **checkpoint.extra.get("ema", {}),
+            }
             content = {
                 "scheduler": _scheduler(checkpoint),
                 "epoch": 0,
@@ -217,7 +277,9 @@ def _scheduler(checkpoint: Checkpoint) -> dict[str, Any] | None:
         return None
     rates = [group["lr"] for group in checkpoint.optimizer["param_groups"]]
     return {
-        "base_lrs": [group.get("initial_lr", group["lr"]) for group in checkpoint.optimizer["param_groups"]],
+        "base_lrs": [
+            group.get("initial_lr", group["lr"]) for group in checkpoint.optimizer["param_groups"]
+        ],
         "last_epoch": checkpoint.step,
         "_step_count": checkpoint.step + 1,
         "_last_lr": rates,

@@ -1,9 +1,10 @@
 """Pickles of weights, read without running anything that they contain and within bounds.
 
-A pickle is a program. The one here can make plain containers, numbers, text, and what `KNOWN` names: tensors,
-and EDM's objects as a name and a dictionary, whose source text stays text. Everything else is refused. A small
-pickle can also ask for endless work, by containers that hold each other many times over: steps, keys, tensors
-and the size of the result written out in full are bounded before they cost anything.
+A pickle is a program. The one here can make plain containers, numbers, text, and what `KNOWN`
+names: tensors, and EDM's objects as a name and a dictionary, whose source text stays text.
+Everything else is refused. A small pickle can also ask for endless work, by containers that hold
+each other many times over: steps, keys, tensors and the size of the result written out in full are
+bounded before they cost anything.
 """
 
 import io
@@ -108,9 +109,13 @@ def _object(meta: dict[str, Any]) -> PersistentObject:
     return PersistentObject(meta["class_name"], meta["state"])
 
 
-def _tensor(storage: Storage, offset: int, shape: tuple[int, ...], stride: tuple[int, ...], *_: object) -> Tensor:
+def _tensor(
+    storage: Storage, offset: int, shape: tuple[int, ...], stride: tuple[int, ...], *_: object
+) -> Tensor:
     """A tensor of numbers that are there. Strides of 0 would make gigabytes of a few bytes."""
-    if not isinstance(storage, Storage) or any(type(n) is not int or n < 0 for n in (offset, *shape, *stride)):
+    if not isinstance(storage, Storage) or any(
+        type(n) is not int or n < 0 for n in (offset, *shape, *stride)
+    ):
         raise CheckpointError("holds a tensor that is not made of a storage, a shape and strides")
     if len(shape) != len(stride) or len(shape) > 8:
         raise CheckpointError(f"holds a tensor of {len(shape)} axes and {len(stride)} strides")
@@ -213,7 +218,8 @@ class Unpickler(pickle._Unpickler):  # the one in C sizes its memory by a number
         file: The pickle, from where it stands; may go on behind it.
         budget: What it may do.
         known: More names that it may ask for.
-        storage: Makes a storage of a persistent identifier, and returns it; None: there must be none.
+        storage: Makes a storage of a persistent identifier, and returns it; None: there must be
+        none.
     """
 
     stack: list[Any]
@@ -234,21 +240,28 @@ class Unpickler(pickle._Unpickler):  # the one in C sizes its memory by a number
     def find_class(self, module: str, name: str) -> Any:
         if f"{module}.{name}" not in self._known:
             raise CheckpointError(
-                f"asks for {module[:200]}.{name[:200]}, which weights do not need: refused, nothing was run"
+                f"asks for {module[:200]}.{name[:200]}, which weights do not need: refused, "
+                "nothing was run"
             )
         return self._known[f"{module}.{name}"]
 
     def persistent_load(self, pid: Any) -> Storage:
         if self._storage is None:
-            raise CheckpointError("holds a reference to something outside of it: refused, nothing was run")
+            raise CheckpointError(
+                "holds a reference to something outside of it: refused, nothing was run"
+            )
         return self._storage(pid)
 
     def load_reduce(self) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()
-        if type(arguments) is not tuple or not any(function is known for known in self._known.values()):
+        if type(arguments) is not tuple or not any(
+            function is known for known in self._known.values()
+        ):
             raise CheckpointError("calls what it did not ask for: refused, nothing was run")
         containers = sum(len(a) for a in arguments if isinstance(a, dict | list | tuple | set))
-        self._budget.pay(containers + sum(len(a) // 1000 for a in arguments if isinstance(a, str | bytes)))
+        self._budget.pay(
+            containers + sum(len(a) // 1000 for a in arguments if isinstance(a, str | bytes))
+        )
         self.stack.append(function(*arguments))
 
     def load_newobj(self) -> None:
@@ -259,8 +272,12 @@ class Unpickler(pickle._Unpickler):  # the one in C sizes its memory by a number
         state = self.stack.pop()
         if isinstance(self.stack[-1], ModuleDict | _Dtype):
             self.stack[-1].restore(state)
-        elif not (isinstance(self.stack[-1], OrderedDict) and type(state) is dict):  # of a module: its versions
-            raise CheckpointError(f"sets the attributes of a {type(self.stack[-1]).__name__}: refused, nothing was run")
+        elif not (isinstance(self.stack[-1], OrderedDict) and type(state) is dict):
+            # of a module: its versions
+            raise CheckpointError(
+                f"sets the attributes of a {type(self.stack[-1]).__name__}: refused, nothing was "
+                "run"
+            )
 
     def load_dict(self) -> None:
         items = self.pop_mark()  # type: ignore[attr-defined]
@@ -277,7 +294,9 @@ class Unpickler(pickle._Unpickler):  # the one in C sizes its memory by a number
     def _set_items(self, items: list[Any]) -> None:
         target = self.stack[-1]
         if not isinstance(target, dict):
-            raise CheckpointError(f"sets the items of a {type(target).__name__}: refused, nothing was run")
+            raise CheckpointError(
+                f"sets the items of a {type(target).__name__}: refused, nothing was run"
+            )
         if len(items) % 2:
             raise CheckpointError("is damaged: it holds a key without a value")
         for key, value in zip(items[::2], items[1::2], strict=True):
@@ -287,7 +306,9 @@ class Unpickler(pickle._Unpickler):  # the one in C sizes its memory by a number
     def load_additems(self) -> None:
         items = self.pop_mark()  # type: ignore[attr-defined]
         if type(self.stack[-1]) is not set:
-            raise CheckpointError(f"adds to a {type(self.stack[-1]).__name__}: refused, nothing was run")
+            raise CheckpointError(
+                f"adds to a {type(self.stack[-1]).__name__}: refused, nothing was run"
+            )
         self.stack[-1].update(_set(items))
 
     def load_appends(self) -> None:
@@ -298,14 +319,18 @@ class Unpickler(pickle._Unpickler):  # the one in C sizes its memory by a number
 
     def _extend(self, items: list[Any]) -> None:
         if type(self.stack[-1]) is not list:
-            raise CheckpointError(f"appends to a {type(self.stack[-1]).__name__}: refused, nothing was run")
+            raise CheckpointError(
+                f"appends to a {type(self.stack[-1]).__name__}: refused, nothing was run"
+            )
         self.stack[-1].extend(items)
 
     def load_frozenset(self) -> None:
         self.stack.append(frozenset(_set(self.pop_mark())))  # type: ignore[attr-defined]
 
     def _instantiate(self, klass: Any, args: list[Any]) -> None:
-        raise CheckpointError("makes an object in a way that weights do not need: refused, nothing was run")
+        raise CheckpointError(
+            "makes an object in a way that weights do not need: refused, nothing was run"
+        )
 
 
 _METHODS = {
@@ -331,7 +356,11 @@ _REFUSED = [
     pickle.READONLY_BUFFER,
 ]
 _OPCODES = {
-    **{opcode: method for opcode, method in pickle._Unpickler.dispatch.items() if bytes([opcode]) not in _REFUSED},
+    **{
+        opcode: method
+        for opcode, method in pickle._Unpickler.dispatch.items()
+        if bytes([opcode]) not in _REFUSED
+    },
     **{opcode[0]: method for opcode, method in _METHODS.items()},
 }
 
@@ -348,7 +377,9 @@ class _Steps(dict[int, Any]):
         return super().__getitem__(opcode)
 
     def __missing__(self, opcode: int) -> Any:
-        raise CheckpointError(f"is damaged, or needs more than weights do (opcode {opcode}): refused")
+        raise CheckpointError(
+            f"is damaged, or needs more than weights do (opcode {opcode}): refused"
+        )
 
 
 class _Bounded:
@@ -380,9 +411,13 @@ def bytes_left(file: IO[bytes]) -> int:
 def _require_key(key: Any) -> None:
     """Keys whose hash takes no time: a tuple of tuples of tuples … takes for ever."""
     if key is not None and type(key) not in (str, int, float, bool, bytes):
-        raise CheckpointError(f"holds a key that is a {type(key).__name__}; only text and numbers are known")
+        raise CheckpointError(
+            f"holds a key that is a {type(key).__name__}; only text and numbers are known"
+        )
     if isinstance(key, str | bytes) and len(key) > LONGEST_NAME:
-        raise CheckpointError(f"holds a key of {len(key):,} characters; at most {LONGEST_NAME:,} are read")
+        raise CheckpointError(
+            f"holds a key of {len(key):,} characters; at most {LONGEST_NAME:,} are read"
+        )
 
 
 def require_bounded(value: Any) -> None:
@@ -392,14 +427,17 @@ def require_bounded(value: Any) -> None:
         value: What an unpickler made.
 
     Raises:
-        CheckpointError: If containers are nested too deeply, hold themselves, or hold too many values, those
+        CheckpointError: If containers are nested too deeply, hold themselves, or hold too many
+        values, those
             that are held several times counted as often.
     """
     _written_out(value, {}, 0)
 
 
 def _written_out(value: Any, known: dict[int, int], depth: int) -> int:
-    """Number of values in a value written out in full.   known: by identity, of what was counted before."""
+    """Number of values in a value written out in full.   known: by identity, of what was counted
+    before.
+    """
     match value:
         case PersistentObject() | ModuleDict():
             children = [getattr(value, "state", None)]
@@ -412,11 +450,15 @@ def _written_out(value: Any, known: dict[int, int], depth: int) -> int:
 
     if id(value) not in known:
         if depth > DEEPEST:
-            raise CheckpointError(f"holds containers in each other more than {DEEPEST} deep: refused")
+            raise CheckpointError(
+                f"holds containers in each other more than {DEEPEST} deep: refused"
+            )
         total = 1
         for child in children:
             total += _written_out(child, known, depth + 1)
             if total > MOST_VALUES:
-                raise CheckpointError(f"holds more than {MOST_VALUES:,} values when written out in full: refused")
+                raise CheckpointError(
+                    f"holds more than {MOST_VALUES:,} values when written out in full: refused"
+                )
         known[id(value)] = total
     return known[id(value)]

@@ -1,1 +1,3 @@
-"""Readers of image data sets, one module a kind of file; `deep.data.load_images` chooses among them."""
+"""Readers of image data sets, one module a kind of file; `deep.data.load_images` chooses among
+them.
+"""

@@ -1,4 +1,6 @@
-"""Images in NumPy's files: the names under which people keep them, and where they keep the channels."""
+"""Images in NumPy's files: the names under which people keep them, and where they keep the
+channels.
+"""
 
 import re
 from collections.abc import Sequence
@@ -64,8 +66,10 @@ def _images_and_labels(names: Sequence[str]) -> tuple[str, str | None]:
     chains = [name for name in names if CHAIN.fullmatch(name)]
     if len(chains) > 1:
         raise DataError(
-            f"holds {len(chains)} chains of a run, {printable(chains[0])} to {printable(chains[-1])}: "
-            "deep.measure measures each as SAMPLES; for anything else save one of them as a file of its own"
+            f"holds {len(chains)} chains of a run, {printable(chains[0])} to "
+            f"{printable(chains[-1])}: "
+            "deep.measure measures each as SAMPLES; for anything else save one of them as a file "
+            "of its own"
         )
     others = [name for name in names if name != "labels"]
     if "images" in others:
@@ -75,8 +79,12 @@ def _images_and_labels(names: Sequence[str]) -> tuple[str, str | None]:
     if "arr_0" in others:
         return "arr_0", next((name for name in ("labels", "arr_1") if name in names), None)
     if {"mu", "sigma"} <= set(others):
-        raise DataError("holds statistics of features (mu, sigma), not images: give the images that they are of")
-    raise DataError(f"must hold an array named images, or one array; it holds {_listed(names) or 'none'}")
+        raise DataError(
+            "holds statistics of features (mu, sigma), not images: give the images that they are of"
+        )
+    raise DataError(
+        f"must hold an array named images, or one array; it holds {_listed(names) or 'none'}"
+    )
 
 
 def _listed(names: Sequence[str]) -> str:
@@ -86,7 +94,9 @@ def _listed(names: Sequence[str]) -> str:
 
 def _channels_first(images: np.ndarray) -> np.ndarray:
     if images.ndim == 2:
-        raise DataError(f"holds an array of shape {images.shape}, which are points or features, not images")
+        raise DataError(
+            f"holds an array of shape {images.shape}, which are points or features, not images"
+        )
     if images.ndim == 3:
         return images[:, None]
     if images.ndim == 4 and images.shape[1] not in (1, 3):

@@ -188,10 +188,16 @@ _OPERATIONS = {
 
 
 def _require_plain(content: bytes) -> None:
-    """DataError if a pickle has other operations than a batch needs, or many more. It runs nothing."""
+    """DataError if a pickle has other operations than a batch needs, or many more.
+
+    It runs nothing.
+    """
     for i, (operation, _, _) in enumerate(pickletools.genops(content)):
         if operation.name not in _OPERATIONS:
-            raise DataError(f"has the pickle operation {operation.name}, which no CIFAR-10 batch needs: not loaded")
+            raise DataError(
+                f"has the pickle operation {operation.name}, which no CIFAR-10 batch needs: not "
+                "loaded"
+            )
         if i >= MOST_OPERATIONS:
             raise DataError(f"is a pickle of more than {MOST_OPERATIONS} operations")
 
@@ -247,7 +253,8 @@ class _BatchUnpickler(pickle._Unpickler):  # the one in C sizes its memory by a 
         def ndarray() -> None:  # only ever named, as an argument of `reconstruct`
             raise DataError("calls numpy.ndarray")
 
-        def encode(text: object, encoding: object) -> bytes:  # how Python 3 writes bytes in protocol 2
+        # how Python 3 writes bytes in protocol 2
+        def encode(text: object, encoding: object) -> bytes:
             if not isinstance(text, str) or encoding != "latin1":
                 raise DataError("holds bytes in an unknown encoding")
             self._encoded += len(text)
@@ -264,7 +271,9 @@ class _BatchUnpickler(pickle._Unpickler):  # the one in C sizes its memory by a 
         }
         asked = f"{module}.{name}"
         if asked not in known:
-            raise DataError(f"asks for {printable(asked, 60)}, which no CIFAR-10 batch needs: not loaded")
+            raise DataError(
+                f"asks for {printable(asked, 60)}, which no CIFAR-10 batch needs: not loaded"
+            )
         return known[asked]
 
     def _load_empty_dictionary(self) -> None:

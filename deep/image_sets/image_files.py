@@ -36,7 +36,10 @@ MOST_FILES = 2**21
 """Files of a folder or members of a zip, of all kinds."""
 SHOWN = 3
 """Names that a message repeats."""
-_PART = re.compile(r"(train(ing)?|test(ing)?|val(id(ation)?)?|dev|eval)([-_]?(set|data|images|\d+))?", re.IGNORECASE)
+_PART = re.compile(
+    r"(train(ing)?|test(ing)?|val(id(ation)?)?|dev|eval)([-_]?(set|data|images|\d+))?",
+    re.IGNORECASE,
+)
 _EDM_FOLDER = re.compile(r"\d{5}")
 
 Read = Callable[[str, int], bytes]
@@ -47,8 +50,10 @@ Read = Callable[[str, int], bytes]
 class _Listing:
     """Names of files, each relative to the folder or zip.
 
-    images: sorted by path, as text, so that 10.png comes before 2.png, as EDM's tool does.
-    tables: files named dataset.json, the outermost first.   ignored: how many there are of each kind that is not read.
+    Attributes:
+        images: Sorted by path, as text, so that 10.png comes before 2.png, as EDM's tool does.
+        tables: Files named dataset.json, the outermost first.
+        ignored: How many there are of each kind that is not read.
     """
 
     images: list[str]
@@ -114,7 +119,9 @@ def _require_inside(name: str) -> None:
 
 
 def _walk(path: Path) -> tuple[list[str], Counter[str]]:
-    """All files below a folder; and what is neither file nor folder, or not looked into, counted."""
+    """All files below a folder; and what is neither file nor folder, or not looked into,
+    counted.
+    """
     names: list[str] = []
     odd: Counter[str] = Counter()
     folders = [""]
@@ -180,7 +187,9 @@ def _read_images(path: Path, listing: _Listing, packed: int, read: Read) -> np.n
     content = read(names[0], LARGEST_SIDE**2 * 4)
     first, _ = decode(content, names[0])
     if len(names) * first.nbytes > LARGEST_SET:
-        raise DataError(f"holds {len(names)} images of shape {first.shape}, more than {LARGEST_SET} bytes")
+        raise DataError(
+            f"holds {len(names)} images of shape {first.shape}, more than {LARGEST_SET} bytes"
+        )
 
     largest = 2 * first.nbytes + 2**20  # a file is not larger than its pixels by much
     require_plausible(len(names) * first.nbytes, packed)
@@ -194,7 +203,8 @@ def _read_images(path: Path, listing: _Listing, packed: int, read: Read) -> np.n
     if turned:
         warn_of(
             path,
-            f"{len(turned)} images, such as {printable(turned[0])}, have an Exif orientation, which is "
+            f"{len(turned)} images, such as {printable(turned[0])}, have an Exif orientation, "
+            "which is "
             "ignored: they are read as they are stored",
         )
     if listing.ignored:
@@ -202,7 +212,9 @@ def _read_images(path: Path, listing: _Listing, packed: int, read: Read) -> np.n
     return images
 
 
-def _alike(decoded: tuple[np.ndarray, bool], name: str, first: np.ndarray, first_name: str) -> tuple[np.ndarray, bool]:
+def _alike(
+    decoded: tuple[np.ndarray, bool], name: str, first: np.ndarray, first_name: str
+) -> tuple[np.ndarray, bool]:
     image, _ = decoded
     if image.shape != first.shape:
         kinds = " (grey and RGB: convert all to one)" if image.shape[1:] == first.shape[1:] else ""
@@ -227,11 +239,16 @@ def _require_one_set(path: Path, listing: _Listing) -> None:
     common = _common_folder(listing.images)
     if any(common.startswith(table.removesuffix(TABLE)) for table in listing.tables):
         return
-    tops = sorted({name[len(common) :].split("/")[0] for name in listing.images if "/" in name[len(common) :]})
+    tops = sorted(
+        {name[len(common) :].split("/")[0] for name in listing.images if "/" in name[len(common) :]}
+    )
     parts = [top for top in tops if _PART.fullmatch(top)]
     if len(parts) > 1:
         listed = " and ".join(f"{printable(part)}/" for part in parts)
-        raise DataError(f"holds {listed}, which are not one set: give one of them, as in {path / common / parts[-1]}")
+        raise DataError(
+            f"holds {listed}, which are not one set: give one of them, as in "
+            f"{path / common / parts[-1]}"
+        )
 
 
 def _table(path: Path, listing: _Listing) -> str | None:
@@ -243,18 +260,24 @@ def _table(path: Path, listing: _Listing) -> str | None:
             return table
     if len(listing.tables) > 1:
         shown = ", ".join(map(printable, listing.tables[:SHOWN]))
-        raise DataError(f"holds {len(listing.tables)} sets, each with a {TABLE}: give one of {shown}")
+        raise DataError(
+            f"holds {len(listing.tables)} sets, each with a {TABLE}: give one of {shown}"
+        )
     if listing.tables:
         table = listing.tables[0]
         stray = next(n for n in listing.images if not n.startswith(table.removesuffix(TABLE)))
         warn_of(
-            path, f"no labels are read, because {printable(stray)} lies outside of the folder of {printable(table)}"
+            path,
+            f"no labels are read, because {printable(stray)} lies outside of the folder of "
+            f"{printable(table)}",
         )
     return None
 
 
 def _labels_of_folders(path: Path, names: Sequence[str]) -> np.ndarray | None:
-    """The number of the folder that an image lies in, among the sorted ones where the paths part."""
+    """The number of the folder that an image lies in, among the sorted ones where the paths
+    part.
+    """
     common = _common_folder(names)
     inner = [name[len(common) :] for name in names]
     stray = [name for name in inner if "/" not in name]
@@ -264,7 +287,11 @@ def _labels_of_folders(path: Path, names: Sequence[str]) -> np.ndarray | None:
         return None
     if stray:
         shown = ", ".join(map(printable, stray[:SHOWN])) + (", …" if len(stray) > SHOWN else "")
-        warn_of(path, f"no labels are read from the {len(classes)} folders, because images lie beside them: {shown}")
+        warn_of(
+            path,
+            f"no labels are read from the {len(classes)} folders, because images lie beside them: "
+            f"{shown}",
+        )
         return None
     numbers = {name: number for number, name in enumerate(classes)}
     return np.array([numbers[folder] for folder in folders])
@@ -283,7 +310,9 @@ def _say_that_folders_are_no_classes(path: Path, names: Sequence[str]) -> None:
 
 
 def _labels(path: Path, read: Read, table: str, names: Sequence[str]) -> np.ndarray | None:
-    """Class numbers by file name; None if the file has null, or vectors instead of class numbers."""
+    """Class numbers by file name; None if the file has null, or vectors instead of class
+    numbers.
+    """
     content = read(table, min(LARGEST_TABLE, 2**20 + 2**10 * len(names)))
     folder = table.removesuffix(TABLE)
     with one_error(printable(table)):
@@ -309,7 +338,9 @@ def _by_name(entries: object) -> dict[str, object]:
     if isinstance(entries, dict):
         return entries
     if not isinstance(entries, list):
-        raise DataError(f'"labels" must be a list of names and class numbers, got {type(entries).__name__}')
+        raise DataError(
+            f'"labels" must be a list of names and class numbers, got {type(entries).__name__}'
+        )
     by_name: dict[str, object] = {}
     for entry in entries:
         match entry:
@@ -317,5 +348,7 @@ def _by_name(entries: object) -> dict[str, object]:
                 if by_name.setdefault(name, label) != label:
                     raise DataError(f"has two labels for {printable(name)}")
             case _:
-                raise DataError(f"has an entry that is not a name and a label: {printable(entry, 60)}")
+                raise DataError(
+                    f"has an entry that is not a name and a label: {printable(entry, 60)}"
+                )
     return by_name

@@ -14,7 +14,15 @@ from PIL import Image
 from deep.content_cache import digest
 from stability.untrusted import ALWAYS_PLAUSIBLE, LARGEST_EXPANSION, printable
 
-__all__ = ["LARGEST_LABEL", "LARGEST_SET", "DataError", "ImageSet", "one_error", "require_plausible", "warn_of"]
+__all__ = [
+    "LARGEST_LABEL",
+    "LARGEST_SET",
+    "DataError",
+    "ImageSet",
+    "one_error",
+    "require_plausible",
+    "warn_of",
+]
 
 LARGEST_SET = 2**36
 """Bytes of pixels: 64 GiB, since a set is kept in memory."""
@@ -30,8 +38,9 @@ class DataError(ValueError):
 class ImageSet:
     """Square images of one size.
 
-    images: (n, c, h, h) uint8, n >= 1, c = 1 (grey) or 3 (RGB).
-    labels: (n,) int64 class numbers >= 0, or None where the source has none.
+    Attributes:
+        images: (n, c, h, h) uint8, n >= 1, c = 1 (grey) or 3 (RGB).
+        labels: (n,) int64 class numbers >= 0, or None where the source has none.
     """
 
     images: np.ndarray
@@ -44,15 +53,23 @@ class ImageSet:
 
     def __post_init__(self) -> None:
         images, labels = self.images, self.labels
-        if images.ndim != 4 or images.shape[1] not in (1, 3) or images.shape[2] != images.shape[3] or not images.size:
-            raise DataError(f"images must be (n, c, h, h) with n, h >= 1 and c = 1 or 3, got {images.shape}")
+        if (
+            images.ndim != 4
+            or images.shape[1] not in (1, 3)
+            or images.shape[2] != images.shape[3]
+            or not images.size
+        ):
+            raise DataError(
+                f"images must be (n, c, h, h) with n, h >= 1 and c = 1 or 3, got {images.shape}"
+            )
         if images.dtype != np.uint8:
             raise DataError(f"pixels must be uint8, got {images.dtype}{_conversion(images)}")
         if labels is None:
             return
         if labels.shape != (len(images),) or labels.dtype.kind not in "iu":
             raise DataError(
-                f"labels must be {len(images)} class numbers >= 0, one an image, got {labels.dtype} {labels.shape}"
+                f"labels must be {len(images)} class numbers >= 0, one an image, got "
+                f"{labels.dtype} {labels.shape}"
             )
         if labels.min() < 0 or labels.max() > LARGEST_LABEL:
             raise DataError(
@@ -73,10 +90,14 @@ def _conversion(images: np.ndarray) -> str:
     elif images.dtype.kind in "iu":
         formula = "x.astype(np.uint8)" if least >= 0 and most <= 255 else None
     elif least >= 0:
-        formula = "(255 * x).round().astype(np.uint8)" if most <= 1 else "x.round().astype(np.uint8)"
+        formula = (
+            "(255 * x).round().astype(np.uint8)" if most <= 1 else "x.round().astype(np.uint8)"
+        )
         formula = formula if most <= 255 else None
     else:
-        formula = "(127.5 * x + 127.5).round().astype(np.uint8)" if least >= -1 and most <= 1 else None
+        formula = (
+            "(127.5 * x + 127.5).round().astype(np.uint8)" if least >= -1 and most <= 1 else None
+        )
     return f" from {least:.4g} to {most:.4g}" + (f": convert with {formula}" if formula else "")
 
 
@@ -91,11 +112,15 @@ def require_plausible(unpacked: int, packed: int) -> None:
         DataError: If `unpacked` is not plausible (a decompression bomb).
     """
     if unpacked > ALWAYS_PLAUSIBLE + LARGEST_EXPANSION * packed:
-        raise DataError(f"unpacks to {unpacked:,} bytes of pixels, more than {LARGEST_EXPANSION} times its files' size")
+        raise DataError(
+            f"unpacks to {unpacked:,} bytes of pixels, more than {LARGEST_EXPANSION} times its "
+            "files' size"
+        )
 
 
 def warn_of(path: Path, message: str) -> None:
-    """Warn of what is not read of a source; of several processes under torchrun, the first one does.
+    """Warn of what is not read of a source; of several processes under torchrun, the first one
+    does.
 
     Args:
         path: The source.
@@ -117,7 +142,8 @@ def one_error(path: Path | str) -> Iterator[None]:
         raise DataError(f"{shown}: does not fit into memory") from None
     except RecursionError:
         raise DataError(f"{shown}: is nested too deeply") from None
-    except Exception as error:  # readers of damaged files raise anything: OSError, EOFError, zlib.error, SyntaxError, …
+    except Exception as error:
+        # readers of damaged files raise anything: OSError, EOFError, zlib.error, SyntaxError, …
         text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         line = printable(" ".join(text.split()), LONGEST_MESSAGE)
         raise DataError(f"{shown}: {line or type(error).__name__}") from error

@@ -23,7 +23,8 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _JPEG = b"\xff\xd8\xff"
 _PIXEL_CHUNKS = (b"PLTE", b"tRNS", b"IDAT", b"IEND")
 SMALLEST_CHUNK = 512
-"""Bytes of the chunks of a PNG, on average, beyond the first hundred: encoders write 4096 and more."""
+"""Bytes of the chunks of a PNG, on average, beyond the first hundred: encoders write 4096 and
+more."""
 MOST_SCANNED = 2**31
 """Pixels times scans of a JPEG: a progressive one is decoded scan by scan."""
 _ORIENTATION = 0x0112  # tag of Exif
@@ -59,7 +60,9 @@ def decode(content: bytes, name: str) -> tuple[np.ndarray, bool]:
         with opened as image:
             width, height = image.size
             if max(image.size) > LARGEST_SIDE:
-                raise DataError(f"has {width} × {height} pixels; at most {LARGEST_SIDE} a side are read")
+                raise DataError(
+                    f"has {width} × {height} pixels; at most {LARGEST_SIDE} a side are read"
+                )
             scans = pixels_only.count(b"\xff\xda") if image.format == "JPEG" else 1
             if scans * width * height > MOST_SCANNED:
                 raise DataError(f"is a JPEG of {scans} scans")
@@ -73,7 +76,9 @@ def _grey_or_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("LA", "PA", "RGBA") or "transparency" in image.info:
         grey, image = image.mode in ("1", "L", "LA"), image.convert("RGBA")
         if image.getchannel("A").getextrema() != (255, 255):
-            raise DataError("has transparent pixels: put it on a background, and save it as grey or RGB")
+            raise DataError(
+                "has transparent pixels: put it on a background, and save it as grey or RGB"
+            )
         return image.getchannel("R") if grey else image.convert("RGB")
     if image.mode == "1":
         return image.convert("L")

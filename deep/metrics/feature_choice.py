@@ -5,7 +5,12 @@ from pathlib import Path
 from typing import Protocol
 
 from deep.data import ImageSet
-from deep.metrics.features import FeatureSpace, inception_space, label_encoder_space, trusted_torchscript_space
+from deep.metrics.features import (
+    FeatureSpace,
+    inception_space,
+    label_encoder_space,
+    trusted_torchscript_space,
+)
 from deep.metrics.inception import Resize
 from deep.metrics.label_encoder import EncoderTraining
 from stability.command_line import UsageError
@@ -34,11 +39,18 @@ def require_one_network(options: FeatureOptions) -> None:
         raise ValueError(f"--resize {options.resize} has no meaning without --inception FILE")
 
 
-def chosen_space(options: FeatureOptions, option: str, source: str, train: ImageSet, cache: Path) -> FeatureSpace:
+def chosen_space(
+    options: FeatureOptions, option: str, source: str, train: ImageSet, cache: Path
+) -> FeatureSpace:
     """Inception, a trusted TorchScript network, or an encoder trained on the labels of `train`.
 
-    option, source: where the images come from, for the encoder's name and for messages.   cache: for the encoder.
-    UsageError if there is no such network, or no labels.
+    Args:
+        option: Where the images come from, for the encoder's name and for messages.
+        source: See `option`.
+        cache: For the encoder.
+
+    Raises:
+        UsageError: If there is no such network, or no labels.
     """
     try:
         if options.inception:
@@ -46,10 +58,17 @@ def chosen_space(options: FeatureOptions, option: str, source: str, train: Image
         if options.trust_torchscript:
             return trusted_torchscript_space(options.trust_torchscript)
         if train.labels is None:
-            raise ValueError(f"{option} {source} has no labels to train an encoder on: use --inception")
+            raise ValueError(
+                f"{option} {source} has no labels to train an encoder on: use --inception"
+            )
         if train.labels.min() == train.labels.max():
-            raise ValueError(f"{option} {source} has one class, and an encoder is trained on two: use --inception")
+            raise ValueError(
+                f"{option} {source} has one class, and an encoder is trained on two: use "
+                "--inception"
+            )
         name = re.sub(r"[^\w-]", "-", Path(source).name.split(".")[0]).strip("-") or "data"
-        return label_encoder_space(name, train.images, train.labels, cache, EncoderTraining(seed=options.seed))
+        return label_encoder_space(
+            name, train.images, train.labels, cache, EncoderTraining(seed=options.seed)
+        )
     except ValueError as error:
         raise UsageError(str(error)) from error

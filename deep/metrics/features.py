@@ -1,4 +1,6 @@
-"""Feature spaces in which sets of images are compared: a network, and what distances in its features are called."""
+"""Feature spaces in which sets of images are compared: a network, and what distances in its
+features are called.
+"""
 
 import hashlib
 import io
@@ -30,15 +32,18 @@ __all__ = [
 LARGEST_SCRIPT = 2**31
 """Bytes of a TorchScript file: 2 GiB."""
 PROBE = 8
-"""Images whose features are computed again to see whether kept ones still are those of the network."""
+"""Images whose features are computed again to see whether kept ones still are those of the
+network."""
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureSpace:
-    """network: uint8 images (b, c, h, w) -> features (b, d), in evaluation mode.
-
-    name: stands for what the network computes besides its weights; another forward pass needs another name.
-    published_inception: whether distances may be called FID and KID.
+    """
+    Attributes:
+        network: uint8 images (b, c, h, w) -> features (b, d), in evaluation mode.
+        name: Stands for what the network computes besides its weights; another forward pass needs
+            another name.
+        published_inception: Whether distances may be called FID and KID.
     """
 
     name: str
@@ -47,7 +52,9 @@ class FeatureSpace:
 
     def __post_init__(self) -> None:
         if self.network.training:
-            raise ValueError(f"the network of the feature space {self.name} must be in evaluation mode: .eval()")
+            raise ValueError(
+                f"the network of the feature space {self.name} must be in evaluation mode: .eval()"
+            )
 
     @property
     def frechet(self) -> str:
@@ -70,8 +77,12 @@ class FeatureSpace:
 def inception_space(path: Path, resize: Resize = "half-pixel") -> FeatureSpace:
     """Of the FID Inception with the weights in `path`; see `deep.metrics.inception`.
 
-    Named "inception" if they are the published ones and images are resized as in the paper; otherwise the name says
-    what differs, since values are comparable within one such space alone. InceptionError, OSError as `load_inception`.
+    Named "inception" if they are the published ones and images are resized as in the paper;
+    otherwise the name says what differs, since values are comparable within one such space alone.
+
+    Raises:
+        InceptionError: As `load_inception`.
+        OSError: See `InceptionError`.
     """
     network, sha256 = load_inception(path, resize)
     published = sha256.startswith(INCEPTION_HASH)
@@ -84,7 +95,9 @@ def inception_space(path: Path, resize: Resize = "half-pixel") -> FeatureSpace:
 
 
 class _Script(nn.Module):
-    """A TorchScript network, called as NVIDIA's Inception is: RGB, and for features where it offers them."""
+    """A TorchScript network, called as NVIDIA's Inception is: RGB, and for features where it
+    offers them.
+    """
 
     def __init__(self, script: torch.jit.ScriptModule) -> None:
         super().__init__()
@@ -97,9 +110,15 @@ class _Script(nn.Module):
 
 
 def trusted_torchscript_space(path: Path) -> FeatureSpace:
-    """Of a TorchScript file, e.g. NVIDIA's inception-2015-12-05.pt. Such a file is code, which runs: trust it first.
+    """Of a TorchScript file, e.g. NVIDIA's inception-2015-12-05.pt.
 
-    Named by the file's hash. ValueError if it is no TorchScript; OSError if it cannot be read.
+    Such a file is code, which runs: trust it first.
+
+    Named by the file's hash.
+
+    Raises:
+        ValueError: If it is no TorchScript;.
+        OSError: If it cannot be read.
     """
     try:
         content = read_bytes(path, LARGEST_SCRIPT)
@@ -107,7 +126,8 @@ def trusted_torchscript_space(path: Path) -> FeatureSpace:
         raise ValueError(f"{path} {error}") from None
     sha256 = hashlib.sha256(content).hexdigest()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # the format is deprecated; the files are in it
+        # the format is deprecated; the files are in it
+        warnings.simplefilter("ignore", DeprecationWarning)
         try:
             script = torch.jit.load(io.BytesIO(content), map_location="cpu")
         except (RuntimeError, ValueError) as error:
@@ -117,11 +137,18 @@ def trusted_torchscript_space(path: Path) -> FeatureSpace:
 
 
 def label_encoder_space(
-    data: str, images: np.ndarray, labels: np.ndarray, cache: Path, training: EncoderTraining | None = None
+    data: str,
+    images: np.ndarray,
+    labels: np.ndarray,
+    cache: Path,
+    training: EncoderTraining | None = None,
 ) -> FeatureSpace:
-    """Of a small encoder trained on images (n, c, h, h) uint8 and their labels (n,), and kept in the folder `cache`.
+    """Of a small encoder trained on images (n, c, h, h) uint8 and their labels (n,), and kept in
+    the folder `cache`.
 
-    data: what to call the data set; the space is named DATA-encoder. Errors as `train_encoder`, and OSError.
+    Args:
+        data: What to call the data set; the space is named DATA-encoder. Errors as `train_encoder`,
+            and OSError.
     """
     training = training or EncoderTraining()
     key = digest(json.dumps(asdict(training), sort_keys=True), images, labels)
@@ -132,11 +159,15 @@ def label_encoder_space(
 
     path = cache / "encoders" / f"{data}-{key}.npz"
     with torch.device("meta"):
-        encoder = LabelEncoder(images.shape[1], images.shape[2], len(np.unique(labels)), training.width)
+        encoder = LabelEncoder(
+            images.shape[1], images.shape[2], len(np.unique(labels)), training.width
+        )
 
     def load() -> None:
         state = {name: torch.from_numpy(value) for name, value in cached_arrays(path, make).items()}
-        if not all(value.is_floating_point() and value.isfinite().all() for value in state.values()):
+        if not all(
+            value.is_floating_point() and value.isfinite().all() for value in state.values()
+        ):
             raise RuntimeError("weights that are not finite")
         encoder.load_state_dict(state, assign=True)
 
@@ -160,8 +191,11 @@ def extract(
 ) -> Tensor:
     """Features (n, d) float32 of uint8 images (n, c, h, w), on `device`, where the network is left.
 
-    on_batch: called with the number of images done since the last call.
-    ValueError if the network does not return (b, d), or a feature is not finite.
+    Args:
+        on_batch: Called with the number of images done since the last call.
+
+    Raises:
+        ValueError: If the network does not return (b, d), or a feature is not finite.
     """
     network = space.network.to(device)
     features = []
@@ -170,9 +204,14 @@ def extract(
         found = network(rows)
         if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(rows):
             shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-            raise ValueError(f"the network of {space.name} must return ({len(rows)}, d) features, got {shape}")
+            raise ValueError(
+                f"the network of {space.name} must return ({len(rows)}, d) features, got {shape}"
+            )
         if not found.isfinite().all():
-            raise ValueError(f"{space.name} gives features that are not finite in images {start} to {start + batch}")
+            raise ValueError(
+                f"{space.name} gives features that are not finite in images {start} to "
+                f"{start + batch}"
+            )
         features.append(found.float())
         on_batch(len(rows))
     return torch.cat(features)
@@ -187,10 +226,12 @@ def cached_features(
     batch: int = 64,
     on_batch: Callable[[int], object] = lambda images: None,
 ) -> Tensor:
-    """`extract`, kept in the folder `cache` by the content of the images, the name of the space and its weights.
+    """`extract`, kept in the folder `cache` by the content of the images, the name of the space and
+    its weights.
 
-    The features of the first images are computed again and compared, to 1% of the largest (a GPU rounds differently
-    than a CPU), so that a network whose code was changed but not its name is found out: a warning, and a new file.
+    The features of the first images are computed again and compared, to 1% of the largest (a GPU
+    rounds differently than a CPU), so that a network whose code was changed but not its name is
+    found out: a warning, and a new file.
     """
     path = cache / "features" / f"{space.name}-{digest(space.fingerprint, images)}.npz"
 
@@ -198,7 +239,11 @@ def cached_features(
 
     def kept() -> Tensor:
         def make() -> dict[str, np.ndarray]:
-            return {"features": extract(space, images, device, batch=batch, on_batch=on_batch).cpu().numpy()}
+            return {
+                "features": extract(space, images, device, batch=batch, on_batch=on_batch)
+                .cpu()
+                .numpy()
+            }
 
         found = cached_arrays(path, make).get("features", np.empty(0))
         return torch.from_numpy(found).to(device)
@@ -211,7 +256,10 @@ def cached_features(
 
     features = kept()
     if not are_of_the_images(features):
-        warnings.warn(f"{path} has features of another network of the name {space.name}; made again", stacklevel=2)
+        warnings.warn(
+            f"{path} has features of another network of the name {space.name}; made again",
+            stacklevel=2,
+        )
         path.unlink()
         features = kept()
     return features

@@ -1,7 +1,9 @@
-"""The Inception-v3 of FID: the TensorFlow graph `inception-2015-12-05` with its weights as a PyTorch state dict.
+"""The Inception-v3 of FID: the TensorFlow graph `inception-2015-12-05` with its weights as a
+PyTorch state dict.
 
-It differs from torchvision's: average pools do not count their padding, and the pool of the last block is a maximum.
-The weights are not part of this project: bring `pt_inception-2015-12-05-6726825d.pth` (pytorch-fid) or torch-fidelity's
+It differs from torchvision's: average pools do not count their padding, and the pool of the last
+block is a maximum. The weights are not part of this project: bring
+`pt_inception-2015-12-05-6726825d.pth` (pytorch-fid) or torch-fidelity's
 `weights-inception-2015-12-05-6726825d.pth`, which has the same tensors.
 """
 
@@ -17,7 +19,15 @@ from deep.formats.checkpoint_error import CheckpointError
 from deep.formats.torch_container import load_torch
 from stability.untrusted import UntrustedFileError, open_regular, printable
 
-__all__ = ["INCEPTION_HASH", "Inception", "InceptionError", "Resize", "load_inception", "resize", "to_rgb"]
+__all__ = [
+    "INCEPTION_HASH",
+    "Inception",
+    "InceptionError",
+    "Resize",
+    "load_inception",
+    "resize",
+    "to_rgb",
+]
 
 INCEPTION_HASH = "6726825d"
 """Start of the SHA-256 of the weights' file, as its name says."""
@@ -33,15 +43,24 @@ class InceptionError(ValueError):
 
 
 class Unit(nn.Module):
-    """Convolution without bias, normalisation by stored statistics, ReLU; "same" padding unless `padding` is given."""
+    """Convolution without bias, normalisation by stored statistics, ReLU; "same" padding unless
+    `padding` is given.
+    """
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int | tuple[int, int] = 1, stride: int = 1, padding: int | None = None
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int | tuple[int, int] = 1,
+        stride: int = 1,
+        padding: int | None = None,
     ) -> None:
         super().__init__()
         kernel = (kernel, kernel) if isinstance(kernel, int) else kernel
         same = (kernel[0] // 2, kernel[1] // 2)
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, same if padding is None else padding, bias=False)
+        self.conv = nn.Conv2d(
+            inputs, outputs, kernel, stride, same if padding is None else padding, bias=False
+        )
         self.bn = nn.BatchNorm2d(outputs, eps=1e-3)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -167,8 +186,10 @@ class MixedE(nn.Module):
 class Inception(nn.Module):
     """uint8 images (b, c, h, w), c = 1 or 3 -> the 2048 pooled features of each, (b, 2048) float32.
 
-    resize: how images become 299×299. "half-pixel" as pytorch-fid and fls (the paper's); "tensorflow" as torch-fidelity
-    and the original graph. The two differ also in how they scale pixels: 2x/255 − 1 and (x − 128)/128.
+    Args:
+        resize: How images become 299×299. "half-pixel" as pytorch-fid and fls (the paper's);
+            "tensorflow" as torch-fidelity and the original graph. The two differ also in how they
+            scale pixels: 2x/255 − 1 and (x − 128)/128.
     """
 
     def __init__(self, resize: Resize = "half-pixel") -> None:
@@ -190,7 +211,8 @@ class Inception(nn.Module):
         self.Mixed_7a = MixedD()
         self.Mixed_7b = MixedE(1280, "average")
         self.Mixed_7c = MixedE(2048, "maximum")
-        self.fc = nn.Linear(2048, 1008)  # the logits of the graph, which features do not need: part of the state dict
+        # the logits of the graph, which features do not need: part of the state dict
+        self.fc = nn.Linear(2048, 1008)
 
     def forward(self, images: Tensor) -> Tensor:
         x = resize(to_rgb(images).float(), SIDE, self.resize)
@@ -204,10 +226,15 @@ class Inception(nn.Module):
 
 
 def load_inception(path: Path, resize: Resize = "half-pixel") -> tuple[Inception, str]:
-    """The network with the weights of a state dict, in evaluation mode, and the SHA-256 of the file.
+    """The network with the weights of a state dict, in evaluation mode, and the SHA-256 of the
+    file.
 
-    Only if that starts with INCEPTION_HASH are these the published weights. Nothing that the file holds is executed.
-    InceptionError if it is no state dict of this network; OSError if it cannot be read.
+    Only if that starts with INCEPTION_HASH are these the published weights. Nothing that the file
+    holds is executed.
+
+    Raises:
+        InceptionError: If it is no state dict of this network;.
+        OSError: If it cannot be read.
     """
     try:
         with open_regular(path, LARGEST_FILE) as file:
@@ -215,11 +242,15 @@ def load_inception(path: Path, resize: Resize = "half-pixel") -> tuple[Inception
             file.seek(0)
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
     except (CheckpointError, UntrustedFileError) as error:
-        raise InceptionError(f"{path} is not a PyTorch state dict: it {printable(error, 500)}") from error
+        raise InceptionError(
+            f"{path} is not a PyTorch state dict: it {printable(error, 500)}"
+        ) from error
     except Exception as error:  # of many kinds, by how the file is wrong
         if isinstance(error, OSError) and error.filename is not None:  # it cannot be opened
             raise
-        raise InceptionError(f"{path} is not a PyTorch state dict ({type(error).__name__})") from error
+        raise InceptionError(
+            f"{path} is not a PyTorch state dict ({type(error).__name__})"
+        ) from error
 
     with torch.device("meta"):
         network = Inception(resize)
@@ -236,30 +267,47 @@ def _require_tensors(path: Path, state: object, expected: dict[str, Tensor]) -> 
             raise InceptionError(f"{path} is not the FID Inception: it lacks the tensor {name}")
         if name not in expected:
             raise InceptionError(
-                f"{path} is not the FID Inception: it has {printable(name)}, which that network does not have"
+                f"{path} is not the FID Inception: it has {printable(name)}, which that network "
+                "does not have"
             )
         found, wanted = state[name], expected[name]
-        if not isinstance(found, Tensor) or found.shape != wanted.shape or found.dtype != wanted.dtype:
-            got = f"{found.dtype} {tuple(found.shape)}" if isinstance(found, Tensor) else type(found).__name__
+        if (
+            not isinstance(found, Tensor)
+            or found.shape != wanted.shape
+            or found.dtype != wanted.dtype
+        ):
+            got = (
+                f"{found.dtype} {tuple(found.shape)}"
+                if isinstance(found, Tensor)
+                else type(found).__name__
+            )
             raise InceptionError(
-                f"{path} is not the FID Inception: {name} must be {wanted.dtype} {tuple(wanted.shape)}, got {got}"
+                f"{path} is not the FID Inception: {name} must be {wanted.dtype} "
+                f"{tuple(wanted.shape)}, got {got}"
             )
         if not found.isfinite().all():
             raise InceptionError(f"{path} has values in {name} that are not finite")
 
 
 def to_rgb(images: Tensor) -> Tensor:
-    """(b, 1 or 3, h, w) -> (b, 3, h, w), grey repeated. ValueError for anything else than uint8 of these shapes."""
+    """(b, 1 or 3, h, w) -> (b, 3, h, w), grey repeated.
+
+    Raises:
+        ValueError: For anything else than uint8 of these shapes.
+    """
     if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] not in (1, 3):
-        raise ValueError(f"images must be uint8 (b, 1 or 3, h, w), got {images.dtype} {tuple(images.shape)}")
+        raise ValueError(
+            f"images must be uint8 (b, 1 or 3, h, w), got {images.dtype} {tuple(images.shape)}"
+        )
     return images.expand(-1, 3, -1, -1)
 
 
 def resize(images: Tensor, side: int, rule: Resize) -> Tensor:
-    """Bilinear, (b, c, h, w) -> (b, c, side, side), without low-pass filter: two neighbours, also for down-sizing.
+    """Bilinear, (b, c, h, w) -> (b, c, side, side), without low-pass filter: two neighbours, also
+    for down-sizing.
 
-    Pixel i of the result lies at i·h/side ("tensorflow": TensorFlow 1, which shifts the image), or at
-    (i + ½)·h/side − ½ ("half-pixel": centres on centres), beyond the border at the border.
+    Pixel i of the result lies at i·h/side ("tensorflow": TensorFlow 1, which shifts the image), or
+    at (i + ½)·h/side − ½ ("half-pixel": centres on centres), beyond the border at the border.
     """
     rows, columns = (_interpolation(size, side, rule, images) for size in images.shape[2:])
     return rows @ images @ columns.T

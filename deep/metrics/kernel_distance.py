@@ -1,11 +1,14 @@
-"""Kernel distance between two sets of features; with those of the FID Inception network this is KID.
+"""Kernel distance between two sets of features; with those of the FID Inception network this is
+KID.
 
-MMD² = E k(x, x') + E k(y, y') − 2 E k(x, y) with k(x, y) = (xᵀy/d + 1)³, estimated without bias: pairs of a point with
-itself are left out (Bińkowski et al. 2018). So, unlike FID, it does not depend on the number of points on average.
+MMD² = E k(x, x') + E k(y, y') − 2 E k(x, y) with k(x, y) = (xᵀy/d + 1)³, estimated without bias:
+pairs of a point with itself are left out (Bińkowski et al. 2018). So, unlike FID, it does not
+depend on the number of points on average.
 
-The kernel is replaced by h(x, y) = k(x, y) − k(x, c) − k(c, y) + k(c, c) with a point c between the sets, which gives
-the same estimate and the same error: the subtracted terms depend on one argument alone and drop out. Far from the
-origin k is large and nearly constant, and sums of it cancel; h is computed from x − c and y − c, and they do not.
+The kernel is replaced by h(x, y) = k(x, y) − k(x, c) − k(c, y) + k(c, c) with a point c between the
+sets, which gives the same estimate and the same error: the subtracted terms depend on one argument
+alone and drop out. Far from the origin k is large and nearly constant, and sums of it cancel; h is
+computed from x − c and y − c, and they do not.
 """
 
 from dataclasses import dataclass
@@ -22,10 +25,12 @@ __all__ = ["KernelDistance", "kernel_distance", "subset_kernel_distances"]
 
 @dataclass(frozen=True)
 class KernelDistance:
-    """An unbiased estimate of MMD², negative values included, and its delete-one jackknife standard error.
+    """An unbiased estimate of MMD², negative values included, and its delete-one jackknife standard
+    error.
 
-    The jackknife's variance is on average not below the true one (Efron and Stein 1981). Between sets of the same law,
-    where the first-order term of MMD² vanishes, it is about twice the true one.
+    The jackknife's variance is on average not below the true one (Efron and Stein 1981). Between
+    sets of the same law, where the first-order term of MMD² vanishes, it is about twice the true
+    one.
     """
 
     value: float
@@ -41,8 +46,10 @@ class Choice(Protocol):
 def kernel_distance(x: Tensor, y: Tensor) -> KernelDistance:
     """MMD² between x (n, d) and y (m, d) from all pairs, on any device; n, m >= 3.
 
-    Time (n + m)² d, memory a few blocks of 4096 × 4096 numbers beside the features. ValueError if they are not finite
-    or differ in d.
+    Time (n + m)² d, memory a few blocks of 4096 × 4096 numbers beside the features.
+
+    Raises:
+        ValueError: If they are not finite or differ in d.
     """
     require_features(3, x=x, y=y)
     n, m = len(x), len(y)
@@ -59,12 +66,19 @@ def kernel_distance(x: Tensor, y: Tensor) -> KernelDistance:
 def subset_kernel_distances(
     fake: Tensor, real: Tensor, rng: Choice, subsets: int = 100, size: int | None = None
 ) -> np.ndarray:
-    """MMD² between random subsets of both sets, (subsets,): what fld and torch-fidelity report the mean and sd of.
+    """MMD² between random subsets of both sets, (subsets,): what fld and torch-fidelity report the
+    mean and sd of.
 
-    size: of each subset; None: min(1000, n/2, m/2) as in fld. For each subset `rng` first chooses from `fake`, then
-    from `real`, without replacement: RandomState(42) gives fld's numbers, RandomState(2020) torch-fidelity's.
-    Subsets overlap, so sd/√subsets is the error of choosing them, not that of the data; see `kernel_distance`.
-    ValueError if a set is smaller than a subset.
+    Subsets overlap, so sd/√subsets is the error of choosing them, not that of the data; see
+    `kernel_distance`.
+
+    Args:
+        size: Of each subset; None: min(1000, n/2, m/2) as in fld. For each subset `rng` first
+            chooses from `fake`, then from `real`, without replacement: RandomState(42) gives fld's
+            numbers, RandomState(2020) torch-fidelity's.
+
+    Raises:
+        ValueError: If a set is smaller than a subset.
     """
     size = min(1000, len(fake) // 2, len(real) // 2) if size is None else size
     require_features(max(size, 3), fake=fake, real=real)
@@ -81,14 +95,19 @@ def _middle(x: Tensor) -> Tensor:
 
 
 def _sums(x: Tensor, y: Tensor, centre: Tensor, alone: bool = False) -> tuple[Tensor, Tensor]:
-    """Σⱼ h(xᵢ, yⱼ), (n,), and Σᵢ h(xᵢ, yⱼ), (m,), float64; alone: of one set with itself, without j = i."""
+    """Σⱼ h(xᵢ, yⱼ), (n,), and Σᵢ h(xᵢ, yⱼ), (m,), float64;
+
+    Args:
+        alone: Of one set with itself, without j = i.
+    """
     rows, columns = (points.new_zeros(len(points), dtype=torch.float64) for points in (x, y))
     for i in range(0, len(x), BLOCK):
         a = x[i : i + BLOCK].double() - centre
         for j in range(0, len(y), BLOCK):
             kernel = _kernel(a, y[j : j + BLOCK].double() - centre, centre)
             if alone and i == j:
-                kernel.fill_diagonal_(0)  # not subtracted later: a far point's own term would swallow the others
+                # not subtracted later: a far point's own term would swallow the others
+                kernel.fill_diagonal_(0)
             rows[i : i + BLOCK] += kernel.sum(1)
             columns[j : j + BLOCK] += kernel.sum(0)
     return rows, columns
@@ -97,8 +116,8 @@ def _sums(x: Tensor, y: Tensor, centre: Tensor, alone: bool = False) -> tuple[Te
 def _kernel(a: Tensor, b: Tensor, centre: Tensor) -> Tensor:
     """h between a + c, (n, d), and b + c, (m, d), float64 -> (n, m).
 
-    With e = cᵀc/d + 1, p = aᵀc/d, q = bᵀc/d and g = aᵀb/d it is (e + p + q + g)³ − (e + p)³ − (e + q)³ + e³
-    = 3pq(2e + p + q) + g(3s² + 3sg + g²), s = e + p + q.
+    With e = cᵀc/d + 1, p = aᵀc/d, q = bᵀc/d and g = aᵀb/d it is (e + p + q + g)³ − (e + p)³ − (e +
+    q)³ + e³ = 3pq(2e + p + q) + g(3s² + 3sg + g²), s = e + p + q.
     """
     d = len(centre)
     e = centre @ centre / d + 1

@@ -1,7 +1,8 @@
-"""A small encoder trained on a data set's own labels, for metrics where no Inception weights are at hand.
+"""A small encoder trained on a data set's own labels, for metrics where no Inception weights are at
+hand.
 
-Distances between its features tell sets of this data set's images apart; they are no FID and are comparable between
-runs with the same encoder alone.
+Distances between its features tell sets of this data set's images apart; they are no FID and are
+comparable between runs with the same encoder alone.
 """
 
 from dataclasses import dataclass
@@ -34,7 +35,8 @@ class EncoderTraining:
 
 
 class LabelEncoder(nn.Module):
-    """3×3 convolutions that halve the image until its side is at most 2, averaged over positions; then class scores.
+    """3×3 convolutions that halve the image until its side is at most 2, averaged over positions;
+    then class scores.
 
     uint8 images (b, channels, side, side) -> features (b, width) float32, >= 0.
     """
@@ -57,14 +59,23 @@ class LabelEncoder(nn.Module):
         return self.classify(self(images))
 
 
-def train_encoder(images: np.ndarray, labels: np.ndarray, training: EncoderTraining) -> LabelEncoder:
-    """An encoder trained to tell the labels (n,) of images (n, c, h, h) uint8, on the CPU; in evaluation mode.
+def train_encoder(
+    images: np.ndarray, labels: np.ndarray, training: EncoderTraining
+) -> LabelEncoder:
+    """An encoder trained to tell the labels (n,) of images (n, c, h, h) uint8, on the CPU; in
+    evaluation mode.
 
-    The same at equal seed and equal number of threads. ValueError if there are fewer than two classes, or the numbers
-    of images and labels differ; FloatingPointError, naming the step, if the loss is not finite.
+    The same at equal seed and equal number of threads.
+
+    Raises:
+        ValueError: If there are fewer than two classes, or the numbers of images and labels
+            differ;.
+        FloatingPointError: Naming the step, if the loss is not finite.
     """
     if len(images) != len(labels):
-        raise ValueError(f"there must be a label for each image, got {len(labels)} for {len(images)}")
+        raise ValueError(
+            f"there must be a label for each image, got {len(labels)} for {len(images)}"
+        )
     classes, targets = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(f"an encoder is trained on two classes or more, got {len(classes)}")

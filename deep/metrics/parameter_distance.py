@@ -1,7 +1,8 @@
 """How far the parameters of a network went: Figure 9 of the paper.
 
-The paper plots ‖θ_t − θ_0‖ "rescaled by the number of parameters p", beside the same for a random initialisation. It
-does not say whether θ are the raw weights or their moving average: say so where the number is shown.
+The paper plots ‖θ_t − θ_0‖ "rescaled by the number of parameters p", beside the same for a random
+initialisation. It does not say whether θ are the raw weights or their moving average: say so where
+the number is shown.
 """
 
 from collections.abc import Mapping
@@ -26,11 +27,18 @@ class ParameterDistance:
         return self.norm / self.count
 
 
-def parameter_distance(theta: Mapping[str, Tensor], origin: Mapping[str, Tensor]) -> ParameterDistance:
-    """The distance between two sets of parameters, e.g. `dict(network.named_parameters())`; summed in float64.
+def parameter_distance(
+    theta: Mapping[str, Tensor], origin: Mapping[str, Tensor]
+) -> ParameterDistance:
+    """The distance between two sets of parameters, e.g. `dict(network.named_parameters())`; summed
+    in float64.
 
-    Without buffers: they are no parameters. The reference line of Figure 9 is that of a network with fresh weights.
-    ValueError naming the first parameter that only one of them has, that differs in shape, or that is not finite.
+    Without buffers: they are no parameters. The reference line of Figure 9 is that of a network
+    with fresh weights.
+
+    Raises:
+        ValueError: Naming the first parameter that only one of them has, that differs in shape, or
+            that is not finite.
     """
     for name in sorted(theta.keys() | origin.keys()):
         if name not in theta or name not in origin:
@@ -44,7 +52,9 @@ def parameter_distance(theta: Mapping[str, Tensor], origin: Mapping[str, Tensor]
         raise ValueError("there are no parameters")
     with torch.no_grad():
         parts = [
-            torch.linalg.vector_norm(theta[name].double() - origin[name].double().to(theta[name].device)).cpu()
+            torch.linalg.vector_norm(
+                theta[name].double() - origin[name].double().to(theta[name].device)
+            ).cpu()
             for name in theta
         ]
         norm = torch.linalg.vector_norm(torch.stack(parts))

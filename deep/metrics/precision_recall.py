@@ -1,16 +1,17 @@
 """Precision and recall of Kynkäänniemi et al. (2019), density and coverage of Naeem et al. (2020).
 
-Around each point of a set lies a ball that reaches to its k-th nearest *other* point of the same set; the union of the
-balls estimates the support of the set's law.
+Around each point of a set lies a ball that reaches to its k-th nearest *other* point of the same
+set; the union of the balls estimates the support of the set's law.
 
-The point itself is not counted. The libraries fls and fld count it, so their k is ours + 1: what the paper reports as
-"k = 4" is k = 3 here, and in the original. A point on the sphere is inside, as in the original; fls and fld want it
-strictly inside, which differs only where distances are equal.
+The point itself is not counted. The libraries fls and fld count it, so their k is ours + 1: what
+the paper reports as "k = 4" is k = 3 here, and in the original. A point on the sphere is inside, as
+in the original; fls and fld want it strictly inside, which differs only where distances are equal.
 
-Distances are computed in float64 whatever the features have, as ‖x‖² + ‖y‖² − 2xᵀy about a point between them, the
-median of each feature. Where that cancels (two near points, both far from the median) they are computed again from
-x − y. So no shift changes anything, a far point spoils nothing but its own neighbourhood, and copies are at distance 0
-exactly. What remains of rounding is 1e-9 of a squared distance at most: a point so near to a sphere counts as on it.
+Distances are computed in float64 whatever the features have, as ‖x‖² + ‖y‖² − 2xᵀy about a point
+between them, the median of each feature. Where that cancels (two near points, both far from the
+median) they are computed again from x − y. So no shift changes anything, a far point spoils nothing
+but its own neighbourhood, and copies are at distance 0 exactly. What remains of rounding is 1e-9 of
+a squared distance at most: a point so near to a sphere counts as on it.
 """
 
 from collections.abc import Iterator
@@ -31,7 +32,9 @@ _PAIRS = 1 << 22
 
 @dataclass(frozen=True, eq=False)
 class Neighbourhoods:
-    """Points (n, d) and the squared radii (n,), float64, of their balls; k as in `neighbourhoods`."""
+    """Points (n, d) and the squared radii (n,), float64, of their balls; k as in
+    `neighbourhoods`.
+    """
 
     points: Tensor
     squared_radii: Tensor
@@ -42,10 +45,12 @@ class Neighbourhoods:
 class PrecisionRecall:
     """How two sets, real and fake, cover each other.
 
-    precision: share of fake points in at least one ball of a real one, in [0, 1].
-    recall: share of real points in at least one ball of a fake one, in [0, 1].
-    density: mean number of real balls that a fake point lies in, over k; >= 0, mean 1 if both have the same law.
-    coverage: share of real points with at least one fake point in their ball, in [0, 1].
+    Attributes:
+        precision: Share of fake points in at least one ball of a real one, in [0, 1].
+        recall: Share of real points in at least one ball of a fake one, in [0, 1].
+        density: Mean number of real balls that a fake point lies in, over k; >= 0, mean 1 if both
+            have the same law.
+        coverage: Share of real points with at least one fake point in their ball, in [0, 1].
     """
 
     precision: float
@@ -58,7 +63,9 @@ def neighbourhoods(points: Tensor, k: int = 3) -> Neighbourhoods:
     """The balls of a set of features (n, d), on any device; k >= 1 other points lie in or on each.
 
     Time n² d, memory a few blocks of 4096 × 4096 numbers beside the points.
-    ValueError if k < 1, n <= k, or a feature is not finite.
+
+    Raises:
+        ValueError: If k < 1, n <= k, or a feature is not finite.
     """
     if k < 1:
         raise ValueError(f"k must be >= 1 (the point itself does not count), got {k}")
@@ -74,13 +81,18 @@ def neighbourhoods(points: Tensor, k: int = 3) -> Neighbourhoods:
 def precision_recall(real: Neighbourhoods, fake: Neighbourhoods) -> PrecisionRecall:
     """Of two sets, n real and m fake points. Time n m d, memory as in `neighbourhoods`.
 
-    All four depend on n and m: compare at equal numbers. ValueError if k or the dimensions differ.
+    All four depend on n and m: compare at equal numbers.
+
+    Raises:
+        ValueError: If k or the dimensions differ.
     """
     if real.k != fake.k:
         raise ValueError(f"both sets must have the same k, got {real.k} and {fake.k}")
     require_features(real.k + 1, real=real.points, fake=fake.points)
     n, m = len(real.points), len(fake.points)
-    precise, recalled, covered = (real.points.new_zeros(size, dtype=torch.bool) for size in (m, n, n))
+    precise, recalled, covered = (
+        real.points.new_zeros(size, dtype=torch.bool) for size in (m, n, n)
+    )
     slack = 1 + 2 * _rounding(real.points.shape[1]) / _CANCELS  # of a distance and of a radius
     balls = 0
     for rows, columns, squared in _blocks(real.points, fake.points):
@@ -99,7 +111,9 @@ def precision_recall(real: Neighbourhoods, fake: Neighbourhoods) -> PrecisionRec
 
 
 def _blocks(x: Tensor, y: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
-    """Rows of x, rows of y, and the squared distances between them: (n, d) and (m, d) in blocks of at most BLOCK²."""
+    """Rows of x, rows of y, and the squared distances between them: (n, d) and (m, d) in blocks
+    of at most BLOCK².
+    """
     centre = x.median(dim=0).values.double()
     for i in range(0, len(x), BLOCK):
         a = x[i : i + BLOCK].double() - centre

@@ -1,9 +1,10 @@
-"""EDM's augmentation of images, on any device (Karras et al. 2022, appendix F.2; from StyleGAN2-ADA).
+"""EDM's augmentation of images, on any device (Karras et al. 2022, appendix F.2; from
+StyleGAN2-ADA).
 
-Mirroring, isotropic and anisotropic scaling, rotation and translation, composed into one affine map a batch element and
-resampled once with a band-limited filter. Each image comes with the nine numbers that say what was done to it. The
-network is told them, so that it can be asked for images that nothing was done to (all zero) and does not leak mirrored
-or rotated ones.
+Mirroring, isotropic and anisotropic scaling, rotation and translation, composed into one affine map
+a batch element and resampled once with a band-limited filter. Each image comes with the nine
+numbers that say what was done to it. The network is told them, so that it can be asked for images
+that nothing was done to (all zero) and does not leak mirrored or rotated ones.
 """
 
 import math
@@ -21,8 +22,9 @@ SCALE_SD = 0.2  # of log2 of a scale
 TRANSLATION_SD = 0.125  # of the side
 # The low-pass of the wavelet sym6: 12 taps, sum √2.
 SYM6 = (
-    0.015404109327, 0.003490712084, -0.117990111148, -0.048311742586, 0.491055941927, 0.787641141030,
-    0.337929421728, -0.072637522786, -0.021060292512, 0.044724901771, 0.001767711864, -0.007800708325,
+    0.015404109327, 0.003490712084, -0.117990111148, -0.048311742586, 0.491055941927,
+    0.787641141030, 0.337929421728, -0.072637522786, -0.021060292512, 0.044724901771,
+    0.001767711864, -0.007800708325,
 )  # fmt: skip
 PADDING = len(SYM6) // 4
 
@@ -31,9 +33,15 @@ PADDING = len(SYM6) // 4
 class Transforms:
     """What is done to each of n images, (n,) each. 0: that transform leaves the image alone.
 
-    x_flip, y_flip: 1 mirrors left-right, up-down.   scale: w of a scale 2^(0.2 w).   angle: of rotation, radians.
-    stretch: w of a scale 2^(0.2 w) along the direction stretch_angle, and its inverse across it.
-    shift_x, shift_y: w of a translation by 0.125 w of the side.
+    Attributes:
+        x_flip: 1 mirrors left-right, up-down.
+        y_flip: See `x_flip`.
+        scale: w of a scale 2^(0.2 w).
+        angle: Of rotation, radians.
+        stretch: w of a scale 2^(0.2 w) along the direction stretch_angle, and its inverse across
+            it.
+        shift_x: w of a translation by 0.125 w of the side.
+        shift_y: See `shift_x`.
     """
 
     x_flip: Tensor
@@ -73,9 +81,12 @@ class Transforms:
 
 
 def draw_transforms(n: int, p: float, generator: torch.Generator) -> Transforms:
-    """Transforms of n images, on the device of `generator`. Each kind happens with probability p, independently.
+    """Transforms of n images, on the device of `generator`.
 
-    Mirroring left-right is drawn for all images (half of them are mirrored then), whatever p: so EDM does.
+    Each kind happens with probability p, independently.
+
+    Mirroring left-right is drawn for all images (half of them are mirrored then), whatever p: so
+    EDM does.
     """
     device = generator.device
 
@@ -107,8 +118,9 @@ def draw_transforms(n: int, p: float, generator: torch.Generator) -> Transforms:
 def augment(images: Tensor, transforms: Transforms) -> Tensor:
     """The transformed images; `images`: (n, c, h, w) float, n of them in `transforms`.
 
-    Outside the image lies its reflection. An image does not depend on the others of its batch, up to rounding.
-    Computed in the precision of the images, also where matrix products are cast to a lower one.
+    Outside the image lies its reflection. An image does not depend on the others of its batch, up
+    to rounding. Computed in the precision of the images, also where matrix products are cast to a
+    lower one.
     """
     with torch.autocast(images.device.type, enabled=False):
         images = torch.where(transforms.x_flip.bool()[:, None, None, None], images.flip(3), images)
@@ -147,8 +159,10 @@ def _rotation(angle: Tensor) -> Tensor:
 
 
 def _resample(images: Tensor, inverse: Tensor) -> Tensor:
-    """Images (n, c, h, w) seen through the map `inverse` (n, 3, 3) from output to input pixels, without aliasing:
-    reflect, interpolate to twice the resolution, sample bilinearly there, and filter back down."""
+    """Images (n, c, h, w) seen through the map `inverse` (n, 3, 3) from output to input pixels,
+    without aliasing: reflect, interpolate to twice the resolution, sample bilinearly there,
+    and filter back down.
+    """
     channels, height, width = images.shape[1:]
     taps = _taps(images.device, images.dtype)
 
@@ -158,16 +172,29 @@ def _resample(images: Tensor, inverse: Tensor) -> Tensor:
     def translation(x: float, y: float) -> Tensor:
         return _translation(inverse.new_full((1,), x), inverse.new_full((1,), y))
 
-    # As far as reflection goes, for every batch: margins fitted to the batch would stop the host until a GPU had them.
+    # As far as reflection goes, for every batch: margins fitted to the batch would stop the host
+    # until a GPU had them.
     images = F.pad(images, [width - 1, width - 1, height - 1, height - 1], mode="reflect")
     for axis in (3, 2):
         images = _upsampled(images, taps, axis)
     # Pixel centres lie at halves; twice as fine, they lie at other halves.
-    inverse = translation(-0.5, -0.5) @ scaling(2, 2) @ inverse @ scaling(0.5, 0.5) @ translation(0.5, 0.5)
+    inverse = (
+        translation(-0.5, -0.5)
+        @ scaling(2, 2)
+        @ inverse
+        @ scaling(0.5, 0.5)
+        @ translation(0.5, 0.5)
+    )
 
     out_height, out_width = 2 * (height + 2 * PADDING), 2 * (width + 2 * PADDING)
-    normalised = scaling(2 / images.shape[3], 2 / images.shape[2]) @ inverse @ scaling(out_width / 2, out_height / 2)
-    grid = F.affine_grid(normalised[:, :2], [len(images), channels, out_height, out_width], align_corners=False)
+    normalised = (
+        scaling(2 / images.shape[3], 2 / images.shape[2])
+        @ inverse
+        @ scaling(out_width / 2, out_height / 2)
+    )
+    grid = F.affine_grid(
+        normalised[:, :2], [len(images), channels, out_height, out_width], align_corners=False
+    )
     images = F.grid_sample(images, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
 
     for axis in (3, 2):
@@ -187,7 +214,9 @@ def _along(taps: Tensor, channels: int, axis: int) -> Tensor:
 
 
 def _upsampled(images: Tensor, taps: Tensor, axis: int) -> Tensor:
-    """Twice as many pixels along the axis, less one: zeros between the old ones, then the reversed filter."""
+    """Twice as many pixels along the axis, less one: zeros between the old ones, then the
+    reversed filter.
+    """
     shape = list(images.shape)
     shape[axis] = 2 * shape[axis] - 1
     spread = images.new_zeros(shape)
@@ -202,5 +231,7 @@ def _downsampled(images: Tensor, taps: Tensor, axis: int) -> Tensor:
     channels = images.shape[1]
     stride = [2 if axis == 2 else 1, 2 if axis == 3 else 1]
     padding = [2 * PADDING - 1 if axis == 2 else 0, 2 * PADDING - 1 if axis == 3 else 0]
-    images = F.conv2d(images, _along(taps, channels, axis), stride=stride, padding=padding, groups=channels)
+    images = F.conv2d(
+        images, _along(taps, channels, axis), stride=stride, padding=padding, groups=channels
+    )
     return images.narrow(axis, PADDING, images.shape[axis] - 2 * PADDING)

@@ -1,6 +1,7 @@
 """DDPM (Ho et al. 2020): loss and samplers, for a network that predicts the noise.
 
-The network is ε_θ(x_t, t), `DDPMUNet` of deep.networks.unet_ddpm, t = 0 … T−1. Coefficients are computed in float64.
+The network is ε_θ(x_t, t), `DDPMUNet` of deep.networks.unet_ddpm, t = 0 … T−1. Coefficients are
+computed in float64.
 """
 
 from collections.abc import Callable
@@ -26,7 +27,10 @@ SamplerName = Literal["ddim-quadratic", "ddim-linear", "fixed-large", "fixed-sma
 
 @dataclass(frozen=True)
 class DDPM:
-    """DDPM's loss, and ancestral and DDIM sampling. The defaults are those of ddpm-torch for CIFAR-10."""
+    """DDPM's loss, and ancestral and DDIM sampling.
+
+    The defaults are those of ddpm-torch for CIFAR-10.
+    """
 
     timesteps: int = 1000
     """T: steps of the diffusion."""
@@ -37,23 +41,29 @@ class DDPM:
     flip: bool = True
     """Mirror half of the images in training."""
     sampler: SamplerName = "ddim-quadratic"
-    """DDIM, deterministic, along quadratic or equal time steps, or ancestral sampling with the variance β_t (large) or
-    that of the posterior (small)."""
+    """DDIM, deterministic, along quadratic or equal time steps, or ancestral sampling with the
+    variance β_t (large) or that of the posterior (small)."""
     ddim_steps: int | None = None
-    """Steps of DDIM. Quadratic ones start at t = 0.8 T and repeat some of the smallest, as in the official code.
-    None: 100, or --timesteps if it is smaller."""
+    """Steps of DDIM. Quadratic ones start at t = 0.8 T and repeat some of the smallest, as in
+    the official code. None: 100, or --timesteps if it is smaller."""
 
     def __post_init__(self) -> None:
         require_range(self, timesteps=(2, MOST_STEPS))
         if not 0 < self.beta_first <= self.beta_last < 1:
-            raise ValueError(f"0 < --beta-first <= --beta-last < 1 must hold, got {self.beta_first}, {self.beta_last}")
+            raise ValueError(
+                f"0 < --beta-first <= --beta-last < 1 must hold, got {self.beta_first}, "
+                f"{self.beta_last}"
+            )
         if self.ddim_steps is not None and not self.sampler.startswith("ddim"):
             raise ValueError(
                 f"--ddim-steps {self.ddim_steps} has no meaning for --sampler {self.sampler}; "
                 "leave it out, or set it to None where a preset gives it"
             )
         if self.ddim_steps is not None and not 2 <= self.ddim_steps <= self.timesteps:
-            raise ValueError(f"--ddim-steps must be from 2 to --timesteps {self.timesteps}, got {self.ddim_steps}")
+            raise ValueError(
+                f"--ddim-steps must be from 2 to --timesteps {self.timesteps}, got "
+                f"{self.ddim_steps}"
+            )
 
     @cached_property
     def alphas_cumprod(self) -> np.ndarray:
@@ -64,7 +74,9 @@ class DDPM:
         """The sampler that the settings name; x̂₀ is clipped to the range of pixels."""
         if self.sampler.startswith("ddim"):
             steps = min(100, self.timesteps) if self.ddim_steps is None else self.ddim_steps
-            return DDIM(steps, "linear" if self.sampler == "ddim-linear" else "quadratic", x0_clip=1)
+            return DDIM(
+                steps, "linear" if self.sampler == "ddim-linear" else "quadratic", x0_clip=1
+            )
         return Ancestral("large" if self.sampler == "fixed-large" else "small", x0_clip=1)
 
     def inputs(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:

@@ -1,7 +1,7 @@
 """EDM (Karras et al. 2022): loss and samplers, for a network that denoises.
 
-The network is D(x, σ; a), `EDMPrecond` of `deep.networks.unet_edm`: x = y + σ ε -> an estimate of y,
-told the augmentation a.
+The network is D(x, σ; a), `EDMPrecond` of `deep.networks.unet_edm`: x = y + σ ε -> an estimate of
+y, told the augmentation a.
 """
 
 import math
@@ -45,7 +45,8 @@ class EDM:
     p_std: float = 1.2
     """Standard deviation of ln σ in training."""
     augment: float = 0.12
-    """Probability of each kind of augmentation; 0: none, not even mirroring. Needs a network that is told of it."""
+    """Probability of each kind of augmentation; 0: none, not even mirroring. Needs a network
+    that is told of it."""
     steps: int = 18
     """Steps of the sampler; it calls the network once less than twice as often."""
     sigma_min: float = 0.002
@@ -65,18 +66,29 @@ class EDM:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.p_mean) and 0 < self.p_std < math.inf):
-            raise ValueError(f"--p-mean must be finite and --p-std finite and > 0, got {self.p_mean} and {self.p_std}")
+            raise ValueError(
+                f"--p-mean must be finite and --p-std finite and > 0, got {self.p_mean} and "
+                f"{self.p_std}"
+            )
         if not 0 <= self.augment <= 1:
             raise ValueError(f"--augment must be a probability, got {self.augment}")
         require_range(self, steps=(1, MOST_STEPS))
         if not 0 < self.sigma_min < self.sigma_max < math.inf:
-            raise ValueError(f"0 < --sigma-min < --sigma-max must hold, got {self.sigma_min} and {self.sigma_max}")
+            raise ValueError(
+                f"0 < --sigma-min < --sigma-max must hold, got {self.sigma_min} and "
+                f"{self.sigma_max}"
+            )
         for option in ("rho", "churn_noise"):
             if not 0 < getattr(self, option) < math.inf:
-                raise ValueError(f"--{option.replace('_', '-')} must be finite and > 0, got {getattr(self, option)}")
+                raise ValueError(
+                    f"--{option.replace('_', '-')} must be finite and > 0, got "
+                    f"{getattr(self, option)}"
+                )
         for option in ("churn", "churn_min", "churn_max"):
             if not getattr(self, option) >= 0:
-                raise ValueError(f"--{option.replace('_', '-')} must be >= 0, got {getattr(self, option)}")
+                raise ValueError(
+                    f"--{option.replace('_', '-')} must be >= 0, got {getattr(self, option)}"
+                )
         for option in ("churn_min", "churn_max", "churn_noise"):
             if not self.churn and getattr(self, option) != getattr(EDM, option):
                 raise ValueError(f"--{option.replace('_', '-')} has no meaning without --churn")
@@ -84,13 +96,17 @@ class EDM:
     def inputs(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
         """Images, σ (b,), what augmentation does to each (b, 8), and noise ε like the images."""
         b, device = len(images), generator.device
-        sigma = (self.p_mean + self.p_std * torch.randn(b, generator=generator, device=device)).exp()
+        sigma = (
+            self.p_mean + self.p_std * torch.randn(b, generator=generator, device=device)
+        ).exp()
         transforms = draw_transforms(b, self.augment, generator).stacked()
         noise = torch.randn(images.shape, generator=generator, device=device)
         return images, sigma, transforms, noise
 
     def losses(self, network: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-        """w(σ) |D(y + σε, σ; a) − y|², summed over pixels and channels, y the augmented image; (b,)."""
+        """w(σ) |D(y + σε, σ; a) − y|², summed over pixels and channels, y the augmented image;
+        (b,).
+        """
         images, sigma, transforms, noise = inputs
         clean = to_float(images)
         labels = None
@@ -98,11 +114,17 @@ class EDM:
             chosen = Transforms.from_stacked(transforms)
             clean, labels = augment(clean, chosen), chosen.labels()
         elif _denoiser(network).augment_dim:
-            labels = transforms.new_zeros(len(images), LABELS)  # every weight has a gradient, as data parallelism needs
+            # every weight has a gradient, as data parallelism needs
+            labels = transforms.new_zeros(len(images), LABELS)
         return self.denoising_losses(network, clean, sigma, noise, labels).sum(dim=(1, 2, 3))
 
     def denoising_losses(
-        self, network: Callable[..., Tensor], clean: Tensor, sigma: Tensor, noise: Tensor, labels: Tensor | None
+        self,
+        network: Callable[..., Tensor],
+        clean: Tensor,
+        sigma: Tensor,
+        noise: Tensor,
+        labels: Tensor | None,
     ) -> Tensor:
         """w(σ) (D(y + σε, σ; a) − y)², element by element: y, ε (b, c, h, w), σ (b,), a (b, 9)."""
         weights = weight(sigma, _denoiser(network).sigma_data)[:, None, None, None]

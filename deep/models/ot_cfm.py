@@ -1,7 +1,8 @@
-"""OT-CFM (Tong et al. 2023), conditional flow matching with minibatch optimal transport, for images.
+"""OT-CFM (Tong et al. 2023), conditional flow matching with minibatch optimal transport, for
+images.
 
-The network is the velocity v_θ(t, x), `CFMUNet` of `deep.networks.unet_cfm`: it carries noise at t = 0
-to images at t = 1.
+The network is the velocity v_θ(t, x), `CFMUNet` of `deep.networks.unet_cfm`: it carries noise at t
+= 0 to images at t = 1.
 """
 
 from collections.abc import Callable
@@ -25,15 +26,18 @@ LEAST_TOLERANCE = 1e-9  # single precision has none that is finer
 
 @dataclass(frozen=True)
 class OTCFM:
-    """OT-CFM's loss, and the integration of its flow. The defaults are those of torchcfm for CIFAR-10."""
+    """OT-CFM's loss, and the integration of its flow.
+
+    The defaults are those of torchcfm for CIFAR-10.
+    """
 
     flip: bool = True
     """Mirror half of the images in training. The paper's fine-tuning does not."""
     sigma: float = 0.0
     """Standard deviation of the noise on the path between a noise image and a training image."""
     pairs: Literal["plan", "permutation"] = "plan"
-    """Draw the pairs of a batch from its transport plan with replacement, as torchcfm does: about 1/e of the batch is
-    then left out and others are repeated; or take each pair once."""
+    """Draw the pairs of a batch from its transport plan with replacement, as torchcfm does:
+    about 1/e of the batch is then left out and others are repeated; or take each pair once."""
     integrator: Literal["dopri5", "euler"] = "dopri5"
     """Dormand–Prince with steps chosen for each image by itself, or equal steps of Euler."""
     tolerance: float | None = None
@@ -49,7 +53,9 @@ class OTCFM:
                 name = option.replace("_", "-")
                 raise ValueError(f"--{name} has no meaning for --integrator {self.integrator}")
         if self.tolerance is not None and not LEAST_TOLERANCE <= self.tolerance < 1:
-            raise ValueError(f"--tolerance must be from {LEAST_TOLERANCE} to below 1, got {self.tolerance}")
+            raise ValueError(
+                f"--tolerance must be from {LEAST_TOLERANCE} to below 1, got {self.tolerance}"
+            )
         require_range(self, euler_steps=(1, MOST_STEPS))
 
     def make_integrator(self) -> Integrator:
@@ -59,9 +65,11 @@ class OTCFM:
         return Dopri5(1e-5 if self.tolerance is None else self.tolerance)
 
     def inputs(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """x_t like the images, t (b,), and the velocity x_1 − x_0, for pairs of the batch's plan with b noise images.
+        """x_t like the images, t (b,), and the velocity x_1 − x_0, for pairs of the batch's plan
+        with b noise images.
 
-        The plan is solved on the host: with a GPU, this is the only thing in a step that waits for it.
+        The plan is solved on the host: with a GPU, this is the only thing in a step that waits for
+        it.
         """
         b, device = len(images), generator.device
         data = to_float(mirrored(images, generator) if self.flip else images)

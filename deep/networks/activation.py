@@ -8,7 +8,10 @@ __all__ = ["SiLU", "silu"]
 
 
 def silu(x: Tensor) -> Tensor:
-    """x·sigmoid(x). Overwrites x when no gradient is recorded: fresh memory costs more than the arithmetic."""
+    """x·sigmoid(x).
+
+    Overwrites x when no gradient is recorded: fresh memory costs more than the arithmetic.
+    """
     return functional.silu(x, inplace=not torch.is_grad_enabled())
 
 

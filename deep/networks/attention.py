@@ -17,6 +17,8 @@ def from_tokens(tokens: Tensor, like: Tensor) -> Tensor:
 
 
 def attend(qkv: Tensor) -> Tensor:
-    """softmax(q kᵀ/√c) v for each head: (n, l, heads, 3, c), l tokens, the 3 being q, k, v -> (n, l, heads·c)."""
+    """softmax(q kᵀ/√c) v for each head: (n, l, heads, 3, c), l tokens, the 3 being q, k, v ->
+    (n, l, heads·c).
+    """
     q, k, v = qkv.permute(3, 0, 2, 1, 4)  # each (n, heads, l, c)
     return functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)

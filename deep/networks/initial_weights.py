@@ -12,10 +12,12 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def fresh(make: Callable[[], Network], initialise: Callable[[Network], None]) -> Network:
-    """The network that `make` constructs, with weights from `initialise` and no draw from torch's global generator.
+    """The network that `make` constructs, with weights from `initialise` and no draw from torch's
+    global generator.
 
-    Weights are made on the CPU and moved to torch's default device, so they are the same on every device. Inside
-    `with torch.device("meta")` the network has names and shapes only, and takes no memory.
+    Weights are made on the CPU and moved to torch's default device, so they are the same on every
+    device. Inside `with torch.device("meta")` the network has names and shapes only, and takes no
+    memory.
     """
     device = torch.get_default_device()
     with torch.device("meta"):
@@ -27,10 +29,15 @@ def fresh(make: Callable[[], Network], initialise: Callable[[Network], None]) ->
     return network
 
 
-def xavier(network: nn.Module, gains: Mapping[str, float], generator: torch.Generator | None) -> None:
-    """Weights ~ U(−a, a), a = gain·√(6/(fan_in + fan_out)); biases 0; normalisation starts as the identity.
+def xavier(
+    network: nn.Module, gains: Mapping[str, float], generator: torch.Generator | None
+) -> None:
+    """Weights ~ U(−a, a), a = gain·√(6/(fan_in + fan_out)); biases 0; normalisation starts as the
+    identity.
 
-    gains: by the end of a layer's name; 1 where none fits.   generator: on the CPU; None: torch's global one.
+    Args:
+        gains: By the end of a layer's name; 1 where none fits.
+        generator: On the CPU; None: torch's global one.
     """
     for name, module in network.named_modules():
         if isinstance(module, nn.GroupNorm):

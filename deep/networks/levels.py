@@ -1,4 +1,6 @@
-"""The levels of a U-Net: level l works at the resolution R / 2^l, with channel_mult[l] times the base width."""
+"""The levels of a U-Net: level l works at the resolution R / 2^l, with channel_mult[l] times the
+base width.
+"""
 
 from collections.abc import Sequence
 
@@ -14,8 +16,11 @@ def check_levels(
     attn_resolutions: Sequence[int],
     dropout: float,
 ) -> None:
-    """ValueError that names the argument, its value and what is allowed, if these do not describe a U-Net."""
-    # The upper limits are far beyond any use: a file may claim anything, and must not be taken at its word.
+    """ValueError that names the argument, its value and what is allowed, if these do not
+    describe a U-Net.
+    """
+    # The upper limits are far beyond any use: a file may claim anything, and must not be taken at
+    # its word.
     for name, value, most in (
         ("resolution", resolution, 2**14),
         ("channels", channels, 2**14),
@@ -29,15 +34,20 @@ def check_levels(
     if model_channels > 2**16:
         raise ValueError(f"model_channels must be <= {2**16}, got {model_channels}")
     if not channel_mult or min(channel_mult) < 1:
-        raise ValueError(f"channel_mult must be one or more integers >= 1, got {tuple(channel_mult)}")
+        raise ValueError(
+            f"channel_mult must be one or more integers >= 1, got {tuple(channel_mult)}"
+        )
     deepest = 2 ** (len(channel_mult) - 1)
     if resolution % deepest:
         raise ValueError(
-            f"resolution must be a multiple of {deepest} for the {len(channel_mult)} levels of channel_mult, "
+            f"resolution must be a multiple of {deepest} for the {len(channel_mult)} levels of "
+            "channel_mult, "
             f"got {resolution}"
         )
     resolutions = [resolution >> level for level in range(len(channel_mult))]
     if not set(attn_resolutions) <= set(resolutions):
-        raise ValueError(f"attn_resolutions must be among {resolutions}, got {tuple(attn_resolutions)}")
+        raise ValueError(
+            f"attn_resolutions must be among {resolutions}, got {tuple(attn_resolutions)}"
+        )
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout must be >= 0 and < 1, got {dropout}")

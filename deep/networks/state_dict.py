@@ -1,4 +1,6 @@
-"""What a network's state dict must hold, and what a given one tells about the network: names and shapes."""
+"""What a network's state dict must hold, and what a given one tells about the network: names and
+shapes.
+"""
 
 import re
 from collections.abc import Mapping
@@ -26,7 +28,9 @@ def size(shapes: Shapes, name: str, axis: int = 0) -> int:
     if name not in shapes:
         raise StateError(f"lacks the tensor {name}")
     if len(shapes[name]) <= axis:
-        raise StateError(f"tensor {name} has shape {tuple(shapes[name])}; it must have more than {axis} axes")
+        raise StateError(
+            f"tensor {name} has shape {tuple(shapes[name])}; it must have more than {axis} axes"
+        )
     return shapes[name][axis]
 
 
@@ -36,9 +40,12 @@ def has(shapes: Shapes, prefix: str) -> bool:
 
 
 def count(shapes: Shapes, pattern: str) -> int:
-    """1 + the largest number that the group of `pattern` matches at the start of a name; 0 if none matches.
+    """1 + the largest number that the group of `pattern` matches at the start of a name; 0 if none
+    matches.
 
-    StateError if that is more than there are tensors: a few bytes in a file must not ask for a network without end.
+    Raises:
+        StateError: If that is more than there are tensors: a few bytes in a file must not ask for a
+            network without end.
     """
     numbers = {int(match[1]): name for name in shapes if (match := re.match(pattern, name))}
     largest = max(numbers, default=-1)
@@ -48,18 +55,24 @@ def count(shapes: Shapes, pattern: str) -> int:
 
 
 def require_state(network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """StateError naming a tensor that `state` lacks, has in excess, or has with another shape or type.
+    """StateError naming a tensor that `state` lacks, has in excess, or has with another shape or
+    type.
 
-    network: may be on the meta device.
+    Args:
+        network: May be on the meta device.
     """
     expected, got = shapes_of(network.state_dict()), shapes_of(state)
     for name, shape in expected.items():
         if name not in got:
             raise StateError(f"lacks the tensor {name}")
         if got[name] != shape:
-            raise StateError(f"tensor {name} has shape {tuple(got[name])}; it must have {tuple(shape)}")
+            raise StateError(
+                f"tensor {name} has shape {tuple(got[name])}; it must have {tuple(shape)}"
+            )
         if not state[name].is_floating_point():
-            raise StateError(f"tensor {name} has type {state[name].dtype}; it must be of floating-point numbers")
+            raise StateError(
+                f"tensor {name} has type {state[name].dtype}; it must be of floating-point numbers"
+            )
     for name in got:
         if name not in expected:
             raise StateError(f"holds a tensor {name}, which this network does not have")

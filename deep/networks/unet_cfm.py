@@ -35,7 +35,8 @@ class CFMNetwork:
     model_channels: int = 128
     """Width of the network; of level l: channel_mult[l] times this, a multiple of 32."""
     channel_mult: tuple[int, ...] = (1, 2, 2, 2)
-    """Width of each level, as a multiple of model_channels; each level has half the resolution of the one before."""
+    """Width of each level, as a multiple of model_channels; each level has half the resolution
+    of the one before."""
     num_blocks: int = 2
     """Residual blocks at each level on the way down; on the way up there is one more."""
     attn_resolutions: tuple[int, ...] = (16,)
@@ -64,14 +65,23 @@ class CFMNetwork:
             )
         if (self.head_channels is None) == (self.num_heads is None):
             raise ValueError(
-                f"one of head_channels and num_heads must be None, got {self.head_channels} and {self.num_heads}"
+                f"one of head_channels and num_heads must be None, got {self.head_channels} and "
+                f"{self.num_heads}"
             )
         name, divisor = (
-            ("head_channels", self.head_channels) if self.num_heads is None else ("num_heads", self.num_heads)
+            ("head_channels", self.head_channels)
+            if self.num_heads is None
+            else ("num_heads", self.num_heads)
         )
-        attended = [self.widths[-1], *(w for level, w in enumerate(self.widths) if self.attends(level))]
+        attended = [
+            self.widths[-1],
+            *(w for level, w in enumerate(self.widths) if self.attends(level)),
+        ]
         if divisor is None or divisor < 1 or any(width % divisor for width in attended):
-            raise ValueError(f"{name} must divide the widths {sorted(set(attended))} with attention, got {divisor}")
+            raise ValueError(
+                f"{name} must divide the widths {sorted(set(attended))} with attention, got "
+                f"{divisor}"
+            )
 
     @property
     def widths(self) -> list[int]:
@@ -87,7 +97,9 @@ class CFMNetwork:
         return width // self.head_channels if self.head_channels else self.num_heads or 1
 
     def build(self, generator: torch.Generator | None = None) -> "CFMUNet":
-        """The network with fresh weights (`deep.networks.initial_weights`): torch's defaults, but the velocity is 0."""
+        """The network with fresh weights (`deep.networks.initial_weights`): torch's defaults,
+        but the velocity is 0.
+        """
         return fresh(lambda: CFMUNet(self), partial(_initialise, generator=generator))
 
     @classmethod
@@ -95,7 +107,11 @@ class CFMNetwork:
         """The configuration of the network that has these tensors.
 
         Resolution, width of a head and dropout leave no trace in them.
-        StateError if a tensor is missing that tells. A network that fits otherwise need not have exactly these tensors.
+
+        A network that fits otherwise need not have exactly these tensors.
+
+        Raises:
+            StateError: If a tensor is missing that tells.
         """
         levels: list[list[str]] = [[]]
         for i in range(1, count(shapes, r"input_blocks\.(\d+)\.")):
@@ -110,10 +126,14 @@ class CFMNetwork:
             resolution=resolution,
             channels=size(shapes, "input_blocks.0.0.weight", 1),
             model_channels=width,
-            channel_mult=tuple(size(shapes, f"{level[0]}.0.in_layers.2.bias") // width for level in levels),
+            channel_mult=tuple(
+                size(shapes, f"{level[0]}.0.in_layers.2.bias") // width for level in levels
+            ),
             num_blocks=len(levels[0]),
             attn_resolutions=tuple(
-                resolution >> level for level, names in enumerate(levels) if has(shapes, f"{names[0]}.1.")
+                resolution >> level
+                for level, names in enumerate(levels)
+                if has(shapes, f"{names[0]}.1.")
             ),
             head_channels=head_channels,
         )
@@ -128,7 +148,9 @@ def _initialise(network: "CFMUNet", generator: torch.Generator | None) -> None:
         if isinstance(module, nn.GroupNorm):
             module.reset_parameters()
         elif isinstance(module, nn.Conv1d | nn.Conv2d | nn.Linear):
-            bound = 0.0 if name.endswith(_ZERO_AT_FIRST) else 1 / math.sqrt(module.weight[0].numel())
+            bound = (
+                0.0 if name.endswith(_ZERO_AT_FIRST) else 1 / math.sqrt(module.weight[0].numel())
+            )
             for parameter in module.parameters():
                 nn.init.uniform_(parameter, -bound, bound, generator)
 
@@ -138,7 +160,9 @@ class Block(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, embedding: int, dropout: float) -> None:
         super().__init__()
-        self.in_layers = nn.Sequential(_norm(inputs), SiLU(), nn.Conv2d(inputs, outputs, 3, padding=1))
+        self.in_layers = nn.Sequential(
+            _norm(inputs), SiLU(), nn.Conv2d(inputs, outputs, 3, padding=1)
+        )
         self.emb_layers = nn.Sequential(nn.Identity(), nn.Linear(embedding, outputs))
         self.out_layers = nn.Sequential(
             _norm(outputs), SiLU(), nn.Dropout(dropout), nn.Conv2d(outputs, outputs, 3, padding=1)
@@ -146,7 +170,15 @@ class Block(nn.Module):
         self.skip_connection = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """x: (n, inputs, r, r).   embedding: (n or 1, e), activated -> (n, outputs, r, r)."""
+        """Apply the block.
+
+        Args:
+            x: Features, (n, inputs, r, r).
+            embedding: Embedding of the time, (n or 1, e), activated.
+
+        Returns:
+            Features, (n, outputs, r, r).
+        """
         h = self.in_layers(x).add_(self.emb_layers(embedding)[:, :, None, None])
         return self.out_layers(h).add_(self.skip_connection(x))
 
@@ -166,7 +198,12 @@ class Attention(nn.Module):
         tokens = to_tokens(self.norm(x))
         qkv = functional.linear(tokens, self.qkv.weight.flatten(1), self.qkv.bias)
         attended = attend(qkv.unflatten(2, (self.heads, 3, -1)))
-        return from_tokens(functional.linear(attended, self.proj_out.weight.flatten(1), self.proj_out.bias), x) + x
+        return (
+            from_tokens(
+                functional.linear(attended, self.proj_out.weight.flatten(1), self.proj_out.bias), x
+            )
+            + x
+        )
 
 
 class Down(nn.Module):
@@ -211,11 +248,19 @@ class CFMUNet(nn.Module):
         def block(level: int, inputs: int) -> list[nn.Module]:
             outputs = network.widths[level]
             made: list[nn.Module] = [Block(inputs, outputs, embedding, network.dropout)]
-            return [*made, Attention(outputs, network.heads(outputs))] if network.attends(level) else made
+            return (
+                [*made, Attention(outputs, network.heads(outputs))]
+                if network.attends(level)
+                else made
+            )
 
         width = network.widths[0]
-        self.time_embed = nn.Sequential(nn.Linear(self.width, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
-        self.input_blocks = nn.ModuleList([nn.Sequential(nn.Conv2d(network.channels, width, 3, padding=1))])
+        self.time_embed = nn.Sequential(
+            nn.Linear(self.width, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
+        )
+        self.input_blocks = nn.ModuleList(
+            [nn.Sequential(nn.Conv2d(network.channels, width, 3, padding=1))]
+        )
         skips = [width]
         for level, outputs in enumerate(network.widths):
             if level > 0:
@@ -240,10 +285,20 @@ class CFMUNet(nn.Module):
                 if level > 0 and i == network.num_blocks:
                     layers.append(Up(width))
                 self.output_blocks.append(Layers(layers))
-        self.out = nn.Sequential(_norm(width), SiLU(), nn.Conv2d(width, network.channels, 3, padding=1))
+        self.out = nn.Sequential(
+            _norm(width), SiLU(), nn.Conv2d(width, network.channels, 3, padding=1)
+        )
 
     def forward(self, t: Tensor, x: Tensor) -> Tensor:
-        """The velocity at x, of its shape.   t: (n,), (1,) or (), in [0, 1].   x: (n, channels, r, r)."""
+        """Predict the velocity at x.
+
+        Args:
+            t: Times in [0, 1], (n,), (1,) or ().
+            x: Points, (n, channels, r, r).
+
+        Returns:
+            The velocity, like x.
+        """
         embedding = self._embedding(t.reshape(-1))
         first, *down = self.input_blocks
         x = first(x)
@@ -257,7 +312,9 @@ class CFMUNet(nn.Module):
         return self.out(x)
 
     def _embedding(self, t: Tensor) -> Tensor:
-        """(n or 1, 4·width), activated; float32 also under autocast, which would confuse neighbouring times."""
+        """(n or 1, 4·width), activated; float32 also under autocast, which would confuse
+        neighbouring times.
+        """
         with torch.autocast(t.device.type, enabled=False):
             sines, cosines = sines_and_cosines(t, self.width, endpoint=False)
             return functional.silu(self.time_embed(torch.cat([cosines, sines], dim=1)))

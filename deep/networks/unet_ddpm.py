@@ -34,8 +34,8 @@ class DDPMNetwork:
     model_channels: int = 128
     """Width of the network, a multiple of 32; of level l: channel_mult[l] times this."""
     channel_mult: tuple[int, ...] = (1, 2, 2, 2)
-    """Width of each level, as a multiple of model_channels, the first 1; each level has half the resolution of the one
-    before."""
+    """Width of each level, as a multiple of model_channels, the first 1; each level has half the
+    resolution of the one before."""
     num_blocks: int = 2
     """Residual blocks at each level on the way down; on the way up there is one more."""
     attn_resolutions: tuple[int, ...] = (16,)
@@ -54,27 +54,40 @@ class DDPMNetwork:
             self.dropout,
         )
         if self.model_channels % GROUPS:
-            raise ValueError(f"model_channels must be a multiple of {GROUPS}, got {self.model_channels}")
+            raise ValueError(
+                f"model_channels must be a multiple of {GROUPS}, got {self.model_channels}"
+            )
         if self.channel_mult[0] != 1:
             raise ValueError(f"channel_mult must start with 1, got {self.channel_mult}")
 
     def build(self, generator: torch.Generator | None = None) -> "DDPMUNet":
-        """The network with fresh weights (see `deep.networks.initial_weights`): it starts by predicting almost 0."""
+        """The network with fresh weights (see `deep.networks.initial_weights`): it starts by
+        predicting almost 0.
+        """
         return fresh(lambda: DDPMUNet(self), lambda network: xavier(network, _GAINS, generator))
 
     @classmethod
     def deduce(cls, shapes: Shapes, resolution: int = 32) -> "DDPMNetwork":
-        """The configuration of the network that has these tensors. Resolution and dropout leave no trace in them.
+        """The configuration of the network that has these tensors.
 
-        StateError if a tensor is missing that tells. A network that fits otherwise need not have exactly these tensors.
+        Resolution and dropout leave no trace in them.
+
+        A network that fits otherwise need not have exactly these tensors.
+
+        Raises:
+            StateError: If a tensor is missing that tells.
         """
-        levels = [f"downsamples.level_{level}" for level in range(count(shapes, r"downsamples\.level_(\d+)\."))]
+        levels = [
+            f"downsamples.level_{level}"
+            for level in range(count(shapes, r"downsamples\.level_(\d+)\."))
+        ]
         if not levels:
             raise StateError("lacks the tensors downsamples.level_*")
         width = size(shapes, "in_conv.bias")
         attended = [has(shapes, f"{level}.0.1.") for level in levels]
         first = [
-            f"{level}.0.0" if attention else f"{level}.0" for level, attention in zip(levels, attended, strict=True)
+            f"{level}.0.0" if attention else f"{level}.0"
+            for level, attention in zip(levels, attended, strict=True)
         ]
         return cls(
             resolution=resolution,
@@ -82,7 +95,9 @@ class DDPMNetwork:
             model_channels=width,
             channel_mult=tuple(size(shapes, f"{block}.conv1.bias") // width for block in first),
             num_blocks=count(shapes, rf"downsamples\.level_{len(levels) - 1}\.(\d+)\."),
-            attn_resolutions=tuple(resolution >> level for level, attention in enumerate(attended) if attention),
+            attn_resolutions=tuple(
+                resolution >> level for level, attention in enumerate(attended) if attention
+            ),
         )
 
 
@@ -104,7 +119,15 @@ class Block(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """x: (n, inputs, r, r).   embedding: (n, e), activated -> (n, outputs, r, r)."""
+        """Apply the block.
+
+        Args:
+            x: Features, (n, inputs, r, r).
+            embedding: Embedding of the time, (n, e), activated.
+
+        Returns:
+            Features, (n, outputs, r, r).
+        """
         h = self.conv1(silu(self.norm1(x))).add_(self.fc(embedding)[:, :, None, None])
         return self.conv2(self.dropout(silu(self.norm2(h)))).add_(self.skip(x))
 
@@ -124,7 +147,13 @@ class Attention(nn.Module):
         qkv = functional.linear(tokens, self.project_in.weight.flatten(1), self.project_in.bias)
         attended = attend(qkv.unflatten(2, (1, 3, -1)))
         return (
-            from_tokens(functional.linear(attended, self.project_out.weight.flatten(1), self.project_out.bias), x) + x
+            from_tokens(
+                functional.linear(
+                    attended, self.project_out.weight.flatten(1), self.project_out.bias
+                ),
+                x,
+            )
+            + x
         )
 
 
@@ -147,7 +176,9 @@ class DDPMUNet(nn.Module):
         deepest = len(widths) - 1
 
         def blocks(level: int, inputs: list[int]) -> list[nn.Module]:
-            made: list[nn.Module] = [Block(width, widths[level], embedding, dropout) for width in inputs]
+            made: list[nn.Module] = [
+                Block(width, widths[level], embedding, dropout) for width in inputs
+            ]
             if network.resolution >> level in network.attn_resolutions:
                 made = [AttendingBlock([block, Attention(widths[level])]) for block in made]
             return made
@@ -156,7 +187,9 @@ class DDPMUNet(nn.Module):
             width = widths[level]
             layers = blocks(level, [widths[max(level - 1, 0)], *[width] * (self.num_blocks - 1)])
             if level < deepest:  # padded at the right and at the bottom, as TensorFlow does
-                layers.append(nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(width, width, 3, stride=2)))
+                layers.append(
+                    nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(width, width, 3, stride=2))
+                )
             return nn.ModuleList(layers)
 
         def up(level: int) -> nn.ModuleList:
@@ -165,12 +198,20 @@ class DDPMUNet(nn.Module):
             skips = [*[width] * self.num_blocks, widths[max(level - 1, 0)]]
             layers = blocks(level, [a + b for a, b in zip(below, skips, strict=True)])
             if level > 0:
-                layers.append(nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(width, width, 3, padding=1)))
+                layers.append(
+                    nn.Sequential(
+                        nn.Upsample(scale_factor=2), nn.Conv2d(width, width, 3, padding=1)
+                    )
+                )
             return nn.ModuleList(layers)
 
-        self.embed = nn.Sequential(nn.Linear(self.width, embedding), nn.SiLU(), nn.Linear(embedding, embedding))
+        self.embed = nn.Sequential(
+            nn.Linear(self.width, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
+        )
         self.in_conv = nn.Conv2d(network.channels, self.width, 3, padding=1)
-        self.downsamples = nn.ModuleDict({f"level_{level}": down(level) for level in range(len(widths))})
+        self.downsamples = nn.ModuleDict(
+            {f"level_{level}": down(level) for level in range(len(widths))}
+        )
         self.middle = nn.ModuleList(
             [
                 Block(widths[-1], widths[-1], embedding, dropout),
@@ -178,11 +219,23 @@ class DDPMUNet(nn.Module):
                 Block(widths[-1], widths[-1], embedding, dropout),
             ]
         )
-        self.upsamples = nn.ModuleDict({f"level_{level}": up(level) for level in range(len(widths))})
-        self.out_conv = nn.Sequential(_norm(self.width), SiLU(), nn.Conv2d(self.width, network.channels, 3, padding=1))
+        self.upsamples = nn.ModuleDict(
+            {f"level_{level}": up(level) for level in range(len(widths))}
+        )
+        self.out_conv = nn.Sequential(
+            _norm(self.width), SiLU(), nn.Conv2d(self.width, network.channels, 3, padding=1)
+        )
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        """The noise in x.   x: (n, channels, r, r).   t: (n,) or (1,), steps from 0. Returns the shape of x."""
+        """Predict the noise in x.
+
+        Args:
+            x: Noisy images, (n, channels, r, r).
+            t: Time steps, counted from 0, (n,) or (1,).
+
+        Returns:
+            The noise, like x.
+        """
         embedding = self._embedding(t)
         x = self.in_conv(x)
         skips = [x]
@@ -194,16 +247,29 @@ class DDPMUNet(nn.Module):
         x = second(attention(first(x, embedding)), embedding)
         for layers in reversed(list(self.upsamples.values())):
             for i, layer in enumerate(cast(nn.ModuleList, layers)):
-                x = layer(torch.cat([x, skips.pop()], dim=1), embedding) if i <= self.num_blocks else layer(x)
+                x = (
+                    layer(torch.cat([x, skips.pop()], dim=1), embedding)
+                    if i <= self.num_blocks
+                    else layer(x)
+                )
         return self.out_conv(x)
 
     def _embedding(self, t: Tensor) -> Tensor:
-        """(n or 1, 4·width), activated; float32 also under autocast, which would confuse neighbouring steps."""
+        """(n or 1, 4·width), activated; float32 also under autocast, which would confuse
+        neighbouring steps.
+        """
         with torch.autocast(t.device.type, enabled=False):
-            return functional.silu(self.embed(torch.cat(sines_and_cosines(t, self.width, endpoint=True), dim=1)))
+            return functional.silu(
+                self.embed(torch.cat(sines_and_cosines(t, self.width, endpoint=True), dim=1))
+            )
 
 
 CIFAR10 = DDPMNetwork()
 DIGITS = DDPMNetwork(
-    resolution=8, channels=1, model_channels=32, channel_mult=(1,), num_blocks=1, attn_resolutions=(8,)
+    resolution=8,
+    channels=1,
+    model_channels=32,
+    channel_mult=(1,),
+    num_blocks=1,
+    attn_resolutions=(8,),
 )

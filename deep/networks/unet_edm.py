@@ -1,4 +1,5 @@
-"""EDM's denoiser D(x, σ): the unconditional "DDPM++" U-Net in EDM's preconditioning (Karras et al. 2022, Table 1).
+"""EDM's denoiser D(x, σ): the unconditional "DDPM++" U-Net in EDM's preconditioning (Karras et al.
+2022, Table 1).
 
 Names, shapes and order of the tensors are those of the official implementation.
 """
@@ -35,7 +36,8 @@ class Place(NamedTuple):
     resampling: Resampling = "keep"
     attention: bool = False
     skip: bool = False
-    """Decoder: the input is what comes from below, joined with the output of the encoder at the same depth."""
+    """Decoder: the input is what comes from below, joined with the output of the encoder at the
+    same depth."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +51,13 @@ class EDMNetwork:
     model_channels: int = 128
     """Width of the network; of level l: channel_mult[l] times this."""
     channel_mult: tuple[int, ...] = (2, 2, 2)
-    """Width of each level, as a multiple of model_channels; each level has half the resolution of the one before."""
+    """Width of each level, as a multiple of model_channels; each level has half the resolution
+    of the one before."""
     num_blocks: int = 4
     """Residual blocks at each level of the encoder; the decoder has one more."""
     attn_resolutions: tuple[int, ...] = (16,)
-    """Resolutions at which the blocks of the encoder and the last one of the decoder have self-attention."""
+    """Resolutions at which the blocks of the encoder and the last one of the decoder have
+    self-attention."""
     augment_dim: int = 9
     """Length of the augmentation label; 0: none."""
     dropout: float = 0.13
@@ -86,8 +90,10 @@ class EDMNetwork:
             for width in (place.inputs, place.outputs):
                 if width % _groups(width):
                     raise ValueError(
-                        "model_channels and channel_mult must give widths that min(32, width // 4) groups divide; "
-                        f"got {self.model_channels} and {self.channel_mult}: width {width} in {place.name}"
+                        "model_channels and channel_mult must give widths that min(32, width // "
+                        "4) groups divide; "
+                        f"got {self.model_channels} and {self.channel_mult}: width {width} in "
+                        f"{place.name}"
                     )
 
     def places(self) -> tuple[list[Place], list[Place]]:
@@ -100,24 +106,35 @@ class EDMNetwork:
                 encoder.append(Place(f"{at}_down", width, width, "down"))
                 skips.append(width)
             for i in range(self.num_blocks):
-                encoder.append(Place(f"{at}_block{i}", width, mult * self.model_channels, attention=attention))
+                encoder.append(
+                    Place(f"{at}_block{i}", width, mult * self.model_channels, attention=attention)
+                )
                 width = mult * self.model_channels
                 skips.append(width)
         decoder = []
         for level, mult in reversed(list(enumerate(self.channel_mult))):
             at = f"{self.resolution >> level}x{self.resolution >> level}"
             if level == len(self.channel_mult) - 1:
-                decoder += [Place(f"{at}_in0", width, width, attention=True), Place(f"{at}_in1", width, width)]
+                decoder += [
+                    Place(f"{at}_in0", width, width, attention=True),
+                    Place(f"{at}_in1", width, width),
+                ]
             else:
                 decoder.append(Place(f"{at}_up", width, width, "up"))
             for i in range(self.num_blocks + 1):
-                attention = i == self.num_blocks and self.resolution >> level in self.attn_resolutions
+                attention = (
+                    i == self.num_blocks and self.resolution >> level in self.attn_resolutions
+                )
                 joined, width = width + skips.pop(), mult * self.model_channels
-                decoder.append(Place(f"{at}_block{i}", joined, width, attention=attention, skip=True))
+                decoder.append(
+                    Place(f"{at}_block{i}", joined, width, attention=attention, skip=True)
+                )
         return encoder, decoder
 
     def build(self, generator: torch.Generator | None = None) -> "EDMPrecond":
-        """The network with fresh weights (`deep.networks.initial_weights`): its output starts almost at c_skip x."""
+        """The network with fresh weights (`deep.networks.initial_weights`): its output starts
+        almost at c_skip x.
+        """
 
         def initialise(network: EDMPrecond) -> None:
             xavier(network, _GAINS, generator)
@@ -129,11 +146,17 @@ class EDMNetwork:
 
     @classmethod
     def deduce(cls, shapes: Shapes) -> "EDMNetwork":
-        """The configuration of the network that has these tensors, but for dropout and sigma_data: those are official.
+        """The configuration of the network that has these tensors, but for dropout and sigma_data:
+        those are official.
 
-        StateError if a tensor is missing that tells. A network that fits otherwise need not have exactly these tensors.
+        A network that fits otherwise need not have exactly these tensors.
+
+        Raises:
+            StateError: If a tensor is missing that tells.
         """
-        resolutions = {int(m[1]) for name in shapes if (m := re.match(r"model\.enc\.(\d+)x\1_block0\.", name))}
+        resolutions = {
+            int(m[1]) for name in shapes if (m := re.match(r"model\.enc\.(\d+)x\1_block0\.", name))
+        }
         if not resolutions:
             raise StateError("lacks the tensors model.enc.*_block0.*")
         levels = [f"model.enc.{r}x{r}" for r in sorted(resolutions, reverse=True)]
@@ -142,12 +165,18 @@ class EDMNetwork:
             resolution=max(resolutions),
             channels=size(shapes, f"{levels[0]}_conv.weight", 1),
             model_channels=width,
-            channel_mult=tuple(size(shapes, f"{level}_block0.norm1.bias") // width for level in levels),
+            channel_mult=tuple(
+                size(shapes, f"{level}_block0.norm1.bias") // width for level in levels
+            ),
             num_blocks=count(shapes, rf"{re.escape(levels[0])}_block(\d+)\."),
             attn_resolutions=tuple(
-                r for r in sorted(resolutions, reverse=True) if has(shapes, f"model.enc.{r}x{r}_block0.qkv.")
+                r
+                for r in sorted(resolutions, reverse=True)
+                if has(shapes, f"model.enc.{r}x{r}_block0.qkv.")
             ),
-            augment_dim=size(shapes, "model.map_augment.weight", 1) if "model.map_augment.weight" in shapes else 0,
+            augment_dim=size(shapes, "model.map_augment.weight", 1)
+            if "model.map_augment.weight" in shapes
+            else 0,
             channel_mult_emb=size(shapes, "model.map_layer0.bias") // width,
         )
 
@@ -165,11 +194,16 @@ def _upsampled(x: Tensor) -> Tensor:
 
 
 class Conv(nn.Conv2d):
-    """A convolution that keeps height and width; behind a resampling it also holds the official code's filter."""
+    """A convolution that keeps height and width; behind a resampling it also holds the official
+    code's filter.
+    """
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, resampling: Resampling = "keep") -> None:
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, resampling: Resampling = "keep"
+    ) -> None:
         super().__init__(inputs, outputs, kernel, padding=kernel // 2)
-        if resampling != "keep":  # all 0.25, the mean of 2 × 2 pixels; only kept: `Block` does not need it
+        # all 0.25, the mean of 2 × 2 pixels; only kept: `Block` does not need it
+        if resampling != "keep":
             self.register_buffer("resample_filter", torch.empty(1, 1, 2, 2))
 
 
@@ -195,7 +229,11 @@ class Block(nn.Module):
             self.proj = Conv(outputs, outputs, 1)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """x: (n, inputs, r, r).   embedding: (n or 1, e) -> (n, outputs, r', r'), r' = r, r/2 or 2r."""
+        """
+        Args:
+            x: (n, inputs, r, r).
+            embedding: (n or 1, e) -> (n, outputs, r', r'), r' = r, r/2 or 2r.
+        """
         h = silu(self.norm0(x))
         if self.resampling == "down":
             h, x = functional.avg_pool2d(h, 2), functional.avg_pool2d(x, 2)
@@ -204,21 +242,25 @@ class Block(nn.Module):
         h = self.conv0(h).add_(self.affine(embedding)[:, :, None, None])
         h = self.conv1(self.dropout(silu(self.norm1(h))))
         x = self.skip(x)
-        if self.resampling == "up":  # after the 1 × 1 convolution, with which it commutes: a quarter of the work
+        # after the 1 × 1 convolution, with which it commutes: a quarter of the work
+        if self.resampling == "up":
             x = _upsampled(x)
         h = h.add_(x).mul_(math.sqrt(0.5))
         return (self._attended(h) + h).mul_(math.sqrt(0.5)) if self.attention else h
 
     def _attended(self, h: Tensor) -> Tensor:
         tokens = to_tokens(self.norm2(h))  # (n, l, c)
-        # Row 3i + j of the official projection makes channel i of q, k, v for j = 0, 1, 2. To sort its rows is cheaper
-        # than to sort what it makes of every pixel.
+        # Row 3i + j of the official projection makes channel i of q, k, v for j = 0, 1, 2. To sort
+        # its rows is cheaper than to sort what it makes of every pixel.
         weight, bias = (
             parameter.unflatten(0, (-1, 3)).transpose(0, 1).flatten(0, 1)
             for parameter in (self.qkv.weight.flatten(1), cast(Tensor, self.qkv.bias))
         )
-        qkv = functional.linear(tokens, weight, bias).unflatten(2, (1, 3, -1))  # (n, l, heads, 3, c)
-        return from_tokens(functional.linear(attend(qkv), self.proj.weight.flatten(1), self.proj.bias), like=h)
+        # (n, l, heads, 3, c)
+        qkv = functional.linear(tokens, weight, bias).unflatten(2, (1, 3, -1))
+        return from_tokens(
+            functional.linear(attend(qkv), self.proj.weight.flatten(1), self.proj.bias), like=h
+        )
 
 
 class SongUNet(nn.Module):
@@ -236,12 +278,19 @@ class SongUNet(nn.Module):
         top = f"{network.resolution}x{network.resolution}"
         self.enc = nn.ModuleDict({f"{top}_conv": Conv(network.channels, self.width, 3)})
         self.enc.update({place.name: Block(place, embedding, network.dropout) for place in encoder})
-        self.dec = nn.ModuleDict({place.name: Block(place, embedding, network.dropout) for place in decoder})
+        self.dec = nn.ModuleDict(
+            {place.name: Block(place, embedding, network.dropout) for place in decoder}
+        )
         self.dec[f"{top}_aux_norm"] = _norm(decoder[-1].outputs)
         self.dec[f"{top}_aux_conv"] = Conv(decoder[-1].outputs, network.channels, 3)
 
     def forward(self, x: Tensor, c_noise: Tensor, augment_labels: Tensor | None = None) -> Tensor:
-        """x: (n, channels, r, r).   c_noise: (n,) or (1,).   augment_labels: (n or 1, augment_dim), None as zeros."""
+        """
+        Args:
+            x: (n, channels, r, r).
+            c_noise: (n,) or (1,).
+            augment_labels: (n or 1, augment_dim), None as zeros.
+        """
         embedding = self._embedding(c_noise, augment_labels)
         first, *encoder = self.enc.values()
         *decoder, norm, last = self.dec.values()
@@ -257,7 +306,9 @@ class SongUNet(nn.Module):
         return last(silu(norm(x)))
 
     def _embedding(self, c_noise: Tensor, augment_labels: Tensor | None) -> Tensor:
-        """(n or 1, e), float32 also under autocast: rounded to bfloat16, noise levels 2 % apart would look the same."""
+        """(n or 1, e), float32 also under autocast: rounded to bfloat16, noise levels 2 % apart
+        would look the same.
+        """
         with torch.autocast(c_noise.device.type, enabled=False):
             embedding = torch.cat(sines_and_cosines(c_noise, self.width, endpoint=True), dim=1)
             if augment_labels is not None:
@@ -266,7 +317,8 @@ class SongUNet(nn.Module):
 
 
 class EDMPrecond(nn.Module):
-    """D(x, σ) = c_skip x + c_out F(c_in x; ln σ / 4), an estimate of the clean image in x = image + σ noise.
+    """D(x, σ) = c_skip x + c_out F(c_in x; ln σ / 4), an estimate of the clean image in x = image +
+    σ noise.
 
     sigma_min, sigma_max: range of σ that the network accepts.
     """
@@ -281,7 +333,16 @@ class EDMPrecond(nn.Module):
         self.model = SongUNet(network)
 
     def forward(self, x: Tensor, sigma: Tensor, augment_labels: Tensor | None = None) -> Tensor:
-        """Returns float32.   x: (n, channels, r, r).   sigma: (n,) or (1,), > 0.   augment_labels: as in `SongUNet`."""
+        """Estimate the clean images.
+
+        Args:
+            x: Noisy images, (n, channels, r, r).
+            sigma: Their noise levels, (n,) or (1,), > 0.
+            augment_labels: As in `SongUNet`.
+
+        Returns:
+            The estimates, like x, float32.
+        """
         x, sigma = x.float(), sigma.float()[:, None, None, None]
         inputs = c_in(sigma, self.sigma_data) * x
         output = self.model(inputs, c_noise(sigma.flatten()), augment_labels).float()
@@ -291,5 +352,10 @@ class EDMPrecond(nn.Module):
 CIFAR10 = EDMNetwork()
 FFHQ64 = EDMNetwork(resolution=64, channel_mult=(1, 2, 2, 2), dropout=0.05)
 DIGITS = EDMNetwork(
-    resolution=8, channels=1, model_channels=16, channel_mult=(1, 2), num_blocks=1, attn_resolutions=(4,)
+    resolution=8,
+    channels=1,
+    model_channels=16,
+    channel_mult=(1, 2),
+    num_blocks=1,
+    attn_resolutions=(4,),
 )

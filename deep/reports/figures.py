@@ -45,7 +45,8 @@ SIDE = 4  # images along the side of a sample grid
 
 
 def metrics_over_generations(setting: Setting) -> Figure:
-    """Draw each metric over the generations (Figures 2, 5 and 6): means and bands of one sd over seeds.
+    """Draw each metric over the generations (Figures 2, 5 and 6): means and bands of one sd over
+    seeds.
 
     Args:
         setting: The runs.
@@ -78,7 +79,8 @@ def parameter_distances(setting: Setting) -> Figure:
     axes.axhline(random.mean(), color="k", linestyle=":", label="random initialisation")
     for regime, look in regime_looks(list(setting.rows)).items():
         distances = setting.parameter_distances(regime)
-        _curve(axes, distances[1:], first=1, label=plain(regime), **look)  # a logarithm has no place for the 0 at t = 0
+        # a logarithm has no place for the 0 at t = 0
+        _curve(axes, distances[1:], first=1, label=plain(regime), **look)
     axes.set(xlabel="retrainings t", ylabel="‖θₜ − θ₀‖ / p")
     log_scale(axes)
     legend_above(figure, _over_seeds(setting))
@@ -104,11 +106,15 @@ def effect_of_lambda(setting: Setting) -> Figure:
         rows = max(map(len, shown_series(setting).values()))
         figure.set_figheight(figure.get_figheight() + rows * longest)
     for axes, series in panels:
-        for place, (regime, look) in zip(places, regime_looks(list(setting.rows)).items(), strict=True):
+        for place, (regime, look) in zip(
+            places, regime_looks(list(setting.rows)).items(), strict=True
+        ):
             values = setting.values(regime, series)[t]
             axes.plot(np.full(len(values), place), values, ".", color=look["color"], alpha=0.5)
             spread = values.std(ddof=1) if len(values) > 1 else 0.0
-            axes.errorbar(place, values.mean(), spread, color=look["color"], marker=look["marker"], capsize=3)
+            axes.errorbar(
+                place, values.mean(), spread, color=look["color"], marker=look["marker"], capsize=3
+            )
         axes.set(title=f"t = {t}", xlabel="λ (∞: fully synthetic)")
         axes.set_xticks(places, names, rotation=90 if upright else 0)
         axes.margins(x=0.1)
@@ -117,7 +123,8 @@ def effect_of_lambda(setting: Setting) -> Figure:
 
 
 def sample_grids(setting: Setting) -> Figure | None:
-    """Draw what the same latents become, generation after generation (Figures 1 and 7), of the first seed.
+    """Draw what the same latents become, generation after generation (Figures 1 and 7), of the
+    first seed.
 
     Args:
         setting: The runs.
@@ -128,7 +135,12 @@ def sample_grids(setting: Setting) -> Figure | None:
     generations = grid_generations(setting)
     if not generations:
         return None
-    chosen = sorted({generations[int(i)] for i in np.linspace(0, len(generations) - 1, SHOWN_GENERATIONS).round()})
+    chosen = sorted(
+        {
+            generations[int(i)]
+            for i in np.linspace(0, len(generations) - 1, SHOWN_GENERATIONS).round()
+        }
+    )
     labels = {regime: wrapped(plain(regime), 0.9 * ROW_HEIGHT) for regime in setting.rows}
     beside = 0.15 * max(label.count("\n") for label in labels.values())
 
@@ -138,7 +150,9 @@ def sample_grids(setting: Setting) -> Figure | None:
     for row, (regime, chains) in zip(grid, setting.rows.items(), strict=True):
         row[0].set_ylabel(labels[regime])
         for axes, t in zip(row, chosen, strict=True):
-            axes.imshow(tiled(chains[0].run.grid(t)[chains[0].r], SIDE), cmap="gray", vmin=0, vmax=255)
+            axes.imshow(
+                tiled(chains[0].run.grid(t)[chains[0].r], SIDE), cmap="gray", vmin=0, vmax=255
+            )
             axes.set(xticks=[], yticks=[])
             axes.grid(False)
             axes.spines[:].set_visible(False)
@@ -148,13 +162,16 @@ def sample_grids(setting: Setting) -> Figure | None:
 
 
 def shown_series(setting: Setting) -> dict[str, list[Series]]:
-    """By metric, what is shown of it, one a reference: of those with a floor the one of most images.
+    """By metric, what is shown of it, one a reference: of those with a floor the one of most
+    images.
 
     Fréchet distance, precision and recall; if none was measured, everything.
     """
     metrics = list(dict.fromkeys(series.metric for series in setting.series))
     paper = {
-        series.metric for series in setting.series if series.is_frechet or series.metric in ("precision", "recall")
+        series.metric
+        for series in setting.series
+        if series.is_frechet or series.metric in ("precision", "recall")
     }
     shown: dict[str, list[Series]] = {}
     for metric in [metric for metric in metrics if metric in paper] or metrics:
@@ -164,7 +181,9 @@ def shown_series(setting: Setting) -> dict[str, list[Series]]:
             key=lambda series: (len(setting.floor(series)) > 0, series.images),
         ):
             best[series.reference] = series
-        shown[metric] = [best[reference] for reference in sorted(best, key=lambda name: (name != "train", name))]
+        shown[metric] = [
+            best[reference] for reference in sorted(best, key=lambda name: (name != "train", name))
+        ]
     return shown
 
 
@@ -180,11 +199,14 @@ def grid_generations(setting: Setting) -> list[int]:
 
 
 def tiled(images: np.ndarray, side: int) -> np.ndarray:
-    """The first of (k, c, h, w) uint8 in a square of at most side × side with grey gaps: (height, width), or (…, 3)."""
+    """The first of (k, c, h, w) uint8 in a square of at most side × side with grey gaps:
+    (height, width), or (…, 3).
+    """
     side = min(side, math.isqrt(len(images)))
     images = np.pad(images[: side * side], ((0, 0), (0, 0), (0, 1), (0, 1)), constant_values=128)
     _, c, h, w = images.shape
-    square = images.reshape(side, side, c, h, w).transpose(0, 3, 1, 4, 2)  # (rows, h, columns, w, c)
+    # (rows, h, columns, w, c)
+    square = images.reshape(side, side, c, h, w).transpose(0, 3, 1, 4, 2)
     square = square.reshape(side * h, side * w, c)[:-1, :-1]
     return square[..., 0] if c == 1 else square
 
@@ -195,11 +217,17 @@ def _metric_panels(setting: Setting) -> tuple[Figure, list[tuple[Axes, Series]]]
     rows, columns = max(map(len, shown.values())), len(shown)
     figure = Figure(figsize=(3.1 * columns, 0.5 + 2.5 * rows))
     panels = []
-    for column, several in zip(figure.subplots(rows, columns, squeeze=False).T, shown.values(), strict=True):
+    for column, several in zip(
+        figure.subplots(rows, columns, squeeze=False).T, shown.values(), strict=True
+    ):
         for axes in column[len(several) :]:
             axes.set_axis_off()
         for axes, series in zip(column, several, strict=False):
-            _floor(axes, setting.floor(series), REAL_IMAGES if series.metric in SCORES else "noise floor")
+            _floor(
+                axes,
+                setting.floor(series),
+                REAL_IMAGES if series.metric in SCORES else "noise floor",
+            )
             compared = f"{series.images:,} images, {series.reference} ({series.reference_images:,})"
             axes.set_ylabel(wrapped(plain(series.label) + "\n" + plain(compared), PANEL_HEIGHT))
             panels.append((axes, series))
@@ -221,7 +249,9 @@ def _curve(axes: Axes, values: np.ndarray, first: int = 0, **look: Any) -> None:
     (line,) = axes.plot(t, centre, markevery=max(1, len(t) // 10), **look)
     if values.shape[1] > 1:
         spread = values.std(axis=1, ddof=1)
-        axes.fill_between(t, centre - spread, centre + spread, color=line.get_color(), alpha=0.2, lw=0)
+        axes.fill_between(
+            t, centre - spread, centre + spread, color=line.get_color(), alpha=0.2, lw=0
+        )
 
 
 def _floor(axes: Axes, floors: np.ndarray, words: str) -> None:
@@ -241,31 +271,41 @@ def _short(regime: str) -> str:
 
 def _over_seeds(setting: Setting) -> str | None:
     seeds = sorted({len(chains) for chains in setting.rows.values()})
-    return f"mean and standard deviation over {'–'.join(map(str, seeds))} seeds" if seeds[-1] > 1 else None
+    return (
+        f"mean and standard deviation over {'–'.join(map(str, seeds))} seeds"
+        if seeds[-1] > 1
+        else None
+    )
 
 
 FIGURES: Mapping[str, Captioned] = MappingProxyType(
     {
         "metrics": Captioned(
             metrics_over_generations,
-            "The metrics of the generated images over the retrainings, against each reference (Figures "
-            "2, 5 and 6). Bands are one standard deviation over the seeds; grey is what as many real "
+            "The metrics of the generated images over the retrainings, against each reference "
+            "(Figures "
+            "2, 5 and 6). Bands are one standard deviation over the seeds; grey is what as many "
+            "real "
             "images get.",
         ),
         "lambda": Captioned(
             effect_of_lambda,
-            "The last generation that all runs have, against the amount of synthetic data: mean and "
-            "standard deviation over the seeds, which are the small dots. Grey is what as many real "
+            "The last generation that all runs have, against the amount of synthetic data: mean "
+            "and "
+            "standard deviation over the seeds, which are the small dots. Grey is what as many "
+            "real "
             "images get.",
         ),
         "parameters": Captioned(
             parameter_distances,
-            "How far the average weights went from those of generation 0, in units of the number of "
+            "How far the average weights went from those of generation 0, in units of the number "
+            "of "
             "parameters p, beside the distance of a network with new random weights (Figure 9).",
         ),
         "samples": Captioned(
             sample_grids,
-            "What the same latents become, generation after generation; of the first seed (Figures 1 and 7).",
+            "What the same latents become, generation after generation; of the first seed "
+            "(Figures 1 and 7).",
         ),
     }
 )

@@ -1,7 +1,8 @@
 """Runs of deep.retrain that lie below a folder, and which of them are repeats of one another.
 
-Runs whose configurations agree in everything but seed, regime and number of retrainings belong together: to a setting.
-In a setting, a row is a regime, and its chains are the repeats with other seeds, wherever their folders are.
+Runs whose configurations agree in everything but seed, regime and number of retrainings belong
+together: to a setting. In a setting, a row is a regime, and its chains are the repeats with other
+seeds, wherever their folders are.
 """
 
 import json
@@ -18,7 +19,17 @@ import numpy as np
 from stability.array_files import read_npz
 from stability.untrusted import UntrustedFileError, parse_json, printable, read_bytes
 
-__all__ = ["Chain", "FoundRun", "FoundRunError", "Line", "Record", "Series", "Setting", "find_settings", "read_setting"]
+__all__ = [
+    "Chain",
+    "FoundRun",
+    "FoundRunError",
+    "Line",
+    "Record",
+    "Series",
+    "Setting",
+    "find_settings",
+    "read_setting",
+]
 
 OF_A_RUN = (
     "seed",
@@ -33,7 +44,8 @@ LARGEST_NUMBER = 1e100
 """What a history may hold: the square of a larger one is none, and no axis shows it."""
 LONGEST_NAME = 40
 """Characters of a model's and of a data set's name in the names of files."""
-MARKS = {"model", "data", "seed", "retrainings"}  # what the configuration of deep.retrain has, and no other
+# what the configuration of deep.retrain has, and no other
+MARKS = {"model", "data", "seed", "retrainings"}
 
 
 class FoundRunError(ValueError):
@@ -42,7 +54,9 @@ class FoundRunError(ValueError):
 
 @dataclass(frozen=True)
 class Series:
-    """A number that is measured of every generation: metric without the number of images, and what is compared."""
+    """A number that is measured of every generation: metric without the number of images, and
+    what is compared.
+    """
 
     metric: str
     images: int
@@ -62,9 +76,11 @@ class Series:
 
 @dataclass(frozen=True)
 class Record:
-    """What the history says of a chain in one generation. measured: value and floor, if there is one, of each series.
+    """What the history says of a chain in one generation.
 
-    parameter_distance: ‖θ_t − θ_0‖₂ / p.
+    Attributes:
+        parameter_distance: ‖θ_t − θ_0‖₂ / p.
+        measured: Value and floor, if there is one, of each series.
     """
 
     regime: str
@@ -99,7 +115,8 @@ class FoundRun:
     def grid(self, t: int) -> np.ndarray:
         """Samples of generation t, (chains, k, c, h, w) uint8, the same k latents in each.
 
-        FoundRunError if the file is damaged.
+        Raises:
+            FoundRunError: If the file is damaged.
         """
         path = self._grid(t)
         try:
@@ -107,8 +124,16 @@ class FoundRun:
         except (UntrustedFileError, OSError, MemoryError) as error:
             raise FoundRunError(f"{path} is damaged ({printable(error)})") from None
         chains = len(self.history[0].chains)
-        if images.ndim != 5 or images.dtype != np.uint8 or len(images) != chains or images.shape[2] not in (1, 3):
-            raise FoundRunError(f"{path} holds {images.dtype} of shape {images.shape}, not (chains, k, c, h, w) uint8")
+        if (
+            images.ndim != 5
+            or images.dtype != np.uint8
+            or len(images) != chains
+            or images.shape[2] not in (1, 3)
+        ):
+            raise FoundRunError(
+                f"{path} holds {images.dtype} of shape {images.shape}, not (chains, k, c, h, w) "
+                "uint8"
+            )
         return images
 
     def _grid(self, t: int) -> Path:
@@ -161,8 +186,14 @@ class Setting:
     @cached_property
     def series(self) -> list[Series]:
         """All that is measured in every generation of every chain, in the order of the first."""
-        records = [record for chains in self.rows.values() for chain in chains for record in chain.records]
-        return [series for series in records[0].measured if all(series in record.measured for record in records)]
+        records = [
+            record for chains in self.rows.values() for chain in chains for record in chain.records
+        ]
+        return [
+            series
+            for series in records[0].measured
+            if all(series in record.measured for record in records)
+        ]
 
     def values(self, regime: str, series: Series) -> np.ndarray:
         """(generations, seeds), as many generations as all seeds of the regime have."""
@@ -198,7 +229,8 @@ def find_settings(folder: Path) -> list[Setting]:
         The settings, in the order of their first runs.
 
     Raises:
-        FoundRunError: If there is no good run, or if two runs are the same repeat of the same setting.
+        FoundRunError: If there is no good run, or if two runs are the same repeat of the same
+        setting.
     """
     if not folder.is_dir():
         raise FoundRunError(f"{folder}: no such folder")
@@ -247,12 +279,15 @@ def _settings(runs: Sequence[FoundRun]) -> list[Setting]:
     for members in together.values():
         config = members[0].config
         data = Path(config["data"]).name.split(".")[0]
-        name = re.sub(r"[^\w-]", "-", f"{config['model'][:LONGEST_NAME]}-{data[:LONGEST_NAME]}")  # begins file names
+        # begins file names
+        name = re.sub(r"[^\w-]", "-", f"{config['model'][:LONGEST_NAME]}-{data[:LONGEST_NAME]}")
         names[name] = names.get(name, 0) + 1
         settings.append(Setting(name if names[name] == 1 else f"{name}-{names[name]}", members))
         _refuse_repeats(settings[-1])
         if not settings[-1].series:
-            raise FoundRunError(f"the runs of {settings[-1].name} have no measurement in every generation")
+            raise FoundRunError(
+                f"the runs of {settings[-1].name} have no measurement in every generation"
+            )
     return settings
 
 
@@ -265,7 +300,10 @@ def _read(folder: Path) -> FoundRun | None:
     _require_plausible(config, folder / "config.json")
     environment = content.get("environment") or {}
     if not isinstance(environment, dict):
-        raise FoundRunError(f"{folder / 'config.json'} is not of a run of deep.retrain: its environment is no object")
+        raise FoundRunError(
+            f"{folder / 'config.json'} is not of a run of deep.retrain: its environment is no "
+            "object"
+        )
 
     path = folder / "history.jsonl"
     lines = _bytes(path, LARGEST_HISTORY).splitlines(keepends=True) if path.exists() else []
@@ -273,18 +311,27 @@ def _read(folder: Path) -> FoundRun | None:
         lines.pop()  # being written, or cut by a kill
     history = [_generation(line, t, path) for t, line in enumerate(lines)]
     for t, line in enumerate(history):
-        if [(c.regime, c.replica) for c in line.chains] != [(c.regime, c.replica) for c in history[0].chains]:
+        if [(c.regime, c.replica) for c in line.chains] != [
+            (c.regime, c.replica) for c in history[0].chains
+        ]:
             raise FoundRunError(f"{path}, line {t + 1} has other chains than line 1")
     return FoundRun(folder, config, environment, history) if history else None
 
 
 def _require_plausible(config: dict[str, Any], path: Path) -> None:
     """FoundRunError if an option that is used here has a value that the command would not take."""
-    whole = {name: type(config[name]) is int and 0 <= config[name] < 2**63 for name in ("seed", "retrainings")}
-    text = {name: isinstance(config[name], str) and bool(config[name]) for name in ("model", "data")}
+    whole = {
+        name: type(config[name]) is int and 0 <= config[name] < 2**63
+        for name in ("seed", "retrainings")
+    }
+    text = {
+        name: isinstance(config[name], str) and bool(config[name]) for name in ("model", "data")
+    }
     for name, good in (whole | text).items():
         if not good:
-            raise FoundRunError(f"{path} is not of a run of deep.retrain: {name} = {printable(config[name], 50)}")
+            raise FoundRunError(
+                f"{path} is not of a run of deep.retrain: {name} = {printable(config[name], 50)}"
+            )
 
 
 def _bytes(path: Path, largest: int) -> bytes:
@@ -306,15 +353,21 @@ def _generation(line: bytes, t: int, path: Path) -> Line:
             Record(
                 regime=_name(chain["regime"]),
                 replica=_whole(chain["replica"]),
-                parameter_distance=_number(chain["parameter_distance"]) / _whole(chain["parameters"]),
+                parameter_distance=_number(chain["parameter_distance"])
+                / _whole(chain["parameters"]),
                 measured={
-                    _series(one): (_number(one["value"]), None if one["floor"] is None else _number(one["floor"]))
+                    _series(one): (
+                        _number(one["value"]),
+                        None if one["floor"] is None else _number(one["floor"]),
+                    )
                     for one in chain["measurements"]
                 },
             )
             for chain in found["chains"]
         )
-        distance = _number(found["random_parameter_distance"]) / _whole(found["chains"][0]["parameters"])
+        distance = _number(found["random_parameter_distance"]) / _whole(
+            found["chains"][0]["parameters"]
+        )
         return Line(_name(found["features"]), chains, distance)
     except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
         raise FoundRunError(f"{where} is not generation {t} of a run of deep.retrain") from None
@@ -330,7 +383,9 @@ def _json(text: bytes, where: str) -> Any:
 def _series(measurement: dict[str, Any]) -> Series:
     images = _whole(measurement["images"])
     name = _name(measurement["metric"]).removesuffix(f"_{images}")
-    return Series(name, images, _name(measurement["reference"]), _whole(measurement["reference_images"]))
+    return Series(
+        name, images, _name(measurement["reference"]), _whole(measurement["reference_images"])
+    )
 
 
 def _number(value: Any) -> float:
@@ -348,7 +403,9 @@ def _whole(value: Any) -> int:
 
 
 def _name(value: Any) -> str:
-    """ValueError unless it can be shown as it is, in a terminal and in a figure, where $ begins mathematics."""
+    """ValueError unless it can be shown as it is, in a terminal and in a figure, where $ begins
+    mathematics.
+    """
     if not isinstance(value, str) or not value or printable(value) != value or "$" in value:
         raise ValueError
     return value
@@ -362,7 +419,9 @@ def _order(regime: str) -> tuple[bool, str, float]:
     """By kind and λ; regimes without λ last."""
     parts = re.fullmatch(r"(.*?)λ = ([-+.\de]+)(.*)", regime)
     try:
-        return (True, regime, 0.0) if parts is None else (False, parts[1] + parts[3], float(parts[2]))
+        return (
+            (True, regime, 0.0) if parts is None else (False, parts[1] + parts[3], float(parts[2]))
+        )
     except ValueError:
         return (True, regime, 0.0)
 
@@ -373,7 +432,8 @@ def _refuse_repeats(setting: Setting) -> None:
         for chain in chains:
             if (other := seen.get(chain.repeat)) is not None:
                 raise FoundRunError(
-                    f"{chain.run.folder} and {other} are the same run, {regime} with seed {chain.run.config['seed']}: "
+                    f"{chain.run.folder} and {other} are the same run, {regime} with seed "
+                    f"{chain.run.config['seed']}: "
                     "it would count twice"
                 )
             seen[chain.repeat] = chain.run.folder

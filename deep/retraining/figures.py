@@ -1,4 +1,6 @@
-"""Pictures of one run of deep.retrain: metrics, parameters, and what fixed latents become, still and in motion."""
+"""Pictures of one run of deep.retrain: metrics, parameters, and what fixed latents become, still
+and in motion.
+"""
 
 import io
 import math
@@ -23,7 +25,9 @@ GIF_SIDE = 3.2  # inches of a row of the run
 
 
 def draw_figures(run: Path) -> list[Path]:
-    """Draw the figures of a run that has a finished generation into its folder; the paths written."""
+    """Draw the figures of a run that has a finished generation into its folder; the paths
+    written.
+    """
     setting = read_setting(run)
     figures = run / "figures"
     with figure_style():
@@ -32,7 +36,10 @@ def draw_figures(run: Path) -> list[Path]:
         stored = setting.runs[0].grids
         if lost := sorted(set(range(len(setting.runs[0].history))) - set(stored)):
             numbers = ", ".join(map(str, lost))
-            warnings.warn(f"{run / 'samples'} lacks the grid of t = {numbers}: the pictures leave it out", stacklevel=2)
+            warnings.warn(
+                f"{run / 'samples'} lacks the grid of t = {numbers}: the pictures leave it out",
+                stacklevel=2,
+            )
         if (grids := sample_grids(setting)) is not None:
             paths += save_figure(grids, figures / "samples")
             _write_gif(figures / "samples.gif", [_frame(setting, t) for t in stored])
@@ -67,6 +74,13 @@ def _frame(setting: Setting, t: int) -> Image.Image:
 
 def _write_gif(path: Path, frames: list[Image.Image]) -> None:
     content = io.BytesIO()
-    frames[0].save(content, format="gif", save_all=True, append_images=frames[1:], duration=GIF_MILLISECONDS, loop=0)
+    frames[0].save(
+        content,
+        format="gif",
+        save_all=True,
+        append_images=frames[1:],
+        duration=GIF_MILLISECONDS,
+        loop=0,
+    )
     with atomic_write(path) as file:
         file.write(content.getvalue())

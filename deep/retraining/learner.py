@@ -1,7 +1,8 @@
-"""Image models in the retraining loop: one trainer, through which the chains pass one after another.
+"""Image models in the retraining loop: one trainer, through which the chains pass one after
+another.
 
-Chains that are the same so far (in generation 0: all with the same real data and random streams) are trained and drawn
-from once, until what they see parts them.
+Chains that are the same so far (in generation 0: all with the same real data and random streams)
+are trained and drawn from once, until what they see parts them.
 """
 
 import re
@@ -34,8 +35,12 @@ __all__ = ["ImageLearner", "Schedule"]
 class Schedule:
     """How long a model is trained, and how it is drawn from.
 
-    first_images, images: training images, counted with repetition, of a training from new weights and of one that
-    goes on.   carry: what goes on beside the weights.   sample_batch: images that a process draws at once.
+    Attributes:
+        first_images: Training images, counted with repetition, of a training from new weights and
+            of one that goes on.
+        images: See `first_images`.
+        carry: What goes on beside the weights.
+        sample_batch: Images that a process draws at once.
     """
 
     first_images: int
@@ -46,16 +51,22 @@ class Schedule:
 
 
 class ImageLearner:
-    """R chains of an image model: a `stability.retraining.Learner` whose points are images (c, h, w) uint8.
+    """R chains of an image model: a `stability.retraining.Learner` whose points are images (c, h,
+    w) uint8.
 
-    trainer: new; its model draws the samples, from the average of the weights.   build: a network with weights from a
-    generator.   shape: (c, h, w).   start: generation 0, to be taken as it is instead of training it.
-    folder: where a generation under way keeps what is finished of it; see `forget`.
-    cache: where generation 0 is kept, for all runs that begin alike.   setting: everything that decides the result of
-    a training or a sampling and that the other arguments do not say.   run: names the run among all others, so that
-    what another one left in `folder` is not taken for its own.
-    seconds: least time between two writings of an unfinished training or sampling.
-    on_progress: told what is being done, how many images of it are done, and of how many.
+    Args:
+        trainer: New; its model draws the samples, from the average of the weights.
+        build: A network with weights from a generator.
+        shape: (c, h, w).
+        start: Generation 0, to be taken as it is instead of training it.
+        folder: Where a generation under way keeps what is finished of it; see `forget`.
+        cache: Where generation 0 is kept, for all runs that begin alike.
+        setting: Everything that decides the result of a training or a sampling and that the other
+            arguments do not say.
+        run: Names the run among all others, so that what another one left in `folder` is not taken
+            for its own.
+        seconds: Least time between two writings of an unfinished training or sampling.
+        on_progress: Told what is being done, how many images of it are done, and of how many.
     """
 
     def __init__(
@@ -75,15 +86,23 @@ class ImageLearner:
         on_progress: Callable[[str, int, int], object] = lambda what, done, total: None,
     ) -> None:
         self._trainer, self._build, self._shape, self._schedule = trainer, build, shape, schedule
-        self._folder, self._cache, self._setting, self._run, self._start = folder, cache, setting, run, start
+        self._folder, self._cache, self._setting, self._run, self._start = (
+            folder,
+            cache,
+            setting,
+            run,
+            start,
+        )
         self._seconds, self._on_progress = seconds, on_progress
         self._accelerator = trainer.accelerator
         self._blank = self._trainer_state()
         self._states = [self._blank] * chains  # of the trainer; equal chains have the same object
         self._t = -1  # generation that was fitted last, or is being fitted
-        self._drawn_from: list[str] | None = None  # what the weights were drawn from, between a reset and a fit
+        # what the weights were drawn from, between a reset and a fit
+        self._drawn_from: list[str] | None = None
         self.images_seen = 0
-        """Training images that each chain has seen since generation 0 began, counted with repetition."""
+        """Training images that each chain has seen since generation 0 began, counted with
+        repetition."""
 
     @property
     def chains(self) -> int:
@@ -91,7 +110,9 @@ class ImageLearner:
 
     def average(self, r: int) -> dict[str, Tensor]:
         """The parameters that chain r draws its samples with, on the CPU."""
-        return {name: self._states[r]["ema"][name] for name, _ in self._trainer.ema.named_parameters()}
+        return {
+            name: self._states[r]["ema"][name] for name, _ in self._trainer.ema.named_parameters()
+        }
 
     def reset(self, rngs: Sequence[np.random.Generator]) -> None:
         """New weights; or those of `start`, and the fit that follows leaves them as they are."""
@@ -101,27 +122,48 @@ class ImageLearner:
             self._drawn_from = ["start"] * self.chains
             return
         seeds = [int(rng.integers(2**32)) for rng in rngs]
-        new = {seed: self._with_weights(self._build(torch.Generator().manual_seed(seed))) for seed in seeds}
+        new = {
+            seed: self._with_weights(self._build(torch.Generator().manual_seed(seed)))
+            for seed in seeds
+        }
         self._states = [new[seed] for seed in seeds]
         self._drawn_from = [str(seed) for seed in seeds]
 
     def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
-        """Train each chain; see `Schedule` for how long, and `Trainer.fit` for what is carried on."""
+        """Train each chain; see `Schedule` for how long, and `Trainer.fit` for what is carried
+        on.
+        """
         self._t += 1
-        drawn_from, given = self._drawn_from, self._drawn_from is not None and self._start is not None
+        drawn_from, given = (
+            self._drawn_from,
+            self._drawn_from is not None and self._start is not None,
+        )
         if not given:
             duration = self._schedule.images if drawn_from is None else self._schedule.first_images
             origins = drawn_from or [""] * self.chains
             inputs = zip(self._states, datasets, rngs, strict=True)
-            keys = [(id(state), id(data.points), str(rng.bit_generator.state)) for state, data, rng in inputs]
-            self._states = _one_for_all(keys, lambda r: self._fit(r, datasets[r].points, rngs[r], duration, origins[r]))
+            keys = [
+                (id(state), id(data.points), str(rng.bit_generator.state))
+                for state, data, rng in inputs
+            ]
+            self._states = _one_for_all(
+                keys, lambda r: self._fit(r, datasets[r].points, rngs[r], duration, origins[r])
+            )
             self.images_seen += self._whole_steps(duration)
         self._drawn_from = None
 
-    def sample(self, counts: Sequence[int], rngs: Sequence[np.random.Generator]) -> list[np.ndarray]:
+    def sample(
+        self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
+    ) -> list[np.ndarray]:
         """Draws with the average of the weights, (counts[r], c, h, w) uint8."""
-        keys = [(id(state), int(rng.integers(2**62))) for state, rng in zip(self._states, rngs, strict=True)]
-        most = [max(count for count, key in zip(counts, keys, strict=True) if key == own) for own in keys]
+        keys = [
+            (id(state), int(rng.integers(2**62)))
+            for state, rng in zip(self._states, rngs, strict=True)
+        ]
+        most = [
+            max(count for count, key in zip(counts, keys, strict=True) if key == own)
+            for own in keys
+        ]
         drawn = _one_for_all(keys, lambda r: self._sample(r, most[r], keys[r][1]))
         return [x if len(x) == count else x[:count] for x, count in zip(drawn, counts, strict=True)]
 
@@ -137,7 +179,9 @@ class ImageLearner:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """ValueError if it is of another number of chains, or of another network."""
         if len(state["states"]) != self.chains:
-            raise ValueError(f"the state must be of {self.chains} chains, got {len(state['states'])}")
+            raise ValueError(
+                f"the state must be of {self.chains} chains, got {len(state['states'])}"
+            )
         self._trainer.load_state_dict(state["states"][0])
         self._states = list(state["states"])
         self._t, self.images_seen, self._drawn_from = state["t"], state["images_seen"], None
@@ -174,10 +218,14 @@ class ImageLearner:
         weights = dict(network.state_dict())
         return {**self._blank, "network": weights, "ema": weights}
 
-    def _fit(self, r: int, images: np.ndarray, rng: np.random.Generator, duration: int, origin: str) -> dict[str, Any]:
+    def _fit(
+        self, r: int, images: np.ndarray, rng: np.random.Generator, duration: int, origin: str
+    ) -> dict[str, Any]:
         """The trainer's state after the fit, from wherever an interrupted one stands."""
         what, total = f"training {r + 1} of {self.chains}", self._whole_steps(duration)
-        with self._keeping("fit", r, origin, str(rng.bit_generator.state), str(duration), images) as kept:
+        with self._keeping(
+            "fit", r, origin, str(rng.bit_generator.state), str(duration), images
+        ) as kept:
             found = from_first_process(self._accelerator, kept.load)
             if found is not None and found["fit"] is None:
                 return found
@@ -191,12 +239,21 @@ class ImageLearner:
             return self._trainer_state()
 
     def _sample(self, r: int, count: int, seed: int) -> np.ndarray:
-        """Draws of chain r, from wherever an interrupted sampling stands. The last batch is as large as the others, so
-        that what is drawn does not depend on `count`."""
-        what, step = f"sampling {r + 1} of {self.chains}", self._schedule.sample_batch * self._accelerator.num_processes
+        """Draws of chain r, from wherever an interrupted sampling stands.
+
+        The last batch is as large as the others, so that what is drawn does not depend on `count`.
+        """
+        what, step = (
+            f"sampling {r + 1} of {self.chains}",
+            self._schedule.sample_batch * self._accelerator.num_processes,
+        )
         images = np.zeros((count, *self._shape), np.uint8)
-        weights = [value.numpy() for value in self._states[r]["ema"].values()] if self._t == 0 else []
-        with self._keeping("samples", r, f"{seed} {step} {self._schedule.sample_precision}", *weights) as kept:
+        weights = (
+            [value.numpy() for value in self._states[r]["ema"].values()] if self._t == 0 else []
+        )
+        with self._keeping(
+            "samples", r, f"{seed} {step} {self._schedule.sample_precision}", *weights
+        ) as kept:
             found = from_first_process(self._accelerator, kept.load)
             done = 0
             if found is not None:
@@ -229,8 +286,11 @@ class ImageLearner:
 
     @contextmanager
     def _keeping(self, what: str, r: int, *inputs: str | np.ndarray) -> Iterator[Kept]:
-        """The file for a training or a sampling. In generation 0 it is in the cache, under everything that it depends
-        on; who needs the same at the same time waits for it."""
+        """The file for a training or a sampling.
+
+        In generation 0 it is in the cache, under everything that it depends on; who needs the same
+        at the same time waits for it.
+        """
         if self._t > 0:
             yield self.kept(what, r, *inputs)
             return

@@ -1,8 +1,10 @@
-"""What can be retrained: the configuration of a run, and the paper's settings by model and data set.
+"""What can be retrained: the configuration of a run, and the paper's settings by model and data
+set.
 
-Where the paper's text and its official driver disagree, the text is followed: a batch of 128 on FFHQ-64 (the driver has
-256), and new latents in every generation (the driver's EDM draws from the same ones). Only what goes on beside EDM's
-weights is as in the driver, the average alone: the official files have nothing else.
+Where the paper's text and its official driver disagree, the text is followed: a batch of 128 on
+FFHQ-64 (the driver has 256), and new latents in every generation (the driver's EDM draws from the
+same ones). Only what goes on beside EDM's weights is as in the driver, the average alone: the
+official files have nothing else.
 """
 
 import math
@@ -38,10 +40,27 @@ from stability.ranges import (
     MOST_THREADS,
     require_range,
 )
-from stability.regimes import Accumulate, FreshReal, FullySynthetic, Mix, Regime, ReplaceShare, Subsample
+from stability.regimes import (
+    Accumulate,
+    FreshReal,
+    FullySynthetic,
+    Mix,
+    Regime,
+    ReplaceShare,
+    Subsample,
+)
 from stability.retraining import Latents
 
-__all__ = ["PAPER_LAMBDAS", "PRESETS", "Config", "Preset", "Retrain", "RetrainDDPM", "RetrainEDM", "RetrainOTCFM"]
+__all__ = [
+    "PAPER_LAMBDAS",
+    "PRESETS",
+    "Config",
+    "Preset",
+    "Retrain",
+    "RetrainDDPM",
+    "RetrainEDM",
+    "RetrainOTCFM",
+]
 
 Preset = Literal["digits", "cifar10", "ffhq64"]
 PAPER_LAMBDAS = (0.0, 0.001, 0.01, *(i / 10 for i in range(1, 11)))
@@ -60,22 +79,25 @@ class Retrain:
     """What every retraining has in common."""
 
     preset: Preset = "digits"
-    """Settings that the other options start from: of the paper for CIFAR-10 and FFHQ-64, or for a laptop. Without it:
-    cifar10 where --data is a CIFAR-10 archive, digits otherwise."""
+    """Settings that the other options start from: of the paper for CIFAR-10 and FFHQ-64, or for
+    a laptop. Without it: cifar10 where --data is a CIFAR-10 archive, digits otherwise."""
     data: str = DIGITS
-    """Real images: digits (embedded), or a CIFAR-10 archive, a zip or a folder of PNGs or JPEGs, an .npz or .npy
-    file."""
+    """Real images: digits (embedded), or a CIFAR-10 archive, a zip or a folder of PNGs or JPEGs,
+    an .npz or .npy file."""
     real: int = 0
-    """n: real images to train on, chosen at random; 0: all, or half of the digits. The others are held out."""
+    """n: real images to train on, chosen at random; 0: all, or half of the digits. The others
+    are held out."""
     held_out: str | None = None
-    """Real images that are not trained on, to measure against, instead of those that --real leaves. Without it:
-    CIFAR-10's test batch where there is one."""
+    """Real images that are not trained on, to measure against, instead of those that --real
+    leaves. Without it: CIFAR-10's test batch where there is one."""
     lam: Annotated[tuple[float, ...], tyro.conf.arg(name="lambda", metavar="λ [λ ...]")] = ()
-    """Synthetic images per real image, m = floor(λ n); one or more values, each a row of the result."""
+    """Synthetic images per real image, m = floor(λ n); one or more values, each a row of the
+    result."""
     regime: Literal["mix", "synthetic", "accumulate", "fresh", "replace", "subsample"] = "mix"
-    """What a retraining sees: the n real images and m new samples (mix), n samples alone (synthetic), the real images
-    and every synthetic set so far (accumulate), n new real images and m new samples (fresh), n images of which the
-    share λ/(1+λ) is samples (replace), or n images drawn from what accumulate would see (subsample)."""
+    """What a retraining sees: the n real images and m new samples (mix), n samples alone
+    (synthetic), the real images and every synthetic set so far (accumulate), n new real
+    images and m new samples (fresh), n images of which the share λ/(1+λ) is samples
+    (replace), or n images drawn from what accumulate would see (subsample)."""
     fully_synthetic: bool = False
     """Add a fully synthetic row; alone, short for --regime synthetic."""
     retrainings: int = 5
@@ -85,30 +107,39 @@ class Retrain:
     first_images: int = 150_000
     """Training images of generation 0, and of each with --from-scratch."""
     init: Path | None = None
-    """Generation 0 is this checkpoint instead: an official file, or one of this project, of a network of this shape."""
+    """Generation 0 is this checkpoint instead: an official file, or one of this project, of a
+    network of this shape."""
     carry: Carry = "optimizer"
-    """What goes on beside the weights: Adam, average and learning rate's ramp (optimizer), or the average alone, from
-    which the weights start again (ema, as in the official EDM command)."""
+    """What goes on beside the weights: Adam, average and learning rate's ramp (optimizer), or
+    the average alone, from which the weights start again (ema, as in the official EDM
+    command)."""
     from_scratch: bool = False
     """Start each retraining from new weights."""
     samples: int = 0
     """Images drawn of each generation to measure it; 0: n."""
     latents: Latents = "fresh"
-    """Sampling noise: new in each generation (Algorithm 1), or the same each time (as the official EDM driver does)."""
+    """Sampling noise: new in each generation (Algorithm 1), or the same each time (as the
+    official EDM driver does)."""
     grid: int = 36
     """Images that every generation draws from the same latents, to be looked at."""
     metrics: Annotated[tuple[Metric, ...], tyro.conf.arg(metavar="{fd,kd,pr,w2} [...]")] = METRICS
-    """What is measured: Fréchet distance, kernel distance, precision to coverage, W2 (for at most 2000 images)."""
+    """What is measured: Fréchet distance, kernel distance, precision to coverage, W2 (for at
+    most 2000 images)."""
     k: int = 3
-    """Neighbours of precision, recall, density and coverage, the point itself not counted: the k of fls is 1 more."""
+    """Neighbours of precision, recall, density and coverage, the point itself not counted: the k
+    of fls is 1 more."""
     kid_subsets: int = 0
-    """0: kernel distance of all pairs. Otherwise the mean over so many random subsets, as torch-fidelity (100) does."""
+    """0: kernel distance of all pairs. Otherwise the mean over so many random subsets, as
+    torch-fidelity (100) does."""
     inception: Path | None = None
-    """File of the FID Inception's weights. Without it, features are those of a small encoder trained on the labels."""
+    """File of the FID Inception's weights. Without it, features are those of a small encoder
+    trained on the labels."""
     resize: Resize = "half-pixel"
-    """How that network's images are resized: as pytorch-fid does (and the paper), or as torch-fidelity."""
+    """How that network's images are resized: as pytorch-fid does (and the paper), or as
+    torch-fidelity."""
     trust_torchscript: Path | None = None
-    """File of a TorchScript network from uint8 images to features. It is code and will be run: only if you trust it."""
+    """File of a TorchScript network from uint8 images to features. It is code and will be run:
+    only if you trust it."""
     sample_batch: int = 100
     """Images that a process draws, or whose features it computes, at once."""
     sample_precision: Precision = "fp32"
@@ -116,11 +147,14 @@ class Retrain:
     seed: int = 0
     """Determines every random draw of the run."""
     checkpoint_seconds: float = 60.0
-    """Least time between two savings of an unfinished training or sampling; finished ones are saved at once."""
+    """Least time between two savings of an unfinished training or sampling; finished ones are
+    saved at once."""
     cache: Path | None = None
-    """Folder for generation 0, features and encoder. Default: iterative-retraining in the user's caches."""
+    """Folder for generation 0, features and encoder. Default: iterative-retraining in the user's
+    caches."""
     out: Path | None = None
-    """Folder of the run. Default: runs/NAME-DIGEST, a digest of the configuration. A run found there is continued."""
+    """Folder of the run. Default: runs/NAME-DIGEST, a digest of the configuration. A run found
+    there is continued."""
     overwrite: bool = False
     """Remove the run found in the folder and start again."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -134,11 +168,19 @@ class Retrain:
     def __post_init__(self) -> None:
         for lam in self.lam:
             if not (math.isfinite(lam) and lam >= 0):
-                raise ValueError(f"--lambda must be finite and >= 0, got {lam:g} (no real data: --fully-synthetic)")
+                raise ValueError(
+                    f"--lambda must be finite and >= 0, got {lam:g} (no real data: "
+                    "--fully-synthetic)"
+                )
         if len(set(self.lam)) < len(self.lam):
-            raise ValueError(f"--lambda must not repeat a value, got {' '.join(f'{lam:g}' for lam in self.lam)}")
+            raise ValueError(
+                f"--lambda must not repeat a value, got {' '.join(f'{lam:g}' for lam in self.lam)}"
+            )
         if self.regime == "synthetic" and self.lam:
-            raise ValueError("--lambda has no meaning for --regime synthetic: it always trains on n synthetic images")
+            raise ValueError(
+                "--lambda has no meaning for --regime synthetic: it always trains on n synthetic "
+                "images"
+            )
         require_range(
             self,
             real=(0, LARGEST_COUNT),
@@ -154,9 +196,13 @@ class Retrain:
             threads=(0, MOST_THREADS),
         )
         if not 0 <= self.checkpoint_seconds < math.inf:
-            raise ValueError(f"--checkpoint-seconds must be finite and >= 0, got {self.checkpoint_seconds}")
+            raise ValueError(
+                f"--checkpoint-seconds must be finite and >= 0, got {self.checkpoint_seconds}"
+            )
         if self.init and self.from_scratch:
-            raise ValueError(f"--from-scratch has no meaning with --init {self.init}: choose one start")
+            raise ValueError(
+                f"--from-scratch has no meaning with --init {self.init}: choose one start"
+            )
         if not self.metrics:
             raise ValueError(f"--metrics must name at least one of {', '.join(METRICS)}")
         require_one_network(self)
@@ -171,7 +217,11 @@ class Retrain:
         if by_lambda and (self.lam or not self.fully_synthetic):
             rows = [by_lambda(lam) for lam in self.lam or self.paper_lambdas]
         paper_comparison = self.regime == "mix" and not self.lam
-        return [*rows, FullySynthetic()] if self.fully_synthetic or not by_lambda or paper_comparison else rows
+        return (
+            [*rows, FullySynthetic()]
+            if self.fully_synthetic or not by_lambda or paper_comparison
+            else rows
+        )
 
 
 @dataclass(frozen=True)
@@ -186,7 +236,10 @@ class RetrainEDM:
 
     def __post_init__(self) -> None:
         if self.model.augment and self.network.augment_dim != LABELS:
-            raise ValueError(f"--augment {self.model.augment} needs --augment-dim {LABELS}, the length of its labels")
+            raise ValueError(
+                f"--augment {self.model.augment} needs --augment-dim {LABELS}, the length of its "
+                "labels"
+            )
 
 
 @dataclass(frozen=True)
@@ -215,19 +268,27 @@ Config: TypeAlias = RetrainEDM | RetrainDDPM | RetrainOTCFM
 
 
 def _of(training: str, run: Retrain, **changes: object) -> Config:
-    """The network, the model and the settings of a training preset for retraining. changes: of the last two."""
+    """The network, the model and the settings of a training preset for retraining.
+
+    Args:
+        changes: Of the last two.
+    """
     preset = TRAININGS[training]
     run = replace(run, data=preset.run.data)
     of_model = {name: value for name, value in changes.items() if hasattr(preset.model, name)}
     model = replace(preset.model, **of_model)
-    settings = replace(preset.training, **{name: changes[name] for name in changes.keys() - of_model.keys()})
+    settings = replace(
+        preset.training, **{name: changes[name] for name in changes.keys() - of_model.keys()}
+    )
     kinds: dict[str, Any] = {kind.name: kind for kind in (RetrainEDM, RetrainDDPM, RetrainOTCFM)}
     return kinds[preset.name](run, preset.network, model, settings)
 
 
 def _paper(training: str, preset: Preset, **changes: object) -> Retrain:
     images = TRAININGS[training].run.images
-    paper = Retrain(preset=preset, retrainings=20, images_per_retraining=1_000_000, first_images=images)
+    paper = Retrain(
+        preset=preset, retrainings=20, images_per_retraining=1_000_000, first_images=images
+    )
     return replace(paper, paper_lambdas=PAPER_LAMBDAS, checkpoint_seconds=600.0, **changes)
 
 
@@ -237,9 +298,13 @@ PRESETS: Mapping[tuple[str, Preset], Config] = {
     ("edm", "digits"): _of("edm", Retrain()),
     ("ddpm", "digits"): _of("ddpm", replace(_SLOWER, first_images=100_000), ddim_steps=40),
     ("otcfm", "digits"): _of("otcfm", replace(_SLOWER, first_images=120_000), tolerance=1e-3),
-    ("edm", "cifar10"): _of("edm-cifar10", _paper("edm-cifar10", "cifar10", carry="ema"), batch=256),
+    ("edm", "cifar10"): _of(
+        "edm-cifar10", _paper("edm-cifar10", "cifar10", carry="ema"), batch=256
+    ),
     ("edm", "ffhq64"): _of(
-        "edm-ffhq64", _paper("edm-ffhq64", "ffhq64", carry="ema", images_per_retraining=1_400_000), batch=128
+        "edm-ffhq64",
+        _paper("edm-ffhq64", "ffhq64", carry="ema", images_per_retraining=1_400_000),
+        batch=128,
     ),
     ("ddpm", "cifar10"): _of("ddpm-cifar10", _paper("ddpm-cifar10", "cifar10", retrainings=5)),
     ("otcfm", "cifar10"): _of("otcfm-cifar10", _paper("otcfm-cifar10", "cifar10")),

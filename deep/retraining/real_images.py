@@ -1,11 +1,21 @@
-"""The real images of a retraining: those that are trained on, new ones for later rounds, and those held out."""
+"""The real images of a retraining: those that are trained on, new ones for later rounds, and
+those held out.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from deep.data import CIFAR10_FOLDER, DIGITS, DataError, ImageSet, load_chains, load_images, read_cifar10
+from deep.data import (
+    CIFAR10_FOLDER,
+    DIGITS,
+    DataError,
+    ImageSet,
+    load_chains,
+    load_images,
+    read_cifar10,
+)
 from stability.command_line import UsageError
 from stability.streams import Purpose, stream
 
@@ -62,9 +72,11 @@ def _cifar10(source: str) -> Path | None:
 
 @dataclass(frozen=True)
 class RealImages:
-    """train: the n images that a chain is trained on, with their labels if there are any.
-
-    fresh: (k, c, h, w), in the order in which later rounds use them.   held_out: None if nothing is.
+    """
+    Attributes:
+        train: The n images that a chain is trained on, with their labels if there are any.
+        fresh: (k, c, h, w), in the order in which later rounds use them.
+        held_out: None if nothing is.
     """
 
     train: ImageSet
@@ -72,33 +84,47 @@ class RealImages:
     held_out: np.ndarray | None
 
 
-def split(source: str, images: ImageSet, n: int, fresh_rounds: int, held_out: str | None, seed: int) -> RealImages:
-    """Divide the images of a source, in random order if there is a choice: they may be sorted by writer or class.
+def split(
+    source: str, images: ImageSet, n: int, fresh_rounds: int, held_out: str | None, seed: int
+) -> RealImages:
+    """Divide the images of a source, in random order if there is a choice: they may be sorted by
+    writer or class.
 
-    n: images to train on; 0: half of the digits if nothing else is held out, all of anything else.
-    fresh_rounds: rounds for which n new images each are taken from the others.
-    held_out: source of the held-out images; None: CIFAR-10's test batch, and otherwise the images that are left.
-    UsageError if there are too few images, or those of `held_out` have another shape.
+    Args:
+        n: Images to train on; 0: half of the digits if nothing else is held out, all of anything
+            else.
+        fresh_rounds: Rounds for which n new images each are taken from the others.
+        held_out: Source of the held-out images; None: CIFAR-10's test batch, and otherwise the
+            images that are left.
+
+    Raises:
+        UsageError: If there are too few images, or those of `held_out` have another shape.
     """
     own_test = held_out or (source if is_cifar10(source) else None)
     total = len(images.images)
     n = n or (total // 2 if source == DIGITS and own_test is None else total)
     if n > total:
-        raise UsageError(f"--real must be at most {total}, the number of images in {source}, got {n}")
+        raise UsageError(
+            f"--real must be at most {total}, the number of images in {source}, got {n}"
+        )
     fresh = fresh_rounds * n
     if n + fresh > total:
         raise UsageError(
-            f"--regime fresh needs {fresh} new real images in all, and {source} has {total - n} beside the {n} of "
+            f"--regime fresh needs {fresh} new real images in all, and {source} has {total - n} "
+            f"beside the {n} of "
             "--real: fewer --real or fewer --retrainings"
         )
     order = stream(seed, Purpose.REAL, 0).permutation(total) if n < total else np.arange(total)
     chosen, rest = order[:n], order[n + fresh :]
-    train = ImageSet(images.images[chosen], None if images.labels is None else images.labels[chosen])
+    train = ImageSet(
+        images.images[chosen], None if images.labels is None else images.labels[chosen]
+    )
     if own_test is not None:
         test = load_held_out("--held-out", own_test).images
         if test.shape[1:] != train.images.shape[1:]:
             raise UsageError(
-                f"--held-out {own_test} has images of shape {test.shape[1:]}, not {train.images.shape[1:]}"
+                f"--held-out {own_test} has images of shape {test.shape[1:]}, not "
+                f"{train.images.shape[1:]}"
             )
     else:
         test = images.images[rest] if len(rest) else None

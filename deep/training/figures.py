@@ -14,9 +14,11 @@ GRID_PIXELS = 700  # at least, for a grid of few small images
 
 
 def image_grid(images: np.ndarray, columns: int | None = None) -> Image.Image:
-    """Images (n, c, h, w) uint8 side by side in rows of `columns`, small ones enlarged smoothly, to be looked at.
+    """Images (n, c, h, w) uint8 side by side in rows of `columns`, small ones enlarged smoothly, to
+    be looked at.
 
-    columns: default as near to a square as possible.
+    Args:
+        columns: Default as near to a square as possible.
     """
     n, c, h, w = images.shape
     columns = columns or math.ceil(math.sqrt(n))
@@ -24,7 +26,11 @@ def image_grid(images: np.ndarray, columns: int | None = None) -> Image.Image:
     scale = max(1, math.ceil(GRID_PIXELS / (max(columns * w, rows * h))))
     gap = max(2, scale // 2)
     width, height = w * scale, h * scale
-    canvas = Image.new("L" if c == 1 else "RGB", (columns * (width + gap) + gap, rows * (height + gap) + gap), GREY[c])
+    canvas = Image.new(
+        "L" if c == 1 else "RGB",
+        (columns * (width + gap) + gap, rows * (height + gap) + gap),
+        GREY[c],
+    )
     for i, image in enumerate(images):
         picture = Image.fromarray(image[0] if c == 1 else image.transpose(1, 2, 0))
         place = gap + i % columns * (width + gap), gap + i // columns * (height + gap)
@@ -33,7 +39,11 @@ def image_grid(images: np.ndarray, columns: int | None = None) -> Image.Image:
 
 
 def loss_curve(losses: np.ndarray, batch: int) -> Figure:
-    """losses: (k,), one a step on `batch` images; drawn as means over a fiftieth of the training, with their spread."""
+    """
+    Args:
+        losses: (k,), one a step on `batch` images; drawn as means over a fiftieth of the training,
+            with their spread.
+    """
     parts = np.array_split(losses, min(50, len(losses)))
     seen = np.cumsum([len(part) for part in parts]) * batch
     low, middle, high = np.array([np.percentile(part, (10, 50, 90)) for part in parts]).T

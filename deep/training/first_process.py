@@ -1,4 +1,6 @@
-"""What the first of several processes does for all of them: reading and writing files, and saying what it found."""
+"""What the first of several processes does for all of them: reading and writing files, and
+saying what it found.
+"""
 
 import os
 from collections.abc import Callable
@@ -17,16 +19,18 @@ Result = TypeVar("Result")
 
 # Numbers by which torchrun and the launchers of MPI tell a process that it is one of several.
 _SIZES = ("WORLD_SIZE", "PMI_SIZE", "OMPI_COMM_WORLD_SIZE", "MV2_COMM_WORLD_SIZE")
-# By which `accelerate launch` asks for another way to train, which would not be the one that is recorded.
+# By which `accelerate launch` asks for another way to train, which would not be the one that is
+# recorded.
 _OTHER_WAYS = tuple(
-    f"ACCELERATE_USE_{way}" for way in ("DEEPSPEED", "FSDP", "MEGATRON_LM", "PARALLELISM_CONFIG", "SAGEMAKER")
+    f"ACCELERATE_USE_{way}"
+    for way in ("DEEPSPEED", "FSDP", "MEGATRON_LM", "PARALLELISM_CONFIG", "SAGEMAKER")
 )
 _RANKS = ("RANK", "LOCAL_RANK")
 
 
 def patient_accelerator(cpu: bool) -> Accelerator:
-    """An accelerator whose processes wait for one another up to a day: while the first one measures or reads, the
-    others have nothing to do. torchrun itself ends them when one of them dies.
+    """An accelerator whose processes wait for one another up to a day: while the first one measures
+    or reads, the others have nothing to do. torchrun itself ends them when one of them dies.
 
     Args:
         cpu: Whether the network lives on the CPU.
@@ -36,7 +40,8 @@ def patient_accelerator(cpu: bool) -> Accelerator:
         and the ACCELERATE_ variables in the environment ask for.
 
     Raises:
-        UsageError: If the environment says that this is one of several processes, but not how they meet,
+        UsageError: If the environment says that this is one of several processes, but not how they
+        meet,
             or asks for a way to train that is not this project's.
     """
     _require_launcher()
@@ -57,11 +62,16 @@ def from_first_process(accelerator: Accelerator, make: Callable[[], Result]) -> 
 
 
 def _require_launcher() -> None:
-    """UsageError unless the environment is that of a process alone, or of one that a launcher started."""
+    """UsageError unless the environment is that of a process alone, or of one that a launcher
+    started.
+    """
     given = {name: os.environ[name].strip() for name in (*_SIZES, *_RANKS) if name in os.environ}
     for name, value in given.items():
         least = 0 if name in _RANKS else 1
-        if not (value.isdecimal() and int(value) >= least) and (name, value) != ("LOCAL_RANK", "-1"):
+        if not (value.isdecimal() and int(value) >= least) and (name, value) != (
+            "LOCAL_RANK",
+            "-1",
+        ):
             raise UsageError(
                 f"{name} in the environment must be a whole number >= {least}, got {value!r}; "
                 "unset it, or start with torchrun, which sets it"
@@ -69,7 +79,9 @@ def _require_launcher() -> None:
     local_processes()  # the same for LOCAL_WORLD_SIZE
     for name in _OTHER_WAYS:
         if os.environ.get(name, "false").lower() == "true":
-            raise UsageError(f"{name}={os.environ[name]} in the environment is not supported; unset it")
+            raise UsageError(
+                f"{name}={os.environ[name]} in the environment is not supported; unset it"
+            )
 
     several = any(int(given.get(name, 1)) > 1 for name in _SIZES)
     if (several or int(given.get("LOCAL_RANK", -1)) >= 0) and not os.environ.get("MASTER_ADDR"):

@@ -13,7 +13,8 @@ __all__ = ["Kept"]
 
 
 class Kept:
-    """A computation's file, written at most once in `seconds` while it is under way, and at its end.
+    """A computation's file, written at most once in `seconds` while it is under way, and at its
+    end.
 
     Args:
         path: The file.
@@ -27,17 +28,25 @@ class Kept:
         self._saved = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
-        """What was kept; None if that is nothing, or damaged or of another computation, which is a warning."""
+        """What was kept; None if that is nothing, or damaged or of another computation, which is
+        a warning.
+        """
         try:
             found = read_state(self._path)
         except FileNotFoundError:
             return None
         except (UntrustedFileError, OSError) as error:
-            reason = str(error) if isinstance(error, UntrustedFileError) else f"cannot be read ({printable(error)})"
+            reason = (
+                str(error)
+                if isinstance(error, UntrustedFileError)
+                else f"cannot be read ({printable(error)})"
+            )
             warnings.warn(f"{self._path} {reason}; what it held is done again", stacklevel=2)
             return None
         if found.get("key") != self._key or not isinstance(found.get("state"), dict):
-            warnings.warn(f"{self._path} is of another computation; what it held is done again", stacklevel=2)
+            warnings.warn(
+                f"{self._path} is of another computation; what it held is done again", stacklevel=2
+            )
             return None
         return found["state"]
 

@@ -48,12 +48,17 @@ def require_room(
     if on_processor:
         with torch.device("meta"):  # sizes alone, no memory
             parameters = sum(p.numel() for p in network.build().parameters())
-        layer = FLOAT * network.model_channels * network.resolution**2  # the activations of one, of one image
+        # the activations of one, of one image
+        layer = FLOAT * network.model_channels * network.resolution**2
         kept = 2 * network.num_blocks * layer  # what the backward pass needs of the first level
         together = min(sample_batch, drawn)
         at_once = min(training.microbatch or training.batch, training.batch)
         needs += [
-            Need(f"a network of {parameters:.3g} parameters", "--model-channels", COPIES * FLOAT * parameters),
+            Need(
+                f"a network of {parameters:.3g} parameters",
+                "--model-channels",
+                COPIES * FLOAT * parameters,
+            ),
             Need(f"a step on {at_once:,} images", "--batch", kept * at_once),
             Need(f"drawing {together:,} images at once", "--sample-batch", layer * together),
         ]

@@ -1,4 +1,6 @@
-"""Images and weights for a network: as its configuration asks for them, or one line that says why not."""
+"""Images and weights for a network: as its configuration asks for them, or one line that says
+why not.
+"""
 
 import dataclasses
 import warnings
@@ -17,7 +19,11 @@ __all__ = ["images_for", "input_digest", "weights_for"]
 
 
 def images_for(network: Network, source: str) -> ImageSet:
-    """The images of --data. UsageError if they cannot be read, or are not what the network is for."""
+    """The images of --data.
+
+    Raises:
+        UsageError: If they cannot be read, or are not what the network is for.
+    """
     try:
         found = load_images(source)
     except DataError as error:
@@ -26,7 +32,8 @@ def images_for(network: Network, source: str) -> ImageSet:
     if (c, h) != (network.channels, network.resolution):
         raise UsageError(
             f"--data {source} holds images of {c} channels and {h} pixels a side; "
-            f"the network is for --channels {network.channels} and --resolution {network.resolution}"
+            f"the network is for --channels {network.channels} and --resolution "
+            f"{network.resolution}"
         )
     return found
 
@@ -49,7 +56,9 @@ def input_digest(option: str, path: Path) -> str:
             raise FileNotFoundError("no such file")
         return file_digest(path)
     except OSError as error:
-        raise UsageError(f"--{option.replace('_', '-')} {path}: {error.strerror or error}") from None
+        raise UsageError(
+            f"--{option.replace('_', '-')} {path}: {error.strerror or error}"
+        ) from None
 
 
 def weights_for(network: Network, path: Path, training: Training, carry: Carry) -> Checkpoint:
@@ -62,7 +71,8 @@ def weights_for(network: Network, path: Path, training: Training, carry: Carry) 
         carry: What goes on beside the weights.
 
     Raises:
-        UsageError: If it cannot be read, is of another network, dropout aside, which may change, or has an Adam
+        UsageError: If it cannot be read, is of another network, dropout aside, which may change, or
+        has an Adam
             that cannot go on with these settings.
     """
     try:
@@ -74,7 +84,10 @@ def weights_for(network: Network, path: Path, training: Training, carry: Carry) 
     for name, value in dataclasses.asdict(found.network).items():
         if name != "dropout" and value != getattr(network, name):
             option = name.replace("_", "-")
-            raise UsageError(f"--init: {path} is of a network with --{option} {value}, not {getattr(network, name)}")
+            raise UsageError(
+                f"--init: {path} is of a network with --{option} {value}, not "
+                f"{getattr(network, name)}"
+            )
     if carry == "optimizer":
         try:
             with warnings.catch_warnings():

@@ -17,11 +17,21 @@ from stability.run_layout import config_digest
 
 __all__ = ["OpenRun", "Where", "open_run", "recorded"]
 
-_NOT_RECORDED = ("out", "overwrite", "device", "threads", "checkpoint_seconds", "sample_batch", "cache")
+_NOT_RECORDED = (
+    "out",
+    "overwrite",
+    "device",
+    "threads",
+    "checkpoint_seconds",
+    "sample_batch",
+    "cache",
+)
 
 
 class Where(Protocol):
-    """The options that say where a run lives and on what it runs; see `deep.training.presets.Run`."""
+    """The options that say where a run lives and on what it runs; see
+    `deep.training.presets.Run`.
+    """
 
     @property
     def out(self) -> Path | None: ...
@@ -33,9 +43,12 @@ class Where(Protocol):
 
 @dataclass(frozen=True)
 class OpenRun:
-    """path: the run's folder.   directory: it in the first process, None in the others.   threads: of each process.
-
-    digest: of the configuration, by which the run's files are told from those of others.
+    """
+    Attributes:
+        path: The run's folder.
+        directory: It in the first process, None in the others.
+        threads: Of each process.
+        digest: Of the configuration, by which the run's files are told from those of others.
     """
 
     path: Path
@@ -45,9 +58,11 @@ class OpenRun:
 
 
 def recorded(model: str, *parts: Any) -> dict[str, Any]:
-    """The configuration as config.json holds it: all that decides the result, flat, not where it goes.
+    """The configuration as config.json holds it: all that decides the result, flat, not where it
+    goes.
 
-    parts: dataclasses without a field name in common.
+    Args:
+        parts: Dataclasses without a field name in common.
     """
     flat: dict[str, Any] = {"model": model}
     for part in parts:
@@ -56,11 +71,15 @@ def recorded(model: str, *parts: Any) -> dict[str, Any]:
 
 
 @contextmanager
-def open_run(name: str, asked: Mapping[str, Any], where: Where, accelerator: Accelerator) -> Iterator[OpenRun]:
+def open_run(
+    name: str, asked: Mapping[str, Any], where: Where, accelerator: Accelerator
+) -> Iterator[OpenRun]:
     """The folder of the run that `asked` describes, new or found: `where.out`, or runs/NAME-DIGEST.
 
     In the block torch has the threads that the run began with, so that it goes on bit for bit.
-    RunDirectoryError as of `RunDirectory`, and if it was started on a GPU and there is none.
+
+    Raises:
+        RunDirectoryError: As of `RunDirectory`, and if it was started on a GPU and there is none.
     """
     digest = config_digest(asked)
     path = where.out or Path("runs") / f"{name}-{digest[:8]}"
@@ -73,7 +92,9 @@ def open_run(name: str, asked: Mapping[str, Any], where: Where, accelerator: Acc
         yield OpenRun(path, None, _use_threads(0, accelerator), digest)
         return
     with RunDirectory(path, asked, environment() | resources, overwrite=where.overwrite) as run:
-        yield OpenRun(path, run, _use_threads(run.threads(resources["device"]), accelerator), digest)
+        yield OpenRun(
+            path, run, _use_threads(run.threads(resources["device"]), accelerator), digest
+        )
 
 
 def _use_threads(threads: int, accelerator: Accelerator) -> int:

@@ -1,4 +1,6 @@
-"""The number formats that a network may compute in; weights, optimiser, loss and sampler stay in float32 or 64."""
+"""The number formats that a network may compute in; weights, optimiser, loss and sampler stay in
+float32 or 64.
+"""
 
 from typing import Literal
 

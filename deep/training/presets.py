@@ -30,15 +30,17 @@ class Run:
     """What every training has in common."""
 
     data: str = DIGITS
-    """Training images: digits (embedded), or a CIFAR-10 archive, a zip or a folder of PNGs or JPEGs, an .npz or .npy
-    file."""
+    """Training images: digits (embedded), or a CIFAR-10 archive, a zip or a folder of PNGs or
+    JPEGs, an .npz or .npy file."""
     images: int = 200_000
     """Training images to see, counted with repetition."""
     init: Path | None = None
-    """Go on from this checkpoint: an official file, or one of this project. The network must be of the same shape."""
+    """Go on from this checkpoint: an official file, or one of this project. The network must be
+    of the same shape."""
     carry: Carry | None = None
-    """With --init, what goes on beside the weights: Adam, average and learning rate's ramp (optimizer), or the average
-    alone as the official EDM command has it (ema); none: optimizer."""
+    """With --init, what goes on beside the weights: Adam, average and learning rate's ramp
+    (optimizer), or the average alone as the official EDM command has it (ema); none:
+    optimizer."""
     samples: int = 100
     """Images to draw at the end."""
     sample_batch: int = 100
@@ -50,7 +52,8 @@ class Run:
     checkpoint_seconds: float = 60.0
     """Least time between two checkpoints, from which an interrupted run goes on."""
     out: Path | None = None
-    """Folder of the run. Default: runs/NAME-DIGEST, a digest of the configuration. A run found there is continued."""
+    """Folder of the run. Default: runs/NAME-DIGEST, a digest of the configuration. A run found
+    there is continued."""
     overwrite: bool = False
     """Remove the run found in the folder and start again."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -69,9 +72,13 @@ class Run:
             threads=(0, MOST_THREADS),
         )
         if not 0 <= self.checkpoint_seconds < math.inf:
-            raise ValueError(f"--checkpoint-seconds must be finite and >= 0, got {self.checkpoint_seconds}")
+            raise ValueError(
+                f"--checkpoint-seconds must be finite and >= 0, got {self.checkpoint_seconds}"
+            )
         if self.carry and not self.init:
-            raise ValueError(f"--carry {self.carry} needs --init: a new network has nothing to carry")
+            raise ValueError(
+                f"--carry {self.carry} needs --init: a new network has nothing to carry"
+            )
         if self.device == "cuda" and not torch.cuda.is_available():
             raise ValueError("--device cuda: no CUDA device is available, use cpu or auto")
 
@@ -88,12 +95,17 @@ class TrainEDM:
 
     def __post_init__(self) -> None:
         if self.model.augment and self.network.augment_dim != LABELS:
-            raise ValueError(f"--augment {self.model.augment} needs --augment-dim {LABELS}, the length of its labels")
+            raise ValueError(
+                f"--augment {self.model.augment} needs --augment-dim {LABELS}, the length of its "
+                "labels"
+            )
 
 
 @dataclass(frozen=True)
 class TrainDDPM:
-    """Train DDPM: a network that predicts the noise, sampled by DDIM or step by step (Ho et al. 2020)."""
+    """Train DDPM: a network that predicts the noise, sampled by DDIM or step by step (Ho et al.
+    2020).
+    """
 
     name: ClassVar[str] = "ddpm"
     run: Annotated[Run, tyro.conf.arg(name="")] = field(default_factory=Run)
@@ -104,7 +116,9 @@ class TrainDDPM:
 
 @dataclass(frozen=True)
 class TrainOTCFM:
-    """Train OT-CFM: a flow along straight paths from noise to images paired optimally (Tong et al. 2023)."""
+    """Train OT-CFM: a flow along straight paths from noise to images paired optimally (Tong et
+    al. 2023).
+    """
 
     name: ClassVar[str] = "otcfm"
     run: Annotated[Run, tyro.conf.arg(name="")] = field(default_factory=Run)
@@ -116,11 +130,15 @@ class TrainOTCFM:
 Config: TypeAlias = TrainEDM | TrainDDPM | TrainOTCFM
 
 _CIFAR10 = "cifar-10-python.tar.gz"
-_DIGITS_TRAINING = Training(batch=128, learning_rate=2e-3, ramp_images=10_000, ema=HalfLife(20_000, share=0.1))
+_DIGITS_TRAINING = Training(
+    batch=128, learning_rate=2e-3, ramp_images=10_000, ema=HalfLife(20_000, share=0.1)
+)
 _DDPM_TRAINING = Training(
     batch=128, learning_rate=2e-4, ramp_images=640_000, ramp_from_zero=False, clip=1.0, ema=Decay()
 )
-_OTCFM_TRAINING = Training(batch=128, learning_rate=2e-4, ramp_images=640_000, clip=1.0, ema=Decay(ramp=False))
+_OTCFM_TRAINING = Training(
+    batch=128, learning_rate=2e-4, ramp_images=640_000, clip=1.0, ema=Decay(ramp=False)
+)
 
 PRESETS: Mapping[str, Config] = {
     "edm": TrainEDM(
@@ -131,7 +149,8 @@ PRESETS: Mapping[str, Config] = {
     ),
     "ddpm": TrainDDPM(
         run=Run(images=120_000),
-        # with one level, half of the samples are noise: at t = 800 an error of ε is 26 times as large in the image
+        # with one level, half of the samples are noise: at t = 800 an error of ε is 26 times as
+        # large in the image
         network=replace(unet_ddpm.DIGITS, channel_mult=(1, 2), attn_resolutions=(4,), dropout=0.0),
         model=DDPM(flip=False),
         training=_DIGITS_TRAINING,
@@ -153,7 +172,12 @@ PRESETS: Mapping[str, Config] = {
         model=EDM(augment=0.15, steps=40),
         training=Training(batch=256, learning_rate=2e-4, ramp_images=10_000_000),
     ),
-    "ddpm-cifar10": TrainDDPM(run=Run(data=_CIFAR10, images=2040 * 390 * 128), training=_DDPM_TRAINING),
-    "otcfm-cifar10": TrainOTCFM(run=Run(data=_CIFAR10, images=400_001 * 128), training=_OTCFM_TRAINING),
+    "ddpm-cifar10": TrainDDPM(
+        run=Run(data=_CIFAR10, images=2040 * 390 * 128), training=_DDPM_TRAINING
+    ),
+    "otcfm-cifar10": TrainOTCFM(
+        run=Run(data=_CIFAR10, images=400_001 * 128), training=_OTCFM_TRAINING
+    ),
 }
-"""Official settings of the CIFAR-10 and FFHQ-64 models; small networks for the digits, on a laptop."""
+"""Official settings of the CIFAR-10 and FFHQ-64 models; small networks for the digits, on a
+laptop."""

@@ -1,6 +1,15 @@
-"""Progress bars with an estimate of the time left, on standard error; nothing where that is no terminal."""
+"""Progress bars with an estimate of the time left, on standard error; nothing where that is no
+terminal.
+"""
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from stability.console import make_console
 

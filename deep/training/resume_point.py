@@ -1,9 +1,11 @@
-"""Where training goes on from a file: Adam's count of updates, and the position on the learning rate's ramp.
+"""Where training goes on from a file: Adam's count of updates, and the position on the learning
+rate's ramp.
 
-torchcfm and ddpm-torch warm the learning rate up with a scheduler that has moved on before they save: the stored
-rate is that of the next step. They also store the nominal rate of the schedule. torchcfm's `step` is the number
-of the last step from 0, one less than Adam has made. EDM's files and this project's own store the images seen,
-and the rate of the last step; the nominal rate is the option's.
+torchcfm and ddpm-torch warm the learning rate up with a scheduler that has moved on before they
+save: the stored rate is that of the next step. They also store the nominal rate of the schedule.
+torchcfm's `step` is the number of the last step from 0, one less than Adam has made. EDM's files
+and this project's own store the images seen, and the rate of the last step; the nominal rate is the
+option's.
 """
 
 import math
@@ -47,7 +49,8 @@ def resume_point(checkpoint: Checkpoint, training: "Training") -> ResumePoint:
         The next step's rate is the one that the file stores, if it stores that.
 
     Raises:
-        ValueError: If the file's Adam has another nominal rate or other settings; one line that names the options.
+        ValueError: If the file's Adam has another nominal rate or other settings; one line that
+        names the options.
     """
     counted = updates_of(checkpoint.optimizer)
     updates = (checkpoint.step or 0) if counted is None else counted
@@ -58,9 +61,12 @@ def resume_point(checkpoint: Checkpoint, training: "Training") -> ResumePoint:
     group = _one_group(checkpoint.optimizer["param_groups"])
     stored, option = group["lr"], training.learning_rate
     if checkpoint.images is not None:
-        if stored > option * (1 + 1e-6) or (stored < option * (1 - 1e-6) and images > 2 * training.ramp_images):
+        if stored > option * (1 + 1e-6) or (
+            stored < option * (1 - 1e-6) and images > 2 * training.ramp_images
+        ):
             warnings.warn(
-                f"--init: its last step had the learning rate {stored:g}; from here on it is --learning-rate "
+                f"--init: its last step had the learning rate {stored:g}; from here on it is "
+                "--learning-rate "
                 f"{option:g}",
                 stacklevel=2,
             )
@@ -69,21 +75,32 @@ def resume_point(checkpoint: Checkpoint, training: "Training") -> ResumePoint:
     nominal = group.get("initial_lr", stored)
     if not math.isclose(nominal, option, rel_tol=1e-6):
         raise ValueError(
-            f"its Adam has the learning rate {nominal:g}, not {option:g}: go on with --learning-rate {nominal:g}, "
+            f"its Adam has the learning rate {nominal:g}, not {option:g}: go on with "
+            f"--learning-rate {nominal:g}, "
             f"or start a new Adam with --carry ema"
         )
     return ResumePoint(updates, _images_at(stored, images, training))
 
 
 def _one_group(groups: list[dict[str, Any]]) -> dict[str, Any]:
-    """The settings of all parameters. ValueError if they differ among them, or from this trainer's Adam."""
+    """The settings of all parameters.
+
+    Raises:
+        ValueError: If they differ among them, or from this trainer's Adam.
+    """
     for group in groups:
         if (group["lr"], group.get("initial_lr")) != (groups[0]["lr"], groups[0].get("initial_lr")):
-            raise ValueError("its Adam has several learning rates, which is not read: use --carry ema for a new Adam")
+            raise ValueError(
+                "its Adam has several learning rates, which is not read: use --carry ema for a "
+                "new Adam"
+            )
         for name, value in ADAM.items():
             said = group.get(name, value)
             if (tuple(said) if isinstance(said, list) else said) != value:
-                raise ValueError(f"its Adam has {name} = {said}; only {value} is known: use --carry ema for a new Adam")
+                raise ValueError(
+                    f"its Adam has {name} = {said}; only {value} is known: use --carry ema for a "
+                    "new Adam"
+                )
     return groups[0]
 
 
@@ -93,16 +110,21 @@ def _images_at(stored: float, images: int, training: "Training") -> int:
         return images
     if stored > training.learning_rate * (1 + 1e-6) or not training.ramp_images:
         raise ValueError(
-            f"its Adam stands at the learning rate {stored:g}, which --learning-rate {training.learning_rate:g} and "
-            f"--ramp-images {training.ramp_images} do not give: change them, or start a new Adam with --carry ema"
+            f"its Adam stands at the learning rate {stored:g}, which --learning-rate "
+            f"{training.learning_rate:g} and "
+            f"--ramp-images {training.ramp_images} do not give: change them, or start a new Adam "
+            "with --carry ema"
         )
 
     share = stored / training.learning_rate
-    found = max(0, round(share * training.ramp_images) - (0 if training.ramp_from_zero else training.batch))
+    found = max(
+        0, round(share * training.ramp_images) - (0 if training.ramp_from_zero else training.batch)
+    )
     if share >= 1 - 1e-6:
         return max(images, training.ramp_images)
     warnings.warn(
-        f"--init: its Adam stands at the learning rate {stored:g} after {images:,} images; the rate goes up from there "
+        f"--init: its Adam stands at the learning rate {stored:g} after {images:,} images; the "
+        "rate goes up from there "
         f"to --learning-rate {training.learning_rate:g}",
         stacklevel=2,
     )

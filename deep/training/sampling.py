@@ -1,4 +1,6 @@
-"""Drawing images in batches: image i depends on stream i, whatever the batch size and the number of processes."""
+"""Drawing images in batches: image i depends on stream i, whatever the batch size and the number
+of processes.
+"""
 
 import math
 from collections.abc import Callable, Sequence
@@ -17,14 +19,20 @@ __all__ = ["StreamNoise", "draw_images", "save_images"]
 
 
 class StreamNoise:
-    """Standard normal noise for the images `indices`, each from a stream of its own: `Noise` of deep.models.protocol.
+    """Standard normal noise for the images `indices`, each from a stream of its own: `Noise` of
+    deep.models.protocol.
 
-    Stream i is `SeedSequence(seed).spawn(…)[i]`. It is drawn by NumPy on the host, so that it is the same on every
-    device. (A torch generator on a CPU has only 2^32 seeds: among 50,000 of them two are likely to be equal.)
+    Stream i is `SeedSequence(seed).spawn(…)[i]`. It is drawn by NumPy on the host, so that it is
+    the same on every device. (A torch generator on a CPU has only 2^32 seeds: among 50,000 of them
+    two are likely to be equal.)
     """
 
-    def __init__(self, seed: int, indices: Sequence[int], shape: tuple[int, ...], device: torch.device) -> None:
-        self._rngs = [np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(i,))) for i in indices]
+    def __init__(
+        self, seed: int, indices: Sequence[int], shape: tuple[int, ...], device: torch.device
+    ) -> None:
+        self._rngs = [
+            np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(i,))) for i in indices
+        ]
         self._shape = shape
         self._device = device
 
@@ -48,18 +56,27 @@ def draw_images(
     precision: Precision = "fp32",
     on_batch: Callable[[int], object] = lambda images: None,
 ) -> np.ndarray:
-    """The images `indices` of the endless set that `seed` stands for, (len(indices), c, h, w) uint8, on all processes.
+    """The images `indices` of the endless set that `seed` stands for, (len(indices), c, h, w)
+    uint8, on all processes.
 
-    network: in evaluation mode, on the accelerator's device.   shape: (c, h, w).   batch: images at once a process.
-    on_batch: called with the number of images that all processes together have finished since the last call.
+    Another batch size or number of processes rounds differently in the network, and a pixel may
+    then differ by 1.
 
-    Another batch size or number of processes rounds differently in the network, and a pixel may then differ by 1.
-    FloatingPointError, naming the batch, if an image is not finite.
+    Args:
+        network: In evaluation mode, on the accelerator's device.
+        shape: (c, h, w).
+        batch: Images at once a process.
+        on_batch: Called with the number of images that all processes together have finished since
+            the last call.
+
+    Raises:
+        FloatingPointError: Naming the batch, if an image is not finite.
     """
     device, processes = accelerator.device, accelerator.num_processes
     share = math.ceil(len(indices) / processes)
     own = indices[accelerator.process_index * share :][:share]
-    images = torch.zeros(share, *shape, dtype=torch.uint8, device=device)  # of equal size, as gathering needs
+    # of equal size, as gathering needs
+    images = torch.zeros(share, *shape, dtype=torch.uint8, device=device)
     for start in range(0, len(own), batch):
         rows = own[start : start + batch]
         with autocast(device, precision):
@@ -74,6 +91,8 @@ def draw_images(
 
 
 def save_images(path: Path, images: np.ndarray) -> None:
-    """Write uint8 images (n, c, h, w) as the array `images` of an .npz, whole or not at all; `load_images` reads it."""
+    """Write uint8 images (n, c, h, w) as the array `images` of an .npz, whole or not at all;
+    `load_images` reads it.
+    """
     with atomic_write(path) as file:
         np.savez(file, allow_pickle=False, images=images)

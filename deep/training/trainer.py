@@ -1,9 +1,11 @@
-"""One trainer for all image models: optimiser, average of the weights, precision, data parallelism, exact resume.
+"""One trainer for all image models: optimiser, average of the weights, precision, data parallelism,
+exact resume.
 
-Every draw of a step is keyed by the fit's stream, the step, and the position in the batch. So a step is the same
-however its batch is split into parts or among processes, and a fit that was interrupted needs no stored generators.
-Dropout alone is drawn inside the network, for a part of a batch at a time: with it, runs that split their batches in
-different parts agree in law and not in value.
+Every draw of a step is keyed by the fit's stream, the step, and the position in the batch. So a
+step is the same however its batch is split into parts or among processes, and a fit that was
+interrupted needs no stored generators. Dropout alone is drawn inside the network, for a part of a
+batch at a time: with it, runs that split their batches in different parts agree in law and not in
+value.
 """
 
 import copy
@@ -38,7 +40,10 @@ class Averaging(Protocol):
     def decay(self, batch: int, images_seen: int, updates: int, ramp: bool) -> float:
         """β of ema ← β ema + (1 − β) network, after a step on `batch` images.
 
-        images_seen, updates: before this step.   ramp: whether the average still shortens its memory at the beginning.
+        Args:
+            images_seen: Before this step.
+            updates: See `images_seen`.
+            ramp: Whether the average still shortens its memory at the beginning.
         """
         ...
 
@@ -59,7 +64,9 @@ class HalfLife:
             raise ValueError(f"--ema.share must be finite and >= 0, got {self.share}")
 
     def decay(self, batch: int, images_seen: int, updates: int, ramp: bool) -> float:
-        half_life = min(self.images, self.share * images_seen) if ramp and self.share else self.images
+        half_life = (
+            min(self.images, self.share * images_seen) if ramp and self.share else self.images
+        )
         return 0.5 ** (batch / half_life) if half_life else 0.0
 
 
@@ -77,37 +84,49 @@ class Decay:
             raise ValueError(f"--ema.factor must be in [0, 1), got {self.factor}")
 
     def decay(self, batch: int, images_seen: int, updates: int, ramp: bool) -> float:
-        return min(self.factor, (1 + updates) / (10 + updates)) if ramp and self.ramp else self.factor
+        return (
+            min(self.factor, (1 + updates) / (10 + updates)) if ramp and self.ramp else self.factor
+        )
 
 
 @dataclass(frozen=True)
 class Training:
-    """How a network is trained; the official systems use Adam with β = 0.9, 0.999 and ε = 1e-8, as here."""
+    """How a network is trained; the official systems use Adam with β = 0.9, 0.999 and ε = 1e-8,
+    as here.
+    """
 
     batch: int = 128
     """Images a step, of all processes together."""
     microbatch: int = 0
-    """Images that a process handles at once, to save memory; their gradients are accumulated. 0: its whole share."""
+    """Images that a process handles at once, to save memory; their gradients are accumulated. 0:
+    its whole share."""
     learning_rate: float = 1e-3
     """Of Adam, after the ramp."""
     ramp_images: int = 0
     """The rate rises linearly until so many images have been seen."""
     ramp_from_zero: bool = True
-    """The first step has rate 0, as in EDM and torchcfm; otherwise that of one step up the ramp, as in ddpm-torch."""
+    """The first step has rate 0, as in EDM and torchcfm; otherwise that of one step up the ramp,
+    as in ddpm-torch."""
     clip: float = 0.0
     """Largest norm of the gradient; longer ones are scaled down. 0: none."""
     ema: Annotated[HalfLife | Decay, tyro.conf.AvoidSubcommands] = field(default_factory=HalfLife)
     """Average of the weights, from which samples are drawn."""
     precision: Precision = "fp32"
-    """Of the network's convolutions and matrix products in training; fp16 with a scaled loss. fp32 is what torch calls
-    so: on recent GPUs TF32 in convolutions, unless torch is told otherwise."""
+    """Of the network's convolutions and matrix products in training; fp16 with a scaled loss.
+    fp32 is what torch calls so: on recent GPUs TF32 in convolutions, unless torch is told
+    otherwise."""
     compile: bool = False
     """Compile the network, for training and for drawing (minutes at the start)."""
     channels_last: bool = True
     """Keep the channels of a pixel together in memory."""
 
     def __post_init__(self) -> None:
-        require_range(self, batch=(1, LARGEST_COUNT), microbatch=(0, LARGEST_COUNT), ramp_images=(0, MOST_IMAGES))
+        require_range(
+            self,
+            batch=(1, LARGEST_COUNT),
+            microbatch=(0, LARGEST_COUNT),
+            ramp_images=(0, MOST_IMAGES),
+        )
         if not 0 < self.learning_rate < math.inf:
             raise ValueError(f"--learning-rate must be finite and > 0, got {self.learning_rate}")
         if not 0 <= self.clip < math.inf:
@@ -116,15 +135,22 @@ class Training:
     def rate(self, images_seen: int) -> float:
         """Learning rate of the step that is made after `images_seen` images."""
         counted = images_seen if self.ramp_from_zero else images_seen + self.batch
-        return self.learning_rate * min(counted / self.ramp_images, 1.0) if self.ramp_images else self.learning_rate
+        return (
+            self.learning_rate * min(counted / self.ramp_images, 1.0)
+            if self.ramp_images
+            else self.learning_rate
+        )
 
 
 @dataclass(frozen=True)
 class Progress:
     """Where a fit is: at a step after which the trainer's state may be saved.
 
-    step, steps: done in this fit, and all of it.   images_seen: since the ramp of the learning rate began.
-    losses: mean loss of each step since the last report, in order.
+    Attributes:
+        step: Done in this fit, and all of it.
+        steps: See `step`.
+        images_seen: Since the ramp of the learning rate began.
+        losses: Mean loss of each step since the last report, in order.
     """
 
     step: int
@@ -134,16 +160,25 @@ class Progress:
 
 
 class Trainer:
-    """A network in training, its average, and Adam. On several processes, each holds them and they stay equal.
+    """A network in training, its average, and Adam.
 
-    model: loss.   network: in float32; moved to the accelerator's device.   accelerator: where the work is done.
-    ema: the average.   drawn_from: the same, as fast as it goes, to draw with.
+    On several processes, each holds them and they stay equal.
+
+    The attribute `ema` is the average; `drawn_from` the same, possibly compiled, to draw with.
+
+    Args:
+        model: Loss.
+        network: In float32; moved to the accelerator's device.
+        accelerator: Where the work is done.
     """
 
-    def __init__(self, model: ImageModel, network: nn.Module, settings: Training, accelerator: Accelerator) -> None:
+    def __init__(
+        self, model: ImageModel, network: nn.Module, settings: Training, accelerator: Accelerator
+    ) -> None:
         if settings.batch % accelerator.num_processes:
             raise ValueError(
-                f"--batch must be a multiple of the {accelerator.num_processes} processes, got {settings.batch}"
+                f"--batch must be a multiple of the {accelerator.num_processes} processes, got "
+                f"{settings.batch}"
             )
         self.model = model
         self.settings = settings
@@ -156,9 +191,13 @@ class Trainer:
         self._forward = torch.compile(self._parallel) if settings.compile else self._parallel
         self._parameters = [p for p in self.network.parameters() if p.requires_grad]
         self._averages = [
-            a for a, p in zip(self.ema.parameters(), self.network.parameters(), strict=True) if p.requires_grad
+            a
+            for a, p in zip(self.ema.parameters(), self.network.parameters(), strict=True)
+            if p.requires_grad
         ]
-        self._scaler = torch.amp.GradScaler(accelerator.device.type, enabled=settings.precision == "fp16")
+        self._scaler = torch.amp.GradScaler(
+            accelerator.device.type, enabled=settings.precision == "fp16"
+        )
         self._new_optimizer()
         self.images_seen = 0
         self._updates = 0
@@ -169,7 +208,9 @@ class Trainer:
         self._adam = torch.optim.Adam(self._parameters, lr=self.settings.learning_rate, fused=True)
 
     def _load_moments(self, moments: dict[int, Any]) -> None:
-        """Adam's memory of each parameter, by its number; the settings stay those of this trainer."""
+        """Adam's memory of each parameter, by its number; the settings stay those of this
+        trainer.
+        """
         self._adam.load_state_dict({**self._adam.state_dict(), "state": moments})
         for parameter, state in self._adam.state.items():
             state["step"] = state["step"].clone()  # torch keeps the given tensor and counts in it
@@ -179,9 +220,13 @@ class Trainer:
     def start_from(self, checkpoint: Checkpoint, carry: Carry) -> None:
         """Go on from a file, as `fit` goes on from a fit before it; see there what is carried.
 
-        With "optimizer", what the file lacks is made up for: weights by their average and the reverse, Adam's moments
-        by none, and where it does not say how far it is, the rate begins its ramp and the average has its full memory.
-        How far it is: see `deep.training.resume_point`; ValueError if the file's Adam is of another kind or rate.
+        With "optimizer", what the file lacks is made up for: weights by their average and the
+        reverse, Adam's moments by none, and where it does not say how far it is, the rate begins
+        its ramp and the average has its full memory. How far it is: see
+        `deep.training.resume_point`;
+
+        Raises:
+            ValueError: If the file's Adam is of another kind or rate.
         """
         point = resume_point(checkpoint, self.settings) if carry == "optimizer" else None
         self.network.load_state_dict(checkpoint.weights("state"))
@@ -190,15 +235,17 @@ class Trainer:
             self.restart_from_ema()
             return
         self._new_optimizer()
-        self._load_moments(copy.deepcopy(checkpoint.optimizer["state"]) if checkpoint.optimizer else {})
+        self._load_moments(
+            copy.deepcopy(checkpoint.optimizer["state"]) if checkpoint.optimizer else {}
+        )
         self._updates, self.images_seen = point.updates, point.images_seen
         self._ramp_ema = self._updates > 0
 
     def restart_from_ema(self) -> None:
         """What the official EDM command does with `--transfer`: go on from the average alone.
 
-        The network becomes its average, Adam is new, the image counter is 0 (so the learning rate climbs its ramp
-        again), and the average has its full half-life from the first step.
+        The network becomes its average, Adam is new, the image counter is 0 (so the learning rate
+        climbs its ramp again), and the average has its full half-life from the first step.
         """
         self.network.load_state_dict(self.ema.state_dict())
         self._new_optimizer()
@@ -214,38 +261,61 @@ class Trainer:
         carry: Carry = "optimizer",
         report_steps: int = 50,
     ) -> Iterator[Progress]:
-        """Train on `images` (n, c, h, w) uint8 until `duration_images` of them were seen, rounded up to whole steps.
+        """Train on `images` (n, c, h, w) uint8 until `duration_images` of them were seen, rounded
+        up to whole steps.
 
-        rng: everything random in this fit follows from three numbers that are drawn from it, at once.
-        report_steps: steps between two reports.
         Each image is seen once before any is seen twice.
 
-        carry: how a fit goes on from the one before it. It decides how far a fit moves:
-            "optimizer" (the paper's text; ddpm-torch and torchcfm): weights, their average, Adam's moments and the
-                position on the learning rate's ramp go on. Once the ramp is over, every step has the full rate.
-            "ema" (the official EDM command, which the paper's driver runs): see `restart_from_ema`. With EDM's ramp of
-                10 Mimg, a fit of 1 Mimg has rates from 0 to a tenth of the nominal one, a twentieth on average, while
-                Adam's moments are learned anew; and 0.5^(1/0.5) = 1/4 of the final average is the network that the fit
-                started from. So a fit moves much less, and starts from an average of past weights, not from the last.
         The first fit of a new network is not affected.
 
-        A trainer whose state was saved within a fit goes on with it: call `fit` with the same arguments, `rng` being in
-        the state that it had at the start. On a CPU, with equal threads and processes, the result is the same bits.
+        A trainer whose state was saved within a fit goes on with it: call `fit` with the same
+        arguments, `rng` being in the state that it had at the start. On a CPU, with equal threads
+        and processes, the result is the same bits.
 
-        ValueError for bad arguments, at once. FloatingPointError, naming the step, if a loss or a weight is not finite;
-        looked at before each report, so that a state saved at a report is good.
+        Args:
+            rng: Everything random in this fit follows from three numbers that are drawn from it, at
+                once.
+            report_steps: Steps between two reports.
+            carry: How a fit goes on from the one before it. It decides how far a fit moves:
+                "optimizer" (the paper's text; ddpm-torch and torchcfm): weights, their average,
+                Adam's moments and the position on the learning rate's ramp go on. Once the ramp is
+                over, every step has the full rate. "ema" (the official EDM command, which the
+                paper's driver runs): see `restart_from_ema`. With EDM's ramp of 10 Mimg, a fit of 1
+                Mimg has rates from 0 to a tenth of the nominal one, a twentieth on average, while
+                Adam's moments are learned anew; and 0.5^(1/0.5) = 1/4 of the final average is the
+                network that the fit started from. So a fit moves much less, and starts from an
+                average of past weights, not from the last.
+
+        Raises:
+            ValueError: For bad arguments, at once.
+            FloatingPointError: Naming the step, if a loss or a weight is not finite; looked at
+                before each report, so that a state saved at a report is good.
         """
         if images.dtype != np.uint8 or images.ndim != 4 or not len(images):
-            raise ValueError(f"images must be (n, c, h, w) uint8 with n >= 1, got {images.dtype} {images.shape}")
+            raise ValueError(
+                f"images must be (n, c, h, w) uint8 with n >= 1, got {images.dtype} {images.shape}"
+            )
         if duration_images < 1 or report_steps < 1:
-            raise ValueError(f"duration_images and report_steps must be >= 1, got {duration_images}, {report_steps}")
+            raise ValueError(
+                f"duration_images and report_steps must be >= 1, got {duration_images}, "
+                f"{report_steps}"
+            )
         steps = math.ceil(duration_images / self.settings.batch)
-        asked = {"seeds": rng.integers(2**62, size=3).tolist(), "images": len(images), "steps": steps}
+        asked = {
+            "seeds": rng.integers(2**62, size=3).tolist(),
+            "images": len(images),
+            "steps": steps,
+        }
         if self._fit and {**self._fit, "step": 0} != {**asked, "step": 0}:
-            raise ValueError("this trainer is in the middle of another fit: other data, duration or random stream")
+            raise ValueError(
+                "this trainer is in the middle of another fit: other data, duration or random "
+                "stream"
+            )
         return self._steps(torch.from_numpy(images), asked, carry, report_steps)
 
-    def _steps(self, images: Tensor, asked: dict[str, Any], carry: Carry, report_steps: int) -> Iterator[Progress]:
+    def _steps(
+        self, images: Tensor, asked: dict[str, Any], carry: Carry, report_steps: int
+    ) -> Iterator[Progress]:
         if self._fit is None:
             new = self._updates == 0 and self._ramp_ema
             if carry == "ema" and not new:
@@ -259,8 +329,11 @@ class Trainer:
         losses: list[Tensor] = []
         while fit["step"] < fit["steps"]:
             step = fit["step"]
-            chosen = torch.from_numpy(order.batch(step, self.settings.batch)).to(images.device, non_blocking=True)
-            generator.manual_seed(draw_seed + step)  # consecutive seeds, as a CPU's generator knows only 2^32 of them
+            chosen = torch.from_numpy(order.batch(step, self.settings.batch)).to(
+                images.device, non_blocking=True
+            )
+            # consecutive seeds, as a CPU's generator knows only 2^32 of them
+            generator.manual_seed(draw_seed + step)
             inputs = self.model.inputs(images[chosen], generator)
             losses.append(self._step(inputs, dropout_seed + step * self.settings.batch))
             fit["step"] = step + 1
@@ -272,7 +345,9 @@ class Trainer:
                 yield Progress(fit["step"], fit["steps"], self.images_seen, finished)
 
     def _step(self, inputs: tuple[Tensor, ...], dropout_seed: int) -> Tensor:
-        """One step of Adam on a batch, of which this process does its share; its part of the batch's mean loss."""
+        """One step of Adam on a batch, of which this process does its share; its part of the
+        batch's mean loss.
+        """
         s, processes = self.settings, self.accelerator.num_processes
         for group in self._adam.param_groups:
             group["lr"] = s.rate(self.images_seen)
@@ -284,7 +359,10 @@ class Trainer:
             stop = min(start + size, first + share)
             more = stop < first + share
             with self.accelerator.no_sync(self._parallel) if more else nullcontext():
-                with _dropout(self.accelerator.device, dropout_seed + start), autocast(loss.device, s.precision):
+                with (
+                    _dropout(self.accelerator.device, dropout_seed + start),
+                    autocast(loss.device, s.precision),
+                ):
                     losses = self.model.losses(self._forward, *(x[start:stop] for x in inputs))
                 # data parallelism averages over processes
                 self._scaler.scale(losses.sum() * (processes / s.batch)).backward()
@@ -302,19 +380,27 @@ class Trainer:
         return loss
 
     def _finite(self, losses: list[Tensor], step: int) -> np.ndarray:
-        """The losses up to `step`, of all processes together. FloatingPointError if they or the weights are not."""
+        """The losses up to `step`, of all processes together.
+
+        Raises:
+            FloatingPointError: If they or the weights are not.
+        """
         total = self.accelerator.reduce(torch.stack(losses), reduction="sum")
         assert isinstance(total, Tensor)
         values = total.cpu().numpy()
         bad = np.flatnonzero(~np.isfinite(values))
         if len(bad):
-            raise FloatingPointError(f"step {step - len(values) + bad[0]}: the loss is {values[bad[0]]}")
+            raise FloatingPointError(
+                f"step {step - len(values) + bad[0]}: the loss is {values[bad[0]]}"
+            )
         if not torch.nn.utils.get_total_norm(self._parameters).isfinite():
             raise FloatingPointError(f"step {step - 1}: a weight is not finite after it")
         return values
 
     def state_dict(self) -> dict[str, Any]:
-        """A copy of everything that the next step depends on, but data and settings: tensors and plain values."""
+        """A copy of everything that the next step depends on, but data and settings: tensors and
+        plain values.
+        """
         return copy.deepcopy(
             {
                 "network": dict(self.network.state_dict()),
@@ -350,7 +436,9 @@ class _Order:
     def __init__(self, n: int, seed: int) -> None:
         self._n = n
         self._shuffle = lru_cache(maxsize=2)(
-            lambda epoch: np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(epoch,))).permutation(n)
+            lambda epoch: np.random.default_rng(
+                np.random.SeedSequence(seed, spawn_key=(epoch,))
+            ).permutation(n)
         )
 
     def batch(self, step: int, size: int) -> np.ndarray:
@@ -363,7 +451,9 @@ class _Order:
 
 @contextmanager
 def _dropout(device: torch.device, seed: int) -> Iterator[None]:
-    """Within the block, what networks draw from torch's global generators, dropout, is determined by `seed`."""
+    """Within the block, what networks draw from torch's global generators, dropout, is
+    determined by `seed`.
+    """
     cuda = device.type == "cuda"
     with torch.random.fork_rng(devices=[device] if cuda else []):
         torch.default_generator.manual_seed(seed)

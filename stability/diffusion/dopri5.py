@@ -1,8 +1,9 @@
-"""Dormand–Prince 5(4) for a batch of independent ordinary differential equations, each with steps of its own.
+"""Dormand–Prince 5(4) for a batch of independent ordinary differential equations, each with steps
+of its own.
 
-The method, its error estimate, its control of the step and its interpolation are those of torchdiffeq's dopri5, which
-takes the error over all that it is given: there, a sample depends on the batch that it is drawn in. Here each row is
-integrated as if it were alone.
+The method, its error estimate, its control of the step and its interpolation are those of
+torchdiffeq's dopri5, which takes the error over all that it is given: there, a sample depends on
+the batch that it is drawn in. Here each row is integrated as if it were alone.
 """
 
 from collections.abc import Callable
@@ -58,11 +59,15 @@ def dopri5(
 ) -> Tensor:
     """x(1) of dx/dt = field(t, x) with x(0) given, (n, …), row by row.
 
-    field: (t (n,), x (n, …)) -> (n, …); its rows must not depend on one another. It is asked a little beyond t = 1.
-    tolerance: of the error of a step, absolute and relative.
-    norm: of the rows of an error, (n, …) -> (n,).
+    Args:
+        field: (t (n,), x (n, …)) -> (n, …); its rows must not depend on one another. It is asked a
+            little beyond t = 1.
+        tolerance: Of the error of a step, absolute and relative.
+        norm: Of the rows of an error, (n, …) -> (n,).
 
-    FloatingPointError if the field is not finite, or so stiff that the steps shrink to nothing.
+    Raises:
+        FloatingPointError: If the field is not finite, or so stiff that the steps shrink to
+            nothing.
     """
     end = torch.empty_like(x)
     rows = torch.arange(len(x), device=x.device)  # those still on their way
@@ -83,7 +88,9 @@ def dopri5(
         arrived = accepted & (t + dt >= 1)
         middle = x + _combined(slopes, MIDDLE, dt)
         share = ((1 - t) / dt).to(x)
-        inside = _interpolated(_like(share, x), x, middle, ahead, _like(dt, x) * slope, _like(dt, x) * slopes[-1])
+        inside = _interpolated(
+            _like(share, x), x, middle, ahead, _like(dt, x) * slope, _like(dt, x) * slopes[-1]
+        )
         end[rows[arrived]] = inside[arrived]
 
         x = torch.where(_like(accepted, x), ahead, x)
@@ -112,7 +119,9 @@ def _first_step(
     tolerance: float,
     norm: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    """A first step for each row, (n,) (Hairer, Nørsett and Wanner, Solving Ordinary Differential Equations I, II.4)."""
+    """A first step for each row, (n,) (Hairer, Nørsett and Wanner, Solving Ordinary Differential
+    Equations I, II.4).
+    """
     scale = tolerance + tolerance * x.abs()
     size, speed = norm(x / scale), norm(slope / scale)
     small = (size < 1e-5) | (speed < 1e-5)
@@ -120,14 +129,23 @@ def _first_step(
     ahead = field(guess, x + _like(guess, x) * slope)
     bend = norm((ahead - slope) / scale) / guess
     flat = (speed <= 1e-15) & (bend <= 1e-15)
-    refined = torch.where(flat, (guess * 1e-3).clamp(min=1e-6), (0.01 / torch.maximum(speed, bend)) ** (1 / ORDER))
+    refined = torch.where(
+        flat, (guess * 1e-3).clamp(min=1e-6), (0.01 / torch.maximum(speed, bend)) ** (1 / ORDER)
+    )
     return torch.minimum(100 * guess, refined).double()
 
 
 def _interpolated(
-    share: Tensor, start: Tensor, middle: Tensor, end: Tensor, slope_start: Tensor, slope_end: Tensor
+    share: Tensor,
+    start: Tensor,
+    middle: Tensor,
+    end: Tensor,
+    slope_start: Tensor,
+    slope_end: Tensor,
 ) -> Tensor:
-    """The polynomial of order 4 through a step's start, middle and end with its slopes, at `share` of the step."""
+    """The polynomial of order 4 through a step's start, middle and end with its slopes, at
+    `share` of the step.
+    """
     a = 2 * (slope_end - slope_start) - 8 * (end + start) + 16 * middle
     b = 5 * slope_start - 3 * slope_end + 18 * start + 14 * end - 32 * middle
     c = slope_end - 4 * slope_start - 11 * start - 5 * end + 16 * middle

@@ -1,4 +1,6 @@
-"""Flow matching: the two ways to integrate a flow, and the variance that it gives to Gaussian data."""
+"""Flow matching: the two ways to integrate a flow, and the variance that it gives to Gaussian
+data.
+"""
 
 import math
 from collections.abc import Callable
@@ -95,7 +97,10 @@ class Flow:
 
     def __post_init__(self) -> None:
         if not (0 <= self.sigma < math.inf and 0 <= self.correlation <= 1):
-            raise ValueError(f"sigma must be >= 0 and correlation in [0, 1], got {self.sigma} and {self.correlation}")
+            raise ValueError(
+                f"sigma must be >= 0 and correlation in [0, 1], got {self.sigma} and "
+                f"{self.correlation}"
+            )
 
     def velocity(self, v: ArrayLike, t: ArrayLike) -> NDArray[Any]:
         """Slope u of the velocity E[x₁ − x₀ | x_t = x] = u x.

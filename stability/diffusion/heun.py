@@ -53,7 +53,9 @@ class Heun:
         """The steps that add noise, in the order of sampling."""
         return [i for i, (here, start, _) in enumerate(self._steps()) if start > here]
 
-    def sample(self, denoise: Callable[[Array, float], Array], x: Array, noise: Callable[[int], Array]) -> Array:
+    def sample(
+        self, denoise: Callable[[Array, float], Array], x: Array, noise: Callable[[int], Array]
+    ) -> Array:
         """Draw samples.
 
         Args:

@@ -37,7 +37,9 @@ def optimal_permutation(source: np.ndarray, data: np.ndarray) -> np.ndarray:
 def _plans_by_pot(x0: np.ndarray, data: np.ndarray, order: np.ndarray, batch: int) -> np.ndarray:
     """The data index that each source point goes to, (epochs, n), by POT's network simplex.
 
-    x0: (epochs, n, 2), taken `batch` at a time with data[order]; weights are equal, so a plan is a permutation.
+    Args:
+        x0: (epochs, n, 2), taken `batch` at a time with data[order]; weights are equal, so a plan
+            is a permutation.
     """
     import ot  # takes a second, and the other solver does not need it
 
@@ -54,8 +56,10 @@ def _plans_by_pot(x0: np.ndarray, data: np.ndarray, order: np.ndarray, batch: in
 
 @compiled(nogil=True)
 def _plans_by_assignment(x0, data, order, batch):
-    """The same by shortest augmenting paths, warm-started: the potentials of a batch, extended to all data points and
-    averaged over the first batches, are close to those of the batches after them, as data and source stay the same."""
+    """The same by shortest augmenting paths, warm-started: the potentials of a batch, extended
+    to all data points and averaged over the first batches, are close to those of the batches
+    after them, as data and source stay the same.
+    """
     epochs, n = order.shape
     plans = np.empty_like(order)
     points = data.astype(np.float64)

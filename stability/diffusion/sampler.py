@@ -14,8 +14,8 @@ class Sampler(Protocol):
     """A sampler whose steps are linear for Gaussian data, as the width map needs it.
 
     A perfect learner of N(0, v) has the denoiser E[x₀ | x] = k x, so every step of a sampler is
-    linear, and the variance of its samples is a function φ(v) in closed form. With data N(μ, Σ)
-    it acts on Σ's eigenvalues.
+    linear, and the variance of its samples is a function φ(v) in closed form. With data N(μ, Σ) it
+    acts on Σ's eigenvalues.
     """
 
     def variance(self, v: ArrayLike) -> NDArray[Any]:

@@ -10,7 +10,9 @@ __all__ = ["Spacing", "ddim_times", "edm_noise_levels", "linear_alphas_cumprod"]
 Spacing = Literal["linear", "quadratic"]
 
 
-def linear_alphas_cumprod(steps: int = 100, beta_start: float = 1e-3, beta_end: float = 0.2) -> NDArray[np.float64]:
+def linear_alphas_cumprod(
+    steps: int = 100, beta_start: float = 1e-3, beta_end: float = 0.2
+) -> NDArray[np.float64]:
     """Cumulative products ᾱ_t = Π_{s ≤ t} (1 − β_s) of a linear β schedule.
 
     Source: Ho et al. (2020), Section 4. The defaults are those of ddpm-torch's 2-D script; its

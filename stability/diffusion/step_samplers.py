@@ -21,8 +21,8 @@ __all__ = ["DDIM", "Ancestral", "StepSampler"]
 class StepSampler:
     """A sampler with one call of the denoiser a step: x ← to_x0 x̂₀ + to_x x + sd z, z ~ N(0, I).
 
-    It starts from x ~ N(0, I) and goes through the steps backwards. At step i the point is taken
-    as x = √ᾱ_i x₀ + √(1−ᾱ_i) ε.
+    It starts from x ~ N(0, I) and goes through the steps backwards. At step i the point is taken as
+    x = √ᾱ_i x₀ + √(1−ᾱ_i) ε.
 
     Attributes:
         alphas_cumprod: ᾱ_i of each step, (steps,), not increasing.
@@ -45,7 +45,9 @@ class StepSampler:
         """The steps that add noise, in the order of sampling."""
         return [i for i in reversed(range(len(self.sd))) if self.sd[i]]
 
-    def sample(self, denoise: Callable[[Array, int], Array], x: Array, noise: Callable[[int], Array]) -> Array:
+    def sample(
+        self, denoise: Callable[[Array, int], Array], x: Array, noise: Callable[[int], Array]
+    ) -> Array:
         """Draw samples.
 
         Args:
@@ -141,7 +143,8 @@ class Ancestral:
 
 @dataclass(frozen=True)
 class DDIM:
-    """DDIM with η = 0, deterministic: √ᾱ_{t−1} x̂₀ + √(1−ᾱ_{t−1}) ε̂, where x_t = √ᾱ_t x̂₀ + √(1−ᾱ_t) ε̂.
+    """DDIM with η = 0, deterministic: √ᾱ_{t−1} x̂₀ + √(1−ᾱ_{t−1}) ε̂, where x_t = √ᾱ_t x̂₀ +
+    √(1−ᾱ_t) ε̂.
 
     Where x̂₀ is clipped, ε̂ is computed from the clipped x̂₀: the rest of x_t counts as noise.
     Source: Song et al. (2021), eq. (12).
@@ -191,5 +194,7 @@ def _levels(alphas_cumprod: ArrayLike) -> NDArray[np.float64]:
     levels = np.array(alphas_cumprod, dtype=float)
     in_order = levels.ndim == 1 and len(levels) > 0 and not (np.diff(levels) > 0).any()
     if not (in_order and ((levels > 0) & (levels < 1)).all()):
-        raise ValueError(f"alphas_cumprod must be a list of numbers in (0, 1) that do not increase, got {levels}")
+        raise ValueError(
+            f"alphas_cumprod must be a list of numbers in (0, 1) that do not increase, got {levels}"
+        )
     return levels

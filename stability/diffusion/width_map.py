@@ -1,13 +1,15 @@
-"""The width map: what retraining on its own samples does to a perfect diffusion or flow model (theory S9).
+"""The width map: what retraining on its own samples does to a perfect diffusion or flow model
+(theory S9).
 
-Data N(0, v₀), no learning error, infinitely many samples: the sampler alone turns variance v into φ(v). The loop is
+Data N(0, v₀), no learning error, infinitely many samples: the sampler alone turns variance v into
+φ(v). The loop is
 
     v_{t+1} = f(v_t) = (v₀ + λ φ(v_t))/(1+λ),    and φ(v_t) if fully synthetic (λ = ∞).
 
-φ increases, so the loop moves from v₀ to the next fixed point on its side, without overshooting. Since f(v) = v is
-λ = (v − v₀)/(φ(v) − v), the fixed points for all λ lie on one curve, drawn without solving anything. Where it turns
-back (a fold) two of them are born together, and the loop depends on where it starts. The proofs are in
-docs/theory/width-map.md.
+φ increases, so the loop moves from v₀ to the next fixed point on its side, without overshooting.
+Since f(v) = v is λ = (v − v₀)/(φ(v) − v), the fixed points for all λ lie on one curve, drawn
+without solving anything. Where it turns back (a fold) two of them are born together, and the loop
+depends on where it starts. The proofs are in docs/theory/width-map.md.
 """
 
 import math
@@ -54,7 +56,8 @@ SAMPLERS: Mapping[str, Sampler] = {
     "flow, Euler 99, σ = 0.1": Flow(Euler(99), sigma=0.1),
     "flow, exact, σ = 0.1": Flow(Dopri5(), sigma=0.1),
 }
-"""T = 100, β 1e-3 … 0.2 (2-D script of ddpm-torch) and T = 1000, β 1e-4 … 0.02 (CIFAR-10); EDM σ 0.002 … 80, ρ = 7."""
+"""T = 100, β 1e-3 … 0.2 (2-D script of ddpm-torch) and T = 1000, β 1e-4 … 0.02 (CIFAR-10); EDM σ
+0.002 … 80, ρ = 7."""
 
 _SMALLEST, _LARGEST = 1e-12, 1e12  # variances; a width below 1e-6 counts as collapsed
 _GRID = np.geomspace(_SMALLEST, _LARGEST, 1 + 24 * 200)  # 200 a decade
@@ -76,7 +79,9 @@ class FixedPoint:
 
 @dataclass(frozen=True)
 class Fold:
-    """Two fixed points meet at `lam` and `variance`: as λ grows they vanish there, or appear there (`appear`)."""
+    """Two fixed points meet at `lam` and `variance`: as λ grows they vanish there, or appear
+    there (`appear`).
+    """
 
     lam: float
     variance: float
@@ -95,7 +100,9 @@ def orbit(
 ) -> NDArray[np.float64]:
     """v_0 … v_T of the loop: (T + 1, …), elementwise in the variance `v0` of the real data.
 
-    lam: synthetic points per real point, >= 0 or inf.   start: variance that the first model has, default v0.
+    Args:
+        lam: Synthetic points per real point, >= 0 or inf.
+        start: Variance that the first model has, default v0.
     """
     real = np.asarray(v0, dtype=float)
     path = [np.broadcast_to(real if start is None else np.asarray(start, dtype=float), real.shape)]
@@ -115,8 +122,12 @@ def _mix(real: ArrayLike, synthetic: ArrayLike, lam: float) -> NDArray[np.float6
 def fixed_points(sampler: Sampler, v0: float, lam: float) -> list[FixedPoint]:
     """All v with (v₀ + λφ(v))/(1+λ) = v, increasing, between standard deviations 1e-6 and 1e6.
 
-    lam: >= 0 or inf, where 0 is a fixed point of every φ with φ(0) = 0 and is not listed.   v0: variance, > 0.
-    Two that are closer than 1/200 of a decade can be missed; where φ is the identity there are none apart.
+    Two that are closer than 1/200 of a decade can be missed; where φ is the identity there are none
+    apart.
+
+    Args:
+        lam: >= 0 or inf, where 0 is a fixed point of every φ with φ(0) = 0 and is not listed.
+        v0: Variance, > 0.
     """
 
     def gap(v: Any) -> Any:
@@ -127,9 +138,12 @@ def fixed_points(sampler: Sampler, v0: float, lam: float) -> list[FixedPoint]:
 
 
 def limit(sampler: Sampler, v0: float, lam: float, start: float | None = None) -> float:
-    """lim v_t from `start` (default v₀): the next fixed point in the direction of the first step; 0 if collapsed.
+    """lim v_t from `start` (default v₀): the next fixed point in the direction of the first step; 0
+    if collapsed.
 
-    v0, lam: as in `fixed_points`. By monotonicity it is stable, or λ is at a fold.
+    Args:
+        v0: As in `fixed_points`. By monotonicity it is stable, or λ is at a fold.
+        lam: See `v0`.
     """
     begin = v0 if start is None else start
     step = float(_mix(v0, sampler.variance(begin), lam)) - begin
@@ -143,7 +157,9 @@ def limit(sampler: Sampler, v0: float, lam: float, start: float | None = None) -
 
 
 def lam_of_fixed_point(sampler: Sampler, v0: float, v: ArrayLike) -> NDArray[np.float64]:
-    """The λ at which v is a fixed point, (v − v₀)/(φ(v) − v), elementwise; nan where there is none in [0, ∞)."""
+    """The λ at which v is a fixed point, (v − v₀)/(φ(v) − v), elementwise; nan where there is
+    none in [0, ∞).
+    """
     v = np.asarray(v, dtype=float)
     with np.errstate(divide="ignore", invalid="ignore"):
         lam = (v - v0) / (sampler.variance(v) - v)
@@ -153,7 +169,8 @@ def lam_of_fixed_point(sampler: Sampler, v0: float, v: ArrayLike) -> NDArray[np.
 def folds(sampler: Sampler, v0: float) -> list[Fold]:
     """Where the curve λ(v) of fixed points turns back, by increasing variance: λφ'(v) = 1 + λ.
 
-    v0: variance of the real data, > 0. Same range and resolution as `fixed_points`.
+    Args:
+        v0: Variance of the real data, > 0. Same range and resolution as `fixed_points`.
     """
 
     def tangent(v: Any) -> Any:
@@ -175,6 +192,7 @@ def _roots(function: Any) -> list[float]:
     clear = np.flatnonzero(np.abs(values) > _ROUNDING * _GRID)
     changes = np.flatnonzero(np.diff(np.sign(values[clear])))
     roots: list[Any] = [
-        brentq(function, _GRID[clear[i]], _GRID[clear[i + 1]], xtol=1e-300, rtol=_ROUNDING) for i in changes
+        brentq(function, _GRID[clear[i]], _GRID[clear[i + 1]], xtol=1e-300, rtol=_ROUNDING)
+        for i in changes
     ]
     return [float(root) for root in roots]

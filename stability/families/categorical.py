@@ -1,7 +1,9 @@
-"""Finitely many values: a linear exponential family, and the genetic linkage model, which is curved.
+"""Finitely many values: a linear exponential family, and the genetic linkage model, which is
+curved.
 
-Points are integers 0 … k−1 in a column (n, 1), and integrals are sums: `atoms` lists them. Distances between points,
-hence L and ε, are those of the line; a relabelling of the categories is another metric.
+Points are integers 0 … k−1 in a column (n, 1), and integrals are sums: `atoms` lists them.
+Distances between points, hence L and ε, are those of the line; a relabelling of the categories is
+another metric.
 """
 
 from dataclasses import dataclass
@@ -23,7 +25,8 @@ def _atoms(k: int) -> Tensor:
 def _pick(log_probabilities: Tensor, x: Tensor) -> Tensor:
     """log p of each point: (k,), (n, 1) -> (n,); −inf off the atoms."""
     hit = x == _atoms(len(log_probabilities)).T  # (n, k)
-    # a sum over the atoms and not an index: it can be differentiated and mapped, and needs no integer type
+    # a sum over the atoms and not an index: it can be differentiated and mapped, and needs no
+    # integer type
     value = torch.where(hit, log_probabilities, 0.0).sum(1)
     return torch.where(hit.any(1), value, -torch.inf)
 
@@ -43,10 +46,15 @@ def _frequencies(x: Tensor, k: int) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class LinearLogits:
-    """p(j) ∝ exp(offsetⱼ + ⟨featuresⱼ, θ⟩), j = 0 … k−1: an exponential family in natural parameters, so L = 0.
+    """p(j) ∝ exp(offsetⱼ + ⟨featuresⱼ, θ⟩), j = 0 … k−1: an exponential family in natural
+    parameters, so L = 0.
 
-    features: (k, P), float64, linearly independent together with the constant.   offset: (k,), default 0.
-    With features (0, 1, …, k−1)ᵀ and offset log C(k−1, j) it is the binomial in its log-odds. ValueError otherwise.
+    With features (0, 1, …, k−1)ᵀ and offset log C(k−1, j) it is the binomial in its log-odds.
+    ValueError otherwise.
+
+    Attributes:
+        features: (k, P), float64, linearly independent together with the constant.
+        offset: (k,), default 0.
     """
 
     features: Tensor
@@ -55,11 +63,23 @@ class LinearLogits:
     def __post_init__(self):
         f = self.features
         if f.ndim != 2 or f.dtype != torch.float64 or not torch.isfinite(f).all() or f.numel() == 0:
-            raise ValueError(f"features must be finite float64 of shape (k, P), got {f.dtype} of {tuple(f.shape)}")
-        if torch.linalg.matrix_rank(torch.cat([torch.ones(len(f), 1, dtype=f.dtype), f], 1)) <= f.shape[1]:
-            raise ValueError("features must be linearly independent of each other and of the constant")
-        if self.offset is not None and (self.offset.shape != (len(f),) or not torch.isfinite(self.offset).all()):
-            raise ValueError(f"offset must be finite of shape ({len(f)},), got {self.offset.tolist()}")
+            raise ValueError(
+                f"features must be finite float64 of shape (k, P), got {f.dtype} of "
+                f"{tuple(f.shape)}"
+            )
+        if (
+            torch.linalg.matrix_rank(torch.cat([torch.ones(len(f), 1, dtype=f.dtype), f], 1))
+            <= f.shape[1]
+        ):
+            raise ValueError(
+                "features must be linearly independent of each other and of the constant"
+            )
+        if self.offset is not None and (
+            self.offset.shape != (len(f),) or not torch.isfinite(self.offset).all()
+        ):
+            raise ValueError(
+                f"offset must be finite of shape ({len(f)},), got {self.offset.tolist()}"
+            )
 
     @property
     def dimension(self) -> int:
@@ -101,7 +121,10 @@ class LinearLogits:
 
     def lipschitz(self, theta: Tensor) -> Lipschitz:
         require_theta(self, theta)
-        return Lipschitz(0.0, "natural parameters: the Hessian is minus the covariance of the features, for every x")
+        return Lipschitz(
+            0.0,
+            "natural parameters: the Hessian is minus the covariance of the features, for every x",
+        )
 
     def fisher(self, theta: Tensor) -> Tensor:
         """The covariance of the features under p_θ."""
@@ -114,7 +137,8 @@ class LinearLogits:
 class Linkage:
     """Genetic linkage (Fisher; Rao 1973): p = ((2 + θ)/4, (1 − θ)/4, (1 − θ)/4, θ/4), 0 < θ < 1.
 
-    One parameter for two sufficient statistics: a curved exponential family, with A ≠ B where misspecified.
+    One parameter for two sufficient statistics: a curved exponential family, with A ≠ B where
+    misspecified.
     """
 
     @property
@@ -150,7 +174,9 @@ class Linkage:
         return _invert(self._probabilities(require_theta(self, theta)[0]), n, generator)
 
     def start(self, x: Tensor) -> Tensor:
-        """The maximum-likelihood estimate, kept within [0.001, 0.999]: θ² − (f₀ − 2f₁ − 2f₂ − f₃) θ − 2f₃ = 0."""
+        """The maximum-likelihood estimate, kept within [0.001, 0.999]: θ² − (f₀ − 2f₁ − 2f₂ −
+        f₃) θ − 2f₃ = 0.
+        """
         f = _frequencies(x, 4).numpy()
         middle = f[0] - 2 * (f[1] + f[2]) - f[3]
         root = (middle + np.sqrt(middle**2 + 8 * f[3])) / 2
@@ -161,7 +187,8 @@ class Linkage:
         hessian = -np.array([(2 + t) ** -2, (1 - t) ** -2, (1 - t) ** -2, t**-2])
         return Lipschitz(
             float(np.abs(np.diff(hessian)).max()),
-            "largest difference of the Hessian between neighbouring integers, to which all others add up",
+            "largest difference of the Hessian between neighbouring integers, to which all others "
+            "add up",
         )
 
     def fisher(self, theta: Tensor) -> Tensor:

@@ -42,10 +42,14 @@ class CurvedNormal:
         return require_theta(self, theta) * (1 + torch.special.ndtri(uniforms(n, 1, generator)))
 
     def start(self, x: Tensor) -> Tensor:
-        """The maximum-likelihood estimate itself, the positive root of θ² + θ mean(x) = mean(x²)."""
+        """The maximum-likelihood estimate itself, the positive root of θ² + θ mean(x) =
+        mean(x²).
+        """
         first, second = require_points(x, 1).mean(0), x.square().mean(0)
         if second == 0:
-            raise ValueError("x must have a point other than 0: the likelihood is unbounded at θ -> 0")
+            raise ValueError(
+                "x must have a point other than 0: the likelihood is unbounded at θ -> 0"
+            )
         root = (first.square() + 4 * second).sqrt()
         # the second form is the first without cancellation for a positive mean
         return torch.where(first > 0, 2 * second / (root + first), (root - first) / 2)

@@ -1,4 +1,6 @@
-"""The Gamma family: an exponential family that is not Gaussian, in natural and in logarithmic parameters."""
+"""The Gamma family: an exponential family that is not Gaussian, in natural and in logarithmic
+parameters.
+"""
 
 import math
 from dataclasses import dataclass
@@ -20,17 +22,22 @@ SMALLEST = torch.finfo(torch.float64).tiny
 
 @dataclass(frozen=True)
 class Gamma:
-    """Density b^a x^(a−1) e^(−bx) / Γ(a) on x > 0. θ = (a, b), shape and rate, both > 0; or θ = (log a, log b).
+    """Density b^a x^(a−1) e^(−bx) / Γ(a) on x > 0.
 
-    (a, b) are natural parameters up to signs and a shift: L = 0. The same family has L = inf in logarithmic ones: the
-    constant of Assumption 1 depends on the coordinates, the eigenvalues of the Jacobian of G∞ do not (S2).
+    θ = (a, b), shape and rate, both > 0; or θ = (log a, log b).
+
+    (a, b) are natural parameters up to signs and a shift: L = 0. The same family has L = inf in
+    logarithmic ones: the constant of Assumption 1 depends on the coordinates, the eigenvalues of
+    the Jacobian of G∞ do not (S2).
     """
 
     parameters: Parameters = "natural"
 
     def __post_init__(self):
         if self.parameters not in get_args(Parameters):
-            raise ValueError(f"parameters must be one of {get_args(Parameters)}, got {self.parameters!r}")
+            raise ValueError(
+                f"parameters must be one of {get_args(Parameters)}, got {self.parameters!r}"
+            )
 
     @property
     def dimension(self) -> int:
@@ -51,23 +58,35 @@ class Gamma:
         return theta if self.parameters == "natural" else theta.exp()
 
     def log_prob(self, theta: Tensor, x: Tensor) -> Tensor:
-        """−inf for x <= 0, and for a shape or rate <= 0. (torch's trigamma, in the Hessian, has 9 correct digits.)"""
+        """−inf for x <= 0, and for a shape or rate <= 0. (torch's trigamma, in the Hessian, has
+        9 correct digits.)
+        """
         given = self._shape_and_rate(theta)
         valid = (given > 0).all()
         shape, rate = torch.where(valid, given, 1.0)
         inside = (x[:, 0] > 0) & valid
         point = torch.where(inside, x[:, 0], 1.0)
-        value = shape * torch.log(rate) - torch.lgamma(shape) + (shape - 1) * torch.log(point) - rate * point
+        value = (
+            shape * torch.log(rate)
+            - torch.lgamma(shape)
+            + (shape - 1) * torch.log(point)
+            - rate * point
+        )
         return torch.where(inside, value, -torch.inf)
 
     def sample(self, theta: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        """By inversion. Draws below the smallest normal float64, common for shapes under 0.05, are raised to it."""
+        """By inversion.
+
+        Draws below the smallest normal float64, common for shapes under 0.05, are raised to it.
+        """
         shape, rate = self._shape_and_rate(require_theta(self, theta)).tolist()
         standard = torch.from_numpy(gammaincinv(shape, uniforms(n, 1, generator).numpy()))
         return (standard / rate).clamp(min=SMALLEST)
 
     def start(self, x: Tensor) -> Tensor:
-        """Minka's closed-form approximation to the shape, within 1.5 % of the maximum; then the best rate."""
+        """Minka's closed-form approximation to the shape, within 1.5 % of the maximum; then the
+        best rate.
+        """
         if not (require_points(x, 1, minimum=2) > 0).all():
             raise ValueError(f"x must be > 0, got {x.min().item()}")
         gap = (x.mean().log() - x.log().mean()).item()  # >= 0 by Jensen
@@ -80,11 +99,20 @@ class Gamma:
     def lipschitz(self, theta: Tensor) -> Lipschitz:
         require_theta(self, theta)
         if self.parameters == "natural":
-            return Lipschitz(0.0, "natural parameters: the Hessian [[−ψ'(a), 1/b], [1/b, −a/b²]] does not depend on x")
-        return Lipschitz(math.inf, "the second derivative in log a contains a log x, whose slope a/x is unbounded at 0")
+            return Lipschitz(
+                0.0,
+                "natural parameters: the Hessian [[−ψ'(a), 1/b], [1/b, −a/b²]] does not depend on "
+                "x",
+            )
+        return Lipschitz(
+            math.inf,
+            "the second derivative in log a contains a log x, whose slope a/x is unbounded at 0",
+        )
 
     def fisher(self, theta: Tensor) -> Tensor:
-        """[[ψ'(a), −1/b], [−1/b, a/b²]] in (a, b), and [[a² ψ'(a), −a], [−a, a]] in (log a, log b)."""
+        """[[ψ'(a), −1/b], [−1/b, a/b²]] in (a, b), and [[a² ψ'(a), −a], [−a, a]] in (log a, log
+        b).
+        """
         shape, rate = self._shape_and_rate(require_theta(self, theta))
         trigamma = torch.special.polygamma(1, shape)
         if self.parameters == "natural":

@@ -1,11 +1,12 @@
 """Gaussian families: (μ, Σ⁻¹) in two coordinate systems, natural parameters, and the mean alone.
 
-The paper (Proposition 2, eqs. (58)-(60)) lets θ = (μ, vec Σ⁻¹) run over all d² entries. Off the symmetric matrices (58)
-is not the logarithm of a density, and there its Hessian is not (60): with K the matrix that transposes,
-K vec E = vec Eᵀ, the lower right block of −∇² log p is ½ K (Σ⊗Σ), not ½ (Σ⊗Σ). Both act alike on symmetric E; on
-antisymmetric E the true one is negative: at the maximum over symmetric matrices (58) has a saddle, it grows without
-bound along Σ⁻¹ + c E, and Assumption 2 fails for d >= 2. `Gaussian` therefore uses coordinates of the symmetric
-matrices, in which all that Proposition 2 claims is true; `GaussianFull` keeps the paper's, to check (58)-(60).
+The paper (Proposition 2, eqs. (58)-(60)) lets θ = (μ, vec Σ⁻¹) run over all d² entries. Off the
+symmetric matrices (58) is not the logarithm of a density, and there its Hessian is not (60): with K
+the matrix that transposes, K vec E = vec Eᵀ, the lower right block of −∇² log p is ½ K (Σ⊗Σ), not ½
+(Σ⊗Σ). Both act alike on symmetric E; on antisymmetric E the true one is negative: at the maximum
+over symmetric matrices (58) has a saddle, it grows without bound along Σ⁻¹ + c E, and Assumption 2
+fails for d >= 2. `Gaussian` therefore uses coordinates of the symmetric matrices, in which all that
+Proposition 2 claims is true; `GaussianFull` keeps the paper's, to check (58)-(60).
 """
 
 import math
@@ -25,7 +26,9 @@ LOG_TWO_PI = math.log(2 * math.pi)
 
 @lru_cache
 def symmetric_basis(d: int) -> Tensor:
-    """Symmetric matrices orthonormal in tr(AB), (d(d+1)/2, d, d): for i <= j by rows, (eᵢeⱼᵀ + eⱼeᵢᵀ)/√2 or eᵢeᵢᵀ."""
+    """Symmetric matrices orthonormal in tr(AB), (d(d+1)/2, d, d): for i <= j by rows, (eᵢeⱼᵀ +
+    eⱼeᵢᵀ)/√2 or eᵢeᵢᵀ.
+    """
     basis = []
     for i in range(d):
         for j in range(i, d):
@@ -36,7 +39,9 @@ def symmetric_basis(d: int) -> Tensor:
 
 
 def from_coordinates(coordinates: Tensor, d: int) -> Tensor:
-    """The symmetric matrix (d, d) with these coordinates (d(d+1)/2,) in `symmetric_basis`; norms are kept."""
+    """The symmetric matrix (d, d) with these coordinates (d(d+1)/2,) in `symmetric_basis`; norms
+    are kept.
+    """
     return torch.einsum("k,kij->ij", coordinates, symmetric_basis(d))
 
 
@@ -68,14 +73,19 @@ def moments(x: Tensor, d: int) -> tuple[Tensor, Tensor]:
     covariance = (x - mean).T @ (x - mean) / len(x)
     # by correlations, so that the test does not depend on the units of the coordinates
     scale = covariance.diagonal().sqrt()
-    if not (scale > 0).all() or torch.linalg.eigvalsh(covariance / scale[:, None] / scale).min() < 1e-12:
+    if (
+        not (scale > 0).all()
+        or torch.linalg.eigvalsh(covariance / scale[:, None] / scale).min() < 1e-12
+    ):
         raise ValueError(f"x must have a covariance of full rank, got {covariance.tolist()}")
     return mean, covariance
 
 
 def _names(d: int, symbol: str) -> tuple[str, ...]:
     return tuple(
-        f"{symbol}_{i + 1}{j + 1}" if i == j else f"√2·{symbol}_{i + 1}{j + 1}" for i in range(d) for j in range(i, d)
+        f"{symbol}_{i + 1}{j + 1}" if i == j else f"√2·{symbol}_{i + 1}{j + 1}"
+        for i in range(d)
+        for j in range(i, d)
     )
 
 
@@ -96,8 +106,9 @@ def _require_dimension(d: int) -> None:
 class Gaussian:
     """N(μ, Σ), θ = (μ, Λ) with Λ = Σ⁻¹ in `symmetric_basis`: P = d + d(d+1)/2 (Proposition 2).
 
-    The off-diagonal coordinates are √2 Λᵢⱼ, so that the Euclidean norm is the paper's, of vec Λ. Domain: Λ positive
-    definite. −E ∇² log p = Fisher = diag(Λ, E ↦ ½ ΣEΣ), least eigenvalue min(λmin(Λ), ½ λmin(Σ)²); L = 1.
+    The off-diagonal coordinates are √2 Λᵢⱼ, so that the Euclidean norm is the paper's, of vec Λ.
+    Domain: Λ positive definite. −E ∇² log p = Fisher = diag(Λ, E ↦ ½ ΣEΣ), least eigenvalue
+    min(λmin(Λ), ½ λmin(Σ)²); L = 1.
     """
 
     dimension: int = 1
@@ -122,7 +133,9 @@ class Gaussian:
         return torch.cat([mean, to_coordinates(precision)])
 
     def in_domain(self, theta: Tensor) -> bool:
-        return is_vector(theta, len(self.parameter_names)) and positive_definite(self.split(theta)[1])
+        return is_vector(theta, len(self.parameter_names)) and positive_definite(
+            self.split(theta)[1]
+        )
 
     def log_prob(self, theta: Tensor, x: Tensor) -> Tensor:
         """Eq. (58), with the sign of a log-density. −inf where Λ is not positive definite."""
@@ -145,7 +158,8 @@ class Gaussian:
         return Lipschitz(
             1.0,
             "x enters the Hessian only in its block (μ, Λ), E ↦ E (x − μ) for symmetric E: "
-            "two points at distance r differ there by r times an operator of norm 1, attained at the E along their gap",
+            "two points at distance r differ there by r times an operator of norm 1, attained at "
+            "the E along their gap",
         )
 
     def fisher(self, theta: Tensor) -> Tensor:
@@ -157,12 +171,14 @@ class Gaussian:
 
 @dataclass(frozen=True)
 class GaussianFull:
-    """N(μ, Σ), θ = (μ, vec Σ⁻¹) with all d² entries by rows, as printed in Proposition 2: P = d + d².
+    """N(μ, Σ), θ = (μ, vec Σ⁻¹) with all d² entries by rows, as printed in Proposition 2: P = d +
+    d².
 
-    For checks of (58)-(60); to fit or to iterate take `Gaussian` (the module says why). Domain: Σ⁻¹ symmetric to 1e-12
-    of its largest entry, and positive definite: outside it (58), which `log_prob` gives for every matrix of positive
-    determinant, is not the logarithm of a density. Hence the Fisher information, which is singular on antisymmetric
-    directions, is not −E ∇² log p, which is negative there. L = 1.
+    For checks of (58)-(60); to fit or to iterate take `Gaussian` (the module says why). Domain: Σ⁻¹
+    symmetric to 1e-12 of its largest entry, and positive definite: outside it (58), which
+    `log_prob` gives for every matrix of positive determinant, is not the logarithm of a density.
+    Hence the Fisher information, which is singular on antisymmetric directions, is not −E ∇² log p,
+    which is negative there. L = 1.
     """
 
     dimension: int = 1
@@ -173,7 +189,9 @@ class GaussianFull:
     @property
     def parameter_names(self) -> tuple[str, ...]:
         d = self.dimension
-        return _mean_names(d) + tuple(f"precision_{i + 1}{j + 1}" for i in range(d) for j in range(d))
+        return _mean_names(d) + tuple(
+            f"precision_{i + 1}{j + 1}" for i in range(d) for j in range(d)
+        )
 
     @property
     def support(self) -> tuple[tuple[float, float], ...]:
@@ -181,7 +199,9 @@ class GaussianFull:
 
     def split(self, theta: Tensor) -> tuple[Tensor, Tensor]:
         """(μ, Σ⁻¹): (d,) and (d, d), not symmetrised."""
-        return theta[: self.dimension], theta[self.dimension :].reshape(self.dimension, self.dimension)
+        return theta[: self.dimension], theta[self.dimension :].reshape(
+            self.dimension, self.dimension
+        )
 
     def in_domain(self, theta: Tensor) -> bool:
         if not is_vector(theta, len(self.parameter_names)):
@@ -195,10 +215,13 @@ class GaussianFull:
         mean, precision = self.split(theta)
         gap = x - mean
         quadratic = torch.einsum("ni,ij,nj->n", gap, precision, gap)
-        # not slogdet or det: their Hessians under vmap are wrong for some batch elements (torch 2.13)
+        # not slogdet or det: their Hessians under vmap are wrong for some batch elements (torch
+        # 2.13)
         log_determinant = log_det(precision @ precision.T) / 2
         positive = torch.linalg.det(precision.detach()) > 0
-        return torch.where(positive, (log_determinant - quadratic - self.dimension * LOG_TWO_PI) / 2, -torch.inf)
+        return torch.where(
+            positive, (log_determinant - quadratic - self.dimension * LOG_TWO_PI) / 2, -torch.inf
+        )
 
     def sample(self, theta: Tensor, n: int, generator: torch.Generator) -> Tensor:
         mean, precision = self.split(require_theta(self, theta))
@@ -215,11 +238,14 @@ class GaussianFull:
         return Lipschitz(
             1.0,
             "x enters the Hessian only in its block (μ, Σ⁻¹), E ↦ ½(E + Eᵀ)(x − μ): "
-            "two points at distance r differ there by r times an operator of norm 1, attained at the E along their gap",
+            "two points at distance r differ there by r times an operator of norm 1, attained at "
+            "the E along their gap",
         )
 
     def fisher(self, theta: Tensor) -> Tensor:
-        """E of score times its transpose, diag(Σ⁻¹, ¼ (I + K)(Σ⊗Σ)), K vec E = vec Eᵀ: singular for d >= 2."""
+        """E of score times its transpose, diag(Σ⁻¹, ¼ (I + K)(Σ⊗Σ)), K vec E = vec Eᵀ: singular
+        for d >= 2.
+        """
         precision = self.split(require_theta(self, theta))[1]
         covariance = torch.linalg.inv(precision)
         product = torch.einsum("ik,jl->ijkl", covariance, covariance)
@@ -231,7 +257,8 @@ class GaussianFull:
 class GaussianNatural:
     """N(μ, Σ), θ = (Λμ, Λ) with Λ = Σ⁻¹ in `symmetric_basis`: natural parameters, P = d + d(d+1)/2.
 
-    log p = ⟨θ, T(x)⟩ − ψ(θ), T(x) = (x, −½ xxᵀ), so the Hessian does not depend on x. Domain: Λ positive definite.
+    log p = ⟨θ, T(x)⟩ − ψ(θ), T(x) = (x, −½ xxᵀ), so the Hessian does not depend on x. Domain: Λ
+    positive definite.
     """
 
     dimension: int = 1
@@ -252,7 +279,9 @@ class GaussianNatural:
         return theta[: self.dimension], from_coordinates(theta[self.dimension :], self.dimension)
 
     def in_domain(self, theta: Tensor) -> bool:
-        return is_vector(theta, len(self.parameter_names)) and positive_definite(self.split(theta)[1])
+        return is_vector(theta, len(self.parameter_names)) and positive_definite(
+            self.split(theta)[1]
+        )
 
     def log_prob(self, theta: Tensor, x: Tensor) -> Tensor:
         """−inf where Λ is not positive definite."""
@@ -274,10 +303,14 @@ class GaussianNatural:
 
     def lipschitz(self, theta: Tensor) -> Lipschitz:
         require_theta(self, theta)
-        return Lipschitz(0.0, "natural parameters: log p is affine in T(x), and the Hessian is −∇²ψ for every x")
+        return Lipschitz(
+            0.0, "natural parameters: log p is affine in T(x), and the Hessian is −∇²ψ for every x"
+        )
 
     def fisher(self, theta: Tensor) -> Tensor:
-        """The covariance of T(x): Cov x = Σ, Cov(x, −½ xᵀEₖx) = −ΣEₖμ, Cov(½xᵀEₖx, ½xᵀEₗx) = ½tr(EₖΣEₗΣ) + μᵀEₖΣEₗμ."""
+        """The covariance of T(x): Cov x = Σ, Cov(x, −½ xᵀEₖx) = −ΣEₖμ, Cov(½xᵀEₖx, ½xᵀEₗx) =
+        ½tr(EₖΣEₗΣ) + μᵀEₖΣEₗμ.
+        """
         linear, precision = self.split(require_theta(self, theta))
         covariance = torch.linalg.inv(precision)
         basis, mean = symmetric_basis(self.dimension), covariance @ linear
@@ -293,7 +326,8 @@ class GaussianNatural:
 class GaussianMean:
     """N(μ, Σ) with Σ known, θ = μ: P = d. Everything in S3 and S4 is exact for it. L = 0.
 
-    covariance: (d, d), symmetric positive definite, float64; else ValueError.
+    Attributes:
+        covariance: (d, d), symmetric positive definite, float64; else ValueError.
     """
 
     covariance: Tensor
@@ -301,8 +335,12 @@ class GaussianMean:
     def __post_init__(self):
         c = self.covariance
         square = c.ndim == 2 and c.shape[0] == c.shape[1] and c.dtype == torch.float64
-        if not (square and torch.isfinite(c).all() and torch.equal(c, c.T) and positive_definite(c)):
-            raise ValueError(f"covariance must be a symmetric positive definite float64 matrix, got {c.tolist()}")
+        if not (
+            square and torch.isfinite(c).all() and torch.equal(c, c.T) and positive_definite(c)
+        ):
+            raise ValueError(
+                f"covariance must be a symmetric positive definite float64 matrix, got {c.tolist()}"
+            )
 
     @property
     def dimension(self) -> int:

@@ -1,4 +1,6 @@
-"""The constant of Assumption 1, with how it was found; and a rigorous supremum where no closed form is known."""
+"""The constant of Assumption 1, with how it was found; and a rigorous supremum where no closed
+form is known.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,10 +18,15 @@ CELLS = 1_000_000
 
 @dataclass(frozen=True)
 class Lipschitz:
-    """Lipschitz constant of x ↦ ∇²_θ log p_θ(x) over the whole support, Euclidean norm on x, spectral on the Hessian.
+    """Lipschitz constant of x ↦ ∇²_θ log p_θ(x) over the whole support, Euclidean norm on x,
+    spectral on the Hessian.
 
-    value: >= 0, possibly inf; in units of 1/x times those of the parameters.   reason: why it is this number.
-    ValueError if `value` is negative or nan.
+    Attributes:
+        value: >= 0, possibly inf; in units of 1/x times those of the parameters.
+        reason: Why it is this number.
+
+    Raises:
+        ValueError: If `value` is negative or nan.
     """
 
     value: float
@@ -38,12 +45,15 @@ def spectral_supremum(
 ) -> float:
     """An upper bound on sup ‖M(t)‖₂ over lower <= t <= upper, at most 1 + 1e-10 times the supremum.
 
-    matrix: (n,) -> (n, P, P), symmetric.   curvature: (left, right) -> bounds on ‖M''‖₂ over the cells [left, right].
+    On a cell of width h, M differs from the chord between its ends by at most ‖M''‖ h²/8, and a
+    norm is convex along a chord: so ‖M‖ is at most its larger end plus ‖M''‖ h²/8. Cells are halved
+    until none can beat the best end point by more than the tolerance. What is returned bounds the
+    supremum from above whatever happens, up to rounding; should more than a million cells remain
+    undecided (the maximum is very flat) it is less tight than stated.
 
-    On a cell of width h, M differs from the chord between its ends by at most ‖M''‖ h²/8, and a norm is convex along a
-    chord: so ‖M‖ is at most its larger end plus ‖M''‖ h²/8. Cells are halved until none can beat the best end point by
-    more than the tolerance. What is returned bounds the supremum from above whatever happens, up to rounding; should
-    more than a million cells remain undecided (the maximum is very flat) it is less tight than stated.
+    Args:
+        matrix: (n,) -> (n, P, P), symmetric.
+        curvature: (left, right) -> bounds on ‖M''‖₂ over the cells [left, right].
     """
     ends = np.linspace(lower, upper, 257)
     left, right = ends[:-1], ends[1:]
@@ -54,27 +64,42 @@ def spectral_supremum(
         bound = np.maximum(at_left, at_right) + curvature(left, right) * (right - left) ** 2 / 8
         open_cells = bound > best * (1 + RELATIVE)
         middle = (left + right) / 2
-        if not open_cells.any() or open_cells.sum() > CELLS or (middle[open_cells] == left[open_cells]).any():
-            return max(best * (1 + RELATIVE), float(bound.max()))  # cells dropped may reach best * (1 + RELATIVE)
+        if (
+            not open_cells.any()
+            or open_cells.sum() > CELLS
+            or (middle[open_cells] == left[open_cells]).any()
+        ):
+            # cells dropped may reach best * (1 + RELATIVE)
+            return max(best * (1 + RELATIVE), float(bound.max()))
         left, right, middle = left[open_cells], right[open_cells], middle[open_cells]
-        at_left, at_right, at_middle = at_left[open_cells], at_right[open_cells], _spectral_norms(matrix(middle))
+        at_left, at_right, at_middle = (
+            at_left[open_cells],
+            at_right[open_cells],
+            _spectral_norms(matrix(middle)),
+        )
         best = max(best, float(at_middle.max()))
         left, right = np.concatenate([left, middle]), np.concatenate([middle, right])
-        at_left, at_right = np.concatenate([at_left, at_middle]), np.concatenate([at_middle, at_right])
+        at_left, at_right = (
+            np.concatenate([at_left, at_middle]),
+            np.concatenate([at_middle, at_right]),
+        )
 
 
 def _spectral_norms(matrices: np.ndarray) -> np.ndarray:
     """‖M‖₂ of symmetric matrices, (n, P, P) -> (n,)."""
     if matrices.shape[-1] == 2:
         half_trace = (matrices[:, 0, 0] + matrices[:, 1, 1]) / 2
-        return np.abs(half_trace) + np.hypot((matrices[:, 0, 0] - matrices[:, 1, 1]) / 2, matrices[:, 0, 1])
+        return np.abs(half_trace) + np.hypot(
+            (matrices[:, 0, 0] - matrices[:, 1, 1]) / 2, matrices[:, 0, 1]
+        )
     return np.abs(np.linalg.eigvalsh(matrices)).max(axis=1)
 
 
 def location_scale_derivative(
     z: np.ndarray, g1: np.ndarray, g2: np.ndarray, g3: np.ndarray, scale: float
 ) -> np.ndarray:
-    """d/dx of the Hessian of −log s + g((x − μ)/s) in (μ, log s), from the derivatives g', g'', g''' at z: (n, 2, 2).
+    """d/dx of the Hessian of −log s + g((x − μ)/s) in (μ, log s), from the derivatives g', g'',
+    g''' at z: (n, 2, 2).
 
     The Hessian is [[g''/s², (g' + z g'')/s], [·, z g' + z² g'']], and d/dx = (1/s) d/dz.
     """

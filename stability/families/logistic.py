@@ -1,4 +1,6 @@
-"""The logistic law with location and scale, and the type I generalised (skew) logistic; L is finite for both."""
+"""The logistic law with location and scale, and the type I generalised (skew) logistic; L is
+finite for both.
+"""
 
 import math
 from dataclasses import dataclass
@@ -43,7 +45,9 @@ def _derivative(z: np.ndarray, scale: float, alpha: float) -> np.ndarray:
     """
     q = np.exp(-np.logaddexp(0, z))
     w = q * np.exp(-np.logaddexp(0, -z))
-    block = location_scale_derivative(z, (alpha + 1) * q - 1, -(alpha + 1) * w, -(alpha + 1) * w * (2 * q - 1), scale)
+    block = location_scale_derivative(
+        z, (alpha + 1) * q - 1, -(alpha + 1) * w, -(alpha + 1) * w * (2 * q - 1), scale
+    )
     result = np.empty((len(z), 3, 3))
     result[:, :2, :2] = block
     result[:, 0, 2] = result[:, 2, 0] = alpha * w / scale**2
@@ -55,8 +59,9 @@ def _derivative(z: np.ndarray, scale: float, alpha: float) -> np.ndarray:
 def _curvature(left: np.ndarray, right: np.ndarray, scale: float, alpha: float) -> np.ndarray:
     """Bound on the second derivative of `_derivative` in z over cells.
 
-    |w'|, |w''| <= w, |w'''| <= 2w and w <= e^(−|z|). With gₖ = −(α+1) w^(k−2) for k >= 2, the entries differentiate to
-    g₅/s², (4g₄ + z g₅)/s, 9g₃ + 7z g₄ + z² g₅, αw''/s, α(w' + 2w' + z w''), αw', all over s.
+    |w'|, |w''| <= w, |w'''| <= 2w and w <= e^(−|z|). With gₖ = −(α+1) w^(k−2) for k >= 2, the
+    entries differentiate to g₅/s², (4g₄ + z g₅)/s, 9g₃ + 7z g₄ + z² g₅, αw''/s, α(w' + 2w' + z
+    w''), αw', all over s.
     """
     far = np.maximum(np.abs(left), np.abs(right))
     near = np.where(left * right <= 0, 0, np.minimum(np.abs(left), np.abs(right)))
@@ -68,12 +73,19 @@ def _curvature(left: np.ndarray, right: np.ndarray, scale: float, alpha: float) 
         alpha * (3 + far),
         alpha,
     ]
-    multiplicity = [1, 2, 1, 2, 2, 1]  # in the squared Frobenius norm, which bounds the spectral one
-    return np.exp(-near) / scale * np.sqrt(sum(m * e**2 for m, e in zip(multiplicity, entries, strict=True)))
+    # in the squared Frobenius norm, which bounds the spectral one
+    multiplicity = [1, 2, 1, 2, 2, 1]
+    return (
+        np.exp(-near)
+        / scale
+        * np.sqrt(sum(m * e**2 for m, e in zip(multiplicity, entries, strict=True)))
+    )
 
 
 def _tail(limit: float, scale: float, alpha: float) -> float:
-    """Bound on ‖_derivative‖ for |z| >= FAR in one direction: its limit, and all that is left is O(z² e^(−|z|))."""
+    """Bound on ‖_derivative‖ for |z| >= FAR in one direction: its limit, and all that is left is
+    O(z² e^(−|z|)).
+    """
     entries = [
         (alpha + 1) / scale**2,
         (alpha + 1) * (2 + FAR) / scale,
@@ -86,7 +98,9 @@ def _tail(limit: float, scale: float, alpha: float) -> float:
     return (limit + math.exp(-FAR) * rest) / scale
 
 
-def _supremum(scale: float, alpha: float, parameters: int, limits: tuple[float, float]) -> Lipschitz:
+def _supremum(
+    scale: float, alpha: float, parameters: int, limits: tuple[float, float]
+) -> Lipschitz:
     inside = spectral_supremum(
         lambda z: _derivative(z, scale, alpha)[:, :parameters, :parameters],
         lambda left, right: _curvature(left, right, scale, alpha),
@@ -96,8 +110,10 @@ def _supremum(scale: float, alpha: float, parameters: int, limits: tuple[float, 
     tails = max(_tail(limit, scale, alpha) for limit in limits)
     return Lipschitz(
         max(inside, tails),
-        f"supremum of ‖d/dx ∇² log p‖: {inside:.6g} for |z| <= 50, between points of evaluation by a bound on its "
-        f"second derivative; at most {tails:.6g} beyond, where it differs from its limits by O(z² exp(−|z|))",
+        f"supremum of ‖d/dx ∇² log p‖: {inside:.6g} for |z| <= 50, between points of evaluation "
+        "by a bound on its "
+        f"second derivative; at most {tails:.6g} beyond, where it differs from its limits by O(z² "
+        "exp(−|z|))",
     )
 
 
@@ -133,17 +149,24 @@ class Logistic:
         return torch.tensor(_moments(x), dtype=torch.float64)
 
     def lipschitz(self, theta: Tensor) -> Lipschitz:
-        return _supremum(math.exp(require_theta(self, theta)[1].item()), 1.0, parameters=2, limits=(1.0, 1.0))
+        return _supremum(
+            math.exp(require_theta(self, theta)[1].item()), 1.0, parameters=2, limits=(1.0, 1.0)
+        )
 
     def fisher(self, theta: Tensor) -> Tensor:
         """diag(1/(3s²), (3 + π²)/9)."""
         log_s = require_theta(self, theta)[1]
-        return torch.stack([torch.exp(-2 * log_s) / 3, torch.full_like(log_s, (3 + math.pi**2) / 9)]).diag()
+        return torch.stack(
+            [torch.exp(-2 * log_s) / 3, torch.full_like(log_s, (3 + math.pi**2) / 9)]
+        ).diag()
 
 
 @dataclass(frozen=True)
 class GeneralisedLogistic:
-    """F(x) = (1 + e^(−z))^(−α), z = (x − μ)/s, skew for α ≠ 1; θ = (μ, log s, log α). Domain: all of R³."""
+    """F(x) = (1 + e^(−z))^(−α), z = (x − μ)/s, skew for α ≠ 1; θ = (μ, log s, log α).
+
+    Domain: all of R³.
+    """
 
     @property
     def dimension(self) -> int:
@@ -173,12 +196,16 @@ class GeneralisedLogistic:
         return torch.tensor([*_moments(x), 0.0], dtype=torch.float64)
 
     def lipschitz(self, theta: Tensor) -> Lipschitz:
-        """Limits of ‖s d/dx ∇² log p‖: 1 for z → ∞; 2α for z → −∞, from the block α [[1, −1], [−1, 1]]."""
+        """Limits of ‖s d/dx ∇² log p‖: 1 for z → ∞; 2α for z → −∞, from the block α [[1, −1],
+        [−1, 1]].
+        """
         _, scale, alpha = require_theta(self, theta).exp().tolist()
         return _supremum(scale, alpha, parameters=3, limits=(2 * alpha, 1.0))
 
     def fisher(self, theta: Tensor) -> Tensor:
-        """By moments of v = 1/(1 + e^(−z)) ~ Beta(α, 1) and z = log v − log(1 − v), hence digamma and trigamma."""
+        """By moments of v = 1/(1 + e^(−z)) ~ Beta(α, 1) and z = log v − log(1 − v), hence
+        digamma and trigamma.
+        """
         _, s, alpha = require_theta(self, theta).exp()
         two = torch.full_like(alpha, 2.0)
         ratio = alpha / (alpha + 2)

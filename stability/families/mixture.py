@@ -1,4 +1,6 @@
-"""Gaussian mixtures on the line: with one known standard deviation, and with free ones (unbounded likelihood)."""
+"""Gaussian mixtures on the line: with one known standard deviation, and with free ones
+(unbounded likelihood).
+"""
 
 import math
 from dataclasses import dataclass
@@ -25,7 +27,9 @@ def _mixture_log_prob(logits: Tensor, mean: Tensor, log_sd: Tensor, x: Tensor) -
     return torch.logsumexp(log_weight - log_sd - z**2 / 2 - math.log(2 * math.pi) / 2, 1)
 
 
-def _mixture_sample(logits: Tensor, mean: Tensor, log_sd: Tensor, n: int, generator: torch.Generator) -> Tensor:
+def _mixture_sample(
+    logits: Tensor, mean: Tensor, log_sd: Tensor, n: int, generator: torch.Generator
+) -> Tensor:
     u = uniforms(n, 2, generator)
     edges = torch.softmax(torch.cat([logits, logits.new_zeros(1)]), 0).cumsum(0)[:-1]
     component = torch.searchsorted(edges, u[:, 0].contiguous())
@@ -40,9 +44,11 @@ def _groups(x: Tensor, components: int) -> list[Tensor]:
 
 @dataclass(frozen=True)
 class GaussianMixture:
-    """Σₖ πₖ N(μₖ, sd²) with K components and sd known; θ = (K−1 logits, K means), the last logit being 0.
+    """Σₖ πₖ N(μₖ, sd²) with K components and sd known; θ = (K−1 logits, K means), the last logit
+    being 0.
 
-    P = 2K − 1. Domain: all of R^P. Permuting components leaves p_θ as it is, so every maximum has K! copies.
+    P = 2K − 1. Domain: all of R^P. Permuting components leaves p_θ as it is, so every maximum has
+    K! copies.
     """
 
     components: int = 2
@@ -84,19 +90,26 @@ class GaussianMixture:
         return self._split(theta)[1][:, None]
 
     def start(self, x: Tensor) -> Tensor:
-        """Equal weights, and the means of K groups of consecutive points. ValueError if two of them coincide."""
+        """Equal weights, and the means of K groups of consecutive points.
+
+        Raises:
+            ValueError: If two of them coincide.
+        """
         mean = torch.stack([group.mean() for group in _groups(x, self.components)])
         if not (mean.diff() > 0).all():
-            raise ValueError(f"x must fall into {self.components} groups of different means, got {mean.tolist()}")
+            raise ValueError(
+                f"x must fall into {self.components} groups of different means, got {mean.tolist()}"
+            )
         return torch.cat([torch.zeros(self.components - 1, dtype=x.dtype), mean])
 
     def lipschitz(self, theta: Tensor) -> Lipschitz:
         """Finite where one component alone has the largest mean and one alone the smallest.
 
-        Let r(x) be the posterior of the component k, cₖ = μₖ/s² and uₖ = log πₖ − (x − μₖ)²/2s². Then
-        ∇² log p = Cov_r(∇u) + E_r ∇²u + constant, and since r' = r (c − E_r c), differentiating in x adds a c to each
-        cumulant: ∂ₓ∇² log p = κ(∇u, ∇u, c) + 2 Cov(∇u', ∇u) + Cov(∇²u, c). Beyond the extreme means 1 − r_top decays
-        exponentially, with it every cumulant; if two components share the extreme mean, r₁r₂ (x − μ)² remains.
+        Let r(x) be the posterior of the component k, cₖ = μₖ/s² and uₖ = log πₖ − (x − μₖ)²/2s².
+        Then ∇² log p = Cov_r(∇u) + E_r ∇²u + constant, and since r' = r (c − E_r c),
+        differentiating in x adds a c to each cumulant: ∂ₓ∇² log p = κ(∇u, ∇u, c) + 2 Cov(∇u', ∇u) +
+        Cov(∇²u, c). Beyond the extreme means 1 − r_top decays exponentially, with it every
+        cumulant; if two components share the extreme mean, r₁r₂ (x − μ)² remains.
         """
         logits, mean, _ = self._split(require_theta(self, theta))
         log_odds, mu = np.append(logits.detach().numpy(), 0.0), mean.detach().numpy()
@@ -104,7 +117,8 @@ class GaussianMixture:
         if ordered[-1] == ordered[-2] or ordered[0] == ordered[1]:
             return Lipschitz(
                 math.inf,
-                "two components share the largest or the smallest mean: neither wins in that tail, and the Hessian in "
+                "two components share the largest or the smallest mean: neither wins in that "
+                "tail, and the Hessian in "
                 "their means grows like r₁r₂ (x − μ)²/s⁴",
             )
         core = np.linspace(ordered[0] - 3 * self.sd, ordered[-1] + 3 * self.sd, 257)
@@ -119,8 +133,10 @@ class GaussianMixture:
         )
         return Lipschitz(
             value,
-            f"supremum of ‖d/dx ∇² log p‖ over [{lower:.3g}, {upper:.3g}], between points of evaluation by a bound on "
-            "its second derivative through cumulants of the posterior of the component; beyond, that posterior's tail "
+            f"supremum of ‖d/dx ∇² log p‖ over [{lower:.3g}, {upper:.3g}], between points of "
+            "evaluation by a bound on "
+            "its second derivative through cumulants of the posterior of the component; beyond, "
+            "that posterior's tail "
             "probability bounds it by a smaller number",
         )
 
@@ -151,23 +167,31 @@ class GaussianMixture:
         return third + mixed + mixed.swapaxes(1, 2) + second
 
     def _curvature(self, left: np.ndarray, right: np.ndarray, mu: np.ndarray) -> np.ndarray:
-        """Bound on ‖∂ₓ³ ∇² log p‖ over cells: with U = uᵀ∇u, V = vᵀ∇u, Q = uᵀ∇²u v for unit vectors u, v it is
+        """Bound on ‖∂ₓ³ ∇² log p‖ over cells: with U = uᵀ∇u, V = vᵀ∇u, Q = uᵀ∇²u v for unit vectors
+        u, v it is
 
-        κ(U,V,c,c,c) + 3κ(U',V,c,c) + 3κ(U,V',c,c) + 6κ(U',V',c) + κ(Q,c,c,c), and a joint cumulant of m variables
-        within ±aᵢ is at most Cₘ Πaᵢ, Cₘ = Σₖ S(m,k)(k−1)! (partitions into k blocks): C₃ = 6, C₄ = 26, C₅ = 150.
+        κ(U,V,c,c,c) + 3κ(U',V,c,c) + 3κ(U,V',c,c) + 6κ(U',V',c) + κ(Q,c,c,c), and a joint cumulant
+        of m variables within ±aᵢ is at most Cₘ Πaᵢ, Cₘ = Σₖ S(m,k)(k−1)! (partitions into k
+        blocks): C₃ = 6, C₄ = 26, C₅ = 150.
         """
         precision = self.sd**-2
         reach = np.maximum(right - mu.min(), mu.max() - left)
         U = np.sqrt(1 + (reach * precision) ** 2)
         c = np.ptp(mu) * precision / 2
-        return 150 * U**2 * c**3 + 156 * precision * U * c**2 + 36 * precision**2 * c + 26 * precision * c**3
+        return (
+            150 * U**2 * c**3
+            + 156 * precision * U * c**2
+            + 36 * precision**2 * c
+            + 26 * precision * c**3
+        )
 
     def _tail(self, log_odds: np.ndarray, mu: np.ndarray, reached: float) -> float:
         """A point above all means, beyond which ‖∂ₓ ∇² log p‖ <= reached.
 
-        Measured from their value at the top component, the variables of a cumulant vanish except with probability
-        q = 1 − r_top, so it is at most Cₘ q times the product of their ranges (C₂ = 2, C₃ = 6). The odds q/(1 − q) fall
-        at rate `gap` at least, faster than the square of those ranges grows once x − min μ >= 2/gap.
+        Measured from their value at the top component, the variables of a cumulant vanish except
+        with probability q = 1 − r_top, so it is at most Cₘ q times the product of their ranges (C₂
+        = 2, C₃ = 6). The odds q/(1 − q) fall at rate `gap` at least, faster than the square of
+        those ranges grows once x − min μ >= 2/gap.
         """
         precision = self.sd**-2
         gap = np.diff(np.sort(mu))[-1] * precision
@@ -178,16 +202,22 @@ class GaussianMixture:
             odds = np.delete(r, top).sum() / r[top] if r[top] > 0 else math.inf
             U = math.sqrt(2 + 2 * ((x - mu.min()) * precision) ** 2)
             c = np.ptp(mu) * precision
-            if odds * (6 * U**2 * c + 4 * U * math.sqrt(2) * precision + 2 * precision * c) <= reached:
+            if (
+                odds * (6 * U**2 * c + 4 * U * math.sqrt(2) * precision + 2 * precision * c)
+                <= reached
+            ):
                 return float(x)
             x += 1 / gap
 
 
 @dataclass(frozen=True)
 class GaussianMixtureFreeSd:
-    """Σₖ πₖ N(μₖ, sₖ²), θ = (K−1 logits, K means, K log-sds), the last logit being 0: P = 3K − 1. Domain: all of R^P.
+    """Σₖ πₖ N(μₖ, sₖ²), θ = (K−1 logits, K means, K log-sds), the last logit being 0: P = 3K − 1.
 
-    Its likelihood is unbounded: put a mean on a data point and let its sd go to 0. There is no maximum to be found.
+    Domain: all of R^P.
+
+    Its likelihood is unbounded: put a mean on a data point and let its sd go to 0. There is no
+    maximum to be found.
     """
 
     components: int = 2
@@ -227,18 +257,25 @@ class GaussianMixtureFreeSd:
         return self._split(theta)[1][:, None]
 
     def start(self, x: Tensor) -> Tensor:
-        """Equal weights, means and standard deviations of K groups of consecutive points; ValueError if one is 0."""
+        """Equal weights, means and standard deviations of K groups of consecutive points;
+
+        Raises:
+            ValueError: If one is 0.
+        """
         groups = _groups(x, self.components)
         mean = torch.stack([group.mean() for group in groups])
         sd = torch.stack([group.std(correction=0) for group in groups])
         if not (sd > 0).all():
-            raise ValueError(f"x must fall into {self.components} groups with spread, got sds {sd.tolist()}")
+            raise ValueError(
+                f"x must fall into {self.components} groups with spread, got sds {sd.tolist()}"
+            )
         return torch.cat([torch.zeros(self.components - 1, dtype=x.dtype), mean, sd.log()])
 
     def lipschitz(self, theta: Tensor) -> Lipschitz:
         require_theta(self, theta)
         return Lipschitz(
             math.inf,
-            "in the tail the widest component wins, and with z its standardised x the second derivative in its log-sd "
+            "in the tail the widest component wins, and with z its standardised x the second "
+            "derivative in its log-sd "
             "is −2 z² + o(1); if several share the largest sd and mean it grows like z⁴",
         )

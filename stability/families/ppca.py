@@ -14,11 +14,12 @@ __all__ = ["PPCA"]
 
 @dataclass(frozen=True)
 class PPCA:
-    """x = μ + w f + σ e with f ~ N(0, 1), e ~ N(0, I_d): N(μ, wwᵀ + σ²I), θ = (μ, w, log σ), P = 2d + 1, d >= 2.
+    """x = μ + w f + σ e with f ~ N(0, 1), e ~ N(0, I_d): N(μ, wwᵀ + σ²I), θ = (μ, w, log σ), P = 2d
+    + 1, d >= 2.
 
-    w and −w give the same law, so maxima come in pairs. For d = 2 it reparametrises all Gaussians with unequal
-    eigenvalues, so A = B at θ* (S2); for d >= 3 the family is curved. Domain: all of R^P; at w = 0 the Fisher
-    information is singular.
+    w and −w give the same law, so maxima come in pairs. For d = 2 it reparametrises all Gaussians
+    with unequal eigenvalues, so A = B at θ* (S2); for d >= 3 the family is curved. Domain: all of
+    R^P; at w = 0 the Fisher information is singular.
     """
 
     dimension: int = 2
@@ -58,7 +59,9 @@ class PPCA:
         return mean + z[:, :1] * w + torch.exp(log_sigma) * z[:, 1:]
 
     def start(self, x: Tensor) -> Tensor:
-        """The maximum-likelihood estimate itself (Tipping and Bishop 1999), its largest loading taken positive."""
+        """The maximum-likelihood estimate itself (Tipping and Bishop 1999), its largest loading
+        taken positive.
+        """
         require_points(x, self.dimension, minimum=self.dimension + 1)
         mean = x.mean(0)
         values, vectors = torch.linalg.eigh((x - mean).T @ (x - mean) / len(x))
@@ -72,7 +75,9 @@ class PPCA:
     def lipschitz(self, theta: Tensor) -> Lipschitz:
         require_theta(self, theta)
         return Lipschitz(
-            math.inf, "along x − μ orthogonal to w the second derivative in log σ is −2‖x − μ‖²/σ², quadratic in x"
+            math.inf,
+            "along x − μ orthogonal to w the second derivative in log σ is −2‖x − μ‖²/σ², "
+            "quadratic in x",
         )
 
     def fisher(self, theta: Tensor) -> Tensor:
@@ -81,6 +86,7 @@ class PPCA:
         identity = torch.eye(self.dimension, dtype=w.dtype)
         variance = torch.exp(2 * log_sigma)
         inverse = torch.linalg.inv(torch.outer(w, w) + variance * identity)
-        loadings = identity[:, :, None] * w + w[:, None] * identity[:, None, :]  # ∂C/∂wᵢ = eᵢwᵀ + weᵢᵀ
+        # ∂C/∂wᵢ = eᵢwᵀ + weᵢᵀ
+        loadings = identity[:, :, None] * w + w[:, None] * identity[:, None, :]
         moved = inverse @ torch.cat([loadings, 2 * variance * identity[None]])
         return torch.block_diag(inverse, torch.einsum("kij,lji->kl", moved, moved) / 2)

@@ -1,4 +1,6 @@
-"""What a shipped family adds to `stability.family.Family`, and the checks of arguments that all of them share."""
+"""What a shipped family adds to `stability.family.Family`, and the checks of arguments that all
+of them share.
+"""
 
 from typing import Protocol, runtime_checkable
 
@@ -13,10 +15,12 @@ __all__ = ["ParametricFamily", "is_vector", "require_points", "require_theta", "
 
 @runtime_checkable
 class ParametricFamily(Family, Protocol):
-    """A family with names, a domain, a starting point for maximum likelihood, and the constant of Assumption 1.
+    """A family with names, a domain, a starting point for maximum likelihood, and the constant of
+    Assumption 1.
 
-    Where the Fisher information has a closed form there is also `fisher(theta) -> (P, P)`. `sample`, `lipschitz` and
-    `fisher` raise ValueError outside the domain; `log_prob`, which is differentiated and mapped, checks nothing.
+    Where the Fisher information has a closed form there is also `fisher(theta) -> (P, P)`.
+    `sample`, `lipschitz` and `fisher` raise ValueError outside the domain; `log_prob`, which is
+    differentiated and mapped, checks nothing.
     """
 
     @property
@@ -41,7 +45,9 @@ class ParametricFamily(Family, Protocol):
     def start(self, x: Tensor) -> Tensor:
         """A deterministic starting point (P,) in the domain for maximum likelihood on x (n, d).
 
-        ValueError if x has another shape, is not finite, lies off the support, or is too degenerate to start from.
+        Raises:
+            ValueError: If x has another shape, is not finite, lies off the support, or is too
+                degenerate to start from.
         """
         ...
 
@@ -51,7 +57,9 @@ class ParametricFamily(Family, Protocol):
 
 
 def require_points(x: Tensor, dimension: int, minimum: int = 1) -> Tensor:
-    """x itself, if it is a finite float64 tensor of shape (n, dimension) with n >= minimum; else ValueError."""
+    """x itself, if it is a finite float64 tensor of shape (n, dimension) with n >= minimum; else
+    ValueError.
+    """
     if x.ndim != 2 or x.shape[1] != dimension or len(x) < minimum or x.dtype != torch.float64:
         raise ValueError(
             f"x must be a float64 tensor of shape (n, {dimension}) with n >= {minimum}, "
@@ -78,9 +86,14 @@ def is_vector(theta: Tensor, size: int) -> bool:
 
 
 def uniforms(n: int, columns: int, generator: torch.Generator) -> Tensor:
-    """Uniform draws in the open interval (0, 1), (n, columns); row i does not depend on n. ValueError if n < 0."""
+    """Uniform draws in the open interval (0, 1), (n, columns); row i does not depend on n.
+
+    Raises:
+        ValueError: If n < 0.
+    """
     if n < 0:
         raise ValueError(f"n must be >= 0, got {n}")
-    # torch.randn draws row i differently for n < 16 and n >= 16; torch.rand does not, and all samplers invert from it
+    # torch.randn draws row i differently for n < 16 and n >= 16; torch.rand does not, and all
+    # samplers invert from it
     u = torch.rand(n, columns, generator=generator, dtype=torch.float64)
     return u * (1 - 2**-53) + 2**-54

@@ -1,4 +1,6 @@
-"""The sinh-arcsinh flow: a normal variable pushed through an invertible map with four parameters."""
+"""The sinh-arcsinh flow: a normal variable pushed through an invertible map with four
+parameters.
+"""
 
 import math
 from dataclasses import dataclass
@@ -23,9 +25,11 @@ WIDEST = 8.0
 
 @dataclass(frozen=True)
 class SinhArcsinh:
-    """x = μ + s sinh((asinh(z) + ε)/δ), z ~ N(0, 1) (Jones and Pewsey 2009); θ = (μ, log s, ε, log δ). Domain: R⁴.
+    """x = μ + s sinh((asinh(z) + ε)/δ), z ~ N(0, 1) (Jones and Pewsey 2009); θ = (μ, log s, ε, log
+    δ). Domain: R⁴.
 
-    δ < 1 has heavier tails than the normal (of all orders of moments still), δ > 1 lighter; ε skews to the right.
+    δ < 1 has heavier tails than the normal (of all orders of moments still), δ > 1 lighter; ε skews
+    to the right.
     """
 
     @property
@@ -65,17 +69,19 @@ class SinhArcsinh:
         return torch.tensor([x.mean().item(), math.log(sd), 0.0, 0.0], dtype=torch.float64)
 
     def lipschitz(self, theta: Tensor) -> Lipschitz:
-        """Infinite for δ >= 1/2; for smaller δ everything decays like t² e^(−(1−2δ)|t|), t = asinh((x − μ)/s).
+        """Infinite for δ >= 1/2; for smaller δ everything decays like t² e^(−(1−2δ)|t|), t =
+        asinh((x − μ)/s).
 
-        In t the derivative of the Hessian is analytic in the strip |Im t| < π/2, so by Cauchy's estimate its second
-        derivative is at most 2/r² times a bound on the discs of radius r = 1/2.
+        In t the derivative of the Hessian is analytic in the strip |Im t| < π/2, so by Cauchy's
+        estimate its second derivative is at most 2/r² times a bound on the discs of radius r = 1/2.
         """
         _, log_s, skew, log_tail = require_theta(self, theta).tolist()
         scale, delta = math.exp(log_s), math.exp(log_tail)
         if delta >= 0.5:
             return Lipschitz(
                 math.inf,
-                "log p falls like −x^(2δ), and for δ >= 1/2 the slope in x of its second derivative in log δ, "
+                "log p falls like −x^(2δ), and for δ >= 1/2 the slope in x of its second "
+                "derivative in log δ, "
                 "like x^(2δ−1) log² x, is unbounded",
             )
         if delta > 0.4995:
@@ -83,7 +89,8 @@ class SinhArcsinh:
             peak = 2 * math.log(2 * delta / rate) - 2 + rate / delta  # of 2 log(1 + δt) − (1 − 2δ)t
             return Lipschitz(
                 math.exp(_log_front(scale, skew) + peak),
-                "δ is within 0.0005 of 1/2, from where on L is infinite: an upper bound in closed form, not tight",
+                "δ is within 0.0005 of 1/2, from where on L is infinite: an upper bound in closed "
+                "form, not tight",
             )
 
         def matrix(t: np.ndarray) -> np.ndarray:
@@ -91,16 +98,21 @@ class SinhArcsinh:
 
         reached = np.linalg.norm(matrix(np.linspace(-5, 5, 257)), 2, axis=(1, 2)).max()
         end = _tail(reached, scale, skew, delta)
-        value = spectral_supremum(matrix, lambda left, right: _curvature(left, right, scale, skew, delta), -end, end)
+        value = spectral_supremum(
+            matrix, lambda left, right: _curvature(left, right, scale, skew, delta), -end, end
+        )
         return Lipschitz(
             value,
-            f"supremum of ‖d/dx ∇² log p‖ over |asinh((x − μ)/s)| <= {end:.3g}, between points of evaluation by "
+            f"supremum of ‖d/dx ∇² log p‖ over |asinh((x − μ)/s)| <= {end:.3g}, between points of "
+            "evaluation by "
             "Cauchy's estimate of its second derivative; beyond, a decreasing bound is smaller",
         )
 
 
 class _Parts(NamedTuple):
-    """sech t, tanh t, and sech t times c', c'', c''' at u = δt − ε, where c = log cosh u − ½ sinh² u; or bounds."""
+    """sech t, tanh t, and sech t times c', c'', c''' at u = δt − ε, where c = log cosh u − ½
+    sinh² u; or bounds.
+    """
 
     sech: np.ndarray
     tanh: np.ndarray
@@ -114,7 +126,10 @@ def _parts(t: np.ndarray, skew: float, delta: float) -> _Parts:
     sech = 2 * np.exp(-np.abs(t)) / (1 + np.exp(-2 * np.abs(t)))
     # sech t · cosh 2u and sech t · sinh 2u without overflow
     growth = np.exp(2 * np.abs(u) - np.abs(t)) / (1 + np.exp(-2 * np.abs(t)))
-    cosh, sinh = growth * (1 + np.exp(-4 * np.abs(u))), np.sign(u) * growth * -np.expm1(-4 * np.abs(u))
+    cosh, sinh = (
+        growth * (1 + np.exp(-4 * np.abs(u))),
+        np.sign(u) * growth * -np.expm1(-4 * np.abs(u)),
+    )
     tanh_u = np.tanh(u)
     sech2_u = 1 - tanh_u**2
     return _Parts(
@@ -129,18 +144,25 @@ def _parts(t: np.ndarray, skew: float, delta: float) -> _Parts:
 def _assemble(t: np.ndarray, parts: _Parts, s: float, delta: float, minus: int) -> np.ndarray:
     """d/dx of the Hessian, (n,) -> (n, 4, 4), from `_Parts`; d/dx = (sech t / s) d/dt.
 
-    minus: −1 for the value. With +1, and bounds on the absolute values of all that enters, a bound on each entry.
-    The sech t of d/dx is already a factor of c1, c2, c3, and stands by itself where none of them does.
+    The sech t of d/dx is already a factor of c1, c2, c3, and stands by itself where none of them
+    does.
+
+    Args:
+        minus: −1 for the value. With +1, and bounds on the absolute values of all that enters, a
+            bound on each entry.
     """
     sech, tanh, c1, c2, c3 = parts
     U = delta * t
-    p = delta * c1 + minus * tanh * sech  # log p has slope p sech t in y = sinh t, up to the factor sech t
+    # log p has slope p sech t in y = sinh t, up to the factor sech t
+    p = delta * c1 + minus * tanh * sech
     p1 = delta**2 * c2 + minus * sech**3
     p2 = delta**3 * c3 + 2 * sech**3 * tanh
     k1 = sech**2 * p + tanh * p1  # (tanh · p)'
     k2 = minus * 2 * sech**2 * tanh * p + 2 * sech**2 * p1 + tanh * p2
     slope = p1 + minus * tanh * p
-    mu_mu = minus * 2 * sech**2 * tanh * slope + sech**2 * (p2 + minus * sech**2 * p + minus * tanh * p1)
+    mu_mu = minus * 2 * sech**2 * tanh * slope + sech**2 * (
+        p2 + minus * sech**2 * p + minus * tanh * p1
+    )
     mixed = c3 * U + 2 * c2
     rows = [
         [
@@ -164,8 +186,11 @@ def _assemble(t: np.ndarray, parts: _Parts, s: float, delta: float, minus: int) 
     return result
 
 
-def _curvature(left: np.ndarray, right: np.ndarray, s: float, skew: float, delta: float) -> np.ndarray:
-    """Bound on the second derivative in t over cells: 2/r² times that of `_assemble` on discs around their points.
+def _curvature(
+    left: np.ndarray, right: np.ndarray, s: float, skew: float, delta: float
+) -> np.ndarray:
+    """Bound on the second derivative in t over cells: 2/r² times that of `_assemble` on discs
+    around their points.
 
     |cosh(a + ib)| lies between cos b cosh a and cosh a, and |sinh(a + ib)| <= cosh a.
     """
@@ -187,8 +212,9 @@ def _curvature(left: np.ndarray, right: np.ndarray, s: float, skew: float, delta
 def _tail(reached: float, s: float, skew: float, delta: float) -> float:
     """T with ‖d/dx ∇² log p‖ <= reached for |t| >= T.
 
-    With E = cosh 2u, each |c⁽ⁱ⁾| <= 4E, so every entry is at most 17 E max(1, s⁻²) (1 + δ|t|)² sech t / s, and the norm
-    at most four times that; E <= exp(2|ε| + 2δ|t|) and sech t <= 2 e^(−|t|). This decreases once |t| >= 2/(1 − 2δ).
+    With E = cosh 2u, each |c⁽ⁱ⁾| <= 4E, so every entry is at most 17 E max(1, s⁻²) (1 + δ|t|)² sech
+    t / s, and the norm at most four times that; E <= exp(2|ε| + 2δ|t|) and sech t <= 2 e^(−|t|).
+    This decreases once |t| >= 2/(1 − 2δ).
     """
     t = 2 / (1 - 2 * delta)
     while _log_front(s, skew) + 2 * math.log1p(delta * t) - (1 - 2 * delta) * t > math.log(reached):

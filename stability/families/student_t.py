@@ -42,7 +42,11 @@ class StudentT:
     def log_prob(self, theta: Tensor, x: Tensor) -> Tensor:
         mu, log_s = theta
         z = (x[:, 0] - mu) * torch.exp(-log_s)
-        constant = math.lgamma((self.nu + 1) / 2) - math.lgamma(self.nu / 2) - math.log(self.nu * math.pi) / 2
+        constant = (
+            math.lgamma((self.nu + 1) / 2)
+            - math.lgamma(self.nu / 2)
+            - math.log(self.nu * math.pi) / 2
+        )
         return constant - log_s - (self.nu + 1) / 2 * torch.log1p(z**2 / self.nu)
 
     def sample(self, theta: Tensor, n: int, generator: torch.Generator) -> Tensor:
@@ -55,17 +59,25 @@ class StudentT:
         low, middle, high = np.quantile(require_points(x, 1, minimum=2).numpy(), [0.25, 0.5, 0.75])
         if not high > low:
             raise ValueError(f"x must have an interquartile range > 0, got {high - low}")
-        return torch.tensor([middle, math.log((high - low) / (2 * stdtrit(self.nu, 0.75)))], dtype=torch.float64)
+        return torch.tensor(
+            [middle, math.log((high - low) / (2 * stdtrit(self.nu, 0.75)))], dtype=torch.float64
+        )
 
     def lipschitz(self, theta: Tensor) -> Lipschitz:
-        """With z = √ν tan φ the derivative of the Hessian is a trigonometric polynomial: the line becomes a circle.
+        """With z = √ν tan φ the derivative of the Hessian is a trigonometric polynomial: the line
+        becomes a circle.
 
-        Its entries are sums of sin^k φ cos^(6−k) φ, of degree 3 in ψ = 2φ. By Bernstein's inequality, applied to
-        uᵀM(ψ)v for fixed unit vectors, ‖M''‖ <= 9 sup ‖M‖.
+        Its entries are sums of sin^k φ cos^(6−k) φ, of degree 3 in ψ = 2φ. By Bernstein's
+        inequality, applied to uᵀM(ψ)v for fixed unit vectors, ‖M''‖ <= 9 sup ‖M‖.
         """
         scale = math.exp(require_theta(self, theta)[1].item())
-        # |sin^k cos^(6−k)| <= 1, so entries are bounded by the sums of their coefficients in `_derivative`
-        size = (self.nu + 1) / scale * np.array([8 / self.nu**1.5 / scale**2, 8 / self.nu / scale, 8 / self.nu**0.5])
+        # |sin^k cos^(6−k)| <= 1, so entries are bounded by the sums of their coefficients in
+        # `_derivative`
+        size = (
+            (self.nu + 1)
+            / scale
+            * np.array([8 / self.nu**1.5 / scale**2, 8 / self.nu / scale, 8 / self.nu**0.5])
+        )
         curvature = 9 * float(np.sqrt(size[0] ** 2 + 2 * size[1] ** 2 + size[2] ** 2))
         value = spectral_supremum(
             lambda psi: self._derivative(psi, scale),
@@ -75,8 +87,10 @@ class StudentT:
         )
         return Lipschitz(
             value,
-            "supremum of ‖d/dx ∇² log p‖ over the whole line, mapped to a circle by x = μ + s√ν tan(ψ/2), where the "
-            "entries are trigonometric polynomials of degree 3 and Bernstein's inequality bounds what lies between the "
+            "supremum of ‖d/dx ∇² log p‖ over the whole line, mapped to a circle by x = μ + s√ν "
+            "tan(ψ/2), where the "
+            "entries are trigonometric polynomials of degree 3 and Bernstein's inequality bounds "
+            "what lies between the "
             "points of evaluation; an upper bound, within 1e-10 of it",
         )
 

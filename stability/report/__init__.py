@@ -1,4 +1,6 @@
-"""The report of an examination: verdicts as JSON, figures, and one page that opens from disk without a network."""
+"""The report of an examination: verdicts as JSON, figures, and one page that opens from disk
+without a network.
+"""
 
 import io
 import json
@@ -28,14 +30,26 @@ _PACKAGES = ("numpy", "scipy", "sympy", "torch")
 
 
 def write_report(folder: Path, examinations: Sequence[Examination], seed: int) -> list[Path]:
-    """Write verdicts.json, report.html and figures (PNG, PDF) into `folder`, made if missing; the paths written.
+    """Write verdicts.json, report.html and figures (PNG, PDF) into `folder`, made if missing; the
+    paths written.
 
-    seed: of the examinations; the figures have random streams of their own from it. OSError if it cannot be written.
+    Args:
+        seed: Of the examinations; the figures have random streams of their own from it.
+
+    Raises:
+        OSError: If it cannot be written.
     """
     (folder / "figures").mkdir(parents=True, exist_ok=True)
     written = [folder / "verdicts.json", folder / "report.html"]
-    environment = {"python": platform.python_version(), **{package: version(package) for package in _PACKAGES}}
-    verdicts = {"seed": seed, "environment": environment, "statements": [each.to_dict() for each in examinations]}
+    environment = {
+        "python": platform.python_version(),
+        **{package: version(package) for package in _PACKAGES},
+    }
+    verdicts = {
+        "seed": seed,
+        "environment": environment,
+        "statements": [each.to_dict() for each in examinations],
+    }
     with atomic_write(written[0]) as file:
         file.write(json.dumps(verdicts, indent=1, ensure_ascii=False, allow_nan=False).encode())
     pictures = []
@@ -53,8 +67,12 @@ def write_report(folder: Path, examinations: Sequence[Examination], seed: int) -
 
 
 def _headlines(examinations: Sequence[Examination]) -> list[tuple[str, str]]:
-    """The two results that contradict or outdo the paper, each only if it was examined and came out right."""
-    sound = {examination.name: examination for examination in examinations if not examination.failures}
+    """The two results that contradict or outdo the paper, each only if it was examined and came
+    out right.
+    """
+    sound = {
+        examination.name: examination for examination in examinations if not examination.failures
+    }
     found = []
     if "local_stability" in sound:
         rates = [verdict for verdict in sound["local_stability"].verdicts if verdict.claim == "S1"]
@@ -62,8 +80,10 @@ def _headlines(examinations: Sequence[Examination]) -> list[tuple[str, str]]:
         found.append(
             (
                 "Every finite λ is locally stable",
-                "under exact likelihood (S1): the condition λ(1 + Lε/α) < ½ of Theorem 1 is not needed. "
-                f"The slowest of {len(rates)} instances is {slowest.instance}: ρ(J) = {slowest.measured:.5g}.",
+                "under exact likelihood (S1): the condition λ(1 + Lε/α) < ½ of Theorem 1 is not "
+                "needed. "
+                f"The slowest of {len(rates)} instances is {slowest.instance}: ρ(J) = "
+                f"{slowest.measured:.5g}.",
             )
         )
     if "proposition1" in sound:
@@ -71,8 +91,10 @@ def _headlines(examinations: Sequence[Examination]) -> list[tuple[str, str]]:
         found.append(
             (
                 "The rate of Gaussian collapse in more than one dimension is misstated",
-                f"(E1): at {printed.instance} the proof of Proposition 1 allows {printed.stated:.4f} of E √Σ to be "
-                f"left after a retraining, and {printed.measured:.4f} is. The proposition is true in every dimension, "
+                f"(E1): at {printed.instance} the proof of Proposition 1 allows "
+                f"{printed.stated:.4f} of E √Σ to be "
+                f"left after a retraining, and {printed.measured:.4f} is. The proposition is true "
+                "in every dimension, "
                 "with the one-dimensional α(n), and no smaller rate will do.",
             )
         )
@@ -84,7 +106,9 @@ def _page(examinations: Sequence[Examination], **rest: Any) -> str:
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.filters |= {"compared": _compared, "number": _number, "mathml": _mathml}
-    template = environment.from_string((files("stability.report") / "page.html").read_text(encoding="utf-8"))
+    template = environment.from_string(
+        (files("stability.report") / "page.html").read_text(encoding="utf-8")
+    )
     rest |= {"formulas": FORMULAS, "headlines": _headlines(examinations), "Status": Status}
     return template.render(examinations=examinations, **rest)
 

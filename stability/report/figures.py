@@ -19,12 +19,25 @@ from stability.lyapunov import lyapunov_spectrum
 from stability.operators import infinite_map
 from stability.regimes import Accumulate, FreshReal, FullySynthetic, Mix
 from stability.retraining import Latents
-from stability.statements.stationary_error import accumulate, fresh_real, mixed, predicted, shared_latents
+from stability.statements.stationary_error import (
+    accumulate,
+    fresh_real,
+    mixed,
+    predicted,
+    shared_latents,
+)
 from stability.statements.theorem2 import bound
 
 __all__ = ["FIGURES"]
 
-BLUE, GREEN, ORANGE, PINK, SKY, RED = "#0072B2", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#D55E00"
+BLUE, GREEN, ORANGE, PINK, SKY, RED = (
+    "#0072B2",
+    "#009E73",
+    "#E69F00",
+    "#CC79A7",
+    "#56B4E9",
+    "#D55E00",
+)
 LAMBDAS = np.geomspace(1e-3, 1e2, 121)
 PRINTED = {"color": RED, "linestyle": "--"}  # what the paper states and is not so
 
@@ -44,7 +57,9 @@ def collapse_rate(rng: np.random.Generator) -> Figure:
     for d, line in ((2, "--"), (4, ":")):
         own = np.array([k for k in np.unique(np.geomspace(d + 1, 1e4, 30).round()) if k > d])
         printed = [1 - alpha_isotropic(int(k), d).value for k in own]
-        left.loglog(own, printed, color=RED, linestyle=line, label=f"1 − $α_{d}$(n): printed, d = {d}")
+        left.loglog(
+            own, printed, color=RED, linestyle=line, label=f"1 − $α_{d}$(n): printed, d = {d}"
+        )
     left.set(xlabel="n, samples a generation", ylabel="lost in one retraining")
     left.legend(loc="lower left")
 
@@ -52,11 +67,19 @@ def collapse_rate(rng: np.random.Generator) -> Figure:
     seen = simulate(n, np.diag(variances), range(last + 1), chains, rng)
     t, mean, error = seen.t, seen.root[:, 0, 0], seen.root_error[:, 0, 0]
     right.errorbar(t, mean, 2 * error, fmt="o", color=BLUE, label="simulated, ± 2 standard errors")
-    right.semilogy(t, alpha(n) ** t, color="k", linewidth=0.9, label=f"corrected: α({n})ᵗ, α = {float(alpha(n)):.3f}")
+    right.semilogy(
+        t,
+        alpha(n) ** t,
+        color="k",
+        linewidth=0.9,
+        label=f"corrected: α({n})ᵗ, α = {float(alpha(n)):.3f}",
+    )
     isotropic = alpha_isotropic(n, 2).value
     right.semilogy(t, isotropic**t, **PRINTED, label=f"printed: {isotropic:.3f}ᵗ, too small")
     right.set(
-        xlabel="retrainings t", ylabel="E(√Σₜ)₁₁ / (√Σ₀)₁₁", title=f"n = {n}, Σ₀ = diag(1, 10⁻⁴), {chains:,} chains"
+        xlabel="retrainings t",
+        ylabel="E(√Σₜ)₁₁ / (√Σ₀)₁₁",
+        title=f"n = {n}, Σ₀ = diag(1, 10⁻⁴), {chains:,} chains",
     )
     right.legend()
     return figure
@@ -68,10 +91,16 @@ def collapse_by_dimension(rng: np.random.Generator) -> Figure:
     n, d, chains = 20, 3, 2000
     t = np.arange(0, 201, 10)
     seen = simulate(n, np.eye(d), t.tolist(), chains, rng)
-    for i, (gamma, colour) in enumerate(zip(lyapunov_spectrum(n, d), (BLUE, GREEN, ORANGE), strict=True)):
+    for i, (gamma, colour) in enumerate(
+        zip(lyapunov_spectrum(n, d), (BLUE, GREEN, ORANGE), strict=True)
+    ):
         left.plot(t, seen.log_eigenvalues[:, i], "o", color=colour, label=f"eigenvalue {i + 1}")
         left.plot(t, seen.log_eigenvalues[-1, i] + gamma * (t - t[-1]), color=colour, linewidth=0.9)
-    left.set(xlabel="retrainings t", ylabel="mean of log eigenvalue of √Σₜ", title=f"d = {d}, n = {n}; lines: slope γᵢ")
+    left.set(
+        xlabel="retrainings t",
+        ylabel="mean of log eigenvalue of √Σₜ",
+        title=f"d = {d}, n = {n}; lines: slope γᵢ",
+    )
     left.legend()
     t = np.arange(0, 81, 5)
     one = simulate(n, np.eye(1), t.tolist(), 20_000, rng)
@@ -79,20 +108,31 @@ def collapse_by_dimension(rng: np.random.Generator) -> Figure:
     for values, errors, colour, name in (
         (one.covariance[:, 0, 0], one.covariance_error[:, 0, 0], ORANGE, "E σₜ²"),
         (one.root[:, 0, 0], one.root_error[:, 0, 0], BLUE, "E σₜ"),
-        (np.exp(one.log_eigenvalues[:, 0]), np.exp(one.log_eigenvalues[:, 0]) * one.log_eigenvalues_error[:, 0], GREEN,
-         "exp E log σₜ, a typical chain"),
-    ):  # fmt: skip
+        (
+            np.exp(one.log_eigenvalues[:, 0]),
+            np.exp(one.log_eigenvalues[:, 0]) * one.log_eigenvalues_error[:, 0],
+            GREEN,
+            "exp E log σₜ, a typical chain",
+        ),
+    ):
         right.errorbar(t, values, z * errors, fmt="o", color=colour, label=name)
     right.plot(t, np.ones(len(t)), color=ORANGE, linewidth=0.9)
     right.plot(t, alpha(n) ** t, color=BLUE, linewidth=0.9)
     right.plot(t, np.exp(float(lyapunov_spectrum(n, 1)[0]) * t), color=GREEN, linewidth=0.9)
-    right.set(xlabel="retrainings t", ylabel="scale", ylim=(0, 2), title=f"d = 1, n = {n}: the variance keeps its mean")
+    right.set(
+        xlabel="retrainings t",
+        ylabel="scale",
+        ylim=(0, 2),
+        title=f"d = 1, n = {n}: the variance keeps its mean",
+    )
     right.legend()
     return figure
 
 
 def phase_diagram(rng: np.random.Generator) -> Figure:
-    """Draw where Theorem 1 applies, with instances inside and outside, and how iterates converge."""
+    """Draw where Theorem 1 applies, with instances inside and outside, and how iterates
+    converge.
+    """
     del rng  # nothing is drawn
     figure, ((left, right),) = _panels(1, 2, 8.4, 3.6)
     x = np.geomspace(1e-3, 1e3, 200)
@@ -110,18 +150,33 @@ def phase_diagram(rng: np.random.Generator) -> Figure:
         local = case.local
         ratio = local.lipschitz.value * local.eps / local.alpha
         rho = [local.at(lam).rho for lam in lams]
-        dots = left.scatter(np.full(len(lams), ratio), lams, c=rho, vmin=0, vmax=1, cmap="viridis", marker=marker,
-                            edgecolor="k", linewidth=0.4, label=case.name.partition(",")[0], zorder=3)  # fmt: skip
+        dots = left.scatter(
+            np.full(len(lams), ratio),
+            lams,
+            c=rho,
+            vmin=0,
+            vmax=1,
+            cmap="viridis",
+            marker=marker,
+            edgecolor="k",
+            linewidth=0.4,
+            label=case.name.partition(",")[0],
+            zorder=3,
+        )
     assert dots is not None
     figure.colorbar(dots, ax=left, label="ρ(J), < 1 everywhere")
-    left.set(xscale="log", yscale="log", xlabel="Lε/α", ylabel="λ", xlim=(1e-3, 1e3), ylim=(1e-3, 1e2))
+    left.set(
+        xscale="log", yscale="log", xlabel="Lε/α", ylabel="λ", xlim=(1e-3, 1e3), ylim=(1e-3, 1e2)
+    )
     left.legend(loc="lower left")
     _trajectories(right, named[0])
     return figure
 
 
 def _trajectories(axes: Axes, case: Instance) -> None:
-    """‖θ_t − θ*‖ under G∞ from a point near θ*, at λ inside and outside Theorem 1's region, and ρᵗ."""
+    """‖θ_t − θ*‖ under G∞ from a point near θ*, at λ inside and outside Theorem 1's region, and
+    ρᵗ.
+    """
     theta = torch.from_numpy(case.local.theta)
     for lam, colour in ((0.1, GREEN), (1.0, BLUE), (4.0, PINK)):
         local, image = case.local.at(lam), infinite_map(case.family, case.law, lam)
@@ -129,12 +184,23 @@ def _trajectories(axes: Axes, case: Instance) -> None:
         for _ in range(13):
             distances.append(float((at - theta).norm()))
             at = image(at).theta
-        shown = [(t, distance) for t, distance in enumerate(distances) if distance > 1e-9]  # below: quadrature
+        # below: quadrature
+        shown = [(t, distance) for t, distance in enumerate(distances) if distance > 1e-9]
         axes.semilogy(*zip(*shown, strict=True), "o", color=colour)
         speaks = "inside" if local.theorem1_applies else "outside"
         t = np.arange(len(distances))
-        axes.semilogy(t, distances[0] * local.rho**t, color=colour, label=f"λ = {lam:g}, {speaks}: ρ = {local.rho:.3f}")
-    axes.set(xlabel="retrainings t", ylabel="‖θₜ − θ*‖", ylim=(1e-9, 2), title="G∞, Student-t; lines: ρ(J)ᵗ")
+        axes.semilogy(
+            t,
+            distances[0] * local.rho**t,
+            color=colour,
+            label=f"λ = {lam:g}, {speaks}: ρ = {local.rho:.3f}",
+        )
+    axes.set(
+        xlabel="retrainings t",
+        ylabel="‖θₜ − θ*‖",
+        ylim=(1e-9, 2),
+        title="G∞, Student-t; lines: ρ(J)ᵗ",
+    )
     axes.legend()
 
 
@@ -142,17 +208,25 @@ def bound_and_truth(rng: np.random.Generator) -> Figure:
     """Draw bound (11), `‖J‖₂` and `ρ(J)` over λ for each family."""
     del rng
     figure, grid = _panels(2, 4, 8.4, 4.0)
-    with_bound, without = ("gaussian", "student_t", "logistic", "mixture"), ("sinh_arcsinh", "curved_normal")
+    with_bound, without = (
+        ("gaussian", "student_t", "logistic", "mixture"),
+        ("sinh_arcsinh", "curved_normal"),
+    )
     names = (*with_bound, "generalised_logistic", "linkage", *without)
     for axes, name in zip(grid.flat, names, strict=True):
         local = instance(name, "misspecified").local
-        bounds = [contraction_bound(lam, local.alpha, local.eps, local.lipschitz.value) for lam in LAMBDAS]
+        bounds = [
+            contraction_bound(lam, local.alpha, local.eps, local.lipschitz.value) for lam in LAMBDAS
+        ]
         axes.loglog(LAMBDAS, bounds, **PRINTED, label="bound (11)")
         axes.loglog(LAMBDAS, [local.at(lam).norm for lam in LAMBDAS], color=ORANGE, label="‖J‖₂")
         axes.loglog(LAMBDAS, [local.at(lam).rho for lam in LAMBDAS], color=BLUE, label="ρ(J)")
         axes.axhline(1, color="0.5", linewidth=0.8)
         limit = local.lam_limit_theorem
-        axes.set_title(f"{name}\n{f'(11) < 1 for λ < {limit:.2g}' if limit else 'L infinite: no bound'}", fontsize=7)
+        axes.set_title(
+            f"{name}\n{f'(11) < 1 for λ < {limit:.2g}' if limit else 'L infinite: no bound'}",
+            fontsize=7,
+        )
         axes.set(xlim=(1e-3, 1e2), ylim=(1e-4, 1e2))
         axes.tick_params(labelsize=7)
     grid[0, 0].legend(fontsize=7, loc="lower right")
@@ -161,7 +235,9 @@ def bound_and_truth(rng: np.random.Generator) -> Figure:
 
 
 def inflation(rng: np.random.Generator) -> Figure:
-    """Draw the error of each regime over the Cramér–Rao bound, in the limit and over retrainings."""
+    """Draw the error of each regime over the Cramér–Rao bound, in the limit and over
+    retrainings.
+    """
     figure, ((left, right),) = _panels(1, 2, 8.4, 3.4)
     lam = np.geomspace(0.02, 50, 200)
     laws: Sequence[tuple[str, Callable[[float], float], str]] = (
@@ -174,7 +250,8 @@ def inflation(rng: np.random.Generator) -> Figure:
         left.semilogx(lam, [law(value) for value in lam], color=colour, label=name)
     left.axhline(1.5, color="0.5", linewidth=0.8)
     n, replicas, last = 4, 10_240, 30
-    z = float(norm.isf(0.025)) * math.sqrt(2 / replicas)  # the error's relative standard error: its law is χ²_1
+    # the error's relative standard error: its law is χ²_1
+    z = float(norm.isf(0.025)) * math.sqrt(2 / replicas)
     rows: tuple[tuple[Mix | FreshReal | Accumulate, Latents, str], ...] = (
         *((Mix(value), "fresh", BLUE) for value in (0.25, 1.0, 4.0)),
         *((Mix(value), "shared", PINK) for value in (0.25, 1.0)),
@@ -182,9 +259,16 @@ def inflation(rng: np.random.Generator) -> Figure:
         *((Accumulate(value), "fresh", ORANGE) for value in (0.25, 1.0)),
     )
     for regime, latents, colour in rows:
-        final = n * float(np.square(paths(regime, n, last, replicas, rng, latents=latents)[-1]).mean())
+        final = n * float(
+            np.square(paths(regime, n, last, replicas, rng, latents=latents)[-1]).mean()
+        )
         left.errorbar(regime.lam, final, z * final, fmt="o", color=colour)
-    left.set(xlabel="λ", ylabel="error / Cramér–Rao", ylim=(0, 4), title=f"in the limit; dots: Algorithm 1, t = {last}")
+    left.set(
+        xlabel="λ",
+        ylabel="error / Cramér–Rao",
+        ylim=(0, 4),
+        title=f"in the limit; dots: Algorithm 1, t = {last}",
+    )
     left.legend(loc="upper left", fontsize=7)
     t = np.arange(13)
     for regime, colour in (
@@ -195,8 +279,18 @@ def inflation(rng: np.random.Generator) -> Figure:
     ):
         errors = n * np.square(paths(regime, n, int(t[-1]), replicas, rng)).mean(axis=1)
         right.errorbar(t, errors, z * errors, fmt="o", color=colour)
-        right.plot(t, [predicted(regime, float(s)) if s else 1.0 for s in t], color=colour, label=str(regime))
-    right.set(xlabel="retrainings t", ylabel="error / Cramér–Rao", ylim=(0, 6), title=f"λ = 1; {replicas:,} chains")
+        right.plot(
+            t,
+            [predicted(regime, float(s)) if s else 1.0 for s in t],
+            color=colour,
+            label=str(regime),
+        )
+    right.set(
+        xlabel="retrainings t",
+        ylabel="error / Cramér–Rao",
+        ylim=(0, 6),
+        title=f"λ = 1; {replicas:,} chains",
+    )
     right.legend(loc="center right")
     return figure
 
@@ -214,18 +308,35 @@ def coverage(rng: np.random.Generator) -> Figure:
 
     spread = np.sqrt(loop.covariance[0, 0])  # a multiple of I
     deltas = np.linspace(0.02, 0.9, 23)
-    left.plot(1 - deltas, [(errors <= limits(delta)).all(axis=0).mean() for delta in deltas], "s", **PRINTED,
-              label="(14), all generations")  # fmt: skip
+    left.plot(
+        1 - deltas,
+        [(errors <= limits(delta)).all(axis=0).mean() for delta in deltas],
+        "s",
+        **PRINTED,
+        label="(14), all generations",
+    )
     predicted_share = [(errors[-1] <= spread * chi.isf(delta, 2)).mean() for delta in deltas]
     left.plot(1 - deltas, predicted_share, "o", color=BLUE, label=f"S3, t = {t}")
     left.plot([0, 1], [0, 1], color="k", linewidth=0.9)
-    left.set(xlabel="stated, 1 − δ", ylabel="measured coverage", title=f"Gaussian mean, d = 2, n = {n}, λ = {lam}")
+    left.set(
+        xlabel="stated, 1 − δ",
+        ylabel="measured coverage",
+        title=f"Gaussian mean, d = 2, n = {n}, λ = {lam}",
+    )
     left.legend(loc="lower right")
     steps, delta = np.arange(t + 1), 0.05
-    right.plot(steps, np.quantile(limits(delta), 1 - delta, axis=1), **PRINTED, label="(14), 95 % quantile")
+    right.plot(
+        steps, np.quantile(limits(delta), 1 - delta, axis=1), **PRINTED, label="(14), 95 % quantile"
+    )
     sharp = [math.sqrt(mixed(lam, float(s)) / n) * chi.isf(delta, 2) for s in steps]
     right.plot(steps, sharp, color=BLUE, label="S3")
-    right.plot(steps, np.quantile(errors, 1 - delta, axis=1), "o", color="k", label="measured, 95 % quantile")
+    right.plot(
+        steps,
+        np.quantile(errors, 1 - delta, axis=1),
+        "o",
+        color="k",
+        label="measured, 95 % quantile",
+    )
     right.set(xlabel="retrainings t", ylabel="‖θₜ − θ*‖", ylim=(0, None), title=f"δ = {delta}")
     right.legend()
     return figure

@@ -8,7 +8,8 @@ __all__ = ["FORMULAS"]
 FORMULAS: Mapping[str, str] = MappingProxyType(
     {
         "lemma_a1": r"\sigma_{t+1}=\frac{\chi_{n-1}}{\sqrt{n-1}}\,\sigma_t,\qquad "
-        r"\mathbb{E}\,\sigma_t=\alpha(n)^t\,\sigma_0,\qquad \alpha(n)=\frac{\mathbb{E}\,\chi_{n-1}}{\sqrt{n-1}}<1",
+        r"\mathbb{E}\,\sigma_t=\alpha(n)^t\,\sigma_0,\qquad "
+        r"\alpha(n)=\frac{\mathbb{E}\,\chi_{n-1}}{\sqrt{n-1}}<1",
         "lemma_a2": r"\Sigma_{t+1}=\tfrac{1}{n-1}\sqrt{\Sigma_t}\,S\,\sqrt{\Sigma_t},\qquad "
         r"\mathbb{E}\sqrt{\Sigma_{t+1}}\preceq\alpha(n)\,\mathbb{E}\sqrt{\Sigma_t}",
         "proposition1": r"\mathbb{E}\sqrt{\Sigma_t}\preceq\alpha(n)^t\sqrt{\Sigma_0}\to 0,\qquad "
@@ -21,9 +22,9 @@ FORMULAS: Mapping[str, str] = MappingProxyType(
         "proposition4": r"\theta^\star=\mathcal{G}^\infty_\lambda(\theta^\star)",
         "lemma_e1": r"\mathcal{J}=\left(I+\lambda A^{-1}B\right)^{-1}\lambda A^{-1}B,\qquad "
         r"\|B-A\|_2\le L\,\varepsilon,\qquad \|A^{-1}B\|_2\le 1+\frac{L\varepsilon}{\alpha}",
-        "theorem1": r"\lambda\left(1+\frac{L\varepsilon}{\alpha}\right)<\tfrac12\ \Rightarrow\ \|\mathcal{J}\|_2\le"
+        "theorem1": r"\lambda\left(1+\frac{L\varepsilon}{\alpha}\right)<\tfrac12\ \Rightarrow\ \|\mathcal{J}\|_2\le"  # noqa: E501
         r"\frac{\lambda(\alpha+\varepsilon L)}{\alpha-\lambda(\alpha+\varepsilon L)}<1",
-        "theorem1_sharp": r"\|\mathcal{J}\|_2\le\max\left(\frac{q}{1+q},\ \frac{\lambda(k-1)}{1-\lambda(k-1)}\right),"
+        "theorem1_sharp": r"\|\mathcal{J}\|_2\le\max\left(\frac{q}{1+q},\ \frac{\lambda(k-1)}{1-\lambda(k-1)}\right),"  # noqa: E501
         r"\qquad k=\frac{L\varepsilon}{\alpha},\quad q=\lambda(1+k)",
         "local_stability": r"\rho(\mathcal{J})=\frac{\lambda\mu_{\max}}{1+\lambda\mu_{\max}}<1"
         r"\quad\text{for every}\ \lambda<\infty",
@@ -33,10 +34,14 @@ FORMULAS: Mapping[str, str] = MappingProxyType(
         "stationary_error": r"V=\mathcal{J}V\mathcal{J}^\top+\tfrac{\lambda}{n}KFK,\qquad "
         r"\frac{\text{error}}{\text{Cramér--Rao}}=\frac{1+3\lambda}{1+2\lambda}<\tfrac32",
         "sampler_bias": r"s^2_{t+1}=\frac{s_0^2+\lambda\,\varphi(s_t^2)}{1+\lambda}",
-        "path_of_refits": r"\text{accumulate: }\sum_{k\le t+1}\frac1{k^2}\to\frac{\pi^2}{6},\qquad\text{replace: }t+1",
-        "weighted_real": r"f(w)=\frac{w^2+k(1-w)^2}{2w-w^2},\qquad w^\star=\frac{\sqrt{k^2+4k}-k}{2}=f(w^\star)",
-        "collapse_tail": r"\Pr(\sigma_t>e)\le\frac{\sigma_0}{e}\,\alpha(n)^t\le\frac{\sigma_0}{e}\,e^{-t/(4n)}",
-        "discrete_collapse": r"\mathbb{E}\sum_i p_{i,t}^2=1-\left(1-\tfrac1n\right)^t\left(1-\sum_i p_{i,0}^2\right)",
+        "path_of_refits": r"\text{accumulate: }\sum_{k\le "
+        r"t+1}\frac1{k^2}\to\frac{\pi^2}{6},\qquad\text{replace: }t+1",
+        "weighted_real": r"f(w)=\frac{w^2+k(1-w)^2}{2w-w^2},\qquad "
+        r"w^\star=\frac{\sqrt{k^2+4k}-k}{2}=f(w^\star)",
+        "collapse_tail": r"\Pr(\sigma_t>e)\le\frac{\sigma_0}{e}\,\alpha(n)^t\le\frac{\sigma_0}{e}\,e^{-t/(4n)}",  # noqa: E501
+        "discrete_collapse": r"\mathbb{E}\sum_i "
+        r"p_{i,t}^2=1-\left(1-\tfrac1n\right)^t\left(1-\sum_i "
+        r"p_{i,0}^2\right)",
         "correction": r"\rho=\frac{\lambda\mu_{\max}}{(1+\lambda\mu_{\max})(1+\gamma)}",
     }
 )

@@ -1,8 +1,9 @@
 """The statements, one module each, in the order of the paper; then what holds beyond it.
 
-A module has GRID, the instances that `python -m stability` examines; `check(**instance)`, which returns verdicts;
-`controls()`, the same checks with a spoiled constant, each of which must come out as violated; and, where the paper's
-own wording fails, `counterexamples()`. What uses randomness takes `rng`.
+A module has GRID, the instances that `python -m stability` examines; `check(**instance)`, which
+returns verdicts; `controls()`, the same checks with a spoiled constant, each of which must come out
+as violated; and, where the paper's own wording fails, `counterexamples()`. What uses randomness
+takes `rng`.
 """
 
 __all__ = ["STATEMENTS"]

@@ -1,8 +1,10 @@
-"""Certified numbers: Proposition 1, Theorem 1 and S1 on instances where every inequality is proved by ball arithmetic.
+"""Certified numbers: Proposition 1, Theorem 1 and S1 on instances where every inequality is proved
+by ball arithmetic.
 
-Each number is enclosed in a ball that contains it, whatever rounding did (`stability.enclosure`); a comparison is made
-only if it is true, or false, of all numbers in the balls. So "Theorem 1 holds here, strictly" is a proof, not a float.
-For α(n) beyond the range that is looked at, n to n + 1 for all n, see `stability.symbolic.proposition1.monotone_alpha`.
+Each number is enclosed in a ball that contains it, whatever rounding did (`stability.enclosure`); a
+comparison is made only if it is true, or false, of all numbers in the balls. So "Theorem 1 holds
+here, strictly" is a proof, not a float. For α(n) beyond the range that is looked at, n to n + 1 for
+all n, see `stability.symbolic.proposition1.monotone_alpha`.
 
 Needs the extra `certify`; without it everything here raises ImportError with one line that says so.
 """
@@ -39,7 +41,8 @@ class Collapse:
 
 @dataclass(frozen=True)
 class Retraining:
-    """Student's t with `nu` degrees of freedom (odd, >= 3), retrained with `lam` synthetic points per point of `data`.
+    """Student's t with `nu` degrees of freedom (odd, >= 3), retrained with `lam` synthetic points
+    per point of `data`.
 
     All numbers are taken as the decimals that they print as: 0.05 is 1/20.   lam: finite, >= 0.
     """
@@ -71,11 +74,15 @@ GRID: tuple[dict[str, Any], ...] = (
 def check(subject: Collapse | Retraining) -> list[Verdict]:
     """The statements about a subject, each certain to hold, or certain to be violated.
 
-    Collapse: α(n) < 1, α(n + 1) > α(n), and the accuracy of `stability.alpha`. Retraining: (79) and (80) of Lemma E.1,
-    Theorem 1 (vacuous where its condition is certain to fail), and ρ(J) < 1 (S1). The numbers in the verdicts are the
-    ends of the balls that are nearest to failing, rounded outwards.
+    Collapse: α(n) < 1, α(n + 1) > α(n), and the accuracy of `stability.alpha`. Retraining: (79) and
+    (80) of Lemma E.1, Theorem 1 (vacuous where its condition is certain to fail), and ρ(J) < 1
+    (S1). The numbers in the verdicts are the ends of the balls that are nearest to failing, rounded
+    outwards.
 
-    ImportError without python-flint; ArithmeticError if a comparison cannot be decided at the working precision.
+    ImportError without python-flint;
+
+    Raises:
+        ArithmeticError: If a comparison cannot be decided at the working precision.
     """
     return _collapse(subject) if isinstance(subject, Collapse) else _retraining(subject)
 
@@ -95,12 +102,21 @@ def controls() -> list[Verdict]:
 
 
 def counterexamples() -> list[Verdict]:
-    """Erratum E1: the rate in the paper's proof of Proposition 1 is certain to be `violated` at n = 4."""
+    """Erratum E1: the rate in the paper's proof of Proposition 1 is certain to be `violated` at
+    n = 4.
+    """
     return [_root_entry(rate=None, words="E √Σ_1 ≼ λmax(E √S)/√(n−1)·√Σ_0, as the proof has it")]
 
 
-def _collapse(subject: Collapse, factor: float = 1, direction: int = 1, accuracy: float = 1e-14) -> list[Verdict]:
-    """factor: of α(n) in the first.   direction: −1 turns the second round.   accuracy: stated in the third."""
+def _collapse(
+    subject: Collapse, factor: float = 1, direction: int = 1, accuracy: float = 1e-14
+) -> list[Verdict]:
+    """
+    Args:
+        factor: Of α(n) in the first.
+        direction: −1 turns the second round.
+        accuracy: Stated in the third.
+    """
     from stability import enclosure
 
     small, large = range(2, subject.last + 1), [10**k for k in range(5, 16)]
@@ -109,7 +125,10 @@ def _collapse(subject: Collapse, factor: float = 1, direction: int = 1, accuracy
         alphas = [enclosure.alpha(n) for n in small]
         steps = [direction * (after - before) for before, after in pairwise(alphas)]
         balls = [*alphas, *(enclosure.alpha(n) for n in large)]
-        errors = [abs(ball / float(f) - 1) for ball, f in zip(balls, float_alpha([*small, *large]), strict=True)]
+        errors = [
+            abs(ball / float(f) - 1)
+            for ball, f in zip(balls, float_alpha([*small, *large]), strict=True)
+        ]
         return [
             _verdict(
                 "Proposition 1, α(n) < 1",
@@ -139,7 +158,13 @@ def _collapse(subject: Collapse, factor: float = 1, direction: int = 1, accuracy
 
 
 def _retraining(subject: Retraining, factor: float = 1, sign: int = 1) -> list[Verdict]:
-    """factor: of each bound.   sign: of B in the J of S1."""
+    """Certify the statements on retraining.
+
+    Args:
+        subject: The instance.
+        factor: Multiplies each bound.
+        sign: Multiplies B in the J of S1.
+    """
     from stability import enclosure
 
     local = enclosure.enclose(subject.nu, subject.data)
@@ -186,7 +211,9 @@ def _retraining(subject: Retraining, factor: float = 1, sign: int = 1) -> list[V
             ),
         ]
         if condition >= 0.5:
-            verdicts[2] = replace(verdicts[2], status=Status.VACUOUS, note="λ(1 + Lε/α) >= ½ is certain")
+            verdicts[2] = replace(
+                verdicts[2], status=Status.VACUOUS, note="λ(1 + Lε/α) >= ½ is certain"
+            )
         return [replace(verdict, assumptions=assumptions) for verdict in verdicts]
 
 
@@ -201,7 +228,9 @@ def _root_entry(rate: float | None, words: str, n: int = 4, spread: float = 0.01
             f"n = {n}, t = 1, Σ_0 = diag(1, {spread:g}²)",
             enclosure.root_entry(n, spread),
             "<=",
-            enclosure.printed_rate(n) if rate is None else enclosure.decimal(rate) * enclosure.alpha(n),
+            enclosure.printed_rate(n)
+            if rate is None
+            else enclosure.decimal(rate) * enclosure.alpha(n),
         )
     return replace(verdict, erratum="E1")
 
@@ -211,10 +240,13 @@ def _largest(balls: "list[arb]") -> "arb":
     return reduce(lambda a, b: a.max(b), balls)
 
 
-def _verdict(claim: str, words: str, instance: str, measured: "arb", relation: Relation, stated: "arb") -> Verdict:
+def _verdict(
+    claim: str, words: str, instance: str, measured: "arb", relation: Relation, stated: "arb"
+) -> Verdict:
     """Holds if `measured` `relation` `stated` for all numbers in the balls, violated if for none.
 
-    ArithmeticError if for some only.
+    Raises:
+        ArithmeticError: If for some only.
     """
     holds = {"<": measured < stated, "<=": measured <= stated, ">": measured > stated}[relation]
     fails = {"<": measured >= stated, "<=": measured > stated, ">": measured <= stated}[relation]

@@ -1,9 +1,11 @@
-"""The probability that a Gaussian refitted to its own samples has not collapsed yet: Suresh et al. (arXiv:2412.17646).
+"""The probability that a Gaussian refitted to its own samples has not collapsed yet: Suresh et al.
+(arXiv:2412.17646).
 
     P(σ_t > e) ≤ (σ_0/e)·exp(−t/(4n)),
 
-by Markov's inequality for E σ_t = α(n)^t σ_0 (Lemma A.1) and log α(n) < −1/(4n). The same inequality for σ_t^s with
-the best power s is sharper where e is small: P(σ_t > e) ≤ min over s of (σ_0/e)^s (E (χ_{n−1}/√(n−1))^s)^t.
+by Markov's inequality for E σ_t = α(n)^t σ_0 (Lemma A.1) and log α(n) < −1/(4n). The same
+inequality for σ_t^s with the best power s is sharper where e is small: P(σ_t > e) ≤ min over s of
+(σ_0/e)^s (E (χ_{n−1}/√(n−1))^s)^t.
 """
 
 import math
@@ -34,27 +36,40 @@ def markov_bound(n: int, t: int, level: float) -> float:
 
 
 def best_power_bound(n: int, t: int, level: float) -> float:
-    """The least over 0 <= s <= 2 of level^(−s) (E (χ_{n−1}/√(n−1))^s)^t; at most 1, and at most `markov_bound`.
+    """The least over 0 <= s <= 2 of level^(−s) (E (χ_{n−1}/√(n−1))^s)^t; at most 1, and at most
+    `markov_bound`.
 
     E Σ_t does not shrink, so that powers above 2 gain only for levels far above σ_0.
     """
 
     def exponent(s: float) -> float:
         half = (n - 1) / 2
-        power = s / 2 * math.log(1 / half) + gammaln(half + s / 2) - gammaln(half)  # log E (χ/√(n−1))^s
+        # log E (χ/√(n−1))^s
+        power = s / 2 * math.log(1 / half) + gammaln(half + s / 2) - gammaln(half)
         return t * power - s * math.log(level)
 
     best = minimize_scalar(exponent, bounds=(0, 2), method="bounded", options={"xatol": 1e-10})
-    markov = t * float(log_alpha(n)) - math.log(level)  # s = 1, without the rounding of a difference of log Γ
+    # s = 1, without the rounding of a difference of log Γ
+    markov = t * float(log_alpha(n)) - math.log(level)
     return math.exp(min(float(best.fun), markov, 0.0))  # type: ignore[attr-defined]
 
 
 def check(
-    n: int, t: int, level: float, rng: np.random.Generator, chains: int = 20_000, false_alarm: float = 1e-6
+    n: int,
+    t: int,
+    level: float,
+    rng: np.random.Generator,
+    chains: int = 20_000,
+    false_alarm: float = 1e-6,
 ) -> list[Verdict]:
-    """Both bounds on σ_t after t retrainings by simulation (see `gaussian_collapse`), and log α(n) < −1/(4n).
+    """Both bounds on σ_t after t retrainings by simulation (see `gaussian_collapse`), and log α(n)
+    < −1/(4n).
 
-    n: samples a generation, >= 2.   t: >= 1.   level: e/σ_0, > 0.   false_alarm: of each verdict that uses randomness.
+    Args:
+        n: Samples a generation, >= 2.
+        t: >= 1.
+        level: e/σ_0, > 0.
+        false_alarm: Of each verdict that uses randomness.
     """
     return _check(n, t, level, rng, chains, false_alarm)
 
@@ -87,7 +102,10 @@ def _check(
     verdicts = []
     for words, stated in (
         ("P(σ_t > e) ≤ (σ_0/e)·exp(−t/(4n))", spoil * markov_bound(n, t, level)),
-        ("P(σ_t > e) ≤ min over s of (σ_0/e)^s (E (χ_{n−1}/√(n−1))^s)^t", spoil * best_power_bound(n, t, level)),
+        (
+            "P(σ_t > e) ≤ min over s of (σ_0/e)^s (E (χ_{n−1}/√(n−1))^s)^t",
+            spoil * best_power_bound(n, t, level),
+        ),
     ):
         tolerance = share_slack(min(stated, 1.0), chains, false_alarm)
         verdicts.append(

@@ -1,11 +1,14 @@
-"""Self-correcting loops: synthetic data from (p_θ + γ p_θ*)/(1 + γ) instead of p_θ (Gillman et al., arXiv:2402.07087).
+"""Self-correcting loops: synthetic data from (p_θ + γ p_θ*)/(1 + γ) instead of p_θ (Gillman et al.,
+arXiv:2402.07087).
 
-A corrector that moves samples of the model towards the best model θ* does what λγ/(1+γ) true points of p_θ* for each
-real point would do, and leaves λ/(1+γ) of the model's own. With A, B and J as in S1 the Jacobian becomes
+A corrector that moves samples of the model towards the best model θ* does what λγ/(1+γ) true points
+of p_θ* for each real point would do, and leaves λ/(1+γ) of the model's own. With A, B and J as in
+S1 the Jacobian becomes
 
     J_γ = J/(1 + γ),    ρ(J_γ) = λμ_max/((1 + λμ_max)(1 + γ)),
 
-so that (11), divided by 1 + γ, is below 1 if λ(1 + Lε/α) < (1+γ)/(2+γ): their condition, ½ for γ = 0 and 1 for γ → ∞.
+so that (11), divided by 1 + γ, is below 1 if λ(1 + Lε/α) < (1+γ)/(2+γ): their condition, ½ for γ =
+0 and 1 for γ → ∞.
 """
 
 import math
@@ -33,14 +36,23 @@ GRID: tuple[dict[str, Any], ...] = (
 
 
 def correction_bound(lam: float, gamma: float, alpha: float, eps: float, lipschitz: float) -> float:
-    """(11) over 1 + γ, an upper bound on ‖J_γ‖₂; inf where λ(1 + Lε/α) >= 1.   gamma: >= 0; the rest as in (11)."""
+    """(11) over 1 + γ, an upper bound on ‖J_γ‖₂; inf where λ(1 + Lε/α) >= 1.   gamma: >= 0; the
+    rest as in (11).
+    """
     return contraction_bound(lam, alpha, eps, lipschitz) / (1 + gamma)
 
 
-def check(family: Family, data: Density, lam: float, gamma: float, rng: np.random.Generator) -> list[Verdict]:
-    """J_γ, its spectral radius and its bound, against finite differences of the corrected map in a random basis.
+def check(
+    family: Family, data: Density, lam: float, gamma: float, rng: np.random.Generator
+) -> list[Verdict]:
+    """J_γ, its spectral radius and its bound, against finite differences of the corrected map in a
+    random basis.
 
-    family, data: as for `analyse`, in 1-D.   lam, gamma: finite, > 0. ValueError otherwise.
+    Args:
+        family: As for `analyse`, in 1-D.
+        data: See `family`.
+        lam: Finite, > 0. ValueError otherwise.
+        gamma: See `lam`.
     """
     return _check(family, data, lam, gamma, rng)
 
@@ -51,7 +63,13 @@ def controls(rng: np.random.Generator) -> list[Verdict]:
 
 
 def _check(
-    family: Family, data: Density, lam: float, gamma: float, rng: np.random.Generator, *, spoil: float = 1.0
+    family: Family,
+    data: Density,
+    lam: float,
+    gamma: float,
+    rng: np.random.Generator,
+    *,
+    spoil: float = 1.0,
 ) -> list[Verdict]:
     if not (math.isfinite(lam) and lam > 0 and math.isfinite(gamma) and gamma > 0):
         raise ValueError(f"lam and gamma must be finite and > 0, got {lam} and {gamma}")
@@ -65,9 +83,15 @@ def _check(
     common: dict[str, Any] = {
         "claim": "Gillman et al.",
         "instance": f"{type(family).__name__}, λ = {lam:g}, γ = {gamma:g}",
-        "method": "finite differences of the corrected G^∞; tolerance: 1e-5 ‖J_γ‖, for their second order",
+        "method": "finite differences of the corrected G^∞; tolerance: 1e-5 ‖J_γ‖, for their "
+        "second order",
         "tolerance": tolerance,
-        "assumptions": {"α": local.alpha, "L": local.lipschitz.value, "ε": local.eps, "λ(1 + Lε/α)": local.condition},
+        "assumptions": {
+            "α": local.alpha,
+            "L": local.lipschitz.value,
+            "ε": local.eps,
+            "λ(1 + Lε/α)": local.condition,
+        },
     }
     return [
         Verdict(
@@ -91,20 +115,34 @@ def _check(
             measured=norm,
             relation="<=",
             stated=limit,
-            status=compare(norm, "<=", limit, tolerance) if math.isfinite(limit) else Status.VACUOUS,
+            status=compare(norm, "<=", limit, tolerance)
+            if math.isfinite(limit)
+            else Status.VACUOUS,
             **common,
         ),
     ]
 
 
 def _differences(
-    family: Family, data: Density, theta: Tensor, lam: float, gamma: float, rng: np.random.Generator, size: float = 1e-3
+    family: Family,
+    data: Density,
+    theta: Tensor,
+    lam: float,
+    gamma: float,
+    rng: np.random.Generator,
+    size: float = 1e-3,
 ) -> np.ndarray:
-    """Jacobian (P, P) at θ* of the map that fits the data and λ points of (p_θ + γ p_θ*)/(1 + γ) for each of theirs."""
+    """Jacobian (P, P) at θ* of the map that fits the data and λ points of (p_θ + γ p_θ*)/(1 + γ)
+    for each of theirs.
+    """
     true = lam * gamma / (1 + gamma)  # points of p_θ* for each real one
     blend = Blend(data, Member(family, theta), true)
-    image = infinite_map(family, blend, lam / (1 + gamma) / (1 + true))  # for each point of the blend
+    # for each point of the blend
+    image = infinite_map(family, blend, lam / (1 + gamma) / (1 + true))
     basis = np.linalg.qr(rng.standard_normal((len(theta), len(theta))))[0]
     steps = size * torch.from_numpy(basis.T)
-    rows = [(image(theta + step).theta - image(theta - step).theta).numpy() / (2 * size) for step in steps]
+    rows = [
+        (image(theta + step).theta - image(theta - step).theta).numpy() / (2 * size)
+        for step in steps
+    ]
     return np.array(rows).T @ basis.T

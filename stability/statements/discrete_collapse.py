@@ -1,11 +1,15 @@
-"""Frequencies refitted to n of their own samples: how fast categories are lost (Wright's and Fisher's genetic drift).
+"""Frequencies refitted to n of their own samples: how fast categories are lost (Wright's and
+Fisher's genetic drift).
 
-Given frequencies p, n draws have counts of the multinomial law, and the next frequencies are counts/n. So
+Given frequencies p, n draws have counts of the multinomial law, and the next frequencies are
+counts/n. So
 
-    E Σp² = 1 − (1 − 1/n)^t (1 − Σp_0²)    after t rounds: the diversity 1 − Σp² decays at the rate 1 − 1/n,
+    E Σp² = 1 − (1 − 1/n)^t (1 − Σp_0²)    after t rounds: the diversity 1 − Σp² decays at the rate
+    1 − 1/n,
 
-stated for language models by Seddik et al. (arXiv:2404.05090), for gene frequencies by Wright (1931); and a category
-of count k survives t rounds with probability ≥ 1 − e^{−k/t}, Suresh et al. (arXiv:2412.17646).
+stated for language models by Seddik et al. (arXiv:2404.05090), for gene frequencies by Wright
+(1931); and a category of count k survives t rounds with probability ≥ 1 − e^{−k/t}, Suresh et al.
+(arXiv:2412.17646).
 """
 
 import math
@@ -22,7 +26,15 @@ from stability.regimes import FullySynthetic, TrainingSet
 from stability.retraining import retrain
 from stability.verdict import Verdict, compare
 
-__all__ = ["GRID", "Frequencies", "check", "controls", "count_law", "expected_concentration", "survival_bound"]
+__all__ = [
+    "GRID",
+    "Frequencies",
+    "check",
+    "controls",
+    "count_law",
+    "expected_concentration",
+    "survival_bound",
+]
 
 GRID: tuple[dict[str, Any], ...] = (
     {"counts": (10, 10), "t": 10},
@@ -40,12 +52,16 @@ def expected_concentration(start: float, n: int, t: int) -> float:
 
 
 def survival_bound(k: int, t: int) -> float:
-    """1 − e^{−k/t}: a category with count k is alive after t >= 1 rounds with at least this probability."""
+    """1 − e^{−k/t}: a category with count k is alive after t >= 1 rounds with at least this
+    probability.
+    """
     return -math.expm1(-k / t)
 
 
 def count_law(k: int, n: int, t: int) -> NDArray[np.float64]:
-    """P(count = j) for j = 0 … n, (n + 1,), of a category with count k of n, t rounds later: Wright–Fisher's chain."""
+    """P(count = j) for j = 0 … n, (n + 1,), of a category with count k of n, t rounds later:
+    Wright–Fisher's chain.
+    """
     j = np.arange(n + 1)
     law = (j == k).astype(float)
     transition = binom.pmf(j, n, j[:, None] / n)  # row: present count
@@ -58,7 +74,8 @@ def count_law(k: int, n: int, t: int) -> NDArray[np.float64]:
 class Frequencies:
     """Relative frequencies of K categories, many models side by side in one chain.
 
-    A point is a vector (W,) of categories 0 … K−1, one for each of W models.   frequencies: (R, W, K) for R chains.
+    A point is a vector (W,) of categories 0 … K−1, one for each of W models.   frequencies: (R, W,
+    K) for R chains.
     """
 
     frequencies: np.ndarray
@@ -73,9 +90,13 @@ class Frequencies:
     def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
         """Maximum likelihood."""
         categories = np.arange(self.frequencies.shape[2])
-        self.frequencies = np.stack([(data.points[:, :, None] == categories).mean(axis=0) for data in datasets])
+        self.frequencies = np.stack(
+            [(data.points[:, :, None] == categories).mean(axis=0) for data in datasets]
+        )
 
-    def sample(self, counts: Sequence[int], rngs: Sequence[np.random.Generator]) -> list[np.ndarray]:
+    def sample(
+        self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
+    ) -> list[np.ndarray]:
         """(counts[r], W) categories for each chain, by inversion."""
         steps = np.cumsum(self.frequencies, axis=2)[:, :, :-1]  # (R, W, K − 1); the last is 1
         return [
@@ -91,12 +112,22 @@ class Frequencies:
 
 
 def check(
-    counts: Sequence[int], t: int, rng: np.random.Generator, replicas: int = 4096, false_alarm: float = 1e-6
+    counts: Sequence[int],
+    t: int,
+    rng: np.random.Generator,
+    replicas: int = 4096,
+    false_alarm: float = 1e-6,
 ) -> list[Verdict]:
     """Both statements for real data with these counts and n = Σ counts, t rounds later.
 
-    counts: >= 1 each, at least two of them.   t: >= 1.   replicas: rounded up to a multiple of 256.
-    false_alarm: of the one verdict that uses randomness. ValueError if out of range.
+    Args:
+        counts: >= 1 each, at least two of them.
+        t: >= 1.
+        replicas: Rounded up to a multiple of 256.
+        false_alarm: Of the one verdict that uses randomness.
+
+    Raises:
+        ValueError: If out of range.
     """
     return _check(counts, t, rng, replicas, false_alarm)
 
@@ -141,7 +172,8 @@ def _check(
             relation="==",
             stated=stated,
             status=compare(float(seen.mean()), "==", stated, tolerance),
-            method=f"Algorithm 1, {len(seen)} replicas; tolerance: normal tail, doubled for skewness",
+            method=f"Algorithm 1, {len(seen)} replicas; tolerance: normal tail, doubled for "
+            "skewness",
             tolerance=tolerance,
             false_alarm=false_alarm,
         ),
@@ -158,7 +190,8 @@ def _check(
         ),
         Verdict(
             claim="Suresh et al., discrete",
-            words="a category of count k is alive after t rounds with probability at least 1 − e^(−k/t)",
+            words="a category of count k is alive after t rounds with probability at least 1 − "
+            "e^(−k/t)",
             instance=f"k = {rarest} of n = {n}, t = {t}",
             measured=1 - float(law[0]),
             relation=">=",
@@ -170,11 +203,15 @@ def _check(
     ]
 
 
-def _simulated(counts: Sequence[int], t: int, chains: int, rng: np.random.Generator) -> NDArray[np.float64]:
+def _simulated(
+    counts: Sequence[int], t: int, chains: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
     """Frequencies after t rounds, (256 · chains, K)."""
     column = np.repeat(np.arange(len(counts)), counts)
     real = np.tile(column[:, None], _WIDTH)  # (n, W): the same real data for all
     learner = Frequencies(np.zeros((chains, _WIDTH, len(counts))))
-    for _ in retrain(learner, [real] * chains, [FullySynthetic()] * chains, t, seed=int(rng.integers(2**62))):
+    for _ in retrain(
+        learner, [real] * chains, [FullySynthetic()] * chains, t, seed=int(rng.integers(2**62))
+    ):
         pass
     return learner.frequencies.reshape(-1, len(counts))

@@ -1,7 +1,8 @@
-"""Lemma A.1: the one-dimensional Gaussian loop, (15)-(16): σ shrinks by the factor χ_{n−1}/√(n−1) a generation.
+"""Lemma A.1: the one-dimensional Gaussian loop, (15)-(16): σ shrinks by the factor χ_{n−1}/√(n−1) a
+generation.
 
-Its proof calls the square root strictly convex where it is strictly concave, and iii) is printed "∀t ≤ 1" for "∀t ≥ 1"
-(erratum E8); the statements hold as meant.
+Its proof calls the square root strictly convex where it is strictly concave, and iii) is printed
+"∀t ≤ 1" for "∀t ≥ 1" (erratum E8); the statements hold as meant.
 """
 
 import math
@@ -31,9 +32,17 @@ def check(
 ) -> list[Verdict]:
     """i) to iii) on chains that draw their n normals a generation and refit, as (15) and (16) say.
 
-    n: samples a generation, >= 2.   t: generations, >= 1.   mu0, sigma0: the start, sigma0 > 0.
-    chains: independent runs; time and memory grow as n · chains.   false_alarm: of each verdict that uses randomness.
-    ValueError if out of range, or if `chains` is too small for a normal tail (see `require_chains`).
+    Args:
+        n: Samples a generation, >= 2.
+        t: Generations, >= 1.
+        mu0: The start, sigma0 > 0.
+        sigma0: See `mu0`.
+        chains: Independent runs; time and memory grow as n · chains.
+        false_alarm: Of each verdict that uses randomness.
+
+    Raises:
+        ValueError: If out of range, or if `chains` is too small for a normal tail (see
+            `require_chains`).
     """
     return _check(n, t, rng, mu0, sigma0, chains, false_alarm)
 
@@ -81,8 +90,14 @@ def _check(
 
     instance, rate = f"n = {n}, t = {t}, {chains} chains", float(alpha(n))
     rounding = 1e-12 * (1 + abs(mu0) / sigma0)
-    distance, allowed = _distance(ratio, freedom), math.sqrt(math.log(2 / false_alarm) / (2 * chains))
-    stated_mean, error = spoil * rate**t * sigma0, sigma0 * math.sqrt((1 - rate ** (2 * t)) / chains)
+    distance, allowed = (
+        _distance(ratio, freedom),
+        math.sqrt(math.log(2 / false_alarm) / (2 * chains)),
+    )
+    stated_mean, error = (
+        spoil * rate**t * sigma0,
+        sigma0 * math.sqrt((1 - rate ** (2 * t)) / chains),
+    )
     low, high = max(0.0, math.sqrt(freedom) - 12), math.sqrt(freedom) + 12
     mean, _ = quad(lambda r: r * chi.pdf(r, freedom), low, high, epsabs=0, epsrel=1e-12, limit=200)
     integral = mean / math.sqrt(n - 1)
@@ -95,7 +110,8 @@ def _check(
             relation="==",
             stated=0.0,
             status=compare(gap, "==", 0.0, rounding),
-            method="largest difference over σ²_0, each side computed from the same normals; tolerance: rounding",
+            method="largest difference over σ²_0, each side computed from the same normals; "
+            "tolerance: rounding",
             tolerance=rounding,
         ),
         Verdict(
@@ -106,7 +122,8 @@ def _check(
             relation="==",
             stated=0.0,
             status=compare(distance, "==", 0.0, allowed),
-            method="Kolmogorov distance of (n−1)σ²_1/σ²_0 from χ²; tolerance: Dvoretzky-Kiefer-Wolfowitz-Massart",
+            method="Kolmogorov distance of (n−1)σ²_1/σ²_0 from χ²; tolerance: "
+            "Dvoretzky-Kiefer-Wolfowitz-Massart",
             tolerance=allowed,
             false_alarm=false_alarm,
         ),
@@ -118,7 +135,8 @@ def _check(
             relation="==",
             stated=stated_mean,
             status=compare(float(sigma.mean()), "==", stated_mean, z_limit * error),
-            method="simulation of (15), (16); tolerance: normal tail, doubled for skewness, exact standard error",
+            method="simulation of (15), (16); tolerance: normal tail, doubled for skewness, exact "
+            "standard error",
             tolerance=z_limit * error,
             false_alarm=false_alarm,
             erratum="E8",
@@ -132,7 +150,8 @@ def _check(
             relation="==",
             stated=rate,
             status=compare(integral, "==", rate, 1e-10),
-            method="quadrature of the density of χ against the closed form; tolerance: of the quadrature",
+            method="quadrature of the density of χ against the closed form; tolerance: of the "
+            "quadrature",
             tolerance=1e-10,
         ),
         Verdict(
@@ -145,16 +164,19 @@ def _check(
             status=compare(spoil * rate, "<", 1.0),
             method="closed form",
             erratum="E8",
-            note="Jensen's inequality for the strictly concave square root; printed: strictly convex",
+            note="Jensen's inequality for the strictly concave square root; printed: strictly "
+            "convex",
         ),
     ]
 
 
 def require_chains(n: float, t: int, chains: int, z: float, power: int = 1) -> None:
-    """ValueError unless a mean of σ_t^power, power 1 or 2, over the chains is normal enough at z standard errors.
+    """ValueError unless a mean of σ_t^power, power 1 or 2, over the chains is normal enough at z
+    standard errors.
 
-    (σ_t/σ_0)² is a product of t independent χ²_{n−1}/(n−1), so its skewness is known. The mean's is that over √chains,
-    and multiplies a tail at z by about e^{skewness z³/6} (Cramér): it must be at most 2.
+    (σ_t/σ_0)² is a product of t independent χ²_{n−1}/(n−1), so its skewness is known. The mean's is
+    that over √chains, and multiplies a tail at z by about e^{skewness z³/6} (Cramér): it must be at
+    most 2.
     """
     freedom, rate = n - 1, float(alpha(n))
     if power == 1:
@@ -162,12 +184,15 @@ def require_chains(n: float, t: int, chains: int, z: float, power: int = 1) -> N
     else:
         one, two, three = 1.0, (1 + 2 / freedom) ** t, ((1 + 2 / freedom) * (1 + 4 / freedom)) ** t
     variance = two - one**2
-    if variance * freedom < 1e-3 * t:  # lost to cancellation: n is so large that σ_t is normal for any number of chains
+    # lost to cancellation: n is so large that σ_t is normal for any number of chains
+    if variance * freedom < 1e-3 * t:
         return
     skewness = (three - 3 * one * two + 2 * one**3) / variance**1.5
     needed = math.ceil((skewness * z**3 / (6 * math.log(2))) ** 2)
     if chains < needed:
-        raise ValueError(f"chains must be >= {needed} for a normal tail at n = {n}, t = {t}, got {chains}")
+        raise ValueError(
+            f"chains must be >= {needed} for a normal tail at n = {n}, t = {t}, got {chains}"
+        )
 
 
 def _require_range(n: int, t: int, sigma0: float, false_alarm: float) -> None:

@@ -1,7 +1,9 @@
-"""Lemma E.1: the Jacobian of G∞ near θ* (76) and at θ* (78), the two Hessians of H₂ (77), and how far A and B differ.
+"""Lemma E.1: the Jacobian of G∞ near θ* (76) and at θ* (78), the two Hessians of H₂ (77), and how
+far A and B differ.
 
-Two corrections. B is ∇²_{θ'θ'}H₂(θ*, θ*); printed is the mixed ∇²_{θ,θ'}H₂, which is −B (erratum E3). And away from θ*
-the first Hessian in (76) is that of H₁ at G(θ), where G(θ) maximises; printed is that at θ (erratum E8).
+Two corrections. B is ∇²_{θ'θ'}H₂(θ*, θ*); printed is the mixed ∇²_{θ,θ'}H₂, which is −B (erratum
+E3). And away from θ* the first Hessian in (76) is that of H₁ at G(θ), where G(θ) maximises; printed
+is that at θ (erratum E8).
 """
 
 import math
@@ -35,16 +37,26 @@ GRID: tuple[dict[str, Any], ...] = (
 _STEP = 1e-3
 """Of central differences, in standard errors of one observation."""
 _DIFFERENCES = 1e-4
-"""What central differences may be off: their squared step, times a third derivative of up to 100 in the same units."""
+"""What central differences may be off: their squared step, times a third derivative of up to 100
+in the same units."""
 _AWAY = 0.25
-"""How far from θ* (76) is looked at, in standard errors along each axis; nearer if the domain ends within twice it."""
+"""How far from θ* (76) is looked at, in standard errors along each axis; nearer if the domain
+ends within twice it."""
 
 
-def check(family: str | Family, data: DataName | Data, lam: float, start: Tensor | None = None) -> list[Verdict]:
+def check(
+    family: str | Family, data: DataName | Data, lam: float, start: Tensor | None = None
+) -> list[Verdict]:
     """(76) to (80), each Jacobian against central differences of the map itself.
 
-    Arguments as in `instance`; lam: finite, >= 0. Expectations must be exact or by quadrature, not Monte Carlo, for
-    the differences to mean something. ValueError for bad arguments, NoMaximum where there is no θ*.
+    Arguments as in `instance`;
+
+    Args:
+        lam: Finite, >= 0. Expectations must be exact or by quadrature, not Monte Carlo, for the
+            differences to mean something.
+
+    Raises:
+        ValueError: For bad arguments, NoMaximum where there is no θ*.
     """
     return _check(instance(family, data, start), lam)
 
@@ -99,20 +111,30 @@ def _jacobian(A: np.ndarray, B: np.ndarray, lam: float) -> np.ndarray:
     return np.linalg.solve(np.eye(len(A)) + X, X)
 
 
-def _check(where: Instance, lam: float, *, sign: float = 1.0, scale: float = 1.0, spread: float = 1.0) -> list[Verdict]:
+def _check(
+    where: Instance, lam: float, *, sign: float = 1.0, scale: float = 1.0, spread: float = 1.0
+) -> list[Verdict]:
     """sign, scale: multiply B.   spread: multiplies Lε."""
     local = where.local.at(lam)
     V, B = axes(local), sign * scale * local.B
     star = torch.from_numpy(local.theta)
 
     corrected, printed = _away(where, lam, V, sign)
-    mixed = _differences(lambda theta: _mean_score(where.family, Member(where.family, theta), star), local.theta, V)
+    mixed = _differences(
+        lambda theta: _mean_score(where.family, Member(where.family, theta), star), local.theta, V
+    )
     opposite = float(np.abs(V.T @ (B @ V + mixed)).max())
     J = np.linalg.solve(V, _jacobian(local.A, B, lam) @ V)
     G = infinite_map(where.family, where.law, lam)
     seen = np.linalg.solve(V, _differences(lambda theta: G(theta).theta.numpy(), local.theta, V))
-    common: dict[str, Any] = {"instance": f"{where.name}, λ = {lam:g}", "assumptions": assumptions(local)}
-    method = f"central differences of {{}}; largest difference, step {_STEP} standard errors, in the eigenbasis of J"
+    common: dict[str, Any] = {
+        "instance": f"{where.name}, λ = {lam:g}",
+        "assumptions": assumptions(local),
+    }
+    method = (
+        f"central differences of {{}}; largest difference, step {_STEP} standard errors, in "
+        "the eigenbasis of J"
+    )
     return [
         _equal(
             "Lemma E.1 i), (76)",
@@ -146,13 +168,21 @@ def _check(where: Instance, lam: float, *, sign: float = 1.0, scale: float = 1.0
         ),
         _at_most(local, "(80)", "‖B − A‖₂ ≤ Lε", local.A - local.B, 0.0, spread, common),
         _at_most(
-            local, "(79)", "‖A⁻¹B‖₂ ≤ 1 + Lε/α", np.linalg.solve(local.A, local.B), 1.0, spread / local.alpha, common
+            local,
+            "(79)",
+            "‖A⁻¹B‖₂ ≤ 1 + Lε/α",
+            np.linalg.solve(local.A, local.B),
+            1.0,
+            spread / local.alpha,
+            common,
         ),
     ]
 
 
 def _away(where: Instance, lam: float, V: np.ndarray, sign: float = 1.0) -> tuple[float, float]:
-    """How far (76) is from central differences away from θ*: with ∇²H₁ at G(θ), and with ∇²H₁ at θ as printed."""
+    """How far (76) is from central differences away from θ*: with ∇²H₁ at G(θ), and with ∇²H₁ at
+    θ as printed.
+    """
     size = _AWAY
     while not where.contains(torch.from_numpy(where.local.theta + V @ np.full(len(V), 2 * size))):
         size /= 2
@@ -161,9 +191,13 @@ def _away(where: Instance, lam: float, V: np.ndarray, sign: float = 1.0) -> tupl
     image = G(theta).theta
 
     def both(x: Tensor) -> Tensor:
-        """∇² at G(θ), and the score there times the score at θ, whose mean is ∇²_{θθ'}H₂: (n, 2, P, P)."""
+        """∇² at G(θ), and the score there times the score at θ, whose mean is ∇²_{θθ'}H₂: (n, 2,
+        P, P).
+        """
         score, outer = scores(where.family, theta, x), scores(where.family, image, x)
-        return torch.stack([hessians(where.family, image, x), outer[:, :, None] * score[:, None]], 1)
+        return torch.stack(
+            [hessians(where.family, image, x), outer[:, :, None] * score[:, None]], 1
+        )
 
     law_rule = rule(Member(where.family, theta), lambda x: both(x).flatten(1))
     second, mixed = law_rule.expect(both(law_rule.points)).value.numpy()
@@ -185,16 +219,34 @@ def _mean_score(family: Family, law: Law, theta: Tensor) -> np.ndarray:
     return law_rule.expect(scores(family, theta, law_rule.points)).value.numpy()
 
 
-def _differences(function: Callable[[Tensor], np.ndarray], point: np.ndarray, V: np.ndarray) -> np.ndarray:
-    """Derivatives of a function (P,) -> (Q,) at a point along the columns of V, (Q, P), by central differences."""
-    ends = [[function(torch.from_numpy(point + sign * _STEP * column)) for sign in (1, -1)] for column in V.T]
+def _differences(
+    function: Callable[[Tensor], np.ndarray], point: np.ndarray, V: np.ndarray
+) -> np.ndarray:
+    """Derivatives of a function (P,) -> (Q,) at a point along the columns of V, (Q, P), by
+    central differences.
+    """
+    ends = [
+        [function(torch.from_numpy(point + sign * _STEP * column)) for sign in (1, -1)]
+        for column in V.T
+    ]
     return np.stack([(plus - minus) / (2 * _STEP) for plus, minus in ends], 1)
 
 
 def _equal(
-    claim: str, words: str, measured: float, tolerance: float, method: str, *, corrects: bool = False, **rest: Any
+    claim: str,
+    words: str,
+    measured: float,
+    tolerance: float,
+    method: str,
+    *,
+    corrects: bool = False,
+    **rest: Any,
 ) -> Verdict:
-    """A verdict on a difference that must be 0. corrects: whether the statement as printed fails on this instance."""
+    """A verdict on a difference that must be 0.
+
+    Args:
+        corrects: Whether the statement as printed fails on this instance.
+    """
     status = compare(measured, "==", 0.0, tolerance)
     return Verdict(
         claim=claim,
@@ -210,14 +262,30 @@ def _equal(
 
 
 def _at_most(
-    local: Local, number: str, words: str, matrix: np.ndarray, base: float, factor: float, common: dict[str, Any]
+    local: Local,
+    number: str,
+    words: str,
+    matrix: np.ndarray,
+    base: float,
+    factor: float,
+    common: dict[str, Any],
 ) -> Verdict:
-    """‖matrix‖₂ <= base + factor · Lε, for a matrix that is linear in A or B with at most that factor."""
-    L, measured, stated, tolerance = local.lipschitz, float(np.linalg.norm(matrix, 2)), math.inf, 0.0
+    """‖matrix‖₂ <= base + factor · Lε, for a matrix that is linear in A or B with at most that
+    factor.
+    """
+    L, measured, stated, tolerance = (
+        local.lipschitz,
+        float(np.linalg.norm(matrix, 2)),
+        math.inf,
+        0.0,
+    )
     status, method = Status.NOT_APPLICABLE, "spectral norm; tolerance: of integration"
     if math.isfinite(L.value):
         stated = base + factor * L.value * local.eps
-        tolerance = factor * ((1 + max(1.0, measured)) * mean_slack(local) + L.value * local.eps_error) + 1e-12
+        tolerance = (
+            factor * ((1 + max(1.0, measured)) * mean_slack(local) + L.value * local.eps_error)
+            + 1e-12
+        )
         status = compare(measured, "<=", stated, tolerance)
         if status is Status.VIOLATED and not L.is_upper_bound:
             status = Status.VACUOUS  # L may be larger than what the search found

@@ -1,8 +1,10 @@
-"""S1: retraining by exact maximum likelihood is locally stable at every finite λ, at the rate ρ(J) = λμ/(1 + λμ) < 1.
+"""S1: retraining by exact maximum likelihood is locally stable at every finite λ, at the rate ρ(J)
+= λμ/(1 + λμ) < 1.
 
-Here μ is the largest generalised eigenvalue of (−B, −A). Needed are Assumption 2, A ≺ 0, and B ≼ 0, which every
-likelihood has; neither Assumption 1 nor a small λ. S2: in an exponential family, in any smooth coordinates, μ = 1
-whatever the data are, and the rate is λ/(1 + λ). The proofs are in docs/theory/local-stability.md.
+Here μ is the largest generalised eigenvalue of (−B, −A). Needed are Assumption 2, A ≺ 0, and B ≼ 0,
+which every likelihood has; neither Assumption 1 nor a small λ. S2: in an exponential family, in any
+smooth coordinates, μ = 1 whatever the data are, and the rate is λ/(1 + λ). The proofs are in
+docs/theory/local-stability.md.
 """
 
 import math
@@ -47,10 +49,19 @@ GRID: tuple[dict[str, Any], ...] = (
 )
 
 
-def check(family: str | Family, data: DataName | Data, lam: float, start: Tensor | None = None) -> list[Verdict]:
-    """ρ(J) < 1, ρ(J) = λμ/(1 + λμ), the decay of orbits of G∞, what α, L and ε say; and S2 for exponential families.
+def check(
+    family: str | Family, data: DataName | Data, lam: float, start: Tensor | None = None
+) -> list[Verdict]:
+    """ρ(J) < 1, ρ(J) = λμ/(1 + λμ), the decay of orbits of G∞, what α, L and ε say; and S2 for
+    exponential families.
 
-    Arguments as in `instance`; lam: finite, >= 0. ValueError for bad ones, NoMaximum where there is no θ*.
+    Arguments as in `instance`;
+
+    Args:
+        lam: Finite, >= 0.
+
+    Raises:
+        ValueError: For bad ones, NoMaximum where there is no θ*.
     """
     where = instance(family, data, start)
     local = where.local.at(lam)
@@ -70,7 +81,9 @@ def controls() -> list[Verdict]:
 
 
 def counterexamples() -> list[Verdict]:
-    """A witness for each assumption of S1, which fails without it; and for its norm, which is not the Euclidean one."""
+    """A witness for each assumption of S1, which fails without it; and for its norm, which is
+    not the Euclidean one.
+    """
     shear = np.array([[1.0, 20.0], [0.0, 1.0]])
     sheared = jacobian(-shear.T @ shear, -shear.T @ np.diag([2.0, 0.1]) @ shear, 1.0)
     nu, tau, lam = 5.0, 1.25, 4.0
@@ -87,7 +100,8 @@ def counterexamples() -> list[Verdict]:
             f"gaussian, misspecified, samples from N(μ, τ²σ²), τ = {tau:g}, λ = {lam:g}",
             _tempered(tau, lam),
             "ratio of successive changes of the variance, by iterating G∞ at the tempered θ",
-            f"it is λτ²/(1 + λ): beyond λ = 1/(τ² − 1) = {1 / (tau**2 - 1):.4g} the model widens for ever",
+            f"it is λτ²/(1 + λ): beyond λ = 1/(τ² − 1) = {1 / (tau**2 - 1):.4g} the model widens "
+            "for ever",
         ),
         _witness(
             "without Assumption 2",
@@ -101,7 +115,8 @@ def counterexamples() -> list[Verdict]:
             "A = −SᵀS, B = −Sᵀ diag(2, 0.1) S, S = ((1, 20), (0, 1)), λ = 1",
             float(np.linalg.norm(sheared, 2)),
             "‖J‖₂, closed form",
-            f"ρ(J) = {spectral_radius(sheared):.4g}: in such coordinates a perturbation grows before it decays",
+            f"ρ(J) = {spectral_radius(sheared):.4g}: in such coordinates a perturbation grows "
+            "before it decays",
         ),
     ]
 
@@ -138,13 +153,18 @@ def _flat(nu: float) -> tuple[np.ndarray, np.ndarray]:
     """A and B at the maximum 0 of the likelihood of the location for data ±√ν, where A = 0."""
     family, star = _Location(nu), torch.zeros(1, dtype=torch.float64)
     data = np.sqrt(nu) * np.array([-1.0, 1.0])
-    rules = [rule(law, lambda x: hessians(family, star, x).flatten(1)) for law in (data, Member(family, star))]
+    rules = [
+        rule(law, lambda x: hessians(family, star, x).flatten(1))
+        for law in (data, Member(family, star))
+    ]
     A, B = (each.expect(hessians(family, star, each.points)).value.numpy() for each in rules)
     return A, B
 
 
 def _tempered(tau: float, lam: float) -> float:
-    """How a change of the variance of a Gaussian is multiplied by retraining on samples of τ² times its variance."""
+    """How a change of the variance of a Gaussian is multiplied by retraining on samples of τ²
+    times its variance.
+    """
     where = instance("gaussian", "misspecified")
     G, theta = infinite_map(where.family, where.law, lam), torch.from_numpy(where.local.theta)
     variances = [1 / float(theta[1])]
@@ -158,8 +178,21 @@ def _tempered(tau: float, lam: float) -> float:
 def _rates(
     where: Instance, local: Local, *, sign: float = 1.0, factor: float = 1.0, spoil: float = 1.0
 ) -> list[Verdict]:
-    """sign: of B.   factor: of μ.   spoil: multiplies the bound from α, L and ε."""
-    lam, L, slack, mu = local.lam, local.lipschitz, jacobian_slack(local), factor * float(local.mu[0])
+    """Check the rate ρ(J), and the bound on it.
+
+    Args:
+        where: The instance.
+        local: Its local analysis.
+        sign: Multiplies B.
+        factor: Multiplies μ.
+        spoil: Multiplies the bound from α, L and ε.
+    """
+    lam, L, slack, mu = (
+        local.lam,
+        local.lipschitz,
+        jacobian_slack(local),
+        factor * float(local.mu[0]),
+    )
     rho, stated = spectral_radius(jacobian(local.A, sign * local.B, lam)), lam * mu / (1 + lam * mu)
     G = infinite_map(where.family, where.law, lam)
     decay = linear_rate(lambda theta: G(theta).theta, local.theta, axes(local))
@@ -170,7 +203,10 @@ def _rates(
         within = Status.NOT_APPLICABLE
     elif within is Status.VIOLATED and not L.is_upper_bound:
         within = Status.VACUOUS  # L may be larger than what the search found
-    common: dict[str, Any] = {"instance": f"{where.name}, λ = {lam:g}", "assumptions": assumptions(local)}
+    common: dict[str, Any] = {
+        "instance": f"{where.name}, λ = {lam:g}",
+        "assumptions": assumptions(local),
+    }
     printed = "" if local.theorem1_applies else "the condition of Theorem 1 is not met"
     return [
         Verdict(
@@ -191,7 +227,8 @@ def _rates(
             relation="==",
             stated=stated,
             status=compare(rho, "==", stated, slack),
-            method="eigenvalues of J against μ, those of the pair (−B, −A); tolerance: of integration",
+            method="eigenvalues of J against μ, those of the pair (−B, −A); tolerance: of "
+            "integration",
             tolerance=slack,
             **common,
         ),
@@ -202,7 +239,8 @@ def _rates(
             relation="==",
             stated=stated,
             status=compare(decay, "==", stated, curvature),
-            method="two orbits of G∞; half their difference, from 0.01 standard errors off θ*; tolerance: 30 "
+            method="two orbits of G∞; half their difference, from 0.01 standard errors off θ*; "
+            "tolerance: 30 "
             "times the square of that, relative to ρ(1 − ρ), and integration",
             tolerance=curvature,
             **common,
@@ -240,13 +278,15 @@ def _universal(where: Instance, local: Local, *, exponential: bool = False) -> l
     return [
         Verdict(
             claim="S2",
-            words="in an exponential family all eigenvalues of J are λ/(1 + λ), whatever the data and the coordinates",
+            words="in an exponential family all eigenvalues of J are λ/(1 + λ), whatever the data "
+            "and the coordinates",
             instance=f"{where.name}, λ = {lam:g}",
             measured=measured,
             relation="==",
             stated=stated,
             status=compare(measured, "==", stated, tolerance),
-            method="eigenvalues of J; the one that is farthest off; tolerance: of integration, and of torch's trigamma",
+            method="eigenvalues of J; the one that is farthest off; tolerance: of integration, "
+            "and of torch's trigamma",
             tolerance=tolerance,
             assumptions=assumptions(local),
         )

@@ -1,9 +1,10 @@
-"""Which maximiser is taken: the canonical θ_0 (1), of least norm, and the next θ_{t+1} (3), the closest to θ_t.
+"""Which maximiser is taken: the canonical θ_0 (1), of least norm, and the next θ_{t+1} (3), the
+closest to θ_t.
 
-On Gaussian mixtures, where relabelling the components makes K! copies of each maximiser. (3) decides wherever θ_t is
-near one of them. (1) does not: with the last logit 0 the least norm belongs to all copies that relabel the other
-components, (K − 1)! of them, and for K = 2 to both. It does not matter which is taken: relabelling carries the whole
-iteration along.
+On Gaussian mixtures, where relabelling the components makes K! copies of each maximiser. (3)
+decides wherever θ_t is near one of them. (1) does not: with the last logit 0 the least norm belongs
+to all copies that relabel the other components, (K − 1)! of them, and for K = 2 to both. It does
+not matter which is taken: relabelling carries the whole iteration along.
 """
 
 import itertools
@@ -37,17 +38,28 @@ def copies(theta: Tensor) -> list[Tensor]:
     return [torch.cat([(logits[order] - logits[order[-1]])[:-1], means[order]]) for order in orders]
 
 
-def check(theta: tuple[float, ...], lam: float, rng: np.random.Generator, n: int = 300) -> list[Verdict]:
-    """(1) on n points of a mixture of `GaussianMixture`, from all K! orders of its components, and (3) near each copy.
+def check(
+    theta: tuple[float, ...], lam: float, rng: np.random.Generator, n: int = 300
+) -> list[Verdict]:
+    """(1) on n points of a mixture of `GaussianMixture`, from all K! orders of its components, and
+    (3) near each copy.
 
-    theta (2K − 1,): logits and means, components at least 4 standard deviations apart (the sd is 1).
-    lam: finite, >= 0.   n: real points. ValueError for bad arguments.
+    Args:
+        theta: (2K − 1,) logits and means, components at least 4 standard deviations apart (the sd
+            is 1).
+        lam: Finite, >= 0.
+        n: Real points.
+
+    Raises:
+        ValueError: For bad arguments.
     """
     return _check(theta, lam, rng, n)
 
 
 def controls(rng: np.random.Generator) -> list[Verdict]:
-    """The longest maximiser for the canonical one, and another copy for the closest: each is `violated`."""
+    """The longest maximiser for the canonical one, and another copy for the closest: each is
+    `violated`.
+    """
     return _check((0.5, -0.3, -4.5, 0.0, 4.0), 1.0, rng, 300, spoil=True)
 
 
@@ -55,7 +67,9 @@ def counterexamples() -> list[Verdict]:
     """The argmin of (1) need not be one point."""
     real = torch.special.ndtri((torch.arange(50, dtype=torch.float64) + 0.5) / 50)[:, None]
     real = torch.cat([real - 2.5, real[::2] + 2.5])
-    found = maximum_likelihood(GaussianMixture(2), real, torch.tensor([0.5, -2.0, 2.0], dtype=torch.float64))
+    found = maximum_likelihood(
+        GaussianMixture(2), real, torch.tensor([0.5, -2.0, 2.0], dtype=torch.float64)
+    )
     norms = torch.stack(copies(found.theta)).norm(dim=1)
     least = int((norms < norms.min() + _TOLERANCE).sum())
     return [
@@ -80,7 +94,9 @@ def _check(
     truth = torch.tensor(theta, dtype=torch.float64)
     K = (len(theta) + 1) // 2
     if K < 2 or len(theta) != 2 * K - 1 or float(truth[K - 1 :].sort().values.diff().min()) < 4:
-        raise ValueError(f"theta must be K − 1 logits and K means at least 4 apart, K >= 2, got {theta}")
+        raise ValueError(
+            f"theta must be K − 1 logits and K means at least 4 apart, K >= 2, got {theta}"
+        )
     family, generator = GaussianMixture(K), torch.Generator().manual_seed(int(rng.integers(2**62)))
     real = family.sample(truth, n, generator)
     canonical = maximum_likelihood(family, real, torch.stack(copies(truth)))
@@ -104,9 +120,11 @@ def _check(
             relation="==",
             stated=least,
             status=compare(norm, "==", least, _TOLERANCE),
-            method=f"Newton's method from {math.factorial(K)} starts, against all copies of what it finds",
+            method=f"Newton's method from {math.factorial(K)} starts, against all copies of what "
+            "it finds",
             tolerance=_TOLERANCE,
-            note=f"{int((norms < least + _TOLERANCE).sum())} of {math.factorial(K)} copies have the least norm",
+            note=f"{int((norms < least + _TOLERANCE).sum())} of {math.factorial(K)} copies have "
+            "the least norm",
         ),
         Verdict(
             claim="Eq. (3)",
@@ -116,7 +134,8 @@ def _check(
             relation="==",
             stated=0.0,
             status=compare(excess, "==", 0.0, _TOLERANCE),
-            method=f"Gⁿ from near each of {math.factorial(K)} maximisers; distance from θ_t less that of the closest "
+            method=f"Gⁿ from near each of {math.factorial(K)} maximisers; distance from θ_t less "
+            "that of the closest "
             "copy, the largest",
             tolerance=_TOLERANCE,
         ),

@@ -1,12 +1,16 @@
-"""The whole path of refits is a Gaussian process in the limit of large n: Dey and Donoho (arXiv:2410.22812).
+"""The whole path of refits is a Gaussian process in the limit of large n: Dey and Donoho
+(arXiv:2410.22812).
 
-For exponential families, √n F^½ (θ_s − θ*), s = 0 … t, tends to a Gaussian process with independent components, whose
-covariance depends on the regime alone. With m = n synthetic points a round it is, for s ≤ t,
+For exponential families, √n F^½ (θ_s − θ*), s = 0 … t, tends to a Gaussian process with independent
+components, whose covariance depends on the regime alone. With m = n synthetic points a round it is,
+for s ≤ t,
 
     replace (their "discard"), `FullySynthetic()`:                s + 1, a random walk;
-    accumulate (their "augment"), `Accumulate(1)`:    Σ_{k=1}^{s+1} 1/k², a martingale, whose efficiency is ≥ 6/π²;
+    accumulate (their "augment"), `Accumulate(1)`:    Σ_{k=1}^{s+1} 1/k², a martingale, whose
+    efficiency is ≥ 6/π²;
 
-and, by the same argument, with fixed or new real data, v_s the error of S3 or S4 after s rounds and ρ = λ/(1 + λ),
+and, by the same argument, with fixed or new real data, v_s the error of S3 or S4 after s rounds and
+ρ = λ/(1 + λ),
 
     `Mix(lam)`:  1 + ρ^{t−s}(v_s − 1),        `FreshReal(lam)`:  ρ^{t−s} v_s.
 
@@ -44,7 +48,11 @@ GRID: tuple[dict[str, Any], ...] = (
 
 
 def limit_covariance(regime: Regime, t: int) -> NDArray[np.float64]:
-    """Covariance of the limit process at s = 0 … t, in units of F⁻¹/n: (t + 1, t + 1). ValueError for other regimes."""
+    """Covariance of the limit process at s = 0 … t, in units of F⁻¹/n: (t + 1, t + 1).
+
+    Raises:
+        ValueError: For other regimes.
+    """
     s = np.arange(t + 1)
     first, gap = np.minimum.outer(s, s), np.abs(np.subtract.outer(s, s))
     match regime:
@@ -53,9 +61,13 @@ def limit_covariance(regime: Regime, t: int) -> NDArray[np.float64]:
         case Accumulate(lam):
             return np.array([accumulate(lam, k) for k in range(t + 1)])[first]
         case Mix(lam):
-            return 1 + (lam / (1 + lam)) ** gap * (np.array([mixed(lam, k) for k in range(t + 1)])[first] - 1)
+            return 1 + (lam / (1 + lam)) ** gap * (
+                np.array([mixed(lam, k) for k in range(t + 1)])[first] - 1
+            )
         case FreshReal(lam):
-            return (lam / (1 + lam)) ** gap * np.array([fresh_real(lam, k) for k in range(t + 1)])[first]
+            return (lam / (1 + lam)) ** gap * np.array([fresh_real(lam, k) for k in range(t + 1)])[
+                first
+            ]
     raise ValueError(f"no process is stated for regime '{regime}'")
 
 
@@ -69,11 +81,19 @@ def check(
     replicas: int | None = None,
     false_alarm: float = 1e-6,
 ) -> list[Verdict]:
-    """The covariance of the path, entry by entry, and the efficiency at its end, through Algorithm 1.
+    """The covariance of the path, entry by entry, and the efficiency at its end, through Algorithm
+    1.
 
-    family: "" for the mean of a Gaussian; else a name in `FAMILIES`, with closed-form `fisher`, at θ* = theta.
-    n: real points; by default 4 for the Gaussian mean (where it does not matter), 400 else.   t: retrainings, >= 1.
-    replicas: runs; by default 10,000 and 150.   false_alarm: of each verdict. ValueError if out of range.
+    Args:
+        family: "" for the mean of a Gaussian; else a name in `FAMILIES`, with closed-form `fisher`,
+            at θ* = theta.
+        n: Real points; by default 4 for the Gaussian mean (where it does not matter), 400 else.
+        t: Retrainings, >= 1.
+        replicas: Runs; by default 10,000 and 150.
+        false_alarm: Of each verdict.
+
+    Raises:
+        ValueError: If out of range.
     """
     return _check(regime, t, rng, family, theta, n, replicas, false_alarm)
 
@@ -83,8 +103,11 @@ def controls(rng: np.random.Generator) -> list[Verdict]:
     return [
         _check(Accumulate(1.0), 4, rng, stated=limit_covariance(FullySynthetic(), 4))[0],
         _check(FullySynthetic(), 4, rng, stated=limit_covariance(Accumulate(1.0), 4))[1],
-        _check(Mix(1.0), 4, rng, stated=np.diag(limit_covariance(Mix(1.0), 4).diagonal()))[0],  # no memory
-        _check(FullySynthetic(), 3, rng, "binomial", (-0.4,), stated=limit_covariance(Mix(1.0), 3))[0],
+        # no memory
+        _check(Mix(1.0), 4, rng, stated=np.diag(limit_covariance(Mix(1.0), 4).diagonal()))[0],
+        _check(FullySynthetic(), 3, rng, "binomial", (-0.4,), stated=limit_covariance(Mix(1.0), 3))[
+            0
+        ],
     ]
 
 
@@ -113,7 +136,9 @@ def _check(
         size, count = (4 if n is None else n, 10_000 if replicas is None else replicas)
         path = math.sqrt(size) * paths(regime, size, t, count, rng)
     law = limit_covariance(regime, t) if stated is None else stated
-    name = f"{family} at ({', '.join(f'{value:g}' for value in theta)})" if family else "Gaussian mean"
+    name = (
+        f"{family} at ({', '.join(f'{value:g}' for value in theta)})" if family else "Gaussian mean"
+    )
     instance = f"{name}, {regime}, t = {t}"
     method = f"Algorithm 1, {path.shape[1]} components of paths"
     measured, expected, tolerance = _worst_entry(path, law, false_alarm)
@@ -128,7 +153,8 @@ def _check(
             relation="==",
             stated=expected,
             status=compare(measured, "==", expected, tolerance),
-            method=f"{method}, the entry farthest off; tolerance: χ² of the limit, twice, a union bound",
+            method=f"{method}, the entry farthest off; tolerance: χ² of the limit, twice, a union "
+            "bound",
             tolerance=tolerance,
             false_alarm=false_alarm,
         ),
@@ -148,7 +174,13 @@ def _check(
 
 
 def _family_paths(
-    regime: Regime, t: int, rng: np.random.Generator, name: str, theta: tuple[float, ...], n: int, replicas: int
+    regime: Regime,
+    t: int,
+    rng: np.random.Generator,
+    name: str,
+    theta: tuple[float, ...],
+    n: int,
+    replicas: int,
 ) -> NDArray[np.float64]:
     """√n Lᵀ(θ_s − θ*), F = L Lᵀ, for s = 0 … t: (t + 1, replicas · P)."""
     require_whole(getattr(regime, "lam", 1.0), n)
@@ -166,18 +198,26 @@ def _family_paths(
         seed=int(rng.integers(2**62)),
         fresh=lambda n, rng: draw(law, n, _generator(rng)).numpy(),
     )
-    return math.sqrt(n) * np.array([((learner.theta - centre).numpy() @ root).ravel() for _ in generations])
+    return math.sqrt(n) * np.array(
+        [((learner.theta - centre).numpy() @ root).ravel() for _ in generations]
+    )
 
 
 def _generator(rng: np.random.Generator) -> torch.Generator:
     return torch.Generator().manual_seed(int(rng.integers(2**63)))
 
 
-def _worst_entry(path: NDArray[np.float64], law: NDArray[np.float64], false_alarm: float) -> tuple[float, float, float]:
-    """Second moment, expectation and tolerance of the entry that is farthest off for its size. path: (t + 1, N).
+def _worst_entry(
+    path: NDArray[np.float64], law: NDArray[np.float64], false_alarm: float
+) -> tuple[float, float, float]:
+    """Second moment, expectation and tolerance of the entry that is farthest off for its size.
 
-    With unit variances and correlation r, xy = ((x+y)² − (x−y)²)/4 is (1+r)/2 and −(1−r)/2 times squares of independent
-    standard normals: if neither average of N squares is off by more than s, that of xy is not either.
+    With unit variances and correlation r, xy = ((x+y)² − (x−y)²)/4 is (1+r)/2 and −(1−r)/2 times
+    squares of independent standard normals: if neither average of N squares is off by more than s,
+    that of xy is not either.
+
+    Args:
+        path: (t + 1, N).
     """
     seen = path @ path.T / path.shape[1]
     size = np.sqrt(np.outer(law.diagonal(), law.diagonal()))

@@ -31,7 +31,8 @@ def _verdict(proof: Proof) -> Verdict:
         relation="==",
         stated=0,
         status=compare(len(proof.left), "==", 0),
-        method=f"computer algebra, {len(proof.steps)} steps{'; uses ' + '; '.join(proof.uses) if proof.uses else ''}",
+        method=f"computer algebra, {len(proof.steps)} "
+        f"steps{'; uses ' + '; '.join(proof.uses) if proof.uses else ''}",
         erratum=proof.erratum,
         note="; ".join(step.words for step in proof.left),
     )

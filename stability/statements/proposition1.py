@@ -1,7 +1,9 @@
-"""Proposition 1 (Gaussian collapse): E √Σ_t ≼ α^t √Σ_0 → 0 when a Gaussian is refitted to n of its own samples.
+"""Proposition 1 (Gaussian collapse): E √Σ_t ≼ α^t √Σ_0 → 0 when a Gaussian is refitted to n of its
+own samples.
 
-True in every dimension with the one-dimensional α(n), while the proof gives it with the smaller λmax(E √S)/√(n−1),
-which fails unless d = 1 (erratum E1). No rate below α(n) will do, whatever Σ_0 is:
+True in every dimension with the one-dimensional α(n), while the proof gives it with the smaller
+λmax(E √S)/√(n−1), which fails unless d = 1 (erratum E1). No rate below α(n) will do, whatever Σ_0
+is:
 
     α(n)^t √λmax(Σ_0) ≤ E λmax(√Σ_t) ≤ E tr √Σ_t ≤ α(n)^t tr √Σ_0.
 
@@ -28,10 +30,19 @@ GRID: tuple[dict[str, Any], ...] = (
     {"n": 10, "covariance": ((4.0,),), "t": 5},
     {"n": 1000, "covariance": ((4.0,),), "t": 100},
     {"n": 4, "covariance": ((1.0, 0.0), (0.0, 1e-4)), "t": 1},  # erratum E1
-    {"n": 10, "covariance": tuple(tuple(float(i == j) for j in range(4)) for i in range(4)), "t": 5},  # E1 too
+    # E1 too
+    {
+        "n": 10,
+        "covariance": tuple(tuple(float(i == j) for j in range(4)) for i in range(4)),
+        "t": 5,
+    },
     {"n": 10, "covariance": ((2.0, 0.6), (0.6, 0.5)), "t": 5},
     {"n": 100, "covariance": ((3.0, 1.0, 0.0), (1.0, 2.0, 0.5), (0.0, 0.5, 1.0)), "t": 30},
-    {"n": 30, "covariance": tuple(tuple(10.0**-i * (i == j) for j in range(4)) for i in range(4)), "t": 10},
+    {
+        "n": 30,
+        "covariance": tuple(tuple(10.0**-i * (i == j) for j in range(4)) for i in range(4)),
+        "t": 10,
+    },
 )
 
 
@@ -43,14 +54,23 @@ def check(
     chains: int = 40_000,
     false_alarm: float = 1e-6,
 ) -> list[Verdict]:
-    """Σ_t after t retrainings from Σ_0 = `covariance`, by simulation of its law (see `gaussian_collapse`).
+    """Σ_t after t retrainings from Σ_0 = `covariance`, by simulation of its law (see
+    `gaussian_collapse`).
 
-    In one dimension E σ_t = α(n)^t σ_0 exactly; above, (6) with α(n). In both E Σ_t = Σ_0 (claim C4), and the rate
-    is exact. After one retraining in two dimensions E √Σ_1 is also found by quadrature.
+    In one dimension E σ_t = α(n)^t σ_0 exactly; above, (6) with α(n). In both E Σ_t = Σ_0 (claim
+    C4), and the rate is exact. After one retraining in two dimensions E √Σ_1 is also found by
+    quadrature.
 
-    n: samples a generation, whole, >= d + 1.   covariance: (d, d), symmetric positive definite.   t: >= 1.
-    chains: independent runs.   false_alarm: of each verdict that uses randomness.
-    ValueError if out of range, or if `chains` is too small for a normal tail (see `lemma_a1.require_chains`).
+    Args:
+        n: Samples a generation, whole, >= d + 1.
+        covariance: (d, d), symmetric positive definite.
+        t: >= 1.
+        chains: Independent runs.
+        false_alarm: Of each verdict that uses randomness.
+
+    Raises:
+        ValueError: If out of range, or if `chains` is too small for a normal tail (see
+            `lemma_a1.require_chains`).
     """
     return _check(n, covariance, t, rng, chains, false_alarm)
 
@@ -74,7 +94,9 @@ def controls(rng: np.random.Generator) -> list[Verdict]:
 
 
 def counterexamples() -> list[Verdict]:
-    """Erratum E1: (6) with the rate that the paper's proof gives, `violated`, at n = 4 and Σ_0 = diag(1, 1e-4)."""
+    """Erratum E1: (6) with the rate that the paper's proof gives, `violated`, at n = 4 and Σ_0 =
+    diag(1, 1e-4).
+    """
     n, variances = 4, (1.0, 1e-4)
     measured, printed = float(expected_root(n, variances)[0]), alpha_isotropic(n, 2).value
     return [
@@ -117,15 +139,21 @@ def _check(
     rate = float(alpha(n)) if rate is None else rate
     roots = basis.T @ seen.last_root @ basis  # (chains, d, d), in Σ_0's eigenbasis
     largest = np.exp(seen.last_log_eigenvalues[:, 0]) / sd.max()
-    instance = f"n = {n}, t = {t}, Σ_0 with eigenvalues {', '.join(f'{v:.3g}' for v in variances[::-1])}"
+    instance = (
+        f"n = {n}, t = {t}, Σ_0 with eigenvalues {', '.join(f'{v:.3g}' for v in variances[::-1])}"
+    )
     verdicts = [
         _contraction(n, t, rate, roots.diagonal(axis1=1, axis2=2) / sd, false_alarm, instance),
-        _conservation(n, t, growth, np.square(roots).sum(axis=2) / variances, false_alarm, instance),
+        _conservation(
+            n, t, growth, np.square(roots).sum(axis=2) / variances, false_alarm, instance
+        ),
     ]
     if d > 1:
         verdicts.append(_no_lower_rate(t, rate, largest, false_alarm, instance))
     if d == 2 and t == 1:
-        verdicts.append(_contraction_by_quadrature(n, rate, expected_root(n, variances) / sd, instance))
+        verdicts.append(
+            _contraction_by_quadrature(n, rate, expected_root(n, variances) / sd, instance)
+        )
     return verdicts
 
 
@@ -142,12 +170,16 @@ def _contraction(
     printed = alpha_isotropic(n, d).value ** t
     return Verdict(
         claim="Proposition 1, d > 1" if d > 1 else "Proposition 1, d = 1",
-        words="E √Σ_t ≼ α(n)^t √Σ_0, with the one-dimensional α(n)" if d > 1 else "E σ_t = α(n)^t σ_0",
+        words="E √Σ_t ≼ α(n)^t √Σ_0, with the one-dimensional α(n)"
+        if d > 1
+        else "E σ_t = α(n)^t σ_0",
         instance=instance,
         measured=measured,
         relation=relation,
         stated=stated,
-        status=_corrected(compare(measured, relation, stated, tolerance), d > 1 and measured > printed + tolerance),
+        status=_corrected(
+            compare(measured, relation, stated, tolerance), d > 1 and measured > printed + tolerance
+        ),
         method=f"E (√Σ_t)_ii/(√Σ_0)_ii in Σ_0's eigenbasis, the largest; {_simulation(chains)}",
         tolerance=tolerance,
         false_alarm=false_alarm,
@@ -159,7 +191,11 @@ def _contraction(
 def _conservation(
     n: int, t: int, growth: float, sample: NDArray[np.float64], false_alarm: float, instance: str
 ) -> Verdict:
-    """E Σ_t = Σ_0 where it is farthest off. sample: (chains, d), (Σ_t)_ii/(Σ_0)_ii, a product of t χ²_{n−1}/(n−1)."""
+    """E Σ_t = Σ_0 where it is farthest off.
+
+    Args:
+        sample: (chains, d), (Σ_t)_ii/(Σ_0)_ii, a product of t χ²_{n−1}/(n−1).
+    """
     chains, d = sample.shape
     i = int(np.abs(sample.mean(axis=0) - growth**t).argmax())
     spread = math.sqrt(math.expm1(t * math.log1p(2 / (n - 1))))
@@ -179,7 +215,9 @@ def _conservation(
     )
 
 
-def _no_lower_rate(t: int, rate: float, sample: NDArray[np.float64], false_alarm: float, instance: str) -> Verdict:
+def _no_lower_rate(
+    t: int, rate: float, sample: NDArray[np.float64], false_alarm: float, instance: str
+) -> Verdict:
     """The rate is exact. sample: (chains,), λmax(√Σ_t)/λmax(√Σ_0)."""
     measured = float(sample.mean())
     tolerance = float(norm.isf(false_alarm / 2) * sample.std()) / math.sqrt(len(sample))
@@ -198,7 +236,9 @@ def _no_lower_rate(t: int, rate: float, sample: NDArray[np.float64], false_alarm
     )
 
 
-def _contraction_by_quadrature(n: int, rate: float, ratios: NDArray[np.float64], instance: str) -> Verdict:
+def _contraction_by_quadrature(
+    n: int, rate: float, ratios: NDArray[np.float64], instance: str
+) -> Verdict:
     """(6) for t = 1 in two dimensions, without chance. ratios: (2,), E (√Σ_1)_ii/(√Σ_0)_ii."""
     measured, printed, tolerance = float(ratios.max()), alpha_isotropic(n, 2).value, 1e-12
     return Verdict(

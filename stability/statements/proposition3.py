@@ -1,7 +1,8 @@
 """Proposition 3: near θ* the mixed objective H₁ + λH₂(θ, ·) has one local maximiser, at every λ.
 
-Printed with the condition εL < α, under which ∇²H ≼ −α(1 + λ) + λεL ≺ 0 (eqs. (64)-(67)). The condition is not needed
-(erratum E9): B = −F ≼ 0 for any likelihood, so A + λB ≼ −α − λ λmin(F) ≺ 0 at θ*, and by continuity near it.
+Printed with the condition εL < α, under which ∇²H ≼ −α(1 + λ) + λεL ≺ 0 (eqs. (64)-(67)). The
+condition is not needed (erratum E9): B = −F ≼ 0 for any likelihood, so A + λB ≼ −α − λ λmin(F) ≺ 0
+at θ*, and by continuity near it.
 """
 
 import math
@@ -35,10 +36,19 @@ GRID: tuple[dict[str, Any], ...] = (
 )
 
 
-def check(family: str | Family, data: DataName | Data, lam: float, start: Tensor | None = None) -> list[Verdict]:
-    """Strong concavity at θ* as printed and as corrected, then in an ellipsoid U around it, and the maximisers from U.
+def check(
+    family: str | Family, data: DataName | Data, lam: float, start: Tensor | None = None
+) -> list[Verdict]:
+    """Strong concavity at θ* as printed and as corrected, then in an ellipsoid U around it, and the
+    maximisers from U.
 
-    Arguments as in `instance`; lam: finite, >= 0. ValueError for bad ones, NoMaximum where there is no θ*.
+    Arguments as in `instance`;
+
+    Args:
+        lam: Finite, >= 0.
+
+    Raises:
+        ValueError: For bad ones, NoMaximum where there is no θ*.
     """
     where = instance(family, data, start)
     local = where.local.at(lam)
@@ -52,16 +62,25 @@ def controls() -> list[Verdict]:
         _curvature(linkage, linkage.local.at(5.0), spread=0.0)[0],  # −α(1 + λ), without λεL
         _curvature(linkage, linkage.local.at(5.0), share=1.01)[1],  # 1.01 λmin(F)
         *_neighbourhood(linkage, linkage.local.at(5.0), sign=-1.0),  # H₁ − λH₂
-        _neighbourhood(mixture, mixture.local.at(0.05), radii=(2.0,))[1],  # so wide that labels are switched in it
+        # so wide that labels are switched in it
+        _neighbourhood(mixture, mixture.local.at(0.05), radii=(2.0,))[1],
     ]
 
 
-def _curvature(where: Instance, local: Local, *, spread: float = 1.0, share: float = 1.0) -> list[Verdict]:
-    """λmax(A + λB) against (67) and against E9. spread: multiplies εL.   share: multiplies λmin(F)."""
+def _curvature(
+    where: Instance, local: Local, *, spread: float = 1.0, share: float = 1.0
+) -> list[Verdict]:
+    """λmax(A + λB) against (67) and against E9.
+
+    Args:
+        spread: Multiplies εL. share: multiplies λmin(F).
+    """
     lam, L = local.lam, local.lipschitz.value
     measured = float(np.linalg.eigvalsh(local.A + lam * local.B)[-1])
     tolerance = (1 + lam) * mean_slack(local)
-    printed = -local.alpha * (1 + lam) + lam * spread * local.eps * L if math.isfinite(L) else math.inf
+    printed = (
+        -local.alpha * (1 + lam) + lam * spread * local.eps * L if math.isfinite(L) else math.inf
+    )
     least = max(0.0, float(np.linalg.eigvalsh(local.fisher)[0]))
     corrected = -local.alpha - lam * share * least
     meets_condition = math.isfinite(L) and local.eps * L < local.alpha
@@ -72,7 +91,9 @@ def _curvature(where: Instance, local: Local, *, spread: float = 1.0, share: flo
         "tolerance": tolerance,
         "assumptions": assumptions(local) | {"εL/α": local.eps * L / local.alpha},
     }
-    as_printed, holds = (compare(measured, "<=", stated, tolerance) for stated in (printed, corrected))
+    as_printed, holds = (
+        compare(measured, "<=", stated, tolerance) for stated in (printed, corrected)
+    )
     if not math.isfinite(L):
         as_printed = Status.NOT_APPLICABLE
     elif not meets_condition:
@@ -102,25 +123,36 @@ def _curvature(where: Instance, local: Local, *, spread: float = 1.0, share: flo
 
 
 def _neighbourhood(
-    where: Instance, local: Local, *, sign: float = 1.0, radii: Sequence[float] = tuple(2.0**-k for k in range(7))
+    where: Instance,
+    local: Local,
+    *,
+    sign: float = 1.0,
+    radii: Sequence[float] = tuple(2.0**-k for k in range(7)),
 ) -> list[Verdict]:
-    """Two verdicts on U, the first ellipsoid of one of the `radii` in which H(θ, ·) is seen to be strongly concave.
+    """Two verdicts on U, the first ellipsoid of one of the `radii` in which H(θ, ·) is seen to be
+    strongly concave.
 
-    sign: of λ.   radii: in standard errors of one observation; if H is nowhere concave U is the last.
+    Args:
+        sign: Of λ.
+        radii: In standard errors of one observation; if H is nowhere concave U is the last.
     """
     V, P = axes(local), len(local.theta)
     ends = [sign_ * unit for unit in np.eye(P) for sign_ in (1, -1)]
     real = _points(where, where.law, torch.from_numpy(local.theta))
     worst, spread, radius = math.inf, math.inf, radii[-1]
     for radius in radii:
-        U = [torch.from_numpy(local.theta + V @ (radius * offset)) for offset in [np.zeros(P), *ends]]
+        U = [
+            torch.from_numpy(local.theta + V @ (radius * offset)) for offset in [np.zeros(P), *ends]
+        ]
         if not all(where.contains(theta) for theta in U):
             continue
         objectives = [
             _sum(real, _points(where, Member(where.family, theta), theta), sign * local.lam)
             for theta in U[:3]  # θ*, and both ends of the slowest axis
         ]
-        worst = max(_curve(where.family, H, theta, V) for H in objectives for theta in U) / (1 + local.lam)
+        worst = max(_curve(where.family, H, theta, V) for H in objectives for theta in U) / (
+            1 + local.lam
+        )
         if worst < 0 or radius == radii[-1]:
             spread = _spread(where.family, objectives[1], U, V)
             break
@@ -137,8 +169,10 @@ def _neighbourhood(
             measured=worst,
             relation="<",
             status=compare(worst, "<", 0.0),
-            method=f"λmax(∇²H) at {2 * P + 1} points of U, the largest, in units where it is −1 at θ*: the centre "
-            f"and the ends of the axes of an ellipsoid of {radius:g} standard errors of one observation",
+            method=f"λmax(∇²H) at {2 * P + 1} points of U, the largest, in units where it is −1 "
+            "at θ*: the centre "
+            f"and the ends of the axes of an ellipsoid of {radius:g} standard errors of one "
+            "observation",
             **common,
         ),
         Verdict(
@@ -147,7 +181,8 @@ def _neighbourhood(
             measured=spread,
             relation="==",
             status=compare(spread, "==", 0.0, 1e-6),
-            method=f"Newton's method from {2 * P + 1} points of U; largest distance between what it reaches, in "
+            method=f"Newton's method from {2 * P + 1} points of U; largest distance between what "
+            "it reaches, in "
             "standard errors, for a θ at the edge of U; tolerance: where it stops",
             tolerance=1e-6,
             **common,
@@ -159,7 +194,9 @@ def _points(where: Instance, law: Law, theta: Tensor) -> Objective:
     """E log p_θ' under a law, by a rule that is good for scores and Hessians at θ' = θ."""
 
     def functions(x: Tensor) -> Tensor:
-        return torch.cat([scores(where.family, theta, x), hessians(where.family, theta, x).flatten(1)], 1)
+        return torch.cat(
+            [scores(where.family, theta, x), hessians(where.family, theta, x).flatten(1)], 1
+        )
 
     good = rule(law, functions)
     return good.points, good.weights
@@ -179,8 +216,9 @@ def _curve(family: Family, objective: Objective, theta: Tensor, V: np.ndarray) -
 
 
 def _spread(family: Family, objective: Objective, starts: list[Tensor], V: np.ndarray) -> float:
-    """The largest distance, in the units of V, from the maximiser reached from the first start to another; inf if one
-    leads nowhere."""
+    """The largest distance, in the units of V, from the maximiser reached from the first start
+    to another; inf if one leads nowhere.
+    """
     try:
         reached = [climb(family, *objective, start).theta.numpy() for start in starts]
     except NoMaximum:

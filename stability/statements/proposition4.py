@@ -1,7 +1,9 @@
-"""Proposition 4: θ* is a fixed point of G∞, eq. (10), at every λ and for any data, misspecified or not.
+"""Proposition 4: θ* is a fixed point of G∞, eq. (10), at every λ and for any data, misspecified or
+not.
 
-Because θ* maximises H₁, and also H₂(θ*, ·): E_{p_θ*} log p_θ' is largest at θ' = θ* (Gibbs). It takes a learner that
-maximises the likelihood of what it samples; samples at another temperature move θ*.
+Because θ* maximises H₁, and also H₂(θ*, ·): E_{p_θ*} log p_θ' is largest at θ' = θ* (Gibbs). It
+takes a learner that maximises the likelihood of what it samples; samples at another temperature
+move θ*.
 """
 
 import math
@@ -32,22 +34,35 @@ GRID: tuple[dict[str, Any], ...] = (
 )
 
 
-def check(family: str | Family, data: DataName | Data, lam: float, start: Tensor | None = None) -> list[Verdict]:
-    """(10) by the map itself, by the stationarity of H₂(θ*, ·), and by comparing H₁ and H₂ at θ* and around.
+def check(
+    family: str | Family, data: DataName | Data, lam: float, start: Tensor | None = None
+) -> list[Verdict]:
+    """(10) by the map itself, by the stationarity of H₂(θ*, ·), and by comparing H₁ and H₂ at θ*
+    and around.
 
-    Arguments as in `instance`; lam: finite, >= 0. ValueError for bad ones, NoMaximum where there is no θ*.
+    Arguments as in `instance`;
+
+    Args:
+        lam: Finite, >= 0.
+
+    Raises:
+        ValueError: For bad ones, NoMaximum where there is no θ*.
     """
     return _check(instance(family, data, start), lam)
 
 
 def controls() -> list[Verdict]:
-    """The same at points other than θ*, a tenth and a thousandth of a standard error away: each is `violated`."""
+    """The same at points other than θ*, a tenth and a thousandth of a standard error away: each
+    is `violated`.
+    """
     where = instance("student_t", "misspecified")
     return [verdict for offset in (0.1, 1e-3) for verdict in _check(where, 0.5, offset)]
 
 
 def counterexamples() -> list[Verdict]:
-    """Outside the assumptions: samples drawn at temperature τ² (guidance, truncation), of N(μ, τ²σ²) for N(μ, σ²)."""
+    """Outside the assumptions: samples drawn at temperature τ² (guidance, truncation), of N(μ,
+    τ²σ²) for N(μ, σ²).
+    """
     where, lam = instance("gaussian", "misspecified"), 1.0
     G, star = infinite_map(where.family, where.law, lam), torch.from_numpy(where.local.theta)
     found = []
@@ -65,7 +80,8 @@ def counterexamples() -> list[Verdict]:
                 status=compare(measured, "==", 1.0, 1e-6),
                 method="variance after one retraining from θ*, over that before",
                 tolerance=1e-6,
-                note=f"it is (1 + λτ²)/(1 + λ) = {(1 + lam * tau**2) / (1 + lam):.6f}: not a likelihood of its samples",
+                note=f"it is (1 + λτ²)/(1 + λ) = {(1 + lam * tau**2) / (1 + lam):.6f}: not a "
+                "likelihood of its samples",
             )
         )
     return found
@@ -77,18 +93,34 @@ def _check(where: Instance, lam: float, offset: float = 0.0) -> list[Verdict]:
     V = axes(local)
     point = local.theta + V @ np.full(len(V), offset)
     theta = torch.from_numpy(point)
-    moved = np.linalg.solve(V, infinite_map(where.family, where.law, lam)(theta).theta.numpy() - point)
+    moved = np.linalg.solve(
+        V, infinite_map(where.family, where.law, lam)(theta).theta.numpy() - point
+    )
 
     def functions(x: Tensor) -> Tensor:
-        return torch.cat([where.family.log_prob(theta, x)[:, None], scores(where.family, theta, x)], 1)
+        return torch.cat(
+            [where.family.log_prob(theta, x)[:, None], scores(where.family, theta, x)], 1
+        )
 
     rules = [rule(law, functions) for law in (where.law, Member(where.family, theta))]
-    slopes = [_length(V, law_rule.expect(scores(where.family, theta, law_rule.points))) for law_rule in rules]
+    slopes = [
+        _length(V, law_rule.expect(scores(where.family, theta, law_rule.points)))
+        for law_rule in rules
+    ]
     slope, slack = max(value for value, _ in slopes), max(error for _, error in slopes)
-    others = [other for step in _steps(len(V)) if where.contains(other := torch.from_numpy(point + V @ step))]
-    gain, gain_slack = max(_gain(where.family, law_rule, theta, other) for law_rule in rules for other in others)
+    others = [
+        other
+        for step in _steps(len(V))
+        if where.contains(other := torch.from_numpy(point + V @ step))
+    ]
+    gain, gain_slack = max(
+        _gain(where.family, law_rule, theta, other) for law_rule in rules for other in others
+    )
     chance = any(law_rule.method == "monte carlo" for law_rule in rules)
-    units = "in standard errors of one observation; tolerance: six times the error estimate of the integrals"
+    units = (
+        "in standard errors of one observation; tolerance: six times the error estimate of "
+        "the integrals"
+    )
     common: dict[str, Any] = {
         "stated": 0.0,
         "instance": f"{where.name}, λ = {lam:g}",
@@ -123,7 +155,8 @@ def _check(where: Instance, lam: float, offset: float = 0.0) -> list[Verdict]:
             measured=gain,
             relation="<=",
             status=compare(gain, "<=", 0.0, gain_slack),
-            method=f"E log p at {len(others)} points, up to 2 standard errors away; largest gain; tolerance: likewise",
+            method=f"E log p at {len(others)} points, up to 2 standard errors away; largest gain; "
+            "tolerance: likewise",
             tolerance=gain_slack,
             **common,
         ),
@@ -133,12 +166,16 @@ def _check(where: Instance, lam: float, offset: float = 0.0) -> list[Verdict]:
 def _length(V: np.ndarray, gradient: Estimate) -> tuple[float, float]:
     """Of an estimated gradient in the units of V, and six times the error of it."""
     error = np.abs(V.T) @ gradient.error.numpy()
-    return float(np.linalg.norm(V.T @ gradient.value.numpy())), 6 * float(np.linalg.norm(error)) + 1e-11
+    return float(np.linalg.norm(V.T @ gradient.value.numpy())), 6 * float(
+        np.linalg.norm(error)
+    ) + 1e-11
 
 
 def _steps(P: int) -> list[np.ndarray]:
     """Both ends of each axis at three distances."""
-    return [size * sign * unit for size in (0.001, 0.5, 2.0) for sign in (1, -1) for unit in np.eye(P)]
+    return [
+        size * sign * unit for size in (0.001, 0.5, 2.0) for sign in (1, -1) for unit in np.eye(P)
+    ]
 
 
 def _gain(family: Family, law_rule: Rule, theta: Tensor, other: Tensor) -> tuple[float, float]:

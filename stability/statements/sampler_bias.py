@@ -1,8 +1,9 @@
 """S9: with a perfect learner the sampler decides whether a diffusion loop shrinks or spreads.
 
-Fixed-small DDPM, DDIM and Euler's method for a flow collapse from every width. Fixed-large DDPM and Heun's method
-collapse below a width and spread above it. Path noise in flow matching is a floor. Mixed with real data the bias is
-bounded, and the loop is stable where it settles; for large λ it can have a second stable width. See `width_map`.
+Fixed-small DDPM, DDIM and Euler's method for a flow collapse from every width. Fixed-large DDPM and
+Heun's method collapse below a width and spread above it. Path noise in flow matching is a floor.
+Mixed with real data the bias is bounded, and the loop is stable where it settles; for large λ it
+can have a second stable width. See `width_map`.
 """
 
 import math
@@ -36,10 +37,15 @@ def check(
     particles: int = 20_000,
     false_alarm: float = 1e-6,
 ) -> list[Verdict]:
-    """φ against particles, what the sampler does to small widths and to all, and where the mixed loop settles.
+    """φ against particles, what the sampler does to small widths and to all, and where the mixed
+    loop settles.
 
-    sampler: a name in `SAMPLERS`.   s0: standard deviations of the real data, > 0.   lam: finite, > 0.
-    particles: of the simulation.   false_alarm: of each verdict that simulates; the others have no randomness.
+    Args:
+        sampler: A name in `SAMPLERS`.
+        s0: Standard deviations of the real data, > 0.
+        lam: Finite, > 0.
+        particles: Of the simulation.
+        false_alarm: Of each verdict that simulates; the others have no randomness.
     """
     map_ = SAMPLERS[sampler]
     return [
@@ -54,7 +60,8 @@ def check(
 def controls(rng: np.random.Generator) -> list[Verdict]:
     """Each claim where it is false: each is `violated`."""
     large, small, noisy = (
-        SAMPLERS[name] for name in ("DDPM 100, fixed-large", "DDPM 100, fixed-small", "flow, exact, σ = 0.1")
+        SAMPLERS[name]
+        for name in ("DDPM 100, fixed-large", "DDPM 100, fixed-small", "flow, exact, σ = 0.1")
     )
     (fold,) = folds(large, 0.1**2)
     return [
@@ -69,19 +76,37 @@ def controls(rng: np.random.Generator) -> list[Verdict]:
 
 
 def _closed_form(
-    name: str, truth: Sampler, sampler: Sampler, s0: float, rng: np.random.Generator, particles: int, false_alarm: float
+    name: str,
+    truth: Sampler,
+    sampler: Sampler,
+    s0: float,
+    rng: np.random.Generator,
+    particles: int,
+    false_alarm: float,
 ) -> Verdict:
     v = s0**2
     if isinstance(sampler, Flow) and isinstance(sampler.integrator, Dopri5):
-        growth, _ = quad(lambda t: float(2 * sampler.velocity(v, t)), 0, 1, points=(1 - sampler.sigma,), epsabs=1e-12)
-        measured, tolerance, method = math.exp(growth), 1e-9, "quadrature of the ODE; tolerance: of the quadrature"
+        growth, _ = quad(
+            lambda t: float(2 * sampler.velocity(v, t)),
+            0,
+            1,
+            points=(1 - sampler.sigma,),
+            epsabs=1e-12,
+        )
+        measured, tolerance, method = (
+            math.exp(growth),
+            1e-9,
+            "quadrature of the ODE; tolerance: of the quadrature",
+        )
         false_alarm = 0.0
     else:
         measured = float(np.mean(_simulate(sampler, v, particles, rng) ** 2))
         # the particles are independent normals: their sum of squares over φ is χ²
         tail = chi2.isf([false_alarm / 2, 1 - false_alarm / 2], particles) / particles - 1
         tolerance = float(np.abs(tail).max() * truth.variance(v))
-        method = f"simulation with the exact denoiser, {particles} particles; tolerance: quantile of χ²"
+        method = (
+            f"simulation with the exact denoiser, {particles} particles; tolerance: quantile of χ²"
+        )
     stated = float(truth.variance(v))
     return Verdict(
         claim="S9, width map",
@@ -97,7 +122,9 @@ def _closed_form(
     )
 
 
-def _simulate(sampler: Sampler, v: float, particles: int, rng: np.random.Generator) -> NDArray[np.float64]:
+def _simulate(
+    sampler: Sampler, v: float, particles: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
     """Draws of the sampler with the exact denoiser of N(0, v): (particles,)."""
     x = rng.standard_normal(particles)
 
@@ -125,7 +152,9 @@ def _at_zero(name: str, sampler: Sampler, order: float | None = None) -> Verdict
     measured = float(v * slope(sampler, v) / sampler.variance(v))
     return Verdict(
         claim="S9, small widths",
-        words="φ(0) > 0: path noise is a floor" if floor else "φ(v) = O(v²) at 0: narrow enough, the loop collapses",
+        words="φ(0) > 0: path noise is a floor"
+        if floor
+        else "φ(v) = O(v²) at 0: narrow enough, the loop collapses",
         instance=name,
         measured=measured,
         relation="==",
@@ -143,7 +172,10 @@ def _direction(name: str, sampler: Sampler, shrinks: bool = False) -> Verdict:
     if not ends:
         grid = np.geomspace(1e-12, 1e12, 4801)
         measured = float((sampler.variance(grid) / grid).max())
-        words, method = "φ(v) < v: collapse from every width", "the largest φ(v)/v for √v in 1e-6 … 1e6"
+        words, method = (
+            "φ(v) < v: collapse from every width",
+            "the largest φ(v)/v for √v in 1e-6 … 1e6",
+        )
     elif len(ends) == 1:
         measured = ends[0].slope
         words, method = f"one fixed point, sd {widths[0]:.4f}, stable", "φ' at the fixed point"
@@ -169,14 +201,16 @@ def _settles(name: str, sampler: Sampler, s0: float, lam: float, at: int | None 
     point = min(points, key=lambda p: abs(p.variance - settled)) if at is None else points[at]
     return Verdict(
         claim="S9, mixed loop",
-        words="λφ'(v)/(1+λ) < 1 at the fixed point that the loop reaches from the real data's width",
+        words="λφ'(v)/(1+λ) < 1 at the fixed point that the loop reaches from the real data's "
+        "width",
         instance=f"{name}, √v₀ = {s0:g}, λ = {lam:g}",
         measured=point.slope,
         relation="<",
         stated=1.0,
         status=compare(point.slope, "<", 1.0),
         method="root of f(v) = v, derivative by a complex step",
-        note=f"sd {math.sqrt(point.variance):.4f}, {100 * (point.variance / s0**2 - 1):+.1f} % in variance",
+        note=f"sd {math.sqrt(point.variance):.4f}, {100 * (point.variance / s0**2 - 1):+.1f} % in "
+        "variance",
     )
 
 
@@ -193,7 +227,9 @@ def _count(name: str, sampler: Sampler, s0: float, lam: float, stated: int, fold
     measured = len(fixed_points(sampler, s0**2, lam))
     return Verdict(
         claim="S9, second stable width",
-        words="below a fold there is one fixed point" if stated == 1 else "above a fold there are three fixed points",
+        words="below a fold there is one fixed point"
+        if stated == 1
+        else "above a fold there are three fixed points",
         instance=f"{name}, √v₀ = {s0:g}, λ = {lam:.4g}",
         measured=measured,
         relation="==",

@@ -1,7 +1,9 @@
-"""S3, S4 and S7: where the iterates settle, as errors over the Cramér–Rao bound of one fit to the n real points.
+"""S3, S4 and S7: where the iterates settle, as errors over the Cramér–Rao bound of one fit to the n
+real points.
 
-For the mean of a Gaussian with known variance the laws below are exact at every n and t; to first order in 1/n they
-hold in every well-specified regular family. The derivations are in docs/theory/stationary-error.md.
+For the mean of a Gaussian with known variance the laws below are exact at every n and t; to first
+order in 1/n they hold in every well-specified regular family. The derivations are in
+docs/theory/stationary-error.md.
 """
 
 import math
@@ -58,12 +60,16 @@ GRID: tuple[dict[str, Any], ...] = (
 
 
 def mixed(lam: float, t: float = math.inf) -> float:
-    """S3, `Mix(lam)`: 1 + λ/(1+2λ)·(1 − ρ^{2t}) after t retrainings, ρ = λ/(1+λ); (1+3λ)/(1+2λ) < 3/2 in the limit."""
+    """S3, `Mix(lam)`: 1 + λ/(1+2λ)·(1 − ρ^{2t}) after t retrainings, ρ = λ/(1+λ); (1+3λ)/(1+2λ)
+    < 3/2 in the limit.
+    """
     return 1 + _excess(lam, t)
 
 
 def fresh_real(lam: float, t: float = math.inf) -> float:
-    """S4, `FreshReal(lam)`: 1 − λ/(1+2λ)·(1 − ρ^{2t}), the same with the other sign; (1+λ)/(1+2λ) in the limit."""
+    """S4, `FreshReal(lam)`: 1 − λ/(1+2λ)·(1 − ρ^{2t}), the same with the other sign;
+    (1+λ)/(1+2λ) in the limit.
+    """
     return 1 - _excess(lam, t)
 
 
@@ -73,7 +79,9 @@ def shared_latents(lam: float, t: float = math.inf) -> float:
 
 
 def accumulate(lam: float, t: float = math.inf) -> float:
-    """S4, `Accumulate(lam)`: 1 + λ Σ_{k=1}^t 1/(1+λk)²; 1 + ψ'(1 + 1/λ)/λ < 2 in the limit, π²/6 at λ = 1."""
+    """S4, `Accumulate(lam)`: 1 + λ Σ_{k=1}^t 1/(1+λk)²; 1 + ψ'(1 + 1/λ)/λ < 2 in the limit, π²/6
+    at λ = 1.
+    """
     _require(lam, t)
     if lam == 0:
         return 1.0
@@ -88,7 +96,11 @@ def replace(t: float) -> float:
 
 
 def predicted(regime: Regime, t: float = math.inf, latents: Latents = "fresh") -> float:
-    """The error of `regime` after t >= 0 retrainings, possibly inf. ValueError where none is stated."""
+    """The error of `regime` after t >= 0 retrainings, possibly inf.
+
+    Raises:
+        ValueError: Where none is stated.
+    """
     match regime, latents:
         case Mix(lam), "fresh":
             return mixed(lam, t)
@@ -103,11 +115,14 @@ def predicted(regime: Regime, t: float = math.inf, latents: Latents = "fresh") -
     raise ValueError(f"no error is stated for regime '{regime}' with {latents} latents")
 
 
-def excess_covariance(A: np.ndarray, B: np.ndarray, lam: float, n: int = 1, t: float = math.inf) -> np.ndarray:
-    """S3, any family: covariance (P, P) of θ_t about the fit θ_0 to the n real points, to first order: V − J^t V Jᵀ^t.
+def excess_covariance(
+    A: np.ndarray, B: np.ndarray, lam: float, n: int = 1, t: float = math.inf
+) -> np.ndarray:
+    """S3, any family: covariance (P, P) of θ_t about the fit θ_0 to the n real points, to first
+    order: V − J^t V Jᵀ^t.
 
-    V and J as in `local_analysis`. In the eigenvector of (−B, −A) for μ the factor on V is 1 − (λμ/(1+λμ))^{2t}: it is
-    1 − ρ(J)^{2t} in all directions only if A = B up to a factor.
+    V and J as in `local_analysis`. In the eigenvector of (−B, −A) for μ the factor on V is 1 −
+    (λμ/(1+λμ))^{2t}: it is 1 − ρ(J)^{2t} in all directions only if A = B up to a factor.
     """
     V = stationary_covariance(A, B, lam, n)
     if math.isinf(t):
@@ -142,14 +157,21 @@ def check(
     replicas: int | None = None,
     false_alarm: float = 1e-6,
 ) -> list[Verdict]:
-    """The error after t retrainings of a Gaussian in Algorithm 1, over Cramér–Rao, against the law of its regime.
+    """The error after t retrainings of a Gaussian in Algorithm 1, over Cramér–Rao, against the law
+    of its regime.
 
-    variance: "known", so that the mean alone is learned, in any regime with a `predicted` error; "learned", (μ, σ²),
-        with `Mix` and fresh latents, or with `FullySynthetic` and shared ones (the second half of S7).
-    n, replicas: real points, and independent chains, >= 2. By default 4 and 20,000 (known: the law does not depend on
-        n), 2000 and 150 (learned, `Mix`: n >= 1000, where σ_t² is near enough to normal), 20 and 500 (the other).
-    false_alarm: of each verdict that uses randomness.
-    ValueError if out of range, if λn is not whole, and where no law is stated.
+    Args:
+        variance: "known", so that the mean alone is learned, in any regime with a `predicted`
+            error; "learned", (μ, σ²), with `Mix` and fresh latents, or with `FullySynthetic` and
+            shared ones (the second half of S7).
+        n: Real points, and independent chains, >= 2. By default 4 and 20,000 (known: the law does
+            not depend on n), 2000 and 150 (learned, `Mix`: n >= 1000, where σ_t² is near enough to
+            normal), 20 and 500 (the other).
+        replicas: See `n`.
+        false_alarm: Of each verdict that uses randomness.
+
+    Raises:
+        ValueError: If out of range, if λn is not whole, and where no law is stated.
     """
     return _check(regime, t, rng, latents, variance, n, replicas, false_alarm)
 
@@ -159,10 +181,13 @@ def controls(rng: np.random.Generator) -> list[Verdict]:
     one, synthetic = Mix(1.0), FullySynthetic()
     return [
         _check(one, 4, rng, spoil=0.85)[0],
-        _check(one, 8, rng, "shared", spoil=mixed(1.0, 8) / shared_latents(1.0, 8))[0],  # the law of fresh latents
+        # the law of fresh latents
+        _check(one, 8, rng, "shared", spoil=mixed(1.0, 8) / shared_latents(1.0, 8))[0],
         _check(one, 4, rng, spoil=0.75)[1],  # 1.125 for 3/2
-        _check(FreshReal(1.0), 4, rng, spoil=mixed(1.0, 4) / fresh_real(1.0, 4))[0],  # the law with fixed real data
-        _check(Accumulate(1.0), 4, rng, spoil=replace(4) / accumulate(1.0, 4))[0],  # the law without real data
+        # the law with fixed real data
+        _check(FreshReal(1.0), 4, rng, spoil=mixed(1.0, 4) / fresh_real(1.0, 4))[0],
+        # the law without real data
+        _check(Accumulate(1.0), 4, rng, spoil=replace(4) / accumulate(1.0, 4))[0],
         _check(synthetic, 8, rng, spoil=8 / 9)[0],  # t for t + 1
         *_check(one, 4, rng, variance="learned", spoil=1.05)[:2],
         _check(one, 4, rng, variance="learned", spoil=2.5)[2],
@@ -196,7 +221,9 @@ def _check(
         case "learned", FullySynthetic(), "shared":
             size, count = (20 if n is None else n, 500 if replicas is None else replicas)
             return _shared_scale(t, rng, size, count, false_alarm, spoil)
-    raise ValueError(f"no law is stated for regime '{regime}' with {latents} latents and {variance} variance")
+    raise ValueError(
+        f"no law is stated for regime '{regime}' with {latents} latents and {variance} variance"
+    )
 
 
 def _mean(
@@ -223,7 +250,9 @@ def _mean(
             measured=measured,
             relation="==",
             stated=spoil * law,
-            status=compare(measured, "==", spoil * law, law * mean_square_slack(replicas, false_alarm / 2)),
+            status=compare(
+                measured, "==", spoil * law, law * mean_square_slack(replicas, false_alarm / 2)
+            ),
             method=method,
             tolerance=law * mean_square_slack(replicas, false_alarm / 2),
             false_alarm=false_alarm,
@@ -259,7 +288,9 @@ _WORDS = {
 
 
 def _ceiling(regime: Regime, latents: Latents) -> float:
-    """What the error stays below at every t (and at every λ, where it does not depend on λ); inf if nothing."""
+    """What the error stays below at every t (and at every λ, where it does not depend on λ); inf
+    if nothing.
+    """
     match regime, latents:
         case Mix(), "fresh":
             return 1.5
@@ -273,7 +304,13 @@ def _ceiling(regime: Regime, latents: Latents) -> float:
 
 
 def _mean_and_variance(
-    lam: float, t: int, rng: np.random.Generator, n: int, replicas: int, false_alarm: float, spoil: float
+    lam: float,
+    t: int,
+    rng: np.random.Generator,
+    n: int,
+    replicas: int,
+    false_alarm: float,
+    spoil: float,
 ) -> list[Verdict]:
     if n < 1000:
         raise ValueError(f"n must be >= 1000, for σ_t² to be near enough to normal, got {n}")
@@ -295,16 +332,31 @@ def _mean_and_variance(
             tolerance=remainder,
         ),
         _second_moments(
-            f"{words}, by exact simulation", instance, _simulated(lam, t, n, rng), exact, spoil, false_alarm
+            f"{words}, by exact simulation",
+            instance,
+            _simulated(lam, t, n, rng),
+            exact,
+            spoil,
+            false_alarm,
         ),
         _second_moments(
-            f"{words}, through Algorithm 1", instance, _retrained(lam, t, n, replicas, rng), exact, spoil, false_alarm
+            f"{words}, through Algorithm 1",
+            instance,
+            _retrained(lam, t, n, replicas, rng),
+            exact,
+            spoil,
+            false_alarm,
         ),
     ]
 
 
 def _second_moments(
-    words: str, instance: str, parameters: NDArray[np.float64], exact: float, spoil: float, false_alarm: float
+    words: str,
+    instance: str,
+    parameters: NDArray[np.float64],
+    exact: float,
+    spoil: float,
+    false_alarm: float,
 ) -> Verdict:
     """parameters: (R, 2), (μ_t − μ)/√(σ²/n) and (σ_t² − σ²)/√(2σ⁴/n), nearly normal."""
     measured = float(np.square(parameters).mean())
@@ -317,17 +369,22 @@ def _second_moments(
         relation="==",
         stated=spoil * exact,
         status=compare(measured, "==", spoil * exact, tolerance),
-        method=f"{len(parameters)} chains against exact moments; tolerance: χ², doubled as σ² is not quite normal",
+        method=f"{len(parameters)} chains against exact moments; tolerance: χ², doubled as σ² is "
+        "not quite normal",
         tolerance=tolerance,
         false_alarm=false_alarm,
     )
 
 
-def _simulated(lam: float, t: int, n: int, rng: np.random.Generator, chains: int = 100_000) -> NDArray[np.float64]:
+def _simulated(
+    lam: float, t: int, n: int, rng: np.random.Generator, chains: int = 100_000
+) -> NDArray[np.float64]:
     return _standardised(simulate(n, lam, t, chains, rng), n)
 
 
-def _retrained(lam: float, t: int, n: int, replicas: int, rng: np.random.Generator) -> NDArray[np.float64]:
+def _retrained(
+    lam: float, t: int, n: int, replicas: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
     learner = GaussianLearner(replicas, 1)
     real = list(rng.standard_normal((replicas, n, 1)))
     for _ in retrain(learner, real, [Mix(lam)] * replicas, t, seed=int(rng.integers(2**62))):
@@ -346,7 +403,12 @@ def _shared_scale(
     learner = GaussianLearner(replicas, 1)
     real = list(rng.standard_normal((replicas, n, 1)))
     generations = retrain(
-        learner, real, [FullySynthetic()] * replicas, t, seed=int(rng.integers(2**62)), latents="shared"
+        learner,
+        real,
+        [FullySynthetic()] * replicas,
+        t,
+        seed=int(rng.integers(2**62)),
+        latents="shared",
     )
     logs = np.array([np.log(learner.covariance[:, 0, 0]) / 2 for _ in generations])  # (t + 1, R)
     growth = logs[1] - logs[0]
@@ -357,7 +419,8 @@ def _shared_scale(
     return [
         Verdict(
             claim="S7, scale",
-            words="the scale is multiplied by the same factor each round: log σ_t − log σ_0 = t (log σ_1 − log σ_0)",
+            words="the scale is multiplied by the same factor each round: log σ_t − log σ_0 = t "
+            "(log σ_1 − log σ_0)",
             instance=instance,
             measured=gap,
             relation="==",

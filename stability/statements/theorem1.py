@@ -1,7 +1,9 @@
-"""Theorem 1: if λ(1 + Lε/α) < ½ then ‖J‖₂ <= (11) < 1, J the Jacobian of G∞ at θ*, and retraining returns to θ* (12).
+"""Theorem 1: if λ(1 + Lε/α) < ½ then ‖J‖₂ <= (11) < 1, J the Jacobian of G∞ at θ*, and retraining
+returns to θ* (12).
 
-True, but loose: `theorem1_sharp` has the best constant, and by S1 (`local_stability`) the iteration is stable at every
-finite λ, condition or not. Section 6 quotes the condition with 1 in place of ½ (erratum E4): (11) is then not below 1.
+True, but loose: `theorem1_sharp` has the best constant, and by S1 (`local_stability`) the iteration
+is stable at every finite λ, condition or not. Section 6 quotes the condition with 1 in place of ½
+(erratum E4): (11) is then not below 1.
 """
 
 import math
@@ -32,10 +34,18 @@ GRID: tuple[dict[str, Any], ...] = (
 )
 
 
-def check(family: str | Family, data: DataName | Data, lam: float, start: Tensor | None = None) -> list[Verdict]:
+def check(
+    family: str | Family, data: DataName | Data, lam: float, start: Tensor | None = None
+) -> list[Verdict]:
     """(11), the sharp bound in its place, and by iterating G∞ a basin of θ* and the rate of (12).
 
-    Arguments as in `instance`; lam: finite, >= 0. ValueError for bad ones, NoMaximum where there is no θ*.
+    Arguments as in `instance`;
+
+    Args:
+        lam: Finite, >= 0.
+
+    Raises:
+        ValueError: For bad ones, NoMaximum where there is no θ*.
     """
     where = instance(family, data, start)
     local = where.local.at(lam)
@@ -54,13 +64,21 @@ def controls() -> list[Verdict]:
 
 
 def counterexamples() -> list[Verdict]:
-    """Erratum E4: λ(1 + Lε/α) < 1 does not make (11) less than 1; nor ‖J‖₂, for matrices without B ≼ 0."""
+    """Erratum E4: λ(1 + Lε/α) < 1 does not make (11) less than 1; nor ‖J‖₂, for matrices without
+    B ≼ 0.
+    """
     t, lam, k = instance("student_t", "misspecified"), 0.08, 10.0
     local = t.local.at(0.2)
     J = jacobian(-np.eye(1), np.array([[k - 1]]), lam)
     found = []
     for words, name, condition, measured, note in (
-        ("(11) is < 1 if λ(1 + Lε/α) < 1", f"{t.name}, λ = 0.2", local.condition, local.bound, "Theorem 1 has ½"),
+        (
+            "(11) is < 1 if λ(1 + Lε/α) < 1",
+            f"{t.name}, λ = 0.2",
+            local.condition,
+            local.bound,
+            "Theorem 1 has ½",
+        ),
         (
             "‖J‖₂ < 1 if A ≼ −α, ‖B − A‖₂ ≤ Lε and λ(1 + Lε/α) < 1",
             f"A = −1, B = {k - 1:g}, λ = {lam:g}",
@@ -97,7 +115,8 @@ def _norms(name: str, local: Local, *, spoil: float = 1.0) -> list[Verdict]:
         "measured": local.norm,
         "relation": "<=",
         "tolerance": tolerance,
-        "method": f"‖J‖₂, A and B by {local.method}; tolerance: of integration; L: {local.lipschitz.reason}",
+        "method": f"‖J‖₂, A and B by {local.method}; tolerance: of integration; L: "
+        f"{local.lipschitz.reason}",
         "assumptions": assumptions(local),
     }
     met, smaller = local.theorem1_applies, compare(local.norm, "<=", sharp, tolerance)
@@ -115,14 +134,22 @@ def _norms(name: str, local: Local, *, spoil: float = 1.0) -> list[Verdict]:
             words="‖J‖₂ ≤ max(q/(1 + q), λ(k − 1)/(1 − λ(k − 1))), k = Lε/α, q = λ(1 + k)",
             stated=sharp,
             status=_status(local, smaller, math.isfinite(sharp)),
-            note="below 1 although the condition of Theorem 1 is not met" if sharp < 1 and not met else "",
+            note="below 1 although the condition of Theorem 1 is not met"
+            if sharp < 1 and not met
+            else "",
             **common,
         ),
     ]
 
 
-def _orbits(where: Instance, local: Local, *, spoil: float = 1.0, reach: float = 1.0) -> list[Verdict]:
-    """spoil: multiplies (11).   reach: how far to go from θ to G∞(θ); 1 is there, more overshoots."""
+def _orbits(
+    where: Instance, local: Local, *, spoil: float = 1.0, reach: float = 1.0
+) -> list[Verdict]:
+    """
+    Args:
+        spoil: Multiplies (11).
+        reach: How far to go from θ to G∞(θ); 1 is there, more overshoots.
+    """
     G = infinite_map(where.family, where.law, local.lam)
     found = basin(lambda theta: theta + reach * (G(theta).theta - theta), local.theta, axes(local))
     bound = spoil * contraction_bound(local.lam, local.alpha, local.eps, local.lipschitz.value)
@@ -131,7 +158,9 @@ def _orbits(where: Instance, local: Local, *, spoil: float = 1.0, reach: float =
         "assumptions": assumptions(local),
         "note": _note(local),
     }
-    orbits = f"{2 * len(local.theta)} orbits of G∞; from the ends of the axes of an ellipsoid around θ*"
+    orbits = (
+        f"{2 * len(local.theta)} orbits of G∞; from the ends of the axes of an ellipsoid around θ*"
+    )
     return [
         Verdict(
             claim="Theorem 1, δ",
@@ -140,7 +169,8 @@ def _orbits(where: Instance, local: Local, *, spoil: float = 1.0, reach: float =
             relation=">",
             stated=0.0,
             status=_status(local, compare(found.radius, ">", 0.0), local.theorem1_applies),
-            method=f"{orbits}, which come closer at each step: its inner radius; {found.ellipsoid:g} standard errors",
+            method=f"{orbits}, which come closer at each step: its inner radius; "
+            f"{found.ellipsoid:g} standard errors",
             **common,
         ),
         Verdict(
@@ -161,13 +191,19 @@ def _status(local: Local, compared: Status, condition: bool) -> Status:
     if not math.isfinite(local.lipschitz.value):
         return Status.NOT_APPLICABLE
     if not condition or (compared is Status.VIOLATED and not local.lipschitz.is_upper_bound):
-        return Status.VACUOUS  # where L was only searched for, it may be larger, and so may the bound
+        # where L was only searched for, it may be larger, and so may the bound
+        return Status.VACUOUS
     return compared
 
 
 def _note(local: Local) -> str:
     if not math.isfinite(local.lipschitz.value):
-        return f"Assumption 1 fails: {local.lipschitz.reason}; stable all the same, ρ(J) = {local.rho:.4g}"
+        return (
+            f"Assumption 1 fails: {local.lipschitz.reason}; stable all the same, ρ(J) = "
+            f"{local.rho:.4g}"
+        )
     if not local.theorem1_applies:
         return f"the condition is not met; stable all the same, ρ(J) = {local.rho:.4g}"
-    return "" if local.lipschitz.is_upper_bound else "L was searched for: the condition is not refuted"
+    return (
+        "" if local.lipschitz.is_upper_bound else "L was searched for: the condition is not refuted"
+    )

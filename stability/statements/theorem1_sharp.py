@@ -1,17 +1,18 @@
 """Theorem 1 with the best constant: what α, L and ε alone say about the Jacobian J of G∞ at θ*.
 
-Let k = Lε/α and q = λ(1 + k). By (80) A⁻¹B = I + E with ‖E‖₂ <= k, so J = f(E) with f(z) = λ(1 + z)/(1 + λ(1 + z)).
-Where λ(k − 1) < 1 this is analytic on the disc |z| <= k, and maps it onto a disc around the real interval
-[f(−k), f(k)]. Hence, by von Neumann's inequality ‖f(E)‖ <= sup |f|,
+Let k = Lε/α and q = λ(1 + k). By (80) A⁻¹B = I + E with ‖E‖₂ <= k, so J = f(E) with f(z) = λ(1 +
+z)/(1 + λ(1 + z)). Where λ(k − 1) < 1 this is analytic on the disc |z| <= k, and maps it onto a disc
+around the real interval [f(−k), f(k)]. Hence, by von Neumann's inequality ‖f(E)‖ <= sup |f|,
 
     ‖J‖₂ <= max( q/(1 + q), λ(k − 1)/(1 − λ(k − 1)) ),
 
-with equality for A = −α and B = −α(1 + k) or B = α(k − 1), that is, for some A ≼ −αI and ‖B − A‖₂ <= Lε. The paper has
-q/(1 − q) instead, by the Neumann series. This bound is below 1 iff λ(k − 1) < ½: at λ = 1 if εL < 1.5 α, and at
-**every** finite λ if εL <= α, which is the condition of Proposition 3.
+with equality for A = −α and B = −α(1 + k) or B = α(k − 1), that is, for some A ≼ −αI and ‖B − A‖₂
+<= Lε. The paper has q/(1 − q) instead, by the Neumann series. This bound is below 1 iff λ(k − 1) <
+½: at λ = 1 if εL < 1.5 α, and at **every** finite λ if εL <= α, which is the condition of
+Proposition 3.
 
-A likelihood has B ≼ 0 besides; then the eigenvalues μ of A⁻¹B are in [0, 1 + k], and by S1 ρ(J) <= q/(1 + q) < 1
-whatever k and λ are. (‖J‖₂ may then still exceed 1 if k > 1.)
+A likelihood has B ≼ 0 besides; then the eigenvalues μ of A⁻¹B are in [0, 1 + k], and by S1 ρ(J) <=
+q/(1 + q) < 1 whatever k and λ are. (‖J‖₂ may then still exceed 1 if k > 1.)
 """
 
 import math
@@ -47,7 +48,9 @@ def sharp_bound(lam: float, alpha: float, eps: float, lipschitz: float) -> float
 
 
 def rate_bound(lam: float, alpha: float, eps: float, lipschitz: float) -> float:
-    """Upper bound on ρ(J) for an exact likelihood, q/(1 + q) with q = λ(1 + Lε/α): < 1 at every λ; 1 where L is inf."""
+    """Upper bound on ρ(J) for an exact likelihood, q/(1 + q) with q = λ(1 + Lε/α): < 1 at every
+    λ; 1 where L is inf.
+    """
     q = _q(lam, alpha, eps, lipschitz)
     return q / (1 + q) if math.isfinite(q) else 1.0
 
@@ -59,18 +62,30 @@ def _q(lam: float, alpha: float, eps: float, lipschitz: float) -> float:
     return lam * (1 + lipschitz * eps / alpha) if math.isfinite(lipschitz) else math.inf
 
 
-def check(lam: float, k: float, d: int, rng: np.random.Generator, pairs: int = 20_000) -> list[Verdict]:
+def check(
+    lam: float, k: float, d: int, rng: np.random.Generator, pairs: int = 20_000
+) -> list[Verdict]:
     """The worst of random pairs of matrices (A, B), and whether the bound is attained.
 
-    lam: finite, >= 0.   k: Lε/α, finite, >= 0.   d: the matrices are (d, d).   pairs: with A ≼ −I and ‖B − A‖₂ = k,
-    that is, α = 1; the larger α are these, scaled. Half of them have A = −I.
-    The bound holds for each pair, so that the draws bring no false alarm. ValueError for bad arguments.
+    The bound holds for each pair, so that the draws bring no false alarm.
+
+    Args:
+        lam: Finite, >= 0.
+        k: Lε/α, finite, >= 0.
+        d: The matrices are (d, d).
+        pairs: With A ≼ −I and ‖B − A‖₂ = k, that is, α = 1; the larger α are these, scaled. Half of
+            them have A = −I.
+
+    Raises:
+        ValueError: For bad arguments.
     """
     return _check(lam, k, d, rng, pairs)
 
 
 def controls(rng: np.random.Generator) -> list[Verdict]:
-    """The same with the bounds 1 % smaller, and with B that is no Hessian of a likelihood: each is `violated`."""
+    """The same with the bounds 1 % smaller, and with B that is no Hessian of a likelihood: each
+    is `violated`.
+    """
     return [
         *_check(1.0, 0.9, 3, rng, spoil=0.99),  # the first term of the maximum is the larger
         *_check(0.08, 10.0, 2, rng, spoil=0.99)[:2],  # the second is
@@ -88,21 +103,40 @@ def _check(
     spoil: float = 1.0,
     signed: bool = True,
 ) -> list[Verdict]:
-    """spoil: multiplies the bounds.   signed: whether the bound on ρ is tried on B ≼ 0 alone."""
+    """Check both bounds; see `check`.
+
+    Args:
+        lam: See `check`.
+        k: See `check`.
+        d: See `check`.
+        rng: See `check`.
+        pairs: See `check`.
+        spoil: Multiplies the bounds.
+        signed: Whether the bound on ρ is tried on B ≼ 0 alone.
+    """
     bound, rate = spoil * sharp_bound(lam, 1.0, k, 1.0), spoil * rate_bound(lam, 1.0, k, 1.0)
     if d < 1 or pairs < 2:
         raise ValueError(f"d must be >= 1 and pairs >= 2, got {d} and {pairs}")
     A, E = _pairs(k, d, rng, pairs)
     says = math.isfinite(bound)
-    seen = attained = math.inf  # there is no bound where J is infinite at B = α/λ, which is within Lε of A = −α
+    # there is no bound where J is infinite at B = α/λ, which is within Lε of A = −α
+    seen = attained = math.inf
     if says:
         seen = float(np.linalg.norm(_jacobians(A, A + E, lam), 2, axis=(1, 2)).max())
-        attained = max(float(abs(jacobian(-np.eye(1), np.array([[B]]), lam)[0, 0])) for B in (-(1 + k), k - 1))
+        attained = max(
+            float(abs(jacobian(-np.eye(1), np.array([[B]]), lam)[0, 0])) for B in (-(1 + k), k - 1)
+        )
     # as far from A as it may be with B ≼ 0
-    shrink = np.maximum(1.0, np.linalg.eigvals(np.linalg.solve(-A, E)).real.max(axis=1)) if signed else np.ones(pairs)
+    shrink = (
+        np.maximum(1.0, np.linalg.eigvals(np.linalg.solve(-A, E)).real.max(axis=1))
+        if signed
+        else np.ones(pairs)
+    )
     spectra = np.linalg.eigvals(_jacobians(A, A + E / shrink[:, None, None], lam))
     instance = f"λ = {lam:g}, Lε/α = {k:g}, {pairs} pairs of {d} × {d} matrices"
-    common: dict[str, Any] = {"assumptions": {"λ(1 + Lε/α)": lam * (1 + k), "λ(Lε/α − 1)": lam * (k - 1)}}
+    common: dict[str, Any] = {
+        "assumptions": {"λ(1 + Lε/α)": lam * (1 + k), "λ(Lε/α − 1)": lam * (k - 1)}
+    }
     printed = contraction_bound(lam, 1.0, k, 1.0)
     return [
         Verdict(
@@ -139,7 +173,8 @@ def _check(
             relation="<=",
             stated=rate,
             status=compare(float(np.abs(spectra).max()), "<=", rate, 1e-9),
-            method="the worst of random pairs with A ≼ −α, B ≼ 0 and ‖B − A‖₂ ≤ Lε; tolerance: rounding",
+            method="the worst of random pairs with A ≼ −α, B ≼ 0 and ‖B − A‖₂ ≤ Lε; tolerance: "
+            "rounding",
             tolerance=1e-9,
             **common,
         ),
@@ -149,7 +184,8 @@ def _check(
 def _pairs(k: float, d: int, rng: np.random.Generator, pairs: int) -> tuple[np.ndarray, np.ndarray]:
     """A ≼ −I and E = B − A with ‖E‖₂ = k, both (pairs, d, d)."""
     bases = np.linalg.qr(rng.standard_normal((2, pairs, d, d)))[0]
-    excess = rng.exponential(size=(pairs, d)) * rng.integers(0, 2, (pairs, 1))  # none in half of them
+    # none in half of them
+    excess = rng.exponential(size=(pairs, d)) * rng.integers(0, 2, (pairs, 1))
     spread = k * rng.uniform(-1, 1, (pairs, d))
     spread[:, 0] = k * rng.choice([-1, 1], pairs)
     values = np.stack([-1 - excess, spread])

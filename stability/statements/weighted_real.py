@@ -1,13 +1,14 @@
-"""New real data each round, and a weight on them: the golden ratio of He, Xu and Cheng (arXiv:2502.18049).
+"""New real data each round, and a weight on them: the golden ratio of He, Xu and Cheng
+(arXiv:2502.18049).
 
-A round fits n new real points with weight w and m = n/k synthetic ones with weight 1 − w. For the mean of a Gaussian
-(and to first order in 1/n for any well-specified regular family) the error over σ²/n obeys v ← w² + (1−w)²(v + k). It
-settles at
+A round fits n new real points with weight w and m = n/k synthetic ones with weight 1 − w. For the
+mean of a Gaussian (and to first order in 1/n for any well-specified regular family) the error over
+σ²/n obeys v ← w² + (1−w)²(v + k). It settles at
 
     f(w) = (w² + k(1−w)²)/(2w − w²),    least at w* = (√(k²+4k) − k)/2, where f(w*) = w*.
 
-At k = 1 this is (√5−1)/2 = 0.618 against 2/3 without weights (w = k/(1+k), S4). With *fixed* real data the same
-weighting gives 1 + k(1−w)²/(2w − w²): no weight below 1 is worth its noise.
+At k = 1 this is (√5−1)/2 = 0.618 against 2/3 without weights (w = k/(1+k), S4). With *fixed* real
+data the same weighting gives 1 + k(1−w)²/(2w − w²): no weight below 1 is worth its noise.
 """
 
 import math
@@ -25,7 +26,15 @@ from stability.monte_carlo import mean_square_slack
 from stability.regimes import FreshReal, Mix, Regime, TrainingSet
 from stability.verdict import Verdict, compare
 
-__all__ = ["GRID", "WeightedMean", "best_weight", "check", "controls", "error_fixed_real", "error_fresh_real"]
+__all__ = [
+    "GRID",
+    "WeightedMean",
+    "best_weight",
+    "check",
+    "controls",
+    "error_fixed_real",
+    "error_fresh_real",
+]
 
 GRID: tuple[dict[str, Any], ...] = (
     {"k": 1.0, "w": (math.sqrt(5) - 1) / 2},
@@ -38,7 +47,9 @@ GRID: tuple[dict[str, Any], ...] = (
 def error_fresh_real(w: float, k: float, t: float = math.inf) -> float:
     """f(w) + (1 − f(w))(1−w)^{2t}, over σ²/n, after t retrainings with n new real points each.
 
-    w: weight of the real points, in (0, 1].   k: real points per synthetic one, finite, > 0.   ValueError otherwise.
+    Args:
+        w: Weight of the real points, in (0, 1].
+        k: Real points per synthetic one, finite, > 0. ValueError otherwise.
     """
     _require(w, k)
     limit = (w**2 + k * (1 - w) ** 2) / (2 * w - w**2)
@@ -46,7 +57,9 @@ def error_fresh_real(w: float, k: float, t: float = math.inf) -> float:
 
 
 def error_fixed_real(w: float, k: float, t: float = math.inf) -> float:
-    """1 + k(1−w)²/(2w − w²)·(1 − (1−w)^{2t}), over σ²/n, when the n real points are the same in each round."""
+    """1 + k(1−w)²/(2w − w²)·(1 − (1−w)^{2t}), over σ²/n, when the n real points are the same in
+    each round.
+    """
     _require(w, k)
     return 1 + k * (1 - w) ** 2 / (2 * w - w**2) * (1 - (1 - w) ** (2 * t))
 
@@ -66,9 +79,11 @@ def _require(w: float, k: float) -> None:
 
 @dataclass(eq=False)
 class WeightedMean:
-    """N(μ, I) learned as w·(mean of the real points) + (1−w)·(mean of the synthetic ones), for R chains.
+    """N(μ, I) learned as w·(mean of the real points) + (1−w)·(mean of the synthetic ones), for R
+    chains.
 
-    mean: (R, d), the present parameters.
+    Attributes:
+        mean: (R, d), the present parameters.
     """
 
     w: float
@@ -87,13 +102,20 @@ class WeightedMean:
             real, synthetic = data.points[: data.real], data.points[data.real :]
             both = len(real) and len(synthetic)
             self.mean[r] = (
-                self.w * real.mean(axis=0) + (1 - self.w) * synthetic.mean(axis=0) if both else data.points.mean(axis=0)
+                self.w * real.mean(axis=0) + (1 - self.w) * synthetic.mean(axis=0)
+                if both
+                else data.points.mean(axis=0)
             )
 
-    def sample(self, counts: Sequence[int], rngs: Sequence[np.random.Generator]) -> list[np.ndarray]:
+    def sample(
+        self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
+    ) -> list[np.ndarray]:
         """(counts[r], d) draws of N(μ, I) for each chain."""
         d = self.mean.shape[1]
-        return [mean + rng.standard_normal((m, d)) for mean, m, rng in zip(self.mean, counts, rngs, strict=True)]
+        return [
+            mean + rng.standard_normal((m, d))
+            for mean, m, rng in zip(self.mean, counts, rngs, strict=True)
+        ]
 
     def state_dict(self) -> dict[str, Any]:
         return {"mean": torch.tensor(self.mean)}
@@ -111,10 +133,17 @@ def check(
     replicas: int = 10_000,
     false_alarm: float = 1e-6,
 ) -> list[Verdict]:
-    """Both laws through Algorithm 1 with `WeightedMean`, and the least value of f by numerical minimisation.
+    """Both laws through Algorithm 1 with `WeightedMean`, and the least value of f by numerical
+    minimisation.
 
-    k: n/k whole.   w: in (0, 1].   t: retrainings, >= 1.   false_alarm: of each verdict that uses randomness.
-    ValueError if out of range.
+    Args:
+        k: n/k whole.
+        w: In (0, 1].
+        t: Retrainings, >= 1.
+        false_alarm: Of each verdict that uses randomness.
+
+    Raises:
+        ValueError: If out of range.
     """
     return _check(k, w, rng, t, n, replicas, false_alarm)
 
@@ -137,15 +166,31 @@ def _check(
 ) -> list[Verdict]:
     _require(w, k)
     simulated = partial(
-        _simulated, k=k, w=w, t=t, n=n, replicas=replicas, rng=rng, false_alarm=false_alarm, spoil=spoil
+        _simulated,
+        k=k,
+        w=w,
+        t=t,
+        n=n,
+        replicas=replicas,
+        rng=rng,
+        false_alarm=false_alarm,
+        spoil=spoil,
     )
-    least = minimize_scalar(error_fresh_real, bounds=(1e-9, 1), args=(k,), method="bounded", options={"xatol": 1e-12})
+    least = minimize_scalar(
+        error_fresh_real, bounds=(1e-9, 1), args=(k,), method="bounded", options={"xatol": 1e-12}
+    )
     stated = spoil * best_weight(k)
     return [
         simulated(
-            FreshReal(1 / k), error_fresh_real(w, k, t), "new real data: f(w) = (w² + k(1−w)²)/(2w − w²) in the limit"
+            FreshReal(1 / k),
+            error_fresh_real(w, k, t),
+            "new real data: f(w) = (w² + k(1−w)²)/(2w − w²) in the limit",
         ),
-        simulated(Mix(1 / k), error_fixed_real(w, k, t), "fixed real data: 1 + k(1−w)²/(2w − w²) in the limit"),
+        simulated(
+            Mix(1 / k),
+            error_fixed_real(w, k, t),
+            "fixed real data: 1 + k(1−w)²/(2w − w²) in the limit",
+        ),
         Verdict(
             claim="He–Xu–Cheng",
             words="the least value of f is w* = (√(k²+4k) − k)/2",
@@ -154,7 +199,8 @@ def _check(
             relation="==",
             stated=stated,
             status=compare(float(least.fun), "==", stated, 1e-12),  # type: ignore[attr-defined]
-            method="numerical minimisation of f; tolerance: of the minimum, whose error is of second order",
+            method="numerical minimisation of f; tolerance: of the minimum, whose error is of "
+            "second order",
             tolerance=1e-12,
         ),
     ]
@@ -174,8 +220,18 @@ def _simulated(
     false_alarm: float,
     spoil: float,
 ) -> Verdict:
-    errors = paths(regime, n, t, replicas, rng, learner=lambda chains, d: WeightedMean(w, np.zeros((chains, d))))[-1]
-    measured, tolerance = n * float(np.square(errors).mean()), law * mean_square_slack(replicas, false_alarm / 2)
+    errors = paths(
+        regime,
+        n,
+        t,
+        replicas,
+        rng,
+        learner=lambda chains, d: WeightedMean(w, np.zeros((chains, d))),
+    )[-1]
+    measured, tolerance = (
+        n * float(np.square(errors).mean()),
+        law * mean_square_slack(replicas, false_alarm / 2),
+    )
     return Verdict(
         claim="He–Xu–Cheng",
         words=words,

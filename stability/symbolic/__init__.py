@@ -1,7 +1,8 @@
-"""The mathematics of the paper, proved by computer algebra: one function a statement, each returns a `Proof`.
+"""The mathematics of the paper, proved by computer algebra: one function a statement, each returns
+a `Proof`.
 
-Each takes what it states (a sign, a constant, a threshold) as an argument, so that a false statement can be asked for
-too: `controls` asks for them, and none is proved.
+Each takes what it states (a sign, a constant, a threshold) as an argument, so that a false
+statement can be asked for too: `controls` asks for them, and none is proved.
 """
 
 from dataclasses import replace
@@ -23,7 +24,9 @@ __all__ = ["Proof", "Step", "all_proofs", "controls"]
 
 
 def all_proofs() -> list[Proof]:
-    """Every proof, computed now (some seconds): the statements of the paper in their order, then S1 … S7, Student-t."""
+    """Every proof, computed now (some seconds): the statements of the paper in their order, then
+    S1 … S7, Student-t.
+    """
     dimensional = (
         proposition2.score,
         proposition2.hessian,
@@ -68,18 +71,27 @@ def all_proofs() -> list[Proof]:
 
 
 def controls() -> list[Proof]:
-    """The same with one constant or sign spoiled, which `claim` names: none is proved. Computed now (some seconds)."""
+    """The same with one constant or sign spoiled, which `claim` names: none is proved.
+
+    Computed now (some seconds).
+    """
     half = sp.S.Half
     spoiled = [
         ("n degrees of freedom in place of n − 1", proposition1.collapse_rate(shift=1)),
-        ("1/(48k³) in place of 1/(24k³)", proposition1.monotone_alpha(cubic=proposition1.CUBIC / 2)),
+        (
+            "1/(48k³) in place of 1/(24k³)",
+            proposition1.monotone_alpha(cubic=proposition1.CUBIC / 2),
+        ),
         ("+1/(4k) in place of −1/(4k)", proposition1.alpha_series((sp.S.One, sp.Rational(1, 4)))),
         ("√(½M_11) in place of √M_11", proposition1.diagonal_of_a_root(factor=half)),
         ("as printed, whatever Σ is", proposition1.printed_root(commuting=False)),
         ("Σ_0 = I", proposition1.counterexample(spread=sp.S.One)),
         *(("as printed, −Σ in (59)", proposition2.score(d, share=sp.S.One)) for d in (1, 2)),
         ("as printed, 𝒦 = I", proposition2.hessian(2, transposing=False)),
-        *(("Σ ⊗ Σ in place of ½Σ ⊗ Σ", proposition2.hessian_on_symmetric(d, share=sp.S.One)) for d in (1, 2)),
+        *(
+            ("Σ ⊗ Σ in place of ½Σ ⊗ Σ", proposition2.hessian_on_symmetric(d, share=sp.S.One))
+            for d in (1, 2)
+        ),
         ("perturbations that are not symmetric", proposition2.expected_hessian(2, symmetric=False)),
         *(("½ in place of 1", proposition2.hessian_lipschitz(d, constant=half)) for d in (1, 2)),
         ("as printed, B = ∇²_{θθ'}H₂", lemma_e1.hessians(sign=1)),

@@ -1,4 +1,6 @@
-"""Lemma E.1, symbolically: the Hessians of H₂ at θ* (77), the Jacobian of G∞ (78), and the sign that E3 corrects."""
+"""Lemma E.1, symbolically: the Hessians of H₂ at θ* (77), the Jacobian of G∞ (78), and the sign
+that E3 corrects.
+"""
 
 import sympy as sp
 
@@ -8,7 +10,9 @@ __all__ = ["exponential_hessians", "gaussian_hessians", "hessians", "jacobian"]
 
 
 def hessians(sign: int = -1) -> Proof:
-    """(77) for any smooth two-parameter family, under the integral: ∇²_{θ'θ'}H₂ = sign·∇²_{θθ'}H₂ at θ' = θ."""
+    """(77) for any smooth two-parameter family, under the integral: ∇²_{θ'θ'}H₂ =
+    sign·∇²_{θθ'}H₂ at θ' = θ.
+    """
     x, a, b, a2, b2 = sp.symbols("x a b a' b'", real=True)
     density = sp.Function("p")
     p = density(x, a, b)
@@ -19,10 +23,17 @@ def hessians(sign: int = -1) -> Proof:
         mixed = integrand.diff(here, there)
         at_equal = (twice - sign * mixed).subs({a2: a, b2: b}).doit()
         expected = p.diff(here, {a2: a, b2: b}[there])
-        steps.append(equal(f"∂²H₂/∂{here}'∂{there} and the mixed one: integrands sum to ∂²p", at_equal, expected))
+        steps.append(
+            equal(
+                f"∂²H₂/∂{here}'∂{there} and the mixed one: integrands sum to ∂²p",
+                at_equal,
+                expected,
+            )
+        )
     return Proof(
         claim="Lemma E.1 ii), (77)",
-        statement="At θ' = θ the integrands of ∇²_{θ'θ'}H₂ and ∇²_{θθ'}H₂ add up to ∂²p_θ, entry by entry; its "
+        statement="At θ' = θ the integrands of ∇²_{θ'θ'}H₂ and ∇²_{θθ'}H₂ add up to ∂²p_θ, entry "
+        "by entry; its "
         "integral is ∂²∫p_θ = ∂²1 = 0. (The same as differentiating ∫ p_θ ∇ log p_θ = 0.)",
         steps=tuple(steps),
         uses=("differentiation under the integral sign: ∂²p_θ has an integrable majorant near θ",),
@@ -31,7 +42,9 @@ def hessians(sign: int = -1) -> Proof:
 
 
 def gaussian_hessians(sign: int = -1) -> Proof:
-    """(77) for N(μ, v), θ = (μ, v), with H₂ integrated in closed form; B = −Fisher = −diag(1/v, 1/(2v²))."""
+    """(77) for N(μ, v), θ = (μ, v), with H₂ integrated in closed form; B = −Fisher = −diag(1/v,
+    1/(2v²)).
+    """
     m, m2, z = sp.symbols("m m' z", real=True)
     v, v2 = sp.symbols("v v'", positive=True)
     normal = sp.exp(-(z**2) / 2) / sp.sqrt(2 * sp.pi)  # x = m + √v z
@@ -46,7 +59,9 @@ def gaussian_hessians(sign: int = -1) -> Proof:
 
 
 def exponential_hessians(sign: int = -1) -> Proof:
-    """(77) for the exponential distribution of rate r, with H₂ integrated in closed form; B = −1/r²."""
+    """(77) for the exponential distribution of rate r, with H₂ integrated in closed form; B =
+    −1/r².
+    """
     x, r, r2 = sp.symbols("x r r'", positive=True)
     log_p = sp.log(r2) - r2 * x
     cross_entropy = sp.integrate(sp.expand(log_p) * r * sp.exp(-r * x), (x, 0, sp.oo))
@@ -59,7 +74,10 @@ def exponential_hessians(sign: int = -1) -> Proof:
 
 
 def jacobian(sign: int = -1) -> Proof:
-    """(76) at θ* gives (78) when B = sign·∇²_{θθ'}H₂, sign −1 (E3). As printed, sign = +1: false."""
+    """(76) at θ* gives (78) when B = sign·∇²_{θθ'}H₂, sign −1 (E3).
+
+    As printed, sign = +1: false.
+    """
     A, K = sp.symbols("A K", commutative=False)
     lam = sp.Symbol("lambda", positive=True)
     B = (K**-1 - A) / lam  # K = (A + λB)⁻¹
@@ -80,13 +98,21 @@ def jacobian(sign: int = -1) -> Proof:
     ratio = sign * h2.diff(theta, t) / h1.diff(t, 2)  # A⁻¹B
     return Proof(
         claim="Lemma E.1, (76)-(78)",
-        statement="With B = ∇²_{θ'θ'}H₂ = −∇²_{θθ'}H₂ the Jacobian −λ(A + λB)⁻¹∇²_{θθ'}H₂ is (I + λA⁻¹B)⁻¹λA⁻¹B. "
-        "With B = ∇²_{θθ'}H₂ as printed it is not: for the mean of a Gaussian that would be −λ/(1 − λ), where "
+        statement="With B = ∇²_{θ'θ'}H₂ = −∇²_{θθ'}H₂ the Jacobian −λ(A + λB)⁻¹∇²_{θθ'}H₂ is (I + "
+        "λA⁻¹B)⁻¹λA⁻¹B. "
+        "With B = ∇²_{θθ'}H₂ as printed it is not: for the mean of a Gaussian that would be −λ/(1 "
+        "− λ), where "
         "refitting gives λ/(1 + λ).",
         steps=(
-            equal("(76) in one parameter, from the first-order condition", sp.solve(along, slope)[0], implicit),
+            equal(
+                "(76) in one parameter, from the first-order condition",
+                sp.solve(along, slope)[0],
+                implicit,
+            ),
             # (I + λA⁻¹B) J = λA⁻¹B, with I + λA⁻¹B = A⁻¹K⁻¹ invertible
-            equal("(I + λA⁻¹B)·J = λA⁻¹B", (A**-1 * K**-1) * jacobian_76, lam * A**-1 * B, sp.expand),
+            equal(
+                "(I + λA⁻¹B)·J = λA⁻¹B", (A**-1 * K**-1) * jacobian_76, lam * A**-1 * B, sp.expand
+            ),
             equal("I + λA⁻¹B = A⁻¹(A + λB)", 1 + lam * A**-1 * B, A**-1 * K**-1, sp.expand),
             equal(
                 "mean of a Gaussian: the derivative of the refitted mean is (78)",
@@ -98,11 +124,15 @@ def jacobian(sign: int = -1) -> Proof:
     )
 
 
-def _concrete(cross_entropy: sp.Expr, theta: tuple, other: tuple, fisher: sp.Matrix, sign: int) -> tuple[Step, ...]:
+def _concrete(
+    cross_entropy: sp.Expr, theta: tuple, other: tuple, fisher: sp.Matrix, sign: int
+) -> tuple[Step, ...]:
     """(77) and B = −Fisher from H₂(θ, θ') in closed form."""
     equal_parameters = dict(zip(other, theta, strict=True))
     twice = sp.hessian(cross_entropy, list(other)).subs(equal_parameters)
-    mixed = sp.Matrix([[cross_entropy.diff(one, two) for two in other] for one in theta]).subs(equal_parameters)
+    mixed = sp.Matrix([[cross_entropy.diff(one, two) for two in other] for one in theta]).subs(
+        equal_parameters
+    )
     return (
         equal("∇²_{θ'θ'}H₂ = −∇²_{θθ'}H₂", twice, sign * mixed),
         equal("∇²_{θ'θ'}H₂ = −Fisher", twice, -fisher),

@@ -1,4 +1,6 @@
-"""What a symbolic proof is: steps that a computer algebra system reduced to 0 or to True, or else what was left."""
+"""What a symbolic proof is: steps that a computer algebra system reduced to 0 or to True, or
+else what was left.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +13,10 @@ __all__ = ["Proof", "Step", "equal", "holds", "nonnegative", "positive"]
 
 @dataclass(frozen=True)
 class Step:
-    """One equation or inequality. `reduced`: 0 (equation) or True (inequality) once proved, else what is left of it."""
+    """One equation or inequality.
+
+    `reduced`: 0 (equation) or True (inequality) once proved, else what is left of it.
+    """
 
     words: str
     reduced: Any  # sympy Expr, Matrix or Boolean
@@ -25,11 +30,16 @@ class Step:
 class Proof:
     """A statement and the steps that carry it; proved if every step is.
 
-    claim: id of the statement, e.g. "Theorem 1, (105)-(11)".   statement: what is proved, in words.
-    steps: checked by the computer, in order.
-    uses: theorems taken as known that turn the steps into the statement; () where the steps are all there is.
-    erratum: id of the erratum that applies (E1 … E9), or "".
-    ValueError if there is no step: nothing would be proved.
+    Attributes:
+        claim: Id of the statement, e.g. "Theorem 1, (105)-(11)".
+        statement: What is proved, in words.
+        steps: Checked by the computer, in order.
+        uses: Theorems taken as known that turn the steps into the statement; () where the steps are
+            all there is.
+        erratum: Id of the erratum that applies (E1 … E9), or "".
+
+    Raises:
+        ValueError: If there is no step: nothing would be proved.
     """
 
     claim: str
@@ -68,18 +78,24 @@ def equal(words: str, left: Any, right: Any, simplify: Callable[[Any], Any] = sp
     difference = left - right
     if isinstance(difference, sp.MatrixBase):
         difference = difference.applyfunc(simplify)
-        return Step(words, sp.S.Zero if difference.is_zero_matrix else sp.ImmutableMatrix(difference))
+        return Step(
+            words, sp.S.Zero if difference.is_zero_matrix else sp.ImmutableMatrix(difference)
+        )
     return Step(words, simplify(difference))
 
 
 def positive(words: str, expression: Any) -> Step:
-    """expression > 0 for all values that the assumptions on its symbols allow, seen on its factors."""
+    """expression > 0 for all values that the assumptions on its symbols allow, seen on its
+    factors.
+    """
     factored = sp.factor(sp.together(expression))
     return Step(words, sp.true if factored.is_positive else sp.Gt(factored, 0, evaluate=False))
 
 
 def nonnegative(words: str, expression: Any) -> Step:
-    """expression >= 0 for all values that the assumptions on its symbols allow, seen on its factors."""
+    """expression >= 0 for all values that the assumptions on its symbols allow, seen on its
+    factors.
+    """
     factored = sp.factor(sp.together(expression))
     return Step(words, sp.true if factored.is_nonnegative else sp.Ge(factored, 0, evaluate=False))
 

@@ -1,7 +1,8 @@
 """S3, S4 and S7, symbolically: where the iterates settle, and how far off, in units of F⁻¹/n.
 
-The recursions are those of the mean of a Gaussian with known variance, for which they are exact; to first order every
-family with A = B at θ* follows them (S2, S3). z̄ is the mean of the m synthetic latents, of variance 1/m.
+The recursions are those of the mean of a Gaussian with known variance, for which they are exact; to
+first order every family with A = B at θ* follows them (S2, S3). z̄ is the mean of the m synthetic
+latents, of variance 1/m.
 """
 
 import sympy as sp
@@ -27,7 +28,8 @@ def fixed_point(sign: int = 1) -> Proof:
     J = sign * lam * K * B
     return Proof(
         claim="S3, (I − J)⁻¹K = A⁻¹",
-        statement="I − λKB = K(K⁻¹ − λB) = KA, hence (I − J)A⁻¹ = K: a shift of the score is answered by the maximum "
+        statement="I − λKB = K(K⁻¹ − λB) = KA, hence (I − J)A⁻¹ = K: a shift of the score is "
+        "answered by the maximum "
         "likelihood estimate on the real data, at every λ.",
         steps=(
             equal("I − J = KA", 1 - J, K * A, sp.expand),
@@ -44,31 +46,48 @@ def stationary_covariance(slope: int = 3) -> Proof:
     A = B = -F
     K = A**-1 / (1 + lam)  # (A + λB)⁻¹
     ratio = lam / (1 + lam)
-    noise = lam**2 / m * K * F * K  # covariance of K times λ times the mean of m scores, each of covariance F
+    # covariance of K times λ times the mean of m scores, each of covariance F
+    noise = lam**2 / m * K * F * K
     excess = lam / (1 + 2 * lam)
     total = (1 + slope * lam) / (1 + 2 * lam)
     after = excess * (1 - ratio ** (2 * t))
     return Proof(
         claim="S3, A = B",
-        statement="V = JVJᵀ + (λ/n)KFK is solved by V = λ/(1 + 2λ)·F⁻¹/n; with the Cramér–Rao bound F⁻¹/n of θ̂ itself "
-        "the total is (1 + 3λ)/(1 + 2λ) < 3/2, the supremum; after t retrainings the excess is V(1 − ρ^(2t)).",
+        statement="V = JVJᵀ + (λ/n)KFK is solved by V = λ/(1 + 2λ)·F⁻¹/n; with the Cramér–Rao "
+        "bound F⁻¹/n of θ̂ itself "
+        "the total is (1 + 3λ)/(1 + 2λ) < 3/2, the supremum; after t retrainings the excess is "
+        "V(1 − ρ^(2t)).",
         steps=(
             equal("J = λ/(1 + λ)·I", sp.expand(lam * K * B), ratio, sp.simplify),
-            equal("noise of m = λn draws: λ/(n(1 + λ)²)·F⁻¹", sp.expand(noise.subs(m, lam * n)), lam / n * K * F * K),
+            equal(
+                "noise of m = λn draws: λ/(n(1 + λ)²)·F⁻¹",
+                sp.expand(noise.subs(m, lam * n)),
+                lam / n * K * F * K,
+            ),
             equal("KFK = F⁻¹/(1 + λ)²", K * F * K, F**-1 / (1 + lam) ** 2),
-            equal("v = ρ²v + λ/(1 + λ)²", _solve(ratio**2 * v + lam / (1 + lam) ** 2 - v, v), excess),
-            equal("V = JVJᵀ + (λ/n)KFK", excess / n * F**-1, ratio**2 * excess / n * F**-1 + lam / n * K * F * K),
+            equal(
+                "v = ρ²v + λ/(1 + λ)²", _solve(ratio**2 * v + lam / (1 + lam) ** 2 - v, v), excess
+            ),
+            equal(
+                "V = JVJᵀ + (λ/n)KFK",
+                excess / n * F**-1,
+                ratio**2 * excess / n * F**-1 + lam / n * K * F * K,
+            ),
             equal("total error", 1 + excess, total),
             positive("below 3/2", sp.Rational(3, 2) - total),
             equal("which it approaches", sp.limit(total, lam, sp.oo), sp.Rational(3, 2)),
             equal("excess after 0 retrainings", after.subs(t, 0), 0),
-            equal("and after one more", after.subs(t, t + 1), ratio**2 * after + lam / (1 + lam) ** 2),
+            equal(
+                "and after one more", after.subs(t, t + 1), ratio**2 * after + lam / (1 + lam) ** 2
+            ),
         ),
     )
 
 
 def misspecified_covariance(slope: int = 2) -> Proof:
-    """S3 for A ≠ B: V = W·diag(λμ/(1 + slope·λμ))·Wᵀ/n, slope 2, in the basis W of S1; always ≺ ½(−A)⁻¹/n."""
+    """S3 for A ≠ B: V = W·diag(λμ/(1 + slope·λμ))·Wᵀ/n, slope 2, in the basis W of S1; always ≺
+    ½(−A)⁻¹/n.
+    """
     lam, mu = sp.symbols("lambda mu", nonnegative=True)
     v = sp.Symbol("v")
     B, K = -mu, -1 / (1 + lam * mu)  # in that basis A = −1, (−B)w = μ(−A)w, F = μ, K = (A + λB)⁻¹
@@ -76,7 +95,8 @@ def misspecified_covariance(slope: int = 2) -> Proof:
     settled = lam * mu / (1 + slope * lam * mu)
     return Proof(
         claim="S3, A ≠ B",
-        statement="With Wᵀ(−A)W = I and Wᵀ(−B)W = diag(μ), V = JVJᵀ + (λ/n)KFK is diagonal: λμ/(1 + 2λμ)/n, for data "
+        statement="With Wᵀ(−A)W = I and Wᵀ(−B)W = diag(μ), V = JVJᵀ + (λ/n)KFK is diagonal: λμ/(1 "
+        "+ 2λμ)/n, for data "
         "of any law. So V ≺ ½(−A)⁻¹/n at every λ.",
         steps=(
             equal("K(A + λB) = 1", K * (-1 + lam * B), 1),
@@ -89,16 +109,20 @@ def misspecified_covariance(slope: int = 2) -> Proof:
 
 
 def shared_latents(slope: int = 1) -> Proof:
-    """S7: with the same latents each round the mean settles at x̄ + λz̄, of error 1 + slope·λ, slope 1."""
+    """S7: with the same latents each round the mean settles at x̄ + λz̄, of error 1 + slope·λ,
+    slope 1.
+    """
     lam, n = sp.symbols("lambda n", positive=True)
     mu, real, latent = sp.symbols("mu xbar zbar")
     refit = (real + lam * (mu + latent)) / (1 + lam)
     rest = _solve(refit - mu, mu)
-    variance = sp.diff(rest, real) ** 2 / n + sp.diff(rest, latent) ** 2 / (lam * n)  # z̄: mean of λn latents
+    # z̄: mean of λn latents
+    variance = sp.diff(rest, real) ** 2 / n + sp.diff(rest, latent) ** 2 / (lam * n)
     fresh = (1 + 3 * lam) / (1 + 2 * lam)
     return Proof(
         claim="S7, shared latents",
-        statement="If every round maps the same latents, the mean settles at x̄ + λz̄ and its error is 1 + λ times "
+        statement="If every round maps the same latents, the mean settles at x̄ + λz̄ and its "
+        "error is 1 + λ times "
         "Cramér–Rao, more than the (1 + 3λ)/(1 + 2λ) of fresh latents.",
         steps=(
             equal("fixed point", rest, real + lam * latent),
@@ -109,13 +133,17 @@ def shared_latents(slope: int = 1) -> Proof:
 
 
 def fresh_real(slope: int = 2) -> Proof:
-    """S4, new real data each round: the error settles at (1 + λ)/(1 + slope·λ), slope 2, below Cramér–Rao."""
+    """S4, new real data each round: the error settles at (1 + λ)/(1 + slope·λ), slope 2, below
+    Cramér–Rao.
+    """
     lam, v = sp.symbols("lambda v", positive=True)
-    after = (1 + lam**2 * (v + 1 / lam)) / (1 + lam) ** 2  # of (x̄_t + λ(μ_t + z̄_t))/(1 + λ), all three independent
+    # of (x̄_t + λ(μ_t + z̄_t))/(1 + λ), all three independent
+    after = (1 + lam**2 * (v + 1 / lam)) / (1 + lam) ** 2
     expected = (1 + lam) / (1 + slope * lam)
     return Proof(
         claim="S4, fresh real data",
-        statement="Var(x̄_t + λ(μ_t + z̄_t))/(1 + λ)² has the fixed point (1 + λ)/(1 + 2λ) < 1 and contracts to it.",
+        statement="Var(x̄_t + λ(μ_t + z̄_t))/(1 + λ)² has the fixed point (1 + λ)/(1 + 2λ) < 1 "
+        "and contracts to it.",
         steps=(
             equal("fixed point", _solve(after - v, v), expected),
             positive("below 1", 1 - expected),
@@ -126,17 +154,21 @@ def fresh_real(slope: int = 2) -> Proof:
 
 
 def accumulate(power: int = 2) -> Proof:
-    """S4, every set kept, m = n: the error after t retrainings is Σ_{k=1}^{t+1} k^(−power), power 2, below π²/6."""
+    """S4, every set kept, m = n: the error after t retrainings is Σ_{k=1}^{t+1} k^(−power),
+    power 2, below π²/6.
+    """
     t = sp.Symbol("t", integer=True, nonnegative=True)
     k = sp.Symbol("k", integer=True, positive=True)
     mu, latent, earlier = sp.symbols("mu zbar earlier")
-    # μ_t is the mean of the t + 1 set means so far, whose sum is `earlier`; the next set has the mean μ_t + z̄_t
+    # μ_t is the mean of the t + 1 set means so far, whose sum is `earlier`; the next set has the
+    # mean μ_t + z̄_t
     refit = (earlier + mu + latent) / (t + 2)
     following = refit.subs(earlier, (t + 1) * mu)
     step = sp.expand(sp.simplify(following - mu))
     return Proof(
         claim="S4, accumulate",
-        statement="Refitting on the real and all earlier synthetic sets moves the mean by z̄_t/(t + 2) alone, so its "
+        statement="Refitting on the real and all earlier synthetic sets moves the mean by z̄_t/(t "
+        "+ 2) alone, so its "
         "error is Σ_{k=1}^{t+1} 1/k² times Cramér–Rao, which stays below π²/6.",
         steps=(
             equal("the move of the mean", step, latent / (t + 2)),
@@ -148,15 +180,19 @@ def accumulate(power: int = 2) -> Proof:
 
 
 def replace(growth: int = 1) -> Proof:
-    """S4, synthetic data alone, m = n: the error of the mean after t retrainings is 1 + growth·t, growth 1."""
+    """S4, synthetic data alone, m = n: the error of the mean after t retrainings is 1 +
+    growth·t, growth 1.
+    """
     t = sp.Symbol("t", integer=True, nonnegative=True)
     mu, latent = sp.symbols("mu zbar")
     refit = mu + latent
     error = 1 + growth * t
-    gained = refit.coeff(mu) ** 2 * error + refit.coeff(latent) ** 2  # z̄ is independent of μ, of variance 1 over 1/n
+    # z̄ is independent of μ, of variance 1 over 1/n
+    gained = refit.coeff(mu) ** 2 * error + refit.coeff(latent) ** 2
     return Proof(
         claim="S4, replace",
-        statement="With μ_{t+1} = μ_t + z̄_t the error of the mean is t + 1 times Cramér–Rao, without bound.",
+        statement="With μ_{t+1} = μ_t + z̄_t the error of the mean is t + 1 times Cramér–Rao, "
+        "without bound.",
         steps=(
             equal("the fit to the real data", error.subs(t, 0), 1),
             equal("one more retraining", gained, error.subs(t, t + 1)),

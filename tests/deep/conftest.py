@@ -1,3 +1,5 @@
-"""scikit-learn draws from Python's global generator when it is imported for the first time: before any test, then."""
+"""scikit-learn draws from Python's global generator when it is imported for the first time:
+before any test, then.
+"""
 
 import sklearn.datasets  # noqa: F401

@@ -20,12 +20,20 @@ BOTH = (Mix(1.0), FullySynthetic())
 
 
 def level(regime, t):
-    """The made-up Fréchet distance without the seed's part: fully synthetic runs away, the others do not."""
-    return 2.0 + (1.5 * t if regime == FullySynthetic() else 0.2 * getattr(regime, "lam", 0) * t / (1 + t))
+    """The made-up Fréchet distance without the seed's part: fully synthetic runs away, the
+    others do not.
+    """
+    return 2.0 + (
+        1.5 * t if regime == FullySynthetic() else 0.2 * getattr(regime, "lam", 0) * t / (1 + t)
+    )
 
 
 def measured(regime, t, wobble):
-    """Of a generation, against the references of `deep.metrics.image_metrics`; wobble: of the seed."""
+    """Of a generation, against the references of `deep.metrics.image_metrics`;
+
+    Args:
+        wobble: Of the seed.
+    """
     fd = level(regime, t) + wobble
     for reference, real, images, floored in REFERENCES:
         for name, value, floor in (
@@ -39,12 +47,23 @@ def measured(regime, t, wobble):
 
 
 def write_run(folder: Path, regimes=BOTH, seed=0, generations=4, grids=True, **options):
-    """A run with so many generations of which the last has the number `retrainings`, unless options say otherwise."""
-    config = {"model": "edm", "data": "digits", "seed": seed, "retrainings": generations - 1, "lam": [], **options}
+    """A run with so many generations of which the last has the number `retrainings`, unless
+    options say otherwise.
+    """
+    config = {
+        "model": "edm",
+        "data": "digits",
+        "seed": seed,
+        "retrainings": generations - 1,
+        "lam": [],
+        **options,
+    }
     rng = np.random.default_rng(seed)
     digits = load_digits(return_X_y=True)[0][:LATENTS].reshape(-1, 1, 8, 8) * 15  # (k, 1, 8, 8)
     wobbles = 0.1 * rng.standard_normal((len(regimes), generations))
-    with RunDirectory(folder, config, {"python": "3.11", "packages": {"torch": "2.13"}, "threads": 1}) as run:
+    with RunDirectory(
+        folder, config, {"python": "3.11", "packages": {"torch": "2.13"}, "threads": 1}
+    ) as run:
         for t in range(generations):
             chains, images = [], []
             for r, regime in enumerate(regimes):
@@ -53,16 +72,30 @@ def write_run(folder: Path, regimes=BOTH, seed=0, generations=4, grids=True, **o
                 lam = getattr(regime, "lam", None) if t else 0.0
                 chains.append(
                     {
-                        "regime": str(regime), "replica": 0, "n": 1437, "m": 0, "lambda": lam, "share": 0.0,
-                        "parameter_distance": 0.4 * t**0.5 * (1 + (lam is None)), "parameters": 100_000,
+                        "regime": str(regime),
+                        "replica": 0,
+                        "n": 1437,
+                        "m": 0,
+                        "lambda": lam,
+                        "share": 0.0,
+                        "parameter_distance": 0.4 * t**0.5 * (1 + (lam is None)),
+                        "parameters": 100_000,
                         "images_seen": 1000 * t,
-                        "measurements": [dataclasses.asdict(one) for one in measured(regime, t, wobbles[r, t])],
+                        "measurements": [
+                            dataclasses.asdict(one) for one in measured(regime, t, wobbles[r, t])
+                        ],
                     }
-                )  # fmt: skip
-            line = {"features": "FD-digits-encoder", "chains": chains, "random_parameter_distance": 30.0 + seed}
+                )
+            line = {
+                "features": "FD-digits-encoder",
+                "chains": chains,
+                "random_parameter_distance": 30.0 + seed,
+            }
             samples = tuple(images)
             training = tuple(TrainingSet(x, real=len(x)) for x in samples)
-            run.record(Generation(t=t, training=training, samples=samples), line, {}, {}, seconds=1.0)
+            run.record(
+                Generation(t=t, training=training, samples=samples), line, {}, {}, seconds=1.0
+            )
             if grids:
                 with atomic_write(run.samples / f"grid-{t:04d}.npz") as file:
                     np.savez(file, allow_pickle=False, images=np.stack(images))

@@ -1,4 +1,6 @@
-"""Gaussian images N(m, S), for which the best network of each model is known and every sampler is linear."""
+"""Gaussian images N(m, S), for which the best network of each model is known and every sampler
+is linear.
+"""
 
 import numpy as np
 import torch
@@ -10,7 +12,9 @@ from tests.conftest import FALSE_ALARM
 
 
 class Gaussian:
-    """Images of shape (c, h, w) whose pixels are N(mean, covariance): (d,) and (d, d), d = c h w, in float64."""
+    """Images of shape (c, h, w) whose pixels are N(mean, covariance): (d,) and (d, d), d = c h
+    w, in float64.
+    """
 
     def __init__(self, mean, covariance, shape):
         self.mean = torch.as_tensor(mean, dtype=torch.float64)
@@ -21,7 +25,11 @@ class Gaussian:
     @classmethod
     def independent(cls, sds):
         """Mean 0 and one pixel a standard deviation."""
-        return cls(torch.zeros(len(sds)), torch.diag(torch.tensor(sds, dtype=torch.float64) ** 2), (1, 1, len(sds)))
+        return cls(
+            torch.zeros(len(sds)),
+            torch.diag(torch.tensor(sds, dtype=torch.float64) ** 2),
+            (1, 1, len(sds)),
+        )
 
     def apply(self, function, x: Tensor) -> Tensor:
         """f(S) x, f acting on the eigenvalues; x: (n, c, h, w) -> the same, in float64."""
@@ -60,11 +68,15 @@ class NoisePredictor(Gaussian):
     def __call__(self, x, t):
         alpha = self.alphas_cumprod[t][:, None]
         centred = self.centred(x, alpha.sqrt()[..., None, None])
-        return self.apply(lambda s: (1 - alpha).sqrt() / (alpha * s + 1 - alpha), centred).to(x.dtype)
+        return self.apply(lambda s: (1 - alpha).sqrt() / (alpha * s + 1 - alpha), centred).to(
+            x.dtype
+        )
 
 
 class Velocity(Gaussian):
-    """E[x_1 − x_0 | x_t] with x_0 ~ N(0, I): independent of x_1, or its partner in the optimal plan."""
+    """E[x_1 − x_0 | x_t] with x_0 ~ N(0, I): independent of x_1, or its partner in the optimal
+    plan.
+    """
 
     optimal = False
 
@@ -80,10 +92,12 @@ class Velocity(Gaussian):
 
 
 def law(model, network):
-    """Mean (d,) and covariance (d, d) of what the sampler of `model` draws with such a network: exact, no sampling.
+    """Mean (d,) and covariance (d, d) of what the sampler of `model` draws with such a network:
+    exact, no sampling.
 
-    A sample is a + Σ B_j z_j, z_j being the noise of the sampler's j-th draw. Row 0 is drawn with no noise: it is a.
-    Every other row has one pixel of one draw at h and everything else at 0: it is a + h times a column of a B_j.
+    A sample is a + Σ B_j z_j, z_j being the noise of the sampler's j-th draw. Row 0 is drawn with
+    no noise: it is a. Every other row has one pixel of one draw at h and everything else at 0: it
+    is a + h times a column of a B_j.
     """
     pixels = int(np.prod(network.shape))
     draws = 0
@@ -110,7 +124,9 @@ def law(model, network):
 
 
 def correlated(rng, sd, kind, **options):
-    """A Gaussian over 2 × 2 correlated pixels, whose means and standard deviations are of size `sd`."""
+    """A Gaussian over 2 × 2 correlated pixels, whose means and standard deviations are of size
+    `sd`.
+    """
     factor = rng.standard_normal((4, 6))
     covariance = sd**2 * (factor @ factor.T / 6 + 0.2 * np.eye(4))
     return kind(sd * rng.standard_normal(4), covariance, (1, 2, 2), **options)
@@ -119,11 +135,13 @@ def correlated(rng, sd, kind, **options):
 def assert_drawn_from(samples, mean, covariance):
     """Samples (n, d) are from N(mean, covariance), as far as means and covariances tell.
 
-    Exact tests, two-sided, sharing FALSE_ALARM: a normal one for each mean, a χ² one for the sum of squares along each
-    pixel and each sum of two pixels; these determine the covariance.
+    Exact tests, two-sided, sharing FALSE_ALARM: a normal one for each mean, a χ² one for the sum of
+    squares along each pixel and each sum of two pixels; these determine the covariance.
     """
     n, d = samples.shape
-    samples, mean, covariance = (np.asarray(torch.as_tensor(x).double().numpy()) for x in (samples, mean, covariance))
+    samples, mean, covariance = (
+        np.asarray(torch.as_tensor(x).double().numpy()) for x in (samples, mean, covariance)
+    )
     centred = samples - mean
     directions = [np.eye(d)[i] + np.eye(d)[j] * (i != j) for i in range(d) for j in range(i + 1)]
     level = FALSE_ALARM / (d + len(directions)) / 2
@@ -132,4 +150,6 @@ def assert_drawn_from(samples, mean, covariance):
         assert norm.sf(abs(z)) > level, f"mean of pixel {i}: {z:.1f} standard errors off"
     for direction in directions:
         ratio = ((centred @ direction) ** 2).sum() / (direction @ covariance @ direction)
-        assert min(chi2.sf(ratio, n), chi2.cdf(ratio, n)) > level, f"variance along {direction}: {ratio / n:.3f} times"
+        assert min(chi2.sf(ratio, n), chi2.cdf(ratio, n)) > level, (
+            f"variance along {direction}: {ratio / n:.3f} times"
+        )

@@ -18,7 +18,10 @@ from tests.conftest import FIXTURES
 def outputs(name):
     """The arrays of a fixture, as tensors where they are numbers."""
     with np.load(FIXTURES / name) as file:
-        return {key: torch.from_numpy(file[key]) if file[key].dtype.kind != "U" else file[key] for key in file.files}
+        return {
+            key: torch.from_numpy(file[key]) if file[key].dtype.kind != "U" else file[key]
+            for key in file.files
+        }
 
 
 def unpacked(name):
@@ -45,18 +48,26 @@ def relative_error(got, expected):
 
 
 def randomised(network, rng):
-    """The network with every tensor random, so that each one matters; scales keep activations of order one."""
+    """The network with every tensor random, so that each one matters; scales keep activations of
+    order one.
+    """
     for name, value in network.named_parameters():
         draw = torch.from_numpy(rng.standard_normal(value.shape, dtype=np.float32))
         fan_in = max(1, value[0].numel()) if value.dim() > 1 else 1
-        scale, shift = (fan_in**-0.5, 0.0) if value.dim() > 1 else (0.1, float("norm" in name and "weight" in name))
+        scale, shift = (
+            (fan_in**-0.5, 0.0)
+            if value.dim() > 1
+            else (0.1, float("norm" in name and "weight" in name))
+        )
         with torch.no_grad():
             value.copy_(scale * draw + shift)
     return network
 
 
 class Persistent:
-    """An object as EDM's persistence pickles it: by its class's name, its module's source and its attributes."""
+    """An object as EDM's persistence pickles it: by its class's name, its module's source and
+    its attributes.
+    """
 
     def __init__(self, class_name, state):
         self.meta = {
@@ -72,10 +83,14 @@ class Persistent:
 
 
 def snapshot(config, network, monkeypatch, state=None, **arguments):
-    """The bytes of an EDM snapshot of `network`, an EDMPrecond of the configuration `config`, in the official layout.
+    """The bytes of an EDM snapshot of `network`, an EDMPrecond of the configuration `config`, in
+    the official layout.
 
-    state: the tensors to write, under the names of the network's state dict; its own by default.
-    arguments: of the constructor, instead of those that describe the network; None leaves one out.
+    Args:
+        state: The tensors to write, under the names of the network's state dict; its own by
+            default.
+        arguments: Of the constructor, instead of those that describe the network; None leaves one
+            out.
     """
     state = network.state_dict() if state is None else state
     content = {
@@ -107,11 +122,14 @@ def _persistent(module, prefix, state, arguments):
     buffers = {name: value.detach() for name, value in own.items() if name == "resample_filter"}
     attributes = {
         "training": False,
-        "_parameters": {name: nn.Parameter(value, False) for name, value in own.items() if name not in buffers},
+        "_parameters": {
+            name: nn.Parameter(value, False) for name, value in own.items() if name not in buffers
+        },
         "_buffers": buffers,
         "_non_persistent_buffers_set": set(),
         "_modules": {
-            name: _persistent(child, f"{prefix}{name}.", state, {}) for name, child in module.named_children()
+            name: _persistent(child, f"{prefix}{name}.", state, {})
+            for name, child in module.named_children()
         },
         "init_weight": np.float64(1e-5),
     }
@@ -119,7 +137,10 @@ def _persistent(module, prefix, state, arguments):
         plain = nn.ModuleDict()
         plain.__dict__.update(attributes)
         return plain
-    attributes |= {"_init_args": (), "_init_kwargs": {k: v for k, v in arguments.items() if v is not None}}
+    attributes |= {
+        "_init_args": (),
+        "_init_kwargs": {k: v for k, v in arguments.items() if v is not None},
+    }
     return Persistent(type(module).__name__, attributes)
 
 

@@ -25,7 +25,14 @@ from stability.command_line import command
 from tests.conftest import FIXTURES
 from tests.deep.hostile_weights import own_file
 from tests.deep.networks.test_unet_edm import networks as edm_networks
-from tests.deep.official import ddpm_fixture, otcfm_fixture, randomised, snapshot, torch_bytes, unpacked
+from tests.deep.official import (
+    ddpm_fixture,
+    otcfm_fixture,
+    randomised,
+    snapshot,
+    torch_bytes,
+    unpacked,
+)
 
 SNAPSHOTS = ["edm_tiny.pkl", "edm_tiny_legacy.pkl"]
 
@@ -103,7 +110,9 @@ def test_reads_the_official_otcfm_file(tmp_path):
     assert_same_optimizer(checkpoint.optimizer, file["optim"])
 
 
-@pytest.mark.parametrize(("fixture", "archive"), [(ddpm_fixture, "ddpm_tiny"), (otcfm_fixture, "otcfm_tiny")])
+@pytest.mark.parametrize(
+    ("fixture", "archive"), [(ddpm_fixture, "ddpm_tiny"), (otcfm_fixture, "otcfm_tiny")]
+)
 def test_writes_the_official_ddpm_and_otcfm_files(fixture, archive, tmp_path):
     """What was read from the fixture is written as the fixture is."""
     export(tmp_path / "out.pt", fixture(tmp_path))
@@ -164,7 +173,11 @@ def test_official_fixture_through_our_format_and_back(checkpoint, tmp_path):
     assert_same_state(again.state, checkpoint.state)
     assert_same_state(again.ema, checkpoint.ema)
     assert_same_optimizer(again.optimizer, checkpoint.optimizer)
-    assert (again.step, again.images, again.assumed) == (checkpoint.step, checkpoint.images, checkpoint.assumed)
+    assert (again.step, again.images, again.assumed) == (
+        checkpoint.step,
+        checkpoint.images,
+        checkpoint.assumed,
+    )
     assert again.extra == checkpoint.extra
     assert not list(tmp_path.glob(f"*{PARTIAL_SUFFIX}"))
 
@@ -216,12 +229,18 @@ def test_any_edm_snapshot_is_read(config, monkeypatch, tmp_path):
 
 
 def test_what_an_edm_snapshot_does_not_say_has_the_official_default(monkeypatch, tmp_path):
-    config = EDMNetwork(resolution=16, channels=1, model_channels=4, channel_mult=(1, 1), augment_dim=0)
+    config = EDMNetwork(
+        resolution=16, channels=1, model_channels=4, channel_mult=(1, 1), augment_dim=0
+    )
     network = config.build(torch.Generator())
-    silent = dict.fromkeys(["num_blocks", "attn_resolutions", "augment_dim", "channel_mult_emb", "sigma_data"])
+    silent = dict.fromkeys(
+        ["num_blocks", "attn_resolutions", "augment_dim", "channel_mult_emb", "sigma_data"]
+    )
     (tmp_path / "any.pkl").write_bytes(snapshot(config, network, monkeypatch, **silent))
     assert read(tmp_path / "any.pkl").network == config
-    labelled = EDMNetwork(resolution=16, channels=1, model_channels=4, channel_mult=(1, 1), augment_dim=9)
+    labelled = EDMNetwork(
+        resolution=16, channels=1, model_channels=4, channel_mult=(1, 1), augment_dim=9
+    )
     network = labelled.build(torch.Generator())
     (tmp_path / "any.pkl").write_bytes(snapshot(labelled, network, monkeypatch, **silent))
     assert read(tmp_path / "any.pkl").network == labelled
@@ -237,7 +256,10 @@ def test_what_an_edm_snapshot_does_not_say_has_the_official_default(monkeypatch,
         ({"heads": 4}, "unknown argument heads = 4"),
         ({"channel_mult": None}, "without the argument channel_mult"),
         ({"num_blocks": 10**9}, "num_blocks must be from 1 to 100, got 1000000000"),
-        ({"model_channels": 32}, "tensor model.map_augment.weight has shape (16, 9); it must have (32, 9)"),
+        (
+            {"model_channels": 32},
+            "tensor model.map_augment.weight has shape (16, 9); it must have (32, 9)",
+        ),
         ({"dropout": 2.0}, "dropout must be >= 0 and < 1, got 2.0"),
     ],
 )
@@ -275,8 +297,13 @@ def attacks(target):
     yield pickle.dumps(Malicious(os.system, f"touch {target}")), "system"
     yield pickle.dumps({"ema": Malicious(exec, touch)}, protocol=4), "builtins.exec"
     yield pickle.dumps({"ema": Malicious(Path.touch, target)}, protocol=5), "pathlib"
-    yield b"\x80\x02(cposix\nsystem\nX" + struct.pack("<I", 9) + b"touch xyz" + b"o.", "posix.system"  # OBJ
-    yield b"\x80\x02(X" + struct.pack("<I", 9) + b"touch xyz" + b"iposix\nsystem\n.", "posix.system"  # INST
+    # OBJ
+    yield (
+        b"\x80\x02(cposix\nsystem\nX" + struct.pack("<I", 9) + b"touch xyz" + b"o.",
+        "posix.system",
+    )
+    # INST
+    yield b"\x80\x02(X" + struct.pack("<I", 9) + b"touch xyz" + b"iposix\nsystem\n.", "posix.system"
     # a name with a dot, behind one that is allowed
     yield b"\x80\x04\x8c\x0bcollections\x8c\x14OrderedDict.fromkeys\x93.", "OrderedDict.fromkeys"
     # attributes of what is allowed
@@ -284,7 +311,10 @@ def attacks(target):
         b"\x80\x04\x8c\x0bcollections\x8c\x0bOrderedDict\x93N}\x8c\x01xK\x01s\x86b.",
         "sets the attributes of a function",
     )
-    yield b"\x80\x04\x8c\x05numpy\x8c\x05dtype\x93}\x8c\x01xK\x01sb.", "sets the attributes of a type"
+    yield (
+        b"\x80\x04\x8c\x05numpy\x8c\x05dtype\x93}\x8c\x01xK\x01sb.",
+        "sets the attributes of a type",
+    )
 
 
 @pytest.mark.parametrize("i", range(8))
@@ -311,7 +341,9 @@ def test_the_attacks_are_real(tmp_path):
 
 def test_a_malicious_torch_file_is_refused_and_writes_nothing(tmp_path):
     target = tmp_path / "written"
-    (tmp_path / "evil.pt").write_bytes(torch_bytes({"model": Malicious(os.system, f"touch {target}")}))
+    (tmp_path / "evil.pt").write_bytes(
+        torch_bytes({"model": Malicious(os.system, f"touch {target}")})
+    )
     assert_refused(tmp_path / "evil.pt", "system", "refused, nothing was run")
     assert not target.exists()
 
@@ -367,7 +399,11 @@ def test_a_damaged_file_is_one_error_or_read(suffix, tmp_path, rng):
     for _ in range(20):
         damaged = bytearray(content)
         # anywhere, and where the structure is: at the beginning and at the end
-        for position in (rng.integers(len(content)), rng.integers(2000), len(content) - 1 - rng.integers(2000)):
+        for position in (
+            rng.integers(len(content)),
+            rng.integers(2000),
+            len(content) - 1 - rng.integers(2000),
+        ):
             damaged[position] = rng.integers(256)
         path.write_bytes(damaged)
         with contextlib.suppress(CheckpointError):  # anything else fails the test
@@ -388,7 +424,10 @@ def test_a_damaged_file_is_one_error_or_read(suffix, tmp_path, rng):
         (torch_bytes({"model": {"a": 3}}), ["'a' of a state dict is a int, not a tensor"]),
         (torch_bytes({"weight": torch.zeros(2)}), ["no network that is known: weight"]),
         (safetensors.torch.save({"weight": torch.zeros(2)}), ["no network that is known: weight"]),
-        (safetensors.torch.save({"a": torch.zeros(2)}, {"checkpoint": '{"version": 9}'}), ["version 9"]),
+        (
+            safetensors.torch.save({"a": torch.zeros(2)}, {"checkpoint": '{"version": 9}'}),
+            ["version 9"],
+        ),
     ],
 )
 def test_what_is_not_a_checkpoint_is_one_error(content, words, tmp_path):
@@ -402,14 +441,25 @@ def test_a_file_that_does_not_exist_is_an_operating_system_error(tmp_path):
 
 
 def broken(state, rng):
-    """The state dict with a tensor less, one more, one of another shape, one of integers, one with a NaN."""
+    """The state dict with a tensor less, one more, one of another shape, one of integers, one
+    with a NaN.
+    """
     names = list(state)
     name = names[rng.integers(len(names))]
     yield {n: v for n, v in state.items() if n != name}, [name]
-    yield {**state, f"{name}_too": torch.zeros(2)}, [f"{name}_too, which this network does not have"]
+    yield (
+        {**state, f"{name}_too": torch.zeros(2)},
+        [f"{name}_too, which this network does not have"],
+    )
     yield {**state, name: torch.zeros(*state[name].shape, 2)}, [f"tensor {name} has shape"]
-    yield {**state, name: torch.zeros(state[name].shape, dtype=torch.int64)}, [f"tensor {name} has type torch.int64"]
-    yield {**state, name: torch.full(state[name].shape, np.nan)}, [f"tensor {name} has values that are not finite"]
+    yield (
+        {**state, name: torch.zeros(state[name].shape, dtype=torch.int64)},
+        [f"tensor {name} has type torch.int64"],
+    )
+    yield (
+        {**state, name: torch.full(state[name].shape, np.nan)},
+        [f"tensor {name} has values that are not finite"],
+    )
 
 
 @pytest.mark.parametrize("defect", range(5))
@@ -423,7 +473,9 @@ def test_a_state_dict_with_a_bad_tensor_is_one_error_that_names_it(kind, defect,
 
 
 @pytest.mark.parametrize("defect", range(5))
-def test_an_edm_snapshot_with_a_bad_tensor_is_one_error_that_names_it(defect, monkeypatch, tmp_path, rng):
+def test_an_edm_snapshot_with_a_bad_tensor_is_one_error_that_names_it(
+    defect, monkeypatch, tmp_path, rng
+):
     network = randomised(DIGITS.build(torch.Generator()), rng)
     bad, words = list(broken(dict(network.state_dict()), rng))[defect]
     (tmp_path / "bad.pkl").write_bytes(snapshot(DIGITS, network, monkeypatch, bad))
@@ -432,7 +484,9 @@ def test_an_edm_snapshot_with_a_bad_tensor_is_one_error_that_names_it(defect, mo
 
 def test_the_names_of_data_parallelism_and_half_precision_are_taken_too(checkpoint, tmp_path):
     state = checkpoint.weights()
-    (tmp_path / "bare.pt").write_bytes(torch_bytes({f"module.{name}": value.half() for name, value in state.items()}))
+    (tmp_path / "bare.pt").write_bytes(
+        torch_bytes({f"module.{name}": value.half() for name, value in state.items()})
+    )
     bare = read(tmp_path / "bare.pt")
     assert bare.kind == checkpoint.kind
     assert_same_state(bare.state, {name: value.half().float() for name, value in state.items()})
@@ -458,8 +512,14 @@ def test_what_a_file_does_not_tell_can_be_told_but_not_contradicted(tmp_path):
         (lambda optimizer: optimizer["state"][0].pop("exp_avg"), "not Adam's state dict"),
         (lambda optimizer: optimizer.pop("state"), "not Adam's state dict"),
         (lambda optimizer: optimizer["param_groups"][0]["params"].pop(), "has 127 parameters"),
-        (lambda optimizer: optimizer["state"][5].update(exp_avg=torch.zeros(3)), "of parameter 5 do not fit"),
-        (lambda optimizer: optimizer["state"].update({200: optimizer["state"][0]}), "of parameter 200 do not fit"),
+        (
+            lambda optimizer: optimizer["state"][5].update(exp_avg=torch.zeros(3)),
+            "of parameter 5 do not fit",
+        ),
+        (
+            lambda optimizer: optimizer["state"].update({200: optimizer["state"][0]}),
+            "of parameter 200 do not fit",
+        ),
     ],
 )
 def test_an_optimizer_that_does_not_fit_is_one_error(change, words, tmp_path):
@@ -478,7 +538,9 @@ def test_a_checkpoint_has_weights_and_counts():
     with pytest.raises(CheckpointError, match=r"images must be a count, got 1\.5"):
         Checkpoint(DIGITS, state, images=1.5)  # type: ignore[arg-type]
     with pytest.raises(CheckpointError, match=r"resample_filter must be 0\.25 everywhere"):
-        Checkpoint(DIGITS, {n: 2 * v if n.endswith("resample_filter") else v for n, v in state.items()})
+        Checkpoint(
+            DIGITS, {n: 2 * v if n.endswith("resample_filter") else v for n, v in state.items()}
+        )
 
 
 def test_what_is_built_has_memory_of_its_own(checkpoint):
@@ -511,11 +573,17 @@ def test_a_channels_last_network_and_numbers_of_steps_as_numbers_are_written_too
         parameter.grad = torch.ones_like(parameter)
     adam.step()
     moments = adam.state_dict()
-    moments["state"] = {i: {**state, "step": 1} for i, state in moments["state"].items()}  # as torch 1.11 had it
-    write(tmp_path / "out.safetensors", Checkpoint(DIGITS, network.state_dict(), optimizer=moments, images=128))
+    # as torch 1.11 had it
+    moments["state"] = {i: {**state, "step": 1} for i, state in moments["state"].items()}
+    write(
+        tmp_path / "out.safetensors",
+        Checkpoint(DIGITS, network.state_dict(), optimizer=moments, images=128),
+    )
     again: Any = read(tmp_path / "out.safetensors")
     assert again.images == 128
-    assert all(torch.equal(again.state[name], value) for name, value in network.state_dict().items())
+    assert all(
+        torch.equal(again.state[name], value) for name, value in network.state_dict().items()
+    )
     adam.load_state_dict(again.optimizer)
     assert float(next(iter(adam.state.values()))["step"]) == 1
 
@@ -531,7 +599,16 @@ def test_the_command_shows_and_converts(tmp_path, capsys):
     ours, theirs = tmp_path / "edm.safetensors", tmp_path / "edm.pt"
     run(FIXTURES / "edm_tiny.pkl", "--convert", ours, "--export", theirs)
     out = capsys.readouterr().out
-    for words in ("edm", "188,913", "attn_resolutions", "(4,)", "average", "AugmentPipe", "edm.safetensors", "edm.pt"):
+    for words in (
+        "edm",
+        "188,913",
+        "attn_resolutions",
+        "(4,)",
+        "average",
+        "AugmentPipe",
+        "edm.safetensors",
+        "edm.pt",
+    ):
         assert words in out
     for path in (ours, theirs):
         assert_same_state(read(path).ema, read(FIXTURES / "edm_tiny.pkl").ema)
@@ -549,7 +626,10 @@ def test_the_command_says_what_it_assumes(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["edm_tiny.pkl", "--convert", "out.pt"], "--convert must name a .safetensors file, got out.pt"),
+        (
+            ["edm_tiny.pkl", "--convert", "out.pt"],
+            "--convert must name a .safetensors file, got out.pt",
+        ),
         (["edm_tiny.pkl", "--export", "out.pkl"], "--export must name a .pt file, got out.pkl"),
         (["edm_tiny.pkl", "--resolution", "0"], "--resolution must be >= 1, got 0"),
         (["edm_tiny.pkl", "--resolution", "16"], "resolution = 8, not 16"),
@@ -569,7 +649,11 @@ def test_a_bad_command_is_one_line_and_status_2(arguments, words, capsys, monkey
     err = capsys.readouterr().err
     assert err.count("\n") == 1
     assert words in err
-    assert {path.name for path in tmp_path.iterdir()} == {"edm_tiny.pkl", "README.md", "otcfm_mlp.pt"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "edm_tiny.pkl",
+        "README.md",
+        "otcfm_mlp.pt",
+    }
 
 
 # Digests
@@ -583,7 +667,10 @@ def flipped(content, rng):
 
 
 def test_every_flipped_bit_of_our_own_files_is_noticed(tmp_path, rng):
-    write(tmp_path / "good.safetensors", Checkpoint(DIGITS_LIKE, DIGITS_LIKE.build(torch.Generator()).state_dict()))
+    write(
+        tmp_path / "good.safetensors",
+        Checkpoint(DIGITS_LIKE, DIGITS_LIKE.build(torch.Generator()).state_dict()),
+    )
     content = (tmp_path / "good.safetensors").read_bytes()
     header = int.from_bytes(content[:8], "little") + 8
     for i in range(40):  # a third of them in the header
@@ -603,7 +690,9 @@ def test_a_flipped_bit_of_other_formats_changes_the_digest_of_the_weights(tmp_pa
         except CheckpointError:
             noticed += 1
             continue
-        same = all(torch.equal(value, expected.weights()[name]) for name, value in found.weights().items())
+        same = all(
+            torch.equal(value, expected.weights()[name]) for name, value in found.weights().items()
+        )
         assert same == (found.digest == expected.digest)
     assert noticed < 10
 
@@ -611,9 +700,14 @@ def test_a_flipped_bit_of_other_formats_changes_the_digest_of_the_weights(tmp_pa
 def test_the_digest_of_the_weights_is_that_of_any_format(checkpoint, tmp_path):
     write(tmp_path / "own.safetensors", checkpoint)
     assert read(tmp_path / "own.safetensors").digest == checkpoint.digest
-    (tmp_path / "bare.pt").write_bytes(torch_bytes({"model": checkpoint.state, "ema": checkpoint.ema}))
+    (tmp_path / "bare.pt").write_bytes(
+        torch_bytes({"model": checkpoint.state, "ema": checkpoint.ema})
+    )
     if checkpoint.kind != "edm":
-        assert read(tmp_path / "bare.pt", 8, 16 if checkpoint.kind == "otcfm" else None).digest == checkpoint.digest
+        assert (
+            read(tmp_path / "bare.pt", 8, 16 if checkpoint.kind == "otcfm" else None).digest
+            == checkpoint.digest
+        )
 
 
 def test_a_file_of_version_1_is_read_and_said_to_carry_no_digest(checkpoint, tmp_path, capsys):
@@ -636,7 +730,11 @@ def test_a_file_of_version_1_is_read_and_said_to_carry_no_digest(checkpoint, tmp
 @pytest.mark.parametrize("of", ["weights", "file", "another"])
 def test_an_expected_digest_is_compared(of, tmp_path, capsys):
     path = FIXTURES / "edm_tiny.pkl"
-    digests = {"weights": read(path).digest, "file": hashlib.sha256(path.read_bytes()).hexdigest(), "another": "0" * 64}
+    digests = {
+        "weights": read(path).digest,
+        "file": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "another": "0" * 64,
+    }
     if of != "another":
         run(path, "--sha256", digests[of].upper())
         out = capsys.readouterr().out
@@ -653,8 +751,15 @@ def test_an_expected_digest_is_compared(of, tmp_path, capsys):
 
 def test_a_file_cannot_overwrite_rows_of_the_table(tmp_path, capsys):
     file = torch.load(io.BytesIO(unpacked("ddpm_tiny.pt.xz")), weights_only=True)
-    said = {"kind": "bank", "parameters": "1", "holds": "[red]nothing[/red]", "\x1b[31mred": "\x1b[0m"}
-    (tmp_path / "rows.pt").write_bytes(torch_bytes({**file, **said, **{f"row{i}": i for i in range(100)}}))
+    said = {
+        "kind": "bank",
+        "parameters": "1",
+        "holds": "[red]nothing[/red]",
+        "\x1b[31mred": "\x1b[0m",
+    }
+    (tmp_path / "rows.pt").write_bytes(
+        torch_bytes({**file, **said, **{f"row{i}": i for i in range(100)}})
+    )
     run(tmp_path / "rows.pt", "--resolution", 8)
     out = capsys.readouterr().out
     rows = {line.split("  ")[0].strip(): line for line in out.splitlines()}
@@ -673,10 +778,14 @@ def ddpm_state(tmp_path) -> tuple[dict[str, Any], dict[str, Any]]:
     return dict(found.state), dict(found.ema)
 
 
-@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."])
+@pytest.mark.parametrize(
+    "prefix", ["module.", "_orig_mod.", "module._orig_mod.", "_orig_mod.module."]
+)
 def test_names_of_data_parallelism_and_compilation_are_taken(prefix, tmp_path):
     state, _ = ddpm_state(tmp_path)
-    mixed = {(prefix if i % 2 else "") + name: value for i, (name, value) in enumerate(state.items())}
+    mixed = {
+        (prefix if i % 2 else "") + name: value for i, (name, value) in enumerate(state.items())
+    }
     for names in ({prefix + name: value for name, value in state.items()}, mixed):
         (tmp_path / "wrapped.pt").write_bytes(torch_bytes(names))
         assert_same_state(read(tmp_path / "wrapped.pt", 8).state, state)
@@ -687,8 +796,13 @@ def test_names_of_data_parallelism_and_compilation_are_taken(prefix, tmp_path):
 
 def test_an_average_beside_the_weights_is_taken_whatever_wraps_it(tmp_path):
     state, ema = ddpm_state(tmp_path)
-    averaged = {"n_averaged": torch.tensor(7), **{f"module.{name}": value for name, value in ema.items()}}
-    both = {f"online_model.{n}": v for n, v in state.items()} | {f"ema_model.{n}": v for n, v in ema.items()}
+    averaged = {
+        "n_averaged": torch.tensor(7),
+        **{f"module.{name}": value for name, value in ema.items()},
+    }
+    both = {f"online_model.{n}": v for n, v in state.items()} | {
+        f"ema_model.{n}": v for n, v in ema.items()
+    }
     both |= {"initted": torch.tensor(True), "step": torch.tensor(7)}
     for content, has_state in (
         ({"model": state, "ema": ema}, True),
@@ -720,7 +834,9 @@ def test_an_average_that_is_not_read_is_refused_not_ignored(average, tmp_path):
     state, ema = ddpm_state(tmp_path)
     (tmp_path / "file.pt").write_bytes(torch_bytes({"model": state, **average(ema)}))
     assert_refused(tmp_path / "file.pt", "average of the weights", "not read")
-    (tmp_path / "file.pt").write_bytes(torch_bytes({"model": state, "ema": None, "ema_decay": 0.99}))
+    (tmp_path / "file.pt").write_bytes(
+        torch_bytes({"model": state, "ema": None, "ema_decay": 0.99})
+    )
     assert read(tmp_path / "file.pt", 8).ema is None
 
 
@@ -738,14 +854,29 @@ def spoil(name, value, **group):
 
 BAD_ADAM = {
     "no step": (lambda optimizer: optimizer["state"][5].pop("step"), "parameter 5 has no step"),
-    "NaN step": (spoil("step", lambda _: torch.tensor(np.nan)), "step of parameter 5 must be a count"),
+    "NaN step": (
+        spoil("step", lambda _: torch.tensor(np.nan)),
+        "step of parameter 5 must be a count",
+    ),
     "step of text": (spoil("step", lambda _: "7"), "step of parameter 5 must be a count"),
     "half a step": (spoil("step", lambda _: 1.5), "step of parameter 5 must be a count"),
     "two counts": (spoil("step", lambda step: step + 1), "for one parameter and"),
-    "NaN": (spoil("exp_avg", lambda m: m * np.nan), "exp_avg of parameter 5 has values that are not finite"),
-    "infinite": (spoil("exp_avg_sq", lambda m: m + np.inf), "exp_avg_sq of parameter 5 has values that are not"),
-    "negative": (spoil("exp_avg_sq", lambda m: -m - 1), "exp_avg_sq of parameter 5 has negative values"),
-    "of integers": (spoil("exp_avg", lambda m: m.long()), "exp_avg of parameter 5 has type torch.int64"),
+    "NaN": (
+        spoil("exp_avg", lambda m: m * np.nan),
+        "exp_avg of parameter 5 has values that are not finite",
+    ),
+    "infinite": (
+        spoil("exp_avg_sq", lambda m: m + np.inf),
+        "exp_avg_sq of parameter 5 has values that are not",
+    ),
+    "negative": (
+        spoil("exp_avg_sq", lambda m: -m - 1),
+        "exp_avg_sq of parameter 5 has negative values",
+    ),
+    "of integers": (
+        spoil("exp_avg", lambda m: m.long()),
+        "exp_avg of parameter 5 has type torch.int64",
+    ),
     "a list": (spoil("exp_avg", lambda m: [0.0]), "parameter 5 do not fit"),
     "misshapen": (spoil("exp_avg", lambda m: m[None]), "parameter 5 do not fit"),
     "of another optimiser": (
@@ -754,8 +885,14 @@ BAD_ADAM = {
     ),
     "rate of text": (spoil("", None, lr="0.1"), "learning rate must be finite and >= 0, got '0.1'"),
     "rate NaN": (spoil("", None, lr=np.nan), "learning rate must be finite and >= 0, got nan"),
-    "rate infinite": (spoil("", None, initial_lr=np.inf), "learning rate must be finite and >= 0, got inf"),
-    "rate negative": (spoil("", None, lr=-1e-4), "learning rate must be finite and >= 0, got -0.0001"),
+    "rate infinite": (
+        spoil("", None, initial_lr=np.inf),
+        "learning rate must be finite and >= 0, got inf",
+    ),
+    "rate negative": (
+        spoil("", None, lr=-1e-4),
+        "learning rate must be finite and >= 0, got -0.0001",
+    ),
     "no rate": (lambda optimizer: optimizer["param_groups"][0].pop("lr"), "has no learning rate"),
     "eps of text": (spoil("", None, eps="1"), "eps is no number"),
 }
@@ -799,7 +936,11 @@ def adam_files():
         parameter.grad = torch.ones_like(parameter)
     adam.step()
     state, moments = network.state_dict(), adam.state_dict()
-    edm = {"network_kwargs": network_arguments(DIGITS_LIKE), "net": state, "optimizer_state": moments}
+    edm = {
+        "network_kwargs": network_arguments(DIGITS_LIKE),
+        "net": state,
+        "optimizer_state": moments,
+    }
     return {
         "ddpm-torch": ({"model": state, "optimizer": moments}, "optimizer"),
         "torchcfm": ({"net_model": state, "optim": moments, "step": 0}, "optim"),

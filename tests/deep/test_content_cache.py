@@ -61,7 +61,10 @@ def test_of_several_that_ask_at_once_one_makes(tmp_path):
     assert made == [1]
 
 
-parts = st.lists(st.one_of(st.text(max_size=3), st.lists(st.integers(0, 1), max_size=3).map(np.array)), max_size=3)
+parts = st.lists(
+    st.one_of(st.text(max_size=3), st.lists(st.integers(0, 1), max_size=3).map(np.array)),
+    max_size=3,
+)
 
 
 @given(one=parts, two=parts)

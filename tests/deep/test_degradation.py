@@ -19,7 +19,12 @@ def test_slopes_are_those_of_least_squares(rng):
 
 @pytest.mark.parametrize(
     ("positive", "of", "p", "outcome"),
-    [(6, 6, 1 / 64, "yes"), (5, 6, 7 / 64, "not found"), (5, 5, 1 / 32, "undecided"), (0, 9, 1.0, "not found")],
+    [
+        (6, 6, 1 / 64, "yes"),
+        (5, 6, 7 / 64, "not found"),
+        (5, 5, 1 / 32, "undecided"),
+        (0, 9, 1.0, "not found"),
+    ],
 )
 def test_the_sign_test_is_exact(positive, of, p, outcome):
     test = SlopeTest("", np.where(np.arange(of) < positive, 0.1, -3.0), level=0.02)
@@ -31,10 +36,16 @@ def test_a_tie_is_no_growth():
 
 
 def test_nothing_is_found_where_nothing_is(rng):
-    """Of 2000 sets of 8 seeds without growth, each of three tests finds some in a share of at most 5 %/3."""
+    """Of 2000 sets of 8 seeds without growth, each of three tests finds some in a share of at
+    most 5 %/3.
+    """
     found = np.zeros(3)
     for _ in range(2000):
-        regimes = {"fully synthetic": rng.standard_normal(8), "λ = 0": rng.standard_normal(8), "λ = 1": np.zeros(8)}
+        regimes = {
+            "fully synthetic": rng.standard_normal(8),
+            "λ = 0": rng.standard_normal(8),
+            "λ = 1": np.zeros(8),
+        }
         found += [test.outcome == "yes" for test in slope_tests(regimes, 0.05)]
     assert (found <= binom.isf(FALSE_ALARM / 3, 2000, 0.05 / 3)).all(), found
 
@@ -49,7 +60,9 @@ def test_the_interval_has_the_mean_inside_as_often_as_it_says(rng):
 def test_runs_in_a_folder(tmp_path, capsys):
     """Made-up runs, of which the fully synthetic ones grow by 1.5 a retraining."""
     for seed in range(7):
-        write_run(tmp_path / f"{seed}", (Mix(0.0), Mix(1.0), FullySynthetic()), seed=seed, grids=False)
+        write_run(
+            tmp_path / f"{seed}", (Mix(0.0), Mix(1.0), FullySynthetic()), seed=seed, grids=False
+        )
     main(Degradation(tmp_path))
     said = capsys.readouterr().out
     assert "7 seeds" in said

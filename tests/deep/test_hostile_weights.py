@@ -1,4 +1,6 @@
-"""Files of weights that somebody else made, or spoiled: a result or one line, and nothing is run (`tests.hostile`)."""
+"""Files of weights that somebody else made, or spoiled: a result or one line, and nothing is run
+(`tests.hostile`).
+"""
 
 import contextlib
 import io
@@ -22,7 +24,9 @@ from tests.deep.hostile_weights import HOSTILE
 from tests.deep.official import snapshot, torch_bytes
 from tests.hostile import Outcome, Reader, examine, fuzz
 
-EDM = EDMNetwork(resolution=8, channels=1, model_channels=4, channel_mult=(1,), num_blocks=1, attn_resolutions=())
+EDM = EDMNetwork(
+    resolution=8, channels=1, model_channels=4, channel_mult=(1,), num_blocks=1, attn_resolutions=()
+)
 
 
 def _state(network: EDMNetwork | DDPMNetwork = EDM):
@@ -37,7 +41,13 @@ def _trained():
         parameter.grad = torch.ones_like(parameter)
     adam.step()
     return Checkpoint(
-        EDM, network.state_dict(), _state(), adam.state_dict(), step=1, images=8, extra={"note": "a note"}
+        EDM,
+        network.state_dict(),
+        _state(),
+        adam.state_dict(),
+        step=1,
+        images=8,
+        extra={"note": "a note"},
     )
 
 
@@ -81,8 +91,14 @@ def _diffusers(folder: Path) -> list[Path]:
     unet.mkdir(parents=True)
     (folder / "model" / "scheduler").mkdir()
     (unet / "config.json").write_text(json.dumps(CONFIG))
-    safetensors.torch.save_file(diffusers_state(_state(TINY)), unet / "diffusion_pytorch_model.safetensors")
-    scheduler = {"_class_name": "DDPMScheduler", "beta_schedule": "linear", "num_train_timesteps": 1000}
+    safetensors.torch.save_file(
+        diffusers_state(_state(TINY)), unet / "diffusion_pytorch_model.safetensors"
+    )
+    scheduler = {
+        "_class_name": "DDPMScheduler",
+        "beta_schedule": "linear",
+        "num_train_timesteps": 1000,
+    }
     (folder / "model" / "scheduler" / "scheduler_config.json").write_text(json.dumps(scheduler))
     return [folder / "model"]
 

@@ -22,9 +22,13 @@ class Means(torch.nn.Module):
 
 @pytest.fixture
 def files(tmp_path, rng, monkeypatch):
-    """Half of the digits as a training set, the other half, and noisy copies of the first; a short training."""
+    """Half of the digits as a training set, the other half, and noisy copies of the first; a
+    short training.
+    """
     monkeypatch.setattr(
-        deep.metrics.feature_choice, "EncoderTraining", lambda seed: EncoderTraining(seed=seed, steps=5, width=8)
+        deep.metrics.feature_choice,
+        "EncoderTraining",
+        lambda seed: EncoderTraining(seed=seed, steps=5, width=8),
     )
     digits = load_images("digits")
     assert digits.labels is not None
@@ -38,7 +42,14 @@ def files(tmp_path, rng, monkeypatch):
 
 
 def run(files, *options, samples="noisy.npz"):
-    arguments = [str(files / samples), "--cache", str(files / "cache"), "--threads", "1", *map(str, options)]
+    arguments = [
+        str(files / samples),
+        "--cache",
+        str(files / "cache"),
+        "--threads",
+        "1",
+        *map(str, options),
+    ]
     command(Measure, main, arguments)
 
 
@@ -53,8 +64,18 @@ def test_the_table_and_the_file(files, capsys):
     assert content["features"] == "train-encoder"
     assert not content["published_inception"]
     assert content["config"]["k"] == 3
-    names = ["fd-train-encoder", "kd-train-encoder", "precision", "recall", "density", "coverage", "w2"]
-    assert [one["metric"] for one in content["measurements"]] == [f"{name}_150" for name in names] * 2
+    names = [
+        "fd-train-encoder",
+        "kd-train-encoder",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+        "w2",
+    ]
+    assert [one["metric"] for one in content["measurements"]] == [
+        f"{name}_150" for name in names
+    ] * 2
     for one in content["measurements"]:
         assert one["metric"] in shown
         assert f"{one['value']:.4g}" in shown
@@ -66,12 +87,23 @@ def test_the_table_and_the_file(files, capsys):
 def test_options_reach_what_they_are_for(files, capsys):
     def measured(*options):
         out = files / "out.json"
-        run(files, "--reference", files / "train.npz", "--metrics", "pr", "kd", "--out", out, *options)
+        run(
+            files,
+            "--reference",
+            files / "train.npz",
+            "--metrics",
+            "pr",
+            "kd",
+            "--out",
+            out,
+            *options,
+        )
         capsys.readouterr()
         return [one["value"] for one in json.loads(out.read_text())["measurements"]]
 
     default = measured()
-    assert measured("--batch", "7", "--device", "cpu") == pytest.approx(default, rel=1e-3)  # rounded otherwise
+    # rounded otherwise
+    assert measured("--batch", "7", "--device", "cpu") == pytest.approx(default, rel=1e-3)
     for option in (("--k", "5"), ("--kid-subsets", "3"), ("--seed", "1")):
         assert measured(*option) != default
 
@@ -81,9 +113,18 @@ def test_a_torchscript_network_only_if_it_is_named_as_trusted(files, capsys):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         torch.jit.save(torch.jit.script(Means().eval()), path)
-    run(files, "--reference", files / "held.npz", "--trust-torchscript", path)  # which has no labels
+    # which has no labels
+    run(files, "--reference", files / "held.npz", "--trust-torchscript", path)
     assert "FD-torchscript-" in capsys.readouterr().out
-    refused(capsys, f"{path} is not a PyTorch state dict", files, "--reference", "digits", "--inception", path)
+    refused(
+        capsys,
+        f"{path} is not a PyTorch state dict",
+        files,
+        "--reference",
+        "digits",
+        "--inception",
+        path,
+    )
 
 
 def test_the_test_batch_of_cifar10_is_what_is_held_out(files, tmp_path, monkeypatch):
@@ -139,25 +180,56 @@ def test_bad_options_are_one_line(files, capsys, options, message):
 def test_bad_sets_are_one_line(files, capsys):
     refused(capsys, "--reference: nothing: no such file", files, "--reference", "nothing")
     refused(capsys, "SAMPLES: ", files, "--reference", "digits", samples="missing.npz")
-    refused(capsys, "has no labels to train an encoder on", files, "--reference", files / "held.npz")
+    refused(
+        capsys, "has no labels to train an encoder on", files, "--reference", files / "held.npz"
+    )
     np.savez(files / "rgb.npz", images=np.zeros((9, 3, 8, 8), np.uint8))
     np.savez(files / "wide.npz", images=np.zeros((9, 1, 16, 16), np.uint8))
     np.savez(files / "few.npz", images=np.zeros((3, 1, 8, 8), np.uint8))
     np.savez(files / "class.npz", images=np.zeros((9, 1, 8, 8), np.uint8), labels=np.full(9, 3))
-    colours = "rgb.npz has images of 8 × 8 pixels and 3 channels, and --reference digits of 8 × 8 pixels and 1 channel"
+    colours = (
+        "rgb.npz has images of 8 × 8 pixels and 3 channels, and --reference digits of 8 × 8 "
+        "pixels and 1 channel"
+    )
     refused(capsys, colours, files, "--reference", "digits", samples="rgb.npz")
     refused(capsys, "--held-out", files, "--reference", "digits", "--held-out", files / "rgb.npz")
-    refused(capsys, "wide.npz has images of 16 × 16", files, "--reference", "digits", samples="wide.npz")
-    refused(capsys, "few.npz has 3 images; it must have 4 or more", files, "--reference", "digits", samples="few.npz")
-    refused(capsys, "few.npz has 3 images; it must have 8 or more", files, "--reference", files / "few.npz")
-    refused(capsys, "few.npz has 3 images; it", files, "--reference", "digits", "--held-out", files / "few.npz")
+    refused(
+        capsys, "wide.npz has images of 16 × 16", files, "--reference", "digits", samples="wide.npz"
+    )
+    refused(
+        capsys,
+        "few.npz has 3 images; it must have 4 or more",
+        files,
+        "--reference",
+        "digits",
+        samples="few.npz",
+    )
+    refused(
+        capsys,
+        "few.npz has 3 images; it must have 8 or more",
+        files,
+        "--reference",
+        files / "few.npz",
+    )
+    refused(
+        capsys,
+        "few.npz has 3 images; it",
+        files,
+        "--reference",
+        "digits",
+        "--held-out",
+        files / "few.npz",
+    )
     refused(capsys, "class.npz has one class", files, "--reference", files / "class.npz")
 
 
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
-        ({"chain-000": np.zeros((9, 2)), "chain-001": np.zeros((9, 2))}, "points or features, not images"),
+        (
+            {"chain-000": np.zeros((9, 2)), "chain-001": np.zeros((9, 2))},
+            "points or features, not images",
+        ),
         ({"images": np.zeros((9, 1, 8, 8), np.float32)}, "got float32 from 0 to 0: convert with"),
         ({"mu": np.zeros(4), "sigma": np.eye(4)}, "statistics of features (mu, sigma), not images"),
     ],
@@ -173,7 +245,15 @@ def test_each_chain_of_a_run_is_measured_as_a_file_of_its_own(files, capsys, rng
     noisy = load_images(files / "noisy.npz").images
     chains = {"chain-000": noisy[:90], "chain-001": noisy[60:]}
     np.savez(files / "generation-0001.npz", allow_pickle=False, **chains)
-    options = ("--reference", files / "train.npz", "--metrics", "fd", "pr", "--out", files / "out.json")
+    options = (
+        "--reference",
+        files / "train.npz",
+        "--metrics",
+        "fd",
+        "pr",
+        "--out",
+        files / "out.json",
+    )
 
     run(files, *options, samples="generation-0001.npz")
     shown = capsys.readouterr().out
@@ -182,7 +262,9 @@ def test_each_chain_of_a_run_is_measured_as_a_file_of_its_own(files, capsys, rng
         np.savez(files / "one.npz", images=images)
         run(files, *options, samples="one.npz")
         alone = json.loads((files / "out.json").read_text())["measurements"]
-        assert [one for one in together if one["chain"] == chain] == [{"chain": chain, **one} for one in alone]
+        assert [one for one in together if one["chain"] == chain] == [
+            {"chain": chain, **one} for one in alone
+        ]
         assert chain in shown
         assert chain not in capsys.readouterr().out
 
@@ -200,6 +282,9 @@ def test_a_set_that_is_the_reference_is_said(files, capsys):
             warnings.simplefilter("always")  # one line on standard error
             run(files, *options, *more, samples=samples)
         said = capsys.readouterr().err
-        assert f"warning: all images of {name} {files / 'copies.npz'} are images of --reference" in said
+        assert (
+            f"warning: all images of {name} {files / 'copies.npz'} are images of --reference"
+            in said
+        )
         assert said.count("\n") == 1
     run(files, *options, samples="almost.npz")  # the control: warnings are errors

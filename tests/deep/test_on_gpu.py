@@ -67,7 +67,11 @@ def test_official_outputs(layout, exact):
 @pytest.mark.parametrize("name", MODELS)
 def test_networks_give_what_they_give_on_a_cpu(name, exact):
     generator = torch.Generator().manual_seed(1)
-    network, x, t = built(name), torch.randn(4, *SHAPE, generator=generator), torch.tensor([0.05, 0.2, 0.5, 0.9])
+    network, x, t = (
+        built(name),
+        torch.randn(4, *SHAPE, generator=generator),
+        torch.tensor([0.05, 0.2, 0.5, 0.9]),
+    )
     inputs = {"edm": (x, t), "ddpm": (x, (1000 * t).long()), "otcfm": (t, x)}[name]
     with torch.no_grad():
         on_cpu = network(*inputs)
@@ -77,21 +81,29 @@ def test_networks_give_what_they_give_on_a_cpu(name, exact):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_an_image_is_the_same_on_either_device(name, gpu, exact):
-    """The noise is drawn on the host. A network that is not trained, so pixels near an edge are as common as any."""
+    """The noise is drawn on the host.
+
+    A network that is not trained, so pixels near an edge are as common as any.
+    """
     model, network = MODELS[name][0], built(name)
     drawn = draw_images(model, network.cuda(), SHAPE, range(64), 7, accelerator=gpu)
     AcceleratorState._reset_state(reset_partial_state=True)
-    expected = draw_images(model, network.cpu(), SHAPE, range(64), 7, accelerator=Accelerator(cpu=True))
+    expected = draw_images(
+        model, network.cpu(), SHAPE, range(64), 7, accelerator=Accelerator(cpu=True)
+    )
     gap = np.abs(drawn.astype(int) - expected)
     assert gap.max() <= 1
     assert (gap > 0).mean() < 0.01
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize("settings", [{}, {"precision": "bf16"}, {"precision": "fp16"}, {"compile": True}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"precision": "bf16"}, {"precision": "fp16"}, {"compile": True}]
+)
 def test_training_lowers_the_loss_in_every_precision(name, settings, gpu):
-    """Draws are the same in all of them, so losses are close to those in float32, from the first step on. In fp16 the
-    first steps only find out by how much the loss can be scaled."""
+    """Draws are the same in all of them, so losses are close to those in float32, from the first
+    step on. In fp16 the first steps only find out by how much the loss can be scaled.
+    """
     images = load_images("digits").images
     losses = {}
     for options in ({}, settings):
@@ -124,10 +136,16 @@ def test_a_fit_goes_on_where_it_was(gpu):
 
 
 def test_metrics_are_those_of_a_cpu(rng):
-    one, two = (torch.from_numpy(rng.standard_normal((3000, 64), dtype=np.float32)) + s for s in (0.0, 0.1))
+    one, two = (
+        torch.from_numpy(rng.standard_normal((3000, 64), dtype=np.float32)) + s for s in (0.0, 0.1)
+    )
     on_cpu = frechet_distance(moments(one), moments(two))
-    assert frechet_distance(moments(one.cuda()), moments(two.cuda())) == pytest.approx(on_cpu, rel=1e-4)
-    pairs = [[neighbourhoods(x, 3) for x in pair] for pair in ((one, two), (one.cuda(), two.cuda()))]
+    assert frechet_distance(moments(one.cuda()), moments(two.cuda())) == pytest.approx(
+        on_cpu, rel=1e-4
+    )
+    pairs = [
+        [neighbourhoods(x, 3) for x in pair] for pair in ((one, two), (one.cuda(), two.cuda()))
+    ]
     expected, found = (precision_recall(*pair) for pair in pairs)
     assert found.precision == pytest.approx(expected.precision, abs=2e-3)
     assert found.recall == pytest.approx(expected.recall, abs=2e-3)

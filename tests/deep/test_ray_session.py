@@ -1,4 +1,7 @@
-"""Where a Ray of our own has its sockets, and how its death is noticed. What a sweep makes of it: test_sweep.py."""
+"""Where a Ray of our own has its sockets, and how its death is noticed.
+
+What a sweep makes of it: test_sweep.py.
+"""
 
 import os
 import subprocess
@@ -27,7 +30,9 @@ def folders(monkeypatch):
 
 @pytest.mark.parametrize("variable", ["RAY_TMPDIR", "TMPDIR"])
 @pytest.mark.parametrize("length", [20, 90])
-def test_the_path_is_short_enough_for_sockets_and_the_users_choice_where_that_is(variable, length, monkeypatch):
+def test_the_path_is_short_enough_for_sockets_and_the_users_choice_where_that_is(
+    variable, length, monkeypatch
+):
     with tempfile.TemporaryDirectory(dir="/tmp") as base:
         chosen = os.path.join(base, "x" * (length - len(base) - 1))  # noqa: PTH118  # compared with text
         os.mkdir(chosen)  # noqa: PTH102
@@ -49,7 +54,10 @@ def test_where_no_folder_will_do_the_line_says_which_variable_to_set(tmp_path, m
 def test_a_part_of_our_own_ray_that_died_is_noticed():
     pytest.importorskip("psutil")
     health = ray_session._Own()
-    code = "import ctypes, time; ctypes.CDLL(None).prctl(15, b'raylet'); print(flush=True); time.sleep(600)"
+    code = (
+        "import ctypes, time; ctypes.CDLL(None).prctl(15, b'raylet'); print(flush=True); "
+        "time.sleep(600)"
+    )
     if sys.platform != "linux":
         pytest.skip("needs Linux's PR_SET_NAME")
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as raylet:

@@ -1,4 +1,6 @@
-"""The report of whatever runs there are: what belongs together, what is drawn, and a page that needs nothing else."""
+"""The report of whatever runs there are: what belongs together, what is drawn, and a page that
+needs nothing else.
+"""
 
 import base64
 import json
@@ -35,10 +37,13 @@ def recorded(folder, r, metric="fd-digits-encoder_300", reference="held-out"):
     """What the history says of a chain, one number a generation."""
     lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
     return [
-        next(one["value"] for one in line["chains"][r]["measurements"]
-             if (one["metric"], one["reference"]) == (metric, reference))
+        next(
+            one["value"]
+            for one in line["chains"][r]["measurements"]
+            if (one["metric"], one["reference"]) == (metric, reference)
+        )
         for line in lines
-    ]  # fmt: skip
+    ]
 
 
 # What belongs together
@@ -51,7 +56,13 @@ def test_seeds_are_repeats_and_regimes_rows_wherever_their_folders_are(tmp_path)
         write_run(tmp_path / f"{lam}", regimes=(Mix(lam),), seed=3, lam=[lam])
     write_run(tmp_path / "accumulated", regimes=(Accumulate(0.1),), seed=3, regime="accumulate")
     (setting,) = find_settings(tmp_path)
-    assert list(setting.rows) == ["λ = 0.5", "λ = 1", "λ = 10", "accumulate, λ = 0.1", "fully synthetic"]
+    assert list(setting.rows) == [
+        "λ = 0.5",
+        "λ = 1",
+        "λ = 10",
+        "accumulate, λ = 0.1",
+        "fully synthetic",
+    ]
     assert [chain.run.folder.name for chain in setting.rows["λ = 1"]] == ["both", "mixed"]
     expected = [recorded(tmp_path / "both", 0), recorded(tmp_path / "deep" / "down" / "mixed", 0)]
     assert setting.values("λ = 1", FD).T.tolist() == expected
@@ -71,7 +82,8 @@ def test_a_run_that_is_not_finished_counts_as_far_as_it_is(tmp_path):
     write_run(tmp_path / "whole", seed=0, generations=5)
     write_run(tmp_path / "half", seed=1, generations=3, retrainings=4)
     write_run(tmp_path / "none", seed=2, generations=1)
-    (tmp_path / "none" / "history.jsonl").write_bytes(b'{"t": 0, "chains": [{"regi')  # cut by a kill
+    # cut by a kill
+    (tmp_path / "none" / "history.jsonl").write_bytes(b'{"t": 0, "chains": [{"regi')
     (setting,) = find_settings(tmp_path)
     assert [run.folder.name for run in setting.runs] == ["half", "whole"]
     assert setting.values("λ = 1", FD).shape == (3, 2)
@@ -105,12 +117,16 @@ def spoil_order(folder):
 
 def spoil_measurement(folder):
     text = (folder / "history.jsonl").read_text()
-    (folder / "history.jsonl").write_text(text.replace('"reference_images"', '"images_of_reference"'))
+    (folder / "history.jsonl").write_text(
+        text.replace('"reference_images"', '"images_of_reference"')
+    )
 
 
 def spoil_number(folder):
     text = (folder / "history.jsonl").read_text()
-    (folder / "history.jsonl").write_text(re.sub('"parameter_distance": [^,]*', '"parameter_distance": "far"', text))
+    (folder / "history.jsonl").write_text(
+        re.sub('"parameter_distance": [^,]*', '"parameter_distance": "far"', text)
+    )
 
 
 def spoil_config(folder):
@@ -140,7 +156,10 @@ def repeat(folder):
         (spoil_number, "history.jsonl, line 1 is not generation 0"),
         (spoil_config, "config.json is not JSON"),
         (spoil_grid, "grid-0002.npz is damaged"),
-        (spoil_shape, "grid-0000.npz holds uint8 of shape (3, 30, 1, 8, 8), not (chains, k, c, h, w)"),
+        (
+            spoil_shape,
+            "grid-0000.npz holds uint8 of shape (3, 30, 1, 8, 8), not (chains, k, c, h, w)",
+        ),
         (repeat, "are the same run, λ = 1 with seed 0: it would count twice"),
         (shutil.rmtree, "holds no run of deep.retrain with a finished generation"),
     ],
@@ -243,7 +262,9 @@ def test_one_bad_run_of_many_is_left_out_with_a_warning(tmp_path):
     write_run(tmp_path / "good")
     write_run(tmp_path / "bad", seed=1)
     nested(tmp_path / "bad")
-    with pytest.warns(UserWarning, match=r"bad/history\.jsonl, line 1 holds JSON .* deeply; that run is left out"):
+    with pytest.warns(
+        UserWarning, match=r"bad/history\.jsonl, line 1 holds JSON .* deeply; that run is left out"
+    ):
         (setting,) = find_settings(tmp_path)
     assert [run.folder.name for run in setting.runs] == ["good"]
 
@@ -288,17 +309,26 @@ def test_of_each_reference_the_one_with_a_floor_is_shown(setting):
     shown = shown_series(setting)
     assert list(shown) == ["fd-digits-encoder", "precision", "recall"]
     for several in shown.values():
-        assert [(one.reference, one.images) for one in several] == [("train", 100), ("held-out", 300)]
+        assert [(one.reference, one.images) for one in several] == [
+            ("train", 100),
+            ("held-out", 300),
+        ]
 
 
 def test_curves_are_means_over_the_seeds_with_bands_and_floor(setting, tmp_path):
     figure = metrics_over_generations(setting)
     assert len(figure.axes) == 6
-    axes = next(axes for axes in figure.axes if axes.get_ylabel() == "FD-digits-encoder\n300 images, held-out (360)")
+    axes = next(
+        axes
+        for axes in figure.axes
+        if axes.get_ylabel() == "FD-digits-encoder\n300 images, held-out (360)"
+    )
     both = np.array([recorded(tmp_path / seed, 1) for seed in "01"])
     assert y(lines_of(axes)["fully synthetic"]) == pytest.approx(both.mean(axis=0))
     assert y(lines_of(axes)["noise floor"]) == pytest.approx([0.8, 0.8])
-    edges = np.concatenate([path.vertices for band in axes.collections for path in band.get_paths()])
+    edges = np.concatenate(
+        [path.vertices for band in axes.collections for path in band.get_paths()]
+    )
     spread = np.abs(both[0] - both[1]) / 2**0.5  # of two values
     for t, (centre, sd) in enumerate(zip(both.mean(axis=0), spread, strict=True)):
         at_t = edges[edges[:, 0] == t, 1]
@@ -320,7 +350,9 @@ def test_effect_of_lambda_is_that_of_the_last_generation(setting, tmp_path):
     assert axes.get_title() == "t = 3"
     means = [float(y(line)[0]) for line in axes.lines if line.get_marker() in ("o", "^")]
     of = "fd-digits-encoder_100", "train"
-    assert means == pytest.approx([np.mean([recorded(tmp_path / s, r, *of)[3] for s in "01"]) for r in (0, 1)])
+    assert means == pytest.approx(
+        [np.mean([recorded(tmp_path / s, r, *of)[3] for s in "01"]) for r in (0, 1)]
+    )
 
 
 def test_one_seed_has_no_band_and_thirteen_lambdas_have_different_colours(tmp_path):
@@ -373,7 +405,9 @@ def report(tmp_path_factory):
     for seed in range(3):
         write_run(folder / f"{seed}", seed=seed, comment="<script>alert('λ & more')</script>")
     config = (folder / "2" / "config.json").read_text()
-    (folder / "2" / "config.json").write_text(config.replace('"retrainings": 3', '"retrainings": 9'))
+    (folder / "2" / "config.json").write_text(
+        config.replace('"retrainings": 3', '"retrainings": 9')
+    )
     with redirect_stdout(said):
         main(Report(folder))
     return folder / "report" / "report.html", said.getvalue()
@@ -390,13 +424,20 @@ def sources(text):
 
 def test_page_and_figures_are_written_and_listed(report):
     page, said = report
-    written = {f"edm-digits-{name}.{kind}" for name in ("metrics", "lambda", "parameters", "samples")
-               for kind in ("png", "pdf")} | {"report.html"}  # fmt: skip
+    written = {
+        f"edm-digits-{name}.{kind}"
+        for name in ("metrics", "lambda", "parameters", "samples")
+        for kind in ("png", "pdf")
+    } | {"report.html"}
     assert {path.name for path in page.parent.iterdir()} == written
     assert all(str(page.parent / name) in said for name in written)
     assert "edm-digits, t = 3, against held-out (360)" in said
     for name in written - {"report.html"}:
-        assert (page.parent / name).read_bytes().startswith(b"\x89PNG" if name.endswith("png") else b"%PDF")
+        assert (
+            (page.parent / name)
+            .read_bytes()
+            .startswith(b"\x89PNG" if name.endswith("png") else b"%PDF")
+        )
 
 
 def test_page_needs_nothing_else(page):
@@ -404,7 +445,10 @@ def test_page_needs_nothing_else(page):
     found = sources(text)
     assert len(found) == 2 * 4 + 4  # samples of two regimes in four generations, and figures
     assert all(source.startswith("data:image/") for source in found)
-    assert not re.search(r"@import|url\(|fetch\(|XMLHttpRequest|https?://|//[\w.]+/", re.sub(r'src="[^"]*"', "", text))
+    assert not re.search(
+        r"@import|url\(|fetch\(|XMLHttpRequest|https?://|//[\w.]+/",
+        re.sub(r'src="[^"]*"', "", text),
+    )
     for source in found:
         kind, content = source.removeprefix("data:").split(";base64,")
         if kind == "image/svg+xml":
@@ -424,7 +468,10 @@ def test_page_shows_numbers_samples_and_configuration_and_runs_nothing_from_file
     assert "<th>torch</th><td>2.13</td>" in text
     assert "1 of 3 runs are not finished." in text
     assert "<td>3 of 9</td>" in text
-    source = re.search(r'src="data:image/png;base64,([^"]*)" data-t="2" alt="samples of fully synthetic, t = 2"', text)
+    source = re.search(
+        r'src="data:image/png;base64,([^"]*)" data-t="2" alt="samples of fully synthetic, t = 2"',
+        text,
+    )
     assert source
     shown = np.asarray(Image.open(BytesIO(base64.b64decode(source[1]))))
     with np.load(folder / "0" / "samples" / "grid-0002.npz") as file:
@@ -432,23 +479,43 @@ def test_page_shows_numbers_samples_and_configuration_and_runs_nothing_from_file
 
 
 class Browser:
-    """Headless Chromium, spoken to through a pipe in the DevTools protocol: nothing listens on a port."""
+    """Headless Chromium, spoken to through a pipe in the DevTools protocol: nothing listens on a
+    port.
+    """
 
     def __init__(self, program, folder):
         to_browser, self._write = os.pipe()
         self._read, from_browser = os.pipe()
-        options = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
+        options = (
+            "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run "
+            "--disable-background-networking"
+        )
         self._process = subprocess.Popen(
-            ["bash", "-c", f'exec "$@" 3<&{to_browser} 4>&{from_browser}', "bash", program, *options.split(),
-             "--remote-debugging-pipe", f"--user-data-dir={folder}", "about:blank"],
-            pass_fds=(to_browser, from_browser), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            [
+                "bash",
+                "-c",
+                f'exec "$@" 3<&{to_browser} 4>&{from_browser}',
+                "bash",
+                program,
+                *options.split(),
+                "--remote-debugging-pipe",
+                f"--user-data-dir={folder}",
+                "about:blank",
+            ],
+            pass_fds=(to_browser, from_browser),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         os.close(to_browser)
         os.close(from_browser)
         self._count, self._rest = 0, b""
         targets = self.ask("Target.getTargets")["targetInfos"]
         (target,) = [one["targetId"] for one in targets if one["type"] == "page"]
-        self._session = {"sessionId": self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]}
+        self._session = {
+            "sessionId": self.ask("Target.attachToTarget", targetId=target, flatten=True)[
+                "sessionId"
+            ]
+        }
 
     _session: dict[str, str] = {}  # noqa: RUF012
 
@@ -470,15 +537,22 @@ class Browser:
     def open(self, address):
         self.ask("Page.enable")
         self.ask("Page.navigate", url=address)
-        while self.value("document.readyState") != "complete" or self.value("location.href") != address:
+        while (
+            self.value("document.readyState") != "complete"
+            or self.value("location.href") != address
+        ):
             pass
 
     def value(self, expression):
-        return self.ask("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")
+        return self.ask("Runtime.evaluate", expression=expression, returnByValue=True)[
+            "result"
+        ].get("value")
 
     def press(self, key, code):
         for kind in ("keyDown", "keyUp"):
-            self.ask("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+            self.ask(
+                "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code
+            )
 
     def close(self):
         self.ask("Browser.close")
@@ -489,7 +563,11 @@ class Browser:
 
 @pytest.fixture
 def browser(tmp_path):
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    program = (
+        shutil.which("chromium")
+        or shutil.which("chromium-browser")
+        or shutil.which("google-chrome")
+    )
     if program is None:
         pytest.skip("needs Chromium")
     browser = Browser(program, tmp_path / "profile")
@@ -497,7 +575,10 @@ def browser(tmp_path):
     browser.close()
 
 
-SHOWN = "[...document.images].filter(i => i.dataset.t && i.checkVisibility() && i.naturalWidth).map(i => i.alt)"
+SHOWN = (
+    "[...document.images].filter(i => i.dataset.t && i.checkVisibility() && "
+    "i.naturalWidth).map(i => i.alt)"
+)
 
 
 def test_the_slider_goes_through_the_generations(page, browser):
@@ -517,7 +598,12 @@ def test_the_slider_goes_through_the_generations(page, browser):
         pass
     assert browser.value("document.querySelector('input[type=range]').value") == "1"
     assert browser.value("[...document.images].every(i => i.hidden || i.naturalWidth > 0)") is True
-    assert browser.value("performance.getEntriesByType('resource').filter(r => !/^data:/.test(r.name)).length") == 0
+    assert (
+        browser.value(
+            "performance.getEntriesByType('resource').filter(r => !/^data:/.test(r.name)).length"
+        )
+        == 0
+    )
 
 
 def test_an_address_can_name_the_generation(page, browser):

@@ -38,9 +38,15 @@ from tests.deep.retraining.test_learner import equal
 
 ROOT = Path(__file__).parents[2]
 NETWORK = EDMNetwork(
-    resolution=8, channels=1, model_channels=8, channel_mult=(1,), num_blocks=1, attn_resolutions=(), dropout=0.1,
+    resolution=8,
+    channels=1,
+    model_channels=8,
+    channel_mult=(1,),
+    num_blocks=1,
+    attn_resolutions=(),
+    dropout=0.1,
     augment_dim=0,
-)  # fmt: skip
+)
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["tests.deep.test_retrain"])
 
@@ -84,7 +90,9 @@ def quick(monkeypatch):
 
 
 def history(folder):
-    return [json.loads(line) for line in (folder / "run" / "history.jsonl").read_text().splitlines()]
+    return [
+        json.loads(line) for line in (folder / "run" / "history.jsonl").read_text().splitlines()
+    ]
 
 
 def grid(folder, t):
@@ -121,7 +129,9 @@ def test_the_history_says_what_each_generation_saw(whole):
         mixed, alone = line["chains"]
         assert (mixed["regime"], alone["regime"]) == ("λ = 1", "fully synthetic")
         counts = [(c["n"], c["m"], c["lambda"], c["share"]) for c in line["chains"]]
-        assert counts == ([(60, 60, 1, 0.5), (0, 60, None, 1)] if line["t"] else [(60, 0, 0, 0)] * 2)
+        assert counts == (
+            [(60, 60, 1, 0.5), (0, 60, None, 1)] if line["t"] else [(60, 0, 0, 0)] * 2
+        )
         assert mixed["images_seen"] == alone["images_seen"] == 160 + 64 * line["t"]
         assert line["features"] == "digits-encoder"
     assert lines[0]["chains"][0]["measurements"] == lines[0]["chains"][1]["measurements"]
@@ -136,7 +146,14 @@ def test_each_metric_stands_beside_its_floor_for_both_references(whole):
     }
     assert {one["metric"] for one in measured} == {
         f"{name}_60"
-        for name in ("fd-digits-encoder", "kd-digits-encoder", "precision", "recall", "density", "coverage")
+        for name in (
+            "fd-digits-encoder",
+            "kd-digits-encoder",
+            "precision",
+            "recall",
+            "density",
+            "coverage",
+        )
     }
     assert all(one["floor"] is not None for one in measured)
 
@@ -161,12 +178,18 @@ def test_parameter_distances_are_those_of_the_averages(whole):
             assert chain["parameters"] == sum(value.numel() for value in origin.values())
             if t:
                 average = at_end_of(whole, t)["learner"]["states"][r]["ema"]
-                squares = sum(float(((average[name] - value).double() ** 2).sum()) for name, value in origin.items())
+                squares = sum(
+                    float(((average[name] - value).double() ** 2).sum())
+                    for name, value in origin.items()
+                )
                 assert chain["parameter_distance"] == pytest.approx(squares**0.5, rel=1e-5)
             else:
                 assert chain["parameter_distance"] == 0
         assert line["random_parameter_distance"] == history(whole)[0]["random_parameter_distance"]
-    assert history(whole)[0]["random_parameter_distance"] > 3 * history(whole)[2]["chains"][0]["parameter_distance"]
+    assert (
+        history(whole)[0]["random_parameter_distance"]
+        > 3 * history(whole)[2]["chains"][0]["parameter_distance"]
+    )
 
 
 def test_grids_show_the_same_latents(whole):
@@ -174,18 +197,24 @@ def test_grids_show_the_same_latents(whole):
     grids = [grid(whole, t) for t in range(3)]
     assert all(images.shape == (2, 4, 1, 8, 8) for images in grids)
     np.testing.assert_array_equal(grids[0][0], grids[0][1])
-    assert np.abs(grids[0][0].astype(int) - samples(whole, 0)[0][:4]).max() <= 1  # another batch rounds differently
+    # another batch rounds differently
+    assert np.abs(grids[0][0].astype(int) - samples(whole, 0)[0][:4]).max() <= 1
     far = np.abs(samples(whole, 1)[0][:4].astype(int) - samples(whole, 0)[0][:4]).mean()
     assert np.abs(grids[1][0].astype(int) - grids[0][0]).mean() < far / 2
 
 
 def test_a_finished_run_is_not_repeated(whole, tmp_path, capsys):
     shutil.copytree(whole, tmp_path / "copy")
-    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "copy" / "run" / "samples").iterdir()}
+    before = {
+        path: path.stat().st_mtime_ns for path in (tmp_path / "copy" / "run" / "samples").iterdir()
+    }
     main(config(tmp_path / "copy"))
     said = capsys.readouterr().out
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert all(word in said for word in ("floor", "precision", "λ = 1", "fully synthetic", "history.jsonl", "60", "∞"))
+    assert all(
+        word in said
+        for word in ("floor", "precision", "λ = 1", "fully synthetic", "history.jsonl", "60", "∞")
+    )
 
 
 def test_figures_and_animation(whole, monkeypatch, tmp_path):
@@ -235,7 +264,11 @@ def test_each_option_changes_the_history(change, whole, tmp_path):
 
 
 def test_shared_latents_are_the_same_each_time(tmp_path):
-    main(config(tmp_path, latents="shared", lam=(0.0,), images_per_retraining=1, grid=30, retrainings=1))
+    main(
+        config(
+            tmp_path, latents="shared", lam=(0.0,), images_per_retraining=1, grid=30, retrainings=1
+        )
+    )
     np.testing.assert_array_equal(samples(tmp_path, 1)[0][:30], grid(tmp_path, 1)[0])
 
 
@@ -248,13 +281,19 @@ def test_new_real_images_are_new_in_every_round(tmp_path):
     assert len(seen) == 120
     assert seen <= digits
     for one, two in (first, second):
-        np.testing.assert_array_equal(one["points"][:60].numpy(), two["points"][:60].numpy())  # common random numbers
-    (held_out,) = {one["reference_images"] for one in history(tmp_path)[0]["chains"][0]["measurements"]} - {60}
+        # common random numbers
+        np.testing.assert_array_equal(one["points"][:60].numpy(), two["points"][:60].numpy())
+    (held_out,) = {
+        one["reference_images"] for one in history(tmp_path)[0]["chains"][0]["measurements"]
+    } - {60}
     assert held_out == 1797 - 60 - 120
 
 
 def test_too_few_new_images_are_found_out_at_the_start(tmp_path):
-    message = "--regime fresh needs 1340 new real images in all, and digits has 1127 beside the 670 of --real"
+    message = (
+        "--regime fresh needs 1340 new real images in all, and digits has 1127 beside the "
+        "670 of --real"
+    )
     with pytest.raises(UsageError, match=message):
         main(config(tmp_path, regime="fresh", real=670))
     assert not (tmp_path / "run").exists()
@@ -262,11 +301,13 @@ def test_too_few_new_images_are_found_out_at_the_start(tmp_path):
 
 def test_generation_0_is_shared_by_runs_with_other_regimes(whole, tmp_path):
     shutil.copytree(whole / "cache", tmp_path / "cache")
-    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache" / "generation-0").iterdir()}
-    main(config(tmp_path, lam=(0.25,)))
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "cache" / "generation-0").glob("*.pt")} == {
-        path: time for path, time in kept.items() if path.suffix == ".pt"
+    kept = {
+        path: path.stat().st_mtime_ns for path in (tmp_path / "cache" / "generation-0").iterdir()
     }
+    main(config(tmp_path, lam=(0.25,)))
+    assert {
+        path: path.stat().st_mtime_ns for path in (tmp_path / "cache" / "generation-0").glob("*.pt")
+    } == {path: time for path, time in kept.items() if path.suffix == ".pt"}
     np.testing.assert_array_equal(samples(tmp_path, 0)[0], samples(whole, 0)[0])
 
 
@@ -279,8 +320,14 @@ def test_generation_0_is_shared_by_runs_with_other_regimes(whole, tmp_path):
         ({"retrainings": -1}, "--retrainings must be >= 0, got -1"),
         ({"images_per_retraining": 0}, "--images-per-retraining must be >= 1, got 0"),
         ({"grid": 0}, "--grid must be >= 1, got 0"),
-        ({"checkpoint_seconds": float("nan")}, "--checkpoint-seconds must be finite and >= 0, got nan"),
-        ({"init": Path("a.pkl"), "from_scratch": True}, "--from-scratch has no meaning with --init a.pkl"),
+        (
+            {"checkpoint_seconds": float("nan")},
+            "--checkpoint-seconds must be finite and >= 0, got nan",
+        ),
+        (
+            {"init": Path("a.pkl"), "from_scratch": True},
+            "--from-scratch has no meaning with --init a.pkl",
+        ),
         ({"metrics": ()}, "--metrics must name at least one of fd, kd, pr, w2"),
         ({"resize": "tensorflow"}, "--resize tensorflow has no meaning without --inception"),
         ({"augment": 0.5}, "--augment 0.5 needs --augment-dim 9"),
@@ -351,17 +398,61 @@ def run_command(*arguments):
     command(_commands(_preset(arguments)), main, arguments)
 
 
-@pytest.mark.parametrize(("data", "side", "n"), [("cifar10_tiny.tar.gz", 32, 20), ("edm_dataset_labelled.zip", 16, 12)])
+@pytest.mark.parametrize(
+    ("data", "side", "n"), [("cifar10_tiny.tar.gz", 32, 20), ("edm_dataset_labelled.zip", 16, 12)]
+)
 def test_official_files_from_end_to_end(data, side, n, tmp_path, rng, monkeypatch):
-    """An archive as CIFAR-10's or a zip as EDM's, weights from a snapshot as EDM's, two retrainings."""
+    """An archive as CIFAR-10's or a zip as EDM's, weights from a snapshot as EDM's, two
+    retrainings.
+    """
     network = replace(NETWORK, resolution=side, channels=3, augment_dim=9, channel_mult=(1, 1))
     weights = randomised(network.build(torch.Generator().manual_seed(0)), rng)
     (tmp_path / "network-snapshot-000001.pkl").write_bytes(snapshot(network, weights, monkeypatch))
-    options = ["--data", str(FIXTURES / data), "--init", str(tmp_path / "network-snapshot-000001.pkl")]
-    options += ["--resolution", str(side), "--channels", "3", "--model-channels", "8", "--channel-mult", "1", "1"]
-    options += ["--num-blocks", "1", "--attn-resolutions", "--augment-dim", "9", "--steps", "3", "--batch", "16"]
-    options += ["--lambda", "0.5", "--fully-synthetic", "--retrainings", "2", "--images-per-retraining", "32"]
-    options += ["--threads", "1", "--out", str(tmp_path / "run"), "--cache", str(tmp_path / "cache")]
+    options = [
+        "--data",
+        str(FIXTURES / data),
+        "--init",
+        str(tmp_path / "network-snapshot-000001.pkl"),
+    ]
+    options += [
+        "--resolution",
+        str(side),
+        "--channels",
+        "3",
+        "--model-channels",
+        "8",
+        "--channel-mult",
+        "1",
+        "1",
+    ]
+    options += [
+        "--num-blocks",
+        "1",
+        "--attn-resolutions",
+        "--augment-dim",
+        "9",
+        "--steps",
+        "3",
+        "--batch",
+        "16",
+    ]
+    options += [
+        "--lambda",
+        "0.5",
+        "--fully-synthetic",
+        "--retrainings",
+        "2",
+        "--images-per-retraining",
+        "32",
+    ]
+    options += [
+        "--threads",
+        "1",
+        "--out",
+        str(tmp_path / "run"),
+        "--cache",
+        str(tmp_path / "cache"),
+    ]
     run_command("edm", *options)
     lines = history(tmp_path)
     assert [[(c["n"], c["m"]) for c in line["chains"]] for line in lines] == [
@@ -370,8 +461,12 @@ def test_official_files_from_end_to_end(data, side, n, tmp_path, rng, monkeypatc
         [(n, n // 2), (0, n)],
     ]
     assert [line["chains"][0]["images_seen"] for line in lines] == [0, 32, 64]
-    references = {one["reference"]: one["reference_images"] for one in lines[0]["chains"][0]["measurements"]}
-    assert references == ({"train": 20, "held-out": 4} if side == 32 else {"train": 12, "rest of train": 6})
+    references = {
+        one["reference"]: one["reference_images"] for one in lines[0]["chains"][0]["measurements"]
+    }
+    assert references == (
+        {"train": 20, "held-out": 4} if side == 32 else {"train": 12, "rest of train": 6}
+    )
     origin = at_end_of(tmp_path, 2)["observers"]["origin"][0]
     for name, value in weights.named_parameters():
         assert torch.equal(origin[name], value.detach()), name
@@ -384,10 +479,14 @@ def test_it_goes_on_from_a_file_of_this_project(whole, tmp_path):
     checkpoint.write(
         file,
         checkpoint.Checkpoint(
-            NETWORK, own_copy(state["network"]), own_copy(state["ema"]), state["adam"], state["updates"],
+            NETWORK,
+            own_copy(state["network"]),
+            own_copy(state["ema"]),
+            state["adam"],
+            state["updates"],
             state["images_seen"],
         ),
-    )  # fmt: skip
+    )
     main(config(tmp_path, init=file, retrainings=1))
     origin = at_end_of(tmp_path, 1)["observers"]["origin"][0]
     assert all(torch.equal(origin[name], state["ema"][name]) for name in origin)
@@ -398,7 +497,11 @@ def test_it_goes_on_from_a_file_of_this_project(whole, tmp_path):
 
 
 def child(folder, file_bytes=0, **changes):
-    """A run in a process of its own, as the command does it; file_bytes: none larger than this can be written."""
+    """A run in a process of its own, as the command does it;
+
+    Args:
+        file_bytes: None larger than this can be written.
+    """
     warnings.simplefilter("error")
     torch.set_num_threads(1)
     deep.metrics.feature_choice.EncoderTraining = short_encoder  # type: ignore[assignment]
@@ -422,9 +525,13 @@ def run_child(folder, kill_after=None, **options):
 
 
 def same_as(whole, folder):
-    """Whether histories and samples are the same bytes, weights and all else of the last generation the same bits, and
-    nothing is left of what was under way."""
-    for name in ("history.jsonl", *(path.relative_to(whole / "run") for path in (whole / "run" / "samples").iterdir())):
+    """Whether histories and samples are the same bytes, weights and all else of the last
+    generation the same bits, and nothing is left of what was under way.
+    """
+    for name in (
+        "history.jsonl",
+        *(path.relative_to(whole / "run") for path in (whole / "run" / "samples").iterdir()),
+    ):
         assert (folder / "run" / name).read_bytes() == (whole / "run" / name).read_bytes(), name
     assert equal(at_end_of(folder, 2), at_end_of(whole, 2))
     assert not list((folder / "run" / "checkpoints" / "unfinished").iterdir())
@@ -455,7 +562,15 @@ def test_a_full_disk_is_one_line_and_the_run_goes_on_where_it_was(whole, tmp_pat
 def test_lost_data_and_weights_are_one_line(whole, tmp_path, capsys):
     for option, name in (("--data", "lost.npz"), ("--init", "lost.pkl")):
         with pytest.raises(SystemExit) as leaving:
-            run_command("edm", option, str(tmp_path / name), "--out", str(tmp_path / "run"), "--threads", "1")
+            run_command(
+                "edm",
+                option,
+                str(tmp_path / name),
+                "--out",
+                str(tmp_path / "run"),
+                "--threads",
+                "1",
+            )
         assert leaving.value.code == 2
         said = capsys.readouterr().err
         assert said.startswith("error: ")
@@ -476,7 +591,9 @@ def test_a_damaged_checkpoint_is_passed_over(whole, tmp_path):
     content[len(content) // 2] ^= 255
     file.write_bytes(content)
     with (
-        pytest.warns(UserWarning, match=r"history.jsonl is cut to 2 lines, .* is in history-kept-1.jsonl"),
+        pytest.warns(
+            UserWarning, match=r"history.jsonl is cut to 2 lines, .* is in history-kept-1.jsonl"
+        ),
         pytest.warns(UserWarning, match=r"generation-0002.pt is damaged"),
     ):
         main(config(tmp_path / "copy"))
@@ -499,7 +616,9 @@ def test_other_options_and_other_data_are_refused(whole, tmp_path):
 
 def test_images_without_labels_need_a_network(tmp_path):
     np.savez(tmp_path / "data.npz", images=load_images("digits").images)
-    with pytest.raises(UsageError, match=r"data\.npz has no labels to train an encoder on: use --inception"):
+    with pytest.raises(
+        UsageError, match=r"data\.npz has no labels to train an encoder on: use --inception"
+    ):
         main(config(tmp_path, data=str(tmp_path / "data.npz")))
 
 
@@ -515,13 +634,31 @@ def test_a_loss_that_blows_up_stops_with_generation_and_step(tmp_path):
 
 @pytest.mark.slow
 def test_two_processes_agree_with_one(whole, tmp_path):
-    """torchrun, gloo; only the first one writes and speaks. Sums are rounded differently, and Adam turns a rounding
-    error into a step where the true gradient is 0."""
-    options = "--real 60 --retrainings 1 --images-per-retraining 64 --first-images 160 --grid 4 --sample-batch 30 "
-    options += "--threads 1 --device cpu --steps 3 --model-channels 8 --channel-mult 1 --attn-resolutions --batch 16 "
+    """torchrun, gloo; only the first one writes and speaks.
+
+    Sums are rounded differently, and Adam turns a rounding error into a step where the true
+    gradient is 0.
+    """
+    options = (
+        "--real 60 --retrainings 1 --images-per-retraining 64 --first-images 160 --grid 4 "
+        "--sample-batch 30 "
+    )
+    options += (
+        "--threads 1 --device cpu --steps 3 --model-channels 8 --channel-mult 1 "
+        "--attn-resolutions --batch 16 "
+    )
     options += "--metrics fd --out {0}/run --cache {0}/cache"
     two, one = (options.format(folder).split() for folder in (tmp_path, tmp_path / "one"))
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "deep.retrain", "edm"]
+    launcher = [
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "deep.retrain",
+        "edm",
+    ]
     done = subprocess.run(
         [sys.executable, *launcher, *two],
         cwd=ROOT,
@@ -536,5 +673,7 @@ def test_two_processes_agree_with_one(whole, tmp_path):
     assert done.stdout.count("What generation 1 was trained on") == 1
     run_command("edm", *one)
     for t in (0, 1):
-        both = [np.stack(samples(folder, t)).astype(float) for folder in (tmp_path, tmp_path / "one")]
+        both = [
+            np.stack(samples(folder, t)).astype(float) for folder in (tmp_path, tmp_path / "one")
+        ]
         assert np.abs(both[0] - both[1]).mean() < 1, t

@@ -1,4 +1,6 @@
-"""Grids of runs: their commands, what becomes of those that die, and nothing lost when a process or machine is."""
+"""Grids of runs: their commands, what becomes of those that die, and nothing lost when a process
+or machine is.
+"""
 
 import json
 import os
@@ -44,18 +46,51 @@ def waited_for(what: Callable[[], object]) -> object:
 
 
 def test_a_run_for_each_seed_of_each_row_every_row_early(tmp_path):
-    sweep = Sweep("edm", lam=(0.0, 0.5), fully_synthetic=True, seeds=2, seed=7, out=tmp_path, options=("--k", "4"))
+    sweep = Sweep(
+        "edm",
+        lam=(0.0, 0.5),
+        fully_synthetic=True,
+        seeds=2,
+        seed=7,
+        out=tmp_path,
+        options=("--k", "4"),
+    )
     runs = sweep.runs()
     assert [run.name for run in runs] == [
-        "lambda-0/seed-7", "lambda-0.5/seed-7", "fully-synthetic/seed-7",
-        "lambda-0/seed-8", "lambda-0.5/seed-8", "fully-synthetic/seed-8",
-    ]  # fmt: skip
+        "lambda-0/seed-7",
+        "lambda-0.5/seed-7",
+        "fully-synthetic/seed-7",
+        "lambda-0/seed-8",
+        "lambda-0.5/seed-8",
+        "fully-synthetic/seed-8",
+    ]
     assert all(run.folder == tmp_path / run.name for run in runs)
     on_cpu = ["--threads", "1", "--device", "cpu", "--k", "4"]
     out = str(tmp_path / "lambda-0.5" / "seed-7")
-    assert runs[1].arguments == ["-m", "deep.retrain", "edm", "--lambda", "0.5", "--seed", "7", "--out", out, *on_cpu]
+    assert runs[1].arguments == [
+        "-m",
+        "deep.retrain",
+        "edm",
+        "--lambda",
+        "0.5",
+        "--seed",
+        "7",
+        "--out",
+        out,
+        *on_cpu,
+    ]
     out = str(tmp_path / "fully-synthetic" / "seed-8")
-    assert runs[5].arguments == ["-m", "deep.retrain", "edm", "--fully-synthetic", "--seed", "8", "--out", out, *on_cpu]
+    assert runs[5].arguments == [
+        "-m",
+        "deep.retrain",
+        "edm",
+        "--fully-synthetic",
+        "--seed",
+        "8",
+        "--out",
+        out,
+        *on_cpu,
+    ]
 
 
 def test_values_of_lambda_that_are_close_have_folders_of_their_own():
@@ -65,14 +100,25 @@ def test_values_of_lambda_that_are_close_have_folders_of_their_own():
 
 def test_several_gpus_are_started_by_torchrun_and_share_the_cores():
     (run,) = Sweep("ddpm", lam=(1.0,), gpus_per_run=4, cpus_per_run=16).runs()
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "4", "-m", "deep.retrain", "ddpm"]
+    torchrun = [
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "4",
+        "-m",
+        "deep.retrain",
+        "ddpm",
+    ]
     assert run.arguments[: len(torchrun)] == torchrun
     assert run.arguments[-2:] == ["--threads", "4"]
     assert "--device" not in run.arguments
 
 
 def test_toys_and_what_the_user_says_himself():
-    (run,) = Sweep("two_moons", lam=(1.0,), cpus_per_run=2, options=("--threads=1", "--device", "auto")).runs()
+    (run,) = Sweep(
+        "two_moons", lam=(1.0,), cpus_per_run=2, options=("--threads=1", "--device", "auto")
+    ).runs()
     assert run.arguments[:2] == ["-m", "toy.two_moons"]
     assert run.arguments[-3:] == ["--threads=1", "--device", "auto"]
     assert "2" not in run.arguments
@@ -82,7 +128,12 @@ def test_the_default_folder_is_that_of_the_command_whatever_the_grid():
     sweep = Sweep("edm", lam=(0.0,), options=("--retrainings", "20"))
     assert sweep.folder.is_absolute()
     assert replace(sweep, lam=(1.0, 2.0), seeds=3, gpus_per_run=0.5).folder == sweep.folder
-    assert len({sweep.folder, replace(sweep, options=()).folder, replace(sweep, command="ddpm").folder}) == 3
+    assert (
+        len(
+            {sweep.folder, replace(sweep, options=()).folder, replace(sweep, command="ddpm").folder}
+        )
+        == 3
+    )
 
 
 @pytest.mark.parametrize(
@@ -100,8 +151,14 @@ def test_the_default_folder_is_that_of_the_command_whatever_the_grid():
         ("edm --lambda 1 --seed -1", "--seed must be >= 0, got -1"),
         ("edm --lambda 1 --retries -1", "--retries must be >= 0, got -1"),
         ("edm --lambda 1 --cpus-per-run 0", "--cpus-per-run must be finite and > 0, got 0"),
-        ("edm --lambda 1 --gpus-per-run 1.5", "--gpus-per-run must be in [0, 1] or a whole number, got 1.5"),
-        ("edm --lambda 1 --gpus-per-run -1", "--gpus-per-run must be in [0, 1] or a whole number, got -1"),
+        (
+            "edm --lambda 1 --gpus-per-run 1.5",
+            "--gpus-per-run must be in [0, 1] or a whole number, got 1.5",
+        ),
+        (
+            "edm --lambda 1 --gpus-per-run -1",
+            "--gpus-per-run must be in [0, 1] or a whole number, got -1",
+        ),
         ("run --lambda 1 --gpus-per-run 2", "--gpus-per-run must be at most 1 for run, got 2"),
         ("nothing --lambda 1", "nothing"),
     ],
@@ -115,7 +172,9 @@ def test_bad_options_are_one_line(options, message, capsys):
     assert said.count("\n") == 1
 
 
-@pytest.mark.parametrize("option", ["--lambda", "--seed=1", "--out=x", "--overwrite", "--fully_synthetic"])
+@pytest.mark.parametrize(
+    "option", ["--lambda", "--seed=1", "--out=x", "--overwrite", "--fully_synthetic"]
+)
 def test_what_the_sweep_decides_cannot_be_handed_on(option):
     with pytest.raises(UsageError, match="must not stand after --"):
         Sweep("edm", lam=(1.0,), options=(option,))
@@ -144,7 +203,9 @@ def test_a_sweep_that_does_not_begin_leaves_nothing(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("content", ["{", "[]", '{"config": 1}', "[" * 10**5, '{"config": {"retrainings": "x"}}'])
+@pytest.mark.parametrize(
+    "content", ["{", "[]", '{"config": 1}', "[" * 10**5, '{"config": {"retrainings": "x"}}']
+)
 def test_a_damaged_run_is_shown_as_one_that_has_not_begun(run, content):
     """The run itself says what is wrong."""
     with_generations(run, 3)
@@ -155,7 +216,10 @@ def test_a_damaged_run_is_shown_as_one_that_has_not_begun(run, content):
 
 
 def test_two_sweeps_do_not_share_a_folder(tmp_path):
-    with filelock.FileLock(tmp_path / ".sweep.lock"), pytest.raises(UsageError, match="in use by another sweep"):
+    with (
+        filelock.FileLock(tmp_path / ".sweep.lock"),
+        pytest.raises(UsageError, match="in use by another sweep"),
+    ):
         main(Sweep("edm", lam=(1.0,), out=tmp_path))
 
 
@@ -168,7 +232,9 @@ def test_without_ray_it_says_how_to_get_it(tmp_path, monkeypatch):
 
 def test_the_plan_of_the_documentation_prints_what_it_says():
     page = (ROOT / "docs" / "how-to" / "cluster.md").read_text(encoding="utf-8")
-    found = re.search(r"```python\n(import torch.*?)```\n\nprints\n\n```text\n(.*?)```", page, re.DOTALL)
+    found = re.search(
+        r"```python\n(import torch.*?)```\n\nprints\n\n```text\n(.*?)```", page, re.DOTALL
+    )
     assert found
     printed = StringIO()
     with redirect_stdout(printed):
@@ -215,13 +281,19 @@ def test_a_finished_run_is_known_by_its_command(run):
     assert not run.is_finished()
 
 
-@pytest.mark.parametrize("outcome", [Outcome(2, "error: --k must be > 0"), Outcome(1, "error: stopped at t = 3: NaN")])
+@pytest.mark.parametrize(
+    "outcome", [Outcome(2, "error: --k must be > 0"), Outcome(1, "error: stopped at t = 3: NaN")]
+)
 def test_a_run_that_says_what_is_wrong_is_not_started_again(run, outcome):
     assert not run.ended(outcome, retries=3)
     assert (run.state, run.message, run.deaths) == ("failed", outcome.message, 0)
 
 
-DEATHS = [Outcome(-9, "killed by SIGKILL"), Outcome(1, "torch.OutOfMemoryError: CUDA"), Outcome(130, "error: stopped")]
+DEATHS = [
+    Outcome(-9, "killed by SIGKILL"),
+    Outcome(1, "torch.OutOfMemoryError: CUDA"),
+    Outcome(130, "error: stopped"),
+]
 
 
 @pytest.mark.parametrize("outcome", DEATHS)
@@ -233,7 +305,8 @@ def test_a_run_that_dies_is_started_again_so_many_times(run, outcome, retries):
 
 def test_who_gets_on_may_die_often_but_not_in_vain(run):
     again = []
-    for generations in (1, 2, 3, 4, 3, 4, 4):  # after a death the history is cut back to the last checkpoint
+    # after a death the history is cut back to the last checkpoint
+    for generations in (1, 2, 3, 4, 3, 4, 4):
         with_generations(run, generations)
         again.append(run.ended(Outcome(-15, "killed by SIGTERM"), retries=3))
     assert again == [True] * 6 + [False]
@@ -252,10 +325,14 @@ def attached(tmp_path, code, **options):
     [
         ("print('table'); print('figure.png')", Outcome(0, "figure.png")),
         ("", Outcome(0, "exit status 0")),
-        ("import os; print(os.getpid()); os.kill(os.getpid(), 9)", Outcome(-9, "killed by SIGKILL")),
+        (
+            "import os; print(os.getpid()); os.kill(os.getpid(), 9)",
+            Outcome(-9, "killed by SIGKILL"),
+        ),
         ("1 / 0", Outcome(1, "ZeroDivisionError: division by zero")),
         (
-            "import sys; print('begins'); sys.stderr.write('error: --k, got 0\\n'); print('ends'); sys.exit(2)",
+            "import sys; print('begins'); sys.stderr.write('error: --k, got 0\\n'); "
+            "print('ends'); sys.exit(2)",
             Outcome(2, "error: --k, got 0"),
         ),
     ],
@@ -280,10 +357,17 @@ def test_a_run_dies_with_whoever_waits_for_it_and_its_folder_is_free(tmp_path):
         "import filelock, os, pathlib, time; filelock.FileLock('run/.lock').acquire(); "
         "pathlib.Path('pid').write_text(f'{os.getpid()} '); time.sleep(600)"
     )
-    waiting = f"from deep.attached import run_attached; from pathlib import Path; p = Path({str(tmp_path)!r})\n"
+    waiting = (
+        "from deep.attached import run_attached; from pathlib import Path; p = "
+        f"Path({str(tmp_path)!r})\n"
+    )
     waiting += f"run_attached(['-c', {holder!r}], p / 'run', p / 'run.log', p)"
-    parent = subprocess.Popen([sys.executable, "-c", waiting], env=os.environ | {"PYTHONPATH": str(ROOT)})
-    pid = int(str(waited_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text())))
+    parent = subprocess.Popen(
+        [sys.executable, "-c", waiting], env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    pid = int(
+        str(waited_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
+    )
     assert is_alive(pid)
     parent.kill()
     parent.wait()
@@ -297,7 +381,8 @@ def test_a_folder_that_another_process_still_has_is_waited_for(tmp_path):
     lock = filelock.FileLock(tmp_path / "run" / ".lock")
     lock.acquire()
     began = time.monotonic()
-    assert attached(tmp_path, "print('ran')", patience_s=0.5) == Outcome(0, "ran")  # whether it can run, it knows best
+    # whether it can run, it knows best
+    assert attached(tmp_path, "print('ran')", patience_s=0.5) == Outcome(0, "ran")
     assert time.monotonic() - began >= 0.5
     lock.release()
     began = time.monotonic()
@@ -310,17 +395,26 @@ def test_a_folder_that_another_process_still_has_is_waited_for(tmp_path):
 
 @pytest.fixture
 def surroundings():
-    """Environment of a sweep's process: Ray's files go where they are removed; nothing is left in the home folder."""
+    """Environment of a sweep's process: Ray's files go where they are removed; nothing is left
+    in the home folder.
+    """
     pytest.importorskip("ray")
-    folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # short: it holds sockets, whose paths have at most 107 bytes
-    yield os.environ | {"PYTHONPATH": str(ROOT), "RAY_TMPDIR": folder, "RAY_AUTH_TOKEN": secrets.token_hex(16)}
+    # short: it holds sockets, whose paths have at most 107 bytes
+    folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
+    yield os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "RAY_TMPDIR": folder,
+        "RAY_AUTH_TOKEN": secrets.token_hex(16),
+    }
     shutil.rmtree(folder, ignore_errors=True)
 
 
 def started(surroundings, out, *options, command="two_moons", each=TINY):
     arguments = ["-m", "deep.sweep", command, *options, "--out", str(out), "--", *each]
     pipe = subprocess.PIPE
-    return subprocess.Popen([sys.executable, *arguments], env=surroundings, stdout=pipe, stderr=pipe, text=True)
+    return subprocess.Popen(
+        [sys.executable, *arguments], env=surroundings, stdout=pipe, stderr=pipe, text=True
+    )
 
 
 def ended_well(process):
@@ -334,9 +428,18 @@ def process_of(folder):
     """The run in `folder` and who waits for it, if it is at work: process numbers."""
     for entry in Path("/proc").iterdir():
         try:
-            words = (entry / "cmdline").read_bytes().decode().split("\0") if entry.name.isdecimal() else []
-            if words[1:3] in (["-m", "toy.two_moons"], ["-m", "deep.retrain"]) and str(folder) in words:
-                return int(entry.name), int((entry / "status").read_text().split("PPid:")[1].split()[0])
+            words = (
+                (entry / "cmdline").read_bytes().decode().split("\0")
+                if entry.name.isdecimal()
+                else []
+            )
+            if (
+                words[1:3] in (["-m", "toy.two_moons"], ["-m", "deep.retrain"])
+                and str(folder) in words
+            ):
+                return int(entry.name), int(
+                    (entry / "status").read_text().split("PPid:")[1].split()[0]
+                )
         except OSError:
             continue  # it has just ended
     return None
@@ -355,9 +458,22 @@ class Undisturbed:
     """A run without a sweep, beside whatever else happens."""
 
     def __init__(self, out, *options, program=("toy.two_moons",), each=TINY):
-        arguments = ["-m", *program, *options, "--threads", "1", "--device", "cpu", *each, "--out", str(out)]
+        arguments = [
+            "-m",
+            *program,
+            *options,
+            "--threads",
+            "1",
+            "--device",
+            "cpu",
+            *each,
+            "--out",
+            str(out),
+        ]
         environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        self.process = subprocess.Popen([sys.executable, *arguments], env=environment, stdout=subprocess.DEVNULL)
+        self.process = subprocess.Popen(
+            [sys.executable, *arguments], env=environment, stdout=subprocess.DEVNULL
+        )
         self.out = out
 
     @property
@@ -375,7 +491,14 @@ def test_a_worker_killed_in_the_middle_changes_nothing(tmp_path, surroundings):
     os.kill(worker, signal.SIGKILL)
     waited_for(lambda: not is_alive(run))
     said = ended_well(sweep)
-    assert said.split("died")[1].split()[1:7] == ["lambda-0.5/seed-0", "finished", "30", "of", "30", "1"]
+    assert said.split("died")[1].split()[1:7] == [
+        "lambda-0.5/seed-0",
+        "finished",
+        "30",
+        "of",
+        "30",
+        "1",
+    ]
     assert (folder / "history.jsonl").read_bytes() == expected.history
 
 
@@ -402,7 +525,9 @@ def died_column(said):
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 def test_a_ray_that_dies_is_started_again_and_its_death_is_none_of_the_run(tmp_path, surroundings):
-    """Without its control service, the process that talks to Ray would be aborted after a minute."""
+    """Without its control service, the process that talks to Ray would be aborted after a
+    minute.
+    """
     expected = Undisturbed(tmp_path / "alone", "--lambda", "0.5")
     sweep = started(surroundings, tmp_path / "sweep", "--lambda", "0.5")
     folder = tmp_path / "sweep" / "lambda-0.5" / "seed-0"
@@ -411,7 +536,10 @@ def test_a_ray_that_dies_is_started_again_and_its_death_is_none_of_the_run(tmp_p
     waited_for(lambda: not is_alive(run))
     said, complained = sweep.communicate(timeout=LIMIT_S)
     assert sweep.returncode == 0, said + complained
-    assert complained == "warning: Ray died (a process of Ray died); it is started again, and the runs go on\n"
+    assert (
+        complained
+        == "warning: Ray died (a process of Ray died); it is started again, and the runs go on\n"
+    )
     assert died_column(said) == [0]
     assert (folder / "history.jsonl").read_bytes() == expected.history
     assert list(Path(surroundings["RAY_TMPDIR"]).iterdir()) == []
@@ -430,9 +558,13 @@ def test_a_grid_goes_on_whatever_part_of_ray_dies(part, tmp_path, surroundings):
     assert "it is started again" in complained
     assert died_column(said) == [0, 0, 0, 0]
     grid = [(lam, seed) for lam in "01" for seed in "01"]
-    expected = [Undisturbed(tmp_path / (lam + seed), "--lambda", lam, "--seed", seed) for lam, seed in grid]
+    expected = [
+        Undisturbed(tmp_path / (lam + seed), "--lambda", lam, "--seed", seed) for lam, seed in grid
+    ]
     for (lam, seed), alone in zip(grid, expected, strict=True):
-        assert (out / f"lambda-{lam}" / f"seed-{seed}" / "history.jsonl").read_bytes() == alone.history
+        assert (
+            out / f"lambda-{lam}" / f"seed-{seed}" / "history.jsonl"
+        ).read_bytes() == alone.history
 
 
 @pytest.mark.slow
@@ -468,41 +600,81 @@ def test_kills_of_runs_workers_and_the_sweep_itself_change_nothing(tmp_path, sur
     before = {mark: mark.stat().st_mtime_ns for mark in marks}
     said = ended_well(started(surroundings, out, *options))
     assert said.count("30 of 30") == 3
-    assert {mark: mark.stat().st_mtime_ns for mark in marks} == before  # what was finished was not run again
-    regimes = {"lambda-0": ["--lambda", "0"], "lambda-1": ["--lambda", "1"], "fully-synthetic": ["--fully-synthetic"]}
+    # what was finished was not run again
+    assert {mark: mark.stat().st_mtime_ns for mark in marks} == before
+    regimes = {
+        "lambda-0": ["--lambda", "0"],
+        "lambda-1": ["--lambda", "1"],
+        "fully-synthetic": ["--fully-synthetic"],
+    }
     for row, regime in regimes.items():
         expected = Undisturbed(tmp_path / row, *regime, "--seed", "5")
         assert (out / row / "seed-5" / "history.jsonl").read_bytes() == expected.history
 
 
-TINY_IMAGES = ["--first-images", "2560", "--images-per-retraining", "1280", "--retrainings", "3", "--real", "150",
-               "--samples", "300", "--sample-batch", "20", "--grid", "9", "--metrics", "fd",
-               "--checkpoint-seconds", "0"]  # fmt: skip
+TINY_IMAGES = [
+    "--first-images",
+    "2560",
+    "--images-per-retraining",
+    "1280",
+    "--retrainings",
+    "3",
+    "--real",
+    "150",
+    "--samples",
+    "300",
+    "--sample-batch",
+    "20",
+    "--grid",
+    "9",
+    "--metrics",
+    "fd",
+    "--checkpoint-seconds",
+    "0",
+]
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
-def test_workers_killed_in_training_in_sampling_and_in_writing_a_checkpoint_change_nothing(tmp_path, surroundings):
-    """Two values of λ and two seeds of an image model; one that is hit there is hit wherever it is by then."""
+def test_workers_killed_in_training_in_sampling_and_in_writing_a_checkpoint_change_nothing(
+    tmp_path, surroundings
+):
+    """Two values of λ and two seeds of an image model; one that is hit there is hit wherever it
+    is by then.
+    """
     out = tmp_path / "sweep"
     each = [*TINY_IMAGES, "--cache", str(tmp_path / "cache")]
-    sweep = started(surroundings, out, "--lambda", "0.5", "1", "--seeds", "2", command="edm", each=each)
-    places = {"lambda-0.5/seed-0": "fit-0001-*.pt", "lambda-1/seed-0": "samples-0002-*.pt",
-              "lambda-1/seed-1": "../generation-*-partial"}  # fmt: skip
+    sweep = started(
+        surroundings, out, "--lambda", "0.5", "1", "--seeds", "2", command="edm", each=each
+    )
+    places = {
+        "lambda-0.5/seed-0": "fit-0001-*.pt",
+        "lambda-1/seed-0": "samples-0002-*.pt",
+        "lambda-1/seed-1": "../generation-*-partial",
+    }
     while places:
         assert sweep.poll() is None, "it was done before it could be disturbed"
         for name, pattern in list(places.items()):
-            if any((out / name / "checkpoints" / "unfinished").glob(pattern)) and (found := process_of(out / name)):
+            if any((out / name / "checkpoints" / "unfinished").glob(pattern)) and (
+                found := process_of(out / name)
+            ):
                 os.kill(found[1], signal.SIGKILL)
                 del places[name]
         time.sleep(0.001)
     said = ended_well(sweep)
-    assert [line.split()[-1] for line in said.splitlines() if "3 of 3" in line] == ["1", "1", "0", "1"]
+    assert [line.split()[-1] for line in said.splitlines() if "3 of 3" in line] == [
+        "1",
+        "1",
+        "0",
+        "1",
+    ]
     each[-1] = str(tmp_path / "another cache")
     for row, lam in {"lambda-0.5": "0.5", "lambda-1": "1"}.items():
         for seed in "01":
             options = ["--lambda", lam, "--seed", seed]
-            alone = Undisturbed(tmp_path / f"{row}-{seed}", *options, program=("deep.retrain", "edm"), each=each)
+            alone = Undisturbed(
+                tmp_path / f"{row}-{seed}", *options, program=("deep.retrain", "edm"), each=each
+            )
             assert (out / row / f"seed-{seed}" / "history.jsonl").read_bytes() == alone.history
 
 
@@ -512,7 +684,8 @@ from pathlib import Path
 from ray.cluster_utils import Cluster
 
 folder = Path(sys.argv[1])
-cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "object_store_memory": 10**8})
+head = {"num_cpus": 0, "object_store_memory": 10**8}
+cluster = Cluster(initialize_head=True, head_node_args=head)
 lost = cluster.add_node(num_cpus=1, object_store_memory=10**8)
 sweep = subprocess.Popen([sys.executable, *sys.argv[2:], "--address", cluster.address, "--", *%r])
 history = folder / "lambda-1" / "seed-0" / "history.jsonl"
@@ -532,13 +705,25 @@ sys.exit(code)
 def test_a_machine_lost_in_the_middle_changes_nothing(tmp_path, surroundings):
     out = tmp_path / "sweep"
     sweep = ["-m", "deep.sweep", "two_moons", "--lambda", "1", "--seeds", "2", "--out", str(out)]
-    done = subprocess.run([sys.executable, "-c", LOSE_A_NODE, str(out), *sweep], env=surroundings, capture_output=True,
-                          text=True, timeout=2 * LIMIT_S, check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", LOSE_A_NODE, str(out), *sweep],
+        env=surroundings,
+        capture_output=True,
+        text=True,
+        timeout=2 * LIMIT_S,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert [line.split()[-1] for line in done.stdout.splitlines() if "finished" in line] == ["1", "0", "finished"]
+    assert [line.split()[-1] for line in done.stdout.splitlines() if "finished" in line] == [
+        "1",
+        "0",
+        "finished",
+    ]
     for seed in "01":
         expected = Undisturbed(tmp_path / seed, "--lambda", "1", "--seed", seed)
-        assert (out / "lambda-1" / f"seed-{seed}" / "history.jsonl").read_bytes() == expected.history
+        assert (
+            out / "lambda-1" / f"seed-{seed}" / "history.jsonl"
+        ).read_bytes() == expected.history
 
 
 LOSE_A_CLUSTER = """
@@ -573,7 +758,9 @@ def test_a_cluster_that_dies_and_comes_back_is_joined_again(part, tmp_path, surr
         port = free.getsockname()[1]
     sweep = ["-m", "deep.sweep", "two_moons", "--lambda", "1", "--out", str(out)]
     words = [sys.executable, "-c", LOSE_A_CLUSTER, str(out), part, str(port), *sweep]
-    done = subprocess.run(words, env=surroundings, capture_output=True, text=True, timeout=2 * LIMIT_S, check=False)
+    done = subprocess.run(
+        words, env=surroundings, capture_output=True, text=True, timeout=2 * LIMIT_S, check=False
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "it is joined again" in done.stderr
     assert died_column(done.stdout) == [0]

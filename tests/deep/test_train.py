@@ -30,9 +30,21 @@ from stability.retraining import RetrainingError
 from stability.run_directory import RunDirectoryError
 
 ROOT = Path(__file__).parents[2]
-SMALL = ["--images", "6400", "--batch", "64", "--samples", "12", "--threads", "1", "--checkpoint-seconds", "0"]
+SMALL = [
+    "--images",
+    "6400",
+    "--batch",
+    "64",
+    "--samples",
+    "12",
+    "--threads",
+    "1",
+    "--checkpoint-seconds",
+    "0",
+]
 SMALL += ["--model-channels", "8", "--channel-mult", "1", "--attn-resolutions", "--steps", "8"]
-SMALL += ["--dropout", "0.1", "--microbatch", "32"]  # so that two processes draw the same dropout as one
+# so that two processes draw the same dropout as one
+SMALL += ["--dropout", "0.1", "--microbatch", "32"]
 
 
 def start(*arguments, launcher=("-m", "deep.train")):
@@ -90,10 +102,21 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(whole, tmp_path):
 
 
 def test_two_processes_equal_one(whole, tmp_path):
-    """torchrun, gloo. Sums are rounded differently, and Adam turns a rounding error into a step where the true gradient
-    is 0: that of a key's bias is, for all queries alike it drops out of the softmax."""
+    """torchrun, gloo.
+
+    Sums are rounded differently, and Adam turns a rounding error into a step where the true
+    gradient is 0: that of a key's bias is, for all queries alike it drops out of the softmax.
+    """
     folder = tmp_path / "two"
-    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "deep.train")
+    launcher = (
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "deep.train",
+    )
     code, out, err = finish(start("edm", *SMALL, "--out", str(folder), launcher=launcher))
     assert code == 0, err
     assert out.count("6,400 in 100 steps") == 1  # only the first process speaks
@@ -103,8 +126,12 @@ def test_two_processes_equal_one(whole, tmp_path):
     for which in ("state", "ema"):
         for name, value in one.weights(which).items():
             if not name.endswith("qkv.bias"):
-                torch.testing.assert_close(two.weights(which)[name], value, rtol=1e-2, atol=2e-3, msg=name)
-    samples = [load_images(path / "samples" / "samples.npz").images.astype(int) for path in (folder, whole)]
+                torch.testing.assert_close(
+                    two.weights(which)[name], value, rtol=1e-2, atol=2e-3, msg=name
+                )
+    samples = [
+        load_images(path / "samples" / "samples.npz").images.astype(int) for path in (folder, whole)
+    ]
     assert np.abs(samples[0] - samples[1]).max() <= 2
 
 
@@ -130,7 +157,9 @@ def config(out, **changes):
     assert isinstance(preset, TrainEDM)
     parts = {
         "run": Run(images=32, samples=3, out=out, device="cpu", threads=1),
-        "network": replace(preset.network, model_channels=8, channel_mult=(1,), attn_resolutions=()),
+        "network": replace(
+            preset.network, model_channels=8, channel_mult=(1,), attn_resolutions=()
+        ),
         "model": EDM(augment=0.0, steps=3),
         "training": Training(batch=16),
     }
@@ -182,13 +211,23 @@ def test_a_finished_run_is_not_repeated(trained, capsys, no_curve):
 
 @pytest.mark.parametrize("carry", ["optimizer", "ema"])
 def test_going_on_from_a_file(carry, trained, tmp_path, no_curve):
-    """With the optimiser it is one longer training, but for the draws; with the average it starts anew from that."""
-    said = pytest.warns(UserWarning, match="--learning-rate 1e-09") if carry == "optimizer" else nullcontext()
+    """With the optimiser it is one longer training, but for the draws; with the average it
+    starts anew from that.
+    """
+    said = (
+        pytest.warns(UserWarning, match="--learning-rate 1e-09")
+        if carry == "optimizer"
+        else nullcontext()
+    )
     with said:
         main(config(tmp_path / "a", init=trained, carry=carry, learning_rate=1e-9))
     start, end = checkpoint.read(trained), checkpoint.read(tmp_path / "a" / "network.safetensors")
-    expected = torch.cat([v.flatten() for v in start.weights("state" if carry == "optimizer" else "ema").values()])
-    torch.testing.assert_close(state(tmp_path / "a" / "network.safetensors"), expected, rtol=0, atol=1e-7)
+    expected = torch.cat(
+        [v.flatten() for v in start.weights("state" if carry == "optimizer" else "ema").values()]
+    )
+    torch.testing.assert_close(
+        state(tmp_path / "a" / "network.safetensors"), expected, rtol=0, atol=1e-7
+    )
     assert end.step == (4 if carry == "optimizer" else 2)
     assert end.images == (64 if carry == "optimizer" else 32)
     assert end.optimizer is not None
@@ -198,13 +237,17 @@ def test_going_on_from_a_file(carry, trained, tmp_path, no_curve):
 def test_the_optimizer_is_carried_when_nothing_is_said(trained, tmp_path, no_curve):
     for name, carry in (("said", "optimizer"), ("unsaid", None), ("other", "ema")):
         main(config(tmp_path / name, init=trained, carry=carry))
-    said, unsaid, other = (state(tmp_path / name / "network.safetensors") for name in ("said", "unsaid", "other"))
+    said, unsaid, other = (
+        state(tmp_path / name / "network.safetensors") for name in ("said", "unsaid", "other")
+    )
     assert torch.equal(said, unsaid)
     assert not torch.equal(said, other)
 
 
 def test_moments_of_another_memory_layout_are_carried_exactly(trained, tmp_path, no_curve):
-    """A file keeps tensors in the plain layout; the fused Adam takes memory as it lies, and would mix them up."""
+    """A file keeps tensors in the plain layout; the fused Adam takes memory as it lies, and
+    would mix them up.
+    """
     for name in (True, False):
         main(config(tmp_path / str(name), init=trained, channels_last=name))
     one, two = (state(tmp_path / str(name) / "network.safetensors") for name in (True, False))
@@ -212,7 +255,9 @@ def test_moments_of_another_memory_layout_are_carried_exactly(trained, tmp_path,
 
 
 def test_a_checkpoint_of_another_network_is_refused(trained, tmp_path, no_curve):
-    with pytest.raises(UsageError, match=r"--init: .* is of a network with --model-channels 8, not 16"):
+    with pytest.raises(
+        UsageError, match=r"--init: .* is of a network with --model-channels 8, not 16"
+    ):
         main(config(tmp_path / "a", init=trained, model_channels=16))
     (tmp_path / "text.pt").write_text("hello")
     with pytest.raises(UsageError, match=r"--init: .*text.pt"):
@@ -246,7 +291,9 @@ def test_each_option_changes_the_network(change, trained, tmp_path, no_curve):
 
 def test_images_that_do_not_fit_the_network_are_refused(tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((3, 3, 16, 16), np.uint8))
-    with pytest.raises(UsageError, match="3 channels and 16 pixels a side; the network is for --channels 1"):
+    with pytest.raises(
+        UsageError, match="3 channels and 16 pixels a side; the network is for --channels 1"
+    ):
         main(config(tmp_path / "run", data=str(tmp_path / "x.npy")))
 
 
@@ -278,7 +325,9 @@ def test_other_data_and_other_weights_are_refused_on_resume(trained, tmp_path, n
     before = (tmp_path / "run" / "history.jsonl").read_bytes()
 
     np.savez(data, images=255 - digits)
-    with pytest.raises(RunDirectoryError, match=r"holds a run with other content of --data \(digest \w+, now \w+\)"):
+    with pytest.raises(
+        RunDirectoryError, match=r"holds a run with other content of --data \(digest \w+, now \w+\)"
+    ):
         main(config(tmp_path / "run", **options))
     np.savez(data, images=digits)
     shutil.copy(tmp_path / "run" / "network.safetensors", init)
@@ -291,8 +340,13 @@ def test_other_data_and_other_weights_are_refused_on_resume(trained, tmp_path, n
 
 def test_a_checkpoint_of_another_run_is_refused(trained, tmp_path, no_curve):
     main(config(tmp_path / "run", seed=1))
-    shutil.copy(trained.parent / "checkpoints" / "training.pt", tmp_path / "run" / "checkpoints" / "training.pt")
-    with pytest.raises(RunDirectoryError, match=r"training.pt is of another run; restore it or use --overwrite"):
+    shutil.copy(
+        trained.parent / "checkpoints" / "training.pt",
+        tmp_path / "run" / "checkpoints" / "training.pt",
+    )
+    with pytest.raises(
+        RunDirectoryError, match=r"training.pt is of another run; restore it or use --overwrite"
+    ):
         main(config(tmp_path / "run", seed=1))
 
 
@@ -332,7 +386,9 @@ def test_official_networks(name, parameters):
 def test_official_trainings():
     """Rates and averages at the places where the official codes are easy to evaluate by hand."""
     edm, ddpm, otcfm = (PRESETS[f"{name}-cifar10"].training for name in ("edm", "ddpm", "otcfm"))
-    assert (edm.rate(0), edm.rate(5_000_000), edm.rate(20_000_000)) == pytest.approx((0, 5e-4, 1e-3))
+    assert (edm.rate(0), edm.rate(5_000_000), edm.rate(20_000_000)) == pytest.approx(
+        (0, 5e-4, 1e-3)
+    )
     assert (ddpm.rate(0), ddpm.rate(4_999 * 128)) == pytest.approx((2e-4 / 5000, 2e-4))
     assert (otcfm.rate(0), otcfm.rate(4_999 * 128)) == pytest.approx((0, 2e-4 * 4999 / 5000))
     assert edm.ema.decay(512, 1_000_000, 0, ramp=True) == pytest.approx(0.5 ** (512 / 50_000))

@@ -1,4 +1,6 @@
-"""Pairs of laws on the line that are hard to tell the distance of, each with W1 and W2 from another route."""
+"""Pairs of laws on the line that are hard to tell the distance of, each with W1 and W2 from
+another route.
+"""
 
 import math
 from dataclasses import dataclass
@@ -41,7 +43,9 @@ class Hidden:
 class Pair:
     """Two laws and their distances, inf where there is none.
 
-    hidden: mass that nothing but its lack tells of.   loose: the laws have no second moment, and yet a finite W2.
+    Attributes:
+        hidden: Mass that nothing but its lack tells of.
+        loose: The laws have no second moment, and yet a finite W2.
     """
 
     name: str
@@ -54,7 +58,9 @@ class Pair:
 
 
 def judge(distance: Any, pair: Pair, true: float) -> tuple[str, str]:
-    """Honest, claims too small an error, or refused (with a true or a false message); and what was said."""
+    """Honest, claims too small an error, or refused (with a true or a false message); and what
+    was said.
+    """
     try:
         found: Distance = distance(pair.p, pair.q)
     except ValueError as error:
@@ -103,8 +109,13 @@ def with_normal(weight: float, mean: float, sd: float) -> tuple[NormalMixture, f
     # F − G = w (Φ(x) − Φ((x − m)/s))
     ends = np.unique(np.concatenate([z, mean + sd * z]))
     gap = _gauss(lambda x: np.abs(stats.norm.cdf(x) - stats.norm.cdf(x, mean, sd)), ends)
-    far = abs(mean) > 100 * max(sd, 1)  # one law then dominates the other: the difference of the means
-    return mixture, weight * (abs(mean) if far else gap), math.sqrt((1 - weight) * body + weight * added)
+    # one law then dominates the other: the difference of the means
+    far = abs(mean) > 100 * max(sd, 1)
+    return (
+        mixture,
+        weight * (abs(mean) if far else gap),
+        math.sqrt((1 - weight) * body + weight * added),
+    )
 
 
 def _mixtures() -> list[Pair]:
@@ -125,7 +136,9 @@ def _mixtures() -> list[Pair]:
         mixture, first, second = with_normal(weight, mean, sd)
         title = f"{weight:g} of N({mean:g}, {sd:g}²)"
         pairs.append(Pair(title, normal(0, 1), mixture, first, second))
-        pairs.append(Pair(f"{title}, not told", normal(0, 1), Hidden(mixture), first, second, weight < 1e-3))
+        pairs.append(
+            Pair(f"{title}, not told", normal(0, 1), Hidden(mixture), first, second, weight < 1e-3)
+        )
     return pairs
 
 
@@ -142,12 +155,33 @@ def _heavy() -> list[Pair]:
         )
         root = math.sqrt(nu / (nu - 2)) if nu > 2 else math.inf
         pairs.append(Pair(f"t({nu}), a point", Scipy(t), np.zeros(1), mean, root))
-        pairs.append(Pair(f"t({nu}), scaled by 2", Scipy(t), Scipy(stats.t(nu, scale=2)), mean, root))
+        pairs.append(
+            Pair(f"t({nu}), scaled by 2", Scipy(t), Scipy(stats.t(nu, scale=2)), mean, root)
+        )
     for nu in (0.7, 1.0, 1.5):
-        pairs.append(Pair(f"t({nu}), moved", Scipy(stats.t(nu)), Scipy(stats.t(nu, loc=0.3)), 0.3, 0.3, loose=True))
+        pairs.append(
+            Pair(
+                f"t({nu}), moved",
+                Scipy(stats.t(nu)),
+                Scipy(stats.t(nu, loc=0.3)),
+                0.3,
+                0.3,
+                loose=True,
+            )
+        )
     pairs.append(Pair("Cauchy, normal", Scipy(stats.cauchy()), normal(0, 1), math.inf, math.inf))
-    pairs.append(Pair("Pareto(1.5), a point", Scipy(stats.pareto(1.5), True), np.zeros(1), 3.0, math.inf))
-    pairs.append(Pair("lognormal(2), a point", Scipy(stats.lognorm(2.0), True), np.zeros(1), math.exp(2), math.exp(4)))
+    pairs.append(
+        Pair("Pareto(1.5), a point", Scipy(stats.pareto(1.5), True), np.zeros(1), 3.0, math.inf)
+    )
+    pairs.append(
+        Pair(
+            "lognormal(2), a point",
+            Scipy(stats.lognorm(2.0), True),
+            np.zeros(1),
+            math.exp(2),
+            math.exp(4),
+        )
+    )
     return pairs
 
 
@@ -159,12 +193,24 @@ def _edges() -> list[Pair]:
         pairs += [
             Pair(f"uniform, moved, {word}", uniform, Scipy(stats.uniform(0.3), tell), 0.3, 0.3),
             Pair(f"uniform, a point, {word}", uniform, np.zeros(1), 0.5, math.sqrt(1 / 3)),
-            Pair(f"exponential, a point, {word}", Scipy(stats.expon(), tell), np.zeros(1), 1.0, math.sqrt(2)),
+            Pair(
+                f"exponential, a point, {word}",
+                Scipy(stats.expon(), tell),
+                np.zeros(1),
+                1.0,
+                math.sqrt(2),
+            ),
         ]
         if tell:
             pairs.append(Pair("Beta(½, ½), a point", beta, np.zeros(1), 0.5, math.sqrt(3 / 8)))
             pairs.append(
-                Pair("Beta(½, ½), doubled", beta, Scipy(stats.beta(0.5, 0.5, 0, 2), True), 0.5, math.sqrt(3 / 8))
+                Pair(
+                    "Beta(½, ½), doubled",
+                    beta,
+                    Scipy(stats.beta(0.5, 0.5, 0, 2), True),
+                    0.5,
+                    math.sqrt(3 / 8),
+                )
             )
     for shape in (0.5, 0.1):
         law, twice = (Scipy(stats.gamma(shape, scale=scale), True) for scale in (1, 2))
@@ -177,16 +223,35 @@ def _edges() -> list[Pair]:
 def _scales() -> list[Pair]:
     folded = math.sqrt(2 / math.pi)
     # E | |z| − 1 | = ∫ |z − 1| 2 φ over z > 0
-    gap = _gauss(lambda z: np.abs(z - 1) * 2 * stats.norm.pdf(z), np.array([0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 14.0]))
+    gap = _gauss(
+        lambda z: np.abs(z - 1) * 2 * stats.norm.pdf(z),
+        np.array([0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 14.0]),
+    )
     return [
-        Pair("N(0, 1e-8²), N(0, 1e8²)", normal(0, 1e-8), normal(0, 1e8), folded * (1e8 - 1e-8), 1e8 - 1e-8),
+        Pair(
+            "N(0, 1e-8²), N(0, 1e8²)",
+            normal(0, 1e-8),
+            normal(0, 1e8),
+            folded * (1e8 - 1e-8),
+            1e8 - 1e-8,
+        ),
         Pair("N(0, 1), N(1e6, 1)", normal(0, 1), normal(1e6, 1), 1e6, 1e6),
-        Pair("N(1e6, 1e-3²), N(1e6, 2e-3²)", normal(1e6, 1e-3), normal(1e6, 2e-3), folded * 1e-3, 1e-3),
+        Pair(
+            "N(1e6, 1e-3²), N(1e6, 2e-3²)",
+            normal(1e6, 1e-3),
+            normal(1e6, 2e-3),
+            folded * 1e-3,
+            1e-3,
+        ),
         Pair("N(0, 1e8²), N(1, 1e8²)", normal(0, 1e8), normal(1, 1e8), 1.0, 1.0),
         Pair("N(0, 1), N(1e-9, 1)", normal(0, 1), normal(1e-9, 1), 1e-9, 1e-9),
-        Pair("N(0, 1), N(0, (1 + 1e-10)²)", normal(0, 1), normal(0, 1 + 1e-10), folded * 1e-10, 1e-10),
+        Pair(
+            "N(0, 1), N(0, (1 + 1e-10)²)", normal(0, 1), normal(0, 1 + 1e-10), folded * 1e-10, 1e-10
+        ),
         Pair("N(0, 1), itself", normal(0, 1), normal(0, 1), 0.0, 0.0),
-        Pair("N(0, 1), {−1, 1}", normal(0, 1), np.array([-1.0, 1.0]), gap, math.sqrt(2 - 2 * folded)),
+        Pair(
+            "N(0, 1), {−1, 1}", normal(0, 1), np.array([-1.0, 1.0]), gap, math.sqrt(2 - 2 * folded)
+        ),
         Pair("N(0, 1), a point at 1e9", normal(0, 1), np.array([1e9]), 1e9, math.sqrt(1e18 + 1)),
     ]
 

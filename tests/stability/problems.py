@@ -1,4 +1,6 @@
-"""Hypothesis strategies for local analyses: matrices A ≺ 0 and B ≼ 0 at random, and families with data at random."""
+"""Hypothesis strategies for local analyses: matrices A ≺ 0 and B ≼ 0 at random, and families
+with data at random.
+"""
 
 from dataclasses import replace
 
@@ -10,18 +12,27 @@ from stability.expectation import Member, NormalMixture
 from stability.families import CurvedNormal, Gamma, Linkage, Logistic, StudentT
 from stability.instances import Instance, instance
 from stability.local_analysis import Constant
-from tests.stability.families.strategies import boxes, linear_logits, linkages, logistics, student_ts
+from tests.stability.families.strategies import (
+    boxes,
+    linear_logits,
+    linkages,
+    logistics,
+    student_ts,
+)
 from tests.stability.test_local_analysis import local_problems
 
 
 def few(examples: int) -> settings:
-    """For properties that take a second an example: this many, and none to make a failing one smaller."""
+    """For properties that take a second an example: this many, and none to make a failing one
+    smaller.
+    """
     return settings(max_examples=examples, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 
 
 @st.composite
 def local_analyses(draw):
-    """A `Local` for random A, B and λ <= 1000, with the least Lε that eq. (80) allows, in random shares of L and ε.
+    """A `Local` for random A, B and λ <= 1000, with the least Lε that eq. (80) allows, in random
+    shares of L and ε.
 
     All else in it is that of an arbitrary instance.
     """
@@ -35,26 +46,36 @@ def local_analyses(draw):
         B=B,
         C=-A,
         fisher=-B,
-        lipschitz=Constant(float(np.linalg.norm(A - B, 2)) / eps, "the least that (80) allows", is_upper_bound=True),
+        lipschitz=Constant(
+            float(np.linalg.norm(A - B, 2)) / eps, "the least that (80) allows", is_upper_bound=True
+        ),
         eps=eps,
     )
 
 
 @st.composite
 def normal_mixtures(draw):
-    """Two normal laws with means 0 and 0.5 … 4, sds 0.5 … 1, each with at least a fifth of the mass."""
+    """Two normal laws with means 0 and 0.5 … 4, sds 0.5 … 1, each with at least a fifth of the
+    mass.
+    """
     weight, gap = draw(st.floats(0.2, 0.8)), draw(st.floats(0.5, 4))
-    return NormalMixture((weight, 1 - weight), (0.0, gap), (draw(st.floats(0.5, 1)), draw(st.floats(0.5, 1))))
+    return NormalMixture(
+        (weight, 1 - weight), (0.0, gap), (draw(st.floats(0.5, 1)), draw(st.floats(0.5, 1)))
+    )
 
 
 @st.composite
 def counts(draw, k: int):
     """Points 0 … k−1, each at least 5 times."""
-    return np.repeat(np.arange(float(k)), draw(st.lists(st.integers(5, 50), min_size=k, max_size=k)))
+    return np.repeat(
+        np.arange(float(k)), draw(st.lists(st.integers(5, 50), min_size=k, max_size=k))
+    )
 
 
 def bounded_gammas():
-    """Gamma laws of shape >= 1: the density of smaller shapes has a pole at 0, where quadrature of scores gives up."""
+    """Gamma laws of shape >= 1: the density of smaller shapes has a pole at 0, where quadrature
+    of scores gives up.
+    """
     return st.tuples(st.just(Gamma()), boxes((1, 10), (0.3, 5)))
 
 
@@ -62,7 +83,9 @@ def bounded_gammas():
 def instances(draw):
     """A family of one or two parameters on a law of the data inside it or outside it."""
     if draw(st.booleans()):
-        family, theta = draw(st.one_of(bounded_gammas(), linear_logits(), linkages(), logistics(), student_ts()))
+        family, theta = draw(
+            st.one_of(bounded_gammas(), linear_logits(), linkages(), logistics(), student_ts())
+        )
         return Instance(f"{family} at {theta.tolist()}", family, Member(family, theta))
     family = draw(st.sampled_from([CurvedNormal(), Linkage(), Logistic(), StudentT(5.0)]))
     return instance(family, draw(counts(4) if isinstance(family, Linkage) else normal_mixtures()))

@@ -45,7 +45,9 @@ sample_sizes = st.one_of(
 def exact_alpha(n):
     """At 60 digits: log Γ(5e14) takes 16 of them, and 1 − α(1e15) is of order 1e-16."""
     n = mpmath.mpf(n)
-    return mpmath.sqrt(2 / (n - 1)) * mpmath.exp(mpmath.loggamma(n / 2) - mpmath.loggamma((n - 1) / 2))
+    return mpmath.sqrt(2 / (n - 1)) * mpmath.exp(
+        mpmath.loggamma(n / 2) - mpmath.loggamma((n - 1) / 2)
+    )
 
 
 @pytest.mark.parametrize(("n", "c4"), PUBLISHED_C4.items())
@@ -81,7 +83,9 @@ def test_subtracting_from_one_is_rejected_by_the_check_above():
 
 @given(n=st.floats(2, 1e15))
 def test_two_neighbours_multiply_to_a_root(n):
-    """α(n) α(n+1) = √((n−1)/n), from Γ(x+1) = x Γ(x). n + 1 must be exact, hence whole n above 2^40."""
+    """α(n) α(n+1) = √((n−1)/n), from Γ(x+1) = x Γ(x). n + 1 must be exact, hence whole n above
+    2^40.
+    """
     n = math.floor(n) if n > 2**12 else math.floor(n * 2**40) / 2**40
     assert log_alpha(n) + log_alpha(n + 1) == pytest.approx(0.5 * math.log1p(-1 / n), rel=1e-14)
 
@@ -134,7 +138,9 @@ def test_isotropic_in_one_dimension_is_alpha(n):
 
 @pytest.mark.parametrize("n", [3, 4, 5, 10, 40])
 def test_isotropic_in_two_dimensions_by_a_double_integral(n):
-    """E (s_1 + s_2) from the joint density of the singular values, ∝ (s_1² − s_2²) (s_1 s_2)^{n−3} e^{−|s|²/2}."""
+    """E (s_1 + s_2) from the joint density of the singular values, ∝ (s_1² − s_2²) (s_1
+    s_2)^{n−3} e^{−|s|²/2}.
+    """
     with mpmath.workdps(25):
         # |s| is independent of the angle, and χ with 2(n−1) degrees of freedom
         density = lambda a: mpmath.cos(2 * a) * mpmath.sin(2 * a) ** (n - 3)  # noqa: E731
@@ -163,9 +169,12 @@ def test_the_quadrature_gives_the_known_second_moment(few, many):
 @pytest.mark.parametrize(("n", "d"), [(4, 3), (5, 4), (12, 3), (12, 5), (4, 6), (2, 3), (3, 7)])
 def test_isotropic_by_simulation(n, d, rng):
     draws = 40_000
-    means = np.linalg.svd(rng.standard_normal((draws, d, n - 1)), compute_uv=False).sum(axis=1) / (d * math.sqrt(n - 1))
+    means = np.linalg.svd(rng.standard_normal((draws, d, n - 1)), compute_uv=False).sum(axis=1) / (
+        d * math.sqrt(n - 1)
+    )
     z = (means.mean() - alpha_isotropic(n, d).value) / (means.std() / math.sqrt(draws))
-    # sums of singular values are close to normal, and 40,000 are averaged: normal tail, doubled for skewness
+    # sums of singular values are close to normal, and 40,000 are averaged: normal tail, doubled for
+    # skewness
     assert abs(z) < norm.isf(FALSE_ALARM / (4 * 7))
     spoiled = (means.mean() - 0.98 * alpha_isotropic(n, d).value) / (means.std() / math.sqrt(draws))
     assert abs(spoiled) > norm.isf(FALSE_ALARM / (4 * 7))  # negative control: 2 % off is seen

@@ -151,7 +151,13 @@ ARGUMENTS = [
 
 @pytest.mark.parametrize(("change", "error", "words"), ARGUMENTS)
 def test_arguments_of_retrain_are_named(change, error, words):
-    arguments = {"learner": GAUSSIAN, "real": [X], "regimes": [Mix(1.0)], "generations": 1, "seed": 0}
+    arguments = {
+        "learner": GAUSSIAN,
+        "real": [X],
+        "regimes": [Mix(1.0)],
+        "generations": 1,
+        "seed": 0,
+    }
     with pytest.raises(error, match=words):
         retrain(**arguments | change)
 
@@ -190,16 +196,28 @@ def passes(x):
         (lambda: GaussianLearner(1, 0), ValueError, "dimension must be >= 1"),
         (lambda: GaussianLearner(1, 1, "a"), TypeError, "covariance must be an array"),
         (lambda: GaussianLearner(1, 1, [[math.nan]]), ValueError, "covariance must be finite"),
-        (lambda: LikelihoodLearner(object(), torch.zeros(1, 2)), TypeError, "family must have a method log_prob"),
-        (lambda: LikelihoodLearner(Gaussian(), [[0.0]]), TypeError, "start must be a finite float64 tensor"),
+        (
+            lambda: LikelihoodLearner(object(), torch.zeros(1, 2)),
+            TypeError,
+            "family must have a method log_prob",
+        ),
+        (
+            lambda: LikelihoodLearner(Gaussian(), [[0.0]]),
+            TypeError,
+            "start must be a finite float64 tensor",
+        ),
         (lambda: analyse(object(), X, 1.0), TypeError, "family must have a method log_prob"),
         (lambda: analyse(Gaussian, X, 1.0), TypeError, "family must be an instance"),
         (lambda: analyse(Gaussian(), X, "1"), TypeError, "lam must be a real number"),
         (lambda: analyse(Gaussian(), X, 1.0, n=2.5), TypeError, "n must be a whole number"),
         (lambda: analyse(Gaussian(), X, 1.0, start=["a"]), TypeError, "start must be an array"),
-        (lambda: analyse(Gaussian(), "data.csv", 1.0), ValueError, "data must be an array of points"),
+        (
+            lambda: analyse(Gaussian(), "data.csv", 1.0),
+            ValueError,
+            "data must be an array of points",
+        ),
     ],
-)  # fmt: skip
+)
 def test_arguments_of_other_functions_are_named(make, error, words):
     with pytest.raises(error, match=words):
         make()
@@ -209,7 +227,9 @@ def test_arguments_of_coupled_chains_are_named():
     learner, shift = GaussianLearner(2, 1), Displacement(lambda x: x + 1, lambda x: x[:, 0])
     with pytest.raises(TypeError, match=r"real\[0\] must be an array of real numbers"):
         next(coupled(learner, [X * 1j], [shift], [Mix(1.0)], 1, seed=0))
-    with pytest.raises(ValueError, match="displacements must have one entry for each of the 1 pairs, got 0"):
+    with pytest.raises(
+        ValueError, match="displacements must have one entry for each of the 1 pairs, got 0"
+    ):
         next(coupled(learner, [X], [], [Mix(1.0)], 1, seed=0))
     assert len(list(coupled(learner, [X.tolist()], [shift], [Mix(1.0)], 1, seed=0))) == 2
 
@@ -244,7 +264,10 @@ class Spoiled(GaussianLearner):
         (lambda samples: None, "returned NoneType, not a list of samples"),
         (lambda samples: "samples", "returned str, not a list"),
         (lambda samples: [], "returned 0 sets of samples for 1 chains"),
-        (lambda samples: [None], "its samples for chain 0 must be an array of real numbers, got NoneType"),
+        (
+            lambda samples: [None],
+            "its samples for chain 0 must be an array of real numbers, got NoneType",
+        ),
         (lambda samples: [samples[0].astype(str)], "must be an array of real numbers"),
         (lambda samples: [samples[0] * 1j], "an array of complex128"),
         (lambda samples: [samples[0][:-1]], r"shape \(5, 1\) for chain 0, expected \(6, 1\)"),
@@ -264,13 +287,17 @@ def test_tensors_and_lists_from_a_learner_are_arrays_in_a_generation():
     for spoil in (lambda x: [torch.from_numpy(x[0])], lambda x: [x[0].tolist()], tuple):
         learner = Spoiled(1, 1)
         learner.spoil = spoil
-        for generation, samples in zip(retrain(learner, [X], [Mix(1.0)], 1, seed=0), expected, strict=True):
+        for generation, samples in zip(
+            retrain(learner, [X], [Mix(1.0)], 1, seed=0), expected, strict=True
+        ):
             assert isinstance(generation.samples[0], np.ndarray)
             assert np.array_equal(generation.samples[0], samples)
 
 
 class Standardising(GaussianLearner):
-    """Centres its data in place, a common mistake: the real data would be others in the next round."""
+    """Centres its data in place, a common mistake: the real data would be others in the next
+    round.
+    """
 
     def fit(self, datasets, rngs):
         for data in datasets:
@@ -279,8 +306,18 @@ class Standardising(GaussianLearner):
 
 
 def test_a_learner_that_changes_its_data_is_stopped():
-    with pytest.raises(RetrainingError, match="generation 0: the learner changed the training data of chain 1"):
-        list(retrain(Standardising(2, 1), [np.array([[-1.0], [1.0]]), X.copy()], [Mix(1.0)] * 2, 1, seed=0))
+    with pytest.raises(
+        RetrainingError, match="generation 0: the learner changed the training data of chain 1"
+    ):
+        list(
+            retrain(
+                Standardising(2, 1),
+                [np.array([[-1.0], [1.0]]), X.copy()],
+                [Mix(1.0)] * 2,
+                1,
+                seed=0,
+            )
+        )
 
 
 @pytest.mark.parametrize("value", [3, np.int8(3), np.uint64(3), torch.tensor(3)])

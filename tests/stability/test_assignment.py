@@ -1,4 +1,6 @@
-"""The assignment solver against scipy and POT, its dual certificate, and the symmetries of the problem."""
+"""The assignment solver against scipy and POT, its dual certificate, and the symmetries of the
+problem.
+"""
 
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
@@ -35,7 +37,9 @@ def random_cost(rng: np.random.Generator, n: int, kind: str) -> np.ndarray:
     return cdist(x, y, "sqeuclidean")
 
 
-kinds = st.sampled_from(["normal", "ties", "equal", "products", "points", "duplicates", "same points"])
+kinds = st.sampled_from(
+    ["normal", "ties", "equal", "products", "points", "duplicates", "same points"]
+)
 costs = st.builds(
     lambda seed, n, kind, scale: scale * random_cost(np.random.default_rng(seed), n, kind),
     seeds,
@@ -62,7 +66,9 @@ def check_optimal(cost: np.ndarray, result: Assignment) -> None:
     n = len(cost)
     assert result.columns.dtype == np.int64
     np.testing.assert_array_equal(np.sort(result.columns), np.arange(n))
-    assert total(cost, result.columns) == pytest.approx(least_total(cost), rel=1e-9, abs=rounding(cost))
+    assert total(cost, result.columns) == pytest.approx(
+        least_total(cost), rel=1e-9, abs=rounding(cost)
+    )
     # large potentials cancel each other before a small cost is rounded away
     reduced = cost - (result.row_potentials[:, None] + result.column_potentials)
     dual = result.row_potentials.sum() + result.column_potentials.sum()
@@ -113,7 +119,9 @@ def spanning(rng: np.random.Generator, n: int, decades: int, signs: bool) -> np.
 def test_costs_of_any_span_and_a_start_that_hides_them(
     seed: int, n: int, decades: int, signs: bool, warm: bool
 ) -> None:
-    """The optimum is right relative to what is paid, and so is the certificate: no scale of unused costs enters."""
+    """The optimum is right relative to what is paid, and so is the certificate: no scale of
+    unused costs enters.
+    """
     rng = np.random.default_rng(seed)
     cost = spanning(rng, n, decades, signs)
     result = assign(cost, np.abs(cost).max() * rng.uniform(-1, 1, n) if warm else None)
@@ -128,7 +136,9 @@ def test_costs_of_any_span_and_a_start_that_hides_them(
 
 
 def test_a_start_that_hides_the_costs_is_noticed(rng: np.random.Generator) -> None:
-    """Negative control: from such a start alone the kernel misses the optimum, and its potentials cannot tell."""
+    """Negative control: from such a start alone the kernel misses the optimum, and its
+    potentials cannot tell.
+    """
     missed = 0
     for _ in range(20):
         cost = spanning(rng, 20, 20, signs=False)
@@ -150,8 +160,12 @@ def test_order_of_rows_and_columns_does_not_matter(cost: np.ndarray, seed: int) 
     rng = np.random.default_rng(seed)
     shuffled = cost[rng.permutation(len(cost))][:, rng.permutation(len(cost))]
     expected = total(cost, assign(cost).columns)
-    assert total(shuffled, assign(shuffled).columns) == pytest.approx(expected, rel=1e-9, abs=rounding(cost))
-    assert total(cost.T, assign(cost.T).columns) == pytest.approx(expected, rel=1e-9, abs=rounding(cost))
+    assert total(shuffled, assign(shuffled).columns) == pytest.approx(
+        expected, rel=1e-9, abs=rounding(cost)
+    )
+    assert total(cost.T, assign(cost.T).columns) == pytest.approx(
+        expected, rel=1e-9, abs=rounding(cost)
+    )
 
 
 @property_test
@@ -216,8 +230,12 @@ def test_bad_potentials_are_refused(potentials: np.ndarray, message: str) -> Non
 
 
 @property_test
-@given(seeds, st.integers(2, 8), st.sampled_from([np.nan, -np.nan, np.inf, -np.inf]), st.floats(0, 1))
-def test_the_unchecked_kernel_ends_without_finite_costs(seed: int, n: int, value: float, share: float) -> None:
+@given(
+    seeds, st.integers(2, 8), st.sampled_from([np.nan, -np.nan, np.inf, -np.inf]), st.floats(0, 1)
+)
+def test_the_unchecked_kernel_ends_without_finite_costs(
+    seed: int, n: int, value: float, share: float
+) -> None:
     rng = np.random.default_rng(seed)
     cost = rng.random((n, n))
     cost[rng.random((n, n)) < share] = value
@@ -257,7 +275,9 @@ def test_squared_distances(seed: int, n: int, m: int, dimension: int) -> None:
 @property_test
 @given(seeds, st.integers(1, 40), st.integers(1, 3))
 def test_extended_potentials(seed: int, n: int, dimension: int) -> None:
-    """They are the largest that are feasible, so on the batch itself they are the potentials that were found."""
+    """They are the largest that are feasible, so on the batch itself they are the potentials
+    that were found.
+    """
     rng = np.random.default_rng(seed)
     x, y = rng.standard_normal((n, dimension)), rng.standard_normal((2 * n, dimension))
     cost = cdist(x, y, "sqeuclidean")

@@ -55,14 +55,31 @@ def test_the_residuals_have_the_law_that_the_constants_come_from(d, tau, n, lam,
     assert np.abs(means - 1).max() < mean_square_slack(4000 * d, FALSE_ALARM / 12)
 
 
-@given(steps=st.lists(st.floats(0.01, 10), min_size=1, max_size=30), n=st.integers(1, 1000), eps_opt=st.floats(0, 5))
+@given(
+    steps=st.lists(st.floats(0.01, 10), min_size=1, max_size=30),
+    n=st.integers(1, 1000),
+    eps_opt=st.floats(0, 5),
+)
 def test_the_least_a_is_enough_and_no_less_is(steps, n, eps_opt):
     levels = np.arange(1, len(steps) + 1) / len(steps)
-    loop = Loop("", np.empty(0), Constants(1.0, 2.0, eps_opt), 1.0, 0.5, 0.5, np.empty(0), np.array([steps]), "")
+    loop = Loop(
+        "",
+        np.empty(0),
+        Constants(1.0, 2.0, eps_opt),
+        1.0,
+        0.5,
+        0.5,
+        np.empty(0),
+        np.array([steps]),
+        "",
+    )
 
     def broken(a):
         limits = [Constants(a, 2.0, eps_opt).step(n, delta) + 1e-9 for delta in levels]
-        return any((np.array(steps) > limit).mean() >= delta for limit, delta in zip(limits, levels, strict=True))
+        return any(
+            (np.array(steps) > limit).mean() >= delta
+            for limit, delta in zip(limits, levels, strict=True)
+        )
 
     least = loop.least_a(n)
     assert not broken(max(least, 0.0))
@@ -75,7 +92,8 @@ def test_a_fitted_family_gives_the_closed_form_where_there_is_one(rng):
     data = Member(family, torch.tensor([0.3], dtype=torch.float64))
     n, lam, t, replicas = 20, 0.5, 2, 300
     loop, closed = (
-        model.run(n, lam, t, replicas, rng) for model in (Fitted(family, data, radius=1.0), GaussianMean(tau=2.0))
+        model.run(n, lam, t, replicas, rng)
+        for model in (Fitted(family, data, radius=1.0), GaussianMean(tau=2.0))
     )
     assert loop.constants.a == pytest.approx(closed.constants.a, rel=1e-6)
     assert loop.constants.b == closed.constants.b
@@ -88,7 +106,9 @@ def test_a_fitted_family_gives_the_closed_form_where_there_is_one(rng):
         ratio = np.square(errors).mean() / loop.covariance[0, 0]
         assert abs(ratio - 1) < mean_square_slack(replicas, FALSE_ALARM / 8)
     # the residual does not depend on θ: the largest over U is that at θ*
-    assert abs(np.square(loop.steps).mean() * n * (1 + lam) / 4 - 1) < mean_square_slack(replicas, FALSE_ALARM / 8)
+    assert abs(np.square(loop.steps).mean() * n * (1 + lam) / 4 - 1) < mean_square_slack(
+        replicas, FALSE_ALARM / 8
+    )
 
 
 @pytest.mark.parametrize(
@@ -96,7 +116,10 @@ def test_a_fitted_family_gives_the_closed_form_where_there_is_one(rng):
     [
         (lambda: GaussianMean(0), "d must be a whole number >= 1"),
         (lambda: GaussianMean(1, math.inf), "tau finite and > 0, got 1 and inf"),
-        (lambda: Fitted(StudentT(), Member(StudentT(), torch.zeros(2)), 0.0), "radius must be finite and > 0, got 0"),
+        (
+            lambda: Fitted(StudentT(), Member(StudentT(), torch.zeros(2)), 0.0),
+            "radius must be finite and > 0, got 0",
+        ),
     ],
 )
 def test_bad_models(make, message):

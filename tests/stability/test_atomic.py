@@ -32,10 +32,17 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "save", [lambda file: torch.save(torch.zeros(10**5), file), lambda file: np.savez(file, x=np.zeros(10**5))]
+    "save",
+    [
+        lambda file: torch.save(torch.zeros(10**5), file),
+        lambda file: np.savez(file, x=np.zeros(10**5)),
+    ],
 )
 def test_a_full_disk_is_an_error_that_names_the_file(save, tmp_path):
-    """Also where torch raises another error on the way out. A limit on the size of files stands for the disk's."""
+    """Also where torch raises another error on the way out.
+
+    A limit on the size of files stands for the disk's.
+    """
     path = tmp_path / "file"
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 

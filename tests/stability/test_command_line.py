@@ -61,7 +61,10 @@ def test_help_explains_every_option(capsys):
         parse(Config, ["--help"])
     assert leaving.value.code == 0
     out = capsys.readouterr().out
-    assert all(words in out for words in ("--lambda", "Synthetic points per real point.", "--seed", "(default: 0)"))
+    assert all(
+        words in out
+        for words in ("--lambda", "Synthetic points per real point.", "--seed", "(default: 0)")
+    )
 
 
 @pytest.mark.parametrize(
@@ -122,7 +125,11 @@ def test_malformed_arguments_are_refused(arguments, words, capsys):
 
 
 @pytest.mark.parametrize(
-    "error", [MemoryError("Unable to allocate 7 GiB"), RuntimeError("can't allocate memory: you tried 7 bytes")]
+    "error",
+    [
+        MemoryError("Unable to allocate 7 GiB"),
+        RuntimeError("can't allocate memory: you tried 7 bytes"),
+    ],
 )
 def test_memory_that_is_not_there_is_one_line(error, capsys):
     def fail(config):

@@ -11,7 +11,8 @@ import sys
 sys.path.append({root!r})
 import numba.core.caching as caching
 for cache in [one for one in vars(caching).values() if hasattr(one, "_locator_classes")]:
-    cache._locator_classes = [one for one in cache._locator_classes if "UserProvided" in one.__name__]
+    names = cache._locator_classes
+    cache._locator_classes = [one for one in names if "UserProvided" in one.__name__]
 import kernel
 print(kernel.twice(21))
 """

@@ -8,7 +8,9 @@ from stability.console import make_console, print_paths
 
 ROOT = Path(__file__).parents[2]
 MODULES = sorted(
-    path for package in ("stability", "toy", "deep", "benchmarks") for path in (ROOT / package).rglob("*.py")
+    path
+    for package in ("stability", "toy", "deep", "benchmarks")
+    for path in (ROOT / package).rglob("*.py")
 )
 NAMES = ["lr=0.1[bold]", "exp[/final]", "[red]", "a[link=file:///x]b", ":smile:", "\\[x]"]
 
@@ -38,11 +40,17 @@ def test_control_characters_of_a_path_do_not_reach_the_terminal(capsys):
 
 
 def _breaches(tree: ast.AST) -> list[str]:
-    """What could print text as markup: another console, Rich's own print, or a column of a progress bar."""
+    """What could print text as markup: another console, Rich's own print, or a column of a
+    progress bar.
+    """
     found = []
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and node.module == "rich":
-            found += [alias.name for alias in node.names if alias.name in ("print", "print_json", "inspect")]
+            found += [
+                alias.name
+                for alias in node.names
+                if alias.name in ("print", "print_json", "inspect")
+            ]
         if not isinstance(node, ast.Call):
             continue
         name = getattr(node.func, "attr", getattr(node.func, "id", ""))
@@ -63,7 +71,12 @@ def test_every_console_is_ours(path):
 
 @pytest.mark.parametrize(
     "spoiled",
-    ["Console().print(x)", "Text.from_markup(x)", "console.print(x, markup=True)", "TextColumn('{task.description}')"],
+    [
+        "Console().print(x)",
+        "Text.from_markup(x)",
+        "console.print(x, markup=True)",
+        "TextColumn('{task.description}')",
+    ],
 )
 def test_a_console_that_takes_markup_is_noticed(spoiled):
     assert _breaches(ast.parse(spoiled))

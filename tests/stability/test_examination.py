@@ -46,7 +46,10 @@ def statement(monkeypatch):
 def test_every_instance_is_checked_and_grouped_by_claim(statement, rng):
     result = examine("sample", rng)
     assert (result.title, len(result.verdicts), result.failures) == ("Sample: the title.", 4, ())
-    assert [(claim.name, len(claim.verdicts)) for claim in result.claims] == [("first", 2), ("second", 2)]
+    assert [(claim.name, len(claim.verdicts)) for claim in result.claims] == [
+        ("first", 2),
+        ("second", 2),
+    ]
     assert result.claims[1].tightest.measured == 1.5
     assert len(result.controls) == len(result.counterexamples) == 1
     assert result.to_dict()["verdicts"][1]["measured"] == 0.5
@@ -57,7 +60,11 @@ def test_every_instance_is_checked_and_grouped_by_claim(statement, rng):
     [
         ("check", lambda n: [verdict(n + 2)], "violated: C, i"),
         ("controls", lambda: [verdict(1.0)], "control not rejected: C, i"),
-        ("counterexamples", lambda: [verdict(1.0, status=Status.VACUOUS)], "no counterexample: C, i"),
+        (
+            "counterexamples",
+            lambda: [verdict(1.0, status=Status.VACUOUS)],
+            "no counterexample: C, i",
+        ),
     ],
 )
 def test_what_did_not_come_out_as_it_must_is_a_failure(statement, rng, name, value, words):
@@ -88,10 +95,14 @@ def test_families_and_lambdas_replace_the_grid(statement, rng):
         seen.append((family, data, lam))
         return [verdict()]
 
-    statement.check, statement.GRID = check, ({"family": "gamma", "data": "misspecified", "lam": 7.0},)
+    statement.check, statement.GRID = (
+        check,
+        ({"family": "gamma", "data": "misspecified", "lam": 7.0},),
+    )
     result = examine("sample", rng, families=("student_t",), lams=(0.1, 1.0))
     assert seen == [
-        ("student_t", data, lam) for data in ("well specified", "misspecified") for lam in (0.1, 1.0)
+        ("student_t", data, lam) for data in ("well "
+                                              "specified", "misspecified") for lam in (0.1, 1.0)
     ]  # fmt: skip
     assert not result.controls
     assert not result.counterexamples
@@ -120,7 +131,7 @@ def test_every_statement_has_a_check_a_grid_and_a_title():
         assert module.GRID, name
         assert callable(module.check), name
         assert callable(module.controls), name
-        title = (module.__doc__ or "").splitlines()[0]
+        title = " ".join((module.__doc__ or "").split("\n\n")[0].split())
         assert title.endswith((".", ":")), name
         assert "`" not in title, f"{name}: a report shows this line, and no names of modules"
 

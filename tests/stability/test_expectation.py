@@ -26,7 +26,9 @@ class Custom:
 
 
 def gamma(shape, **attributes):
-    """Density x^(shape−1) e^(−x)/Γ(shape) on x > 0, for integer shapes, or ½ (a singularity at 0)."""
+    """Density x^(shape−1) e^(−x)/Γ(shape) on x > 0, for integer shapes, or ½ (a singularity at
+    0).
+    """
 
     def log_prob(x):
         safe = x[:, 0].clamp(min=1e-300)
@@ -44,7 +46,9 @@ def gamma(shape, **attributes):
 
 def correlated(rho, sds):
     """A centred Gaussian in the plane."""
-    covariance = torch.tensor([[sds[0] ** 2, rho * sds[0] * sds[1]], [rho * sds[0] * sds[1], sds[1] ** 2]]).double()
+    covariance = torch.tensor(
+        [[sds[0] ** 2, rho * sds[0] * sds[1]], [rho * sds[0] * sds[1], sds[1] ** 2]]
+    ).double()
     root, precision = torch.linalg.cholesky(covariance), torch.linalg.inv(covariance)
     constant = -math.log(2 * math.pi) - float(torch.linalg.slogdet(covariance)[1]) / 2
     return covariance, Custom(
@@ -73,7 +77,9 @@ def test_kronrods_rule_is_exact_to_degree_31_and_gausss_to_19(degree):
 @given(mean=st.floats(-1e3, 1e3), sd=st.floats(1e-3, 1e3))
 def test_moments_of_a_normal_at_any_place_and_scale(mean, sd):
     law = normal(mean, sd)
-    estimate = (r := rule(law, lambda x: moments((x - mean) / sd))).expect(moments((r.points - mean) / sd))
+    estimate = (r := rule(law, lambda x: moments((x - mean) / sd))).expect(
+        moments((r.points - mean) / sd)
+    )
     expected = torch.tensor([0, 1, 0, 3, 0, 15], dtype=torch.float64)
     gap = (estimate.value - expected).abs()
     # what x itself rounds to is eps · (|mean|/sd + 1) in units of sd
@@ -94,7 +100,8 @@ def test_far_modes_are_found_and_modes_too_narrow_to_be_found_are_noticed():
     assert float(estimate.value) == pytest.approx(0.05 * 50 - 0.05 * 100, rel=1e-9)
     hidden = NormalMixture((0.9, 0.1 - 1e-7, 1e-7), (0.0, 50.0, 0.123), (1.0, 0.2, 1e-6))
     found = (r := rule(hidden)).expect(torch.ones(len(r.points), dtype=torch.float64))
-    assert abs(float(found.value) - 1) <= float(found.error) + 1e-15  # the law tells where its modes are
+    # the law tells where its modes are
+    assert abs(float(found.value) - 1) <= float(found.error) + 1e-15
     with pytest.raises(ValueError, match=r"1\.0e-07 of the mass was not found"):
         rule(Custom(hidden.log_prob, hidden.sample))
     told = rule(Custom(hidden.log_prob, hidden.sample, landmarks=[[0.123]]))
@@ -103,7 +110,8 @@ def test_far_modes_are_found_and_modes_too_narrow_to_be_found_are_noticed():
 
 def test_a_moment_that_does_not_exist_is_refused():
     law = Member(StudentT(1.8), torch.tensor([0.0, 0.0], dtype=torch.float64))
-    estimate = (r := rule(law, torch.abs)).expect(r.points.abs())  # E |t| = 2 √ν Γ((ν+1)/2) / (√π Γ(ν/2) (ν − 1))
+    # E |t| = 2 √ν Γ((ν+1)/2) / (√π Γ(ν/2) (ν − 1))
+    estimate = (r := rule(law, torch.abs)).expect(r.points.abs())
     mean = 2 * math.sqrt(1.8 / math.pi) / 0.8 * math.exp(math.lgamma(1.4) - math.lgamma(0.9))
     assert abs(float(estimate.value) - mean) <= float(estimate.error)
     with pytest.raises(ValueError, match="does not converge"):
@@ -141,7 +149,9 @@ def test_a_singular_density_has_a_larger_error_that_is_stated():
 @pytest.mark.parametrize(("rho", "sds"), [(0.0, (1.0, 1.0)), (0.9, (1.0, 0.1))])
 def test_covariances_in_the_plane(rho, sds):
     covariance, law = correlated(rho, sds)
-    products = (r := rule(law, lambda x: torch.stack([x[:, 0] * x[:, 1], x[:, 1] ** 2], 1))).points[:, :, None]
+    products = (r := rule(law, lambda x: torch.stack([x[:, 0] * x[:, 1], x[:, 1] ** 2], 1))).points[
+        :, :, None
+    ]
     estimate = r.expect(products * r.points[:, None])
     assert (abs(estimate.value - covariance) <= estimate.error + 1e-12).all()
     assert estimate.error.max() < 1e-5
@@ -168,7 +178,9 @@ def test_atoms_are_summed():
 
 def test_monte_carlo_says_how_wrong_it_may_be(rng):
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-    sampler = Custom(None, lambda n, generator: torch.randn(n, 4, generator=generator, dtype=torch.float64))
+    sampler = Custom(
+        None, lambda n, generator: torch.randn(n, 4, generator=generator, dtype=torch.float64)
+    )
     del sampler.log_prob
     law_rule = rule(sampler, draws=20_000, generator=generator)
     estimate = law_rule.expect(torch.cat([law_rule.points, law_rule.points**2], 1))
@@ -187,7 +199,8 @@ def test_equal_calls_agree_and_sampling_matches_the_density(rng):
     cdf = 0.7 * norm.cdf(0, -1, 0.6) + 0.3 * norm.cdf(0, 2, 1)
     assert float(inside.value) == pytest.approx(cdf, abs=0.05)
     z = ((draws < 0).mean() - cdf) / math.sqrt(cdf * (1 - cdf) / 40_000)
-    assert abs(z) < norm.isf(FALSE_ALARM / 2) + 0.1  # the binomial's normal tail, with its continuity correction
+    # the binomial's normal tail, with its continuity correction
+    assert abs(z) < norm.isf(FALSE_ALARM / 2) + 0.1
     assert torch.equal(rule(law, moments).points, r.points)
 
 
@@ -199,10 +212,14 @@ def test_a_member_of_a_family_is_a_law():
             return torch.where(x[:, 0] >= 0, theta[0].log() - theta[0] * x[:, 0], -torch.inf)
 
         def sample(self, theta, n, generator):
-            return -torch.log1p(-torch.rand(n, 1, generator=generator, dtype=torch.float64)) / theta[0]
+            return (
+                -torch.log1p(-torch.rand(n, 1, generator=generator, dtype=torch.float64)) / theta[0]
+            )
 
     law = Member(Exponential(), torch.tensor([4.0], dtype=torch.float64))
-    assert float((r := rule(law, lambda x: x)).expect(r.points).value) == pytest.approx(0.25, rel=1e-12)
+    assert float((r := rule(law, lambda x: x)).expect(r.points).value) == pytest.approx(
+        0.25, rel=1e-12
+    )
 
 
 def unnormalised():
@@ -217,12 +234,20 @@ def unnormalised():
         (lambda: rule(np.zeros((2, 2, 2))), r"shape \(n, d\)"),
         (lambda: as_law("points"), "must be an array of points or have sample"),  # type: ignore[arg-type]
         (lambda: rule(unnormalised()), "mass 0.99005"),
-        (lambda: rule(normal(), lambda x: torch.log(x)), "integrand must be finite where the law has mass"),
+        (
+            lambda: rule(normal(), lambda x: torch.log(x)),
+            "integrand must be finite where the law has mass",
+        ),
         (lambda: (r := rule(normal())).expect(torch.log(r.points)), "values must be finite"),
         (lambda: rule(Custom(lambda x: x[:, 0] * torch.nan, normal().sample)), "must not be NaN"),
-        (lambda: rule(Custom(normal().log_prob, lambda n, generator: torch.zeros(n))), r"points \(7?"),
         (
-            lambda: rule(Custom(normal().log_prob, lambda n, generator: torch.zeros(n, 1).double())),
+            lambda: rule(Custom(normal().log_prob, lambda n, generator: torch.zeros(n))),
+            r"points \(7?",
+        ),
+        (
+            lambda: rule(
+                Custom(normal().log_prob, lambda n, generator: torch.zeros(n, 1).double())
+            ),
             "must have a density",
         ),
         (lambda: rule(gamma(1, support=((1.0, 0.0),))), "lower < upper"),
@@ -232,7 +257,10 @@ def unnormalised():
         ),
         (
             lambda: panels(
-                Custom(normal().log_prob, lambda n, generator: torch.rand(n, 3, generator=generator).double())
+                Custom(
+                    normal().log_prob,
+                    lambda n, generator: torch.rand(n, 3, generator=generator).double(),
+                )
             ),
             "in 3-D",
         ),

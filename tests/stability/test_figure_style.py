@@ -9,8 +9,13 @@ import pytest
 from stability.figure_style import FULLY_SYNTHETIC, Figure, figure_style, regime_looks, save_figure
 
 ROOT = Path(__file__).parents[2]
-MODULES = sorted(path for package in ("stability", "toy", "deep") for path in (ROOT / package).rglob("*.py"))
-USE = "import stability.figure_style, matplotlib, os; print(matplotlib.rcParams['backend'], os.environ['MPLBACKEND'])"
+MODULES = sorted(
+    path for package in ("stability", "toy", "deep") for path in (ROOT / package).rglob("*.py")
+)
+USE = (
+    "import stability.figure_style, matplotlib, os; print(matplotlib.rcParams['backend'], "
+    "os.environ['MPLBACKEND'])"
+)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
@@ -19,7 +24,9 @@ def test_matplotlib_is_imported_in_one_place(path):
     if path.name == "figure_style.py":
         pytest.skip("imports it")
     lines = path.read_text(encoding="utf-8").splitlines()
-    assert not [line for line in lines if line.strip().startswith(("import matplotlib", "from matplotlib"))]
+    assert not [
+        line for line in lines if line.strip().startswith(("import matplotlib", "from matplotlib"))
+    ]
 
 
 @pytest.mark.parametrize(
@@ -34,7 +41,11 @@ def test_matplotlib_is_imported_in_one_place(path):
 )
 def test_a_backend_that_is_missing_is_passed_over_and_any_other_kept(backend, used):
     done = subprocess.run(
-        [sys.executable, "-c", USE], env=os.environ | {"MPLBACKEND": backend}, cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-c", USE],
+        env=os.environ | {"MPLBACKEND": backend},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     found, kept = done.stdout.strip().split(" ", 1)

@@ -37,7 +37,8 @@ def test_samples_have_the_mean_and_covariance(rng):
     learner.mean = np.array([[1.0, -2.0]])
     learner.covariance = np.array([[[2.0, 1.2], [1.2, 1.0]]])
     (x,) = learner.sample([count], [rng])
-    whitened = np.linalg.solve(np.linalg.cholesky(learner.covariance[0]), (x - learner.mean[0]).T)  # N(0, I) if right
+    # N(0, I) if right
+    whitened = np.linalg.solve(np.linalg.cholesky(learner.covariance[0]), (x - learner.mean[0]).T)
     z = [*whitened.sum(axis=1) / count**0.5, whitened[0] @ whitened[1] / count**0.5]
     z += list((np.square(whitened).sum(axis=1) - count) / (2 * count) ** 0.5)
     # 5 comparisons, a normal tail: the sums are of 1e5 terms, the tail doubled for their skewness
@@ -46,11 +47,14 @@ def test_samples_have_the_mean_and_covariance(rng):
 
 @pytest.mark.parametrize("n", [2, 5, 20])
 def test_fully_synthetic_standard_deviation_shrinks_as_proposition_1_says(n, rng):
-    """E √Σ_t = α(n)^t √Σ_0 with α(n) = √(2/(n−1)) Γ(n/2)/Γ((n−1)/2), while E Σ_t stays (claims C2 and C4)."""
+    """E √Σ_t = α(n)^t √Σ_0 with α(n) = √(2/(n−1)) Γ(n/2)/Γ((n−1)/2), while E Σ_t stays (claims
+    C2 and C4).
+    """
     chains, t = 4000, 3
     learner = GaussianLearner(chains, 1)
     real = [np.array([-1.0, 1.0]) * np.sqrt((n - 1) / 2)] * chains
-    real = [np.concatenate([x, np.zeros(n - 2)])[:, None] for x in real]  # unbiased variance exactly 1
+    # unbiased variance exactly 1
+    real = [np.concatenate([x, np.zeros(n - 2)])[:, None] for x in real]
     for _ in retrain(learner, real, [FullySynthetic()] * chains, t, seed=int(rng.integers(2**62))):
         pass
     log_alpha = 0.5 * np.log(2 / (n - 1)) + gammaln(n / 2) - gammaln((n - 1) / 2)

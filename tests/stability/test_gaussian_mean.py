@@ -24,12 +24,17 @@ def test_a_fraction_of_a_point_is_refused(rng):
         paths(Mix(0.3), 4, 1, 2, rng)
 
 
-@pytest.mark.parametrize("regime", [Mix(1.0), FreshReal(1.0), Accumulate(1.0), FullySynthetic()], ids=str)
+@pytest.mark.parametrize(
+    "regime", [Mix(1.0), FreshReal(1.0), Accumulate(1.0), FullySynthetic()], ids=str
+)
 def test_replicas_are_independent(regime, rng):
-    """Neighbouring columns and columns of neighbouring chains: correlations of 20,000 pairs, nearly normal."""
+    """Neighbouring columns and columns of neighbouring chains: correlations of 20,000 pairs,
+    nearly normal.
+    """
     last = paths(regime, 2, 3, 40_000, rng)[-1]
     last = last / last.std()
     for shift in (1, 128):
         correlation = np.mean(last[:-shift] * last[shift:])
-        # the products of lag `shift` are uncorrelated, of variance 1; a skewness of 0 but a kurtosis: tail doubled
+        # the products of lag `shift` are uncorrelated, of variance 1; a skewness of 0 but a
+        # kurtosis: tail doubled
         assert abs(correlation) < norm.isf(FALSE_ALARM / (4 * 8)) / np.sqrt(len(last) - shift)

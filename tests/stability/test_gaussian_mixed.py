@@ -20,9 +20,11 @@ def lam_of(n, m):
 
 
 def refit_moments(n, m, t, D=0.0, w=1.0):
-    """E(D², w, w²) after t refits from (D, w), where the real data have mean 0 and variance 1, by nested quadrature.
+    """E(D², w, w²) after t refits from (D, w), where the real data have mean 0 and variance 1, by
+    nested quadrature.
 
-    A refit is done as `GaussianLearner` does, on points: n real ones, and m with the mean and sum of squares drawn.
+    A refit is done as `GaussianLearner` does, on points: n real ones, and m with the mean and sum
+    of squares drawn.
     """
     if t == 0:
         return np.array([D**2, w, w**2])
@@ -42,7 +44,8 @@ def refit_moments(n, m, t, D=0.0, w=1.0):
 @pytest.mark.parametrize(("n", "m", "t"), [(4, 2, 1), (4, 6, 2), (10, 4, 2)])
 def test_the_moments_are_those_of_refits_to_points(n, m, t):
     D2, w, w2 = refit_moments(n, m, t)
-    expected = [1 + n * D2, n / 2 * ((1 + 2 / (n - 1)) * w2 - 2 * w + 1)]  # E s² = 1, E s⁴ = 1 + 2/(n − 1)
+    # E s² = 1, E s⁴ = 1 + 2/(n − 1)
+    expected = [1 + n * D2, n / 2 * ((1 + 2 / (n - 1)) * w2 - 2 * w + 1)]
     np.testing.assert_allclose(exact_errors(n, m / n, t), expected, rtol=1e-10)
 
 
@@ -56,21 +59,29 @@ def test_the_first_order_law_is_off_by_less_than_2_over_n(n, lam, t):
 @given(n=st.integers(2, 1000), m=st.integers(2, 1000))
 def test_the_limit_is_where_the_recursion_goes(n, m):
     rounds = math.ceil(40 * (n + m) / n)
-    np.testing.assert_allclose(exact_errors(n, lam_of(n, m), rounds), exact_errors(n, lam_of(n, m)), rtol=1e-6)
+    np.testing.assert_allclose(
+        exact_errors(n, lam_of(n, m), rounds), exact_errors(n, lam_of(n, m)), rtol=1e-6
+    )
 
 
 def test_the_numbers_of_the_documentation():
     """1.25, 1.333, 1.444 at n = 2000; above 3/2 by less than 2/n at n = 20 and large λ."""
-    assert [exact_errors(2000, lam).mean() for lam in (0.5, 1, 4)] == pytest.approx([1.2503, 1.3336, 1.4447], abs=5e-5)
+    assert [exact_errors(2000, lam).mean() for lam in (0.5, 1, 4)] == pytest.approx(
+        [1.2503, 1.3336, 1.4447], abs=5e-5
+    )
     assert exact_errors(20, 20.0).mean() == pytest.approx(1.518, abs=5e-4)
 
 
 @pytest.mark.parametrize(("n", "lam", "t"), [(100, 0.5, 4), (100, 2.0, 8)])
 def test_the_simulation_has_these_moments(n, lam, t, rng):
-    """Averages of 200,000 chains; squares of nearly normal variables, the tail doubled for their skewness."""
+    """Averages of 200,000 chains; squares of nearly normal variables, the tail doubled for their
+    skewness.
+    """
     seen = simulate(n, lam, t, 200_000, rng)
     squares = np.square((seen - [0, 1]) * [math.sqrt(n), math.sqrt(n / 2)])
-    z = (squares.mean(axis=0) - exact_errors(n, lam, t)) / (squares.std(axis=0) / math.sqrt(len(seen)))
+    z = (squares.mean(axis=0) - exact_errors(n, lam, t)) / (
+        squares.std(axis=0) / math.sqrt(len(seen))
+    )
     assert np.abs(z).max() < norm.isf(FALSE_ALARM / (4 * 4)), z
 
 
@@ -88,7 +99,11 @@ def test_simulation_and_algorithm_1_agree_in_law(n, lam, t, rng):
         pass
     fast = simulate(n, lam, t, 20_000, rng)
     mean, variance = learner.mean[:, 0], learner.covariance[:, 0, 0]
-    for one, two in ((mean, fast[:, 0]), (variance, fast[:, 1]), (mean**2 * variance, fast[:, 0] ** 2 * fast[:, 1])):
+    for one, two in (
+        (mean, fast[:, 0]),
+        (variance, fast[:, 1]),
+        (mean**2 * variance, fast[:, 0] ** 2 * fast[:, 1]),
+    ):
         assert p_value(one, two) > FALSE_ALARM / 6
 
 

@@ -35,7 +35,9 @@ def test_the_truth_is_the_maximum_where_the_model_is_well_specified(name):
     assert found.theta.tolist() == pytest.approx(truth.tolist(), abs=1e-7)
 
 
-@pytest.mark.parametrize("name", ["gaussian", "gamma", "student_t", "mixture", "curved_normal", "binomial", "linkage"])
+@pytest.mark.parametrize(
+    "name", ["gaussian", "gamma", "student_t", "mixture", "curved_normal", "binomial", "linkage"]
+)
 def test_the_other_law_is_not_in_the_family(name):
     assert instance(name, "misspecified").local.eps > 0.05
 
@@ -43,12 +45,19 @@ def test_the_other_law_is_not_in_the_family(name):
 def test_a_lognormal_is_scipys(rng):
     law, shape = LogNormal(0.2, 0.7), {"s": 0.7, "scale": math.exp(0.2)}
     x = torch.linspace(0.01, 20, 50, dtype=torch.float64)[:, None]
-    assert law.log_prob(x).numpy() == pytest.approx(lognorm.logpdf(x[:, 0].numpy(), **shape), rel=1e-12, abs=1e-12)
-    assert law.log_prob(torch.tensor([[0.0], [-1.0]], dtype=torch.float64)).tolist() == [-math.inf, -math.inf]
+    assert law.log_prob(x).numpy() == pytest.approx(
+        lognorm.logpdf(x[:, 0].numpy(), **shape), rel=1e-12, abs=1e-12
+    )
+    assert law.log_prob(torch.tensor([[0.0], [-1.0]], dtype=torch.float64)).tolist() == [
+        -math.inf,
+        -math.inf,
+    ]
     mean = rule(law, lambda points: points)
     assert float(mean.expect(mean.points).value) == pytest.approx(lognorm.mean(**shape), rel=1e-9)
     n = 2000
-    draws = np.sort(law.sample(n, torch.Generator().manual_seed(int(rng.integers(2**62))))[:, 0].numpy())
+    draws = np.sort(
+        law.sample(n, torch.Generator().manual_seed(int(rng.integers(2**62))))[:, 0].numpy()
+    )
     distance = np.abs(lognorm.cdf(draws, **shape) - (np.arange(n) + 0.5) / n).max() + 0.5 / n
     assert distance < kstwo.isf(FALSE_ALARM, n)
 
@@ -74,8 +83,14 @@ def test_ones_own_family_and_ones_own_data():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: instance("gausian", "misspecified"), "family must be one of gaussian, .* got 'gausian'"),
-        (lambda: instance("gaussian", "wrong"), "data must be one of well specified, misspecified, got 'wrong'"),  # type: ignore[arg-type]
+        (
+            lambda: instance("gausian", "misspecified"),
+            "family must be one of gaussian, .* got 'gausian'",
+        ),
+        (
+            lambda: instance("gaussian", "wrong"),
+            "data must be one of well specified, misspecified, got 'wrong'",
+        ),  # type: ignore[arg-type]
         (lambda: instance(StudentT(), "misspecified"), "a family of one's own, got 'misspecified'"),
         (lambda: instance("gaussian", np.array([np.nan])), "NaN or Inf"),
         (lambda: LogNormal(0.0, 0.0), "sd > 0, got 0.0 and 0.0"),
@@ -93,7 +108,9 @@ def test_the_assumptions_of_the_worked_example():
 
 
 def test_what_monte_carlo_leaves_open_is_six_standard_errors():
-    """Of A = −0.41 … and J, found again from 2000 draws: the slack covers the difference, and is not much larger."""
+    """Of A = −0.41 … and J, found again from 2000 draws: the slack covers the difference, and is
+    not much larger.
+    """
     exact = instance("student_t", "misspecified").local.at(1.0)
 
     class Sampler:
@@ -103,7 +120,10 @@ def test_what_monte_carlo_leaves_open_is_six_standard_errors():
     theta = torch.from_numpy(exact.theta)
     where = instance(StudentT(), Sampler(), theta)
     sampled = where.local.at(1.0)
-    for one, two, slack in ((exact.A, sampled.A, mean_slack(sampled)), (exact.J, sampled.J, jacobian_slack(sampled))):
+    for one, two, slack in (
+        (exact.A, sampled.A, mean_slack(sampled)),
+        (exact.J, sampled.J, jacobian_slack(sampled)),
+    ):
         # the seed is fixed: this cannot fail by chance, only be wrong
         assert np.linalg.norm(one - two, 2) < slack < 1
     assert mean_slack(exact) < 1e-10

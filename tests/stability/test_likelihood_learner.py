@@ -2,7 +2,16 @@ import numpy as np
 import pytest
 import torch
 
-from stability import Accumulate, FreshReal, FullySynthetic, Mix, Purpose, TrainingSet, retrain, stream
+from stability import (
+    Accumulate,
+    FreshReal,
+    FullySynthetic,
+    Mix,
+    Purpose,
+    TrainingSet,
+    retrain,
+    stream,
+)
 from stability.expectation import Member, draw
 from stability.families import FAMILIES, Logistic, StudentT
 from stability.likelihood_learner import LikelihoodLearner
@@ -38,7 +47,12 @@ def test_chains_of_any_size_side_by_side_climb_as_each_alone(name, rng):
     learner = LikelihoodLearner(FAMILIES[name](), start.expand(5, -1))
     learner.fit([TrainingSet(x, real=len(x)) for x in data], [rng] * 5)
     for x, theta in zip(data, learner.theta, strict=True):
-        alone = climb(FAMILIES[name](), torch.as_tensor(x), torch.full((len(x),), 1 / len(x), dtype=theta.dtype), start)
+        alone = climb(
+            FAMILIES[name](),
+            torch.as_tensor(x),
+            torch.full((len(x),), 1 / len(x), dtype=theta.dtype),
+            start,
+        )
         np.testing.assert_allclose(theta, alone.theta, atol=1e-7)
 
 
@@ -47,7 +61,10 @@ def test_a_point_of_weight_two_counts_as_two_points(name, rng):
     x, repeats = draws(name, 200, rng), rng.integers(0, 4, 200)
     learner = LikelihoodLearner(FAMILIES[name](), tensor(POINTS[name]).expand(2, -1))
     repeated = np.repeat(x, repeats, axis=0)
-    learner.fit([TrainingSet(x, 200, weights=0.3 * repeats), TrainingSet(repeated, len(repeated))], [rng] * 2)
+    learner.fit(
+        [TrainingSet(x, 200, weights=0.3 * repeats), TrainingSet(repeated, len(repeated))],
+        [rng] * 2,
+    )
     np.testing.assert_allclose(learner.theta[0], learner.theta[1], atol=1e-7)
 
 
@@ -59,7 +76,9 @@ def test_a_retraining_in_algorithm_1_is_the_finite_map(lam, rng):
     learner = LikelihoodLearner(family, tensor(POINTS["student_t"]).expand(2, -1))
     thetas = [learner.theta.clone() for _ in retrain(learner, real, [Mix(lam)] * 2, 2, seed=seed)]
     for r, x in enumerate(real):
-        np.testing.assert_allclose(thetas[0][r], maximum_likelihood(family, x, thetas[1][r]).theta, atol=1e-8)
+        np.testing.assert_allclose(
+            thetas[0][r], maximum_likelihood(family, x, thetas[1][r]).theta, atol=1e-8
+        )
         image = finite_map(family, x, lam)
         for t in (0, 1):
             key = int(stream(seed, Purpose.SAMPLE, r, t).integers(2**63))
@@ -68,7 +87,9 @@ def test_a_retraining_in_algorithm_1_is_the_finite_map(lam, rng):
 
 
 def test_newton_alone_fails_from_afar_and_the_climb_takes_over(rng):
-    """From 40 scales away the t likelihood is convex; from there a Newton step leads farther away."""
+    """From 40 scales away the t likelihood is convex; from there a Newton step leads farther
+    away.
+    """
     x = draws("student_t", 100, rng)
     far, near = (LikelihoodLearner(StudentT(), tensor([[mu, -0.3]])) for mu in (40.0, 0.5))
     for learner in (far, near):
@@ -80,7 +101,10 @@ def test_a_chain_does_not_depend_on_the_chains_beside_it(rng):
     seed, real = int(rng.integers(2**62)), [draws("logistic", 40, rng) for _ in range(3)]
     regimes = [Mix(0.5), FullySynthetic(), Accumulate(1.0)]
     start = tensor(POINTS["logistic"])
-    together, alone = LikelihoodLearner(Logistic(), start.expand(3, -1)), LikelihoodLearner(Logistic(), start[None])
+    together, alone = (
+        LikelihoodLearner(Logistic(), start.expand(3, -1)),
+        LikelihoodLearner(Logistic(), start[None]),
+    )
     for _ in retrain(together, real, regimes, 3, seed=seed):
         pass
     for _ in retrain(alone, real[2:], regimes[2:], 3, seed=seed, replicas=[2]):
@@ -91,9 +115,13 @@ def test_a_chain_does_not_depend_on_the_chains_beside_it(rng):
 def test_fresh_real_data_and_a_restart_from_scratch(rng):
     learner = LikelihoodLearner(Logistic(), tensor([POINTS["logistic"]]))
     arguments = {"seed": 1, "fresh": lambda n, rng: draws("logistic", n, rng), "from_scratch": True}
-    generations = list(retrain(learner, [draws("logistic", 30, rng)], [FreshReal(1.0)], 2, **arguments))
+    generations = list(
+        retrain(learner, [draws("logistic", 30, rng)], [FreshReal(1.0)], 2, **arguments)
+    )
     assert [g.training[0].synthetic for g in generations] == [0, 30, 30]
-    assert not np.array_equal(generations[1].training[0].points[:30], generations[2].training[0].points[:30])
+    assert not np.array_equal(
+        generations[1].training[0].points[:30], generations[2].training[0].points[:30]
+    )
     learner.reset([rng])
     np.testing.assert_array_equal(learner.theta, [POINTS["logistic"]])
 
@@ -104,7 +132,9 @@ def test_log_prob_and_sample_alone_will_do(rng):
             return theta[0] - theta[0].exp() * x[:, 0]
 
         def sample(self, theta, n, generator):
-            return -torch.log1p(-torch.rand(n, 1, generator=generator, dtype=torch.float64)) * torch.exp(-theta[0])
+            return -torch.log1p(
+                -torch.rand(n, 1, generator=generator, dtype=torch.float64)
+            ) * torch.exp(-theta[0])
 
     x = rng.exponential(2.0, (50, 1))
     learner = LikelihoodLearner(Exponential(), torch.zeros(1, 1, dtype=torch.float64))

@@ -53,9 +53,11 @@ def local_problems(draw):
 @given(local_problems())
 def test_every_finite_lambda_contracts(problem):  # S1
     A, B, lam = problem
-    mu = np.linalg.eigvals(np.linalg.solve(A, B)).real.max()  # another route than `generalised_eigenvalues`
+    # another route than `generalised_eigenvalues`
+    mu = np.linalg.eigvals(np.linalg.solve(A, B)).real.max()
     rho = spectral_radius(jacobian(A, B, lam))
-    assert rho == pytest.approx(lam * mu / (1 + lam * mu), rel=1e-6, abs=1e-9)  # condition numbers up to 1e8
+    # condition numbers up to 1e8
+    assert rho == pytest.approx(lam * mu / (1 + lam * mu), rel=1e-6, abs=1e-9)
     assert rho < 1
     assert generalised_eigenvalues(A, B)[0][0] == pytest.approx(mu, rel=1e-6, abs=1e-9)
     metric = sqrtm(-A - lam * B)
@@ -86,14 +88,23 @@ def test_the_stationary_covariance_is_diagonal_where_a_and_b_are(problem, n):  #
     V = stationary_covariance(A, B, lam, n)
     assert np.abs(V - expected).max() <= 1e-5 * np.abs(expected).max() + 1e-9 / n
     J, K = jacobian(A, B, lam), np.linalg.inv(A + lam * B)
-    assert np.linalg.inv(np.eye(len(A)) - J) @ K == pytest.approx(np.linalg.inv(A), rel=1e-5, abs=1e-5)
+    assert np.linalg.inv(np.eye(len(A)) - J) @ K == pytest.approx(
+        np.linalg.inv(A), rel=1e-5, abs=1e-5
+    )
     excess = np.linalg.eigvalsh(np.linalg.inv(-A) / (2 * n) - V)  # V ≼ ½ (−A)⁻¹/n, at any λ
     assert excess.min() >= -1e-8 * 1e4 / n
 
 
 def test_the_stationary_covariance_of_a_simulated_recursion(rng):
-    """θ ← Jθ − λK(score noise), noise of covariance F/(λn): the time average over many chains is V."""
-    A, B, lam, n = -np.array([[2.0, 0.5], [0.5, 1.0]]), -np.array([[1.0, -0.3], [-0.3, 3.0]]), 2.0, 10
+    """θ ← Jθ − λK(score noise), noise of covariance F/(λn): the time average over many chains is
+    V.
+    """
+    A, B, lam, n = (
+        -np.array([[2.0, 0.5], [0.5, 1.0]]),
+        -np.array([[1.0, -0.3], [-0.3, 3.0]]),
+        2.0,
+        10,
+    )
     J, K = jacobian(A, B, lam), np.linalg.inv(A + lam * B)
     root = np.linalg.cholesky(-B / (lam * n))
     chains = 40_000
@@ -103,14 +114,23 @@ def test_the_stationary_covariance_of_a_simulated_recursion(rng):
     V = stationary_covariance(A, B, lam, n)
     for direction in ([1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [1.0, -1.0]):
         u = np.array(direction)
-        statistic = ((theta @ u) ** 2).sum() / (u @ V @ u)  # χ² with `chains` degrees of freedom, exactly
+        # χ² with `chains` degrees of freedom, exactly
+        statistic = ((theta @ u) ** 2).sum() / (u @ V @ u)
         low, high = chi2.isf([1 - FALSE_ALARM / 8, FALSE_ALARM / 8], chains)
         assert low < statistic < high
 
 
-@given(lam=st.floats(0, 10), alpha=st.floats(0.01, 10), eps=st.floats(0, 10), lipschitz=st.floats(0, 10))
+@given(
+    lam=st.floats(0, 10),
+    alpha=st.floats(0.01, 10),
+    eps=st.floats(0, 10),
+    lipschitz=st.floats(0, 10),
+)
 def test_bound_11_is_below_one_exactly_where_the_condition_holds(lam, alpha, eps, lipschitz):
-    bound, condition = contraction_bound(lam, alpha, eps, lipschitz), lam * (1 + lipschitz * eps / alpha)
+    bound, condition = (
+        contraction_bound(lam, alpha, eps, lipschitz),
+        lam * (1 + lipschitz * eps / alpha),
+    )
     if abs(condition - 0.5) > 1e-9:
         assert (bound < 1) == (condition < 0.5)
     if condition < 0.99:  # as printed
@@ -121,7 +141,8 @@ def test_bound_11_is_below_one_exactly_where_the_condition_holds(lam, alpha, eps
 
 
 @given(local_problems())
-def test_bound_11_holds_for_any_b_within_l_eps_of_a(problem):  # eqs. (79), (80) leave only this of the data
+# eqs. (79), (80) leave only this of the data
+def test_bound_11_holds_for_any_b_within_l_eps_of_a(problem):
     A, B, lam = problem
     alpha, gap = -float(np.linalg.eigvalsh(A)[-1]), float(np.linalg.norm(A - B, 2))
     bound = contraction_bound(lam, alpha, gap, 1.0)
@@ -157,13 +178,15 @@ def test_numbers_of_the_student_t_example(student_t):
 
 def test_second_ways_to_the_same_numbers(student_t):
     assert student_t.fisher_gap < 1e-10
-    assert student_t.jacobian_gap < 1e-6  # differences of G∞ with steps of 1e-3: their square, times G'''
+    # differences of G∞ with steps of 1e-3: their square, times G'''
+    assert student_t.jacobian_gap < 1e-6
     assert student_t.jacobian_check == "finite differences of G∞"
     assert student_t.integration_error < 1e-8
     assert not student_t.lipschitz.is_upper_bound
     assert "lower bound" in student_t.lipschitz.reason
     assert student_t.half_life == pytest.approx(math.log(0.5, student_t.rho))
-    nu, s = 5.0, student_t.theta[1]  # Fisher information of location and log-scale of Student's t, in closed form
+    # Fisher information of location and log-scale of Student's t, in closed form
+    nu, s = 5.0, student_t.theta[1]
     fisher = np.diag([(nu + 1) / (nu + 3) * math.exp(-2 * s), 2 * nu / (nu + 3)])
     assert student_t.fisher == pytest.approx(fisher, abs=1e-9)
 
@@ -198,7 +221,9 @@ class Reparametrised:
         self.family = family
 
     def original(self, eta):
-        return torch.stack([eta[0] + 0.5 * torch.sin(eta[1]) + 0.3 * eta[1] ** 2, 0.7 * eta[1] + 0.2 * eta[0]])
+        return torch.stack(
+            [eta[0] + 0.5 * torch.sin(eta[1]) + 0.3 * eta[1] ** 2, 0.7 * eta[1] + 0.2 * eta[0]]
+        )
 
     def log_prob(self, theta, x):
         return self.family.log_prob(self.original(theta), x)
@@ -209,9 +234,9 @@ class Reparametrised:
 
 def test_a_reparametrisation_changes_norms_but_no_rates(student_t):
     other = analyse(Reparametrised(StudentT()), MIXTURE, 0.05, vector(0.0, 0.0), n=1000)
-    assert Reparametrised(StudentT()).original(torch.from_numpy(other.theta)).tolist() == pytest.approx(
-        student_t.theta.tolist(), abs=1e-9
-    )
+    assert Reparametrised(StudentT()).original(
+        torch.from_numpy(other.theta)
+    ).tolist() == pytest.approx(student_t.theta.tolist(), abs=1e-9)
     for name in ("mu", "rho", "inflation", "eps", "half_life"):
         assert getattr(other, name) == pytest.approx(getattr(student_t, name), rel=1e-7), name
     spectra = [np.sort(np.linalg.eigvals(local.J).real) for local in (other, student_t)]
@@ -230,7 +255,9 @@ def test_exponential_families_have_one_rate_whatever_the_data(family):  # S2
     for lam in (0.0, 0.3, 4.0, 100.0):
         local = analysed.at(lam)
         np.testing.assert_allclose(local.J, lam / (1 + lam) * np.eye(2), atol=1e-8)
-        np.testing.assert_allclose(local.V @ local.fisher, lam / (1 + 2 * lam) * np.eye(2), atol=1e-8)
+        np.testing.assert_allclose(
+            local.V @ local.fisher, lam / (1 + 2 * lam) * np.eye(2), atol=1e-8
+        )
 
 
 def test_the_rate_is_not_universal_outside_exponential_families(student_t):
@@ -270,7 +297,8 @@ def test_more_than_two_dimensions_by_monte_carlo():
     # E s sᵀ of 20,000 normal draws: 9 entries, sd at most √2/√20,000 = 0.01; a fixed seed
     assert local.fisher_gap < 0.05
     assert 0 < local.eps_floor < 1
-    assert 0 < local.eps_floor_sd < 0.2 * local.eps_floor  # in three dimensions W1 of equal laws varies little
+    # in three dimensions W1 of equal laws varies little
+    assert 0 < local.eps_floor_sd < 0.2 * local.eps_floor
     assert 0 < local.eps < 1
     floor = f"noise floor {local.eps_floor:.3g} ± {local.eps_floor_sd:.2g} (mean ± sd of 4 pairs)"
     shown = Console(width=200, file=io.StringIO())
@@ -322,7 +350,16 @@ def test_it_prints_and_goes_into_json(student_t):
     console.print(student_t)
     console.print(table(student_t.at(1.0)))
     text = console.export_text()
-    for shown in ("0.20241", "0.058992", "0.060618", "0.48414", "vacuous", "not refuted", "≥ 2.0083", "< inf"):
+    for shown in (
+        "0.20241",
+        "0.058992",
+        "0.060618",
+        "0.48414",
+        "vacuous",
+        "not refuted",
+        "≥ 2.0083",
+        "< inf",
+    ):
         assert shown in text
     plain = json.loads(json.dumps(student_t.to_dict(), allow_nan=False))
     assert plain["lam_limit"] == "inf"
@@ -338,23 +375,59 @@ def start():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: analyse(StudentT(), MIXTURE, math.inf, start()), ValueError, "lam must be finite and >= 0, got inf"),
-        (lambda: analyse(StudentT(), MIXTURE, -0.1, start()), ValueError, "lam must be finite and >= 0, got -0.1"),
+        (
+            lambda: analyse(StudentT(), MIXTURE, math.inf, start()),
+            ValueError,
+            "lam must be finite and >= 0, got inf",
+        ),
+        (
+            lambda: analyse(StudentT(), MIXTURE, -0.1, start()),
+            ValueError,
+            "lam must be finite and >= 0, got -0.1",
+        ),
         (lambda: analyse(StudentT(), MIXTURE, 1.0), ValueError, "start must be given"),
-        (lambda: analyse(StudentT(), MIXTURE, 1.0, start(), n=0), ValueError, "n must be >= 1, got 0"),
-        (lambda: analyse(StudentT(), np.array([0.0, np.nan]), 1.0, start()), ValueError, "NaN or Inf"),
+        (
+            lambda: analyse(StudentT(), MIXTURE, 1.0, start(), n=0),
+            ValueError,
+            "n must be >= 1, got 0",
+        ),
+        (
+            lambda: analyse(StudentT(), np.array([0.0, np.nan]), 1.0, start()),
+            ValueError,
+            "NaN or Inf",
+        ),
         (lambda: analyse(StudentT(), np.zeros((0, 1)), 1.0, start()), ValueError, "n >= 1"),
-        (lambda: analyse(StudentT(), np.zeros(5), 1.0, start()), NoMaximum, "maximum|finite|concave"),
-        (lambda: analyse(Redundant(), MIXTURE, 1.0, start()), NoMaximum, "not strongly concave: alpha = "),
+        (
+            lambda: analyse(StudentT(), np.zeros(5), 1.0, start()),
+            NoMaximum,
+            "maximum|finite|concave",
+        ),
+        (
+            lambda: analyse(Redundant(), MIXTURE, 1.0, start()),
+            NoMaximum,
+            "not strongly concave: alpha = ",
+        ),
         (
             lambda: analyse(Normal(), np.random.default_rng(0).normal(size=(9, 2)), 1.0, start()),
             ValueError,
             "dimension",
         ),
         (lambda: contraction_bound(1.0, 0.0, 1.0, 1.0), ValueError, "alpha must be > 0"),
-        (lambda: contraction_bound(1.0, 1.0, -1.0, 1.0), ValueError, "eps must be finite and >= 0, got -1"),
-        (lambda: contraction_bound(1.0, 1.0, 1.0, math.nan), ValueError, "lipschitz must be >= 0 or inf, got nan"),
-        (lambda: generalised_eigenvalues(np.diag([-1.0, 0.1]), -np.eye(2)), ValueError, "negative definite"),
+        (
+            lambda: contraction_bound(1.0, 1.0, -1.0, 1.0),
+            ValueError,
+            "eps must be finite and >= 0, got -1",
+        ),
+        (
+            lambda: contraction_bound(1.0, 1.0, 1.0, math.nan),
+            ValueError,
+            "lipschitz must be >= 0 or inf, got nan",
+        ),
+        (
+            lambda: generalised_eigenvalues(np.diag([-1.0, 0.1]), -np.eye(2)),
+            ValueError,
+            "negative definite",
+        ),
     ],
 )
 def test_what_cannot_be_analysed_says_why(call, error, message):

@@ -13,14 +13,18 @@ from stability.alpha import log_alpha
 from stability.lyapunov import log_det_drift, lyapunov_spectrum
 from tests.conftest import FALSE_ALARM
 
-sizes = st.one_of(st.integers(6, 60).map(float), st.floats(6, 60), st.floats(1, 15).map(lambda u: 10**u))
+sizes = st.one_of(
+    st.integers(6, 60).map(float), st.floats(6, 60), st.floats(1, 15).map(lambda u: 10**u)
+)
 
 
 @given(n=sizes)
 def test_accurate_for_small_and_large_n(n):
     with mpmath.workdps(40):
         for i, gamma in enumerate(lyapunov_spectrum(n, 5), start=1):
-            exact = (mpmath.digamma((mpmath.mpf(n) - i) / 2) + mpmath.log(2 / (mpmath.mpf(n) - 1))) / 2
+            exact = (
+                mpmath.digamma((mpmath.mpf(n) - i) / 2) + mpmath.log(2 / (mpmath.mpf(n) - 1))
+            ) / 2
             assert abs(mpmath.mpf(float(gamma)) / exact - 1) < 1e-14
 
 
@@ -33,7 +37,13 @@ def test_the_formula_typed_in_is_rejected_by_the_check_above():
 
 @pytest.mark.parametrize(("n", "i"), [(6, 1), (6, 5), (20, 3)])
 def test_is_the_mean_logarithm_of_chi(n, i):
-    mean, _ = quad(lambda u: u / 2 * math.exp(chi2.logpdf(math.exp(u), n - i) + u), -60, 8, epsabs=1e-11, limit=200)
+    mean, _ = quad(
+        lambda u: u / 2 * math.exp(chi2.logpdf(math.exp(u), n - i) + u),
+        -60,
+        8,
+        epsabs=1e-11,
+        limit=200,
+    )
     assert lyapunov_spectrum(n, i)[-1] == pytest.approx(mean - 0.5 * math.log(n - 1), abs=1e-9)
 
 

@@ -13,11 +13,15 @@ from stability.verdict import Status, Verdict
 
 def stability(*arguments):
     command = [sys.executable, "-m", "stability", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, encoding="utf-8", timeout=120, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, encoding="utf-8", timeout=120, check=False
+    )
 
 
 def examined(status):
-    verdict = Verdict("Claim 1", "words", "instance", 1.0, "<=", 2.0, status, "closed form; more", erratum="E1")
+    verdict = Verdict(
+        "Claim 1", "words", "instance", 1.0, "<=", 2.0, status, "closed form; more", erratum="E1"
+    )
     spoiled = Verdict("Claim 1", "words", "spoiled", 3.0, "<=", 2.0, Status.VIOLATED, "closed form")
     return Examination("lemma_a1", "Title", (verdict,), (), (spoiled,), 0.1)
 
@@ -56,7 +60,10 @@ def test_bad_options_are_refused(options, words):
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [(["theorem9"], "theorem9"), (["lemma_a1", "--family", "gamma"], "--family: lemma_a1 does not")],
+    [
+        (["theorem9"], "theorem9"),
+        (["lemma_a1", "--family", "gamma"], "--family: lemma_a1 does not"),
+    ],
 )
 def test_they_are_one_line_and_status_2(arguments, words):
     done = stability(*arguments)

@@ -18,7 +18,9 @@ def group(folder, content):
     (folder / "proc").mkdir()
     (folder / "sys").mkdir()
     (folder / "proc" / "cgroup").write_text("0::/\n")
-    (folder / "proc" / "mountinfo").write_text(f"30 20 0:1 / {folder}/sys rw - cgroup2 cgroup2 rw\n")
+    (folder / "proc" / "mountinfo").write_text(
+        f"30 20 0:1 / {folder}/sys rw - cgroup2 cgroup2 rw\n"
+    )
     (folder / "sys" / "memory.max").write_text(content)
     return folder / "proc"
 
@@ -28,7 +30,9 @@ def test_the_limit_of_a_container_counts(tmp_path):
 
 
 def test_a_container_without_a_limit_has_the_memory_of_the_machine(tmp_path):
-    assert 2**20 < memory_limit(group(tmp_path, "max\n")) <= memory_limit(tmp_path / "no such folder")
+    assert (
+        2**20 < memory_limit(group(tmp_path, "max\n")) <= memory_limit(tmp_path / "no such folder")
+    )
 
 
 def test_the_limit_of_ulimit_counts():

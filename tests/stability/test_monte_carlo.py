@@ -9,7 +9,11 @@ from stability.monte_carlo import mean_square_slack, share_slack
 tails = st.floats(-9, -1).map(lambda u: 10.0**u)
 
 
-@given(p=st.sampled_from([0.0, 1.0]) | st.floats(1e-9, 1 - 1e-9), count=st.integers(1, 2000), tail=tails)
+@given(
+    p=st.sampled_from([0.0, 1.0]) | st.floats(1e-9, 1 - 1e-9),
+    count=st.integers(1, 2000),
+    tail=tails,
+)
 def test_a_share_is_off_by_more_with_at_most_that_probability(p, count, tail):
     slack = share_slack(p, count, tail)
     k = np.arange(count + 1)
@@ -22,7 +26,9 @@ def test_a_share_slack_is_no_larger_than_it_need_be(p, count, tail):
     """One outcome less, and one of the two tails is too heavy."""
     inside = share_slack(p, count, tail) - 1 / count
     k = np.arange(count + 1)
-    shares = [binom.pmf(k[side * (k / count - p) > inside + 1e-12], count, p).sum() for side in (1, -1)]
+    shares = [
+        binom.pmf(k[side * (k / count - p) > inside + 1e-12], count, p).sum() for side in (1, -1)
+    ]
     assert max(shares) > tail
 
 

@@ -9,7 +9,15 @@ from scipy.optimize import minimize
 from scipy.stats import chi2
 
 from stability.expectation import Member, NormalMixture
-from stability.operators import NoMaximum, climb, finite_map, h1, h2, infinite_map, maximum_likelihood
+from stability.operators import (
+    NoMaximum,
+    climb,
+    finite_map,
+    h1,
+    h2,
+    infinite_map,
+    maximum_likelihood,
+)
 from tests.conftest import FALSE_ALARM
 
 MIXTURE = NormalMixture((0.7, 0.3), (-1.0, 2.0), (0.6, 1.0))  # mean −0.1, second moment 2.452
@@ -61,13 +69,17 @@ class Variance:
 
 
 class TwoPeaks:
-    """N(θ² − θ + shift, 1): two parameters for each mean, θ and 1 − θ, so two equal maxima with norms apart."""
+    """N(θ² − θ + shift, 1): two parameters for each mean, θ and 1 − θ, so two equal maxima with
+    norms apart.
+    """
 
     def log_prob(self, theta, x):
         return -((x[:, 0] - theta[0] ** 2 + theta[0]) ** 2) / 2 - math.log(2 * math.pi) / 2
 
     def sample(self, theta, n, generator):
-        return theta[0] ** 2 - theta[0] + torch.randn(n, 1, generator=generator, dtype=torch.float64)
+        return (
+            theta[0] ** 2 - theta[0] + torch.randn(n, 1, generator=generator, dtype=torch.float64)
+        )
 
 
 class FreeMixture:
@@ -101,7 +113,9 @@ def test_the_objectives_of_normals_in_closed_form(mean, s, mean2, s2):
 
     theta, other = vector(mean, s), vector(mean2, s2)
     second = h2(Normal(), theta, other)
-    assert float(second.value) == pytest.approx(expected(mean, math.exp(2 * s)), rel=1e-11, abs=1e-11)
+    assert float(second.value) == pytest.approx(
+        expected(mean, math.exp(2 * s)), rel=1e-11, abs=1e-11
+    )
     first = h1(Normal(), MIXTURE, other)
     assert float(first.value) == pytest.approx(expected(-0.1, 2.442), rel=1e-11, abs=1e-11)
 
@@ -121,7 +135,10 @@ def test_the_maximum_is_that_of_another_optimiser():
     x = MIXTURE.sample(50, torch.Generator().manual_seed(1))
     found = maximum_likelihood(StudentT(), x, vector(4.0, 2.0))
     other = minimize(
-        lambda t: -float(StudentT().log_prob(vector(*t), x).mean()), [0, 0], method="Nelder-Mead", tol=1e-10
+        lambda t: -float(StudentT().log_prob(vector(*t), x).mean()),
+        [0, 0],
+        method="Nelder-Mead",
+        tol=1e-10,
     )
     assert found.theta.tolist() == pytest.approx(other.x.tolist(), abs=1e-6)
     assert found.value == pytest.approx(-other.fun, abs=1e-12)
@@ -132,27 +149,36 @@ def test_the_maximum_is_that_of_another_optimiser():
 def test_theta_star_is_a_fixed_point(lam):  # Proposition 4
     star = maximum_likelihood(StudentT(), MIXTURE, vector(0.0, 0.0)).theta
     assert star.tolist() == pytest.approx([-0.36099, 0.26693], abs=5e-6)  # theory.md
-    assert infinite_map(StudentT(), MIXTURE, lam)(star).theta.tolist() == pytest.approx(star.tolist(), abs=1e-9)
+    assert infinite_map(StudentT(), MIXTURE, lam)(star).theta.tolist() == pytest.approx(
+        star.tolist(), abs=1e-9
+    )
 
 
 def test_other_points_are_not_fixed():
     elsewhere = vector(-0.36099, 0.3)
-    assert not torch.allclose(infinite_map(StudentT(), MIXTURE, 0.3)(elsewhere).theta, elsewhere, atol=1e-3)
+    assert not torch.allclose(
+        infinite_map(StudentT(), MIXTURE, 0.3)(elsewhere).theta, elsewhere, atol=1e-3
+    )
 
 
 def test_steps_stay_in_the_domain():
     law = NormalMixture((1.0,), (0.0,), (3.0,))
     for start in (1e-3, 0.1, 100.0):  # from 1e-3 an unsafe step, from 100 a shifted one
-        assert maximum_likelihood(Variance(), law, vector(start)).theta.item() == pytest.approx(9, rel=1e-9)
+        assert maximum_likelihood(Variance(), law, vector(start)).theta.item() == pytest.approx(
+            9, rel=1e-9
+        )
     image = infinite_map(Variance(), law, 0.5)(vector(3.0))
     assert image.theta.item() == pytest.approx((9 + 0.5 * 3) / 1.5, rel=1e-9)
 
 
-def test_the_canonical_maximum_has_the_least_norm_and_the_map_keeps_to_the_closest():  # eqs. (1), (3)
+# eqs. (1), (3)
+def test_the_canonical_maximum_has_the_least_norm_and_the_map_keeps_to_the_closest():
     law = NormalMixture((1.0,), (2.0,), (1.0,))  # θ² − θ = 2: θ = 2 or −1
     starts = torch.tensor([[3.0], [-2.0], [1.7]], dtype=torch.float64)
     assert maximum_likelihood(TwoPeaks(), law, starts).theta.item() == pytest.approx(-1, abs=1e-9)
-    assert maximum_likelihood(TwoPeaks(), law, vector(3.0)).theta.item() == pytest.approx(2, abs=1e-9)
+    assert maximum_likelihood(TwoPeaks(), law, vector(3.0)).theta.item() == pytest.approx(
+        2, abs=1e-9
+    )
     for theta, limit in ((2.2, 2.0), (-0.8, -1.0)):
         at = vector(theta)
         for _ in range(40):
@@ -165,13 +191,17 @@ def test_the_finite_map_averages_the_points_it_drew():
     real = torch.randn(10, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     image = finite_map(family, real, 0.75)(theta, torch.Generator().manual_seed(7))
     drawn = family.sample(theta, 7, torch.Generator().manual_seed(7))  # floor(0.75 · 10)
-    assert image.theta.tolist() == pytest.approx((torch.cat([real, drawn]).mean(0)).tolist(), abs=1e-12)
+    assert image.theta.tolist() == pytest.approx(
+        (torch.cat([real, drawn]).mean(0)).tolist(), abs=1e-12
+    )
     unmixed = finite_map(family, real.numpy(), 0.0)(theta, torch.Generator())
     assert unmixed.theta.tolist() == pytest.approx(real.mean(0).tolist(), abs=1e-12)
 
 
 def test_the_finite_map_scatters_as_s3_says(rng):
-    """For a normal mean with n real points the iterates from x̄ have variance (λ/n)(1+λ)⁻² Σ_{k<t} c^{2k}, exactly."""
+    """For a normal mean with n real points the iterates from x̄ have variance (λ/n)(1+λ)⁻²
+    Σ_{k<t} c^{2k}, exactly.
+    """
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
     n, lam, steps, chains = 20, 1.0, 3, 40
     real = torch.randn(n, 5, generator=generator, dtype=torch.float64)
@@ -188,7 +218,8 @@ def test_the_finite_map_scatters_as_s3_says(rng):
     statistic = float((torch.stack(gaps) ** 2).sum()) / variance
     low, high = chi2.isf([1 - FALSE_ALARM / 2, FALSE_ALARM / 2], freedom)
     assert low < statistic < high
-    assert statistic * 4 > high  # negative control: high / low is 2.8, so a variance 4 times too small is rejected
+    # negative control: high / low is 2.8, so a variance 4 times too small is rejected
+    assert statistic * 4 > high
 
 
 def test_monte_carlo_above_two_dimensions_is_a_function():
@@ -203,10 +234,20 @@ def test_monte_carlo_above_two_dimensions_is_a_function():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: maximum_likelihood(FreeMixture(), np.array([3.0, 0.0]), vector(3.0, -1.0)), "no maximum|not finite"),
-        (lambda: maximum_likelihood(Normal(), np.array([1.0]), vector(1.0, 0.0)), "no maximum|not finite"),
-        (lambda: maximum_likelihood(Redundant(), MIXTURE, vector(0.0, 0.0)), "not strongly concave: alpha = "),
-        (lambda: maximum_likelihood(TwoPeaks(), MIXTURE, vector(0.5)), "not strongly concave"),  # a saddle, exactly
+        (
+            lambda: maximum_likelihood(FreeMixture(), np.array([3.0, 0.0]), vector(3.0, -1.0)),
+            "no maximum|not finite",
+        ),
+        (
+            lambda: maximum_likelihood(Normal(), np.array([1.0]), vector(1.0, 0.0)),
+            "no maximum|not finite",
+        ),
+        (
+            lambda: maximum_likelihood(Redundant(), MIXTURE, vector(0.0, 0.0)),
+            "not strongly concave: alpha = ",
+        ),
+        # a saddle, exactly
+        (lambda: maximum_likelihood(TwoPeaks(), MIXTURE, vector(0.5)), "not strongly concave"),
     ],
 )
 def test_what_has_no_maximum_says_so(call, message):
@@ -221,10 +262,22 @@ def test_what_has_no_maximum_says_so(call, message):
         (lambda: infinite_map(Normal(), MIXTURE, -1.0), "got -1"),
         (lambda: finite_map(Normal(), np.zeros((3, 1)), math.nan), "got nan"),
         (lambda: finite_map(Normal(), MIXTURE, 1.0), "real must be an array"),
-        (lambda: infinite_map(Normal(), MIXTURE, 1.0)(vector(math.nan, 0.0)), "theta must be a finite vector"),
-        (lambda: maximum_likelihood(Normal(), np.array([[np.inf]]), vector(0.0, 0.0)), "NaN or Inf"),
-        (lambda: maximum_likelihood(Variance(), MIXTURE, vector(-1.0)), "start must be in the domain"),
-        (lambda: climb(Normal(), torch.zeros(1, 1).double(), vector(1.0), vector(0.0, -800.0)), "finite objective"),
+        (
+            lambda: infinite_map(Normal(), MIXTURE, 1.0)(vector(math.nan, 0.0)),
+            "theta must be a finite vector",
+        ),
+        (
+            lambda: maximum_likelihood(Normal(), np.array([[np.inf]]), vector(0.0, 0.0)),
+            "NaN or Inf",
+        ),
+        (
+            lambda: maximum_likelihood(Variance(), MIXTURE, vector(-1.0)),
+            "start must be in the domain",
+        ),
+        (
+            lambda: climb(Normal(), torch.zeros(1, 1).double(), vector(1.0), vector(0.0, -800.0)),
+            "finite objective",
+        ),
     ],
 )
 def test_bad_arguments_are_refused(call, message):

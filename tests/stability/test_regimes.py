@@ -36,7 +36,9 @@ def next_set(regime, n, previous=None, synthetic=None, rng=None):
         RoundInputs(
             real=real,
             previous=previous or TrainingSet(real, real=n),
-            synthetic=np.full((regime.synthetic(n), 2), SYNTHETIC) if synthetic is None else synthetic,
+            synthetic=np.full((regime.synthetic(n), 2), SYNTHETIC)
+            if synthetic is None
+            else synthetic,
             fresh=lambda k: np.full((k, 2), FRESH),
             rng=rng or np.random.default_rng(0),
         )
@@ -111,7 +113,13 @@ def test_which_real_points_stay_is_drawn_anew():
     real = np.arange(100.0)[:, None]
     kept = [
         ReplaceShare(1.0).next(
-            RoundInputs(real, TrainingSet(real, 100), np.full((50, 1), -1.0), lambda k: real, np.random.default_rng(s))
+            RoundInputs(
+                real,
+                TrainingSet(real, 100),
+                np.full((50, 1), -1.0),
+                lambda k: real,
+                np.random.default_rng(s),
+            )
         )
         for s in (0, 1)
     ]
@@ -131,7 +139,8 @@ def test_a_subsample_keeps_the_size_and_the_whole_pool(n, rounds):
         assert len(data.points) == n
         assert marks(data)[REAL] == data.real  # and they come first
         assert (data.points[: data.real] == REAL).all()
-    assert marks(next_set(Subsample(Mix(0.0)), n)) == {REAL: n, SYNTHETIC: 0, FRESH: 0}  # there are no more points
+    # there are no more points
+    assert marks(next_set(Subsample(Mix(0.0)), n)) == {REAL: n, SYNTHETIC: 0, FRESH: 0}
 
 
 @given(n=st.integers(2, 100), lam=st.sampled_from([0.5, 1.0, 2.0]), w=st.floats(0.01, 0.99))
@@ -151,7 +160,9 @@ def test_weights_give_each_kind_its_share_of_the_loss(n, lam, w):
 
 @pytest.mark.parametrize("reward", [(0.0, 0.0), (0.0, 1.0), (0.5, -2.0)])
 def test_of_two_samples_the_user_picks_by_their_rewards(reward, rng):
-    """One sample of each kind in each pair: the second is picked with probability e^{r_2} / (e^{r_1} + e^{r_2})."""
+    """One sample of each kind in each pair: the second is picked with probability e^{r_2} /
+    (e^{r_1} + e^{r_2}).
+    """
     pairs = 100_000
     kinds = np.tile([[0.0, 0.0], [1.0, 1.0]], (pairs, 1))
     regime = Curated(FullySynthetic(), lambda x: np.array(reward)[x[:, 0].astype(int)], choices=2)
@@ -167,7 +178,13 @@ def test_of_many_samples_the_picked_follow_the_tilted_law(rng):
     """K → ∞ (Ferbach et al.): p(x) e^{r(x)} / E e^r, on three values."""
     p, r, choices, sets = np.array([0.5, 0.3, 0.2]), np.array([0.0, 1.0, -1.0]), 1000, 4000
     x = rng.choice(3, size=choices * sets, p=p).astype(float)
-    picked = next_set(Curated(FullySynthetic(), lambda x: r[x[:, 0].astype(int)], choices), sets, None, x[:, None], rng)
+    picked = next_set(
+        Curated(FullySynthetic(), lambda x: r[x[:, 0].astype(int)], choices),
+        sets,
+        None,
+        x[:, None],
+        rng,
+    )
     tilted = p * np.exp(r) / (p @ np.exp(r))
     share = np.bincount(picked.points[:, 0].astype(int), minlength=3) / sets
     # the law at K is within 2 E|mean of K e^r / E e^r − 1| < 2 sd(e^r)/(E e^r √K) of it
@@ -184,7 +201,8 @@ def test_a_verifier_lets_the_first_good_samples_pass():
     samples = np.where(good, np.arange(12.0), -1.0)[:, None]
     np.testing.assert_array_equal(next_set(regime, 4, synthetic=samples).points[:, 0], [1, 2, 5, 6])
     samples[:6] = -1
-    np.testing.assert_array_equal(next_set(regime, 4, synthetic=samples).points[:, 0], [6, 7])  # too few passed
+    # too few passed
+    np.testing.assert_array_equal(next_set(regime, 4, synthetic=samples).points[:, 0], [6, 7])
     samples[:] = -1
     with pytest.raises(ArithmeticError, match="accepts none of 12 samples"):
         next_set(regime, 4, synthetic=samples)
@@ -196,7 +214,11 @@ def test_regimes_compose():
     assert around.weighted
     assert not Curated(Mix(1.0), any_reward).weighted
     assert marks(next_set(around, 10)) == {REAL: 0, SYNTHETIC: 10, FRESH: 10}
-    assert marks(next_set(Curated(Accumulate(1.0), lambda x: x[:, 0], 3), 10)) == {REAL: 10, SYNTHETIC: 10, FRESH: 0}
+    assert marks(next_set(Curated(Accumulate(1.0), lambda x: x[:, 0], 3), 10)) == {
+        REAL: 10,
+        SYNTHETIC: 10,
+        FRESH: 0,
+    }
 
 
 @pytest.mark.parametrize(
@@ -214,7 +236,23 @@ def test_bad_settings_are_refused(make, message):
 
 
 def test_names_tell_regimes_apart():
-    regimes = [Mix(0.5), Mix(1.0), FullySynthetic(), Accumulate(0.5), FreshReal(0.5), ReplaceShare(0.5)]
-    regimes += [Subsample(Mix(0.5)), Weighted(Mix(0.5), 0.4), Weighted(Mix(0.5), 0.5), Curated(Mix(0.5), any_reward)]
-    regimes += [Curated(Mix(0.5), any_reward, 3), Curated(Mix(0.5), np.abs), Verified(Mix(0.5), any_reward)]
+    regimes = [
+        Mix(0.5),
+        Mix(1.0),
+        FullySynthetic(),
+        Accumulate(0.5),
+        FreshReal(0.5),
+        ReplaceShare(0.5),
+    ]
+    regimes += [
+        Subsample(Mix(0.5)),
+        Weighted(Mix(0.5), 0.4),
+        Weighted(Mix(0.5), 0.5),
+        Curated(Mix(0.5), any_reward),
+    ]
+    regimes += [
+        Curated(Mix(0.5), any_reward, 3),
+        Curated(Mix(0.5), np.abs),
+        Verified(Mix(0.5), any_reward),
+    ]
     assert len({str(regime) for regime in regimes}) == len(regimes)

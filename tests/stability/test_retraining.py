@@ -23,16 +23,22 @@ CHAINS, DIMENSION, N = 400, 40, 8
 
 
 def last_error(regime, retrainings, rng, **options):
-    """E (μ_T − μ)² over Cramér–Rao, for the mean of a Gaussian with known variance: an average of many chains."""
+    """E (μ_T − μ)² over Cramér–Rao, for the mean of a Gaussian with known variance: an average
+    of many chains.
+    """
     learner = GaussianLearner(CHAINS, DIMENSION, covariance=np.eye(DIMENSION))
     real = [rng.standard_normal((N, DIMENSION)) for _ in range(CHAINS)]
-    for _ in retrain(learner, real, [regime] * CHAINS, retrainings, seed=int(rng.integers(2**62)), **options):
+    for _ in retrain(
+        learner, real, [regime] * CHAINS, retrainings, seed=int(rng.integers(2**62)), **options
+    ):
         pass
     return N * np.mean(learner.mean**2)
 
 
 def assert_variance(measured, expected, comparisons):
-    """measured / expected is χ² over its degrees of freedom, exactly: coordinates of μ_T are independent normals."""
+    """measured / expected is χ² over its degrees of freedom, exactly: coordinates of μ_T are
+    independent normals.
+    """
     freedom = CHAINS * DIMENSION
     tail = FALSE_ALARM / (2 * comparisons)
     low, high = chi2.isf([1 - tail, tail], freedom) / freedom
@@ -42,7 +48,8 @@ def assert_variance(measured, expected, comparisons):
 @pytest.mark.parametrize("lam", [0.5, 1.0, 2.0])
 @pytest.mark.parametrize("retrainings", [1, 15])
 def test_fresh_and_shared_latents_settle_at_different_errors(lam, retrainings, rng):
-    # theory S3: (1 + 3λ)/(1 + 2λ), its excess over 1 short of 1 − ρ^{2t};   S7: 1 + λ, with z̄ entering as λ(1 − ρ^t)
+    # theory S3: (1 + 3λ)/(1 + 2λ), its excess over 1 short of 1 − ρ^{2t};   S7: 1 + λ, with z̄
+    # entering as λ(1 − ρ^t)
     rho = lam / (1 + lam)
     fresh = last_error(Mix(lam), retrainings, rng, latents="fresh")
     shared = last_error(Mix(lam), retrainings, rng, latents="shared")
@@ -126,7 +133,9 @@ def test_going_on_after_a_generation_equals_not_stopping(stop, latents):
 
 
 class Recorder(GaussianLearner):
-    """Notes when it is reset, and draws its initial mean, from which `fit` moves half of the way."""
+    """Notes when it is reset, and draws its initial mean, from which `fit` moves half of the
+    way.
+    """
 
     def __init__(self):
         super().__init__(1, 1, covariance=np.eye(1))
@@ -186,7 +195,11 @@ def test_a_learner_that_goes_wrong_is_named_with_its_generation(damage, message,
 
 def test_a_training_set_that_cannot_be_made_names_its_generation(rng):
     generations = retrain(
-        GaussianLearner(1, 1), [rng.standard_normal((10, 1))], [Verified(Mix(1.0), lambda x: x[:, 0] > 99)], 3, seed=0
+        GaussianLearner(1, 1),
+        [rng.standard_normal((10, 1))],
+        [Verified(Mix(1.0), lambda x: x[:, 0] > 99)],
+        3,
+        seed=0,
     )
     next(generations)
     with pytest.raises(RetrainingError, match=r"generation 1: .*accepts none of 40 samples"):
@@ -197,7 +210,9 @@ def test_weights_are_given_only_to_a_learner_that_takes_them(monkeypatch):
     arguments: dict = GOOD | {"real": [np.eye(2)], "regimes": [Weighted(Mix(1.0), 0.5)]}
     list(retrain(GaussianLearner(1, 2), **arguments))
     monkeypatch.delattr(GaussianLearner, "weighs")
-    with pytest.raises(ValueError, match="weights its points, which GaussianLearner does not support"):
+    with pytest.raises(
+        ValueError, match="weights its points, which GaussianLearner does not support"
+    ):
         retrain(GaussianLearner(1, 2), **arguments)
 
 
@@ -209,7 +224,10 @@ GOOD = {"real": [np.ones((3, 2))], "regimes": [Mix(1.0)], "generations": 1, "see
     [
         ({"real": [np.ones((0, 2))]}, r"at least one point, got shape \(0, 2\) for chain 0"),
         ({"real": [np.array([[1.0, np.nan]])]}, "finite, got NaN or Inf in chain 0"),
-        ({"real": [np.ones((3, 2))] * 2}, "real must have one entry for each of the 1 chains, got 2"),
+        (
+            {"real": [np.ones((3, 2))] * 2},
+            "real must have one entry for each of the 1 chains, got 2",
+        ),
         ({"regimes": []}, "regimes must have one entry"),
         ({"replicas": [0, 1]}, "replicas must have one entry"),
         ({"generations": -1}, "generations must be >= 0, got -1"),

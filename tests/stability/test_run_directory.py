@@ -39,9 +39,19 @@ def finish_run(path, generations=4, regimes=REGIMES):
             learner.load_state_dict(checkpoint.learner)
         after = checkpoint.generation if checkpoint else None
         for generation in retrain(
-            learner, real, regimes, generations, seed=1, draws=10, after=after, fresh=lambda n, rng: rng.random((n, 2))
+            learner,
+            real,
+            regimes,
+            generations,
+            seed=1,
+            draws=10,
+            after=after,
+            fresh=lambda n, rng: rng.random((n, 2)),
         ):
-            line = {"mean": learner.mean.tolist(), "m": [data.synthetic for data in generation.training]}
+            line = {
+                "mean": learner.mean.tolist(),
+                "m": [data.synthetic for data in generation.training],
+            }
             run.record(generation, line, learner.state_dict(), {"seen": generation.t}, seconds=0.0)
     return (path / "history.jsonl").read_bytes()
 
@@ -69,7 +79,11 @@ def test_a_run_can_be_read_back(tmp_path):
 
 def test_what_a_regime_remembers_is_stored(tmp_path):
     """Weights, and pools within pools, are there when a run goes on."""
-    regimes = [Subsample(Accumulate(1.0)), Weighted(Subsample(Accumulate(0.5)), 0.7), Weighted(FreshReal(1.0), 0.6)]
+    regimes = [
+        Subsample(Accumulate(1.0)),
+        Weighted(Subsample(Accumulate(0.5)), 0.7),
+        Weighted(FreshReal(1.0), 0.6),
+    ]
     whole = finish_run(tmp_path / "whole", generations=4, regimes=regimes)
     finish_run(tmp_path / "stopped", generations=2, regimes=regimes)
     with RunDirectory(tmp_path / "stopped", CONFIG) as run:
@@ -126,7 +140,9 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, uninterrupt
     damage(newest, rng) if damage is flip else damage(newest)
     with (
         RunDirectory(path, CONFIG) as run,
-        warned(r"generation-0004.pt is damaged .*; going back to the one before it", KEPT.format(4)),
+        warned(
+            r"generation-0004.pt is damaged .*; going back to the one before it", KEPT.format(4)
+        ),
     ):
         checkpoint = run.latest()
         assert checkpoint is not None
@@ -149,7 +165,9 @@ def test_a_lost_checkpoint_falls_back_to_the_one_before(tmp_path, uninterrupted)
 def test_a_history_is_never_thrown_away_because_of_checkpoints(tmp_path, uninterrupted, rng):
     """Without a good checkpoint the run starts again, and what it had recorded is still there."""
     path = tmp_path / "run"
-    for i, damage in enumerate((truncate, lambda file: flip(file, rng), lambda file: file.unlink()), start=1):
+    for i, damage in enumerate(
+        (truncate, lambda file: flip(file, rng), lambda file: file.unlink()), start=1
+    ):
         finish_run(path)
         for file in checkpoints(path):
             damage(file)
@@ -164,7 +182,9 @@ def test_a_lost_last_line_is_made_again(tmp_path, uninterrupted):
     finish_run(path)
     lines = uninterrupted.splitlines(keepends=True)
     (path / "history.jsonl").write_bytes(b"".join(lines[:4]) + lines[4][:10])
-    with warned("history.jsonl: line 5 is missing or changed since generation-0004.pt", KEPT.format(4)):
+    with warned(
+        "history.jsonl: line 5 is missing or changed since generation-0004.pt", KEPT.format(4)
+    ):
         assert finish_run(path) == uninterrupted
 
 
@@ -176,7 +196,11 @@ def test_a_digit_that_changed_is_noticed(tmp_path, uninterrupted, line, rng):
     lines = uninterrupted.splitlines(keepends=True)
     digits = [i for i, c in enumerate(lines[line]) if chr(c).isdigit() and i > 8]  # not that of t
     at = rng.choice(digits)
-    lines[line] = lines[line][:at] + str((int(chr(lines[line][at])) + 1) % 10).encode() + lines[line][at + 1 :]
+    lines[line] = (
+        lines[line][:at]
+        + str((int(chr(lines[line][at])) + 1) % 10).encode()
+        + lines[line][at + 1 :]
+    )
     changed = b"".join(lines)
     (path / "history.jsonl").write_bytes(changed)
     if line == 4:
@@ -187,7 +211,8 @@ def test_a_digit_that_changed_is_noticed(tmp_path, uninterrupted, line, rng):
         with (
             pytest.warns(UserWarning, match=f"line {line + 1} is missing or changed"),
             pytest.raises(
-                RunDirectoryError, match=rf"line {line + 1} is missing or was changed .*; restore it, or use"
+                RunDirectoryError,
+                match=rf"line {line + 1} is missing or was changed .*; restore it, or use",
             ),
         ):
             finish_run(path)
@@ -198,13 +223,18 @@ def test_checkpoints_of_other_runs_and_generations_are_passed_over(tmp_path, uni
     path = tmp_path / "run"
     finish_run(path)
     with RunDirectory(tmp_path / "other", {**CONFIG, "seed": 1}) as run:
-        (generation,) = retrain(GaussianLearner(1, 1), [np.array([[0.0], [1.0]])], [Mix(0.0)], 0, seed=1)
+        (generation,) = retrain(
+            GaussianLearner(1, 1), [np.array([[0.0], [1.0]])], [Mix(0.0)], 0, seed=1
+        )
         run.record(generation, {}, {}, {}, seconds=0.0)
     for t in (4, 5):
         shutil.copy(
-            tmp_path / "other" / "checkpoints" / "generation-0000.pt", path / "checkpoints" / f"generation-000{t}.pt"
+            tmp_path / "other" / "checkpoints" / "generation-0000.pt",
+            path / "checkpoints" / f"generation-000{t}.pt",
         )
-    shutil.copy(path / "checkpoints" / "generation-0003.pt", path / "checkpoints" / "generation-0006.pt")
+    shutil.copy(
+        path / "checkpoints" / "generation-0003.pt", path / "checkpoints" / "generation-0006.pt"
+    )
     with warned(
         "generation-0006.pt holds generation 3, not the one in its name",
         "generation-0005.pt is of a run with another configuration",
@@ -219,7 +249,11 @@ class NumPyLearner(GaussianLearner):
 
     def state_dict(self):
         state = super().state_dict()
-        more = {"array": np.arange(6.0).reshape(2, 3)[:, ::-1], "scalar": np.float32(0.1), "names": np.array("αβ")}
+        more = {
+            "array": np.arange(6.0).reshape(2, 3)[:, ::-1],
+            "scalar": np.float32(0.1),
+            "names": np.array("αβ"),
+        }
         nested = [{"when": np.datetime64("2020-01-01"), "empty": np.zeros((0, 2), np.int16)}]
         return {**state, **more, "nested": nested}
 
@@ -252,13 +286,18 @@ class ObjectLearner(GaussianLearner):
 
 
 def test_a_state_that_cannot_be_stored_is_refused_before_anything_is_written(tmp_path):
-    with pytest.raises(TypeError, match=r"learner\['best'\]\[1\]\['model'\] is ObjectLearner, which cannot be stored"):
+    with pytest.raises(
+        TypeError,
+        match=r"learner\['best'\]\[1\]\['model'\] is ObjectLearner, which cannot be stored",
+    ):
         record_once(tmp_path / "run", ObjectLearner(1, 1))
     assert not list(tmp_path.iterdir())
 
 
 def test_a_generation_out_of_turn_is_refused(tmp_path):
-    (generation,) = retrain(GaussianLearner(1, 1), [np.array([[0.0], [1.0]])], [Mix(0.0)], 0, seed=0)
+    (generation,) = retrain(
+        GaussianLearner(1, 1), [np.array([[0.0], [1.0]])], [Mix(0.0)], 0, seed=0
+    )
     record_once(tmp_path / "run", GaussianLearner(1, 1))
     with RunDirectory(tmp_path / "run", CONFIG) as run:
         with pytest.raises(ValueError, match=r"call latest\(\) before"):
@@ -269,7 +308,9 @@ def test_a_generation_out_of_turn_is_refused(tmp_path):
 
 
 def test_a_generation_that_the_disk_did_not_take_can_be_recorded_again(tmp_path, monkeypatch):
-    (generation,) = retrain(GaussianLearner(1, 1), [np.array([[0.0], [1.0]])], [Mix(0.0)], 0, seed=0)
+    (generation,) = retrain(
+        GaussianLearner(1, 1), [np.array([[0.0], [1.0]])], [Mix(0.0)], 0, seed=0
+    )
 
     def full(*arguments):
         raise OSError("no space left")
@@ -338,7 +379,10 @@ def test_a_checkpoint_never_executes_anything(tmp_path):
     finish_run(path)
     torch.save({"t": 9, "learner": Malicious(target)}, path / "checkpoints" / "generation-0009.pt")
     (path / "checkpoints" / "generation-0008.pt").write_bytes(pickle.dumps(Malicious(target)))
-    with RunDirectory(path, CONFIG) as run, pytest.warns(UserWarning, match="generation-000[89].pt is damaged"):
+    with (
+        RunDirectory(path, CONFIG) as run,
+        pytest.warns(UserWarning, match="generation-000[89].pt is damaged"),
+    ):
         checkpoint = run.latest()
     assert checkpoint is not None
     assert checkpoint.generation.t == 4
@@ -353,7 +397,9 @@ def test_a_checkpoint_never_executes_anything(tmp_path):
         ({"lam": [0.5]}, "holds a run with seed = 0, not None"),
     ],
 )
-def test_another_configuration_is_refused_by_its_first_difference(tmp_path, uninterrupted, config, message):
+def test_another_configuration_is_refused_by_its_first_difference(
+    tmp_path, uninterrupted, config, message
+):
     with pytest.raises(RunDirectoryError, match=message):
         RunDirectory(tmp_path / "uninterrupted", config)
     assert (tmp_path / "uninterrupted" / "history.jsonl").read_bytes() == uninterrupted
@@ -430,7 +476,9 @@ FOREIGN = {
     "history of another program": text("history.jsonl", '{"t": 0}\n'),
     "configuration of another program": text("config.json", '{"model_type": "bert"}'),
     "something like ours": text("config.json", '{"config": {}, "environment": {}, "version": 3}'),
-    "a later version": text("config.json", '{"format": "iterative-retraining run 3", "config": {}, "environment": {}}'),
+    "a later version": text(
+        "config.json", '{"format": "iterative-retraining run 3", "config": {}, "environment": {}}'
+    ),
     "no JSON": text("config.json", "{"),
     "a list": text("config.json", "[]"),
     "nested": text("config.json", "[" * 100_000),
@@ -459,24 +507,39 @@ def test_a_folder_of_something_else_is_refused_and_left_as_it_was(tmp_path, make
 def earlier_version(folder):
     finish_run(folder)
     found = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps({name: found[name] for name in ("config", "environment")}))
+    (folder / "config.json").write_text(
+        json.dumps({name: found[name] for name in ("config", "environment")})
+    )
 
 
 def changed_threads(folder):
     finish_run(folder)
-    content = (folder / "config.json").read_text().replace('"environment": null', '"environment": {"threads": 7}')
+    content = (
+        (folder / "config.json")
+        .read_text()
+        .replace('"environment": null', '"environment": {"threads": 7}')
+    )
     (folder / "config.json").write_text(content)
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (of_another_run, "holds a run with seed = 1, not 0; choose another --out or use --overwrite"),
+        (
+            of_another_run,
+            "holds a run with seed = 1, not 0; choose another --out or use --overwrite",
+        ),
         (earlier_version, "holds a run that an earlier version began; .* use --overwrite"),
-        (changed_threads, "holds a config.json that was changed since the run began; restore it, .* use --overwrite"),
+        (
+            changed_threads,
+            "holds a config.json that was changed since the run began; restore it, .* use "
+            "--overwrite",
+        ),
     ],
 )
-def test_a_run_that_cannot_go_on_is_left_as_it_was_until_it_is_overwritten(tmp_path, make, message, uninterrupted):
+def test_a_run_that_cannot_go_on_is_left_as_it_was_until_it_is_overwritten(
+    tmp_path, make, message, uninterrupted
+):
     make(tmp_path / "run")
     before = listing(tmp_path)
     with pytest.raises(RunDirectoryError, match=message):
@@ -491,13 +554,25 @@ def test_overwriting_removes_what_a_run_writes_and_nothing_else(tmp_path):
     others(tmp_path / "run")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_text("precious")
-    for link in ("samples/generation-0009.npz", f"figures/distances.pdf{PARTIAL_SUFFIX}", "checkpoints/training.pt"):
+    for link in (
+        "samples/generation-0009.npz",
+        f"figures/distances.pdf{PARTIAL_SUFFIX}",
+        "checkpoints/training.pt",
+    ):
         (tmp_path / "run" / link).symlink_to(elsewhere)
     others(tmp_path / "kept")
     with RunDirectory(tmp_path / "run", {**CONFIG, "seed": 1}, overwrite=True):
         pass
-    found = {str(path.relative_to(tmp_path / "run")) for path in (tmp_path / "run").rglob("*") if not path.is_dir()}
-    kept = {str(path.relative_to(tmp_path / "kept")) for path in (tmp_path / "kept").rglob("*") if not path.is_dir()}
+    found = {
+        str(path.relative_to(tmp_path / "run"))
+        for path in (tmp_path / "run").rglob("*")
+        if not path.is_dir()
+    }
+    kept = {
+        str(path.relative_to(tmp_path / "kept"))
+        for path in (tmp_path / "kept").rglob("*")
+        if not path.is_dir()
+    }
     assert found == kept | {"config.json", ".lock"}
     assert elsewhere.read_text() == "precious"
 
@@ -505,7 +580,9 @@ def test_overwriting_removes_what_a_run_writes_and_nothing_else(tmp_path):
 def test_opening_a_run_changes_nothing_of_others_in_it(tmp_path, uninterrupted):
     finish_run(tmp_path / "run")
     others(tmp_path / "run")
-    before = {name: status for name, status in listing(tmp_path).items() if "precious" in str(status)}
+    before = {
+        name: status for name, status in listing(tmp_path).items() if "precious" in str(status)
+    }
     assert len(before) == 8
     assert finish_run(tmp_path / "run", 5).startswith(uninterrupted)
     assert {name: status for name, status in listing(tmp_path).items() if name in before} == before
@@ -515,14 +592,20 @@ def test_opening_a_run_changes_nothing_of_others_in_it(tmp_path, uninterrupted):
 def test_a_run_that_fails_before_it_records_anything_leaves_nothing(tmp_path, folder):
     (tmp_path / "there").mkdir()
     before = listing(tmp_path)
-    with pytest.raises(ValueError, match="no such learner"), RunDirectory(tmp_path / folder, CONFIG):
+    with (
+        pytest.raises(ValueError, match="no such learner"),
+        RunDirectory(tmp_path / folder, CONFIG),
+    ):
         raise ValueError("no such learner")
     assert listing(tmp_path) == {name: listing(tmp_path)[name] for name in before}
     assert set(listing(tmp_path)) == set(before)
 
 
 def test_two_processes_cannot_share_a_folder(tmp_path):
-    with RunDirectory(tmp_path / "run", CONFIG), pytest.raises(RunDirectoryError, match="in use by another process"):
+    with (
+        RunDirectory(tmp_path / "run", CONFIG),
+        pytest.raises(RunDirectoryError, match="in use by another process"),
+    ):
         RunDirectory(tmp_path / "run", CONFIG)
     RunDirectory(tmp_path / "run", CONFIG).close()
 
@@ -537,13 +620,23 @@ def test_values_that_are_not_finite_are_not_recorded(tmp_path):
 
 
 def test_the_commit_is_that_of_this_code_and_of_no_repository_around_it(tmp_path, monkeypatch):
-    """The usual layout: a repository of the user's, with this package installed in an ignored folder of it."""
+    """The usual layout: a repository of the user's, with this package installed in an ignored
+    folder of it.
+    """
     if not shutil.which("git"):
         pytest.skip("needs git")
     copy = tmp_path / "paper" / ".venv" / "stability" / "run_directory.py"
     copy.parent.mkdir(parents=True)
     shutil.copy(run_directory.__file__, copy)
-    git = ["git", "-C", str(tmp_path / "paper"), "-c", "user.name=u", "-c", "user.email=u@example.org"]
+    git = [
+        "git",
+        "-C",
+        str(tmp_path / "paper"),
+        "-c",
+        "user.name=u",
+        "-c",
+        "user.email=u@example.org",
+    ]
     (tmp_path / "paper" / ".gitignore").write_text(".venv")
     for arguments in (["init", "-q"], ["add", "."], ["commit", "-qm", "my paper"]):
         subprocess.run([*git, *arguments], check=True)
@@ -551,7 +644,8 @@ def test_the_commit_is_that_of_this_code_and_of_no_repository_around_it(tmp_path
     monkeypatch.setattr(run_directory, "__file__", str(copy))
     assert (environment()["commit"], environment()["uncommitted_changes"]) == (None, None)
     assert "iterative-retraining" in environment()["packages"]
-    subprocess.run([*git, "add", "-f", ".venv"], check=True)  # negative control: now it is the code's repository
+    # negative control: now it is the code's repository
+    subprocess.run([*git, "add", "-f", ".venv"], check=True)
     assert len(environment()["commit"]) == 40
     assert environment()["uncommitted_changes"]
 

@@ -40,7 +40,11 @@ def test_a_sealed_archive_is_read_by_everyone_and_has_equal_bytes_each_time(save
 @pytest.mark.parametrize("save", SAVED.values(), ids=SAVED)
 def test_every_flipped_bit_and_every_cut_is_noticed(save, rng):
     content, _ = archive(save)
-    bits = range(8 * len(content)) if len(content) < 600 else rng.choice(8 * len(content), 600, replace=False)
+    bits = (
+        range(8 * len(content))
+        if len(content) < 600
+        else rng.choice(8 * len(content), 600, replace=False)
+    )
     for bit in bits:
         spoiled = bytearray(content)
         spoiled[bit // 8] ^= 1 << bit % 8
@@ -56,14 +60,24 @@ def test_only_a_whole_archive_can_be_sealed():
         seal(io.BytesIO(b"no archive"))
 
 
-numbers = hnp.boolean_dtypes() | hnp.integer_dtypes() | hnp.floating_dtypes() | hnp.complex_number_dtypes()
+numbers = (
+    hnp.boolean_dtypes()
+    | hnp.integer_dtypes()
+    | hnp.floating_dtypes()
+    | hnp.complex_number_dtypes()
+)
 arrays = hnp.arrays(numbers, hnp.array_shapes(min_dims=1, min_side=0, max_side=3))
 
 
-@given(given_arrays=st.dictionaries(st.text("abcd-", min_size=1), arrays, max_size=3), order=st.sampled_from("CF"))
+@given(
+    given_arrays=st.dictionaries(st.text("abcd-", min_size=1), arrays, max_size=3),
+    order=st.sampled_from("CF"),
+)
 def test_sealed_arrays_come_back_as_numpy_reads_them(given_arrays, order, tmp_path_factory):
     path = tmp_path_factory.getbasetemp() / "arrays.npz"
-    digest = write_sealed_npz(path, {name: np.asarray(x, order=order) for name, x in given_arrays.items()})
+    digest = write_sealed_npz(
+        path, {name: np.asarray(x, order=order) for name, x in given_arrays.items()}
+    )
     content = path.read_bytes()
     assert write_sealed_npz(path, {name: x.copy() for name, x in given_arrays.items()}) == digest
     assert path.read_bytes() == content

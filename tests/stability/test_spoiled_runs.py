@@ -1,4 +1,6 @@
-"""Every file of a finished run is spoiled in every way; the run then ends as before, or says in one line why not."""
+"""Every file of a finished run is spoiled in every way; the run then ends as before, or says in
+one line why not.
+"""
 
 import os
 import shutil
@@ -70,7 +72,8 @@ NOT_READ = ("timings.jsonl", ".lock")
 def results(run):
     """History, samples and figures."""
     found = [run / "history.jsonl", *(run / "samples").iterdir(), *(run / "figures").iterdir()]
-    small = [path for path in sorted(found) if path.is_file() and path.stat().st_size < 2**24]  # not the sparse ones
+    # not the sparse ones
+    small = [path for path in sorted(found) if path.is_file() and path.stat().st_size < 2**24]
     return {str(path.relative_to(run)): path.read_bytes() for path in small}
 
 
@@ -82,7 +85,9 @@ def finished(tmp_path_factory):
 
 
 def spoil_and_finish(finished, copy, name, way, rng):
-    """The run ends as it had ended; or in one line; or says which samples are lost, and ends as before but for them."""
+    """The run ends as it had ended; or in one line; or says which samples are lost, and ends as
+    before but for them.
+    """
     shutil.copytree(finished, copy)
     way(copy / name, rng)
     before = results(finished)
@@ -103,11 +108,18 @@ def spoil_and_finish(finished, copy, name, way, rng):
     assert not any("\n" in line for line in lines)
     after = results(copy)
     for changed in [file for file in before if after.get(file) != before[file]]:
-        assert any(changed in line and "no checkpoint has its samples" in line for line in lines), (changed, lines)
+        assert any(changed in line and "no checkpoint has its samples" in line for line in lines), (
+            changed,
+            lines,
+        )
 
 
 def names(run):
-    return sorted(str(path.relative_to(run)) for path in run.rglob("*") if path.is_file() and path.name not in NOT_READ)
+    return sorted(
+        str(path.relative_to(run))
+        for path in run.rglob("*")
+        if path.is_file() and path.name not in NOT_READ
+    )
 
 
 def test_some_spoiled_runs(finished, tmp_path, rng):
@@ -136,7 +148,9 @@ def test_a_change_that_nobody_notices_would_be_found(finished, tmp_path, rng, mo
     def digit(path, rng):
         content = path.read_text()
         at = content.index("0.")
-        path.write_text(content[: at + 2] + str((int(content[at + 2]) + 1) % 10) + content[at + 3 :])
+        path.write_text(
+            content[: at + 2] + str((int(content[at + 2]) + 1) % 10) + content[at + 3 :]
+        )
 
     with pytest.raises(AssertionError, match=r"history|loss"):
         spoil_and_finish(finished, tmp_path / "copy", "history.jsonl", digit, rng)

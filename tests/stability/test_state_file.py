@@ -15,7 +15,9 @@ from stability.state_file import as_plain, from_plain, read_state, write_state
 from stability.untrusted import UntrustedFileError
 
 dtypes = hnp.scalar_dtypes() | hnp.unicode_string_dtypes() | hnp.byte_string_dtypes()
-arrays = dtypes.flatmap(lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, min_side=0, max_side=3)))
+arrays = dtypes.flatmap(
+    lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, min_side=0, max_side=3))
+)
 
 
 @given(array=arrays, order=st.sampled_from("CF"), frozen=st.booleans())
@@ -24,14 +26,35 @@ def test_any_array_and_any_scalar_comes_back_bit_by_bit(array, order, frozen):
     array.flags.writeable = not frozen
     state = {"array": array, "scalars": list(array.reshape(-1)[:1])}
     back = from_plain(as_plain(state, "state"))
-    for expected, found in ((array, back["array"]), *zip(state["scalars"], back["scalars"], strict=True)):
+    for expected, found in (
+        (array, back["array"]),
+        *zip(state["scalars"], back["scalars"], strict=True),
+    ):
         assert type(found) is type(expected)
-        assert (found.dtype, found.shape, found.tobytes()) == (expected.dtype, expected.shape, expected.tobytes())
+        assert (found.dtype, found.shape, found.tobytes()) == (
+            expected.dtype,
+            expected.shape,
+            expected.tobytes(),
+        )
 
 
 def test_a_file_has_every_kind_that_is_promised(tmp_path):
-    kinds = [None, True, 2**70, 1.5, 2j, "ä", b"\0x", torch.ones(2), torch.nn.Parameter(torch.ones(1)), torch.Size([2]),
-             torch.float16, torch.device("cpu"), np.ones(2), np.float32(1)]  # fmt: skip
+    kinds = [
+        None,
+        True,
+        2**70,
+        1.5,
+        2j,
+        "ä",
+        b"\0x",
+        torch.ones(2),
+        torch.nn.Parameter(torch.ones(1)),
+        torch.Size([2]),
+        torch.float16,
+        torch.device("cpu"),
+        np.ones(2),
+        np.float32(1),
+    ]
     state = {"kinds": kinds, ("a", 1): OrderedDict(x=(1, [2]))}
     write_state(tmp_path / "state.pt", state)
     found = read_state(tmp_path / "state.pt")
@@ -50,7 +73,9 @@ def test_one_object_in_two_places_is_still_one(tmp_path):
     assert three is four
 
 
-@pytest.mark.parametrize("value", [{1}, range(3), np.array([None]), np.ma.array([1]), {np.int64(1): 0}, lambda: 0])
+@pytest.mark.parametrize(
+    "value", [{1}, range(3), np.array([None]), np.ma.array([1]), {np.int64(1): 0}, lambda: 0]
+)
 def test_what_cannot_be_stored_is_named(value, tmp_path):
     with pytest.raises(TypeError, match=r"state\['a'\]\[0\].* (is|cannot be stored)"):
         write_state(tmp_path / "state.pt", {"a": [value]})
@@ -67,7 +92,10 @@ class Malicious:
 
 def packed(content):
     file = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as new:
+    with (
+        zipfile.ZipFile(io.BytesIO(content)) as old,
+        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as new,
+    ):
         for member in old.infolist():
             new.writestr(member.filename, old.read(member))
     return file.getvalue()
@@ -75,13 +103,19 @@ def packed(content):
 
 def test_what_was_not_written_here_is_refused_and_never_executed(tmp_path):
     path, target = tmp_path / "state.pt", tmp_path / "made"
-    for value, pack in ((Malicious(target), False), ({"x": torch.zeros(10**5)}, True), ([1], False)):
+    for value, pack in (
+        (Malicious(target), False),
+        ({"x": torch.zeros(10**5)}, True),
+        ([1], False),
+    ):
         file = io.BytesIO()
         torch.save(value, file)
         file = io.BytesIO(packed(file.getvalue())) if pack else file
         seal(file)
         path.write_bytes(file.getvalue())
-        with pytest.raises(UntrustedFileError, match=r"is damaged|holds list, not a state") as caught:
+        with pytest.raises(
+            UntrustedFileError, match=r"is damaged|holds list, not a state"
+        ) as caught:
             read_state(path)
         assert "weights_only" not in str(caught.value)
     assert not target.exists()

@@ -3,7 +3,9 @@ from hypothesis import strategies as st
 
 from stability.streams import Purpose, stream
 
-keys = st.tuples(st.integers(0, 2**63), st.sampled_from(Purpose), st.integers(0, 10**4), st.integers(0, 10**4))
+keys = st.tuples(
+    st.integers(0, 2**63), st.sampled_from(Purpose), st.integers(0, 10**4), st.integers(0, 10**4)
+)
 
 
 @given(key=keys)
@@ -20,5 +22,8 @@ def test_different_keys_name_different_streams(one, two):
 @given(key=keys)
 def test_children_differ_from_every_parent(key):
     children = stream(*key).spawn(3)
-    draws = {rng.bytes(32) for rng in (stream(*key), *children, stream(key[0], key[1], key[2], key[3] + 1))}
+    draws = {
+        rng.bytes(32)
+        for rng in (stream(*key), *children, stream(key[0], key[1], key[2], key[3] + 1))
+    }
     assert len(draws) == 5

@@ -1,4 +1,6 @@
-"""The transportation solver against enumeration, SciPy's assignment of repeated points, linear programming."""
+"""The transportation solver against enumeration, SciPy's assignment of repeated points, linear
+programming.
+"""
 
 import itertools
 import math
@@ -48,7 +50,9 @@ def test_repeating_points_to_equal_numbers_changes_nothing(seed, n, m, kind):
     assert transport_cost(cost) == pytest.approx(of_repeated(cost), rel=1e-10, abs=0)
 
 
-@given(seed=seeds, n=st.integers(1, 3), m=st.integers(1, 3), far=st.sampled_from([0, 10**8, 10**11]))
+@given(
+    seed=seeds, n=st.integers(1, 3), m=st.integers(1, 3), far=st.sampled_from([0, 10**8, 10**11])
+)
 def test_exact_enumeration_of_integers(seed, n, m, far):
     """Points with integer coordinates, all flows of whole units: no rounding in the oracle."""
     rng = np.random.default_rng(seed)
@@ -60,7 +64,8 @@ def test_exact_enumeration_of_integers(seed, n, m, far):
     columns = [j for j in range(m) for _ in range(size // m)]
     exact = [[sum((int(a) - int(b)) ** 2 for a, b in zip(p, q, strict=True)) for q in y] for p in x]
     least = min(
-        sum(exact[i][j] for i, j in zip(order, columns, strict=True)) for order in set(itertools.permutations(rows))
+        sum(exact[i][j] for i, j in zip(order, columns, strict=True))
+        for order in set(itertools.permutations(rows))
     )
     cost = np.array([[float(c) for c in row] for row in exact])
     assert transport_cost(cost) == pytest.approx(float(Fraction(least, size)), rel=1e-14, abs=0)
@@ -71,10 +76,13 @@ def test_linear_programming(seed, n, m):
     cost = random_cost(np.random.default_rng(seed), n, m, "points")
     equal = np.vstack([np.kron(np.eye(n), np.ones(m)), np.kron(np.ones(n), np.eye(m))])
     found = linprog(cost.ravel(), A_eq=equal, b_eq=[*np.full(n, 1 / n), *np.full(m, 1 / m)])
-    assert transport_cost(cost) == pytest.approx(found.fun, rel=1e-6, abs=1e-9)  # HiGHS stops at 1e-7
+    # HiGHS stops at 1e-7
+    assert transport_cost(cost) == pytest.approx(found.fun, rel=1e-6, abs=1e-9)
 
 
-@given(seed=seeds, n=st.integers(1, 30), m=st.integers(1, 30), kind=kinds, power=st.integers(-300, 300))
+@given(
+    seed=seeds, n=st.integers(1, 30), m=st.integers(1, 30), kind=kinds, power=st.integers(-300, 300)
+)
 def test_another_unit_transposition_and_order_change_nothing(seed, n, m, kind, power):
     rng = np.random.default_rng(seed)
     cost = random_cost(rng, n, m, kind if abs(power) < 100 else "points")

@@ -10,10 +10,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import stability.untrusted
-from stability.untrusted import UntrustedFileError, open_regular, parse_json, printable, read_bytes, zip_members
+from stability.untrusted import (
+    UntrustedFileError,
+    open_regular,
+    parse_json,
+    printable,
+    read_bytes,
+    zip_members,
+)
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
 )
 

@@ -23,7 +23,9 @@ def test_published_distances_of_unequal_sets():
 @given(x=points(st.integers(1, 20), 1), y=points(st.integers(1, 20), 1))
 def test_one_dimension_equals_the_distance_of_the_distribution_functions(x, y):
     (w1,) = wasserstein(x, y, orders=[1])
-    assert w1 == pytest.approx(scipy.stats.wasserstein_distance(x[:, 0], y[:, 0]), rel=1e-9, abs=1e-9)
+    assert w1 == pytest.approx(
+        scipy.stats.wasserstein_distance(x[:, 0], y[:, 0]), rel=1e-9, abs=1e-9
+    )
 
 
 @given(x=points(st.integers(1, 20), 1), data=st.data())
@@ -44,21 +46,29 @@ def test_a_translation_is_as_far_as_its_length(x, shift):
 def test_repeating_every_point_changes_nothing(x, data):
     """The same distributions with other numbers of points go through the other solver."""
     y = data.draw(points(st.just(len(x)), 2))
-    assert wasserstein(np.repeat(x, 2, axis=0), y) == pytest.approx(wasserstein(x, y), rel=1e-10, abs=0)
+    assert wasserstein(np.repeat(x, 2, axis=0), y) == pytest.approx(
+        wasserstein(x, y), rel=1e-10, abs=0
+    )
 
 
 @given(x=points(st.integers(1, 9), 2), y=points(st.integers(1, 9), 2), power=st.integers(-900, 900))
 def test_any_unit(x, y, power):
     """Also where squares of coordinates overflow or vanish."""
-    x, y = np.round(x, 2), np.round(y, 2)  # no subnormal coordinates, which lose bits at a smaller scale
+    # no subnormal coordinates, which lose bits at a smaller scale
+    x, y = np.round(x, 2), np.round(y, 2)
     scaled = np.ldexp(wasserstein(x, y), power)
-    assert wasserstein(np.ldexp(x, power), np.ldexp(y, power)) == pytest.approx(tuple(scaled), rel=1e-14, abs=0)
+    assert wasserstein(np.ldexp(x, power), np.ldexp(y, power)) == pytest.approx(
+        tuple(scaled), rel=1e-14, abs=0
+    )
 
 
 @pytest.mark.parametrize("sizes", [(60, 120), (60, 100), (60, 60), (44, 60)])
 @pytest.mark.parametrize("far", [1e3, 1e8, 1e11, 1e100])
 def test_a_far_point_in_both_sets(rng, sizes, far):
-    """As much mass far away in both: the rest is moved as without it. Seen from far points all else is one place."""
+    """As much mass far away in both: the rest is moved as without it.
+
+    Seen from far points all else is one place.
+    """
     n, m = sizes
     size = np.lcm(n, m)
     x, y = rng.standard_normal((n, 2)), rng.standard_normal((m, 2)) + 0.1
@@ -70,7 +80,11 @@ def test_a_far_point_in_both_sets(rng, sizes, far):
     assert wasserstein(x, y) == pytest.approx((w1 * share, w2 * share**0.5), rel=1e-10, abs=0)
 
 
-@given(x=points(st.integers(1, 10), 2), y=points(st.integers(1, 10), 2), z=points(st.integers(1, 10), 2))
+@given(
+    x=points(st.integers(1, 10), 2),
+    y=points(st.integers(1, 10), 2),
+    z=points(st.integers(1, 10), 2),
+)
 def test_it_is_a_metric_and_grows_with_the_order(x, y, z):
     w1, w2 = wasserstein(x, y)
     assert w1 <= w2 + 1e-9

@@ -62,14 +62,22 @@ means, sds = st.floats(-5, 5), st.floats(0.2, 5)
 
 @settings(max_examples=20)
 @given(means, sds, means, sds)
-@example(3.9140625, 1.84375, 2.4140625, 4.875)  # F − G changes sign between a panel's end and its first node
+# F − G changes sign between a panel's end and its first node
+@example(3.9140625, 1.84375, 2.4140625, 4.875)
 def test_normals_have_closed_forms(m, s, m2, s2):
     a, b = abs(m - m2), abs(s - s2)
     first, second = w1(normal(m, s), normal(m2, s2)), w2(normal(m, s), normal(m2, s2))
-    # F⁻¹ − G⁻¹ = (m − m2) + (s − s2) z with z normal: the mean of a folded normal, and a root mean square
-    folded = a if b == 0 else b * math.sqrt(2 / math.pi) * math.exp(-((a / b) ** 2) / 2) + a * math.erf(a / b / 2**0.5)
+    # F⁻¹ − G⁻¹ = (m − m2) + (s − s2) z with z normal: the mean of a folded normal, and a root mean
+    # square
+    folded = (
+        a
+        if b == 0
+        else b * math.sqrt(2 / math.pi) * math.exp(-((a / b) ** 2) / 2)
+        + a * math.erf(a / b / 2**0.5)
+    )
     assert first.value == pytest.approx(folded, abs=first.error + 1e-12)
-    assert second.value == pytest.approx(math.hypot(a, b), abs=second.error + 1e-7)  # the root of rounding error
+    # the root of rounding error
+    assert second.value == pytest.approx(math.hypot(a, b), abs=second.error + 1e-7)
     one = np.eye(1)
     assert second.value == pytest.approx(
         gaussian_w2(np.array([m]), s**2 * one, np.array([m2]), s2**2 * one), abs=second.error + 1e-6
@@ -132,7 +140,11 @@ def test_errors_are_honest_where_little_mass_is_far_away_or_in_a_spike():
     # the first: 1e-7 of the mass at 1e4, W1 = 1e-3 and W2 = 3.16
     told, not_told, spike = (
         [pair for pair in nasty_pairs() if pair.name == name]
-        for name in ("1e-07 of N(10000, 1²)", "1e-07 of N(10000, 1²), not told", "1e-07 of N(0.123, 1e-06²), not told")
+        for name in (
+            "1e-07 of N(10000, 1²)",
+            "1e-07 of N(10000, 1²), not told",
+            "1e-07 of N(0.123, 1e-06²), not told",
+        )
     )
     assert _count(told + not_told) == {"honest": ANY}
     assert _count(spike) == {"refused": ANY}
@@ -167,15 +179,22 @@ def test_scaling_shifting_reflecting_and_swapping(exponent, shift, reflect, swap
     ]
     for distance in (w1, w2):
         before, after = distance(*laws), distance(*(moved[::-1] if swap else moved))
-        assert abs(after.value / abs(factor) - before.value) <= before.error + after.error / abs(factor)
+        assert abs(after.value / abs(factor) - before.value) <= before.error + after.error / abs(
+            factor
+        )
 
 
-@given(st.lists(st.floats(-10, 10), min_size=1, max_size=8), st.lists(st.floats(-10, 10), min_size=1, max_size=8))
+@given(
+    st.lists(st.floats(-10, 10), min_size=1, max_size=8),
+    st.lists(st.floats(-10, 10), min_size=1, max_size=8),
+)
 def test_samples_against_scipy_and_the_assignment_solver(x, y):
     x, y = np.array(x), np.array(y)
     assert w1(x, y).value == pytest.approx(wasserstein_distance(x, y), abs=1e-12)
     if len(x) == len(y):
-        assert w2(x, y).value == pytest.approx(wasserstein(x[:, None], y[:, None], (2,))[0], abs=1e-7)
+        assert w2(x, y).value == pytest.approx(
+            wasserstein(x[:, None], y[:, None], (2,))[0], abs=1e-7
+        )
 
 
 def test_a_sample_of_a_density_has_the_distance_of_its_empirical_distribution_function():
@@ -185,7 +204,8 @@ def test_a_sample_of_a_density_has_the_distance_of_its_empirical_distribution_fu
     from scipy.stats import norm
 
     gap = np.abs(norm.cdf(grid) - np.searchsorted(x, grid, side="right") / 40)
-    assert w1(law, x).value == pytest.approx(np.trapezoid(gap, grid), abs=2e-5)  # grid 1.2e-5, 40 jumps
+    # grid 1.2e-5, 40 jumps
+    assert w1(law, x).value == pytest.approx(np.trapezoid(gap, grid), abs=2e-5)
     u = (np.arange(4_000_000) + 0.5) / 4_000_000
     square = ((norm.ppf(u) - x[(u * 40).astype(int)]) ** 2).mean()
     assert w2(law, x).value == pytest.approx(math.sqrt(square), abs=1e-5)
@@ -208,11 +228,14 @@ def test_gaussians_in_any_dimension():
     first, second = (rotation @ np.diag(v) @ rotation.T for v in (a, b))
     assert gaussian_w2(np.zeros(4), first, shift, second) == pytest.approx(expected, rel=1e-9)
     assert gaussian_w2(shift, first, shift, first) == pytest.approx(0, abs=1e-6)
-    # not commuting: the cost of Brenier's map T = S^−½ (S^½ S' S^½)^½ S^−½, evaluated in another way
+    # not commuting: the cost of Brenier's map T = S^−½ (S^½ S' S^½)^½ S^−½, evaluated in another
+    # way
     low, high = np.array([[2.0, 0.9], [0.9, 1.0]]), np.array([[1.0, -0.5], [-0.5, 3.0]])
     values = np.linalg.eigvals(low @ high)
     cost = np.trace(low) + np.trace(high) - 2 * np.sqrt(values.real).sum()
-    assert gaussian_w2(np.zeros(2), low, np.zeros(2), high) == pytest.approx(math.sqrt(cost), rel=1e-9)
+    assert gaussian_w2(np.zeros(2), low, np.zeros(2), high) == pytest.approx(
+        math.sqrt(cost), rel=1e-9
+    )
 
 
 @pytest.mark.parametrize(
@@ -220,7 +243,10 @@ def test_gaussians_in_any_dimension():
     [
         (lambda: w1(np.zeros((3, 2)), np.zeros(3)), "on the line, got dimension 2"),
         (lambda: w2(np.array([np.inf]), np.zeros(3)), "NaN or Inf"),
-        (lambda: gaussian_w2(np.zeros(1), -np.eye(1), np.zeros(1), np.eye(1)), "positive semi-definite"),
+        (
+            lambda: gaussian_w2(np.zeros(1), -np.eye(1), np.zeros(1), np.eye(1)),
+            "positive semi-definite",
+        ),
     ],
 )
 def test_bad_arguments_are_refused(call, message):

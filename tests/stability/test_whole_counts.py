@@ -7,7 +7,9 @@ from stability.whole_counts import require_whole
 
 @given(n=st.integers(1, 10**6), m=st.integers(0, 10**7))
 def test_a_ratio_of_counts_is_whole_if_it_is_written_in_full(n, m):
-    """Where m/n has a short decimal; λ = m/n in general may be rounded below, and floor(λn) is then m − 1."""
+    """Where m/n has a short decimal; λ = m/n in general may be rounded below, and floor(λn) is
+    then m − 1.
+    """
     if m <= 1000 * n:
         require_whole(m, n)
         require_whole(m / 10, 10 * n)
@@ -35,5 +37,7 @@ def test_no_points(n):
 
 @pytest.mark.parametrize(("lam", "n"), [(0.3, 4), (0.29, 101), (1.5, 3)])
 def test_not_whole(lam, n):
-    with pytest.raises(ValueError, match=r"lam \* n must be whole, for floor\(lam \* n\) to be that, got lam ="):
+    with pytest.raises(
+        ValueError, match=r"lam \* n must be whole, for floor\(lam \* n\) to be that, got lam ="
+    ):
         require_whole(lam, n)

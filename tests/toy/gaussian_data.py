@@ -1,4 +1,6 @@
-"""N(0, Σ) in two dimensions: its exact denoiser, and whether samples have the moments that the width map says."""
+"""N(0, Σ) in two dimensions: its exact denoiser, and whether samples have the moments that the
+width map says.
+"""
 
 import numpy as np
 import torch
@@ -19,7 +21,9 @@ def denoiser(scale, noise):
 
 
 def assert_moments(samples, variances):
-    """Mean 0 and covariance AXES diag(variances) AXESᵀ, up to Monte-Carlo error: exact quantiles of the normal law."""
+    """Mean 0 and covariance AXES diag(variances) AXESᵀ, up to Monte-Carlo error: exact quantiles
+    of the normal law.
+    """
     n = len(samples)
     along = samples.astype(float) @ AXES / np.sqrt(variances)  # independent N(0, 1) if so
     assert np.abs(along.mean(axis=0)).max() * n**0.5 < norm.isf(FALSE_ALARM / 12)
@@ -27,6 +31,7 @@ def assert_moments(samples, variances):
     squares = (along**2).sum(axis=0)
     assert (low < squares).all(), squares / n
     assert (squares < high).all(), squares / n
-    # the sum and the difference of the coordinates are as wide as each other if there is no correlation
+    # the sum and the difference of the coordinates are as wide as each other if there is no
+    # correlation
     for sign in (-1, 1):
         assert low < ((along[:, 0] + sign * along[:, 1]) ** 2).sum() / 2 < high

@@ -17,10 +17,14 @@ from toy.vae import VAE, Variational
 LEARNERS = {
     "em": partial(EMMixture, settings=Mixture(components=3, iterations=20)),
     "kde": partial(KDE, settings=Kernel()),
-    "flow": partial(Flow, settings=SplineCouplings(epochs=3, batch=32, width=8, couplings=2, bins=4)),
+    "flow": partial(
+        Flow, settings=SplineCouplings(epochs=3, batch=32, width=8, couplings=2, bins=4)
+    ),
     "vae": partial(VAE, settings=Variational(epochs=3, batch=32, width=8)),
     "ot-cfm": partial(OTCFM, settings=FlowMatching(epochs=3, batch=32, width=8, ode_steps=5)),
-    "cfm": partial(OTCFM, settings=FlowMatching(epochs=3, batch=32, width=8, ode_steps=5, pairs="independent")),
+    "cfm": partial(
+        OTCFM, settings=FlowMatching(epochs=3, batch=32, width=8, ode_steps=5, pairs="independent")
+    ),
     "ddpm": partial(DDPM, settings=Diffusion(epochs=3, batch=32, width=8, diffusion_steps=5)),
     "edm": partial(EDM, settings=Preconditioned(epochs=3, batch=32, width=8, sampler_steps=3)),
 }
@@ -29,7 +33,9 @@ WITH_DENSITY = ("em", "kde", "flow")
 
 
 def moons(*sizes):
-    return [TrainingSet(two_moons(size, np.random.default_rng([7, size])), real=size) for size in sizes]
+    return [
+        TrainingSet(two_moons(size, np.random.default_rng([7, size])), real=size) for size in sizes
+    ]
 
 
 def rngs(count, seed):

@@ -14,7 +14,12 @@ def history(rng, seeds=8, generations=11, shift=0.0, regimes=("λ = 1", "fully s
         {
             "t": t,
             "chains": [
-                {"regime": name, "replica": r, "w1": 1 + shift + 0.1 * rng.random(), "w2": 2 + 0.1 * rng.random()}
+                {
+                    "regime": name,
+                    "replica": r,
+                    "w1": 1 + shift + 0.1 * rng.random(),
+                    "w2": 2 + 0.1 * rng.random(),
+                }
                 for name in regimes
                 for r in range(seeds)
             ],
@@ -33,8 +38,13 @@ def test_runs_that_are_alike_are_told_apart_at_the_level_only(rng):
 
 
 def test_a_shift_is_found_and_its_interval_holds_it(rng):
-    """A mean of 9 generations has sd 0.01 a seed; half an interval is 0.01 √2/√8 times t(7) at 1e-5/8, below 0.09."""
-    rows = {(row.regime, row.quantity): row for row in differences(history(rng), history(rng, shift=0.5), FALSE_ALARM)}
+    """A mean of 9 generations has sd 0.01 a seed; half an interval is 0.01 √2/√8 times t(7) at
+    1e-5/8, below 0.09.
+    """
+    rows = {
+        (row.regime, row.quantity): row
+        for row in differences(history(rng), history(rng, shift=0.5), FALSE_ALARM)
+    }
     found = rows["λ = 1", "w1"]
     assert found.different
     assert found.low < 0.5 < found.high
@@ -50,7 +60,8 @@ def test_a_run_does_not_differ_from_itself(rng):
 def test_runs_are_compared_on_what_both_have(rng):
     long, short = history(rng), history(rng, shift=0.5)
     cut = [
-        {"t": line["t"], "chains": [chain for chain in line["chains"] if chain["replica"] < 5]} for line in short[:6]
+        {"t": line["t"], "chains": [chain for chain in line["chains"] if chain["replica"] < 5]}
+        for line in short[:6]
     ]
     rows = differences(long, cut, 0.05)
     assert {row.seeds for row in rows} == {5}
@@ -146,7 +157,9 @@ def test_runs_of_other_commands_on_the_same_data_are_compared(tmp_path, capsys, 
 def test_what_the_runs_differ_in_is_said(tmp_path, capsys, rng):
     a = write_run(tmp_path / "a", history(rng), threads=1)
     shorter = history(rng, seeds=5, generations=6)
-    b = write_run(tmp_path / "b", shorter, model="flow", epochs=3, plan=32, seeds=5, retrainings=5, threads=2)
+    b = write_run(
+        tmp_path / "b", shorter, model="flow", epochs=3, plan=32, seeds=5, retrainings=5, threads=2
+    )
     _, shown, _ = run(capsys, a, b)
     words = " ".join(shown.split())
     assert "5 seeds" in words
@@ -201,8 +214,10 @@ def test_a_generation_without_a_chain_is_damage_and_a_cut_line_is_not(tmp_path, 
 @pytest.mark.parametrize(
     "content",
     [
-        "", "{", "null", "[]", "{}", '{"config": null}', '{"config": {"data": "digits", "seed": 0}}',
-        '{"config": {"rounds": 3, "samples": 40, "seed": 0}}', '{"config": ' + "[" * 100_000, "\x00",
+        "", "{", "null", "[]", "{}", '{"config": null}', '{"config": {"data": "digits", "seed": '
+                                                         '0}}',
+        '{"config": {"rounds": 3, "samples": 40, "seed": '
+        '0}}', '{"config": ' + "[" * 100_000, "\x00",
     ],
 )  # fmt: skip
 def test_a_folder_of_something_else_is_one_line(content, tmp_path, capsys, rng):

@@ -30,20 +30,29 @@ def no_figure(monkeypatch):
 
 
 def test_a_gaussian_contracts_by_lambda_over_one_plus_lambda(tmp_path, no_figure):
-    """A mixture of one component. Samples of both chains have the same z, so means differ by λ/(1+λ) and z̄ times √Σ."""
+    """A mixture of one component.
+
+    Samples of both chains have the same z, so means differ by λ/(1+λ) and z̄ times √Σ.
+    """
     options = replace(TINY, lam=(0.2, 0.5, 1.0, 2.0), samples=400)
     lines = history(tmp_path / "run", options, "mixture", "normal", Mixture(components=1))
     for lam in options.lam:
         shares = values(lines, "share", f"λ = {lam:g}")
-        # the displacement widens nothing, so only the samples' own variance of x̄, of order 1/√(λn), could tell
-        np.testing.assert_allclose(shares, np.outer((lam / (1 + lam)) ** np.arange(3), [1, 1]), atol=0.02)
+        # the displacement widens nothing, so only the samples' own variance of x̄, of order
+        # 1/√(λn), could tell
+        np.testing.assert_allclose(
+            shares, np.outer((lam / (1 + lam)) ** np.arange(3), [1, 1]), atol=0.02
+        )
     np.testing.assert_allclose(values(lines, "share", "fully synthetic"), 1, atol=1e-3)
 
 
 def test_a_kernel_estimate_without_real_data_keeps_every_affine_displacement(tmp_path, no_figure):
-    """Scott's rule is equivariant under affine maps, so are its samples, and so is each refit: exactly 1."""
+    """Scott's rule is equivariant under affine maps, so are its samples, and so is each refit:
+    exactly 1.
+    """
     lines = history(tmp_path / "run", replace(TINY, displacements=("shift", "stretch")))
-    np.testing.assert_allclose(values(lines, "share", "fully synthetic"), 1, atol=1e-3)  # float32 samples
+    # float32 samples
+    np.testing.assert_allclose(values(lines, "share", "fully synthetic"), 1, atol=1e-3)
     assert (values(lines, "share", "λ = 0.5")[1:] < 0.7).all()
 
 
@@ -54,7 +63,8 @@ def test_it_runs_for_networks_and_goes_on_after_a_stop(model, tmp_path, capsys):
     assert {"shift", "λ/(1+λ)"} <= set(capsys.readouterr().out.split())
     assert (tmp_path / "whole" / "figures" / "contraction.png").exists()
     path = tmp_path / "whole" / "history.jsonl"
-    (tmp_path / "whole" / "checkpoints" / "generation-0002.pt").unlink()  # as if killed before it was written
+    # as if killed before it was written
+    (tmp_path / "whole" / "checkpoints" / "generation-0002.pt").unlink()
     before = path.read_bytes()
     assert history(tmp_path / "whole", model=model) == whole
     assert path.read_bytes() == before
@@ -85,12 +95,20 @@ CHANGES: list[dict[str, Any]] = [
 
 def test_every_option_changes_the_result(tmp_path, no_figure):
     options = [TINY, *(replace(TINY, **change) for change in CHANGES)]
-    results = [json.dumps(history(tmp_path / str(i), each, "vae")) for i, each in enumerate(options)]
+    results = [
+        json.dumps(history(tmp_path / str(i), each, "vae")) for i, each in enumerate(options)
+    ]
     assert len(set(results)) == len(results)
 
 
 def test_a_model_that_does_not_take_up_a_displacement_says_so(tmp_path, no_figure, capsys):
-    history(tmp_path / "run", replace(TINY, displacements=("wave",)), "mixture", "normal", Mixture(components=1))
+    history(
+        tmp_path / "run",
+        replace(TINY, displacements=("wave",)),
+        "mixture",
+        "normal",
+        Mixture(components=1),
+    )
     assert "not learned" in capsys.readouterr().out
 
 
@@ -100,7 +118,10 @@ def test_a_model_that_does_not_take_up_a_displacement_says_so(tmp_path, no_figur
         ({"lam": (-1.0,)}, "--lambda must be finite and >= 0, got -1"),
         ({"lam": (1.0, 1.0)}, "--lambda must have values, none of them twice, got 1.0 1.0"),
         ({"lam": ()}, "--lambda must have values"),
-        ({"displacements": ("shift", "shift")}, "--displacements must have values, none of them twice"),
+        (
+            {"displacements": ("shift", "shift")},
+            "--displacements must have values, none of them twice",
+        ),
         ({"size": 0.0}, r"--size must be in \[0.001, 100\], got 0"),
         ({"size": float("nan")}, r"--size must be in \[0.001, 100\], got nan"),
         ({"rounds": 0}, "--rounds must be >= 1, got 0"),

@@ -28,9 +28,15 @@ def moons(*sizes):
 
 
 def ends(block, chain):
-    """Source and data points of a chain's pairs, from x_t = t x1 + (1 − t) x0 and the velocity x1 − x0."""
+    """Source and data points of a chain's pairs, from x_t = t x1 + (1 − t) x0 and the velocity
+    x1 − x0.
+    """
     used = block.weights[:, chain] > 0
-    xt, t, velocity = block.inputs[:, chain, :, :2][used], block.inputs[:, chain, :, 2:][used], block.targets[:, chain]
+    xt, t, velocity = (
+        block.inputs[:, chain, :, :2][used],
+        block.inputs[:, chain, :, 2:][used],
+        block.targets[:, chain],
+    )
     return xt - t * velocity[used], xt + (1 - t) * velocity[used]
 
 
@@ -40,7 +46,9 @@ def test_the_published_plan(solver):
     x0, x1, n = data["x0"], data["x1"], len(data["x0"])
     plan = PLANNERS[solver](x0[None], x1, np.arange(n)[None], n)[0]
     np.testing.assert_array_equal(plan, data["permutation"])
-    assert np.mean(((x0 - x1[plan]) ** 2).sum(axis=1)) == pytest.approx(float(data["mean_squared_cost"]), rel=1e-5)
+    assert np.mean(((x0 - x1[plan]) ** 2).sum(axis=1)) == pytest.approx(
+        float(data["mean_squared_cost"]), rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("n", [1, 40, 64, 100])
@@ -66,7 +74,8 @@ def test_an_epoch_takes_each_point_once_and_batches_are_optimal():
         np.testing.assert_allclose(np.sort(mine, axis=0), np.sort(data[0], axis=0), atol=1e-5)
     for step in range(6):
         at = slice(
-            40 * (step // 3) + 16 * (step % 3), min(40 * (step // 3) + 16 * (step % 3 + 1), 40 * (step // 3 + 1))
+            40 * (step // 3) + 16 * (step % 3),
+            min(40 * (step // 3) + 16 * (step % 3 + 1), 40 * (step // 3 + 1)),
         )
         order = np.arange(at.stop - at.start)[None]
         plan = PLANNERS["pot"](x0[None, at], x1[at], order, 16)[0]
@@ -74,7 +83,9 @@ def test_an_epoch_takes_each_point_once_and_batches_are_optimal():
 
 
 def test_a_batch_may_be_planned_in_parts():
-    """Parts of 8 of a batch of 16: each is optimal, the same points are in it, and the whole is not."""
+    """Parts of 8 of a batch of 16: each is optimal, the same points are in it, and the whole is
+    not.
+    """
     data = moons(32)
     (parts,), (whole,) = (all_blocks(data, [1], epochs=1, plan=plan) for plan in (8, 16))
     assert parts.steps.tolist() == whole.steps.tolist() == [2]
@@ -103,14 +114,18 @@ def test_weights_average_over_a_batch_and_leave_padding_out():
 @pytest.mark.parametrize("pairs", ["plan", "permutation", "independent"])
 def test_a_chain_depends_on_its_own_data_and_stream_only(pairs):
     data = moons(40, 23, 64)
-    beside = all_blocks(data, [1, 2, 3], epochs=EPOCHS_A_BLOCK + 3, pairs=pairs, sigma=0.1, workers=3)
+    beside = all_blocks(
+        data, [1, 2, 3], epochs=EPOCHS_A_BLOCK + 3, pairs=pairs, sigma=0.1, workers=3
+    )
     alone = all_blocks(data[1:2], [2], epochs=EPOCHS_A_BLOCK + 3, pairs=pairs, sigma=0.1, workers=1)
     assert len(beside) == len(alone) == 2
     for one, two in zip(beside, alone, strict=True):
         steps = two.steps[0]
         assert one.steps[1] == steps
         for field in ("inputs", "targets", "weights"):
-            np.testing.assert_array_equal(getattr(one, field)[:steps, 1], getattr(two, field)[:steps, 0])
+            np.testing.assert_array_equal(
+                getattr(one, field)[:steps, 1], getattr(two, field)[:steps, 0]
+            )
 
 
 def test_every_epoch_and_block_is_new():
@@ -129,7 +144,8 @@ def test_pairs_drawn_from_the_plan_are_uniform_over_it(rng):
     # independent uniform draws: the statistic is χ²_15
     assert ((counts - epochs) ** 2 / epochs).sum() < chi2.isf(FALSE_ALARM, 15)
     distinct = [len(set(batch)) for batch in which.reshape(epochs, 16)]
-    # a batch of b draws leaves out (1 − 1/b)^b of the points; 16 binomial-like counts, sd of one below sqrt(16)/2
+    # a batch of b draws leaves out (1 − 1/b)^b of the points; 16 binomial-like counts, sd of one
+    # below sqrt(16)/2
     assert abs(np.mean(distinct) - 16 * (1 - (15 / 16) ** 16)) < 5 * 2 / epochs**0.5
 
 
@@ -141,7 +157,8 @@ def test_independent_pairs_are_not_correlated_and_a_plan_s_are(rng):
         return [np.corrcoef(x0[:, i], x1[:, i])[0, 1] for i in range(2)]
 
     seed = rng.integers(2**32)
-    # under independence √N r is nearly standard normal, x0 being normal and independent; N = 640; tail doubled
+    # under independence √N r is nearly standard normal, x0 being normal and independent; N = 640;
+    # tail doubled
     assert np.abs(correlations("independent")).max() < norm.isf(FALSE_ALARM / 8) / 640**0.5
     assert min(correlations("permutation")) > 0.5
 

@@ -42,11 +42,15 @@ def test_the_published_samples():
     """ddpm-torch's toy sampler with its own trained network, start and noise."""
     data = np.load(FIXTURES / "toy_ddpm_tiny_io.npz")
     learner = DDPM(2, Diffusion(width=32))
-    learner.network.load_state_of(1, torch.load(FIXTURES / "toy_ddpm_tiny.pt", weights_only=True)["model"])
+    learner.network.load_state_of(
+        1, torch.load(FIXTURES / "toy_ddpm_tiny.pt", weights_only=True)["model"]
+    )
     np.testing.assert_allclose(learner.sampler.alphas_cumprod, data["alphas_bar"], rtol=1e-12)
     start, noise = (torch.from_numpy(data[name]) for name in ("ancestral_start", "ancestral_noise"))
     with torch.no_grad():
-        end = learner.sampler.sample(learner.denoise, start.expand(2, -1, -1), lambda t: noise[99 - t])
+        end = learner.sampler.sample(
+            learner.denoise, start.expand(2, -1, -1), lambda t: noise[99 - t]
+        )
     np.testing.assert_allclose(end[1], data["ancestral_final"], atol=1e-4)
 
 
@@ -54,7 +58,9 @@ def test_the_published_steps():
     """Mean and variance of each single step."""
     data = np.load(FIXTURES / "toy_ddpm_tiny_io.npz")
     learner = DDPM(1, Diffusion(width=32))
-    learner.network.load_state_of(0, torch.load(FIXTURES / "toy_ddpm_tiny.pt", weights_only=True)["model"])
+    learner.network.load_state_of(
+        0, torch.load(FIXTURES / "toy_ddpm_tiny.pt", weights_only=True)["model"]
+    )
     sampler = learner.sampler
     for i, t in enumerate(data["t"]):
         x = torch.from_numpy(data["x"][i])[None, None]
@@ -68,10 +74,14 @@ def test_the_published_steps():
 
 @pytest.mark.parametrize("sampler", ONE_DIMENSIONAL)
 def test_samples_of_gaussian_data_with_the_exact_score(sampler, rng, monkeypatch):
-    """The learner's own `sample`, with the true denoiser for its network: moments by the width map."""
+    """The learner's own `sample`, with the true denoiser for its network: moments by the width
+    map.
+    """
     learner = DDPM(2, replace(Diffusion(), width=4, sampler=sampler))
     a = learner.sampler.alphas_cumprod
-    monkeypatch.setattr(learner, "denoise", lambda x, t: denoiser(a[t] ** 0.5, (1 - a[t]) ** 0.5)(x))
+    monkeypatch.setattr(
+        learner, "denoise", lambda x, t: denoiser(a[t] ** 0.5, (1 - a[t]) ** 0.5)(x)
+    )
     samples = learner.sample([20_000, 1], rng.spawn(2))
     assert_moments(samples[0], SAMPLERS[ONE_DIMENSIONAL[sampler]].variance(VARIANCES))
 
@@ -83,7 +93,9 @@ def test_the_noising_of_the_training_points(rng):
     inputs, eps, weights = learner._corrupt(x0, rng)
     t = inputs[0, :, 2].astype(int)
     a = learner.sampler.alphas_cumprod[t][:, None]
-    np.testing.assert_allclose(inputs[0, :, :2], a**0.5 * x0[0] + (1 - a) ** 0.5 * eps[0], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        inputs[0, :, :2], a**0.5 * x0[0] + (1 - a) ** 0.5 * eps[0], rtol=1e-4, atol=1e-5
+    )
     assert (weights == 1).all()
     counts = np.bincount(t, minlength=10)
     assert ((counts - n / 10) ** 2 / (n / 10)).sum() < chi2.isf(FALSE_ALARM / 3, 9)
@@ -94,7 +106,9 @@ def test_the_noising_of_the_training_points(rng):
 
 @pytest.mark.parametrize("settings", [SMALL, replace(SMALL, shuffle=True, layers=1)])
 def test_chains_train_as_plain_networks_do_one_at_a_time(settings):
-    """Different lengths, two fits: each chain equals a torch module trained by torch's Adam on the same batches."""
+    """Different lengths, two fits: each chain equals a torch module trained by torch's Adam on
+    the same batches.
+    """
     data = data_of(35, 16, 50)
     together, start = trained(data, settings, fits=2), trained(data, settings, fits=0)
     for chain in range(3):
@@ -102,16 +116,24 @@ def test_chains_train_as_plain_networks_do_one_at_a_time(settings):
         adam = torch.optim.Adam(module.parameters(), lr=settings.learning_rate)
         for fit in range(2):
             stream, points = np.random.default_rng([2 + fit, chain]), [data[chain].points]
-            for block in blocks(points, [stream], settings.epochs, settings.batch, settings.shuffle, start._corrupt):
+            for block in blocks(
+                points, [stream], settings.epochs, settings.batch, settings.shuffle, start._corrupt
+            ):
                 for step in range(block.steps[0]):
                     size = int((block.weights[step, 0] > 0).sum())
-                    inputs, eps = (torch.from_numpy(x[step, 0, :size]) for x in (block.inputs, block.targets))
+                    inputs, eps = (
+                        torch.from_numpy(x[step, 0, :size]) for x in (block.inputs, block.targets)
+                    )
                     adam.zero_grad()
                     ((module(inputs[:, :2], inputs[:, 2].long()) - eps) ** 2).mean().backward()
                     adam.step()
         expected = DDPM(1, settings)
-        expected.network.load_state_of(0, {name: x.detach() for name, x in module.state_dict().items()})
-        torch.testing.assert_close(together.network.theta[chain], expected.network.theta[0], rtol=1e-3, atol=1e-5)
+        expected.network.load_state_of(
+            0, {name: x.detach() for name, x in module.state_dict().items()}
+        )
+        torch.testing.assert_close(
+            together.network.theta[chain], expected.network.theta[0], rtol=1e-3, atol=1e-5
+        )
 
 
 def test_a_chain_does_not_depend_on_the_chains_beside_it():
@@ -120,7 +142,9 @@ def test_a_chain_does_not_depend_on_the_chains_beside_it():
     alone.reset([np.random.default_rng([1, 1])])
     alone.fit(data[1:2], [np.random.default_rng([2, 1])])
     # random draws are identical; batched products may round differently
-    torch.testing.assert_close(together.network.theta[1], alone.network.theta[0], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        together.network.theta[1], alone.network.theta[0], rtol=1e-5, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("sampler", ONE_DIMENSIONAL)
@@ -136,7 +160,11 @@ def test_clipped_samples_stay_in_their_box(sampler):
 @pytest.mark.parametrize("sampler", ONE_DIMENSIONAL)
 def test_going_on_from_a_state_is_exact(sampler):
     settings, data = replace(SMALL, sampler=sampler), data_of(20, 32)
-    whole, first, second = trained(data, settings, fits=2), trained(data, settings), DDPM(2, settings)
+    whole, first, second = (
+        trained(data, settings, fits=2),
+        trained(data, settings),
+        DDPM(2, settings),
+    )
     state = first.state_dict()
     first.fit(data, rngs(2, seed=9))  # the state is a copy
     second.load_state_dict(state)
@@ -147,7 +175,9 @@ def test_going_on_from_a_state_is_exact(sampler):
 
 
 def test_training_approaches_the_exact_denoiser():
-    """Gaussian data: the error against the closed form, over noise levels and points, falls by training."""
+    """Gaussian data: the error against the closed form, over noise levels and points, falls by
+    training.
+    """
     points = np.random.default_rng(0).standard_normal((2000, 2)).astype(np.float32) * 0.5
     settings = Diffusion(epochs=20, batch=100, width=16, learning_rate=3e-3)
     data = [TrainingSet(points, real=2000)]
@@ -157,7 +187,9 @@ def test_training_approaches_the_exact_denoiser():
         error = 0.0
         for t in range(9, 100, 15):
             a = learner.sampler.alphas_cumprod[t]
-            x = torch.from_numpy(points[:200] * a**0.5).float()[None] + (1 - a) ** 0.5 * torch.ones(1, 200, 2)
+            x = torch.from_numpy(points[:200] * a**0.5).float()[None] + (1 - a) ** 0.5 * torch.ones(
+                1, 200, 2
+            )
             exact = a**0.5 * 0.25 / (a * 0.25 + 1 - a) * x
             with torch.no_grad():
                 gap = learner.denoise(x, t) - exact

@@ -16,7 +16,11 @@ def points(n, first=0):
 
 
 def all_blocks(data, seeds, epochs=3, batch=4, shuffle=False, corrupt=keep):
-    return list(blocks(data, [np.random.default_rng(seed) for seed in seeds], epochs, batch, shuffle, corrupt))
+    return list(
+        blocks(
+            data, [np.random.default_rng(seed) for seed in seeds], epochs, batch, shuffle, corrupt
+        )
+    )
 
 
 def of_chain(found, chain):
@@ -32,7 +36,8 @@ def test_a_pass_takes_each_point_once(shuffle):
     for one in passes:
         np.testing.assert_array_equal(np.sort(one[:, 0]), points(10)[:, 0])
     assert (np.array_equal(passes[0, :, 0], passes[1, :, 0])) is not shuffle
-    assert not np.array_equal(passes[0, :, 0], points(10)[:, 0])  # 1 in 10! for a good seed, and the seed is fixed
+    # 1 in 10! for a good seed, and the seed is fixed
+    assert not np.array_equal(passes[0, :, 0], points(10)[:, 0])
     assert len(np.unique(passes[..., 2])) == 30  # noise is always new
     np.testing.assert_allclose(block.weights[:, 0].sum(axis=1), 1, rtol=1e-6)
 
@@ -53,4 +58,6 @@ def test_weights_of_the_corruption_are_kept():
     (block,) = all_blocks([points(6)], [0], epochs=1, corrupt=weighted)
     sizes = np.array([[4.0], [2.0]])
     used = block.weights[:, 0] > 0
-    np.testing.assert_allclose((block.weights[:, 0] * sizes)[used], (block.inputs[:, 0, :, 0] + 1)[used], rtol=1e-6)
+    np.testing.assert_allclose(
+        (block.weights[:, 0] * sizes)[used], (block.inputs[:, 0, :, 0] + 1)[used], rtol=1e-6
+    )

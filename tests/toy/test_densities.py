@@ -31,7 +31,9 @@ def test_a_point_does_not_depend_on_how_many_follow(name, n, more, seed):
 
 
 def unblurred(points):
-    """Coordinates along and across the diagonal of the arcs' frame; the blur moves points along it."""
+    """Coordinates along and across the diagonal of the arcs' frame; the blur moves points along
+    it.
+    """
     return (points.astype(float) + 1) / 3
 
 
@@ -69,7 +71,8 @@ def test_torchcfms_eight_gaussians(rng):
     centres = 5 * np.stack([np.cos(angle), np.sin(angle)], axis=1)
     mode = np.linalg.norm(x[:, None] - centres, axis=2).argmin(axis=1)
     counts = np.bincount(mode, minlength=8)
-    # neighbours are 3.8 apart, 3.4 standard deviations from the boundary: the modes' shares stay 1/8 by symmetry
+    # neighbours are 3.8 apart, 3.4 standard deviations from the boundary: the modes' shares stay
+    # 1/8 by symmetry
     assert ((counts - n / 8) ** 2 / (n / 8)).sum() < chi2.isf(FALSE_ALARM / 2, 7)
     # torchcfm: covariance sqrt(0.1) I.  E |x|² = 25 + 2 sqrt(0.1), and |x|² has a finite variance
     squares = (x**2).sum(axis=1)
@@ -93,14 +96,18 @@ def test_standard_normal(rng):
 def test_three_mixtures_go_by_one_name(mixture, radius, sd):
     x, y = mixture.centres.T
     np.testing.assert_allclose(np.hypot(x, y), radius, rtol=1e-6)
-    np.testing.assert_allclose(np.sort(np.arctan2(y, x) % (2 * np.pi)), np.arange(8) * np.pi / 4, atol=1e-12)
+    np.testing.assert_allclose(
+        np.sort(np.arctan2(y, x) % (2 * np.pi)), np.arange(8) * np.pi / 4, atol=1e-12
+    )
     np.testing.assert_allclose(mixture.sds, sd, rtol=1e-6)
     np.testing.assert_allclose(mixture.shares, 1 / 8)
 
 
 def test_ddpm_torchs_eight_gaussians_have_unit_variance():
     mixture = eight_gaussians
-    np.testing.assert_allclose((mixture.centres**2).mean(axis=0) + mixture.sds[0] ** 2, 1, rtol=1e-12)
+    np.testing.assert_allclose(
+        (mixture.centres**2).mean(axis=0) + mixture.sds[0] ** 2, 1, rtol=1e-12
+    )
 
 
 def as_published(name, n, rng) -> np.ndarray:
@@ -109,21 +116,34 @@ def as_published(name, n, rng) -> np.ndarray:
     if name == "moons-ffjord":
         return np.asarray(datasets.make_moons(n, noise=0.1, random_state=seed)[0]) * 2 + [-1, -0.2]
     if name == "swissroll":
-        return np.asarray(datasets.make_swiss_roll(n, noise=1.0, random_state=seed)[0])[:, [0, 2]] / 5
+        return (
+            np.asarray(datasets.make_swiss_roll(n, noise=1.0, random_state=seed)[0])[:, [0, 2]] / 5
+        )
     if name == "circles":
-        return np.asarray(datasets.make_circles(n, factor=0.5, noise=0.08, random_state=seed)[0]) * 3
+        return (
+            np.asarray(datasets.make_circles(n, factor=0.5, noise=0.08, random_state=seed)[0]) * 3
+        )
     if name == "rings":
         angle = np.linspace(0, 2 * np.pi, n // 4, endpoint=False)
         circle = np.stack([np.cos(angle), np.sin(angle)], axis=1)
-        return np.concatenate([3 * r * circle for r in (1, 0.75, 0.5, 0.25)]) + rng.normal(scale=0.08, size=(n, 2))
+        return np.concatenate([3 * r * circle for r in (1, 0.75, 0.5, 0.25)]) + rng.normal(
+            scale=0.08, size=(n, 2)
+        )
     if name == "pinwheel":
         features = rng.standard_normal((n, 2)) * [0.3, 0.1] + [1, 0]
-        angles = np.repeat(np.linspace(0, 2 * np.pi, 5, endpoint=False), n // 5) + 0.25 * np.exp(features[:, 0])
+        angles = np.repeat(np.linspace(0, 2 * np.pi, 5, endpoint=False), n // 5) + 0.25 * np.exp(
+            features[:, 0]
+        )
         rotations = np.stack([np.cos(angles), -np.sin(angles), np.sin(angles), np.cos(angles)])
         return 2 * np.einsum("ti,tij->tj", features, rotations.T.reshape(-1, 2, 2))
     if name == "2spirals":
         a = np.sqrt(rng.random((n // 2, 1))) * 540 * (2 * np.pi) / 360
-        arm = np.hstack([-np.cos(a) * a + rng.random((n // 2, 1)) * 0.5, np.sin(a) * a + rng.random((n // 2, 1)) * 0.5])
+        arm = np.hstack(
+            [
+                -np.cos(a) * a + rng.random((n // 2, 1)) * 0.5,
+                np.sin(a) * a + rng.random((n // 2, 1)) * 0.5,
+            ]
+        )
         return np.vstack([arm, -arm]) / 3 + rng.standard_normal((n, 2)) * 0.1
     x1 = rng.random(n) * 4 - 2
     x2 = rng.random(n) - rng.integers(0, 2, n) * 2 + np.floor(x1) % 2
@@ -131,10 +151,13 @@ def as_published(name, n, rng) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "name", ["moons-ffjord", "swissroll", "circles", "rings", "pinwheel", "2spirals", "checkerboard"]
+    "name",
+    ["moons-ffjord", "swissroll", "circles", "rings", "pinwheel", "2spirals", "checkerboard"],
 )
 def test_the_published_distributions(name, rng):
-    """Two samples, projected on four directions and on the radius; grids only make the test milder."""
+    """Two samples, projected on four directions and on the radius; grids only make the test
+    milder.
+    """
     one, two = DENSITIES[name](10_000, rng).astype(float), as_published(name, 10_000, rng)
     directions = [(1, 0), (0, 1), (1, 1), (1, -2)]
     views = [(one @ d, two @ d) for d in directions] + [(np.hypot(*one.T), np.hypot(*two.T))]

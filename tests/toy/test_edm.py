@@ -36,7 +36,9 @@ def trained(data, settings=SMALL, fits=1, **options):
 
 @pytest.mark.parametrize(("steps", "churn"), [(10, 0.0), (18, 0.0), (40, 0.0), (18, 10.0)])
 def test_samples_of_gaussian_data_with_the_exact_score(steps, churn, rng, monkeypatch):
-    """The learner's own `sample`, with the true denoiser for its network: moments by the width map."""
+    """The learner's own `sample`, with the true denoiser for its network: moments by the width
+    map.
+    """
     learner = EDM(2, Preconditioned(width=4, sampler_steps=steps, churn=churn))
     monkeypatch.setattr(learner, "denoise", lambda x, sigma: denoiser(1.0, sigma)(x))
     samples = learner.sample([20_000, 1], rng.spawn(2))
@@ -44,7 +46,9 @@ def test_samples_of_gaussian_data_with_the_exact_score(steps, churn, rng, monkey
 
 
 def test_the_preconditioning():
-    """Karras et al., table 1, for one chain and its plain network: D = c_skip x + c_out F(c_in x, ln σ/4)."""
+    """Karras et al., table 1, for one chain and its plain network: D = c_skip x + c_out F(c_in
+    x, ln σ/4).
+    """
     learner = trained(data_of(20), replace(SMALL, sigma_data=0.7))
     module, data = reference(learner.network, 0), 0.7
     x = torch.tensor([[[0.3, -2.0], [5.0, 0.1]]])
@@ -66,11 +70,14 @@ def test_the_noise_levels_and_weights_of_training(rng):
     for z in ((np.log(sigma) + 1.2) / 1.2, *eps.T):
         # mean and mean square of standard normals
         assert abs(z.mean()) * n**0.5 < norm.isf(FALSE_ALARM / 12)
-        assert abs((z**2).mean() - 1) * (n / 2) ** 0.5 < 1.1 * norm.isf(FALSE_ALARM / 12)  # 1.1: skewness of χ²
+        # 1.1: skewness of χ²
+        assert abs((z**2).mean() - 1) * (n / 2) ** 0.5 < 1.1 * norm.isf(FALSE_ALARM / 12)
 
 
 def test_chains_train_as_plain_networks_do_one_at_a_time():
-    """Different lengths, two fits, the loss as EDM writes it: λ(σ)·(D − x₀)², λ = (σ² + σ_d²)/(σ σ_d)²."""
+    """Different lengths, two fits, the loss as EDM writes it: λ(σ)·(D − x₀)², λ = (σ² + σ_d²)/(σ
+    σ_d)².
+    """
     data = data_of(35, 16, 50)
     together, start = trained(data, fits=2), trained(data, fits=0)
     for chain in range(3):
@@ -81,7 +88,9 @@ def test_chains_train_as_plain_networks_do_one_at_a_time():
             for block in blocks(points, [stream], SMALL.epochs, SMALL.batch, True, start._corrupt):
                 for step in range(block.steps[0]):
                     size = int((block.weights[step, 0] > 0).sum())
-                    inputs, x0 = (torch.from_numpy(x[step, 0, :size]) for x in (block.inputs, block.targets))
+                    inputs, x0 = (
+                        torch.from_numpy(x[step, 0, :size]) for x in (block.inputs, block.targets)
+                    )
                     noisy, sigma = inputs[:, :2], inputs[:, 2:]
                     total = sigma**2 + 1
                     net = module(torch.cat([noisy / total.sqrt(), sigma.log() / 4], dim=1))
@@ -108,7 +117,9 @@ def test_training_approaches_the_exact_denoiser():
     data = [TrainingSet(points, real=2000)]
     errors = []
     for fits in (0, 1):
-        learner = trained(data, Preconditioned(epochs=20, batch=100, width=16, learning_rate=3e-3), fits=fits)
+        learner = trained(
+            data, Preconditioned(epochs=20, batch=100, width=16, learning_rate=3e-3), fits=fits
+        )
         error = 0.0
         for sigma in np.geomspace(0.05, 2, 10):
             x = torch.from_numpy(points[:500])[None] + sigma

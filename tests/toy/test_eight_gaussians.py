@@ -18,19 +18,38 @@ SMALL = Diffusion(epochs=2, batch=20, width=8, diffusion_steps=10)
 
 def history(tmp_path, name, experiment=TINY, diffusion=SMALL, **options):
     main(EightGaussians(replace(experiment, out=tmp_path / name), diffusion, **options))
-    return [json.loads(line) for line in (tmp_path / name / "history.jsonl").read_text().splitlines()]
+    return [
+        json.loads(line) for line in (tmp_path / name / "history.jsonl").read_text().splitlines()
+    ]
 
 
 def test_the_record_of_a_run(tmp_path, capsys):
     lines = history(tmp_path, "run", replace(TINY, lam=(), seeds=2))
-    assert [chain["regime"] for chain in lines[-1]["chains"]] == ["λ = 1", "λ = 1"] + 2 * ["fully synthetic"]
+    assert [chain["regime"] for chain in lines[-1]["chains"]] == ["λ = 1", "λ = 1"] + 2 * [
+        "fully synthetic"
+    ]
     assert [(c["n"], c["m"]) for c in lines[-1]["chains"]] == [(40, 40)] * 2 + [(0, 40)] * 2
     for chain in lines[-1]["chains"]:
         assert len(chain["weights"]) == 8
         assert sum(chain["weights"]) == pytest.approx(1)
-        assert {"width", "width_median", "high_quality", "covered", "entropy", "shift", "w1", "w2"} <= set(chain)
+        assert {
+            "width",
+            "width_median",
+            "high_quality",
+            "covered",
+            "entropy",
+            "shift",
+            "w1",
+            "w2",
+        } <= set(chain)
     out = capsys.readouterr().out
-    for words in ("Within-mode sd / true sd", "Entropy of the modes", "W2 to the truth", "profile.png", "samples.gif"):
+    for words in (
+        "Within-mode sd / true sd",
+        "Entropy of the modes",
+        "W2 to the truth",
+        "profile.png",
+        "samples.gif",
+    ):
         assert words in out
     assert (tmp_path / "run" / "figures" / "profile.pdf").exists()
 
@@ -64,7 +83,11 @@ def test_every_option_changes_the_result(tmp_path, change, no_figures):
 
 def test_the_defaults_are_the_papers():
     config = EightGaussians()
-    assert (config.experiment.samples, config.experiment.retrainings, config.diffusion.epochs) == (10_000, 100, 200)
+    assert (config.experiment.samples, config.experiment.retrainings, config.diffusion.epochs) == (
+        10_000,
+        100,
+        200,
+    )
     assert config.experiment.regimes((1.0,)) == [Mix(1.0), FullySynthetic()]
     quick = QuickEightGaussians()
     assert quick.experiment.retrainings < 100
@@ -86,12 +109,27 @@ def command(*arguments):
 
 def test_quick_is_a_preset_that_other_options_change(tmp_path):
     out = tmp_path / "run"
-    options = ["--retrainings", "1", "--samples", "30", "--epochs", "1", "--threads", "1", "--out", str(out)]
+    options = [
+        "--retrainings",
+        "1",
+        "--samples",
+        "30",
+        "--epochs",
+        "1",
+        "--threads",
+        "1",
+        "--out",
+        str(out),
+    ]
     code, text, err = command(*options, "--quick")
     assert (code, err) == (0, "")
     assert "fully synthetic" in text
     config = json.loads((out / "config.json").read_text())["config"]
-    assert (config["retrainings"], config["samples"], config["width"]) == (1, 30, QuickEightGaussians().diffusion.width)
+    assert (config["retrainings"], config["samples"], config["width"]) == (
+        1,
+        30,
+        QuickEightGaussians().diffusion.width,
+    )
 
 
 def test_bad_input_is_one_line_and_status_2():

@@ -47,7 +47,9 @@ def test_a_step_is_scikit_learn_s():
         np.testing.assert_allclose(learner.weights[chain], model.weights_, atol=1e-9)
         np.testing.assert_allclose(learner.means[chain], model.means_, atol=1e-9)
         np.testing.assert_allclose(learner.covariances[chain], model.covariances_, atol=1e-9)
-        np.testing.assert_allclose(learner.log_prob([x.points] * 3)[chain], model.score_samples(x.points), rtol=1e-6)
+        np.testing.assert_allclose(
+            learner.log_prob([x.points] * 3)[chain], model.score_samples(x.points), rtol=1e-6
+        )
 
 
 def test_it_climbs_to_a_fixed_point_and_stays_there():
@@ -60,7 +62,9 @@ def test_it_climbs_to_a_fixed_point_and_stays_there():
     short = fitted(data, replace(SETTINGS, iterations=5)).log_prob([d.points for d in data])
     assert all(x.mean() < value for x, value in zip(short, values, strict=True))
     for r in range(2):
-        assert reference(learner, r, data[r]).score(data[r].points) == pytest.approx(values[r], abs=1e-6)
+        assert reference(learner, r, data[r]).score(data[r].points) == pytest.approx(
+            values[r], abs=1e-6
+        )
 
 
 def test_integer_weights_are_repeated_points(rng):
@@ -78,10 +82,17 @@ def test_integer_weights_are_repeated_points(rng):
 
 
 def test_it_finds_eight_gaussians(rng):
-    """From k-means++: at least seven of eight modes in each of twelve seeds, with their small width."""
+    """From k-means++: at least seven of eight modes in each of twelve seeds, with their small
+    width.
+    """
     data = [TrainingSet(eight_gaussians(400, rng), 400) for _ in range(12)]
     learner = fitted(data, Mixture(components=8), seed=int(rng.integers(2**32)))
-    found = np.linalg.norm(eight_gaussians.centres[:, None] - learner.means[:, None], axis=3).min(axis=2) < 0.02
+    found = (
+        np.linalg.norm(eight_gaussians.centres[:, None] - learner.means[:, None], axis=3).min(
+            axis=2
+        )
+        < 0.02
+    )
     assert (found.sum(axis=1) >= 6).all()
     assert found.mean() > 0.85
     widths = np.sqrt(learner.covariances[..., 0, 0])
@@ -91,7 +102,9 @@ def test_it_finds_eight_gaussians(rng):
 def test_a_component_on_one_point_keeps_the_floor():
     data = [TrainingSet(np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]), 3)]
     learner = fitted(data, Mixture(components=3, floor=1e-4))
-    np.testing.assert_allclose(learner.covariances[0], np.tile(1e-4 * np.eye(2), (3, 1, 1)), atol=1e-12)
+    np.testing.assert_allclose(
+        learner.covariances[0], np.tile(1e-4 * np.eye(2), (3, 1, 1)), atol=1e-12
+    )
 
 
 def test_fewer_different_points_than_components():

@@ -12,7 +12,11 @@ from toy.exact import ExactDiffusion, expectation_maximisation
 from toy.mixtures import GaussianMixture
 from toy.modes import mode_profile
 
-NAMES = {"fixed-large": "DDPM 100, fixed-large", "fixed-small": "DDPM 100, fixed-small", "ddim": "DDIM 100"}
+NAMES = {
+    "fixed-large": "DDPM 100, fixed-large",
+    "fixed-small": "DDPM 100, fixed-small",
+    "ddim": "DDIM 100",
+}
 
 
 def test_one_component_is_fitted_in_closed_form(rng):
@@ -25,8 +29,12 @@ def test_one_component_is_fitted_in_closed_form(rng):
 
 
 def test_the_likelihood_has_no_slope_at_the_fit(rng):
-    """Overlapping components: the gradient of the mean log likelihood vanishes, by central differences."""
-    truth = GaussianMixture(np.array([[0.0, 0], [2, 0], [0, 2]]), np.array([0.8, 0.5, 1.0]), np.array([0.5, 0.2, 0.3]))
+    """Overlapping components: the gradient of the mean log likelihood vanishes, by central
+    differences.
+    """
+    truth = GaussianMixture(
+        np.array([[0.0, 0], [2, 0], [0, 2]]), np.array([0.8, 0.5, 1.0]), np.array([0.5, 0.2, 0.3])
+    )
     x = truth(3000, rng)
     fitted = expectation_maximisation(x, truth)
     assert fitted.log_prob(x).mean() >= truth.log_prob(x).mean()
@@ -42,7 +50,8 @@ def test_the_likelihood_has_no_slope_at_the_fit(rng):
                 moved = [p.copy() for p in parts]
                 moved[part][index] += sign * h
                 values.append(likelihood(*moved))
-            assert abs(values[1] - values[0]) / (2 * h) < 5e-3  # of a scale of 1: where the iteration stops
+            # of a scale of 1: where the iteration stops
+            assert abs(values[1] - values[0]) / (2 * h) < 5e-3
 
 
 def test_a_component_without_points_stays_where_it_is(rng):
@@ -55,22 +64,31 @@ def test_a_component_without_points_stays_where_it_is(rng):
 
 @pytest.mark.parametrize("sampler", NAMES)
 def test_a_round_follows_the_width_map(sampler, rng):
-    """One component: the samples' variance, given the fit, is φ of the fit's variance. n points, 2n squares."""
+    """One component: the samples' variance, given the fit, is φ of the fit's variance. n points,
+    2n squares.
+    """
     truth, n = GaussianMixture(np.zeros((1, 2)), 0.1), 4000
     learner = ExactDiffusion(2, Diffusion(sampler=sampler), truth)
     regimes = [FullySynthetic(), Mix(1.0)]
     low, high = chi2.isf([1 - FALSE_ALARM / 12, FALSE_ALARM / 12], 2 * n)
-    for generation in retrain(learner, [truth(n, rng)] * 2, regimes, 2, seed=int(rng.integers(2**32))):
+    for generation in retrain(
+        learner, [truth(n, rng)] * 2, regimes, 2, seed=int(rng.integers(2**32))
+    ):
         for mixture, x in zip(learner.mixtures, generation.samples, strict=True):
-            # a shifted centre is reproduced by the sampler but for √ᾱ_T: spread about the samples' mean, 2n − 2 squares
+            # a shifted centre is reproduced by the sampler but for √ᾱ_T: spread about the samples'
+            # mean, 2n − 2 squares
             spread = np.square(x.astype(float) - x.mean(axis=0, dtype=float)).sum()
-            assert low < spread / SAMPLERS[NAMES[sampler]].variance(mixture.sds[0] ** 2) + 1 < high + 2
+            assert (
+                low < spread / SAMPLERS[NAMES[sampler]].variance(mixture.sds[0] ** 2) + 1 < high + 2
+            )
 
 
 def test_eight_modes_follow_it_too_as_long_as_they_lie_apart(rng):
-    """Figure 3 without learning error: fully synthetic collapses onto the modes' means, λ = 1 does not.
+    """Figure 3 without learning error: fully synthetic collapses onto the modes' means, λ = 1 does
+    not.
 
-    In each round a mode's spread, given the fit, is φ of the fit's: n_k points about their mean, 2 n_k − 2 squares.
+    In each round a mode's spread, given the fit, is φ of the fit's: n_k points about their mean, 2
+    n_k − 2 squares.
     """
     n, rounds = 2000, 3
     learner = ExactDiffusion(2, Diffusion(sampler="fixed-large"), eight_gaussians)
@@ -78,7 +96,9 @@ def test_eight_modes_follow_it_too_as_long_as_they_lie_apart(rng):
     alarm = FALSE_ALARM / (2 * 2 * (rounds + 1) * 8)
     regimes = [FullySynthetic(), Mix(1.0)]
     samples = []
-    for generation in retrain(learner, [real, real], regimes, rounds, seed=int(rng.integers(2**32))):
+    for generation in retrain(
+        learner, [real, real], regimes, rounds, seed=int(rng.integers(2**32))
+    ):
         samples = generation.samples
         for mixture, x in zip(learner.mixtures, samples, strict=True):
             mode = np.linalg.norm(x[:, None] - eight_gaussians.centres, axis=2).argmin(axis=1)
@@ -102,7 +122,9 @@ def test_going_on_from_a_state_is_exact(rng):
     other.load_state_dict(learner.state_dict())
     np.testing.assert_array_equal(other.parameters, learner.parameters)
     seeds = [[np.random.default_rng([4, r]) for r in range(2)] for _ in range(2)]
-    for one, two in zip(learner.sample([5, 3], seeds[0]), other.sample([5, 3], seeds[1]), strict=True):
+    for one, two in zip(
+        learner.sample([5, 3], seeds[0]), other.sample([5, 3], seeds[1]), strict=True
+    ):
         np.testing.assert_array_equal(one, two)
     learner.reset(rng.spawn(2))
     np.testing.assert_array_equal(learner.mixtures[1].centres, eight_gaussians.centres)

@@ -26,7 +26,9 @@ TINY = Experiment(lam=(0.5,), retrainings=2, samples=40, threads=2)
 def history(tmp_path, name, experiment=TINY, flow=SMALL, **options):
     """The history of a tiny two-moons run."""
     main(TwoMoons(replace(experiment, out=tmp_path / name), flow, **options))
-    return [json.loads(line) for line in (tmp_path / name / "history.jsonl").read_text().splitlines()]
+    return [
+        json.loads(line) for line in (tmp_path / name / "history.jsonl").read_text().splitlines()
+    ]
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,10 @@ def history(tmp_path, name, experiment=TINY, flow=SMALL, **options):
         ({"regime": "synthetic"}, [FullySynthetic()]),
         ({"regime": "accumulate", "lam": (1.0,)}, [Accumulate(1.0)]),
         ({"regime": "fresh"}, [FreshReal(0), FreshReal(0.5), FreshReal(1)]),
-        ({"regime": "fresh", "lam": (1.0,), "fully_synthetic": True}, [FreshReal(1.0), FullySynthetic()]),
+        (
+            {"regime": "fresh", "lam": (1.0,), "fully_synthetic": True},
+            [FreshReal(1.0), FullySynthetic()],
+        ),
         ({"regime": "replace", "lam": (1.0,)}, [ReplaceShare(1.0)]),
         ({"regime": "subsample", "lam": (1.0,)}, [Subsample(Accumulate(1.0))]),
         (
@@ -85,7 +90,9 @@ def test_the_record_of_a_run(tmp_path, capsys):
         ("fully synthetic", 1),
     ]
     assert [(c["n"], c["m"], c["lambda"]) for c in first] == [(40, 0, 0.0)] * 4
-    assert [(c["n"], c["m"], c["lambda"]) for c in last] == [(40, 20, 0.5)] * 2 + [(0, 40, None)] * 2
+    assert [(c["n"], c["m"], c["lambda"]) for c in last] == [(40, 20, 0.5)] * 2 + [
+        (0, 40, None)
+    ] * 2
     assert [c["share"] for c in last] == [pytest.approx(1 / 3)] * 2 + [1.0] * 2
     # chains of a seed are one model until their data differ
     assert first[0] | {"regime": ""} == first[2] | {"regime": ""}
@@ -154,12 +161,16 @@ def test_every_option_of_the_experiment_changes_the_result(tmp_path, change, no_
     ],
 )
 def test_every_option_of_the_flow_changes_the_result(tmp_path, change, no_figures):
-    assert history(tmp_path, "changed", flow=replace(SMALL, **change)) != history(tmp_path, "default")
+    assert history(tmp_path, "changed", flow=replace(SMALL, **change)) != history(
+        tmp_path, "default"
+    )
 
 
 def test_the_other_options_change_what_they_say(tmp_path, no_figures):
     assert history(tmp_path, "grid", angles="grid") != history(tmp_path, "default")
-    loose, tight = (replace(SMALL, integrator="dopri5", tolerance=tolerance) for tolerance in (1e-1, 1e-4))
+    loose, tight = (
+        replace(SMALL, integrator="dopri5", tolerance=tolerance) for tolerance in (1e-1, 1e-4)
+    )
     assert history(tmp_path, "loose", flow=loose) != history(tmp_path, "tight", flow=tight)
     # both solvers are exact, so only rounding could differ; threads change the speed
     pot = history(tmp_path, "pot", flow=replace(SMALL, solver="pot"))

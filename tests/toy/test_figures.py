@@ -1,4 +1,6 @@
-"""Figures of 2-D runs: panels that can be compared, whole names, and a floor that is called what it is."""
+"""Figures of 2-D runs: panels that can be compared, whole names, and a floor that is called what
+it is.
+"""
 
 from types import SimpleNamespace
 from typing import cast
@@ -17,13 +19,18 @@ from toy.metrics import DISTANCES, OF_THE_TRUTH, RESEMBLANCE, NoiseFloor
 from toy.preferences import inner, right
 
 FLOOR = NoiseFloor((0.2, 0.05), (0.3, 0.05), {"memorised": (0.5, 0.01), "sliced": (0.1, 0.01)})
-LONG = [str(Verified(Curated(Weighted(Subsample(Accumulate(lam)), 0.3), right), inner)) for lam in (0.5, 2.0)]
+LONG = [
+    str(Verified(Curated(Weighted(Subsample(Accumulate(lam)), 0.3), right), inner))
+    for lam in (0.5, 2.0)
+]
 SHORT = [str(Mix(0.5)), str(Mix(2.0)), str(FullySynthetic())]
 
 
 @pytest.fixture
 def draw(tmp_path, monkeypatch):
-    """Draws a run of these rows, sizes and generations; the figures by name, and the path of the GIF."""
+    """Draws a run of these rows, sizes and generations; the figures by name, and the path of the
+    GIF.
+    """
 
     def run(names, rng, sizes=None, generations=3, seeds=1, shown=RESEMBLANCE, value=1.0):
         kept = {}
@@ -79,7 +86,9 @@ def test_more_points_would_look_denser(draw, rng):
     assert many.sum() > few.sum()
 
 
-@pytest.mark.parametrize(("names", "shown"), [(SHORT, SHOWN), (LONG, RESEMBLANCE), (LONG[:1], (*SHOWN, *RESEMBLANCE))])
+@pytest.mark.parametrize(
+    ("names", "shown"), [(SHORT, SHOWN), (LONG, RESEMBLANCE), (LONG[:1], (*SHOWN, *RESEMBLANCE))]
+)
 def test_every_name_and_label_is_whole(names, shown, draw, rng):
     kept, _ = draw(names, rng, seeds=2, shown=shown)
     assert set(kept) == {"distances", "profile", "densities"}
@@ -109,7 +118,9 @@ def test_titles_of_the_animation_are_whole(count, rng, monkeypatch):
 def test_only_distances_have_a_noise_floor(draw, rng):
     kept, _ = draw(SHORT, rng)
     floors = {
-        axes.get_ylabel().replace("\n", " "): [line.get_label() for line in axes.lines if line.get_label() not in SHORT]
+        axes.get_ylabel().replace("\n", " "): [
+            line.get_label() for line in axes.lines if line.get_label() not in SHORT
+        ]
         for name in ("distances", "profile")
         for axes in kept[name].axes
     }
@@ -123,7 +134,9 @@ def test_only_distances_have_a_noise_floor(draw, rng):
     assert all(quantity.floor == OF_THE_TRUTH for quantity in SHOWN)
 
 
-@pytest.mark.parametrize(("generations", "seeds", "value"), [(1, 1, 1.0), (2, 2, 0.0), (1, 2, None)])
+@pytest.mark.parametrize(
+    ("generations", "seeds", "value"), [(1, 1, 1.0), (2, 2, 0.0), (1, 2, None)]
+)
 def test_short_runs_and_constant_values_are_drawn(generations, seeds, value, draw, rng):
     shown = (*SHOWN, *RESEMBLANCE)
     kept, gif = draw(SHORT, rng, generations=generations, seeds=seeds, value=value, shown=shown)

@@ -16,13 +16,17 @@ def test_at_first_it_is_a_standard_normal():
     flow = Flow(2, SMALL)
     flow.reset(rngs(2, 0))
     x = np.array([[0.0, 0.0], [1.0, -2.0], [7.0, 0.0]])
-    np.testing.assert_allclose(flow.log_prob([x, x])[1], -np.log(2 * np.pi) - np.square(x).sum(axis=1) / 2, rtol=1e-5)
+    np.testing.assert_allclose(
+        flow.log_prob([x, x])[1], -np.log(2 * np.pi) - np.square(x).sum(axis=1) / 2, rtol=1e-5
+    )
     z = rngs(1, 1)[0].standard_normal((5, 2), dtype=np.float32)
     np.testing.assert_allclose(flow.sample([5, 5], rngs(2, 1))[0], z, atol=1e-5)
 
 
 def test_the_log_density_is_that_of_the_change_of_variables():
-    """log N(z) + log |det ∂z/∂x| by automatic differentiation of the whole map, z found by undoing the sampler."""
+    """log N(z) + log |det ∂z/∂x| by automatic differentiation of the whole map, z found by
+    undoing the sampler.
+    """
     flow = Flow(1, SMALL)
     flow.reset(rngs(1, 0))
     flow.fit(moons(64), rngs(1, 1))
@@ -46,12 +50,15 @@ def test_the_log_density_is_that_of_the_change_of_variables():
 
 def test_training_raises_the_likelihood_of_new_data(rng):
     data = [TrainingSet(checkerboard(500, rng), 500)]
-    flow = Flow(1, replace(SMALL, epochs=30, batch=100, width=32, bins=8, couplings=4, learning_rate=1e-2))
+    flow = Flow(
+        1, replace(SMALL, epochs=30, batch=100, width=32, bins=8, couplings=4, learning_rate=1e-2)
+    )
     new = [checkerboard(500, rng)]
     flow.reset(rngs(1, 0))
     before = flow.log_prob(new)[0].mean()
     flow.fit(data, rngs(1, 1))
-    # a uniform law on 8 of the 16 squares has −log 32 = −3.47; a Gaussian of the same variance has −4.5
+    # a uniform law on 8 of the 16 squares has −log 32 = −3.47; a Gaussian of the same variance has
+    # −4.5
     assert flow.log_prob(new)[0].mean() > max(before, -4.2)
 
 

@@ -37,17 +37,26 @@ def test_without_real_data_the_variance_grows_by_the_kernel_s_share(rng):
     kde = KDE(chains, Kernel())
     real = list(rng.standard_normal((chains, n, 2)))
     traces = []
-    for generation in retrain(kde, real, [FullySynthetic()] * chains, t, seed=int(rng.integers(2**62))):
+    for generation in retrain(
+        kde, real, [FullySynthetic()] * chains, t, seed=int(rng.integers(2**62))
+    ):
         traces.append([np.trace(np.cov(data.points.T)) for data in generation.training])
     gap = np.array(traces[-1]) - (1 - 1 / n + n ** (-1 / 3)) ** t * np.array(traces[0])
     z = gap.mean() / (gap.std(ddof=1) / chains**0.5)
-    assert abs(z) < norm.isf(FALSE_ALARM / 2) + 1  # as in test_learners: the skewness of 300 moves it by less
+    # as in test_learners: the skewness of 300 moves it by less
+    assert abs(z) < norm.isf(FALSE_ALARM / 2) + 1
 
 
 def test_points_on_a_line_are_refused_by_name():
-    data = moons(30)[0], TrainingSet(np.outer(np.arange(5.0), [1.0, 0.0]), 5), TrainingSet(np.ones((1, 2)), 1)
+    data = (
+        moons(30)[0],
+        TrainingSet(np.outer(np.arange(5.0), [1.0, 0.0]), 5),
+        TrainingSet(np.ones((1, 2)), 1),
+    )
     for chains in (data[:2], (data[0], data[2])):
-        with pytest.raises(FloatingPointError, match="the points of chain 1 have no invertible covariance"):
+        with pytest.raises(
+            FloatingPointError, match="the points of chain 1 have no invertible covariance"
+        ):
             KDE(2, Kernel()).fit(chains, rngs(2, 0))
     KDE(2, Kernel(bandwidth=0.1)).fit(data[:2], rngs(2, 0))
 

@@ -41,18 +41,25 @@ def test_parameters_are_measured_from_generation_zero_even_after_a_restart():
 
 def test_a_start_without_generation_zero_is_refused():
     with pytest.raises(ValueError, match="parameters of generation 0 are not known"):
-        Distances(standard_normal, 5, seed=0, replicas=[0])(generation(1, np.zeros((5, 2))), np.zeros((1, 2)))
+        Distances(standard_normal, 5, seed=0, replicas=[0])(
+            generation(1, np.zeros((5, 2))), np.zeros((1, 2))
+        )
 
 
 def test_the_noise_floor_is_what_a_perfect_model_reaches(rng):
-    """A perfect sampler's distances come from the same distribution as the floor's pairs: a two-sample rank bound."""
+    """A perfect sampler's distances come from the same distribution as the floor's pairs: a
+    two-sample rank bound.
+    """
     floor = noise_floor(standard_normal, 50, seed=int(rng.integers(2**32)), workers=2)
     perfect = [wasserstein(standard_normal(50, rng), standard_normal(50, rng)) for _ in range(32)]
     for (mean, sd), values in zip((floor.w1, floor.w2), np.transpose(perfect), strict=True):
         assert values.std(ddof=1) / 4 < sd < values.std(ddof=1) * 4
         # the means of 32 each differ by less than 6 standard errors
         assert abs(values.mean() - mean) < 6 * sd * (2 / 32) ** 0.5
-    assert floor == noise_floor(standard_normal, 50, seed=0) or floor.w1 != noise_floor(standard_normal, 50, seed=0).w1
+    assert (
+        floor == noise_floor(standard_normal, 50, seed=0)
+        or floor.w1 != noise_floor(standard_normal, 50, seed=0).w1
+    )
 
 
 def test_the_floor_falls_with_the_number_of_points():
@@ -61,10 +68,14 @@ def test_the_floor_falls_with_the_number_of_points():
 
 
 def test_sliced_distance_of_a_shift_and_of_a_stretch(rng):
-    """A shift v moves projections by v·u, of mean square |v|²/2; a stretch a by (a − 1) times the projections'."""
+    """A shift v moves projections by v·u, of mean square |v|²/2; a stretch a by (a − 1) times
+    the projections'.
+    """
     x = rng.standard_normal((60, 2)) * (2, 0.5)
     v = rng.standard_normal(2)
-    assert sliced_wasserstein(x, rng.permutation(x + v)) == pytest.approx(np.linalg.norm(v) / 2**0.5)
+    assert sliced_wasserstein(x, rng.permutation(x + v)) == pytest.approx(
+        np.linalg.norm(v) / 2**0.5
+    )
     stretched = sliced_wasserstein(x, rng.permutation(1.5 * x))
     assert stretched == pytest.approx(0.5 * (np.square(x).sum(axis=1).mean() / 2) ** 0.5)
     assert sliced_wasserstein(x, x) == 0
@@ -82,11 +93,16 @@ def test_copies_are_memorised_and_independent_samples_are_not(rng):
     near = real + 1e-4 * standard_normal(400, rng)
     assert resemblance(near, real, fresh)["memorised"] == 1
     assert resemblance(near, fresh, real)["memorised"] == 0
-    # a collapsed model that never saw the training points: one point, nearer to one set or the other; many such models
+    # a collapsed model that never saw the training points: one point, nearer to one set or the
+    # other; many such models
     points = [np.tile(standard_normal(1, rng), (3, 1)) for _ in range(300)]
     sets = [(standard_normal(3, rng), standard_normal(3, rng)) for _ in points]
-    share = np.mean([resemblance(x, *pair)["memorised"] for x, pair in zip(points, sets, strict=True)])
-    assert binom.ppf(FALSE_ALARM / 2, 300, 0.5) <= 300 * share <= binom.isf(FALSE_ALARM / 2, 300, 0.5)
+    share = np.mean(
+        [resemblance(x, *pair)["memorised"] for x, pair in zip(points, sets, strict=True)]
+    )
+    assert (
+        binom.ppf(FALSE_ALARM / 2, 300, 0.5) <= 300 * share <= binom.isf(FALSE_ALARM / 2, 300, 0.5)
+    )
 
 
 def test_the_floor_of_resemblance(rng):

@@ -12,7 +12,9 @@ from toy.mixtures import GaussianMixture
 def mixtures(draw):
     k = draw(st.integers(1, 4))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    return GaussianMixture(rng.uniform(-3, 3, (k, 2)), rng.uniform(0.1, 1, k), rng.dirichlet(np.ones(k)))
+    return GaussianMixture(
+        rng.uniform(-3, 3, (k, 2)), rng.uniform(0.1, 1, k), rng.dirichlet(np.ones(k))
+    )
 
 
 def noised(mixture, scale, noise):
@@ -32,14 +34,21 @@ def test_the_density_is_that_of_its_components(mixture, seed):
     np.testing.assert_allclose(responsibilities.sum(axis=1), 1, rtol=1e-12)
 
 
-@given(mixture=mixtures(), seed=st.integers(0, 2**32), scale=st.floats(0.1, 1), noise=st.floats(0.1, 2))
+@given(
+    mixture=mixtures(), seed=st.integers(0, 2**32), scale=st.floats(0.1, 1), noise=st.floats(0.1, 2)
+)
 def test_the_denoiser_obeys_tweedies_formula(mixture, seed, scale, noise):
     """E[x₀ | x] = (x + noise² ∇ log p(x))/scale, the gradient by central differences."""
     x, h = np.random.default_rng(seed).uniform(-3, 3, (5, 2)), 1e-5
     log_prob = noised(mixture, scale, noise).log_prob
-    gradient = np.stack([(log_prob(x + h * e) - log_prob(x - h * e)) / (2 * h) for e in np.eye(2)], axis=1)
+    gradient = np.stack(
+        [(log_prob(x + h * e) - log_prob(x - h * e)) / (2 * h) for e in np.eye(2)], axis=1
+    )
     np.testing.assert_allclose(
-        mixture.denoise(x, scale, noise), (x + noise**2 * gradient) / scale, rtol=1e-4, atol=1e-4 / scale
+        mixture.denoise(x, scale, noise),
+        (x + noise**2 * gradient) / scale,
+        rtol=1e-4,
+        atol=1e-4 / scale,
     )
 
 
@@ -62,7 +71,9 @@ def test_weights_and_widths_of_the_draws(rng):
 
 
 def test_a_narrow_component_far_away_is_no_nan():
-    mixture = GaussianMixture(np.array([[0.0, 0], [5, 5]]), np.array([1e-6, 1e-6]), np.array([1.0, 0.0]))
+    mixture = GaussianMixture(
+        np.array([[0.0, 0], [5, 5]]), np.array([1e-6, 1e-6]), np.array([1.0, 0.0])
+    )
     far = np.array([[1e3, -1e3]], dtype=np.float32)
     assert np.isfinite(mixture.denoise(far, 0.9, 0.1)).all()
     assert mixture.denoise(far, 0.9, 0.1).dtype == np.float32

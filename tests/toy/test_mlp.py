@@ -15,13 +15,19 @@ def reference(network, chain):
     for a, b in itertools.pairwise(widths):
         modules += [torch.nn.utils.skip_init(torch.nn.Linear, a, b), torch.nn.SELU()]
     module = torch.nn.Sequential(*modules[:-1])
-    module.load_state_dict({name.removeprefix("net."): value for name, value in network.state_of(chain).items()})
+    module.load_state_dict(
+        {name.removeprefix("net."): value for name, value in network.state_of(chain).items()}
+    )
     return module
 
 
 def test_torchcfm_network_with_its_weights():
     data = np.load(FIXTURES / "otcfm_mlp.npz")
-    state = {name.removeprefix("state."): torch.from_numpy(data[name]) for name in data if name.startswith("state.")}
+    state = {
+        name.removeprefix("state."): torch.from_numpy(data[name])
+        for name in data
+        if name.startswith("state.")
+    }
     network = ReplicatedMLP(3, (3, 64, 64, 64, 2))
     assert network.theta.shape == (3, 8706)
     network.load_state_of(1, state)
@@ -50,7 +56,8 @@ def test_initial_parameters_fill_the_default_range(rng):
     network.reset(rng.spawn(200))
     (w1, b1), (w2, b2) = network.layers()
     for tensor, bound in ((w1, 0.5), (b1, 0.5), (w2, 0.1), (b2, 0.1)):
-        # the largest of k uniform numbers is below 0.95 of the bound with probability 0.95^k <= 0.95^400 < 1e-8
+        # the largest of k uniform numbers is below 0.95 of the bound with probability 0.95^k <=
+        # 0.95^400 < 1e-8
         assert 0.95 * bound < tensor.abs().max() <= bound
     rows = network.theta
     network = ReplicatedMLP(2, (4, 100, 2))

@@ -1,4 +1,6 @@
-"""The learners on a GPU, where steps are recorded and replayed: the same numbers as on a CPU, but for rounding."""
+"""The learners on a GPU, where steps are recorded and replayed: the same numbers as on a CPU,
+but for rounding.
+"""
 
 import numpy as np
 import pytest
@@ -13,7 +15,9 @@ TRAINED = ("flow", "vae", "ot-cfm", "cfm", "ddpm", "edm")
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_training_and_samples_are_those_of_a_cpu(name):
-    """Chains of unequal length, in two fits of 3 epochs: each set of active chains is recorded and replayed."""
+    """Chains of unequal length, in two fits of 3 epochs: each set of active chains is recorded
+    and replayed.
+    """
     data = moons(300, 130, 130)
     on = {device: trained(name, data, fits=2, device=device) for device in ("cpu", "cuda")}
     assert any(recording is not None for recording in on["cuda"].trainer._recordings.values())
@@ -38,4 +42,6 @@ def test_replaying_is_taking_the_step(monkeypatch):
     data = moons(300, 130)
     replayed = trained("ddpm", data, fits=2, device="cuda")
     monkeypatch.setattr(training.Trainer, "_replay", training.Trainer.step)
-    np.testing.assert_allclose(replayed.parameters, trained("ddpm", data, fits=2, device="cuda").parameters, atol=1e-5)
+    np.testing.assert_allclose(
+        replayed.parameters, trained("ddpm", data, fits=2, device="cuda").parameters, atol=1e-5
+    )

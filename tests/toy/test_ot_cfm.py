@@ -19,7 +19,10 @@ STEPS = {"euler": {"ode_steps": 99}, "dopri5": {"tolerance": 1e-6}}
 
 
 def moons(*sizes, seed=0):
-    return [TrainingSet(two_moons(size, np.random.default_rng([seed, size])), real=size) for size in sizes]
+    return [
+        TrainingSet(two_moons(size, np.random.default_rng([seed, size])), real=size)
+        for size in sizes
+    ]
 
 
 def rngs(count, seed=0):
@@ -34,22 +37,37 @@ def trained(data, settings=SMALL, fits=1, **options):
     return learner
 
 
-@pytest.mark.parametrize("settings", [SMALL, replace(SMALL, pairs="permutation", sigma=0.2, source="8gaussians")])
+@pytest.mark.parametrize(
+    "settings", [SMALL, replace(SMALL, pairs="permutation", sigma=0.2, source="8gaussians")]
+)
 def test_chains_train_as_plain_networks_do_one_at_a_time(settings):
-    """Different lengths, two fits: each chain equals a torch module trained by torch's Adam on the same batches."""
+    """Different lengths, two fits: each chain equals a torch module trained by torch's Adam on
+    the same batches.
+    """
     data = moons(70, 32, 100)
     together = trained(data, settings, fits=2, workers=2)
     start = trained(data, settings, fits=0)
-    coupling = Coupling(SOURCES[settings.source], settings.batch, settings.batch, settings.sigma, settings.pairs, "pot")
+    coupling = Coupling(
+        SOURCES[settings.source],
+        settings.batch,
+        settings.batch,
+        settings.sigma,
+        settings.pairs,
+        "pot",
+    )
     for chain in range(3):
         module = reference(start.network, chain)
         adam = torch.optim.Adam(module.parameters(), lr=settings.learning_rate)
         for fit in range(2):
             stream = np.random.default_rng([2 + fit, chain])
-            for block in blocks([data[chain].points], [stream], settings.epochs, coupling, workers=1):
+            for block in blocks(
+                [data[chain].points], [stream], settings.epochs, coupling, workers=1
+            ):
                 for step in range(block.steps[0]):
                     size = int((block.weights[step, 0] > 0).sum())
-                    inputs, targets = (torch.from_numpy(x[step, 0, :size]) for x in (block.inputs, block.targets))
+                    inputs, targets = (
+                        torch.from_numpy(x[step, 0, :size]) for x in (block.inputs, block.targets)
+                    )
                     adam.zero_grad()
                     ((module(inputs) - targets) ** 2).mean().backward()
                     adam.step()
@@ -63,7 +81,9 @@ def test_a_chain_does_not_depend_on_the_chains_beside_it():
     alone.reset([np.random.default_rng([1, 1])])
     alone.fit(data[1:2], [np.random.default_rng([2, 1])])
     # random draws are identical; batched products may round differently
-    torch.testing.assert_close(together.network.theta[1], alone.network.theta[0], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        together.network.theta[1], alone.network.theta[0], rtol=1e-5, atol=1e-6
+    )
 
 
 def test_going_on_from_a_state_is_exact():
@@ -89,7 +109,11 @@ def test_a_fit_goes_on_from_parameters_and_optimiser():
 
 def published():
     data = np.load(FIXTURES / "otcfm_mlp.npz")
-    state = {name.removeprefix("state."): torch.from_numpy(data[name]) for name in data if name.startswith("state.")}
+    state = {
+        name.removeprefix("state."): torch.from_numpy(data[name])
+        for name in data
+        if name.startswith("state.")
+    }
     return data, state
 
 
@@ -130,12 +154,17 @@ def test_the_published_end_points_of_dopri5_with_the_error_taken_over_the_batch_
 @pytest.mark.parametrize("integrator", ["euler", "dopri5"])
 @pytest.mark.parametrize("sigma", [0.0, 0.1])
 def test_samples_of_gaussian_data_with_the_exact_velocity(integrator, sigma, rng, monkeypatch):
-    """Independent pairs: mean, covariance and correlation by the width map, from a network replaced by the truth."""
+    """Independent pairs: mean, covariance and correlation by the width map, from a network
+    replaced by the truth.
+    """
     settings = FlowMatching(integrator=integrator, **STEPS[integrator])
     flow, learner = Flow(settings.make_integrator(), sigma), OTCFM(2, settings)
 
     def velocity(layers, t, x):
-        axes, gain = torch.from_numpy(AXES), torch.from_numpy(flow.velocity(VARIANCES, t.double()[..., None]))
+        axes, gain = (
+            torch.from_numpy(AXES),
+            torch.from_numpy(flow.velocity(VARIANCES, t.double()[..., None])),
+        )
         return (x.double() @ axes * gain @ axes.T).to(x.dtype)
 
     monkeypatch.setattr(learner, "_velocity", velocity)
@@ -147,9 +176,12 @@ def test_samples_do_not_depend_on_how_many_or_on_other_chains(integrator):
     learner = trained(moons(40, 64), replace(SMALL, integrator=integrator, **STEPS[integrator]))
     few, many = learner.sample([3, 8], rngs(2)), learner.sample([20, 20], rngs(2))
     assert [len(x) for x in few] == [3, 8]
-    # a point takes steps of its own; products of other sizes round differently, which moves steps of dopri5
+    # a point takes steps of its own; products of other sizes round differently, which moves steps
+    # of dopri5
     for one, two in zip(few, many, strict=True):
-        np.testing.assert_allclose(one, two[: len(one)], atol=1e-6 if integrator == "euler" else 1e-4)
+        np.testing.assert_allclose(
+            one, two[: len(one)], atol=1e-6 if integrator == "euler" else 1e-4
+        )
 
 
 def test_a_loss_that_is_not_finite_stops_with_chain_and_step():
@@ -171,12 +203,17 @@ def test_progress_reaches_one_and_never_falls():
 
 
 def test_training_brings_samples_to_the_data():
-    """An untrained flow leaves the source where it is; a trained one moves the mean most of the way."""
+    """An untrained flow leaves the source where it is; a trained one moves the mean most of the
+    way.
+    """
     data = moons(500)
     settings = replace(SMALL, epochs=30, batch=128, width=32)
     untrained, learner = trained(data, settings, fits=0), trained(data, settings)
     target = data[0].points.mean(axis=0)
-    gaps = [np.linalg.norm(m.sample([500], rngs(1))[0].mean(axis=0) - target) for m in (untrained, learner)]
+    gaps = [
+        np.linalg.norm(m.sample([500], rngs(1))[0].mean(axis=0) - target)
+        for m in (untrained, learner)
+    ]
     assert gaps[1] < 0.5 * gaps[0]
 
 
@@ -192,7 +229,10 @@ def test_training_brings_samples_to_the_data():
         ({"learning_rate": 0.0}, "--learning-rate must be finite and > 0, got 0.0"),
         ({"learning_rate": float("nan")}, "--learning-rate must be finite"),
         ({"integrator": "dopri5", "tolerance": -1.0}, "--tolerance must be from 1e-09 to below 1"),
-        ({"integrator": "dopri5", "ode_steps": 9}, "--ode-steps has no meaning for --integrator dopri5"),
+        (
+            {"integrator": "dopri5", "ode_steps": 9},
+            "--ode-steps has no meaning for --integrator dopri5",
+        ),
         ({"tolerance": 1e-3}, "--tolerance has no meaning for --integrator euler"),
         ({"sigma": -0.1}, "--sigma must be finite and >= 0, got -0.1"),
         ({"sigma": float("inf")}, "--sigma must be finite"),

@@ -17,7 +17,13 @@ SMALL = {name: LEARNERS[{"mixture": "em"}.get(name, name)].keywords["settings"] 
 
 def history(out, model, experiment=TINY, density="moons", **settings):
     config: Any = configuration(model)
-    main(config(replace(experiment, out=out), density=density, settings=replace(SMALL[model], **settings)))
+    main(
+        config(
+            replace(experiment, out=out),
+            density=density,
+            settings=replace(SMALL[model], **settings),
+        )
+    )
     return [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
 
 
@@ -26,7 +32,9 @@ ONCE = list(zip(MODELS, [*BY_LAMBDA, "synthetic", "mix", "accumulate"], strict=T
 
 @pytest.mark.parametrize(("model", "regime"), ONCE)
 def test_every_model_runs(model, regime, tmp_path, capsys, no_figures):
-    """Regimes, densities and models meet in one line each: each model is here once, in another regime and density."""
+    """Regimes, densities and models meet in one line each: each model is here once, in another
+    regime and density.
+    """
     names = list(DENSITIES)
     density = names[list(MODELS).index(model) % len(names)]
     lam = () if regime == "synthetic" else (0.5,)
@@ -79,8 +87,14 @@ def test_every_choice_of_data_changes_the_result(tmp_path, no_figures):
     ("options", "message"),
     [
         ({"weight": 0.0}, r"--weight must be in \(0, 1\), got 0.0"),
-        ({"weight": 0.5, "regime": "synthetic", "lam": ()}, "--weight has no meaning without real data"),
-        ({"weight": 0.5, "fully_synthetic": True, "lam": ()}, "--weight has no meaning without real data"),
+        (
+            {"weight": 0.5, "regime": "synthetic", "lam": ()},
+            "--weight has no meaning without real data",
+        ),
+        (
+            {"weight": 0.5, "fully_synthetic": True, "lam": ()},
+            "--weight has no meaning without real data",
+        ),
         ({"choices": 3}, "--choices has no meaning without --reward"),
         ({"reward": "right", "choices": 0}, "--choices must be >= 1, got 0"),
         ({"tries": 3}, "--tries has no meaning without --verifier"),
@@ -104,7 +118,9 @@ def test_a_weight_is_refused_by_models_that_cannot_take_it(tmp_path):
         *product(["flow"], [{"epochs": 2}, {"batch": 8}, {"learning_rate": 0.01}, {"width": 4}]),
         *product(["flow"], [{"couplings": 1}, {"bins": 3}, {"box": 9.0}]),
         *product(["vae"], [{"epochs": 2}, {"batch": 8}, {"learning_rate": 0.01}, {"width": 4}]),
-        *product(["mixture"], [{"components": 2}, {"iterations": 1}, {"gain": 1.0}, {"floor": 0.1}]),
+        *product(
+            ["mixture"], [{"components": 2}, {"iterations": 1}, {"gain": 1.0}, {"floor": 0.1}]
+        ),
         ("kde", {"bandwidth": 0.3}),
     ],
 )
@@ -138,7 +154,10 @@ def test_a_finished_run_that_lost_samples_is_opened_and_draws_what_it_can(tmp_pa
     before = {path.name: path.read_bytes() for path in (out / "figures").iterdir()}
     (out / "samples" / "generation-0001.npz").unlink()
     lost = "generation-0001.npz is missing, and no checkpoint has its samples any more"
-    with pytest.warns(UserWarning, match=f"{lost}$"), pytest.warns(UserWarning, match="leave out t = 1"):
+    with (
+        pytest.warns(UserWarning, match=f"{lost}$"),
+        pytest.warns(UserWarning, match="leave out t = 1"),
+    ):
         assert history(out, "kde", experiment) == lines
     after = {path.name: path.read_bytes() for path in (out / "figures").iterdir()}
     assert after.keys() == before.keys()

@@ -34,11 +34,15 @@ def test_it_goes_through_its_knots_with_their_slopes(rng):
         for side in (-1e-9, 1e-9):
             y, log_derivative = spline.forward(spline.xs[:, k] + side)
             torch.testing.assert_close(y, spline.ys[:, k], rtol=0, atol=1e-6)
-            torch.testing.assert_close(log_derivative.exp(), spline.slopes[:, k], rtol=1e-4, atol=1e-6)
+            torch.testing.assert_close(
+                log_derivative.exp(), spline.slopes[:, k], rtol=1e-4, atol=1e-6
+            )
 
 
 def test_it_is_the_identity_outside_and_where_all_numbers_are_zero(rng):
-    y, log_derivative = random_spline(rng, 4).forward(torch.tensor([-9.0, -BOUND, BOUND, 9.0]).double())
+    y, log_derivative = random_spline(rng, 4).forward(
+        torch.tensor([-9.0, -BOUND, BOUND, 9.0]).double()
+    )
     assert y.tolist() == [-9.0, -BOUND, BOUND, 9.0]
     assert not log_derivative.any()
     x = torch.linspace(-4, 4, 101)

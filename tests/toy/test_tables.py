@@ -8,10 +8,19 @@ FLOOR = NoiseFloor(w1=(0.2, 0.05), w2=(0.3, 0.08))
 
 
 def chain(regime, replica, w1, lam: float | None = 0.5):
-    synthetic = {"n": 0, "m": 9, "lambda": None, "share": 1.0} if lam is None else {"n": 6, "m": 3, "share": 1 / 3}
-    return {"regime": regime, "replica": replica, "lambda": lam, "w1": w1, "w2": 2 * w1, "parameter_distance": 7} | (
-        synthetic
+    synthetic = (
+        {"n": 0, "m": 9, "lambda": None, "share": 1.0}
+        if lam is None
+        else {"n": 6, "m": 3, "share": 1 / 3}
     )
+    return {
+        "regime": regime,
+        "replica": replica,
+        "lambda": lam,
+        "w1": w1,
+        "w2": 2 * w1,
+        "parameter_distance": 7,
+    } | (synthetic)
 
 
 def printed(history):
@@ -23,7 +32,15 @@ def printed(history):
 
 def test_a_quantity_by_regime_is_generations_by_seeds():
     history = [
-        {"t": t, "chains": [chain("a", 0, t), chain("a", 1, t + 0.5), chain("b", 0, -t), chain("b", 1, 0)]}
+        {
+            "t": t,
+            "chains": [
+                chain("a", 0, t),
+                chain("a", 1, t + 0.5),
+                chain("b", 0, -t),
+                chain("b", 1, 0),
+            ],
+        }
         for t in range(3)
     ]
     values = by_regime(history, "w1")
@@ -44,12 +61,18 @@ def test_one_regime_is_shown_generation_by_generation():
     for t, w1, w2 in ((0, "0.250", "0.500"), (2, "2.250", "4.500")):
         (line,) = [line for line in text.splitlines() if line.split()[:1] == [str(t)]]
         assert line.split() == [str(t), "6", "3", "0.5", "0.333", w1, w2, "7.000"]
-    assert "noise floor W1 0.200 ± 0.050, W2 0.300 ± 0.080 (mean ± sd of 32 draws)" in " ".join(text.split())
+    assert "noise floor W1 0.200 ± 0.050, W2 0.300 ± 0.080 (mean ± sd of 32 draws)" in " ".join(
+        text.split()
+    )
 
 
 def test_several_regimes_are_shown_side_by_side_with_their_spread():
     history = [
-        {"t": t, "chains": [chain("λ = 0.5", s, 1.0 + s) for s in range(2)] + [chain("fully synthetic", 0, t, None)]}
+        {
+            "t": t,
+            "chains": [chain("λ = 0.5", s, 1.0 + s) for s in range(2)]
+            + [chain("fully synthetic", 0, t, None)],
+        }
         for t in range(21)
     ]
     text = printed(history)

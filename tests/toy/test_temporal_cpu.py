@@ -8,10 +8,23 @@ def example(rng, chains, points, width=6, times=9, layers=3):
     """A network and a batch: x, t, y, weights; some weights are 0."""
     network = ReplicatedTemporalNetwork(chains, width, times, layers)
     network.reset(rng.spawn(chains))
-    network.theta += torch.from_numpy(0.2 * rng.standard_normal(tuple(network.theta.shape), dtype="float32"))
+    network.theta += torch.from_numpy(
+        0.2 * rng.standard_normal(tuple(network.theta.shape), dtype="float32")
+    )
     x, y = torch.from_numpy(rng.standard_normal((2, chains, points, 2), dtype="float32"))
-    weights = torch.from_numpy(rng.uniform(size=(chains, points)).astype("float32")).mul(1.2).sub(0.2).clamp(min=0)
-    return network, x, torch.from_numpy(rng.integers(times, size=(chains, points))), y, weights / points
+    weights = (
+        torch.from_numpy(rng.uniform(size=(chains, points)).astype("float32"))
+        .mul(1.2)
+        .sub(0.2)
+        .clamp(min=0)
+    )
+    return (
+        network,
+        x,
+        torch.from_numpy(rng.integers(times, size=(chains, points))),
+        y,
+        weights / points,
+    )
 
 
 def loss_and_gradient(network, x, t, y, weights, dtype=torch.float32):
@@ -19,12 +32,20 @@ def loss_and_gradient(network, x, t, y, weights, dtype=torch.float32):
     network._embedding = network._embedding.to(dtype)
     theta = network.theta.to(dtype).requires_grad_()
     loss = network.squared_error(theta, x.to(dtype), t, y.to(dtype), weights.to(dtype))
-    return loss.detach(), torch.autograd.grad(loss @ torch.arange(1, len(loss) + 1).to(dtype), theta)[0]
+    return loss.detach(), torch.autograd.grad(
+        loss @ torch.arange(1, len(loss) + 1).to(dtype), theta
+    )[0]
 
 
 @pytest.mark.parametrize(
     ("chains", "points", "sizes"),
-    [(1, 1, {}), (3, 40, {}), (2, 1100, {}), (2, 60, {"width": 32, "times": 100}), (1, 30, {"layers": 1})],
+    [
+        (1, 1, {}),
+        (3, 40, {}),
+        (2, 1100, {}),
+        (2, 60, {"width": 32, "times": 100}),
+        (1, 30, {"layers": 1}),
+    ],
 )
 def test_loss_and_gradient_are_those_of_the_operations_one_by_one(chains, points, sizes, rng):
     inputs = example(rng, chains, points, **sizes)
@@ -49,7 +70,9 @@ def test_the_number_of_threads_does_not_change_a_bit(rng):
     results = []
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        results.append((*loss_and_gradient(*inputs), inputs[0].forward(inputs[0].theta, *inputs[1:3])))
+        results.append(
+            (*loss_and_gradient(*inputs), inputs[0].forward(inputs[0].theta, *inputs[1:3]))
+        )
     for one, two in zip(*results, strict=True):
         assert torch.equal(one, two)
 

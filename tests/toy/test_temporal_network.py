@@ -58,7 +58,9 @@ def test_ddpm_torchs_network_with_its_weights():
     network = ReplicatedTemporalNetwork(3, width=32)
     network.load_state_of(1, state)
     x, t = (torch.from_numpy(data[name]).expand(3, *data[name].shape) for name in ("x", "t"))
-    np.testing.assert_allclose(network.forward(network.theta, x, t)[1], data["eps"], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        network.forward(network.theta, x, t)[1], data["eps"], rtol=1e-4, atol=1e-5
+    )
     assert {name: tuple(value.shape) for name, value in network.state_of(1).items()} == {
         name: tuple(value.shape) for name, value in state.items()
     }
@@ -75,7 +77,9 @@ def test_its_size():
 def test_each_chain_is_its_own_network(layers, rng):
     network = ReplicatedTemporalNetwork(4, width=6, times=9, layers=layers)
     network.reset(rng.spawn(4))
-    network.theta += torch.from_numpy(0.1 * rng.standard_normal(tuple(network.theta.shape), dtype=np.float32))
+    network.theta += torch.from_numpy(
+        0.1 * rng.standard_normal(tuple(network.theta.shape), dtype=np.float32)
+    )
     x = torch.from_numpy(rng.standard_normal((4, 7, 2), dtype=np.float32))
     t = torch.from_numpy(rng.integers(9, size=(4, 7)))
     y = network.forward(network.theta, x, t)
@@ -97,7 +101,8 @@ def test_initial_parameters(rng):
         all_of = torch.stack([state[name] for state in states])
         if value.ndim == 2:
             bound = (6 / sum(value.shape)) ** 0.5
-            # the largest of k uniform numbers is below 0.99 of the bound with probability 0.99^k <= 0.99^8000
+            # the largest of k uniform numbers is below 0.99 of the bound with probability 0.99^k <=
+            # 0.99^8000
             assert 0.99 * bound < all_of.abs().max() <= bound
         else:
             assert (all_of == float("norm" in name and name.endswith("weight"))).all()
@@ -107,7 +112,9 @@ def test_initial_parameters(rng):
     assert not torch.equal(network.theta[0], network.theta[1])
 
 
-@pytest.mark.parametrize("sizes", [{"chains": 0}, {"width": 5}, {"width": 2}, {"times": 0}, {"layers": 0}])
+@pytest.mark.parametrize(
+    "sizes", [{"chains": 0}, {"width": 5}, {"width": 2}, {"times": 0}, {"layers": 0}]
+)
 def test_bad_sizes(sizes):
     with pytest.raises(ValueError, match="must be >= 1, width even and >= 4"):
         ReplicatedTemporalNetwork(**({"chains": 1} | sizes))
@@ -117,5 +124,7 @@ def test_states_of_another_network_are_refused():
     network, (_, state) = ReplicatedTemporalNetwork(1, width=32), published()
     with pytest.raises(ValueError, match="state must hold exactly"):
         ReplicatedTemporalNetwork(1, width=30).load_state_of(0, state)
-    with pytest.raises(ValueError, match=r"temp_fc\.2\.fc1\.weight must equal temp_fc\.0\.fc1\.weight"):
+    with pytest.raises(
+        ValueError, match=r"temp_fc\.2\.fc1\.weight must equal temp_fc\.0\.fc1\.weight"
+    ):
         network.load_state_of(0, state | {"temp_fc.2.fc1.weight": state["temp_fc.2.fc2.weight"]})

@@ -14,7 +14,17 @@ from stability.command_line import command
 from toy.two_moons import TwoMoons, main
 
 ROOT = Path(__file__).parents[2]
-SMALL = ["--lambda", "0.5", "--fully-synthetic", "--samples", "200", "--epochs", "60", "--threads", "2"]
+SMALL = [
+    "--lambda",
+    "0.5",
+    "--fully-synthetic",
+    "--samples",
+    "200",
+    "--epochs",
+    "60",
+    "--threads",
+    "2",
+]
 
 
 def start(*arguments):
@@ -50,7 +60,9 @@ def test_killed_in_the_middle_of_a_generation_it_goes_on_to_the_same_history(tmp
     time.sleep(0.1)  # a generation takes longer than that: it is in the fit of generation 2
     os.kill(process.pid, signal.SIGKILL)
     assert finish(process)[0] == -signal.SIGKILL
-    assert history.read_bytes() == b"".join(whole.joinpath("history.jsonl").read_bytes().splitlines(True)[:2])
+    assert history.read_bytes() == b"".join(
+        whole.joinpath("history.jsonl").read_bytes().splitlines(True)[:2]
+    )
 
     code, _, err = finish(start(*arguments, "--out", str(killed)))
     assert (code, err) == (0, "")

@@ -20,13 +20,19 @@ def trained(settings=SMALL):
 def test_the_loss_is_the_negative_evidence_bound(rng):
     """Against torch's distributions, with the same draw of z."""
     vae = trained()
-    x, noise = (torch.from_numpy(rng.standard_normal((2, 7, 2), dtype=np.float32)) for _ in range(2))
+    x, noise = (
+        torch.from_numpy(rng.standard_normal((2, 7, 2), dtype=np.float32)) for _ in range(2)
+    )
     loss = vae._loss(vae.theta, torch.cat([x, torch.zeros(2, 7, 1)], dim=2), noise)
     mean, log_sd = vae.encoder.forward(vae.encoder.layers(), x).chunk(2, dim=2)
     posterior = Normal(mean, log_sd.exp())
     z = mean + log_sd.exp() * noise
-    decoded = Normal(vae.decoder.forward(vae.decoder.layers(), z), vae.theta[:, -1].exp()[:, None, None])
-    expected = kl_divergence(posterior, Normal(0.0, 1.0)).sum(dim=2) - decoded.log_prob(x).sum(dim=2)
+    decoded = Normal(
+        vae.decoder.forward(vae.decoder.layers(), z), vae.theta[:, -1].exp()[:, None, None]
+    )
+    expected = kl_divergence(posterior, Normal(0.0, 1.0)).sum(dim=2) - decoded.log_prob(x).sum(
+        dim=2
+    )
     torch.testing.assert_close(loss, expected)
 
 
@@ -41,9 +47,13 @@ def test_samples_are_decoded_latents_with_the_decoder_s_noise():
 
 
 def test_it_learns_a_gaussian(rng):
-    """The best decoder of N(μ, Σ) is linear: probabilistic principal components, with mean and covariance exact."""
+    """The best decoder of N(μ, Σ) is linear: probabilistic principal components, with mean and
+    covariance exact.
+    """
     root = np.array([[1.0, 0.0], [0.5, 0.4]])
-    data = TrainingSet((rng.standard_normal((2000, 2)) @ root.T + (1.0, -1.0)).astype(np.float32), 2000)
+    data = TrainingSet(
+        (rng.standard_normal((2000, 2)) @ root.T + (1.0, -1.0)).astype(np.float32), 2000
+    )
     vae = VAE(1, Variational(epochs=40, batch=200, width=16, learning_rate=5e-3))
     vae.reset(rngs(1, 0))
     vae.fit([data], rngs(1, 1))

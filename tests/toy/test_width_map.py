@@ -20,7 +20,9 @@ def test_what_is_predicted_is_what_samples(name):
     case, v = cases(TINY)[name], np.array([1e-4, 0.01, 1.0])
     learner = case.make_learner(1)
     if isinstance(learner, DDPM | EDM):
-        np.testing.assert_allclose(case.sampler.variance(v), learner.sampler.variance(v), rtol=1e-12)
+        np.testing.assert_allclose(
+            case.sampler.variance(v), learner.sampler.variance(v), rtol=1e-12
+        )
     else:
         assert isinstance(learner, OTCFM)
         settings = learner.settings
@@ -67,7 +69,12 @@ def test_without_training_there_is_the_prediction_alone(tmp_path):
 def test_every_option_changes_the_result(change):
     results = []
     for config in (TINY, replace(TINY, **change)):
-        results.append({name: x.tolist() for name, x in trained_widths(config, cases(config)["DDIM 100"]).items()})
+        results.append(
+            {
+                name: x.tolist()
+                for name, x in trained_widths(config, cases(config)["DDIM 100"]).items()
+            }
+        )
     assert results[0] != results[1]
 
 

@@ -1,4 +1,6 @@
-"""Folders as diffusers writes them, made here from networks of our own: diffusers itself is not needed."""
+"""Folders as diffusers writes them, made here from networks of our own: diffusers itself is not
+needed.
+"""
 
 import json
 
@@ -12,7 +14,13 @@ from deep.networks.unet_ddpm import CIFAR10, DDPMNetwork
 from tests.deep.official import randomised
 
 TINY = DDPMNetwork(
-    resolution=8, channels=1, model_channels=32, channel_mult=(1, 2), num_blocks=1, attn_resolutions=(4,), dropout=0.0
+    resolution=8,
+    channels=1,
+    model_channels=32,
+    channel_mult=(1, 2),
+    num_blocks=1,
+    attn_resolutions=(4,),
+    dropout=0.0,
 )
 CONFIG = {  # of google/ddpm-cifar10-32, but for what follows from the size of the network
     "_class_name": "UNet2DModel",
@@ -35,7 +43,8 @@ CONFIG = {  # of google/ddpm-cifar10-32, but for what follows from the size of t
     "time_embedding_type": "positional",
     "up_block_types": ["AttnUpBlock2D", "UpBlock2D"],
 }
-PLACES = {  # ddpm-torch's name -> that of diffusers, whose ascending blocks count from the lowest resolution
+# ddpm-torch's name -> that of diffusers, whose ascending blocks count from the lowest resolution
+PLACES = {
     "embed.0": "time_embedding.linear_1",
     "embed.2": "time_embedding.linear_2",
     "in_conv": "conv_in",
@@ -61,7 +70,9 @@ ATTENTION = [("to_q", "to_k", "to_v", "to_out.0"), ("query", "key", "value", "pr
 
 
 def diffusers_state(state, attention=ATTENTION[0]):
-    """The tensors of a network of ddpm-torch as diffusers holds them: those of the attention as matrices."""
+    """The tensors of a network of ddpm-torch as diffusers holds them: those of the attention as
+    matrices.
+    """
     theirs = {}
     for name, value in state.items():
         layer, kind = name.rsplit(".", 1)
@@ -93,7 +104,10 @@ def test_the_network_is_that_of_ddpm_torch_under_other_names(attention, inside, 
     checkpoint = read(tmp_path / "model")
     assert checkpoint.network == TINY
     assert checkpoint.ema is None
-    assert all(torch.equal(checkpoint.weights()[name], value) for name, value in network.state_dict().items())
+    assert all(
+        torch.equal(checkpoint.weights()[name], value)
+        for name, value in network.state_dict().items()
+    )
 
 
 def test_the_configuration_of_the_published_model():
@@ -120,11 +134,17 @@ def test_the_configuration_of_the_published_model():
         ({"_class_name": "UNet2DConditionModel"}, "_class_name = 'UNet2DConditionModel'"),
         ({"num_class_embeds": 10}, "num_class_embeds = 10; only None is known"),
         ({"up_block_types": ["UpBlock2D", "AttnUpBlock2D"]}, "the same upwards are known"),
-        ({"down_block_types": ["ResnetDownsampleBlock2D", "DownBlock2D"]}, "the same upwards are known"),
+        (
+            {"down_block_types": ["ResnetDownsampleBlock2D", "DownBlock2D"]},
+            "the same upwards are known",
+        ),
         ({"block_out_channels": [32, 48]}, "has the widths [32, 48]"),
         ({"out_channels": 2}, "1 channels in and 2 out"),
         ({"sample_size": 7}, "resolution must be a multiple of 2"),
-        ({"block_out_channels": [64, 128]}, "tensor time_embedding.linear_1.weight has shape (128, 32)"),
+        (
+            {"block_out_channels": [64, 128]},
+            "tensor time_embedding.linear_1.weight has shape (128, 32)",
+        ),
     ],
 )
 def test_another_network_is_refused(change, words, tmp_path):
@@ -151,7 +171,10 @@ def test_a_bad_tensor_is_named_as_it_is_called_there(tmp_path):
         (without, f"lacks the tensor {name}"),
         ({**state, "surplus.weight": torch.zeros(1)}, "holds a tensor surplus.weight"),
         ({**state, name: torch.zeros(64, 63)}, f"tensor {name} has shape (64, 63)"),
-        ({**without, "mid_block.attentions.0.key.weight": torch.zeros(63, 64)}, "attentions.0.key.weight has shape"),
+        (
+            {**without, "mid_block.attentions.0.key.weight": torch.zeros(63, 64)},
+            "attentions.0.key.weight has shape",
+        ),
     ):
         with pytest.raises(CheckpointError) as refusal:
             read(folder(tmp_path / "model", CONFIG, bad))
@@ -175,9 +198,16 @@ def pipeline(path, **scheduler):
 
 
 def test_ddpms_own_scheduler_is_accepted_and_kept(tmp_path):
-    said = {"_class_name": "DDPMScheduler", "beta_start": 0.0001, "beta_end": 0.02, "num_train_timesteps": 1000}
+    said = {
+        "_class_name": "DDPMScheduler",
+        "beta_start": 0.0001,
+        "beta_end": 0.02,
+        "num_train_timesteps": 1000,
+    }
     assert read(pipeline(tmp_path / "model", **said)).extra["scheduler"] == said
-    beside = folder(tmp_path / "beside", CONFIG, diffusers_state(TINY.build(torch.Generator()).state_dict()))
+    beside = folder(
+        tmp_path / "beside", CONFIG, diffusers_state(TINY.build(torch.Generator()).state_dict())
+    )
     (beside / "scheduler_config.json").write_text(json.dumps({"prediction_type": "v_prediction"}))
     with pytest.raises(CheckpointError, match="prediction_type = v_prediction"):
         read(beside)
@@ -197,7 +227,9 @@ def test_ddpms_own_scheduler_is_accepted_and_kept(tmp_path):
 )
 def test_another_diffusion_is_refused_and_its_weights_alone_are_read(name, value, tmp_path):
     path = pipeline(tmp_path / "model", **{name: value})
-    with pytest.raises(CheckpointError, match=f"has a scheduler with {name} = .* which is not read"):
+    with pytest.raises(
+        CheckpointError, match=f"has a scheduler with {name} = .* which is not read"
+    ):
         read(path)
     assert read(path / "unet").network == TINY
 
@@ -205,8 +237,12 @@ def test_another_diffusion_is_refused_and_its_weights_alone_are_read(name, value
 def test_an_average_beside_the_weights_is_refused_and_each_is_read_alone(tmp_path):
     state = diffusers_state(TINY.build(torch.Generator()).state_dict())
     folder(tmp_path / "model" / "unet", CONFIG, state)
-    folder(tmp_path / "model" / "unet_ema", CONFIG, {name: value + 1 for name, value in state.items()})
-    with pytest.raises(CheckpointError, match=r"\(unet\) and their average \(unet_ema\): name the sub-folder"):
+    folder(
+        tmp_path / "model" / "unet_ema", CONFIG, {name: value + 1 for name, value in state.items()}
+    )
+    with pytest.raises(
+        CheckpointError, match=r"\(unet\) and their average \(unet_ema\): name the sub-folder"
+    ):
         read(tmp_path / "model")
     one, two = (read(tmp_path / "model" / name).weights() for name in ("unet", "unet_ema"))
     assert all(torch.equal(one[name] + 1, value) for name, value in two.items())
@@ -219,7 +255,10 @@ def test_an_average_beside_the_weights_is_refused_and_each_is_read_alone(tmp_pat
         (["diffusion_pytorch_model.fp16.safetensors"], "in half precision alone .* variant='fp16'"),
         (["diffusion_pytorch_model.fp16.bin"], "in half precision alone"),
         (
-            ["diffusion_pytorch_model.safetensors.index.json", "diffusion_pytorch_model-00001-of-00002.safetensors"],
+            [
+                "diffusion_pytorch_model.safetensors.index.json",
+                "diffusion_pytorch_model-00001-of-00002.safetensors",
+            ],
             r"in several files \(diffusion_pytorch_model.safetensors.index.json\).* max_shard_size",
         ),
         ([], r"without diffusion_pytorch_model\.safetensors"),

@@ -12,14 +12,19 @@ from tests.deep.data_files import refused
 @pytest.mark.parametrize("shape", [(5, 3, 4, 4), (5, 1, 4, 4), (5, 4, 4, 3), (5, 4, 4)])
 def test_arrays_with_the_channels_anywhere(shape, tmp_path, rng):
     images = rng.integers(0, 256, shape, dtype=np.uint8)
-    first = {4: lambda: images if shape[1] != 4 else images.transpose(0, 3, 1, 2), 3: lambda: images[:, None]}[
-        len(shape)
-    ]()
+    first = {
+        4: lambda: images if shape[1] != 4 else images.transpose(0, 3, 1, 2),
+        3: lambda: images[:, None],
+    }[len(shape)]()
     np.save(tmp_path / "a.npy", images)
     np.savez(tmp_path / "named.npz", other=[1], images=images, labels=np.arange(5, dtype=np.uint8))
     np.savez_compressed(tmp_path / "single.npz", images)
     for name in ("a.npy", "named.npz", "single.npz"):
-        ignored = pytest.warns(UserWarning, match="ignored the arrays other") if "named" in name else nullcontext()
+        ignored = (
+            pytest.warns(UserWarning, match="ignored the arrays other")
+            if "named" in name
+            else nullcontext()
+        )
         with ignored:
             read = load_images(tmp_path / name)
         np.testing.assert_array_equal(read.images, first)
@@ -97,7 +102,9 @@ def test_pixels_that_are_not_bytes_say_how_to_make_bytes_of_them(pixels, convert
     """The formula that is printed gives a set that is read, of the whole range."""
     x = pixels.reshape(2, 1, 4, 4)
     np.save(tmp_path / "x.npy", x)
-    formula = refused(tmp_path / "x.npy", "pixels must be uint8", "convert with").split("convert with ")[1]
+    formula = refused(tmp_path / "x.npy", "pixels must be uint8", "convert with").split(
+        "convert with "
+    )[1]
     converted = eval(formula, {"np": np, "x": x})
     np.testing.assert_array_equal(converted, convert(x))
     np.save(tmp_path / "x.npy", converted)
@@ -111,7 +118,10 @@ def test_pixels_that_are_not_bytes_say_how_to_make_bytes_of_them(pixels, convert
         ({"images": np.full((1, 1, 2, 2), 7e9)}, "from 7e+09 to 7e+09"),
         ({"mu": np.zeros(4), "sigma": np.eye(4)}, "statistics of features (mu, sigma), not images"),
         ({"chain-000": np.zeros((9, 2))}, "points or features, not images"),
-        ({"images": np.zeros((2, 1, 4, 4), np.uint8), "labels": np.array([2**63, 0], np.uint64)}, "class numbers"),
+        (
+            {"images": np.zeros((2, 1, 4, 4), np.uint8), "labels": np.array([2**63, 0], np.uint64)},
+            "class numbers",
+        ),
         ({"images": np.zeros((2, 1, 4, 4), np.uint8), "labels": np.array([-1, 0])}, "from -1 to 0"),
         ({f"{i}\x1b": np.zeros(1) for i in range(50)}, "and 42 more"),
     ],
@@ -122,7 +132,9 @@ def test_other_arrays_say_what_they_are(arrays, words, tmp_path):
 
 
 def test_chains_of_a_run_are_sets_of_their_own(tmp_path, rng):
-    chains = {f"chain-{r:03d}": rng.integers(0, 256, (r + 2, 1, 4, 4), dtype=np.uint8) for r in range(3)}
+    chains = {
+        f"chain-{r:03d}": rng.integers(0, 256, (r + 2, 1, 4, 4), dtype=np.uint8) for r in range(3)
+    }
     np.savez(tmp_path / "generation-0001.npz", **chains)
     np.savez(tmp_path / "one.npz", **{"chain-000": chains["chain-000"]})
     refused(tmp_path / "generation-0001.npz", "holds 3 chains of a run, chain-000 to chain-002")

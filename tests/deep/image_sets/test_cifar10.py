@@ -32,7 +32,9 @@ def test_a_cifar10_archive_in_its_original_layout(tmp_path):
 def test_a_cifar10_archive_written_by_python_3(protocol, tmp_path):
     data = np.random.default_rng(0).integers(0, 256, (2, 3072), dtype=np.uint8)
     members = {
-        f"cifar-10-batches-py/data_batch_{i}": pickle.dumps({"data": data, "labels": [i, 9]}, protocol)
+        f"cifar-10-batches-py/data_batch_{i}": pickle.dumps(
+            {"data": data, "labels": [i, 9]}, protocol
+        )
         for i in range(1, 6)
     }
     members["cifar-10-batches-py/batches.meta"] = pickle.dumps({"num_cases_per_batch": 2}, protocol)
@@ -65,12 +67,18 @@ def test_a_malicious_batch_is_refused_and_executes_nothing(tmp_path):
     ("batch", "words"),
     [
         ({"labels": [0] * 4}, ["4 images of 3072 bytes", "NoneType"]),
-        ({"data": np.zeros((4, 3071), np.uint8), "labels": [0] * 4}, ["4 images of 3072 bytes", "(4, 3071)"]),
+        (
+            {"data": np.zeros((4, 3071), np.uint8), "labels": [0] * 4},
+            ["4 images of 3072 bytes", "(4, 3071)"],
+        ),
         ({"data": np.zeros((3, 3072), np.uint8), "labels": [0] * 3}, ["4 images", "(3, 3072)"]),
         ({"data": np.zeros((4, 3072), np.float32), "labels": [0] * 4}, ["type f4", "uint8"]),
         ({"data": np.zeros((4, 3072), np.uint8), "labels": [0, 1, 2]}, ["4 labels"]),
         ({"data": np.zeros((4, 3072), np.uint8), "labels": [0, 1, 2, 10]}, ["from 0 to 9"]),
-        ({"data": np.asfortranarray(np.zeros((4, 3072), np.uint8)), "labels": [0] * 4}, ["C order"]),
+        (
+            {"data": np.asfortranarray(np.zeros((4, 3072), np.uint8)), "labels": [0] * 4},
+            ["C order"],
+        ),
         ([1, 2], ["list", "not a dictionary"]),
     ],
 )
@@ -80,7 +88,8 @@ def test_a_batch_of_another_content_is_refused(batch, words, tmp_path):
 
 
 def test_a_pickle_that_claims_memory_it_does_not_need_is_refused_at_once(tmp_path):
-    claims = b"\x80\x02}r\xff\xff\xff\x7f." + b"\x80\x04\x8e" + struct.pack("<Q", 2**40)  # memo place 2^31 − 1; 1 TiB
+    # memo place 2^31 − 1; 1 TiB
+    claims = b"\x80\x02}r\xff\xff\xff\x7f." + b"\x80\x04\x8e" + struct.pack("<Q", 2**40)
     for content in (claims[:7] + claims[8:], claims[:2] + claims[-9:]):
         members = {**cifar_members(), "cifar-10-batches-py/data_batch_2": content}
         refused(tarred(tmp_path / "bad.tar.gz", members), "data_batch_2")
@@ -153,21 +162,30 @@ TOWER = b"()q\0" + b"h\0h\0\x86q\0" * 60 + b"l"
     ],
 )
 def test_pickles_that_never_end_are_refused_at_once(content, words, tmp_path):
-    refused(tarred(tmp_path / "bad.tar.gz", {**cifar_members(), BATCH: content}), "data_batch_2", words)
+    refused(
+        tarred(tmp_path / "bad.tar.gz", {**cifar_members(), BATCH: content}), "data_batch_2", words
+    )
 
 
-@pytest.mark.parametrize("kind", [tarfile.GNUTYPE_SPARSE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.LNKTYPE])
+@pytest.mark.parametrize(
+    "kind", [tarfile.GNUTYPE_SPARSE, tarfile.FIFOTYPE, tarfile.CHRTYPE, tarfile.LNKTYPE]
+)
 def test_members_that_are_no_plain_files_are_refused(kind, tmp_path):
     def other(info):
         if info.name == BATCH:
             info.type = kind
         return info
 
-    refused(tarred(tmp_path / "bad.tar.gz", cifar_members(), other), "data_batch_2 is neither a file nor a folder")
+    refused(
+        tarred(tmp_path / "bad.tar.gz", cifar_members(), other),
+        "data_batch_2 is neither a file nor a folder",
+    )
 
 
 def test_headers_for_times_and_long_names_are_passed_over(tmp_path):
-    """As Python's tarfile and GNU tar write them; digits without end keep the former busy for hours."""
+    """As Python's tarfile and GNU tar write them; digits without end keep the former busy for
+    hours.
+    """
 
     def timed(info):
         info.mtime = 1.5

@@ -24,14 +24,23 @@ COLOUR = np.stack([GREY, GREY[::-1], GREY.T], axis=2)
 
 
 def pictures(folder):
-    files = {"a.png": encoded(COLOUR), "b.png": encoded(GREY), "c.png": encoded(COLOUR // 64 * 64, mode="P")}
-    files |= {"d.jpg": encoded(COLOUR, "JPEG"), "e.jpg": encoded(COLOUR, "JPEG", progressive=True, comment="text")}
+    files = {
+        "a.png": encoded(COLOUR),
+        "b.png": encoded(GREY),
+        "c.png": encoded(COLOUR // 64 * 64, mode="P"),
+    }
+    files |= {
+        "d.jpg": encoded(COLOUR, "JPEG"),
+        "e.jpg": encoded(COLOUR, "JPEG", progressive=True, comment="text"),
+    }
     written(folder, files)
     return [folder / name for name in files]
 
 
 def image_files():
-    files = {f"ds/0000{i}/{i}.png": encoded(COLOUR + i) for i in range(3)} | {"ds/x.jpg": encoded(COLOUR, "JPEG")}
+    files = {f"ds/0000{i}/{i}.png": encoded(COLOUR + i) for i in range(3)} | {
+        "ds/x.jpg": encoded(COLOUR, "JPEG")
+    }
     table = {"labels": [[name.removeprefix("ds/"), i] for i, name in enumerate(files)]}
     return files | {"ds/dataset.json": json.dumps(table).encode()}
 
@@ -42,7 +51,10 @@ def folders(folder):
 
 
 def zips(folder):
-    return [zipped(folder / "a.zip", image_files()), zipped(folder / "b.zip", image_files(), compression=8)]
+    return [
+        zipped(folder / "a.zip", image_files()),
+        zipped(folder / "b.zip", image_files(), compression=8),
+    ]
 
 
 def arrays(folder):
@@ -73,7 +85,9 @@ def batches(folder):
 def batches_of_python_3(folder):
     data = {"data": np.zeros((2, 3072), np.uint8), "labels": [1, 2]}
     names = {f"data_batch_{i}": pickle.dumps(data, 2) for i in range(1, 6)}
-    return [written(folder / "x", names | {"batches.meta": pickle.dumps({"num_cases_per_batch": 2}, 2)})]
+    return [
+        written(folder / "x", names | {"batches.meta": pickle.dumps({"num_cases_per_batch": 2}, 2)})
+    ]
 
 
 READERS = [
@@ -83,7 +97,12 @@ READERS = [
     Reader("npz", load_chains, arrays, (DataError,)),
     Reader("npz-arrays", lambda path: read_npz(path, 2**26), arrays, (UntrustedFileError, OSError)),
     Reader("npy", load_images, single_arrays, (DataError,)),
-    Reader("npy-array", lambda path: read_npy(path, 2**26), single_arrays, (UntrustedFileError, OSError)),
+    Reader(
+        "npy-array",
+        lambda path: read_npy(path, 2**26),
+        single_arrays,
+        (UntrustedFileError, OSError),
+    ),
     Reader("archive", load_images, archives, (DataError,)),
     Reader("batches", load_images, batches, (DataError,)),
     Reader("batches-3", lambda path: read_cifar10(path), batches_of_python_3, (DataError,)),
@@ -97,19 +116,28 @@ def test_mutated_data_are_survived(tmp_path, rng):
 
 
 def chunk(kind, content):
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    return (
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+    )
 
 
 def large_png(side, *chunks):
     """A PNG of zeros; a thousand times smaller than its pixels."""
-    start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0))
+    start = b"\x89PNG\r\n\x1a\n" + chunk(
+        b"IHDR", struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    )
     pixels = zlib.compress(bytes(side * (side + 1)))
     return b"".join([start, *chunks, chunk(b"IDAT", pixels), chunk(b"IEND", b"")])
 
 
 def array_header(shape):
     header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "|u1", "fortran_order": False, "shape": shape}
+    )
     return header.getvalue()
 
 
@@ -127,9 +155,14 @@ def bombs(folder):
     written(folder / "pictures", pictures)
     zips = {
         "many.zip": {f"{i}.png": flat for i in range(3000)},
-        "padded.zip": {f"{i}.png": large_png(4096, chunk(b"junk", bytes(2**25))) for i in range(20)},
+        "padded.zip": {
+            f"{i}.png": large_png(4096, chunk(b"junk", bytes(2**25))) for i in range(20)
+        },
         "one.zip": {"a.png": bytes(2**28)},
-        "table.zip": {"a.png": encoded(GREY), "dataset.json": b'{"labels": [' + b"[]," * 2**26 + b"0]}"},
+        "table.zip": {
+            "a.png": encoded(GREY),
+            "dataset.json": b'{"labels": [' + b"[]," * 2**26 + b"0]}",
+        },
         "entries.zip": {f"{i}.txt": b"" for i in range(90_000)},
     }
     for name, files in zips.items():
@@ -142,7 +175,9 @@ def bombs(folder):
         info.size = 2**31
         file.write(info.tobuf() + bytes(2**29))
     files = {name: ("picture", folder / "pictures" / name) for name in pictures}
-    files |= {name: ("zip", folder / name) for name in zips} | {"shape.npy": ("npy", folder / "shape.npy")}
+    files |= {name: ("zip", folder / name) for name in zips} | {
+        "shape.npy": ("npy", folder / "shape.npy")
+    }
     files |= {name: ("npz", folder / name) for name in ("zeros.npz", "shape.npz")}
     return files | {"zeros.tar.gz": ("archive", folder / "zeros.tar.gz")}
 

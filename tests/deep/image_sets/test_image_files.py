@@ -18,7 +18,9 @@ from tests.deep.data_files import CIFAR, cifar_members, encoded, refused, tarred
 
 
 def test_edm_zips_of_edms_own_tool():
-    """The tool sorts 0.png … 11.png as text; unresized, the zip holds the archive's images in that order."""
+    """The tool sorts 0.png … 11.png as text; unresized, the zip holds the archive's images in
+    that order.
+    """
     plain = load_images(FIXTURES / "edm_dataset_unlabelled.zip")
     assert plain.labels is None
     order = sorted(range(12), key=lambda i: f"{i}.png")
@@ -52,7 +54,10 @@ def test_top_level_folders_are_classes(tmp_path):
 @pytest.mark.parametrize("labels", [None, [0.5, 0.5]])
 def test_labels_that_are_not_class_numbers_are_none(labels, tmp_path):
     entries = None if labels is None else [["a.png", labels]]
-    files = {"a.png": encoded(np.zeros((4, 4), np.uint8)), "dataset.json": json.dumps({"labels": entries})}
+    files = {
+        "a.png": encoded(np.zeros((4, 4), np.uint8)),
+        "dataset.json": json.dumps({"labels": entries}),
+    }
     path = zipped(tmp_path / "x.zip", files)
     said = pytest.warns(UserWarning, match=r"no labels are read, because dataset\.json has vectors")
     with said if labels else nullcontext():
@@ -60,8 +65,13 @@ def test_labels_that_are_not_class_numbers_are_none(labels, tmp_path):
 
 
 def test_folders_in_a_zip_are_no_classes_and_that_is_said(tmp_path):
-    with pytest.warns(UserWarning, match=r"no dataset\.json; unpack it to take its 2 folders for classes"):
-        assert load_images(zipped(tmp_path / "x.zip", pictures("cat/0.png", "dog/0.png"))).labels is None
+    with pytest.warns(
+        UserWarning, match=r"no dataset\.json; unpack it to take its 2 folders for classes"
+    ):
+        assert (
+            load_images(zipped(tmp_path / "x.zip", pictures("cat/0.png", "dog/0.png"))).labels
+            is None
+        )
     numbered = zipped(tmp_path / "y.zip", pictures("00000/0.png", "00001/1.png"))
     assert load_images(numbered).labels is None
 
@@ -71,7 +81,10 @@ def test_names_that_lead_out_of_an_archive_are_refused(name, tmp_path):
     tar = tarred(tmp_path / "bad.tar.gz", {**cifar_members(), name: b"evil"})
     refused(tar, "leads out of the archive")
     grey = encoded(np.zeros((4, 4), np.uint8))
-    refused(zipped(tmp_path / "bad.zip", {"a.png": grey, name + ".png": grey}), "leads out of the archive")
+    refused(
+        zipped(tmp_path / "bad.zip", {"a.png": grey, name + ".png": grey}),
+        "leads out of the archive",
+    )
 
 
 def test_links_in_an_archive_are_refused(tmp_path):
@@ -80,7 +93,11 @@ def test_links_in_an_archive_are_refused(tmp_path):
             info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
         return info
 
-    refused(tarred(tmp_path / "bad.tar.gz", {"link": b"", **cifar_members()}, link), "link", "neither a file")
+    refused(
+        tarred(tmp_path / "bad.tar.gz", {"link": b"", **cifar_members()}, link),
+        "link",
+        "neither a file",
+    )
     info = zipfile.ZipInfo("a.png")
     info.external_attr = 0o120777 << 16
     with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
@@ -105,7 +122,10 @@ def test_images_that_are_not_alike_are_refused(tmp_path):
     for file, words in {
         "rgba.png": (encoded(np.zeros((4, 4, 4), np.uint8)), "transparent pixels"),
         "wide.png": (encoded(np.zeros((4, 8), np.uint8)), "(n, c, h, h)"),
-        "broken.png": (encoded(np.arange(4096, dtype=np.uint8).reshape(64, 64))[:-40], "broken.png"),
+        "broken.png": (
+            encoded(np.arange(4096, dtype=np.uint8).reshape(64, 64))[:-40],
+            "broken.png",
+        ),
         "text.png": (b"hello", "text.png"),
     }.items():
         content, expected = words
@@ -131,7 +151,12 @@ def test_labels_that_do_not_fit_are_refused(labels, words, tmp_path):
 def test_a_damaged_zip_is_refused(tmp_path):
     whole = (FIXTURES / "edm_dataset_labelled.zip").read_bytes()
     place = whole.index(b"IDAT") + 100
-    for content in (whole[:-200], whole[:place] + b"\xff\x00\xff" + whole[place + 3 :], b"hello", b""):
+    for content in (
+        whole[:-200],
+        whole[:place] + b"\xff\x00\xff" + whole[place + 3 :],
+        b"hello",
+        b"",
+    ):
         (tmp_path / "bad.zip").write_bytes(content)
         refused(tmp_path / "bad.zip")
 
@@ -143,17 +168,22 @@ GREY = np.arange(16, dtype=np.uint8).reshape(4, 4)
 
 def pictures(*names, kind="PNG"):
     """Files of these names; image i begins with the value i."""
-    return {name: encoded(GREY + i, "JPEG" if "jp" in name else kind) for i, name in enumerate(names)}
+    return {
+        name: encoded(GREY + i, "JPEG" if "jp" in name else kind) for i, name in enumerate(names)
+    }
 
 
 @pytest.mark.parametrize("source", ["folder", "zip"])
 @pytest.mark.parametrize(
-    "parts", [("train", "test"), ("Train", "VAL"), ("training_set", "test_set"), ("val2017", "train2017")]
+    "parts",
+    [("train", "test"), ("Train", "VAL"), ("training_set", "test_set"), ("val2017", "train2017")],
 )
 @pytest.mark.parametrize("above", ["", "ds/", "a/b/"])
 def test_a_training_set_beside_a_test_set_is_asked_which(source, parts, above, tmp_path):
     files = pictures(*(f"{above}{part}/{name}/0.png" for part in parts for name in ("cat", "dog")))
-    path = written(tmp_path / "ds", files) if source == "folder" else zipped(tmp_path / "x.zip", files)
+    path = (
+        written(tmp_path / "ds", files) if source == "folder" else zipped(tmp_path / "x.zip", files)
+    )
     with pytest.raises(DataError, match="which are not one set: give one of them, as in") as caught:
         load_images(path)
     assert all(f"{part}/" in str(caught.value) for part in parts)
@@ -193,15 +223,21 @@ def test_what_is_not_read_is_counted_in_one_line(tmp_path):
     """The control: the images and labels are those of the folder without what is ignored."""
     files = pictures("cat/0.png", "cat/1.jpg", "dog/0.png")
     plain = load_images(written(tmp_path / "plain", files))
-    junk = dict.fromkeys(("a.gif", "cat/b.gif", "notes.txt", "LICENSE", ".DS_Store", "cat/._0.png"), b"junk")
-    junk |= {".ipynb_checkpoints/0-checkpoint.png": files["cat/0.png"], "__MACOSX/cat/._0.png": b"junk"}
+    junk = dict.fromkeys(
+        ("a.gif", "cat/b.gif", "notes.txt", "LICENSE", ".DS_Store", "cat/._0.png"), b"junk"
+    )
+    junk |= {
+        ".ipynb_checkpoints/0-checkpoint.png": files["cat/0.png"],
+        "__MACOSX/cat/._0.png": b"junk",
+    }
     written(tmp_path / "junk", files | junk)
     (tmp_path / "junk" / "linked").symlink_to(tmp_path / "plain" / "cat")
     (tmp_path / "junk" / "loop").symlink_to(tmp_path)
     (tmp_path / "junk" / "broken.png").symlink_to("nowhere")
     os.mkfifo(tmp_path / "junk" / "pipe.png")
     message = (
-        "ignored 12 files: 4 hidden, 2 .gif, 2 linked folder, 2 pipe, device or broken link, 1 .txt, 1 without suffix"
+        "ignored 12 files: 4 hidden, 2 .gif, 2 linked folder, 2 pipe, device or broken "
+        "link, 1 .txt, 1 without suffix"
     )
     with pytest.warns(UserWarning, match=re.escape(message)) as caught:
         read = load_images(tmp_path / "junk")
@@ -213,7 +249,8 @@ def test_what_is_not_read_is_counted_in_one_line(tmp_path):
         in_zip = load_images(zipped(tmp_path / "x.zip", files | junk))
     assert [str(one.message).split(": ", 1)[1] for one in caught] == [
         "ignored 8 files: 4 hidden, 2 .gif, 1 .txt, 1 without suffix",
-        "no labels are read, because there is no dataset.json; unpack it to take its 2 folders for classes",
+        "no labels are read, because there is no dataset.json; unpack it to take its 2 folders "
+        "for classes",
     ]
     np.testing.assert_array_equal(in_zip.images, plain.images)
 
@@ -244,7 +281,9 @@ def test_labels_of_a_table_in_a_folder_are_relative_to_it(source, above, tmp_pat
     files = pictures(f"{above}00000/1.png", f"{above}00000/0.png")
     table = {"labels": [["00000/1.png", 7], ["00000/0.png", 5]]}
     files[f"{above}dataset.json"] = json.dumps(table).encode()
-    path = written(tmp_path / "x", files) if source == "folder" else zipped(tmp_path / "x.zip", files)
+    path = (
+        written(tmp_path / "x", files) if source == "folder" else zipped(tmp_path / "x.zip", files)
+    )
     labels = load_images(path).labels
     assert labels is not None
     assert labels.tolist() == [5, 7]
@@ -256,7 +295,9 @@ def test_a_table_without_labels_is_no_reason_to_take_folders_for_classes(tmp_pat
 
 
 def test_several_tables_are_several_sets(tmp_path):
-    files = pictures("a/0.png", "b/0.png") | dict.fromkeys(("a/dataset.json", "b/dataset.json"), b'{"labels": null}')
+    files = pictures("a/0.png", "b/0.png") | dict.fromkeys(
+        ("a/dataset.json", "b/dataset.json"), b'{"labels": null}'
+    )
     refused(written(tmp_path, files), "2 sets", "give one of a/dataset.json, b/dataset.json")
 
 
@@ -265,7 +306,10 @@ def test_several_tables_are_several_sets(tmp_path):
     [
         ({**pictures("cat/0.png", "dog/0.png", "preview.png")}, "beside them: preview.png"),
         (
-            {**pictures("ds/0.png", "preview.jpg"), "ds/dataset.json": b'{"labels": [["0.png", 1]]}'},
+            {
+                **pictures("ds/0.png", "preview.jpg"),
+                "ds/dataset.json": b'{"labels": [["0.png", 1]]}',
+            },
             "preview.jpg lies outside",
         ),
     ],
@@ -349,8 +393,13 @@ def test_images_that_unpack_to_far_more_than_their_files(tmp_path, monkeypatch):
 def test_the_number_of_files_is_bounded(tmp_path, monkeypatch):
     monkeypatch.setattr(deep.image_sets.image_files, "MOST_FILES", 5)
     refused(written(tmp_path / "x", pictures(*(f"{i}.png" for i in range(6)))), "more than 5 files")
-    refused(zipped(tmp_path / "x.zip", pictures(*(f"{i}.png" for i in range(6)))), "more than 5 members")
-    assert len(load_images(written(tmp_path / "y", pictures(*(f"{i}.png" for i in range(5))))).images) == 5
+    refused(
+        zipped(tmp_path / "x.zip", pictures(*(f"{i}.png" for i in range(6)))), "more than 5 members"
+    )
+    assert (
+        len(load_images(written(tmp_path / "y", pictures(*(f"{i}.png" for i in range(5))))).images)
+        == 5
+    )
 
 
 def test_folders_in_folders_without_end(tmp_path):

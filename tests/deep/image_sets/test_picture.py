@@ -15,7 +15,12 @@ PNG = b"\x89PNG\r\n\x1a\n"
 
 
 def chunk(kind, content):
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    return (
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+    )
 
 
 def header(side, depth=8, colour=0):
@@ -30,7 +35,8 @@ def with_chunks(png, *chunks):
 def test_a_png_that_unpacks_to_more_than_its_header_says_or_is_plausible(tmp_path):
     """A PNG of 30,000 × 30,000 zeros has a megabyte; it is refused by its header."""
 
-    for side in (5000, 12_000, 30_000):  # beyond our limit, where Pillow warns, where Pillow refuses
+    # beyond our limit, where Pillow warns, where Pillow refuses
+    for side in (5000, 12_000, 30_000):
         bomb = header(side) + chunk(b"IDAT", zlib.compress(bytes(2**20))) + chunk(b"IEND", b"")
         refused(zipped(tmp_path / "bomb.zip", {"a.png": bomb}), "a.png")
     with warnings.catch_warnings(record=True) as caught:
@@ -65,14 +71,28 @@ def test_what_is_unambiguous_is_read(content, expected):
             expected = np.asarray(image.convert("L" if image.mode in ("L", "LA") else "RGB"))
     pixels, turned = decode(content, "x")
     assert not turned
-    np.testing.assert_array_equal(pixels, expected[None] if expected.ndim == 2 else expected.transpose(2, 0, 1))
+    np.testing.assert_array_equal(
+        pixels, expected[None] if expected.ndim == 2 else expected.transpose(2, 0, 1)
+    )
 
 
 def test_an_interlaced_png():
     """The seven passes of Adam7, written by hand: pass by pass, each row with filter 0."""
-    passes = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
+    passes = [
+        (0, 0, 8, 8),
+        (0, 4, 8, 8),
+        (4, 0, 8, 4),
+        (0, 2, 4, 4),
+        (2, 0, 4, 2),
+        (0, 1, 2, 2),
+        (1, 0, 2, 1),
+    ]
     rows = b"".join(b"\0" + row.tobytes() for y, x, dy, dx in passes for row in GREY[y::dy, x::dx])
-    made = PNG + chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 1)) + chunk(b"IDAT", zlib.compress(rows))
+    made = (
+        PNG
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 8, 0, 0, 0, 1))
+        + chunk(b"IDAT", zlib.compress(rows))
+    )
     np.testing.assert_array_equal(decode(made + chunk(b"IEND", b""), "x")[0][0], GREY)
 
 
@@ -84,7 +104,10 @@ def test_an_interlaced_png():
         (encoded(GREY, transparency=0), "transparent pixels"),
         (encoded(COLOUR, "JPEG", mode="CMYK"), "CMYK"),
         (encoded(GREY.astype(np.uint16) * 200), "16 bits"),
-        (header(2, 16, 2) + chunk(b"IDAT", zlib.compress(bytes(26))) + chunk(b"IEND", b""), "16 bits"),
+        (
+            header(2, 16, 2) + chunk(b"IDAT", zlib.compress(bytes(26))) + chunk(b"IEND", b""),
+            "16 bits",
+        ),
         (encoded(GREY, "WEBP"), "neither a PNG nor a JPEG"),
         (b"", "neither a PNG nor a JPEG"),
         (PNG, "is damaged"),
@@ -112,7 +135,10 @@ def test_metadata_do_not_reach_the_decoder():
     """Text and a profile that unpack to much more, and an animation, beside the pixels."""
     bomb = zlib.compress(bytes(2**22))
     chunks = [chunk(b"zTXt", b"a\0\0" + bomb), chunk(b"iCCP", b"a\0\0" + bomb)] * 20
-    chunks += [chunk(b"iTXt", b"a\0\1\0\0\0" + bomb), chunk(b"acTL", struct.pack(">II", 2**31 - 1, 0))]
+    chunks += [
+        chunk(b"iTXt", b"a\0\1\0\0\0" + bomb),
+        chunk(b"acTL", struct.pack(">II", 2**31 - 1, 0)),
+    ]
     spoiled = with_chunks(encoded(GREY), *chunks)
     np.testing.assert_array_equal(decode(spoiled, "x")[0][0], GREY)
     with pytest.raises(ValueError, match="too large"):  # the control: they would

@@ -15,7 +15,10 @@ def test_features_of_equal_dimension_pass():
         (torch.zeros(1, 3), r"n >= 2 .* got torch.float32 of shape \(1, 3\)"),
         (torch.zeros(4, 0), r"d >= 1, got torch.float32 of shape \(4, 0\)"),
         (torch.zeros(4, 3, dtype=torch.int64), "floating-point features .* got torch.int64"),
-        (torch.tensor([[0.0] * 3, [0, torch.nan, 0]]), "one must be finite, got NaN or infinite numbers from row 1 on"),
+        (
+            torch.tensor([[0.0] * 3, [0, torch.nan, 0]]),
+            "one must be finite, got NaN or infinite numbers from row 1 on",
+        ),
         (torch.zeros(4, 2), "equal dimension, got {'one': 2, 'two': 3}"),
     ],
 )

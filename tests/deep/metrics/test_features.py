@@ -36,7 +36,10 @@ class Means(nn.Module):
 
 
 class Offers(nn.Module):
-    """As NVIDIA's network: features if asked for, scores otherwise. TorchScript needs the annotations."""
+    """As NVIDIA's network: features if asked for, scores otherwise.
+
+    TorchScript needs the annotations.
+    """
 
     def forward(self, images: torch.Tensor, return_features: bool = False) -> torch.Tensor:
         means = images.float().mean((2, 3))
@@ -90,7 +93,9 @@ def test_kept_by_images_name_and_weights(images, tmp_path):
     changed[-1, -1, -1, -1] ^= 1
     others = [(space(weight=2.0), images), (space("b"), images), (space(), changed)]
     for number, (other, pixels) in enumerate(others, start=2):
-        assert torch.equal(cached_features(other, pixels, tmp_path, CPU), extract(other, pixels, CPU))
+        assert torch.equal(
+            cached_features(other, pixels, tmp_path, CPU), extract(other, pixels, CPU)
+        )
         assert files() == number
 
 
@@ -117,7 +122,9 @@ def test_a_network_that_changed_under_its_name_is_found_out(images, tmp_path):
         lambda x: {"features": x[:-1]},
         lambda x: {"features": x[:, :-1]},
         lambda x: {"features": x.astype(np.float64)},
-        lambda x: {"features": np.where(np.arange(len(x))[:, None] == len(x) - 1, np.float32(np.nan), x)},
+        lambda x: {
+            "features": np.where(np.arange(len(x))[:, None] == len(x) - 1, np.float32(np.nan), x)
+        },
         lambda x: {"other": x},
     ],
 )
@@ -130,7 +137,9 @@ def test_kept_features_that_cannot_be_of_these_images_are_made_again(images, tmp
     assert torch.equal(cached_features(space(), images, tmp_path, CPU), expected)
 
 
-@pytest.mark.parametrize("spoil", [lambda x: x[..., None], lambda x: x * np.float32(np.nan), lambda x: x > 0])
+@pytest.mark.parametrize(
+    "spoil", [lambda x: x[..., None], lambda x: x * np.float32(np.nan), lambda x: x > 0]
+)
 def test_a_kept_encoder_of_another_kind_is_made_again(tmp_path, spoil):
     digits = load_images("digits")
     assert digits.labels is not None
@@ -151,7 +160,9 @@ def test_torchscript_of_any_kind_and_of_nvidias(images, tmp_path):
         np.testing.assert_allclose(extract(found, images, CPU), expected, rtol=1e-6)
         assert found.frechet.startswith("FD-torchscript-")
         grey = images[:, :1]
-        np.testing.assert_allclose(extract(found, grey, CPU), grey.repeat(3, 1).mean((2, 3)), rtol=1e-6)
+        np.testing.assert_allclose(
+            extract(found, grey, CPU), grey.repeat(3, 1).mean((2, 3)), rtol=1e-6
+        )
         assert len(found.fingerprint) == 20
 
 
@@ -167,7 +178,10 @@ def test_a_pipe_and_a_file_beyond_the_limit_are_no_torchscript(tmp_path):
     os.mkfifo(tmp_path / "pipe.pt")
     (tmp_path / "large.pt").touch()
     os.truncate(tmp_path / "large.pt", 200 * 2**30)
-    for name, words in (("pipe.pt", "not a regular file"), ("large.pt", "at most 2,147,483,648 are read")):
+    for name, words in (
+        ("pipe.pt", "not a regular file"),
+        ("large.pt", "at most 2,147,483,648 are read"),
+    ):
         with pytest.raises(ValueError, match=words):
             trusted_torchscript_space(tmp_path / name)
 
@@ -179,7 +193,9 @@ def test_only_the_published_weights_resized_as_in_the_paper_give_fid(tmp_path, m
     torch.save({name: torch.zeros(x.shape, dtype=x.dtype) for name, x in shapes.items()}, path)
     made_up = inception_space(path)
     assert made_up.frechet.startswith("FD-inception-")
-    monkeypatch.setattr(deep.metrics.features, "INCEPTION_HASH", made_up.name.removeprefix("inception-"))
+    monkeypatch.setattr(
+        deep.metrics.features, "INCEPTION_HASH", made_up.name.removeprefix("inception-")
+    )
     assert inception_space(path).frechet == "FID"
     assert inception_space(path, "tensorflow").frechet == "FD-inception-tensorflow-resize"
 
@@ -194,7 +210,10 @@ def test_an_encoder_is_trained_once_and_named_after_its_data(tmp_path, monkeypat
     assert again.fingerprint == first.fingerprint
     features = extract(again, digits.images[:5], CPU)
     assert features.shape == (5, 8)
-    for labels, training in ((digits.labels[::-1], SHORT), (digits.labels, EncoderTraining(seed=1, steps=3, width=8))):
+    for labels, training in (
+        (digits.labels[::-1], SHORT),
+        (digits.labels, EncoderTraining(seed=1, steps=3, width=8)),
+    ):
         with pytest.raises(TypeError):  # it would be trained
             label_encoder_space("digits", digits.images, labels, tmp_path, training)
 
@@ -203,6 +222,12 @@ def test_bad_networks(images):
     with pytest.raises(ValueError, match=r"must be in evaluation mode: .eval\(\)"):
         FeatureSpace("means", Means())
     with pytest.raises(ValueError, match=r"flat must return \(21, d\) features, got \(21, 48, 1\)"):
-        extract(FeatureSpace("flat", nn.Sequential(nn.Flatten(), nn.Unflatten(1, (48, 1))).eval()), images, CPU)
-    with pytest.raises(ValueError, match="means gives features that are not finite in images 0 to 64"):
+        extract(
+            FeatureSpace("flat", nn.Sequential(nn.Flatten(), nn.Unflatten(1, (48, 1))).eval()),
+            images,
+            CPU,
+        )
+    with pytest.raises(
+        ValueError, match="means gives features that are not finite in images 0 to 64"
+    ):
         extract(space(weight=float("inf")), images, CPU)

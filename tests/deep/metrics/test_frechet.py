@@ -16,9 +16,13 @@ sizes = st.integers(2, 12)
 
 
 def normal(rng, n, d, decades=0.0):
-    """(n, d) float64 with a random mean and standard deviations that span so many decades in random directions."""
+    """(n, d) float64 with a random mean and standard deviations that span so many decades in
+    random directions.
+    """
     scale = 10 ** -rng.uniform(0, decades, d)
-    return torch.from_numpy(rng.standard_normal(d) + (rng.standard_normal((n, d)) * scale) @ rotation(rng, d))
+    return torch.from_numpy(
+        rng.standard_normal(d) + (rng.standard_normal((n, d)) * scale) @ rotation(rng, d)
+    )
 
 
 def rotation(rng, d):
@@ -30,35 +34,56 @@ def distance(x, y):
 
 
 def textbook(x, y):
-    """‖μ₁ − μ₂‖² + tr(Σ₁ + Σ₂ − 2 (Σ₁Σ₂)^½) with the general matrix square root, as pytorch-fid computes it."""
-    (m1, c1), (m2, c2) = ((np.mean(s, 0), np.atleast_2d(np.cov(s, rowvar=False))) for s in (x.numpy(), y.numpy()))
+    """‖μ₁ − μ₂‖² + tr(Σ₁ + Σ₂ − 2 (Σ₁Σ₂)^½) with the general matrix square root, as pytorch-fid
+    computes it.
+    """
+    (m1, c1), (m2, c2) = (
+        (np.mean(s, 0), np.atleast_2d(np.cov(s, rowvar=False))) for s in (x.numpy(), y.numpy())
+    )
     return np.sum((m1 - m2) ** 2) + np.trace(c1 + c2 - 2 * np.real(scipy.linalg.sqrtm(c1 @ c2)))
 
 
 def exact_of_few(x, y):
-    """From the points themselves: the singular values of their centred inner products, without any covariance."""
+    """From the points themselves: the singular values of their centred inner products, without
+    any covariance.
+    """
     a, b = ((s - s.mean(0)) / (len(s) - 1) ** 0.5 for s in (x, y))
     overlap = torch.linalg.svdvals(a @ b.T).sum()
-    return float((x.mean(0) - y.mean(0)).square().sum() + a.square().sum() + b.square().sum() - 2 * overlap)
+    return float(
+        (x.mean(0) - y.mean(0)).square().sum() + a.square().sum() + b.square().sum() - 2 * overlap
+    )
 
 
 def fifty_digits(x, y):
-    """From the points themselves, ‖μ₁ − μ₂‖² + ‖A‖² + ‖B‖² − 2 tr (ABᵀBAᵀ)^½ with centred points A and B."""
+    """From the points themselves, ‖μ₁ − μ₂‖² + ‖A‖² + ‖B‖² − 2 tr (ABᵀBAᵀ)^½ with centred points
+    A and B.
+    """
     with mpmath.workdps(60):
         means, centred = [], []
         for points in (x, y):
-            mean = [mpmath.fsum(map(mpmath.mpf, column)) / len(points) for column in points.T.tolist()]
+            mean = [
+                mpmath.fsum(map(mpmath.mpf, column)) / len(points) for column in points.T.tolist()
+            ]
             root = mpmath.sqrt(len(points) - 1)
             means.append(mean)
             centred.append(
-                mpmath.matrix([[(v - m) / root for v, m in zip(p, mean, strict=True)] for p in points.tolist()])
+                mpmath.matrix(
+                    [
+                        [(v - m) / root for v, m in zip(p, mean, strict=True)]
+                        for p in points.tolist()
+                    ]
+                )
             )
         a, b = centred
         overlap = a * b.T
         gram = overlap * overlap.T if overlap.rows <= overlap.cols else overlap.T * overlap
-        fidelity = mpmath.fsum(mpmath.sqrt(max(value, 0)) for value in mpmath.eigsy(gram, eigvals_only=True))
+        fidelity = mpmath.fsum(
+            mpmath.sqrt(max(value, 0)) for value in mpmath.eigsy(gram, eigvals_only=True)
+        )
         shift = mpmath.fsum((m1 - m2) ** 2 for m1, m2 in zip(*means, strict=True))
-        return float(shift + mpmath.fsum(v**2 for v in a) + mpmath.fsum(v**2 for v in b) - 2 * fidelity)
+        return float(
+            shift + mpmath.fsum(v**2 for v in a) + mpmath.fsum(v**2 for v in b) - 2 * fidelity
+        )
 
 
 @pytest.fixture(scope="module")
@@ -94,10 +119,15 @@ def test_singular_covariances(seed, n, m, d, decades):
     assert distance(x, y) == pytest.approx(exact_of_few(x, y), rel=1e-6, abs=1e-6)
 
 
-@pytest.mark.parametrize(("n", "m", "d"), [(14, 11, 4), (4, 6, 7), (9, 3, 6)], ids=["full", "few", "fewer"])
+@pytest.mark.parametrize(
+    ("n", "m", "d"), [(14, 11, 4), (4, 6, 7), (9, 3, 6)], ids=["full", "few", "fewer"]
+)
 @pytest.mark.parametrize("ratio", [1e3, 1e5, 1e8])
 def test_one_feature_with_another_scale(rng, n, m, d, ratio):
-    """Covariances of full rank and of less. Values of the large feature recur, so that the small ones decide."""
+    """Covariances of full rank and of less.
+
+    Values of the large feature recur, so that the small ones decide.
+    """
     x, y = rng.standard_normal((n, d)), 1.1 * rng.standard_normal((m, d)) + 0.1
     x[:, 0] = ratio * np.resize([1, -1], n)
     y[:, 0] = ratio * np.resize([1, -1], m)
@@ -113,16 +143,25 @@ def test_every_feature_with_its_own_scale(seed, d, decades):
     value = distance(*map(torch.from_numpy, (x, y)))
     assert value == pytest.approx(fifty_digits(x, y), rel=1e-9, abs=0)
     order = rng.permutation(d)
-    assert distance(*map(torch.from_numpy, (x[:, order], y[:, order]))) == pytest.approx(value, rel=1e-9, abs=0)
+    assert distance(*map(torch.from_numpy, (x[:, order], y[:, order]))) == pytest.approx(
+        value, rel=1e-9, abs=0
+    )
 
 
 def test_traces_that_cancel_are_caught(rng):
-    """Negative control: tr Σ₁ + tr Σ₂ − 2 tr (Σ₁Σ₂)^½ as it stands loses the small features beside a large one."""
+    """Negative control: tr Σ₁ + tr Σ₂ − 2 tr (Σ₁Σ₂)^½ as it stands loses the small features
+    beside a large one.
+    """
     x, y = rng.standard_normal((14, 4)), 1.1 * rng.standard_normal((14, 4)) + 0.1
     x[:, 0] = y[:, 0] = 1e10 * np.resize([1, -1], 14)
     one, two = (moments(torch.from_numpy(s)) for s in (x, y))
     overlap = torch.linalg.svdvals(one.factor @ two.factor.T).sum()
-    plain = float((one.mean - two.mean).square().sum() + one.covariance.trace() + two.covariance.trace() - 2 * overlap)
+    plain = float(
+        (one.mean - two.mean).square().sum()
+        + one.covariance.trace()
+        + two.covariance.trace()
+        - 2 * overlap
+    )
     expected = fifty_digits(x, y)
     assert abs(plain / expected - 1) > 1e-3
     assert frechet_distance(one, two) == pytest.approx(expected, rel=1e-6)
@@ -142,14 +181,18 @@ def test_the_squared_w2_of_gaussians_on_the_line(mean, sd):
         Moments(torch.tensor([m], dtype=torch.float64), torch.tensor([[s**2]], dtype=torch.float64))
         for m, s in zip(mean, sd, strict=True)
     )
-    assert frechet_distance(one, two) == pytest.approx((mean[0] - mean[1]) ** 2 + (sd[0] - sd[1]) ** 2, abs=1e-12)
+    assert frechet_distance(one, two) == pytest.approx(
+        (mean[0] - mean[1]) ** 2 + (sd[0] - sd[1]) ** 2, abs=1e-12
+    )
 
 
 @given(seed=seeds, d=st.integers(1, 8))
 def test_the_squared_w2_of_gaussians(seed, d):
     rng = np.random.default_rng(seed)
     one, two = moments(normal(rng, d + 9, d)), moments(normal(rng, d + 9, d))
-    w2 = gaussian_w2(one.mean.numpy(), one.covariance.numpy(), two.mean.numpy(), two.covariance.numpy())
+    w2 = gaussian_w2(
+        one.mean.numpy(), one.covariance.numpy(), two.mean.numpy(), two.covariance.numpy()
+    )
     assert frechet_distance(one, two) == pytest.approx(w2**2, rel=1e-9, abs=1e-9)
 
 

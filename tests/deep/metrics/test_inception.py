@@ -8,7 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn.functional import interpolate
 
-from deep.metrics.inception import INCEPTION_HASH, Inception, InceptionError, load_inception, resize, to_rgb
+from deep.metrics.inception import (
+    INCEPTION_HASH,
+    Inception,
+    InceptionError,
+    load_inception,
+    resize,
+    to_rgb,
+)
 from tests.conftest import FIXTURES
 
 RULES = ("tensorflow", "half-pixel")
@@ -36,7 +43,9 @@ def weights(tmp_path_factory):
         old = np.random.RandomState
         weight = old(1000 + i).standard_normal(shape) * np.sqrt(2 / np.prod(shape[1:]))
         state[f"{unit}.conv.weight"] = torch.from_numpy(weight.astype(np.float32))
-        state[f"{unit}.bn.bias"] = torch.from_numpy((old(5000 + i).standard_normal(shape[0]) * 0.1).astype(np.float32))
+        state[f"{unit}.bn.bias"] = torch.from_numpy(
+            (old(5000 + i).standard_normal(shape[0]) * 0.1).astype(np.float32)
+        )
         state[f"{unit}.bn.weight"] = state[f"{unit}.bn.running_var"] = torch.ones(shape[0])
         state[f"{unit}.bn.running_mean"] = torch.zeros(shape[0])
         state[f"{unit}.bn.num_batches_tracked"] = torch.tensor(0)
@@ -84,7 +93,11 @@ def test_published_resizing(published, rule):
     np.testing.assert_allclose(resized, expected, rtol=0, atol=1e-6 * 255)
 
 
-@given(seed=st.integers(0, 2**32 - 1), shape=st.tuples(st.integers(1, 40), st.integers(1, 40)), side=st.integers(1, 40))
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    shape=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    side=st.integers(1, 40),
+)
 def test_half_pixel_centres_as_pytorch_has_them(seed, shape, side):
     x = torch.rand(2, 3, *shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     expected = interpolate(x, (side, side), mode="bilinear", align_corners=False)
@@ -110,8 +123,14 @@ def test_grey_images_count_as_rgb_with_equal_channels(published):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda s: s.pop("Mixed_6c.branch_pool.bn.bias"), "lacks the tensor Mixed_6c.branch_pool.bn.bias"),
-        (lambda s: s.update(AuxLogits=torch.zeros(1)), "it has AuxLogits, which that network does not have"),
+        (
+            lambda s: s.pop("Mixed_6c.branch_pool.bn.bias"),
+            "lacks the tensor Mixed_6c.branch_pool.bn.bias",
+        ),
+        (
+            lambda s: s.update(AuxLogits=torch.zeros(1)),
+            "it has AuxLogits, which that network does not have",
+        ),
         (
             lambda s: s.update({"fc.weight": torch.zeros(1000, 2048)}),
             r"fc.weight must be torch.float32 \(1008, 2048\), got torch.float32 \(1000, 2048\)",

@@ -67,7 +67,8 @@ def test_published_values_of_random_subsets(published):
         (subset_kernel_distances(fake, real, old(2020), size=100), "kid_torch_fidelity_100x100"),
     ):
         assert len(values) == 100
-        assert values.mean() == pytest.approx(float(published[f"{name}_mean"]), rel=1e-5)  # float32 there
+        # float32 there
+        assert values.mean() == pytest.approx(float(published[f"{name}_mean"]), rel=1e-5)
         assert values.std() == pytest.approx(float(published[f"{name}_std"]), rel=1e-5)
 
 
@@ -111,7 +112,9 @@ def test_it_is_symmetric_and_no_rotation_changes_it(x, y, angle):
 @pytest.mark.parametrize("scale", [1e-8, 1, 1e8])
 @pytest.mark.parametrize("far", [None, "in one", "in both"])
 def test_rational_numbers_at_every_scale_and_place(rng, shift, scale, far):
-    """Value and error are right relative to the error: at the origin of small points the value itself is near 0."""
+    """Value and error are right relative to the error: at the origin of small points the value
+    itself is near 0.
+    """
     x, y = rng.standard_normal((7, 3)), rng.standard_normal((6, 3)) + 0.1
     if far:
         x[0] = 1e6
@@ -149,7 +152,8 @@ def test_no_bias_and_an_honest_standard_error(rng):
     squared_errors = np.array([each.standard_error**2 for each in found])
     limit = scipy.stats.norm.isf(FALSE_ALARM / 4)
     assert abs(values.mean() - true) < limit * values.std(ddof=1) / repeats**0.5
-    # the jackknife does not understate the variance: its mean, less what chance may add, is at least that
+    # the jackknife does not understate the variance: its mean, less what chance may add, is at
+    # least that
     deviations = squared_errors - (values - true) ** 2
     assert deviations.mean() > -limit * deviations.std(ddof=1) / repeats**0.5
 
@@ -158,4 +162,6 @@ def test_bad_arguments():
     with pytest.raises(ValueError, match="n >= 3"):
         kernel_distance(torch.zeros(2, 2), torch.zeros(5, 2))
     with pytest.raises(ValueError, match="n >= 7"):
-        subset_kernel_distances(torch.zeros(9, 2), torch.zeros(6, 2), np.random.default_rng(0), size=7)
+        subset_kernel_distances(
+            torch.zeros(9, 2), torch.zeros(6, 2), np.random.default_rng(0), size=7
+        )

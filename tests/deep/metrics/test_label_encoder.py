@@ -25,7 +25,10 @@ def halves(digits):
 
 
 def equal(one, two):
-    return all(torch.equal(a, b) for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True))
+    return all(
+        torch.equal(a, b)
+        for a, b in zip(one.state_dict().values(), two.state_dict().values(), strict=True)
+    )
 
 
 def test_it_learns_what_new_images_show(digits, halves):
@@ -50,7 +53,8 @@ def test_its_distances_see_noise_and_a_lost_class_above_the_floor(digits, halves
 
 def test_the_seed_decides(digits):
     one, same, other = (
-        train_encoder(digits.images, digits.labels, EncoderTraining(seed=seed, steps=3, width=8)) for seed in (1, 1, 2)
+        train_encoder(digits.images, digits.labels, EncoderTraining(seed=seed, steps=3, width=8))
+        for seed in (1, 1, 2)
     )
     assert equal(one, same)
     assert not equal(one, other)
@@ -82,4 +86,6 @@ def test_bad_arguments(digits):
     with pytest.raises(ValueError, match="a label for each image, got 3 for 1797"):
         train_encoder(digits.images, digits.labels[:3], SHORT)
     with pytest.raises(FloatingPointError, match=r"the loss of the encoder is .* at step"):
-        train_encoder(digits.images, digits.labels, EncoderTraining(steps=9, width=8, learning_rate=1e30))
+        train_encoder(
+            digits.images, digits.labels, EncoderTraining(steps=9, width=8, learning_rate=1e30)
+        )

@@ -37,10 +37,12 @@ def by_hand(real, fake, k):
 
     r_real = [radius(real, i) for i in range(len(real))]
     r_fake = [radius(fake, j) for j in range(len(fake))]
-    inside = [[gap(x, y) <= r for y in fake] for x, r in zip(real, r_real, strict=True)]  # real balls, fake points
+    # real balls, fake points
+    inside = [[gap(x, y) <= r for y in fake] for x, r in zip(real, r_real, strict=True)]
     return PrecisionRecall(
         precision=sum(any(column) for column in zip(*inside, strict=True)) / len(fake),
-        recall=sum(any(gap(x, y) <= r for y, r in zip(fake, r_fake, strict=True)) for x in real) / len(real),
+        recall=sum(any(gap(x, y) <= r for y, r in zip(fake, r_fake, strict=True)) for x in real)
+        / len(real),
         density=sum(map(sum, inside)) / (k * len(fake)),
         coverage=sum(map(any, inside)) / len(real),
     )
@@ -53,16 +55,22 @@ def published():
 
 @pytest.mark.parametrize("i", range(3))
 def test_published_values_in_both_conventions(published, i):
-    """torch-fidelity leaves the point out, as here; fld, which the paper used, counts it: its k is ours + 1."""
+    """torch-fidelity leaves the point out, as here; fld, which the paper used, counts it: its k
+    is ours + 1.
+    """
     k = int(published["k"][i])
     for ours, convention in ((k, "self_excluded"), (k - 1, "self_counted")):
         found = measure(published["real"], published["fake"], ours)
-        assert found.precision == pytest.approx(float(published[f"precision_{convention}"][i]), abs=1e-7)
+        assert found.precision == pytest.approx(
+            float(published[f"precision_{convention}"][i]), abs=1e-7
+        )
         assert found.recall == pytest.approx(float(published[f"recall_{convention}"][i]), abs=1e-7)
 
 
 def test_a_wrong_k_is_caught(published):
-    """Negative control: the two conventions differ on these data by more than the tolerance above."""
+    """Negative control: the two conventions differ on these data by more than the tolerance
+    above.
+    """
     gaps = np.abs(published["precision_self_counted"] - published["precision_self_excluded"])
     assert gaps.min() > 1e-3
 
@@ -76,7 +84,9 @@ def test_the_definitions_with_ties_and_copies(real, fake, k):
 def test_float32_and_many_blocks(real, fake, k):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("deep.metrics.precision_recall.BLOCK", 4)
-        assert measure(real.astype(np.float32), fake.astype(np.float32), k) == by_hand(real, fake, k)
+        assert measure(real.astype(np.float32), fake.astype(np.float32), k) == by_hand(
+            real, fake, k
+        )
 
 
 @given(real=grid, fake=grid, k=k_values)
@@ -96,7 +106,9 @@ def test_no_rotation_shift_scale_or_order_changes_anything(seed, d, k):
 
 @pytest.mark.parametrize("place", [1e3, 1e7, 1e8])
 def test_where_the_points_lie_changes_nothing(rng, place):
-    """A shift, a far point in both sets, and half of the points far away: each ball sees its neighbours alone."""
+    """A shift, a far point in both sets, and half of the points far away: each ball sees its
+    neighbours alone.
+    """
     real, fake = (np.round(rng.standard_normal((40, 3)), 4) for _ in range(2))
     near = measure(real, fake)
     assert measure(real + place, fake + place) == by_hand(real + place, fake + place, 3)
@@ -109,7 +121,8 @@ def test_where_the_points_lie_changes_nothing(rng, place):
     real_halves, fake_halves = (np.vstack([x, x + place]) for x in (real, fake))
     halves = measure(real_halves, fake_halves)
     assert halves == by_hand(real_halves, fake_halves, 3)
-    assert halves.density == pytest.approx(near.density, abs=0.05)  # a rounded tie or two of the shifted half
+    # a rounded tie or two of the shifted half
+    assert halves.density == pytest.approx(near.density, abs=0.05)
 
 
 def test_many_pairs_from_differences(rng, monkeypatch):
@@ -140,7 +153,10 @@ def test_far_sets_share_nothing(rng):
 
 
 def test_a_model_collapsed_onto_one_real_image_is_precise_without_recall(rng):
-    """Copies of one point, whose balls have radius 0: they reach that very point alone. In features of an odd size."""
+    """Copies of one point, whose balls have radius 0: they reach that very point alone.
+
+    In features of an odd size.
+    """
     real = rng.standard_normal((40, 64)).astype(np.float32) * 1e3
     found = measure(real, np.repeat(real[7:8], 20, axis=0))
     assert found.precision == 1
@@ -156,7 +172,8 @@ def test_a_model_of_one_mode_of_two_has_low_recall(rng):
 
 
 def test_density_and_coverage_of_equal_laws(rng):
-    """Their exact means for any continuous law (Naeem et al. 2020, Lemmas 1 and 2), by a two-sided z-test.
+    """Their exact means for any continuous law (Naeem et al. 2020, Lemmas 1 and 2), by a two-sided
+    z-test.
 
     Coverage: 1 − (n−1)⋯(n−k) / ((m+n−1)⋯(m+n−k)), n real and m fake points; density: 1.
     """

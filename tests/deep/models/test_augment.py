@@ -31,7 +31,9 @@ def published():
 
 def test_the_published_images_and_labels():
     get, transforms = published()
-    torch.testing.assert_close(augment(get["images"], transforms), get["augmented"], rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        augment(get["images"], transforms), get["augmented"], rtol=0, atol=1e-5
+    )
     torch.testing.assert_close(transforms.labels(), get["labels"], rtol=0, atol=1e-6)
     assert transforms.labels().shape[1] == LABELS
 
@@ -41,7 +43,9 @@ def test_a_quarter_turned_the_other_way_is_noticed():
     get, transforms = published()
     rows = transforms.stacked()
     rows[:, 3] *= -1
-    assert (augment(get["images"], Transforms.from_stacked(rows)) - get["augmented"]).abs().max() > 0.1
+    assert (
+        augment(get["images"], Transforms.from_stacked(rows)) - get["augmented"]
+    ).abs().max() > 0.1
 
 
 def test_an_image_does_not_depend_on_its_batch():
@@ -75,7 +79,8 @@ def test_turning_and_shifting_do_what_they_say():
     rows = torch.zeros(1, 8)
     rows[0, 6] = 1.0
     moved = centre(Transforms.from_stacked(rows))
-    assert abs(moved[0] - 0.5 - 0.125 * 32 / 15.5) < 0.02  # an eighth of the side, which is 31/15.5 units long
+    # an eighth of the side, which is 31/15.5 units long
+    assert abs(moved[0] - 0.5 - 0.125 * 32 / 15.5) < 0.02
     assert abs(moved[1]) < 0.02
 
 
@@ -96,7 +101,9 @@ def test_how_often_each_transform_happens(p, rng):
     level = FALSE_ALARM / (len(expected) + 4)
     for name, probability in expected.items():
         happened = int((getattr(t, name) != 0).sum())
-        assert binomtest(happened, n, probability).pvalue > level, f"{name} happened {happened / n:.3f} of the time"
+        assert binomtest(happened, n, probability).pvalue > level, (
+            f"{name} happened {happened / n:.3f} of the time"
+        )
     if p == 1:
         for name, distribution in {"scale": "norm", "stretch": "norm", "shift_x": "norm"}.items():
             assert kstest(getattr(t, name).numpy(), distribution).pvalue > level

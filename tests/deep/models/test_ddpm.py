@@ -14,22 +14,34 @@ SHORT = DDPM(timesteps=100, beta_first=1e-3, beta_last=0.2, ddim_steps=100, samp
 
 
 def predictor(model, sds=SDS):
-    return NoisePredictor(torch.zeros(len(sds)), torch.diag(torch.tensor(sds).double() ** 2), (1, 1, len(sds)), model)
+    return NoisePredictor(
+        torch.zeros(len(sds)), torch.diag(torch.tensor(sds).double() ** 2), (1, 1, len(sds)), model
+    )
 
 
 @pytest.mark.parametrize(
     ("model", "expected"),
     [
-        (replace(SHORT, sampler="fixed-large", ddim_steps=None), [0.884, 1.106, 1.085, 1.032, 0.999]),
-        (replace(SHORT, sampler="fixed-small", ddim_steps=None), [0.491, 0.700, 0.801, 0.908, 0.960]),
+        (
+            replace(SHORT, sampler="fixed-large", ddim_steps=None),
+            [0.884, 1.106, 1.085, 1.032, 0.999],
+        ),
+        (
+            replace(SHORT, sampler="fixed-small", ddim_steps=None),
+            [0.491, 0.700, 0.801, 0.908, 0.960],
+        ),
         (SHORT, [0.513, 0.774, 0.881, 0.957, 0.982]),
         (DDPM(sampler="ddim-linear", ddim_steps=1000), [0.862, 0.959, 0.983, 0.995, 0.998]),
     ],
 )
 def test_how_much_each_sampler_widens_a_gaussian(model, expected):
-    """Every step is linear there, so the widening is known in closed form: the table of the theory pages."""
+    """Every step is linear there, so the widening is known in closed form: the table of the
+    theory pages.
+    """
     measured = law(model, predictor(model))[1].diagonal().sqrt() / torch.tensor(SDS)
-    torch.testing.assert_close(measured, torch.tensor(expected, dtype=torch.float64), rtol=0, atol=6e-4)
+    torch.testing.assert_close(
+        measured, torch.tensor(expected, dtype=torch.float64), rtol=0, atol=6e-4
+    )
 
 
 @pytest.mark.parametrize("sampler", ["fixed-large", "fixed-small", "ddim-linear", "ddim-quadratic"])
@@ -37,9 +49,12 @@ def test_samples_have_the_mean_and_covariance_of_the_samplers_law(sampler, rng):
     model = replace(SHORT, sampler=sampler, ddim_steps=50 if sampler.startswith("ddim") else None)
     g = correlated(rng, 0.1, NoisePredictor, diffusion=model)
     mean, covariance = law(model, g)
-    samples = model.sample(g, lambda: torch.from_numpy(rng.standard_normal((4000, *g.shape), dtype=np.float32)))
+    samples = model.sample(
+        g, lambda: torch.from_numpy(rng.standard_normal((4000, *g.shape), dtype=np.float32))
+    )
     assert_drawn_from(samples.flatten(1), mean, covariance)
-    # and that law is the data's, up to the discretisation: means are pulled by a thousandth, spreads by a tenth
+    # and that law is the data's, up to the discretisation: means are pulled by a thousandth,
+    # spreads by a tenth
     torch.testing.assert_close(mean, g.mean, rtol=0.05, atol=0.02)
 
 
@@ -97,12 +112,16 @@ def test_the_loss_of_the_best_predictor_is_the_one_of_theory(rng):
     n, s = 20_000, 0.5
     g = predictor(SHORT, [s] * 4)
     t = torch.full((n,), 30)
-    clean, noise = g.draw(n, rng).float(), torch.from_numpy(rng.standard_normal((n, *g.shape), dtype=np.float32))
+    clean, noise = (
+        g.draw(n, rng).float(),
+        torch.from_numpy(rng.standard_normal((n, *g.shape), dtype=np.float32)),
+    )
     predicted = g(SHORT.diffused(clean, t, noise), t)
     losses = (predicted - noise).square().mean(dim=(1, 2, 3)).numpy()
     alpha = SHORT.alphas_cumprod[30]
     z = (losses.mean() - alpha * s**2 / (alpha * s**2 + 1 - alpha)) / (losses.std() / np.sqrt(n))
-    assert abs(z) < 5.5  # normal to well within the skewness of a χ² with 4 degrees of freedom, at this n
+    # normal to well within the skewness of a χ² with 4 degrees of freedom, at this n
+    assert abs(z) < 5.5
     images = torch.zeros(3, 1, 1, 4, dtype=torch.uint8)
     asked = SHORT.inputs(images, torch.Generator().manual_seed(0))
     assert torch.equal(SHORT.losses(lambda x, t: asked[2] + 2, *asked), torch.full((3,), 4.0))
@@ -116,7 +135,10 @@ def test_the_loss_of_the_best_predictor_is_the_one_of_theory(rng):
         ({"beta_last": 1.0}, "--beta-last < 1"),
         ({"ddim_steps": 1}, "--ddim-steps must be from 2 to --timesteps 1000, got 1"),
         ({"ddim_steps": 2000}, "got 2000"),
-        ({"ddim_steps": 50, "sampler": "fixed-large"}, "--ddim-steps 50 has no meaning for --sampler fixed-large"),
+        (
+            {"ddim_steps": 50, "sampler": "fixed-large"},
+            "--ddim-steps 50 has no meaning for --sampler fixed-large",
+        ),
     ],
 )
 def test_bad_settings(setting, message):

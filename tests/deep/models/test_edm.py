@@ -17,28 +17,41 @@ SDS = [0.02, 0.05, 0.1, 0.3, 1.0]
 
 
 def spread(model):
-    """Standard deviation of samples over that of the data, for N(0, s²) data and each s of SDS: exact."""
+    """Standard deviation of samples over that of the data, for N(0, s²) data and each s of SDS:
+    exact.
+    """
     return law(model, Denoiser.independent(SDS))[1].diagonal().sqrt() / torch.tensor(SDS)
 
 
 @pytest.mark.parametrize(
     ("model", "expected"),
-    [(EDM(), [1.143, 1.111, 1.090, 1.065, 1.045]), (EDM(steps=40), [1.020, 1.019, 1.016, 1.011, 1.008])],
+    [
+        (EDM(), [1.143, 1.111, 1.090, 1.065, 1.045]),
+        (EDM(steps=40), [1.020, 1.019, 1.016, 1.011, 1.008]),
+    ],
 )
 def test_how_much_the_official_schedules_widen_a_gaussian(model, expected):
-    """Every step is linear there, so the widening is known in closed form: the table of the theory pages."""
-    torch.testing.assert_close(spread(model), torch.tensor(expected, dtype=torch.float64), rtol=0, atol=6e-4)
+    """Every step is linear there, so the widening is known in closed form: the table of the
+    theory pages.
+    """
+    torch.testing.assert_close(
+        spread(model), torch.tensor(expected, dtype=torch.float64), rtol=0, atol=6e-4
+    )
 
 
 def order(step, counts=(40, 80, 160, 320)):
-    """Measured order of a method on the exact flow of a Gaussian, down to σ = 0.05, for each doubling of the steps.
+    """Measured order of a method on the exact flow of a Gaussian, down to σ = 0.05, for each
+    doubling of the steps.
 
     The last step, to σ = 0, is the denoiser itself, for every number of steps.
     """
     denoiser = Denoiser.independent([0.3])
     start = torch.ones(1, 1, 1, 1, dtype=torch.float64)
     exact = 80 * start * ((0.09 + 0.05**2) / (0.09 + 80**2)) ** 0.5 * 0.09 / (0.09 + 0.05**2)
-    errors = [float((step(denoiser, start, edm_noise_levels(n, 0.05, 80, 7)) - exact).abs()) for n in counts]
+    errors = [
+        float((step(denoiser, start, edm_noise_levels(n, 0.05, 80, 7)) - exact).abs())
+        for n in counts
+    ]
     return np.log2(np.array(errors[:-1]) / errors[1:])
 
 
@@ -66,7 +79,9 @@ def noise_from(rng, n, shape):
 
 @pytest.mark.parametrize("churn", [0.0, 40.0])
 def test_samples_have_the_mean_and_covariance_of_the_data(churn, rng):
-    """With steps so many, and noise so high, that what is left of the discretisation is far below sampling error."""
+    """With steps so many, and noise so high, that what is left of the discretisation is far
+    below sampling error.
+    """
     model = EDM(steps=512, sigma_max=1000, churn=churn)
     g = correlated(rng, 0.5, Denoiser)
     samples = model.sample(g, noise_from(rng, 3000, g.shape))
@@ -76,13 +91,16 @@ def test_samples_have_the_mean_and_covariance_of_the_data(churn, rng):
 def test_churn_that_adds_too_little_noise_narrows_the_samples(rng):
     """The control for the test above."""
     g = correlated(rng, 0.5, Denoiser)
-    samples = EDM(steps=512, sigma_max=1000, churn=40, churn_noise=0.8).sample(g, noise_from(rng, 3000, g.shape))
+    samples = EDM(steps=512, sigma_max=1000, churn=40, churn_noise=0.8).sample(
+        g, noise_from(rng, 3000, g.shape)
+    )
     with pytest.raises(AssertionError):
         assert_drawn_from(samples.flatten(1), g.mean, g.covariance)
 
 
 @pytest.mark.parametrize(
-    ("change", "calls"), [({}, 1), ({"churn": 10}, 19), ({"churn": 10, "churn_min": 1.0, "churn_max": 10.0}, 6)]
+    ("change", "calls"),
+    [({}, 1), ({"churn": 10}, 19), ({"churn": 10, "churn_min": 1.0, "churn_max": 10.0}, 6)],
 )
 def test_each_sampler_option_changes_the_samples(change, calls, rng):
     """And noise is drawn for the levels within the limits alone."""
@@ -99,7 +117,9 @@ def test_each_sampler_option_changes_the_samples(change, calls, rng):
     assert count == calls
     for other in ({"steps": 17}, {"sigma_min": 0.5}, {"sigma_max": 40}, {"rho": 5}):
         count = 0
-        assert (replace(EDM(), **change, **other).sample(g, noise) - samples).abs().max() > 1e-4, other
+        assert (replace(EDM(), **change, **other).sample(g, noise) - samples).abs().max() > 1e-4, (
+            other
+        )
 
 
 def test_the_range_of_the_network_limits_the_levels():
@@ -124,15 +144,20 @@ def test_noise_levels_in_training_are_log_normal(rng):
 
 
 def test_the_loss_of_the_best_denoiser_is_the_one_of_theory(rng):
-    """For N(0, s²) data and known σ, E w(σ)(D − y)² = (1/σ² + 1/σ_data²) s²σ²/(s² + σ²), for each of the pixels."""
+    """For N(0, s²) data and known σ, E w(σ)(D − y)² = (1/σ² + 1/σ_data²) s²σ²/(s² + σ²), for
+    each of the pixels.
+    """
     n, s, pixels = 20_000, 0.4, 4
     g = Denoiser.independent([s] * pixels)
     sigma = torch.full((n,), 0.6)
-    loss = EDM().denoising_losses(g, g.draw(n, rng).float(), sigma, noise_from(rng, n, g.shape)(), None)
+    loss = EDM().denoising_losses(
+        g, g.draw(n, rng).float(), sigma, noise_from(rng, n, g.shape)(), None
+    )
     per_image = loss.sum(dim=(1, 2, 3)).numpy()
     expected = pixels * (1 / 0.6**2 + 1 / 0.5**2) * s**2 * 0.6**2 / (s**2 + 0.6**2)
     z = (per_image.mean() - expected) / (per_image.std() / np.sqrt(n))
-    assert abs(z) < 5.5  # normal to well within the skewness of a χ² with 4 degrees of freedom, at this n
+    # normal to well within the skewness of a χ² with 4 degrees of freedom, at this n
+    assert abs(z) < 5.5
 
 
 class Recorder:
@@ -168,7 +193,9 @@ def test_losses_of_parts_are_parts_of_the_losses():
     images = torch.arange(6 * 64, dtype=torch.uint8).reshape(6, 1, 8, 8)
     model, network = EDM(augment=1.0), Recorder(9)
     inputs = model.inputs(images, torch.Generator().manual_seed(0))
-    parts = torch.cat([model.losses(network, *(x[rows] for x in inputs)) for rows in (slice(0, 2), slice(2, 6))])
+    parts = torch.cat(
+        [model.losses(network, *(x[rows] for x in inputs)) for rows in (slice(0, 2), slice(2, 6))]
+    )
     torch.testing.assert_close(parts, model.losses(network, *inputs), rtol=1e-5, atol=1e-5)
 
 

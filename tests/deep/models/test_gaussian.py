@@ -1,4 +1,6 @@
-"""The oracle of the sampler tests has tests of its own: each network is the regression that it says it is."""
+"""The oracle of the sampler tests has tests of its own: each network is the regression that it
+says it is.
+"""
 
 import numpy as np
 import pytest
@@ -11,16 +13,23 @@ N = 20_000
 
 
 def residual_is_uncorrelated(residual, x):
-    """E[target | x] is linear here, so that target − E[target | x] has mean 0 and no correlation with x."""
+    """E[target | x] is linear here, so that target − E[target | x] has mean 0 and no correlation
+    with x.
+    """
     residual, x = residual.flatten(1).numpy(), x.flatten(1).double().numpy()
-    joined = np.concatenate([residual, residual[:, :, None].repeat(4, 2).reshape(len(x), -1) * np.tile(x, 4)], axis=1)
+    joined = np.concatenate(
+        [residual, residual[:, :, None].repeat(4, 2).reshape(len(x), -1) * np.tile(x, 4)], axis=1
+    )
     z = joined.mean(axis=0) / (joined.std(axis=0) / np.sqrt(len(x)))
-    assert np.abs(z).max() < 6.5  # 20 comparisons of sums of products, whose tails are heavier than normal
+    # 20 comparisons of sums of products, whose tails are heavier than normal
+    assert np.abs(z).max() < 6.5
 
 
 @pytest.mark.parametrize("kind", ["denoiser", "noise predictor", "velocity", "optimal velocity"])
 def test_networks_are_regressions(kind, rng):
-    g = correlated(rng, 0.4, {"denoiser": Denoiser, "noise predictor": NoisePredictor}.get(kind, Velocity))
+    g = correlated(
+        rng, 0.4, {"denoiser": Denoiser, "noise predictor": NoisePredictor}.get(kind, Velocity)
+    )
     y = g.draw(N, rng)
     e = torch.from_numpy(rng.standard_normal((N, *g.shape)))
     if kind == "denoiser":

@@ -1,4 +1,6 @@
-"""The samplers and losses of the official systems with their own networks: fixtures that the official code made."""
+"""The samplers and losses of the official systems with their own networks: fixtures that the
+official code made.
+"""
 
 from dataclasses import replace
 
@@ -63,7 +65,9 @@ def test_official_edm_noise_levels(edm):
     for steps in (18, 40):
         levels = torch.from_numpy(edm_noise_levels(steps))
         asked = torch.cat([levels[:1], levels[1:].repeat_interleave(2)])
-        torch.testing.assert_close(asked, edm[1][f"heun{steps}_sigmas_evaluated"], rtol=1e-12, atol=0)
+        torch.testing.assert_close(
+            asked, edm[1][f"heun{steps}_sigmas_evaluated"], rtol=1e-12, atol=0
+        )
 
 
 def test_official_edm_states_on_the_way(edm):
@@ -83,9 +87,15 @@ def test_official_edm_samples_with_churn(edm):
     network, expected = edm
     model = EDM(churn=40, churn_min=0.05, churn_max=50, churn_noise=1.003)
     levels = edm_noise_levels(18)
-    drawn = [noise for noise, sigma in zip(expected["churn18_noise"], levels, strict=True) if 0.05 <= sigma <= 50]
+    drawn = [
+        noise
+        for noise, sigma in zip(expected["churn18_noise"], levels, strict=True)
+        if 0.05 <= sigma <= 50
+    ]
     noise = iter([expected["latents"], *drawn])
-    torch.testing.assert_close(model.sample(network, lambda: next(noise)), expected["churn18_final"], **TOLERANCE)
+    torch.testing.assert_close(
+        model.sample(network, lambda: next(noise)), expected["churn18_final"], **TOLERANCE
+    )
 
 
 def test_official_edm_loss(edm):
@@ -94,7 +104,9 @@ def test_official_edm_loss(edm):
     sigma = (model.p_mean + model.p_std * expected["loss_rnd_normal"].flatten()).exp()
     losses = model.denoising_losses(network, clean, sigma, expected["loss_unit_noise"], None)
     torch.testing.assert_close(losses, expected["loss_map"], rtol=1e-4, atol=1e-4)
-    assert float(losses.sum() / len(losses)) == pytest.approx(float(expected["loss_scalar"]), rel=1e-5)
+    assert float(losses.sum() / len(losses)) == pytest.approx(
+        float(expected["loss_scalar"]), rel=1e-5
+    )
 
 
 # DDPM
@@ -107,7 +119,10 @@ def test_official_ddpm_schedule_and_diffusion(ddpm):
     large, small = (Ancestral(noise).over(schedule).sd ** 2 for noise in ("large", "small"))
     np.testing.assert_allclose(large[1:], expected["betas"][1:], rtol=1e-9)
     np.testing.assert_allclose(small, expected["posterior_var"], rtol=1e-9, atol=1e-18)
-    assert model.make_sampler().over(schedule).times.tolist() == expected["ddim_quadratic_100"].tolist()
+    assert (
+        model.make_sampler().over(schedule).times.tolist()
+        == expected["ddim_quadratic_100"].tolist()
+    )
     linear = DDPM(sampler="ddim-linear", ddim_steps=50).make_sampler().over(schedule)
     assert linear.times.tolist() == expected["ddim_linear_50"].tolist()
     diffused = model.diffused(expected["x0"], expected["t"], expected["noise"])
@@ -119,7 +134,8 @@ def test_official_ddpm_losses(ddpm):
     images = rounded_uint8(expected["x0"])
 
     class Given(DDPM):
-        def diffused(self, clean, t, noise):  # the official images are no whole numbers of grey values
+        # the official images are no whole numbers of grey values
+        def diffused(self, clean, t, noise):
             return super().diffused(expected["x0"], t, noise)
 
     losses = Given().losses(network, images, expected["t"], expected["noise"])
@@ -133,7 +149,8 @@ def test_official_ddpm_steps(ddpm):
     for i, t in enumerate(expected["t"].tolist()):
         x = expected["x"][i : i + 1]
         clean = model.denoise(network, x, t).clip(-1, 1)
-        atol = 5e-4 if t == 999 else 1e-4  # at the noisiest step the network's error is divided by √ᾱ = 0.006
+        # at the noisiest step the network's error is divided by √ᾱ = 0.006
+        atol = 5e-4 if t == 999 else 1e-4
         torch.testing.assert_close(clean[0], expected["fixed_large_pred_x0"][i], rtol=0, atol=atol)
         mean = samplers["large"].to_x0[t] * clean + samplers["large"].to_x[t] * x
         torch.testing.assert_close(mean[0], expected["fixed_large_mean"][i], rtol=0, atol=1e-4)
@@ -141,7 +158,9 @@ def test_official_ddpm_steps(ddpm):
             for noise, sampler in samplers.items():
                 variance = sampler.sd[t] ** 2
                 assert variance == pytest.approx(float(expected[f"fixed_{noise}_var"][i]), rel=1e-5)
-                assert np.log(variance) == pytest.approx(float(expected[f"fixed_{noise}_logvar"][i]), rel=1e-5)
+                assert np.log(variance) == pytest.approx(
+                    float(expected[f"fixed_{noise}_logvar"][i]), rel=1e-5
+                )
 
 
 def test_official_ddim_samples(ddpm):
@@ -171,7 +190,9 @@ def test_official_ddim_states_on_the_way(ddpm):
     model = Watched()
     model.sample(network, lambda: expected["latents"])
     for index, state in zip(
-        expected["ddim_quadratic_100_states_after_index"].tolist(), expected["ddim_quadratic_100_states"], strict=True
+        expected["ddim_quadratic_100_states_after_index"].tolist(),
+        expected["ddim_quadratic_100_states"],
+        strict=True,
     ):
         after = model.states[100 - index]  # type: ignore[attr-defined]  # step `index` of 99 … 0 is the (100 − index)th
         torch.testing.assert_close(after, state, **TOLERANCE)
@@ -206,12 +227,16 @@ def test_official_dopri5_samples_with_the_error_taken_over_the_batch_as_there(ot
 
 
 def test_dopri5_with_steps_of_each_image_s_own(otcfm):
-    """As torchdiffeq draws each image alone, and as near to the exact end points as the official tolerance is."""
+    """As torchdiffeq draws each image alone, and as near to the exact end points as the official
+    tolerance is.
+    """
     network, expected = otcfm
     samples = OTCFM().sample(network, lambda: expected["latents"])
     times = torch.tensor([0.0, 1.0])
     for sample, latent in zip(samples, expected["latents"], strict=True):
-        alone = torchdiffeq.odeint(network, latent[None], times, rtol=1e-5, atol=1e-5, method="dopri5")
+        alone = torchdiffeq.odeint(
+            network, latent[None], times, rtol=1e-5, atol=1e-5, method="dopri5"
+        )
         assert isinstance(alone, torch.Tensor)
         torch.testing.assert_close(sample, alone[-1, 0], **TOLERANCE)
     torch.testing.assert_close(samples.double(), expected["exact_final_float64"], rtol=0, atol=2e-3)

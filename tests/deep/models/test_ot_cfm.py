@@ -18,11 +18,14 @@ def test_published_plan():
     data = np.load(FIXTURES / "ot_plan.npz")
     found = optimal_permutation(data["x0"], data["x1"])
     np.testing.assert_array_equal(found, data["permutation"])
-    np.testing.assert_array_equal(found[data["drawn_i"]], data["drawn_j"])  # torchcfm draws its pairs from this plan
+    # torchcfm draws its pairs from this plan
+    np.testing.assert_array_equal(found[data["drawn_i"]], data["drawn_j"])
 
 
 def test_how_much_euler_narrows_a_gaussian():
-    """Every step is linear there, so the narrowing is known in closed form: the table of the theory pages."""
+    """Every step is linear there, so the narrowing is known in closed form: the table of the
+    theory pages.
+    """
     measured = law(EULER, Velocity.independent(SDS))[1].diagonal().sqrt() / torch.tensor(SDS)
     expected = torch.tensor([0.919, 0.956, 0.981, 0.987], dtype=torch.float64)
     torch.testing.assert_close(measured[1:], expected, rtol=0, atol=6e-4)
@@ -41,19 +44,27 @@ def test_samples_have_the_mean_and_covariance_of_the_data(optimal, rng):
 
 
 def test_euler_is_exact_in_one_step_where_paths_are_straight(rng):
-    """Optimal pairs of Gaussians move along straight lines; independent pairs do not (the control)."""
+    """Optimal pairs of Gaussians move along straight lines; independent pairs do not (the
+    control).
+    """
     g = correlated(rng, 0.4, Velocity)
     latents = torch.from_numpy(rng.standard_normal((10, *g.shape), dtype=np.float32))
     exact = g.plus_mean(g.apply(torch.sqrt, latents))
     for g.optimal in (True, False):
-        error = (OTCFM(integrator="euler", euler_steps=1).sample(g, lambda: latents) - exact).abs().max()
+        error = (
+            (OTCFM(integrator="euler", euler_steps=1).sample(g, lambda: latents) - exact)
+            .abs()
+            .max()
+        )
         assert (error < 1e-5) == g.optimal
 
 
 def pairs(model, rng, n=64, shape=(1, 3, 3)):
     """Images, and what `inputs` makes of them: noise images, their partners, times and paths."""
     images = torch.from_numpy(rng.integers(0, 256, (n, *shape), dtype=np.uint8))
-    path, t, velocity = model.inputs(images, torch.Generator().manual_seed(int(rng.integers(2**32))))
+    path, t, velocity = model.inputs(
+        images, torch.Generator().manual_seed(int(rng.integers(2**32)))
+    )
     source = path - t[:, None, None, None] * velocity
     return images.float() / 127.5 - 1, source, source + velocity, t
 
@@ -69,13 +80,16 @@ def test_each_pair_once_is_an_optimal_assignment(rng):
     used = places(partners, data)
     np.testing.assert_array_equal(np.sort(used), np.arange(len(data)))
     cost = cdist(source.flatten(1), data.flatten(1), "sqeuclidean")
-    assert cost[np.arange(len(data)), used].sum() == pytest.approx(cost[linear_sum_assignment(cost)].sum(), rel=1e-5)
+    assert cost[np.arange(len(data)), used].sum() == pytest.approx(
+        cost[linear_sum_assignment(cost)].sum(), rel=1e-5
+    )
 
 
 def test_pairs_drawn_from_a_plan_are_pairs_of_it_and_repeat(rng):
     data, source, partners, _ = pairs(OTCFM(flip=False), rng, n=200)
     used = places(partners, data)
-    assert 80 < len(set(used)) < 160  # 200 (1 − 1/e) = 126 expected, with a standard deviation below 4.5
+    # 200 (1 − 1/e) = 126 expected, with a standard deviation below 4.5
+    assert 80 < len(set(used)) < 160
     distinct = np.unique(used, return_index=True)[1]
     cost = cdist(source[distinct].flatten(1), partners[distinct].flatten(1), "sqeuclidean")
     rows, columns = linear_sum_assignment(cost)  # a part of an optimal plan is optimal
@@ -86,10 +100,12 @@ def test_noise_on_the_path(rng):
     images = torch.from_numpy(rng.integers(0, 256, (500, 1, 3, 3), dtype=np.uint8))
     seed = int(rng.integers(2**32))
     plain, blurred = (
-        OTCFM(flip=False, sigma=sigma).inputs(images, torch.Generator().manual_seed(seed)) for sigma in (0.0, 0.3)
+        OTCFM(flip=False, sigma=sigma).inputs(images, torch.Generator().manual_seed(seed))
+        for sigma in (0.0, 0.3)
     )
     assert torch.equal(plain[2], blurred[2])
-    assert float((blurred[0] - plain[0]).std()) == pytest.approx(0.3, rel=0.1)  # of 4500 normals: 9 standard errors
+    # of 4500 normals: 9 standard errors
+    assert float((blurred[0] - plain[0]).std()) == pytest.approx(0.3, rel=0.1)
 
 
 @pytest.mark.parametrize("flip", [False, True])
@@ -104,7 +120,9 @@ def test_half_of_the_images_are_mirrored_if_asked(flip, rng):
 
 def test_losses_are_means_over_pixels():
     model = OTCFM()
-    inputs = model.inputs(torch.zeros(4, 1, 2, 2, dtype=torch.uint8), torch.Generator().manual_seed(0))
+    inputs = model.inputs(
+        torch.zeros(4, 1, 2, 2, dtype=torch.uint8), torch.Generator().manual_seed(0)
+    )
     assert torch.allclose(model.losses(lambda t, x: inputs[2] - 3, *inputs), torch.full((4,), 9.0))
 
 
@@ -115,7 +133,10 @@ def test_losses_are_means_over_pixels():
         ({"tolerance": 0.0}, "--tolerance must be from 1e-09 to below 1, got 0.0"),
         ({"integrator": "euler", "euler_steps": 0}, "--euler-steps must be >= 1, got 0"),
         ({"euler_steps": 5}, "--euler-steps has no meaning for --integrator dopri5"),
-        ({"integrator": "euler", "tolerance": 1e-3}, "--tolerance has no meaning for --integrator euler"),
+        (
+            {"integrator": "euler", "tolerance": 1e-3},
+            "--tolerance has no meaning for --integrator euler",
+        ),
     ],
 )
 def test_bad_settings(setting, message):

@@ -11,7 +11,9 @@ def test_attention_is_a_softmax_weighted_mean_of_values(rng):
     q, k, v = (qkv[:, :, :, i].transpose(0, 2, 1, 3) for i in range(3))  # (n, heads, tokens, c)
     expected = softmax(q @ k.transpose(0, 1, 3, 2) / np.sqrt(c), axis=-1) @ v
     got = attend(torch.from_numpy(qkv))
-    np.testing.assert_allclose(got, expected.transpose(0, 2, 1, 3).reshape(n, tokens, heads * c), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(
+        got, expected.transpose(0, 2, 1, 3).reshape(n, tokens, heads * c), rtol=1e-5, atol=1e-6
+    )
 
 
 def test_tokens_are_the_pixels_row_by_row(rng):

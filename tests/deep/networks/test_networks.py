@@ -16,10 +16,20 @@ from tests.deep.official import randomised, relative_error
 
 SMALL = {
     "edm": EDMNetwork(
-        resolution=8, channels=2, model_channels=16, channel_mult=(1, 2), num_blocks=1, attn_resolutions=(4,)
+        resolution=8,
+        channels=2,
+        model_channels=16,
+        channel_mult=(1, 2),
+        num_blocks=1,
+        attn_resolutions=(4,),
     ),
     "ddpm": DDPMNetwork(
-        resolution=8, channels=2, model_channels=32, channel_mult=(1, 2), num_blocks=1, attn_resolutions=(4,)
+        resolution=8,
+        channels=2,
+        model_channels=32,
+        channel_mult=(1, 2),
+        num_blocks=1,
+        attn_resolutions=(4,),
     ),
     "otcfm": CFMNetwork(
         resolution=8,
@@ -42,7 +52,11 @@ def inputs(kind, n, rng):
     """Arguments of the network: x (n, 2, 8, 8) and times or noise levels (n,)."""
     x = torch.from_numpy(rng.standard_normal((n, 2, 8, 8), dtype=np.float32))
     uniform = torch.from_numpy(rng.random(n, dtype=np.float32))
-    return {"edm": (x, (4 * uniform - 2).exp()), "ddpm": (x, (999 * uniform).long()), "otcfm": (uniform, x)}[kind]
+    return {
+        "edm": (x, (4 * uniform - 2).exp()),
+        "ddpm": (x, (999 * uniform).long()),
+        "otcfm": (uniform, x),
+    }[kind]
 
 
 def test_every_kind_is_looked_at():
@@ -90,26 +104,38 @@ def test_gradients_are_the_slopes_of_the_loss(kind, rng):
     network = randomised(SMALL[kind].build(seeded(rng)), rng).eval()
     batch = inputs(kind, 3, rng)
     target = torch.from_numpy(rng.standard_normal((3, 2, 8, 8), dtype=np.float32))
-    start = {name: p for name, p in network.named_parameters() if "map_augment" not in name}  # it has no part in this
-    direction = {name: torch.from_numpy(rng.standard_normal(p.shape, dtype=np.float32)) for name, p in start.items()}
+    # it has no part in this
+    start = {name: p for name, p in network.named_parameters() if "map_augment" not in name}
+    direction = {
+        name: torch.from_numpy(rng.standard_normal(p.shape, dtype=np.float32))
+        for name, p in start.items()
+    }
 
     def loss(step=0.0):
         moved = {name: p + step * direction[name] for name, p in start.items()}
         return (torch.func.functional_call(network, moved, batch) * target).double().mean()
 
     gradients = torch.autograd.grad(loss(), list(start.values()))
-    slope = sum(float((g.double() * d).sum()) for g, d in zip(gradients, direction.values(), strict=True))
-    typical = sum(float(g.double().square().sum()) for g in gradients) ** 0.5  # the slope's standard deviation
+    slope = sum(
+        float((g.double() * d).sum()) for g, d in zip(gradients, direction.values(), strict=True)
+    )
+    # the slope's standard deviation
+    typical = sum(float(g.double().square().sum()) for g in gradients) ** 0.5
     with torch.no_grad():
         difference = float(loss(1e-4) - loss(-1e-4)) / 2e-4
-    assert slope == pytest.approx(difference, abs=0.02 * typical)  # rounding and curvature: below 0.001 in 36 trials
+    # rounding and curvature: below 0.001 in 36 trials
+    assert slope == pytest.approx(difference, abs=0.02 * typical)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_bfloat16_autocast_is_close_and_keeps_times_apart(kind, rng):
     network: Any = randomised(SMALL[kind].build(seeded(rng)), rng).eval()
     batch = inputs(kind, 3, rng)
-    embed = partial(network.model._embedding, augment_labels=None) if kind == "edm" else network._embedding
+    embed = (
+        partial(network.model._embedding, augment_labels=None)
+        if kind == "edm"
+        else network._embedding
+    )
     t = torch.tensor([1.0])
     with torch.no_grad():
         exact, embedding = network(*batch), embed(t)
@@ -120,7 +146,10 @@ def test_bfloat16_autocast_is_close_and_keeps_times_apart(kind, rng):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_compiled_as_one_graph(kind, rng):
-    """torch.compile finds nothing that it cannot follow. The backend that generates code would take a minute."""
+    """torch.compile finds nothing that it cannot follow.
+
+    The backend that generates code would take a minute.
+    """
     network = randomised(SMALL[kind].build(seeded(rng)), rng)
     batch = inputs(kind, 2, rng)
     compiled = torch.compile(network.eval(), backend="aot_eager", fullgraph=True)
@@ -130,7 +159,9 @@ def test_compiled_as_one_graph(kind, rng):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_fresh_weights_come_from_the_generator_alone(kind):
-    first, second = (SMALL[kind].build(torch.Generator().manual_seed(7)).state_dict() for _ in range(2))
+    first, second = (
+        SMALL[kind].build(torch.Generator().manual_seed(7)).state_dict() for _ in range(2)
+    )
     other = SMALL[kind].build(torch.Generator().manual_seed(8)).state_dict()
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert any(not torch.equal(first[name], other[name]) for name in first)
@@ -141,8 +172,16 @@ def bound(kind, name, shape):
     """The largest value that an initial weight may have: 0 for those that are constant."""
     fan_in, fan_out = (n * int(np.prod(shape[2:])) for n in (shape[1], shape[0]))
     if kind == "otcfm":  # PyTorch's default
-        return 0.0 if name.endswith(("out_layers.3.weight", "proj_out.weight", "out.2.weight")) else fan_in**-0.5
-    small = (".conv1.", ".proj.", "aux_conv.") if kind == "edm" else (".conv2.", ".project_out.", "out_conv.2.")
+        return (
+            0.0
+            if name.endswith(("out_layers.3.weight", "proj_out.weight", "out.2.weight"))
+            else fan_in**-0.5
+        )
+    small = (
+        (".conv1.", ".proj.", "aux_conv.")
+        if kind == "edm"
+        else (".conv2.", ".project_out.", "out_conv.2.")
+    )
     gain = 1e-5 if any(layer in name for layer in small) else 0.2**0.5 if ".qkv." in name else 1.0
     return gain * (6 / (fan_in + fan_out)) ** 0.5
 
@@ -152,12 +191,15 @@ def test_initial_weights_fill_their_official_range(kind, rng):
     for name, value in SMALL[kind].build(seeded(rng)).state_dict().items():
         if value.dim() > 1 and "resample_filter" not in name:
             limit = bound(kind, name, value.shape)
-            # the largest of k uniform numbers is below 0.9 of the bound with probability 0.9^k <= 0.9^144 < 1e-6
+            # the largest of k uniform numbers is below 0.9 of the bound with probability 0.9^k <=
+            # 0.9^144 < 1e-6
             assert value.numel() >= 144
             assert 0.9 * limit <= float(value.abs().max()) <= limit * (1 + 1e-6)
         elif "resample_filter" in name:
             assert (value == 0.25).all()
-        elif "norm" in name or name.endswith(("in_layers.0.weight", "out_layers.0.weight", "out.0.weight")):
+        elif "norm" in name or name.endswith(
+            ("in_layers.0.weight", "out_layers.0.weight", "out.0.weight")
+        ):
             assert (value == (1.0 if name.endswith("weight") else 0.0)).all()
 
 
@@ -175,7 +217,9 @@ FIELDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_field_makes_another_network(kind):
-    """Those of dropout, sigma_data and the heads, which no tensor shows, have tests of their own."""
+    """Those of dropout, sigma_data and the heads, which no tensor shows, have tests of their
+    own.
+    """
 
     def shapes(config):
         with torch.device("meta"):
@@ -184,14 +228,18 @@ def test_every_field_makes_another_network(kind):
     base = SMALL[kind]
     for name, value in FIELDS.items():
         if hasattr(base, name) and not (name == "resolution" and kind != "edm"):
-            changes = {name: value} if name != "resolution" else {name: value, "attn_resolutions": (8,)}
+            changes = (
+                {name: value} if name != "resolution" else {name: value, "attn_resolutions": (8,)}
+            )
             assert shapes(replace(base, **changes)) != shapes(base), name
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_dropout_is_a_matter_of_training(kind, rng):
     always, never = replace(SMALL[kind], dropout=0.9), replace(SMALL[kind], dropout=0.0)
-    network, other = (randomised(config.build(torch.Generator()), rng) for config in (always, never))
+    network, other = (
+        randomised(config.build(torch.Generator()), rng) for config in (always, never)
+    )
     other.load_state_dict(network.state_dict())
     batch = inputs(kind, 2, rng)
     with torch.no_grad(), torch.random.fork_rng():
@@ -209,4 +257,6 @@ def test_sigma_data_sets_the_preconditioning(rng):
         assert network.sigma_data == data
         with torch.no_grad():
             got = network(x, sigma)
-        torch.testing.assert_close(got, data**2 / (sigma**2 + data**2)[:, None, None, None] * x, rtol=0, atol=1e-3)
+        torch.testing.assert_close(
+            got, data**2 / (sigma**2 + data**2)[:, None, None, None] * x, rtol=0, atol=1e-3
+        )

@@ -37,7 +37,8 @@ def test_official_otcfm_outputs(which, output, layout, tmp_path):
         assert relative_error(network(t, x), expected[output]) < 1e-5
         one = network(t[1], x)  # one time for all
     assert relative_error(one[1], expected[output][1]) < 1e-5
-    assert relative_error(expected["velocity_raw"], expected["velocity_ema"]) > 1e-3  # the comparison tells them apart
+    # the comparison tells them apart
+    assert relative_error(expected["velocity_raw"], expected["velocity_ema"]) > 1e-3
 
 
 def test_official_otcfm_size():
@@ -70,7 +71,9 @@ def test_names_follow_the_rule_and_tell_the_configuration(config):
 
 def test_heads_may_be_given_by_number_or_by_width(rng):
     """And they matter, although they leave no trace in the tensors."""
-    by_width = randomised(CFMNetwork(**SMALL, head_channels=32).build(torch.Generator()), rng).eval()
+    by_width = randomised(
+        CFMNetwork(**SMALL, head_channels=32).build(torch.Generator()), rng
+    ).eval()
     t, x = torch.tensor(0.3), torch.from_numpy(rng.standard_normal((2, 1, 4, 4)).astype("float32"))
     others = [
         CFMNetwork(**SMALL, head_channels=None, num_heads=2),
@@ -83,7 +86,13 @@ def test_heads_may_be_given_by_number_or_by_width(rng):
     assert relative_error(other, expected) > 1e-3
 
 
-SMALL = {"resolution": 4, "channels": 1, "model_channels": 64, "channel_mult": (1,), "attn_resolutions": ()}
+SMALL = {
+    "resolution": 4,
+    "channels": 1,
+    "model_channels": 64,
+    "channel_mult": (1,),
+    "attn_resolutions": (),
+}
 
 
 def _with_weights_of(network, config):
@@ -102,13 +111,28 @@ def test_an_untrained_network_stands_still(rng):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"model_channels": 48}, "model_channels × channel_mult must be multiples of 32, got 48 × (1, 2, 2, 2)"),
-        ({"head_channels": 96}, "head_channels must divide the widths [256] with attention, got 96"),
+        (
+            {"model_channels": 48},
+            "model_channels × channel_mult must be multiples of 32, got 48 × (1, 2, 2, 2)",
+        ),
+        (
+            {"head_channels": 96},
+            "head_channels must divide the widths [256] with attention, got 96",
+        ),
         ({"head_channels": 0}, "head_channels must divide the widths [256] with attention, got 0"),
-        ({"attn_resolutions": (32,), "head_channels": 256}, "must divide the widths [128, 256] with attention"),
-        ({"head_channels": None, "num_heads": 3}, "num_heads must divide the widths [256] with attention, got 3"),
+        (
+            {"attn_resolutions": (32,), "head_channels": 256},
+            "must divide the widths [128, 256] with attention",
+        ),
+        (
+            {"head_channels": None, "num_heads": 3},
+            "num_heads must divide the widths [256] with attention, got 3",
+        ),
         ({"num_heads": 4}, "one of head_channels and num_heads must be None, got 64 and 4"),
-        ({"head_channels": None}, "one of head_channels and num_heads must be None, got None and None"),
+        (
+            {"head_channels": None},
+            "one of head_channels and num_heads must be None, got None and None",
+        ),
         ({"num_blocks": 0}, "num_blocks must be from 1 to 100, got 0"),
     ],
 )

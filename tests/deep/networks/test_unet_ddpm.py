@@ -20,7 +20,10 @@ def networks(draw):
         resolution=resolution,
         channels=draw(st.integers(1, 3)),
         model_channels=32 * draw(st.integers(1, 2)),
-        channel_mult=(1, *draw(st.lists(st.integers(1, 3), min_size=levels - 1, max_size=levels - 1))),
+        channel_mult=(
+            1,
+            *draw(st.lists(st.integers(1, 3), min_size=levels - 1, max_size=levels - 1)),
+        ),
         num_blocks=draw(st.integers(1, 3)),
         attn_resolutions=tuple(r for r in resolutions if draw(st.booleans())),
     )
@@ -33,7 +36,8 @@ def test_official_ddpm_outputs(which, output, layout, tmp_path):
     network = ddpm_fixture(tmp_path).build(which).eval().to(memory_format=layout)  # type: ignore[call-overload]
     with torch.no_grad():
         assert relative_error(network(expected["x"], expected["t"]), expected[output]) < 1e-5
-    assert relative_error(expected["eps_raw"], expected["eps_ema"]) > 1e-3  # the comparison tells them apart
+    # the comparison tells them apart
+    assert relative_error(expected["eps_raw"], expected["eps_ema"]) > 1e-3
 
 
 def test_official_ddpm_size():
@@ -60,7 +64,9 @@ def test_names_follow_the_rule_and_tell_the_configuration(config):
     assert all(LAYER.fullmatch(name) for name in shapes)
     assert DDPMNetwork.deduce(shapes, config.resolution) == config
     levels = len(config.channel_mult)
-    resamplers = [name for name in shapes if re.fullmatch(r"\w+samples\.level_\d+\.\d+\.1\.weight", name)]
+    resamplers = [
+        name for name in shapes if re.fullmatch(r"\w+samples\.level_\d+\.\d+\.1\.weight", name)
+    ]
     assert len(resamplers) == 2 * (levels - 1)
 
 
@@ -76,7 +82,10 @@ def test_an_untrained_network_predicts_almost_nothing(rng):
     [
         ({"model_channels": 48}, "model_channels must be a multiple of 32, got 48"),
         ({"channel_mult": (2, 2)}, "channel_mult must start with 1, got (2, 2)"),
-        ({"resolution": 12}, "resolution must be a multiple of 8 for the 4 levels of channel_mult, got 12"),
+        (
+            {"resolution": 12},
+            "resolution must be a multiple of 8 for the 4 levels of channel_mult, got 12",
+        ),
         ({"attn_resolutions": (5,)}, "attn_resolutions must be among [32, 16, 8, 4], got (5,)"),
     ],
 )

@@ -63,11 +63,13 @@ def test_official_edm_gradients():
     parameters = dict(network.named_parameters())
     assert list(parameters) == list(expected["grad_names"])
     norms = [np.nan if p.grad is None else float(p.grad.norm()) for p in parameters.values()]
-    np.testing.assert_allclose(norms, expected["grad_norms"], rtol=1e-4)  # NaN: no gradient, here and there
+    # NaN: no gradient, here and there
+    np.testing.assert_allclose(norms, expected["grad_norms"], rtol=1e-4)
 
 
 @pytest.mark.parametrize(
-    ("config", "parameters", "buffers", "tensors"), [(CIFAR10, 55_733_891, 32, 425), (FFHQ64, 61_805_571, 48, 553)]
+    ("config", "parameters", "buffers", "tensors"),
+    [(CIFAR10, 55_733_891, 32, 425), (FFHQ64, 61_805_571, 48, 553)],
 )
 def test_official_edm_sizes(config, parameters, buffers, tensors):
     with torch.device("meta"):
@@ -81,7 +83,9 @@ def test_official_edm_widths_of_the_decoder():
     widths = {}
     for place in FFHQ64.places()[1]:
         if place.skip:
-            widths.setdefault(place.name.partition("_")[0], []).append((place.inputs, place.outputs))
+            widths.setdefault(place.name.partition("_")[0], []).append(
+                (place.inputs, place.outputs)
+            )
     assert widths == {
         "8x8": [(512, 256)] * 5,
         "16x16": [(512, 256)] * 5,
@@ -106,15 +110,18 @@ def test_names_follow_the_rule_and_tell_the_configuration(config):
     shapes = shapes_of(network.state_dict())
     assert all(LAYER.fullmatch(name) for name in shapes)
     resampled = [name for name in shapes if name.endswith("resample_filter")]
-    assert len(resampled) == 4 * (len(config.channel_mult) - 1)  # two in each block that goes down or up
+    # two in each block that goes down or up
+    assert len(resampled) == 4 * (len(config.channel_mult) - 1)
     assert EDMNetwork.deduce(shapes) == config
 
 
 def test_an_untrained_network_is_the_best_linear_denoiser_of_white_data(rng):
-    """D = c_skip x, for data of mean 0 and covariance σ_data² I; the layers that start small keep the rest away."""
-    network = EDMNetwork(resolution=8, channels=2, model_channels=16, channel_mult=(1, 2), attn_resolutions=(4,)).build(
-        torch.Generator().manual_seed(int(rng.integers(2**31)))
-    )
+    """D = c_skip x, for data of mean 0 and covariance σ_data² I; the layers that start small
+    keep the rest away.
+    """
+    network = EDMNetwork(
+        resolution=8, channels=2, model_channels=16, channel_mult=(1, 2), attn_resolutions=(4,)
+    ).build(torch.Generator().manual_seed(int(rng.integers(2**31))))
     x = torch.from_numpy(rng.standard_normal((3, 2, 8, 8), dtype=np.float32))
     sigma = torch.tensor([0.01, 1.0, 50.0])
     with torch.no_grad():
@@ -124,7 +131,10 @@ def test_an_untrained_network_is_the_best_linear_denoiser_of_white_data(rng):
 
 
 def test_no_label_is_the_label_zero(rng):
-    network, x = fixture_network(), torch.from_numpy(rng.standard_normal((2, 1, 8, 8), dtype=np.float32))
+    network, x = (
+        fixture_network(),
+        torch.from_numpy(rng.standard_normal((2, 1, 8, 8), dtype=np.float32)),
+    )
     sigma = torch.tensor([0.5, 2.0])
     with torch.no_grad():
         assert torch.equal(network(x, sigma), network(x, sigma, torch.zeros(1, 9)))
@@ -134,7 +144,10 @@ def test_no_label_is_the_label_zero(rng):
     ("fields", "words"),
     [
         ({"resolution": 0}, "resolution must be from 1 to 16384, got 0"),
-        ({"resolution": 30}, "resolution must be a multiple of 4 for the 3 levels of channel_mult, got 30"),
+        (
+            {"resolution": 30},
+            "resolution must be a multiple of 4 for the 3 levels of channel_mult, got 30",
+        ),
         ({"channels": 0}, "channels must be from 1 to 16384, got 0"),
         ({"model_channels": 3}, "model_channels must be even and >= 4, got 3"),
         ({"model_channels": 18}, "widths that min(32, width // 4) groups divide; got 18"),

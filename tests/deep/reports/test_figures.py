@@ -1,4 +1,6 @@
-"""Figures of runs of deep.retrain: whatever the runs are like, all is drawn and every name is whole."""
+"""Figures of runs of deep.retrain: whatever the runs are like, all is drawn and every name is
+whole.
+"""
 
 import json
 
@@ -80,7 +82,9 @@ def test_values_that_do_not_vary_are_drawn(tmp_path):
         line["random_parameter_distance"] = 0.0
         for chain in line["chains"]:
             chain["parameter_distance"] = 0.0
-            chain["measurements"] = [one | {"value": 0.0, "floor": None} for one in chain["measurements"]]
+            chain["measurements"] = [
+                one | {"value": 0.0, "floor": None} for one in chain["measurements"]
+            ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     (setting,) = find_settings(tmp_path)
     with figure_style():

@@ -1,4 +1,6 @@
-"""Chains through one trainer: as if each were alone, nothing done twice, and bit for bit the same after a stop."""
+"""Chains through one trainer: as if each were alone, nothing done twice, and bit for bit the
+same after a stop.
+"""
 
 import itertools
 from dataclasses import replace
@@ -21,7 +23,13 @@ from stability.streams import Purpose, stream
 
 IMAGES = load_images("digits").images[:40]
 NETWORK = EDMNetwork(
-    resolution=8, channels=1, model_channels=8, channel_mult=(1,), num_blocks=1, attn_resolutions=(), dropout=0.1
+    resolution=8,
+    channels=1,
+    model_channels=8,
+    channel_mult=(1,),
+    num_blocks=1,
+    attn_resolutions=(),
+    dropout=0.1,
 )
 TRAINING = Training(batch=8, learning_rate=1e-3, ramp_images=64)
 SCHEDULE = Schedule(first_images=6 * 8, images=7 * 8 - 1, sample_batch=10)
@@ -55,7 +63,13 @@ def make(accelerator, tmp_path):
     """Makes a learner; by default with files of its own."""
     fresh = itertools.count()
 
-    def make(chains=2, schedule=SCHEDULE, model=EDM(augment=0.0, steps=3), training=TRAINING, **options):  # noqa: B008
+    def make(
+        chains=2,
+        schedule=SCHEDULE,
+        model=EDM(augment=0.0, steps=3),  # noqa: B008
+        training=TRAINING,
+        **options,
+    ):
         build = NETWORK.build
         trainer = Trainer(model, build(torch.Generator().manual_seed(9)), training, accelerator)
         trainer.fit = partial(trainer.fit, report_steps=REPORT_STEPS)
@@ -73,7 +87,9 @@ def generations(learner, regimes=REGIMES, count=2, seed=1, **options):
 
 
 def finished(learner, checkpoint=None):
-    """The learner at the end, and the last generation; from a generation and the state at its end, if there is one."""
+    """The learner at the end, and the last generation; from a generation and the state at its
+    end, if there is one.
+    """
     if checkpoint:
         learner.load_state_dict(checkpoint[1])
     *_, last = generations(learner, after=checkpoint[0] if checkpoint else None)
@@ -81,7 +97,9 @@ def finished(learner, checkpoint=None):
 
 
 def stopped(learner):
-    """The last generation before it stops, and the state at its end, as a run directory keeps them."""
+    """The last generation before it stops, and the state at its end, as a run directory keeps
+    them.
+    """
     checkpoint = None
     try:
         for generation in generations(learner):
@@ -140,7 +158,11 @@ def test_a_training_from_new_weights_has_its_own_length(make):
     assert lengths == [48, 48 + 56, 48 + 112]
     assert {total for what, _, total in watch.seen if what == "training"} == {48, 56}
     learner = make(chains=1, on_progress=watch)
-    assert [learner.images_seen for _ in generations(learner, [Mix(1)], from_scratch=True)] == [48, 96, 144]
+    assert [learner.images_seen for _ in generations(learner, [Mix(1)], from_scratch=True)] == [
+        48,
+        96,
+        144,
+    ]
 
 
 def test_wherever_it_stops_it_goes_on_to_the_same_bits_and_repeats_nothing(make, tmp_path, rng):
@@ -155,7 +177,8 @@ def test_wherever_it_stops_it_goes_on_to_the_same_bits_and_repeats_nothing(make,
         checkpoint = stopped(make(on_progress=watch, **places))
         before, watch = watch.seen[:-1], Watch()
         learner, last = finished(make(on_progress=watch, **places), checkpoint)
-        assert before + watch.seen == all_seen  # the report at which it stopped comes again, nothing else does
+        # the report at which it stopped comes again, nothing else does
+        assert before + watch.seen == all_seen
         for one, two in zip(last.samples, expected.samples, strict=True):
             np.testing.assert_array_equal(one, two)
         assert equal(learner.state_dict(), whole.state_dict())
@@ -207,7 +230,14 @@ def test_a_given_start_is_generation_0_as_it_is(make):
     trained = make(chains=1)
     next(generations(trained, [Mix(0)]))
     state = trained.state_dict()["states"][0]
-    start = Checkpoint(NETWORK, state["network"], state["ema"], state["adam"], state["updates"], state["images_seen"])
+    start = Checkpoint(
+        NETWORK,
+        state["network"],
+        state["ema"],
+        state["adam"],
+        state["updates"],
+        state["images_seen"],
+    )
     learner = make(start=start)
     run = generations(learner)
     next(run)

@@ -26,14 +26,19 @@ def test_each_image_is_in_one_part(n, rounds, rng):
     images = numbered(40)
     real = split("x.npz", images, n, rounds, None, seed=int(rng.integers(2**31)))
     rest = np.empty((0, 1, 2, 2), np.uint8) if real.held_out is None else real.held_out
-    assert (len(real.train.images), len(real.fresh), len(rest)) == (n, rounds * n, 40 - (rounds + 1) * n)
+    assert (len(real.train.images), len(real.fresh), len(rest)) == (
+        n,
+        rounds * n,
+        40 - (rounds + 1) * n,
+    )
     assert rows([*real.train.images, *real.fresh, *rest]) == rows(images.images)
     np.testing.assert_array_equal(real.train.labels, real.train.images[:, 0, 0, 0])
 
 
 def test_who_is_chosen_depends_on_the_seed_alone_and_not_on_the_rounds():
     one, two, other = (
-        split("x.npz", numbered(40), 10, rounds, None, seed) for rounds, seed in ((0, 1), (3, 1), (0, 2))
+        split("x.npz", numbered(40), 10, rounds, None, seed)
+        for rounds, seed in ((0, 1), (3, 1), (0, 2))
     )
     np.testing.assert_array_equal(one.train.images, two.train.images)
     assert not np.array_equal(one.train.images, other.train.images)
@@ -43,13 +48,17 @@ def test_half_of_the_digits_and_all_of_anything_else():
     real = split("digits", DIGITS, 0, 0, None, 0)
     assert (len(real.train.images), real.held_out is not None and len(real.held_out)) == (898, 899)
     assert split("x.npz", numbered(5), 0, 0, None, 0).held_out is None
-    np.testing.assert_array_equal(split("x.npz", numbered(5), 0, 0, None, 3).train.images, numbered(5).images)
+    np.testing.assert_array_equal(
+        split("x.npz", numbered(5), 0, 0, None, 3).train.images, numbered(5).images
+    )
     assert len(split("digits", DIGITS, 0, 0, "digits", 0).train.images) == 1797
 
 
 def test_both_halves_of_the_digits_have_all_writers(rng):
-    """In order, the first half has other writers than the second, and the mean images are 2.6 times as far apart as by
-    chance. Its square is about χ²/k with k = 22 at random halves (from 300 of them): above 2 with probability 1e-9."""
+    """In order, the first half has other writers than the second, and the mean images are 2.6
+    times as far apart as by chance. Its square is about χ²/k with k = 22 at random halves
+    (from 300 of them): above 2 with probability 1e-9.
+    """
     real = split("digits", DIGITS, 0, 0, None, int(rng.integers(2**31)))
     assert real.held_out is not None
     halves = [real.train.images, real.held_out]
@@ -78,7 +87,10 @@ def test_the_archive_of_cifar10_has_its_own_test_images():
     ("arguments", "message"),
     [
         ((6, 0, None), "--real must be at most 5, the number of images in x.npz, got 6"),
-        ((2, 2, None), "--regime fresh needs 4 new real images in all, and x.npz has 3 beside the 2 of --real"),
+        (
+            (2, 2, None),
+            "--regime fresh needs 4 new real images in all, and x.npz has 3 beside the 2 of --real",
+        ),
         ((0, 0, "digits"), r"--held-out digits has images of shape \(1, 8, 8\), not \(1, 2, 2\)"),
         ((0, 0, "/no/such.npz"), "--held-out: /no/such.npz: no such file"),
     ],

@@ -23,7 +23,10 @@ def alone(monkeypatch):
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
-        ("WORLD_SIZE=1 RANK=0 LOCAL_RANK=0", "WORLD_SIZE=1 RANK=0 LOCAL_RANK=0 .* without MASTER_ADDR: .* torchrun"),
+        (
+            "WORLD_SIZE=1 RANK=0 LOCAL_RANK=0",
+            "WORLD_SIZE=1 RANK=0 LOCAL_RANK=0 .* without MASTER_ADDR: .* torchrun",
+        ),
         ("WORLD_SIZE=2 RANK=1", "WORLD_SIZE=2 RANK=1 .* without MASTER_ADDR"),
         ("LOCAL_RANK=0", "LOCAL_RANK=0 .* unset LOCAL_RANK for a process alone"),
         ("OMPI_COMM_WORLD_SIZE=2", "OMPI_COMM_WORLD_SIZE=2 .* without MASTER_ADDR"),
@@ -42,13 +45,17 @@ def test_half_an_environment_is_refused_in_a_line_that_names_it(environment, mes
     assert "\n" not in str(refused.value)
 
 
-@pytest.mark.parametrize("environment", ["", "WORLD_SIZE=1 RANK=0", "LOCAL_RANK=-1", "LOCAL_WORLD_SIZE=1"])
+@pytest.mark.parametrize(
+    "environment", ["", "WORLD_SIZE=1 RANK=0", "LOCAL_RANK=-1", "LOCAL_WORLD_SIZE=1"]
+)
 def test_a_process_alone_needs_no_launcher(environment, monkeypatch):
     for assignment in environment.split():
         monkeypatch.setenv(*assignment.split("="))
     before = dict(os.environ)
     assert patient_accelerator(cpu=True).num_processes == 1
-    assert {name: os.environ.get(name) for name in NAMES} == {name: before.get(name) for name in NAMES}
+    assert {name: os.environ.get(name) for name in NAMES} == {
+        name: before.get(name) for name in NAMES
+    }
 
 
 @pytest.fixture
@@ -84,8 +91,12 @@ def test_the_environment_would_change_it(monkeypatch):
     assert hasattr(accelerator.prepare(torch.nn.Identity()), "_original_forward")
 
 
-@pytest.mark.parametrize("name", ["DEEPSPEED", "FSDP", "MEGATRON_LM", "PARALLELISM_CONFIG", "SAGEMAKER"])
+@pytest.mark.parametrize(
+    "name", ["DEEPSPEED", "FSDP", "MEGATRON_LM", "PARALLELISM_CONFIG", "SAGEMAKER"]
+)
 def test_another_way_to_train_is_refused(name, monkeypatch):
     monkeypatch.setenv(f"ACCELERATE_USE_{name}", "true")
-    with pytest.raises(UsageError, match=f"ACCELERATE_USE_{name}=true in the environment is not supported"):
+    with pytest.raises(
+        UsageError, match=f"ACCELERATE_USE_{name}=true in the environment is not supported"
+    ):
         patient_accelerator(cpu=True)

@@ -52,5 +52,7 @@ def test_what_is_of_another_computation_is_not_used(tmp_path):
     found = Kept(tmp_path / "state.pt", "chain 0", 0).load()
     assert found is not None
     assert found["x"].tolist() == [1, 1]
-    with pytest.warns(UserWarning, match=r"state\.pt is of another computation; what it held is done again"):
+    with pytest.warns(
+        UserWarning, match=r"state\.pt is of another computation; what it held is done again"
+    ):
         assert Kept(tmp_path / "state.pt", "chain 1", 0).load() is None

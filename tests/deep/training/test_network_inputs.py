@@ -33,6 +33,8 @@ def test_a_trainer_goes_on_with_the_stored_rate_and_adams_count(file):
 def test_an_adam_that_cannot_go_on_is_a_usage_error_unless_it_is_not_carried(file):
     path, _ = file
     other = replace(CFM, learning_rate=1e-3)
-    with pytest.raises(UsageError, match=r"--init: .*network\.safetensors: its Adam has the learning rate 0\.0002"):
+    with pytest.raises(
+        UsageError, match=r"--init: .*network\.safetensors: its Adam has the learning rate 0\.0002"
+    ):
         weights_for(NETWORK, path, other, "optimizer")
     weights_for(NETWORK, path, other, "ema")

@@ -11,7 +11,9 @@ from deep.networks.unet_edm import EDMNetwork
 from deep.training.resume_point import ResumePoint, resume_point
 from deep.training.trainer import Training
 
-NETWORK = EDMNetwork(resolution=8, channels=1, model_channels=4, channel_mult=(1,), num_blocks=1, attn_resolutions=())
+NETWORK = EDMNetwork(
+    resolution=8, channels=1, model_channels=4, channel_mult=(1,), num_blocks=1, attn_resolutions=()
+)
 WARMUP, BATCH, RATE = 50, 8, 2e-4
 CFM = Training(batch=BATCH, learning_rate=RATE, ramp_images=WARMUP * BATCH)
 DDPM = replace(CFM, ramp_from_zero=False)
@@ -73,7 +75,9 @@ def test_another_place_on_the_ramp_is_said():
 def test_a_file_with_another_nominal_rate_is_refused_and_named(stated):
     checkpoint, _ = official(WARMUP + 7, lambda k: min(k, WARMUP) / WARMUP, rate=1e-5)
     checkpoint = checkpoint if stated else changed(checkpoint, initial_lr=None)
-    with pytest.raises(ValueError, match=r"the learning rate 1e-05, not 0\.0002: go on with --learning-rate 1e-05"):
+    with pytest.raises(
+        ValueError, match=r"the learning rate 1e-05, not 0\.0002: go on with --learning-rate 1e-05"
+    ):
         resume_point(checkpoint, CFM)
     resume_point(checkpoint, replace(CFM, learning_rate=1e-5))
 
@@ -105,7 +109,10 @@ def test_a_file_of_this_project_says_where_it_is_and_another_rate_is_said():
     checkpoint, _ = official(12, lambda k: 1.0)
     own = changed(replace(checkpoint, images=500), initial_lr=None)
     assert resume_point(own, CFM) == ResumePoint(12, 500)
-    with pytest.warns(UserWarning, match=r"had the learning rate 0\.0002; from here on it is --learning-rate 1e-09"):
+    with pytest.warns(
+        UserWarning,
+        match=r"had the learning rate 0\.0002; from here on it is --learning-rate 1e-09",
+    ):
         resume_point(own, replace(CFM, learning_rate=1e-9))
 
 

@@ -37,7 +37,12 @@ def close_pixels(one, two):
 
 @pytest.mark.parametrize(
     ("model", "kind"),
-    [(EDM(), Denoiser), (EDM(churn=10), Denoiser), (OTCFM(), Velocity), (OTCFM(integrator="euler"), Velocity)],
+    [
+        (EDM(), Denoiser),
+        (EDM(churn=10), Denoiser),
+        (OTCFM(), Velocity),
+        (OTCFM(integrator="euler"), Velocity),
+    ],
 )
 def test_an_image_depends_on_its_own_stream_alone(model, kind, accelerator, rng):
     """Whatever is drawn beside it: other batch sizes, parts of the set, another order."""
@@ -60,7 +65,16 @@ def test_an_image_depends_on_its_own_stream_alone(model, kind, accelerator, rng)
 
 def test_progress_counts_every_image(accelerator, rng):
     g, counts = correlated(rng, 0.5, Denoiser), []
-    draw_images(EDM(steps=2), g, g.shape, range(20), 0, accelerator=accelerator, batch=8, on_batch=counts.append)
+    draw_images(
+        EDM(steps=2),
+        g,
+        g.shape,
+        range(20),
+        0,
+        accelerator=accelerator,
+        batch=8,
+        on_batch=counts.append,
+    )
     assert counts == [8, 8, 4]
 
 
@@ -74,7 +88,9 @@ def test_images_that_are_not_finite_stop_with_their_numbers(accelerator):
         draw_images(EDM(), g, g.shape, range(4, 20), 0, accelerator=accelerator, batch=4)
 
 
-@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)]
+)
 def test_matrix_products_of_the_network_have_the_precision_asked_for(precision, dtype, accelerator):
     seen = set()
 
@@ -102,4 +118,5 @@ def test_bytes_and_numbers():
         assert torch.equal(back(to_float(every)), every)
     edges = torch.tensor([-7.0, -1.0, 0.0, 1.0, 7.0, 0.5 / 127.5])
     assert floored_uint8(edges).tolist() == [0, 0, 128, 255, 255, 128]
-    assert rounded_uint8(edges).tolist() == [0, 0, 128, 255, 255, 128]  # 127.5 and 128: halves go to the even number
+    # 127.5 and 128: halves go to the even number
+    assert rounded_uint8(edges).tolist() == [0, 0, 128, 255, 255, 128]

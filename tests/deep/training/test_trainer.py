@@ -17,7 +17,13 @@ from deep.training.trainer import Decay, HalfLife, Trainer, Training
 
 IMAGES = load_images("digits").images[:100]
 NETWORK = EDMNetwork(
-    resolution=8, channels=1, model_channels=8, channel_mult=(1,), num_blocks=1, attn_resolutions=(), dropout=0.0
+    resolution=8,
+    channels=1,
+    model_channels=8,
+    channel_mult=(1,),
+    num_blocks=1,
+    attn_resolutions=(),
+    dropout=0.0,
 )
 TRAINING = Training(batch=8, learning_rate=1e-3, ramp_images=64)
 
@@ -46,7 +52,9 @@ def make(accelerator):
 
 def run(trainer, steps=10, seed=1, images=IMAGES, **options):
     """A whole fit; the losses of its steps."""
-    reports = list(trainer.fit(images, steps * trainer.settings.batch, np.random.default_rng(seed), **options))
+    reports = list(
+        trainer.fit(images, steps * trainer.settings.batch, np.random.default_rng(seed), **options)
+    )
     return np.concatenate([report.losses for report in reports])
 
 
@@ -87,14 +95,20 @@ def official_decay(kind, k, batch):
 
 OFFICIAL = {
     "edm": Training(batch=8, learning_rate=1e-3, ramp_images=64, ema=HalfLife(40, 0.5)),
-    "ddpm": Training(batch=8, learning_rate=1e-3, ramp_images=64, ramp_from_zero=False, clip=0.5, ema=Decay(0.9)),
-    "cfm": Training(batch=8, learning_rate=1e-3, ramp_images=64, clip=0.5, ema=Decay(0.9, ramp=False)),
+    "ddpm": Training(
+        batch=8, learning_rate=1e-3, ramp_images=64, ramp_from_zero=False, clip=0.5, ema=Decay(0.9)
+    ),
+    "cfm": Training(
+        batch=8, learning_rate=1e-3, ramp_images=64, clip=0.5, ema=Decay(0.9, ramp=False)
+    ),
 }
 
 
 @pytest.mark.parametrize("kind", OFFICIAL)
 def test_a_fit_is_what_a_plain_loop_does(kind, make):
-    """Adam one tensor at a time, the average by hand, rates and decays as the official codes write them."""
+    """Adam one tensor at a time, the average by hand, rates and decays as the official codes
+    write them.
+    """
     settings = OFFICIAL[kind]
     model = Recording(EDM(augment=0.5))
     trainer = make(settings, model)
@@ -157,7 +171,9 @@ DROPOUT = replace(NETWORK, dropout=0.3)
 
 @pytest.mark.parametrize("stop", [1, 5, 10])
 def test_going_on_from_a_state_within_a_fit_is_exact(stop, make):
-    """Dropout, averages and Adam included, through a file, in another trainer, with a fit before and one after."""
+    """Dropout, averages and Adam included, through a file, in another trainer, with a fit before
+    and one after.
+    """
     whole, part, resumed = (make(network=DROPOUT) for _ in range(3))
     for trainer in (whole, part):
         run(trainer, steps=3, seed=5)
@@ -206,7 +222,9 @@ def test_carrying_the_average_is_a_new_start_from_it(make):
 
 
 def test_carrying_the_optimizer_goes_on_with_everything(make):
-    """Two fits are one long one but for the stream; with new moments or a new ramp they would not be."""
+    """Two fits are one long one but for the stream; with new moments or a new ramp they would
+    not be.
+    """
     model = Recording(EDM(augment=0.0))
     trainer = make(model=model)
     for seed in (1, 2):
@@ -236,14 +254,18 @@ def test_the_first_fit_is_the_same_whatever_is_carried(make):
 
 
 def test_a_file_that_does_not_say_how_far_it_is(make):
-    """EDM's snapshots hold the average alone: it is the network too, the rate climbs its ramp, the average is slow."""
+    """EDM's snapshots hold the average alone: it is the network too, the rate climbs its ramp,
+    the average is slow.
+    """
     trainer = make(replace(TRAINING, ema=HalfLife(80, 0.5)))
     average = trainer.ema.state_dict()
     trainer.start_from(Checkpoint(network=NETWORK, ema=average), "optimizer")
     run(trainer, steps=1)  # at rate 0
     run(trainer, steps=1)
     moved = weights(trainer.network) - weights(build())
-    torch.testing.assert_close(weights(trainer.ema) - weights(build()), moved * (1 - 0.5**0.1), rtol=1e-3, atol=1e-7)
+    torch.testing.assert_close(
+        weights(trainer.ema) - weights(build()), moved * (1 - 0.5**0.1), rtol=1e-3, atol=1e-7
+    )
     assert trainer.images_seen == 16
     other = make(replace(TRAINING, ema=HalfLife(80, 0.5)))
     other.start_from(Checkpoint(network=NETWORK, ema=average), "optimizer")
@@ -252,7 +274,9 @@ def test_a_file_that_does_not_say_how_far_it_is(make):
 
 
 def test_what_the_official_edm_command_does_in_a_retraining():
-    """Figures of the docstring of `fit`, for 1 Mimg in batches of 256: rates, and what is left of the start."""
+    """Figures of the docstring of `fit`, for 1 Mimg in batches of 256: rates, and what is left
+    of the start.
+    """
     settings = Training(batch=256, learning_rate=1e-3, ramp_images=10_000_000)
     steps = math.ceil(1_000_000 / 256)
     rates = [settings.rate(step * 256) for step in range(steps)]
@@ -290,14 +314,18 @@ def test_a_step_whose_half_precision_gradient_overflows_is_left_out(make):
 @pytest.mark.parametrize("channels_last", [False, True])
 def test_memory_layout(channels_last, make):
     trainer = make(replace(TRAINING, channels_last=channels_last))
-    kernels = [p for p in trainer.network.parameters() if p.ndim == 4 and p.shape[1] > 1 and p.shape[2] > 1]
+    kernels = [
+        p for p in trainer.network.parameters() if p.ndim == 4 and p.shape[1] > 1 and p.shape[2] > 1
+    ]
     assert all(p.is_contiguous(memory_format=torch.channels_last) == channels_last for p in kernels)
     np.testing.assert_allclose(run(trainer), run(make()), rtol=1e-4)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the compiler's own modules
 def test_compiled_it_computes_the_same(make, monkeypatch):
-    """The network is captured as a graph; turning that into machine code takes minutes, and is torch's affair."""
+    """The network is captured as a graph; turning that into machine code takes minutes, and is
+    torch's affair.
+    """
     compile_, captured = torch.compile, []
 
     def capture(network, **options):
@@ -407,6 +435,8 @@ def test_ddpm_trains_in_the_same_trainer(make):
     with torch.random.fork_rng():
         torch.manual_seed(0)
         network = Predictor()
-    trainer = Trainer(DDPM(flip=False), network, replace(TRAINING, learning_rate=0.01), Accelerator(cpu=True))
+    trainer = Trainer(
+        DDPM(flip=False), network, replace(TRAINING, learning_rate=0.01), Accelerator(cpu=True)
+    )
     losses = run(trainer, steps=200)
     assert losses[-20:].mean() < 0.9 * losses[:20].mean()

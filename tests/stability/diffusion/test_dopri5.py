@@ -8,7 +8,9 @@ from stability.diffusion.dopri5 import dopri5, row_norm
 
 
 def problem(rng, rows, dtype):
-    """A field that is not linear and changes fast, and starts of very different size, so that rows need other steps."""
+    """A field that is not linear and changes fast, and starts of very different size, so that
+    rows need other steps.
+    """
     matrix = torch.from_numpy(rng.standard_normal((6, 6))).to(dtype)
     sizes = torch.logspace(-2, 1, rows, dtype=dtype)[:, None]
 
@@ -28,7 +30,9 @@ def reference(field, x, tolerance):
 
 @pytest.mark.parametrize(("dtype", "accuracy"), [(torch.float64, 1e-9), (torch.float32, 5e-3)])
 def test_every_row_is_what_torchdiffeq_makes_of_it_alone(dtype, accuracy, rng):
-    """In float64 step by step the same; in float32 rounding moves the steps, and results agree as two solutions do."""
+    """In float64 step by step the same; in float32 rounding moves the steps, and results agree
+    as two solutions do.
+    """
     field, x = problem(rng, 9, dtype)
     alone = torch.cat([reference(field, x[i : i + 1], 1e-5) for i in range(9)])
     torch.testing.assert_close(dopri5(field, x, 1e-5), alone, rtol=accuracy, atol=accuracy)
@@ -42,7 +46,8 @@ def test_with_the_norm_of_the_batch_it_is_torchdiffeq_on_the_batch(rng):
 
     together = dopri5(field, x, 1e-5, batch_norm)
     torch.testing.assert_close(together, reference(field, x, 1e-5), rtol=1e-9, atol=1e-9)
-    assert (together - dopri5(field, x, 1e-5)).abs().max() > 1e-7  # the control: there, rows depend on one another
+    # the control: there, rows depend on one another
+    assert (together - dopri5(field, x, 1e-5)).abs().max() > 1e-7
 
 
 def test_a_row_does_not_depend_on_the_others(rng):
@@ -74,7 +79,12 @@ def test_a_field_at_rest_and_images_of_any_shape():
 
 
 @pytest.mark.parametrize(
-    "field", [lambda t, x: x * float("nan"), lambda t, x: x**2 * 1e3, lambda t, x: x / (t - 0.5)[:, None] ** 2]
+    "field",
+    [
+        lambda t, x: x * float("nan"),
+        lambda t, x: x**2 * 1e3,
+        lambda t, x: x / (t - 0.5)[:, None] ** 2,
+    ],
 )
 def test_a_field_that_cannot_be_integrated_is_an_error(field):
     with pytest.raises(FloatingPointError, match="the flow cannot be integrated beyond t = 0"):

@@ -12,14 +12,20 @@ levels = st.floats(1e-3, 1e3)
 
 @given(sigma=levels, data=st.floats(0.01, 100))
 def test_input_and_target_of_the_network_have_unit_variance(sigma, data):
-    """The two conditions that Karras et al. derive the factors from, for x = y + σε, y ~ N(0, σ_data²)."""
+    """The two conditions that Karras et al. derive the factors from, for x = y + σε, y ~ N(0,
+    σ_data²).
+    """
     assert c_in(sigma, data) ** 2 * (data**2 + sigma**2) == pytest.approx(1, rel=1e-12)
     target = (1 - c_skip(sigma, data)) ** 2 * data**2 + c_skip(sigma, data) ** 2 * sigma**2
     assert target == pytest.approx(c_out(sigma, data) ** 2, rel=1e-9)
     assert weight(sigma, data) * c_out(sigma, data) ** 2 == pytest.approx(1, rel=1e-12)
 
 
-@given(sigma=levels, data=st.floats(0.01, 100), off=st.floats(-0.1, 0.1).filter(lambda x: abs(x) > 1e-3))
+@given(
+    sigma=levels,
+    data=st.floats(0.01, 100),
+    off=st.floats(-0.1, 0.1).filter(lambda x: abs(x) > 1e-3),
+)
 def test_c_skip_makes_the_target_as_small_as_can_be(sigma, data, off):
     def variance(skip):
         return (1 - skip) ** 2 * data**2 + skip**2 * sigma**2

@@ -12,11 +12,15 @@ from stability.diffusion.schedules import ddim_times, edm_noise_levels, linear_a
 from stability.diffusion.step_samplers import DDIM, Ancestral, StepSampler
 
 widths = st.floats(1e-4, 30)
-schedules = st.lists(st.floats(1e-4, 0.7), min_size=1, max_size=12).map(lambda betas: np.cumprod(1 - np.array(betas)))
+schedules = st.lists(st.floats(1e-4, 0.7), min_size=1, max_size=12).map(
+    lambda betas: np.cumprod(1 - np.array(betas))
+)
 
 
 def linear_response(sampler, v):
-    """Variance of the samples, by the response of `run` to its start and to each noise, one unit at a time."""
+    """Variance of the samples, by the response of `run` to its start and to each noise, one unit
+    at a time.
+    """
     steps = len(sampler.sd) if isinstance(sampler, StepSampler) else len(sampler.noise_levels)
     unit = np.eye(steps + 1)  # a particle for the start and one for the noise of each step
 
@@ -32,17 +36,25 @@ def linear_response(sampler, v):
 
 
 def as_published(sampler, betas, v, x, noise):
-    """The samplers as Ho et al. (algorithm 2) and Song et al. (eq. 12) print them, in terms of ε."""
+    """The samplers as Ho et al. (algorithm 2) and Song et al. (eq. 12) print them, in terms of
+    ε.
+    """
     alphas_cumprod = np.cumprod(1 - betas)
     for t in reversed(range(len(betas))):
         a, beta = alphas_cumprod[t], betas[t]
         before = alphas_cumprod[t - 1] if t else 1.0
-        eps = np.sqrt(1 - a) / (a * v + 1 - a) * x  # E[ε | x_t], from the joint normal law of ε and x_t
+        # E[ε | x_t], from the joint normal law of ε and x_t
+        eps = np.sqrt(1 - a) / (a * v + 1 - a) * x
         if sampler == "ddim":
-            x = np.sqrt(before) * (x - np.sqrt(1 - a) * eps) / np.sqrt(a) + np.sqrt(1 - before) * eps
+            x = (
+                np.sqrt(before) * (x - np.sqrt(1 - a) * eps) / np.sqrt(a)
+                + np.sqrt(1 - before) * eps
+            )
         else:
             variance = {"large": beta, "small": (1 - before) / (1 - a) * beta}[sampler]
-            x = (x - beta / np.sqrt(1 - a) * eps) / np.sqrt(1 - beta) + (t > 0) * np.sqrt(variance) * noise[t]
+            x = (x - beta / np.sqrt(1 - a) * eps) / np.sqrt(1 - beta) + (t > 0) * np.sqrt(
+                variance
+            ) * noise[t]
     return x
 
 
@@ -63,31 +75,46 @@ def test_phi_of_heun_is_the_response_of_the_sampler(steps, churn, s, extra):
 
 
 @pytest.mark.parametrize("name", ["large", "small", "ddim"])
-@given(betas=st.lists(st.floats(1e-4, 0.7), min_size=1, max_size=8).map(np.array), s=st.floats(0.01, 3))
+@given(
+    betas=st.lists(st.floats(1e-4, 0.7), min_size=1, max_size=8).map(np.array), s=st.floats(0.01, 3)
+)
 def test_runs_take_the_published_steps(name, betas, s):
     alphas_cumprod = np.cumprod(1 - betas)
-    sampler = DDIM().over(alphas_cumprod) if name == "ddim" else Ancestral(name).over(alphas_cumprod)
+    sampler = (
+        DDIM().over(alphas_cumprod) if name == "ddim" else Ancestral(name).over(alphas_cumprod)
+    )
     noise = np.random.default_rng(0).standard_normal((len(betas), 5))
     start = np.linspace(-2, 2, 5)
 
     def denoise(x, i):
-        return np.sqrt(alphas_cumprod[i]) * s**2 / (alphas_cumprod[i] * s**2 + 1 - alphas_cumprod[i]) * x
+        return (
+            np.sqrt(alphas_cumprod[i])
+            * s**2
+            / (alphas_cumprod[i] * s**2 + 1 - alphas_cumprod[i])
+            * x
+        )
 
     expected = as_published(name, betas, s**2, start, noise)
-    np.testing.assert_allclose(sampler.sample(denoise, start, lambda i: noise[i]), expected, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(
+        sampler.sample(denoise, start, lambda i: noise[i]), expected, rtol=1e-7, atol=1e-9
+    )
 
 
 def test_runs_take_torch_tensors_and_keep_their_precision():
     sampler = Ancestral("large").over(linear_alphas_cumprod(5))
     x = torch.ones(3, 2)
     out = sampler.sample(lambda x, i: 0.5 * x, x, lambda i: torch.full_like(x, i))
-    reference = sampler.sample(lambda x, i: 0.5 * x, x.double().numpy(), lambda i: np.full((3, 2), float(i)))
+    reference = sampler.sample(
+        lambda x, i: 0.5 * x, x.double().numpy(), lambda i: np.full((3, 2), float(i))
+    )
     assert out.dtype == torch.float32
     np.testing.assert_allclose(out, reference, rtol=1e-5)
 
 
 def test_a_step_without_churn_is_heuns_method_for_the_probability_flow():
-    """dx/dσ = (x − D(x, σ))/σ = xσ/(v + σ²), one step of a general integrator's formula at a time."""
+    """dx/dσ = (x − D(x, σ))/σ = xσ/(v + σ²), one step of a general integrator's formula at a
+    time.
+    """
     v, levels = 0.3, np.array([2.0, 1.2, 0.5])
     gain = 1.0
     for a, b in zip(levels, [*levels[1:], 0.0], strict=True):
@@ -101,9 +128,13 @@ def test_a_step_without_churn_is_heuns_method_for_the_probability_flow():
 def test_the_exact_flow_solves_the_differential_equation(sigma, correlation):
     v = np.array([0.04, 0.5, 4.0])
     flow = Flow(Dopri5(), sigma, correlation)
-    solved = solve_ivp(lambda t, x: flow.velocity(v, t) * x, (0, 1), np.ones(3), rtol=1e-10, atol=1e-12).y[:, -1]
+    solved = solve_ivp(
+        lambda t, x: flow.velocity(v, t) * x, (0, 1), np.ones(3), rtol=1e-10, atol=1e-12
+    ).y[:, -1]
     np.testing.assert_allclose(flow.variance(v), solved**2, rtol=1e-7)
-    np.testing.assert_allclose(Flow(Euler(20_000), sigma, correlation).variance(v), flow.variance(v), rtol=5e-3)
+    np.testing.assert_allclose(
+        Flow(Euler(20_000), sigma, correlation).variance(v), flow.variance(v), rtol=5e-3
+    )
 
 
 def test_the_velocity_is_the_regression_of_the_target_on_the_point(rng):
@@ -156,7 +187,9 @@ def test_one_step_loses_the_conditional_variance_whatever_the_data(kind):
 
 @given(alphas_cumprod=schedules, s=widths)
 def test_deterministic_and_fixed_small_sampling_shrink_but_for_the_start(alphas_cumprod, s):
-    """φ(v) ≤ v / (ᾱ v + 1 − ᾱ), ᾱ the last, and φ(v) ≤ v for v ≥ 1: the start N(0, 1) is too wide only if v < 1."""
+    """φ(v) ≤ v / (ᾱ v + 1 − ᾱ), ᾱ the last, and φ(v) ≤ v for v ≥ 1: the start N(0, 1) is too
+    wide only if v < 1.
+    """
     v, last = s**2, alphas_cumprod[-1]
     bound = v * max(1, 1 / (last * v + 1 - last)) * (1 + 1e-12)
     assert DDIM().over(alphas_cumprod).variance(v) <= bound
@@ -165,7 +198,9 @@ def test_deterministic_and_fixed_small_sampling_shrink_but_for_the_start(alphas_
 
 @given(alphas_cumprod=schedules, s=st.floats(1e-4, 1))
 def test_fixed_large_spreads_but_for_its_last_step(alphas_cumprod, s):
-    """φ(v) ≥ v · ᾱ₀v/(ᾱ₀v + 1 − ᾱ₀) for v ≤ 1, the factor being that of the noiseless step; φ(1) = ᾱ₀ exactly."""
+    """φ(v) ≥ v · ᾱ₀v/(ᾱ₀v + 1 − ᾱ₀) for v ≤ 1, the factor being that of the noiseless step; φ(1)
+    = ᾱ₀ exactly.
+    """
     v, first = s**2, alphas_cumprod[0]
     sampler = Ancestral("large").over(alphas_cumprod)
     assert sampler.variance(v) >= v * first * v / (first * v + 1 - first) * (1 - 1e-12)
@@ -187,20 +222,35 @@ def test_optimal_transport_is_integrated_exactly(steps, s):
 def test_what_samplers_do_to_small_widths():
     """lim φ(v)/v² as v → 0, in closed form."""
     a, v = linear_alphas_cumprod(), 1e-13
-    assert DDIM().over(a).variance(v) / v**2 == pytest.approx(a[0] / ((1 - a[0]) * (1 - a[-1])), rel=1e-6)
-    assert Ancestral("small").over(a).variance(v) / v**2 == pytest.approx(a[0] / (1 - a[0]), rel=1e-3)
+    assert DDIM().over(a).variance(v) / v**2 == pytest.approx(
+        a[0] / ((1 - a[0]) * (1 - a[-1])), rel=1e-6
+    )
+    assert Ancestral("small").over(a).variance(v) / v**2 == pytest.approx(
+        a[0] / (1 - a[0]), rel=1e-3
+    )
     assert Heun(edm_noise_levels()).variance(v) / v**2 == pytest.approx(0.002**-2, rel=1e-6)
-    assert Flow(Euler(99)).variance(v) / v**2 == pytest.approx(98**2, rel=1e-4)  # rounding in 1 + u/99
+    # rounding in 1 + u/99
+    assert Flow(Euler(99)).variance(v) / v**2 == pytest.approx(98**2, rel=1e-4)
 
 
 def test_published_schedules():
     alphas_cumprod = linear_alphas_cumprod()
-    assert (alphas_cumprod[0], alphas_cumprod[-1]) == (pytest.approx(0.999), pytest.approx(2.039e-5, rel=1e-3))
+    assert (alphas_cumprod[0], alphas_cumprod[-1]) == (
+        pytest.approx(0.999),
+        pytest.approx(2.039e-5, rel=1e-3),
+    )
     alphas_cumprod = linear_alphas_cumprod(1000, 1e-4, 0.02)
-    assert (alphas_cumprod[0], alphas_cumprod[-1]) == (pytest.approx(0.9999), pytest.approx(4.036e-5, rel=1e-3))
+    assert (alphas_cumprod[0], alphas_cumprod[-1]) == (
+        pytest.approx(0.9999),
+        pytest.approx(4.036e-5, rel=1e-3),
+    )
     levels = edm_noise_levels(18)
-    assert levels[[0, 1, 2, -2, -1]] == pytest.approx([80, 57.586, 40.7856, 0.00752802, 0.002], rel=1e-5)
-    assert edm_noise_levels(40)[[1, 2, -2]] == pytest.approx([69.4509, 60.1174, 0.00367659], rel=1e-5)
+    assert levels[[0, 1, 2, -2, -1]] == pytest.approx(
+        [80, 57.586, 40.7856, 0.00752802, 0.002], rel=1e-5
+    )
+    assert edm_noise_levels(40)[[1, 2, -2]] == pytest.approx(
+        [69.4509, 60.1174, 0.00367659], rel=1e-5
+    )
     times = ddim_times(1000, 100, "quadratic")
     assert times[:14].tolist() == [0, 0, 0, 1, 1, 2, 3, 4, 5, 7, 8, 10, 12, 14]
     assert times[-3:].tolist() == [768, 784, 800]

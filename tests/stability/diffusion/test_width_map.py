@@ -6,11 +6,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stability.diffusion.flow import Dopri5, Euler, Flow
-from stability.diffusion.width_map import SAMPLERS, fixed_points, folds, lam_of_fixed_point, limit, orbit, slope
+from stability.diffusion.width_map import (
+    SAMPLERS,
+    fixed_points,
+    folds,
+    lam_of_fixed_point,
+    limit,
+    orbit,
+    slope,
+)
 
 names = st.sampled_from(sorted(SAMPLERS))
 LARGE, SMALL, DDIM, HEUN = (
-    SAMPLERS[name] for name in ("DDPM 100, fixed-large", "DDPM 100, fixed-small", "DDIM 100", "EDM Heun 18")
+    SAMPLERS[name]
+    for name in ("DDPM 100, fixed-large", "DDPM 100, fixed-small", "DDIM 100", "EDM Heun 18")
 )
 
 ONE_ROUND = {  # output over input standard deviation at s = 0.02, 0.05, 0.1, 0.3, 1
@@ -31,7 +40,9 @@ ONE_ROUND = {  # output over input standard deviation at s = 0.02, 0.05, 0.1, 0.
 def test_one_round(name):
     """docs/theory/width-map.md, first table."""
     s = np.array([0.02, 0.05, 0.1, 0.3, 1.0])
-    np.testing.assert_allclose(np.sqrt(SAMPLERS[name].variance(s**2)) / s, ONE_ROUND[name], atol=5.1e-4)
+    np.testing.assert_allclose(
+        np.sqrt(SAMPLERS[name].variance(s**2)) / s, ONE_ROUND[name], atol=5.1e-4
+    )
 
 
 def test_generations():
@@ -45,8 +56,14 @@ def test_generations():
 @pytest.mark.parametrize(
     ("sampler", "s0", "lam", "expected"),
     [
-        *((LARGE, 0.05, *pair) for pair in ((1, 0.057), (4, 0.096), (8, 0.173), (20, 0.373), (100, 0.766))),
-        *((HEUN, 0.1, *pair) for pair in ((1, 0.111), (4, 0.167), (8, 0.437), (20, 5.35), (1000, 15.4))),
+        *(
+            (LARGE, 0.05, *pair)
+            for pair in ((1, 0.057), (4, 0.096), (8, 0.173), (20, 0.373), (100, 0.766))
+        ),
+        *(
+            (HEUN, 0.1, *pair)
+            for pair in ((1, 0.111), (4, 0.167), (8, 0.437), (20, 5.35), (1000, 15.4))
+        ),
         (SMALL, 0.1, 1, 0.0847),
         (LARGE, 0.1, 1, 0.1096),
         (DDIM, 0.1, 1, 0.0896),
@@ -68,7 +85,9 @@ def test_the_threshold_of_fixed_large():
     for start, end in ((0.99 * low.variance, 0.0), (1.01 * low.variance, high.variance)):
         assert limit(LARGE, 1.0, math.inf, start) == pytest.approx(end)
         # both ways: the orbit itself, with the slope at the threshold, needs a few hundred rounds
-        assert orbit(LARGE, 1.0, math.inf, 3000, start)[-1] == pytest.approx(end, rel=1e-6, abs=1e-20)
+        assert orbit(LARGE, 1.0, math.inf, 3000, start)[-1] == pytest.approx(
+            end, rel=1e-6, abs=1e-20
+        )
 
 
 @given(name=names, s=st.floats(1e-3, 10))
@@ -104,14 +123,19 @@ def test_the_curve_of_fixed_points(name, s, lam):
     sampler = SAMPLERS[name]
     for point in fixed_points(sampler, s**2, lam):
         assert lam_of_fixed_point(sampler, s**2, point.variance) == pytest.approx(lam, rel=1e-5)
-    # φ(v) − v is 0 up to rounding at a fixed point of φ: nan, a negative λ or a huge one, never a small one
-    other = lam_of_fixed_point(sampler, s**2, (s / 1e6) ** 2 if sampler.variance(s**2) > s**2 else (1e3 * s) ** 2)
+    # φ(v) − v is 0 up to rounding at a fixed point of φ: nan, a negative λ or a huge one, never a
+    # small one
+    other = lam_of_fixed_point(
+        sampler, s**2, (s / 1e6) ** 2 if sampler.variance(s**2) > s**2 else (1e3 * s) ** 2
+    )
     assert np.isnan(other) or other > 1
 
 
 @pytest.mark.parametrize("s0", [0.0141, 0.05])
 def test_two_stable_widths_above_the_fold_and_one_below(s0):
-    """Starting at the width of the data or far from it ends in the same place below the fold, not above it."""
+    """Starting at the width of the data or far from it ends in the same place below the fold,
+    not above it.
+    """
     (fold,) = folds(LARGE, s0**2)
     assert fold.appear
     for lam, count in ((0.9 * fold.lam, 1), (1.1 * fold.lam, 3)):
@@ -125,7 +149,9 @@ def test_two_stable_widths_above_the_fold_and_one_below(s0):
 
 
 def test_at_the_threshold_the_fold_is_where_linear_theory_puts_it():
-    """Data as wide as the unstable fixed point: it is one for all λ, and loses its stability at λ = 1/(φ' − 1)."""
+    """Data as wide as the unstable fixed point: it is one for all λ, and loses its stability at
+    λ = 1/(φ' − 1).
+    """
     threshold = fixed_points(LARGE, 1.0, math.inf)[0]
     lam = 1 / (threshold.slope - 1)
     v0 = threshold.variance
@@ -136,7 +162,9 @@ def test_at_the_threshold_the_fold_is_where_linear_theory_puts_it():
     assert min(fold.lam for s in (0.02, 0.0266, 0.03) for fold in folds(LARGE, s**2)) > 0.9 * lam
 
 
-@pytest.mark.parametrize("name", ["DDPM 100, fixed-small", "DDIM 1000", "flow, Euler 99", "flow, exact, σ = 0.1"])
+@pytest.mark.parametrize(
+    "name", ["DDPM 100, fixed-small", "DDIM 1000", "flow, Euler 99", "flow, exact, σ = 0.1"]
+)
 def test_the_others_have_one_stable_width(name):
     for s0 in (0.01, 0.1, 1.0):
         assert folds(SAMPLERS[name], s0**2) == []

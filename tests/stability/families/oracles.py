@@ -1,4 +1,6 @@
-"""Ways to the same numbers that do not go through the implementation, and what every family must satisfy."""
+"""Ways to the same numbers that do not go through the implementation, and what every family must
+satisfy.
+"""
 
 import itertools
 import math
@@ -43,16 +45,22 @@ def assert_close(measured, expected, tolerance: float) -> None:
 
 
 def assert_derivatives(family: Family, theta: Tensor, x: Tensor) -> None:
-    """Autodiff against finite differences: rounding of second differences is 1e-15 |log p| / STEP², about 1e-8."""
+    """Autodiff against finite differences: rounding of second differences is 1e-15 |log p| /
+    STEP², about 1e-8.
+    """
     gradient, hessian = finite_differences(family, theta, x)
     assert_close(scores(family, theta, x), gradient, 1e-8)
     assert_close(hessians(family, theta, x), hessian, 1e-6)
 
 
-def real_line(centre: float, scale: float, end: float = 9.0, n: int = 3001) -> tuple[Tensor, Tensor]:
-    """Points (n, 1) and weights (n,) for ∫ f dx: the trapezoidal rule in t, x = centre + scale sinh t, |t| <= end.
+def real_line(
+    centre: float, scale: float, end: float = 9.0, n: int = 3001
+) -> tuple[Tensor, Tensor]:
+    """Points (n, 1) and weights (n,) for ∫ f dx: the trapezoidal rule in t, x = centre + scale sinh
+    t, |t| <= end.
 
-    It converges exponentially for analytic f; what lies beyond `end` is negligible for tails like |x|^(−5) or lighter.
+    It converges exponentially for analytic f; what lies beyond `end` is negligible for tails like
+    |x|^(−5) or lighter.
     """
     t = torch.linspace(-end, end, n, dtype=torch.float64)
     return (centre + scale * torch.sinh(t))[:, None], scale * torch.cosh(t) * (t[1] - t[0])
@@ -66,11 +74,16 @@ def half_line(scale: float, start: float, n: int = 4001) -> tuple[Tensor, Tensor
 
 
 def normal_rule(mean: Tensor, covariance: Tensor, n: int = 5) -> tuple[Tensor, Tensor]:
-    """Points (n^d, d) and probabilities for E f under N(mean, covariance): exact for polynomials of degree 2n − 1."""
+    """Points (n^d, d) and probabilities for E f under N(mean, covariance): exact for polynomials
+    of degree 2n − 1.
+    """
     nodes, weights = np.polynomial.hermite_e.hermegauss(n)
     d = len(mean)
     z = torch.tensor(list(itertools.product(nodes, repeat=d)), dtype=torch.float64)
-    p = torch.tensor([math.prod(w) for w in itertools.product(weights / weights.sum(), repeat=d)], dtype=torch.float64)
+    p = torch.tensor(
+        [math.prod(w) for w in itertools.product(weights / weights.sum(), repeat=d)],
+        dtype=torch.float64,
+    )
     return mean + z @ torch.linalg.cholesky(covariance).T, p
 
 
@@ -82,7 +95,8 @@ def normal_log_density(x: np.ndarray, mean: np.ndarray, covariance: np.ndarray) 
 
 
 def assert_bends_at_most(matrix, curvature, left: np.ndarray, right: np.ndarray) -> None:
-    """On each cell: second differences of `matrix` (n,) -> (n, P, P) are at most `curvature(left, right)`.
+    """On each cell: second differences of `matrix` (n,) -> (n, P, P) are at most `curvature(left,
+    right)`.
 
     Differences over an eighth of the cell, at its middle and near both ends.
     """
@@ -90,13 +104,19 @@ def assert_bends_at_most(matrix, curvature, left: np.ndarray, right: np.ndarray)
     bound = curvature(left, right)
     largest = np.zeros_like(bound)
     for middle in (left + h, (left + right) / 2, right - h):
-        second = (matrix(middle + h) - 2 * matrix(middle) + matrix(middle - h)) / h[:, None, None] ** 2
+        second = (matrix(middle + h) - 2 * matrix(middle) + matrix(middle - h)) / h[
+            :, None, None
+        ] ** 2
         largest = np.maximum(largest, np.linalg.norm(second, 2, axis=(1, 2)))
     assert (largest <= bound * (1 + 1e-6)).all()
 
 
-def assert_information(family: ParametricFamily, theta: Tensor, x: Tensor, p: Tensor, tolerance: float = 1e-8) -> None:
-    """With probabilities p on the points x: they add up to 1, E score = 0, E score scoreᵀ = −E Hessian = Fisher."""
+def assert_information(
+    family: ParametricFamily, theta: Tensor, x: Tensor, p: Tensor, tolerance: float = 1e-8
+) -> None:
+    """With probabilities p on the points x: they add up to 1, E score = 0, E score scoreᵀ = −E
+    Hessian = Fisher.
+    """
     score = scores(family, theta, x)
     information = torch.einsum("n,np,nq->pq", p, score, score)
     assert_close(p.sum(), 1.0, tolerance)
@@ -116,7 +136,9 @@ def torch_generator(rng: np.random.Generator) -> torch.Generator:
 
 
 def assert_follows(u: np.ndarray, comparisons: int) -> None:
-    """u are independent uniforms: the Kolmogorov–Smirnov test with its exact law. u = CDF of draws, n <= 5000."""
+    """u are independent uniforms: the Kolmogorov–Smirnov test with its exact law. u = CDF of
+    draws, n <= 5000.
+    """
     p_value = stats.kstest(u, "uniform", method="exact").pvalue
     assert p_value > FALSE_ALARM / comparisons, f"p = {p_value}"
 
@@ -124,7 +146,9 @@ def assert_follows(u: np.ndarray, comparisons: int) -> None:
 def assert_sampler(
     family: ParametricFamily, theta: Tensor, cdf, rng: np.random.Generator, comparisons: int = 1
 ) -> None:
-    """1-D draws against a CDF that comes from elsewhere; rows do not depend on how many follow; a shift is noticed."""
+    """1-D draws against a CDF that comes from elsewhere; rows do not depend on how many follow;
+    a shift is noticed.
+    """
     x = family.sample(theta, 4000, torch_generator(rng))
     assert x.shape == (4000, 1)
     assert x.dtype == torch.float64
@@ -137,7 +161,8 @@ def assert_sampler(
 def assert_prefix(family: ParametricFamily, theta: Tensor) -> None:
     """Draw i depends on the generator and on i, not on how many follow."""
     few, many = (family.sample(theta, n, torch.Generator().manual_seed(5)) for n in (3, 40))
-    torch.testing.assert_close(many[:3], few, rtol=1e-14, atol=1e-14)  # SIMD and scalar code may round differently
+    # SIMD and scalar code may round differently
+    torch.testing.assert_close(many[:3], few, rtol=1e-14, atol=1e-14)
     assert len(family.sample(theta, 0, torch.Generator())) == 0
 
 
@@ -150,18 +175,23 @@ def quotients(family: Family, theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
 def assert_lipschitz(
     family: ParametricFamily, theta: Tensor, centre: float, scale: float, rng, end: float = 8.0
 ) -> None:
-    """Never exceeded by pairs near and far, and approached by neighbours on a fine mesh of |x| <= scale sinh(end).
+    """Never exceeded by pairs near and far, and approached by neighbours on a fine mesh of |x| <=
+    scale sinh(end).
 
-    A mesh of 40001 points in asinh x misses a supremum in its interior by a share of order 1e-6. Negative control: a
-    constant 1 % smaller is exceeded.
+    A mesh of 40001 points in asinh x misses a supremum in its interior by a share of order 1e-6.
+    Negative control: a constant 1 % smaller is exceeded.
     """
     L = family.lipschitz(theta).value
     mesh = real_line(centre, scale, end, 40001)[0]
     largest = quotients(family, theta, mesh[1:], mesh[:-1]).max().item()
-    x, y = (centre + scale * torch.from_numpy(np.sinh(rng.uniform(-end, end, (4000, 1)))) for _ in range(2))
+    x, y = (
+        centre + scale * torch.from_numpy(np.sinh(rng.uniform(-end, end, (4000, 1))))
+        for _ in range(2)
+    )
     apart = ((x - y).abs() > 1e-3 * scale)[:, 0]  # closer pairs measure rounding
     random = quotients(family, theta, x[apart], y[apart]).max().item()
-    assert max(largest, random) <= L * (1 + 1e-6)  # rounding of the Hessian over the distance of neighbours
+    # rounding of the Hessian over the distance of neighbours
+    assert max(largest, random) <= L * (1 + 1e-6)
     assert largest >= L * (1 - 1e-4)
     assert not max(largest, random) <= 0.99 * L
 

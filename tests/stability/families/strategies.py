@@ -1,4 +1,6 @@
-"""Hypothesis strategies for members of the shipped families: pairs (family, θ), bounded away from the domain's edge."""
+"""Hypothesis strategies for members of the shipped families: pairs (family, θ), bounded away
+from the domain's edge.
+"""
 
 import math
 
@@ -35,12 +37,16 @@ def tensor(*values: float) -> Tensor:
 
 def boxes(*bounds: tuple[float, float]) -> st.SearchStrategy[Tensor]:
     """Vectors with one coordinate in each of the intervals."""
-    return st.tuples(*(st.floats(low, high) for low, high in bounds)).map(lambda values: tensor(*values))
+    return st.tuples(*(st.floats(low, high) for low, high in bounds)).map(
+        lambda values: tensor(*values)
+    )
 
 
 @st.composite
 def spd_matrices(draw, d: int, smallest: float = 0.3, largest: float = 3.0) -> Tensor:
-    """Symmetric matrices (d, d) with eigenvalues in [smallest, largest], in any orthonormal basis."""
+    """Symmetric matrices (d, d) with eigenvalues in [smallest, largest], in any orthonormal
+    basis.
+    """
     values = draw(boxes(*[(smallest, largest)] * d))
     rotation = torch.eye(d, dtype=torch.float64)
     for i in range(d):
@@ -108,7 +114,9 @@ def mixtures(draw) -> Member:
 @st.composite
 def free_sd_mixtures(draw) -> Member:
     K = draw(st.integers(2, 3))
-    return GaussianMixtureFreeSd(K), draw(boxes(*[(-1.5, 1.5)] * (K - 1), *[(-3, 3)] * K, *[(-0.7, 0.7)] * K))
+    return GaussianMixtureFreeSd(K), draw(
+        boxes(*[(-1.5, 1.5)] * (K - 1), *[(-3, 3)] * K, *[(-0.7, 0.7)] * K)
+    )
 
 
 def curved_normals() -> st.SearchStrategy[Member]:
@@ -116,7 +124,9 @@ def curved_normals() -> st.SearchStrategy[Member]:
 
 
 def sinh_arcsinhs(largest_log_tail: float = 0.4) -> st.SearchStrategy[Member]:
-    return st.tuples(st.just(SinhArcsinh()), boxes((-2, 2), (-1, 1), (-1, 1), (-1.4, largest_log_tail)))
+    return st.tuples(
+        st.just(SinhArcsinh()), boxes((-2, 2), (-1, 1), (-1, 1), (-1.4, largest_log_tail))
+    )
 
 
 def logistics() -> st.SearchStrategy[Member]:

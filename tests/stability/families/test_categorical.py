@@ -58,7 +58,9 @@ def test_derivatives_of_the_linkage_model_are_the_closed_form(theta):
 @given(member=ANY)
 def test_information_identity(member):
     family, theta = member
-    assert_information(family, theta, family.atoms, torch.from_numpy(probabilities(family, theta)), 1e-11)
+    assert_information(
+        family, theta, family.atoms, torch.from_numpy(probabilities(family, theta)), 1e-11
+    )
 
 
 @given(member=strategies.linear_logits())
@@ -87,7 +89,10 @@ def test_draws_have_the_probabilities(name, rng):
     assert sum(counts) == 5000
     for count, probability in zip(counts, p, strict=True):
         assert stats.binomtest(count, 5000, probability).pvalue > FALSE_ALARM / 8
-    assert min(stats.binomtest(c, 5000, q).pvalue for c, q in zip(counts, p[::-1], strict=True)) < 1e-6  # control
+    # control
+    assert (
+        min(stats.binomtest(c, 5000, q).pvalue for c, q in zip(counts, p[::-1], strict=True)) < 1e-6
+    )
     assert_prefix(family, theta)
 
 
@@ -95,7 +100,9 @@ def test_the_default_is_the_binomial():
     family, theta = FAMILIES["binomial"](), strategies.tensor(0.7)
     assert isinstance(family, LinearLogits)
     p = 1 / (1 + math.exp(-0.7))
-    assert_close(torch.exp(family.log_prob(theta, family.atoms)), stats.binom.pmf(np.arange(4), 3, p), 1e-13)
+    assert_close(
+        torch.exp(family.log_prob(theta, family.atoms)), stats.binom.pmf(np.arange(4), 3, p), 1e-13
+    )
     assert family.fisher(theta).item() == pytest.approx(3 * p * (1 - p))
 
 

@@ -36,7 +36,11 @@ def test_derivatives_are_finite_differences(member, x):
 def test_derivatives_are_the_closed_form(theta, x):
     point, t = strategies.tensor(x)[:, None], strategies.tensor(theta)
     assert_close(scores(FAMILY, t, point)[0], [-1 / theta + x**2 / theta**3 - x / theta**2], 1e-11)
-    assert_close(hessians(FAMILY, t, point)[0], [[1 / theta**2 + 2 * x / theta**3 - 3 * x**2 / theta**4]], 1e-11)
+    assert_close(
+        hessians(FAMILY, t, point)[0],
+        [[1 / theta**2 + 2 * x / theta**3 - 3 * x**2 / theta**4]],
+        1e-11,
+    )
 
 
 @given(member=strategies.curved_normals())
@@ -67,7 +71,10 @@ def test_start_is_the_maximum_likelihood_estimate(shift, rng):
 def test_domain_and_arguments():
     for bad in (0.0, -1.0):
         assert not FAMILY.in_domain(strategies.tensor(bad))
-        assert FAMILY.log_prob(strategies.tensor(bad), torch.zeros(1, 1, dtype=torch.float64)).item() == -torch.inf
+        assert (
+            FAMILY.log_prob(strategies.tensor(bad), torch.zeros(1, 1, dtype=torch.float64)).item()
+            == -torch.inf
+        )
     with pytest.raises(ValueError, match="domain of CurvedNormal"):
         FAMILY.sample(strategies.tensor(-1), 2, torch.Generator())
     with pytest.raises(ValueError, match="a point other than 0"):

@@ -44,4 +44,6 @@ def test_families_are_frozen():
 
 def test_each_public_family_can_be_named():
     shipped = {type(constructor()).__name__ for constructor in FAMILIES.values()}
-    assert shipped | {"FAMILIES", "Lipschitz", "ParametricFamily"} == set(stability.families.__all__)
+    assert shipped | {"FAMILIES", "Lipschitz", "ParametricFamily"} == set(
+        stability.families.__all__
+    )

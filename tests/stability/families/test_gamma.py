@@ -33,7 +33,9 @@ def shape_and_rate(family, theta):
 def test_log_prob_is_that_of_scipy(member, x):
     family, theta = member
     a, b = shape_and_rate(family, theta)
-    assert_close(family.log_prob(theta, x[:, None]), stats.gamma.logpdf(x.numpy(), a, scale=1 / b), 1e-11)
+    assert_close(
+        family.log_prob(theta, x[:, None]), stats.gamma.logpdf(x.numpy(), a, scale=1 / b), 1e-11
+    )
 
 
 @given(member=strategies.gammas(), x=strategies.boxes((0.1, 5), (0.1, 5)))
@@ -52,7 +54,11 @@ def test_derivatives_are_the_closed_form(a, b, x):
     assert_close(hessians(Gamma(), theta, point)[0], hessian, TRIGAMMA)
     chain = np.diag([a, b])
     assert_close(scores(Gamma("log"), theta.log(), point)[0], chain @ score, 1e-10)
-    assert_close(hessians(Gamma("log"), theta.log(), point)[0], chain @ hessian @ chain + np.diag(chain @ score), 1e-9)
+    assert_close(
+        hessians(Gamma("log"), theta.log(), point)[0],
+        chain @ hessian @ chain + np.diag(chain @ score),
+        1e-9,
+    )
 
 
 @given(member=strategies.gammas())
@@ -68,7 +74,9 @@ def test_information_identity(member):
 def test_draws_follow_the_law(a, b, parameters, rng):
     theta = strategies.tensor(a, b)
     theta = theta if parameters == "natural" else theta.log()
-    assert_sampler(Gamma(parameters), theta, lambda x: stats.gamma.cdf(x, a, scale=1 / b), rng, comparisons=6)
+    assert_sampler(
+        Gamma(parameters), theta, lambda x: stats.gamma.cdf(x, a, scale=1 / b), rng, comparisons=6
+    )
 
 
 def test_tiny_shapes_give_positive_draws():
@@ -103,7 +111,9 @@ def test_domain_and_arguments():
     assert Gamma().log_prob(strategies.tensor(2, 1), off).tolist() == [-math.inf] * 2
     assert Gamma().log_prob(strategies.tensor(-2, 1), off + 3).tolist() == [-math.inf] * 2
     assert torch.isfinite(scores(Gamma(), strategies.tensor(2, 1), off)).all()
-    with pytest.raises(ValueError, match=r"parameters must be one of \('natural', 'log'\), got 'logs'"):
+    with pytest.raises(
+        ValueError, match=r"parameters must be one of \('natural', 'log'\), got 'logs'"
+    ):
         Gamma("logs")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match="x must be > 0, got -1"):
         Gamma().start(off)

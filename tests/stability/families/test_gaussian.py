@@ -73,7 +73,11 @@ def test_derivatives_are_finite_differences(member, seed):
     assert_derivatives(family, theta, points(family, np.random.default_rng(seed), 3))
 
 
-@given(member=st.one_of(strategies.gaussians(), strategies.natural_gaussians(), strategies.gaussian_means()))
+@given(
+    member=st.one_of(
+        strategies.gaussians(), strategies.natural_gaussians(), strategies.gaussian_means()
+    )
+)
 def test_information_identity(member):
     family, theta = member
     mean, covariance = (torch.from_numpy(value) for value in law(family, theta))
@@ -90,11 +94,18 @@ def test_strong_concavity_is_the_closed_form(member):
 
 
 def printed_blocks(theta, x, d):
-    """Blocks of (59) and (60) at one point: score in Σ⁻¹ as printed and corrected, mixed block, lower right block."""
+    """Blocks of (59) and (60) at one point: score in Σ⁻¹ as printed and corrected, mixed block,
+    lower right block.
+    """
     mean, precision = theta[:d].numpy(), theta[d:].numpy().reshape(d, d)
     covariance, gap = np.linalg.inv(precision), x.numpy() - mean
     outer = np.outer(gap, gap)
-    return outer / 2 - covariance, outer / 2 - covariance / 2, gap, np.kron(covariance, covariance) / 2
+    return (
+        outer / 2 - covariance,
+        outer / 2 - covariance / 2,
+        gap,
+        np.kron(covariance, covariance) / 2,
+    )
 
 
 @given(member=strategies.full_gaussians(), seed=st.integers(0, 99))
@@ -122,14 +133,17 @@ def test_hessian_is_60_on_symmetric_perturbations(member, seed):
     E += E.T
     assert_close(negative[:d, :d], theta[d:].numpy().reshape(d, d), 1e-10)
     assert_close(negative[:d, d:] @ E.ravel(), -E @ gap, 1e-10)
-    assert_close(np.kron(np.eye(d), -gap) @ E.ravel(), -E @ gap, 1e-10)  # the printed blocks, both orders
+    # the printed blocks, both orders
+    assert_close(np.kron(np.eye(d), -gap) @ E.ravel(), -E @ gap, 1e-10)
     assert_close(np.kron(-gap, np.eye(d)) @ E.ravel(), -E @ gap, 1e-10)
     assert_close(negative[d:, d:] @ E.ravel(), square @ E.ravel(), 1e-10)
 
 
 @given(member=strategies.full_gaussians(smallest=2))
 def test_off_the_symmetric_matrices_60_lacks_a_transposition(member):
-    """The true block is ½ K (Σ⊗Σ), indefinite; the printed one, positive definite, is rejected there."""
+    """The true block is ½ K (Σ⊗Σ), indefinite; the printed one, positive definite, is rejected
+    there.
+    """
     family, theta = member
     d = family.dimension
     x = theta[None, :d]
@@ -148,7 +162,8 @@ def test_58_is_unbounded_over_all_matrices():
     family, x = GaussianFull(2), torch.ones(1, 2, dtype=torch.float64)
     antisymmetric = strategies.tensor(0, 0, 0, 1, -1, 0)
     values = [
-        family.log_prob(strategies.tensor(0, 0, 1, 0, 0, 1) + c * antisymmetric, x).item() for c in (0, 10, 1e3, 1e6)
+        family.log_prob(strategies.tensor(0, 0, 1, 0, 0, 1) + c * antisymmetric, x).item()
+        for c in (0, 10, 1e3, 1e6)
     ]
     assert values == sorted(values)
     assert values[-1] - values[0] == pytest.approx(math.log1p(1e12) / 2)
@@ -156,7 +171,9 @@ def test_58_is_unbounded_over_all_matrices():
 
 @given(member=strategies.full_gaussians(smallest=2))
 def test_the_information_identity_fails_for_the_full_parametrisation(member):
-    """E score scoreᵀ = Fisher still, and singular on antisymmetric matrices, where −E Hessian is negative."""
+    """E score scoreᵀ = Fisher still, and singular on antisymmetric matrices, where −E Hessian is
+    negative.
+    """
     family, theta = member
     mean, covariance = (torch.from_numpy(value) for value in law(family, theta))
     x, p = normal_rule(mean, covariance)
@@ -167,16 +184,22 @@ def test_the_information_identity_fails_for_the_full_parametrisation(member):
         assert_information(family, theta, x, p, 1e-3)
 
 
-@given(member=st.one_of(strategies.gaussians(), strategies.full_gaussians()), seed=st.integers(0, 99))
+@given(
+    member=st.one_of(strategies.gaussians(), strategies.full_gaussians()), seed=st.integers(0, 99)
+)
 def test_lipschitz_is_one_exactly(member, seed):
     family, theta = member
     x, y = (points(family, np.random.default_rng(seed + k), 20) for k in (0, 1000))
     L = family.lipschitz(theta).value
     assert L == 1
-    np.testing.assert_allclose(quotients(family, theta, x, y), L, rtol=1e-9)  # attained by every pair
+    # attained by every pair
+    np.testing.assert_allclose(quotients(family, theta, x, y), L, rtol=1e-9)
 
 
-@given(member=st.one_of(strategies.natural_gaussians(), strategies.gaussian_means()), seed=st.integers(0, 99))
+@given(
+    member=st.one_of(strategies.natural_gaussians(), strategies.gaussian_means()),
+    seed=st.integers(0, 99),
+)
 def test_natural_parameters_and_the_mean_have_a_constant_hessian(member, seed):
     family, theta = member
     assert_constant_hessian(family, theta, points(family, np.random.default_rng(seed)))
@@ -184,7 +207,9 @@ def test_natural_parameters_and_the_mean_have_a_constant_hessian(member, seed):
 
 def example(family):
     """A member of the family with correlation, d = 3."""
-    covariance = torch.tensor([[2, 0.5, 0.2], [0.5, 1, -0.3], [0.2, -0.3, 0.7]], dtype=torch.float64)
+    covariance = torch.tensor(
+        [[2, 0.5, 0.2], [0.5, 1, -0.3], [0.2, -0.3, 0.7]], dtype=torch.float64
+    )
     mean = strategies.tensor(1, -2, 0.5)
     precision = torch.linalg.inv(covariance)
     if family is GaussianMean:
@@ -193,12 +218,18 @@ def example(family):
         precision = (precision + precision.T) / 2
         return GaussianFull(3), torch.cat([mean, precision.flatten()])
     theta = Gaussian(3).join(mean, precision)
-    return (family(3), theta) if family is Gaussian else (family(3), torch.cat([precision @ mean, theta[3:]]))
+    return (
+        (family(3), theta)
+        if family is Gaussian
+        else (family(3), torch.cat([precision @ mean, theta[3:]]))
+    )
 
 
 @pytest.mark.parametrize("family", [Gaussian, GaussianFull, GaussianNatural, GaussianMean])
 def test_draws_are_normal(family, rng):
-    """Whitened by NumPy, coordinates and their sums are standard normal and the squared norm is χ²."""
+    """Whitened by NumPy, coordinates and their sums are standard normal and the squared norm is
+    χ².
+    """
     family, theta = example(family)
     x = family.sample(theta, 4000, torch_generator(rng)).numpy()
     mean, covariance = law(family, theta)
@@ -206,14 +237,16 @@ def test_draws_are_normal(family, rng):
     for column in (*z.T, z.sum(1) / math.sqrt(3)):
         assert_follows(stats.norm.cdf(column), comparisons=20)
     assert_follows(stats.chi2.cdf((z**2).sum(1), 3), comparisons=20)
-    assert stats.kstest(stats.norm.cdf(1.15 * z.ravel()), "uniform").pvalue < 1e-6  # negative control
+    # negative control
+    assert stats.kstest(stats.norm.cdf(1.15 * z.ravel()), "uniform").pvalue < 1e-6
     assert_prefix(family, theta)
 
 
 @pytest.mark.parametrize("family", [Gaussian, GaussianFull, GaussianNatural, GaussianMean])
 def test_start_is_the_maximum_likelihood_estimate(family, rng):
     family, _ = example(family)
-    axes = stats.ortho_group.rvs(3, random_state=rng) * rng.uniform(0.5, 2, (3, 1))  # inverses lose few digits
+    # inverses lose few digits
+    axes = stats.ortho_group.rvs(3, random_state=rng) * rng.uniform(0.5, 2, (3, 1))
     x = torch.from_numpy(rng.standard_normal((30, 3)) @ axes + 1)
     theta = family.start(x)
     assert family.in_domain(theta)
@@ -232,7 +265,10 @@ def test_domain_and_arguments():
     assert not family.in_domain(strategies.tensor(0, 0, 1, 0))
     assert not family.in_domain(strategies.tensor(0, 0, 1, math.nan, 1))
     assert (
-        family.log_prob(strategies.tensor(0, 0, -1, 0, -1), torch.zeros(1, 2, dtype=torch.float64)).item() == -math.inf
+        family.log_prob(
+            strategies.tensor(0, 0, -1, 0, -1), torch.zeros(1, 2, dtype=torch.float64)
+        ).item()
+        == -math.inf
     )
     assert not GaussianFull(2).in_domain(strategies.tensor(0, 0, 1, 0.1, 0, 1))
     with pytest.raises(ValueError, match=r"theta must be a finite point of the domain of Gaussian"):
@@ -243,7 +279,9 @@ def test_domain_and_arguments():
         GaussianMean(torch.tensor([[1, 2], [2, 1]], dtype=torch.float64))
     with pytest.raises(ValueError, match="covariance of full rank"):
         family.start(torch.ones(5, 1, dtype=torch.float64) * torch.arange(2))
-    with pytest.raises(ValueError, match=r"shape \(n, 2\) with n >= 3, got torch.float64 of shape \(2, 2\)"):
+    with pytest.raises(
+        ValueError, match=r"shape \(n, 2\) with n >= 3, got torch.float64 of shape \(2, 2\)"
+    ):
         family.start(torch.eye(2, dtype=torch.float64))
     with pytest.raises(ValueError, match="n must be >= 0, got -1"):
         family.sample(strategies.tensor(0, 0, 1, 0, 1), -1, torch.Generator())

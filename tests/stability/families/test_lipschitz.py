@@ -18,22 +18,36 @@ def family_of_waves(a, b, c):
     return matrix, math.sqrt((9 * a) ** 2 + 2 * b**2 + c**2)
 
 
-@given(a=st.floats(0.1, 3), b=st.floats(0, 3), c=st.floats(-3, 3), lower=st.floats(-3, 3), width=st.floats(0.1, 6))
+@given(
+    a=st.floats(0.1, 3),
+    b=st.floats(0, 3),
+    c=st.floats(-3, 3),
+    lower=st.floats(-3, 3),
+    width=st.floats(0.1, 6),
+)
 def test_supremum_is_above_a_fine_mesh_and_hardly(a, b, c, lower, width):
-    """A mesh of 40001 points with |M''| <= K misses at most K h²/8 (the chord bound, exact for the mesh's h)."""
+    """A mesh of 40001 points with |M''| <= K misses at most K h²/8 (the chord bound, exact for
+    the mesh's h).
+    """
     matrix, curvature = family_of_waves(a, b, c)
-    value = spectral_supremum(matrix, lambda left, right: np.full_like(left, curvature), lower, lower + width)
+    value = spectral_supremum(
+        matrix, lambda left, right: np.full_like(left, curvature), lower, lower + width
+    )
     mesh = np.linspace(lower, lower + width, 40001)
     largest = np.linalg.norm(matrix(mesh), 2, axis=(1, 2)).max()
     assert largest <= value <= largest + curvature * (width / 40000) ** 2 / 8 + 2e-10 * largest
 
 
 def test_a_needle_between_the_points_is_not_overlooked():
-    """A bump of width 1e-4 on a slope, off every point of the first mesh; told a smaller curvature, it is missed."""
+    """A bump of width 1e-4 on a slope, off every point of the first mesh; told a smaller
+    curvature, it is missed.
+    """
     centre, width = 0.123456, 1e-4
 
     def matrix(t):
-        return (0.1 * (1 + t) + 5 * np.exp(-(((t - centre) / width) ** 2) / 2))[:, None, None] * np.eye(3)
+        return (0.1 * (1 + t) + 5 * np.exp(-(((t - centre) / width) ** 2) / 2))[
+            :, None, None
+        ] * np.eye(3)
 
     honest = spectral_supremum(matrix, lambda left, right: np.full_like(left, 5 / width**2), -1, 1)
     blind = spectral_supremum(matrix, lambda left, right: np.full_like(left, 1.0), -1, 1)
@@ -43,19 +57,26 @@ def test_a_needle_between_the_points_is_not_overlooked():
 
 def test_a_flat_maximum_ends_and_bounds_from_above():
     value = spectral_supremum(
-        lambda t: np.broadcast_to(np.eye(2), (len(t), 2, 2)), lambda left, right: np.full_like(left, 1e3), 0, 1
+        lambda t: np.broadcast_to(np.eye(2), (len(t), 2, 2)),
+        lambda left, right: np.full_like(left, 1e3),
+        0,
+        1,
     )
     assert 1 <= value <= 1 + 1e-7
 
 
 @given(z=st.floats(-3, 3), scale=st.floats(0.3, 3))
 def test_location_scale_derivative_is_a_finite_difference(z, scale):
-    """For g = sin: the Hessian of g(z) in (μ, log s), written out, and its slope in x by a central difference."""
+    """For g = sin: the Hessian of g(z) in (μ, log s), written out, and its slope in x by a
+    central difference.
+    """
 
     def hessian(x):
         y = x / scale
         g1, g2 = np.cos(y), -np.sin(y)
-        return np.array([[g2 / scale**2, (g1 + y * g2) / scale], [(g1 + y * g2) / scale, y * g1 + y**2 * g2]])
+        return np.array(
+            [[g2 / scale**2, (g1 + y * g2) / scale], [(g1 + y * g2) / scale, y * g1 + y**2 * g2]]
+        )
 
     slope = (hessian(scale * z + 1e-5) - hessian(scale * z - 1e-5)) / 2e-5
     y = np.array([z])

@@ -34,7 +34,11 @@ def law(family, theta):
 @given(member=ANY, x=strategies.boxes(*[(-20, 20)] * 5))
 def test_log_prob_is_that_of_scipy(member, x):
     family, theta = member
-    assert_close(family.log_prob(theta, x[:, None]), stats.genlogistic.logpdf(x.numpy(), *law(family, theta)), 1e-11)
+    assert_close(
+        family.log_prob(theta, x[:, None]),
+        stats.genlogistic.logpdf(x.numpy(), *law(family, theta)),
+        1e-11,
+    )
 
 
 def test_log_prob_far_out():
@@ -60,7 +64,11 @@ def test_derivatives_are_the_closed_form(member, x):
     point = strategies.tensor(x)[:, None]
     assert_close(scores(family, theta, point)[0], [h / s, z * h - 1], 1e-11)
     corner = (z * bend - h) / s
-    assert_close(hessians(family, theta, point)[0], [[bend / s**2, corner], [corner, z**2 * bend - z * h]], 1e-11)
+    assert_close(
+        hessians(family, theta, point)[0],
+        [[bend / s**2, corner], [corner, z**2 * bend - z * h]],
+        1e-11,
+    )
 
 
 @given(member=ANY)
@@ -73,11 +81,17 @@ def test_information_identity(member):
 
 @pytest.mark.parametrize(
     ("family", "theta"),
-    [(Logistic(), (0.3, -1)), (GeneralisedLogistic(), (1, 0.2, 1.2)), (GeneralisedLogistic(), (0, 0, -2))],
+    [
+        (Logistic(), (0.3, -1)),
+        (GeneralisedLogistic(), (1, 0.2, 1.2)),
+        (GeneralisedLogistic(), (0, 0, -2)),
+    ],
 )
 def test_draws_follow_the_law(family, theta, rng):
     theta = strategies.tensor(*theta)
-    assert_sampler(family, theta, lambda x: stats.genlogistic.cdf(x, *law(family, theta)), rng, comparisons=3)
+    assert_sampler(
+        family, theta, lambda x: stats.genlogistic.cdf(x, *law(family, theta)), rng, comparisons=3
+    )
 
 
 @pytest.mark.parametrize(
@@ -106,7 +120,10 @@ def assert_bounded_between(left, width, scale, alpha, shrink=1.0):
 
 
 @given(
-    z=strategies.boxes(*[(-15, 15)] * 20), width=st.floats(0.01, 2), scale=st.floats(0.3, 3), alpha=st.floats(0.2, 5)
+    z=strategies.boxes(*[(-15, 15)] * 20),
+    width=st.floats(0.01, 2),
+    scale=st.floats(0.3, 3),
+    alpha=st.floats(0.2, 5),
 )
 def test_the_bound_between_points_of_evaluation_is_one(z, width, scale, alpha):
     assert_bounded_between(z.numpy(), width, scale, alpha)
@@ -139,7 +156,9 @@ def test_the_symmetric_member_is_the_logistic():
 def test_start_matches_mean_and_variance(rng):
     x = torch.from_numpy(rng.logistic(1.0, 2.0, (500, 1)))
     theta = Logistic().start(x)
-    assert_close(stats.genlogistic.stats(*law(Logistic(), theta)), [x.mean(), x.var(correction=0)], 1e-12)
+    assert_close(
+        stats.genlogistic.stats(*law(Logistic(), theta)), [x.mean(), x.var(correction=0)], 1e-12
+    )
     assert GeneralisedLogistic().start(x).tolist() == [*theta.tolist(), 0.0]
     with pytest.raises(ValueError, match="x must not be constant"):
         Logistic().start(torch.ones(4, 1, dtype=torch.float64))

@@ -57,7 +57,9 @@ def test_derivatives_are_finite_differences(member, x):
 
 @given(member=strategies.mixtures(), x=st.floats(-5, 5))
 def test_score_is_posterior_minus_prior(member, x):
-    """By hand: r_k − π_k for the logits, r_k (x − μ_k)/sd² for the means; Hessian entries of the first two means."""
+    """By hand: r_k − π_k for the logits, r_k (x − μ_k)/sd² for the means; Hessian entries of the
+    first two means.
+    """
     family, theta = member
     weights, means, sds = components(family, theta)
     r = weights * stats.norm.pdf(x, means, sds)
@@ -81,12 +83,17 @@ def test_information_identity(member):
 
 @pytest.mark.parametrize(
     ("family", "theta"),
-    [(GaussianMixture(3, 0.5), (1, -0.5, -2, 3, 0)), (GaussianMixtureFreeSd(2), (0.7, -1, 2, 0.3, -1))],
+    [
+        (GaussianMixture(3, 0.5), (1, -0.5, -2, 3, 0)),
+        (GaussianMixtureFreeSd(2), (0.7, -1, 2, 0.3, -1)),
+    ],
 )
 def test_draws_follow_the_law(family, theta, rng):
     theta = strategies.tensor(*theta)
     weights, means, sds = components(family, theta)
-    assert_sampler(family, theta, lambda x: (weights * stats.norm.cdf(x[:, None], means, sds)).sum(1), rng, 2)
+    assert_sampler(
+        family, theta, lambda x: (weights * stats.norm.cdf(x[:, None], means, sds)).sum(1), rng, 2
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,7 +114,9 @@ def test_lipschitz_is_not_exceeded_on_random_members(member, seed):
     """Neighbours on a coarse mesh: their quotient is at most L, whatever the mesh."""
     family, theta = member
     _, means, _ = components(family, theta)
-    x = means.mean() + family.sd * 6 * torch.from_numpy(np.random.default_rng(seed).standard_normal((400, 1)))
+    x = means.mean() + family.sd * 6 * torch.from_numpy(
+        np.random.default_rng(seed).standard_normal((400, 1))
+    )
     x = x.sort(0).values
     x = x[torch.cat([torch.ones(1, dtype=torch.bool), x[:, 0].diff() > 1e-3])]
     H = hessians(family, theta, x)
@@ -127,7 +136,9 @@ def assert_bounded_between(family, theta, left, width, shrink=1.0):
     )
 
 
-@given(member=strategies.mixtures(), x=strategies.boxes(*[(-10, 10)] * 20), width=st.floats(0.01, 2))
+@given(
+    member=strategies.mixtures(), x=strategies.boxes(*[(-10, 10)] * 20), width=st.floats(0.01, 2)
+)
 def test_the_bound_between_points_of_evaluation_is_one(member, x, width):
     family, theta = member
     assert_bounded_between(family, theta, x.numpy(), width)
@@ -136,10 +147,14 @@ def test_the_bound_between_points_of_evaluation_is_one(member, x, width):
 def test_a_bound_between_points_that_is_too_small_is_rejected():
     """The bound is safe by a factor of about 150 here, so a thousandth of it is none."""
     with pytest.raises(AssertionError):
-        assert_bounded_between(GaussianMixture(), strategies.tensor(0, -1, 1), np.linspace(-2, 2, 41), 0.1, 1e-3)
+        assert_bounded_between(
+            GaussianMixture(), strategies.tensor(0, -1, 1), np.linspace(-2, 2, 41), 0.1, 1e-3
+        )
 
 
-@pytest.mark.parametrize("theta", [(0.5, 0.2, 1.0, 1.0, -1.0), (0.5, 0.2, -1.0, 1.0, -1.0), (0, 0, 2, 2, 2)])
+@pytest.mark.parametrize(
+    "theta", [(0.5, 0.2, 1.0, 1.0, -1.0), (0.5, 0.2, -1.0, 1.0, -1.0), (0, 0, 2, 2, 2)]
+)
 def test_lipschitz_is_infinite_where_extreme_means_coincide(theta):
     side = 1 if theta[2:].count(max(theta[2:])) > 1 else -1
     x = side * torch.logspace(1, 5, 9, dtype=torch.float64)[:, None]
@@ -147,7 +162,9 @@ def test_lipschitz_is_infinite_where_extreme_means_coincide(theta):
 
 
 def test_lipschitz_is_finite_where_inner_means_coincide(rng):
-    assert_lipschitz(GaussianMixture(4), strategies.tensor(0, 0.5, 1, -3, 1, 1, 3), 0.0, 1.0, rng, end=6.0)
+    assert_lipschitz(
+        GaussianMixture(4), strategies.tensor(0, 0.5, 1, -3, 1, 1, 3), 0.0, 1.0, rng, end=6.0
+    )
 
 
 def test_lipschitz_grows_like_one_over_the_gap_of_extreme_means():
@@ -165,7 +182,10 @@ def test_free_sds_have_no_lipschitz_constant(theta):
 def test_free_sds_have_no_maximum(rng):
     """A mean on a data point and its sd → 0: the likelihood passes every bound."""
     family, x = GaussianMixtureFreeSd(), torch.from_numpy(rng.standard_normal((20, 1)))
-    heights = [family.log_prob(strategies.tensor(0, x[0].item(), 0, -e, 0), x).mean().item() for e in (5, 50, 500)]
+    heights = [
+        family.log_prob(strategies.tensor(0, x[0].item(), 0, -e, 0), x).mean().item()
+        for e in (5, 50, 500)
+    ]
     assert heights[0] < heights[1] < heights[2]
     assert heights[2] - heights[1] == pytest.approx(450 / 20)
 

@@ -61,7 +61,9 @@ def test_score_is_the_closed_form(member, seed):
 def test_information_identity(member):
     family, theta = member
     mean, covariance = law(family, theta)
-    assert_information(family, theta, *normal_rule(torch.from_numpy(mean), torch.from_numpy(covariance)))
+    assert_information(
+        family, theta, *normal_rule(torch.from_numpy(mean), torch.from_numpy(covariance))
+    )
 
 
 def test_draws_are_normal(rng):
@@ -89,17 +91,22 @@ def test_lipschitz_is_infinite(member):
 
 @pytest.mark.parametrize("d", [2, 3])
 def test_start_is_the_maximum_likelihood_estimate(d, rng):
-    x = torch.from_numpy(rng.standard_normal((60, d)) + 2 * rng.standard_normal((60, 1)) * np.arange(1, d + 1))
+    x = torch.from_numpy(
+        rng.standard_normal((60, d)) + 2 * rng.standard_normal((60, 1)) * np.arange(1, d + 1)
+    )
     family = PPCA(d)
     theta = family.start(x)
     assert_close(scores(family, theta, x).mean(0), torch.zeros(2 * d + 1), 1e-9)
-    assert torch.linalg.eigvalsh(hessians(family, theta, x).mean(0)).max() < 0  # a maximum, no saddle
+    # a maximum, no saddle
+    assert torch.linalg.eigvalsh(hessians(family, theta, x).mean(0)).max() < 0
     assert theta[d : 2 * d].max() > 0
 
 
 def test_two_dimensions_are_all_gaussians(rng):
     x = torch.from_numpy(rng.standard_normal((40, 2)) @ np.array([[2, 0.5], [0, 1]]))
-    heights = [family.log_prob(family.start(x), x).sum().item() for family in (PPCA(2), Gaussian(2))]
+    heights = [
+        family.log_prob(family.start(x), x).sum().item() for family in (PPCA(2), Gaussian(2))
+    ]
     assert heights[0] == pytest.approx(heights[1], rel=1e-12)
 
 

@@ -34,17 +34,23 @@ def normal_of(theta, x):
 
 @given(member=strategies.sinh_arcsinhs(), x=strategies.boxes(*[(-4, 4)] * 4))
 def test_log_prob_is_the_slope_of_the_cdf(member, x):
-    """Central differences of Φ(z(x)) with step 1e-5: error about 1e-10 f''' and rounding 1e-16/1e-5."""
+    """Central differences of Φ(z(x)) with step 1e-5: error about 1e-10 f''' and rounding
+    1e-16/1e-5.
+    """
     _, theta = member
     h, x = 1e-5, x.numpy()
-    density = (stats.norm.cdf(normal_of(theta, x + h)) - stats.norm.cdf(normal_of(theta, x - h))) / (2 * h)
+    density = (
+        stats.norm.cdf(normal_of(theta, x + h)) - stats.norm.cdf(normal_of(theta, x - h))
+    ) / (2 * h)
     assert_close(torch.exp(FAMILY.log_prob(theta, strategies.tensor(*x)[:, None])), density, 1e-6)
 
 
 @given(x=strategies.boxes(*[(-4, 4)] * 4))
 def test_the_neutral_member_is_normal(x):
     theta = strategies.tensor(0.5, 0.3, 0, 0)
-    assert_close(FAMILY.log_prob(theta, x[:, None]), stats.norm.logpdf(x.numpy(), 0.5, math.exp(0.3)), 1e-12)
+    assert_close(
+        FAMILY.log_prob(theta, x[:, None]), stats.norm.logpdf(x.numpy(), 0.5, math.exp(0.3)), 1e-12
+    )
 
 
 @given(member=strategies.sinh_arcsinhs(), y=strategies.boxes((-2, 2), (-2, 2)))
@@ -55,7 +61,9 @@ def test_derivatives_are_finite_differences(member, y):
 
 @given(member=strategies.sinh_arcsinhs(), y=strategies.boxes((-2, 2), (-2, 2)))
 def test_skewness_and_tail_derivatives_are_the_closed_form(member, y):
-    """By hand, with t = asinh y, u = δt − ε, c = log cosh u − ½ sinh² u: (−c', 1 + c'δt), [[c'', −c''δt], [·, …]]."""
+    """By hand, with t = asinh y, u = δt − ε, c = log cosh u − ½ sinh² u: (−c', 1 + c'δt), [[c'',
+    −c''δt], [·, …]].
+    """
     _, theta = member
     t = np.arcsinh(y.numpy())
     U = math.exp(theta[3].item()) * t
@@ -64,7 +72,9 @@ def test_skewness_and_tail_derivatives_are_the_closed_form(member, y):
     x = theta[0] + theta[1].exp() * y[:, None]
     assert_close(scores(FAMILY, theta, x)[:, 2:], np.stack([-first, 1 + first * U], 1), 1e-10)
     expected = [[second, -second * U], [-second * U, second * U**2 + first * U]]
-    assert_close(hessians(FAMILY, theta, x)[:, 2:, 2:], np.moveaxis(np.array(expected), 2, 0), 1e-10)
+    assert_close(
+        hessians(FAMILY, theta, x)[:, 2:, 2:], np.moveaxis(np.array(expected), 2, 0), 1e-10
+    )
 
 
 @given(member=strategies.sinh_arcsinhs())
@@ -74,7 +84,8 @@ def test_information_identity(member):
     mu, log_s, skew, log_tail = theta.tolist()
     centre = mu + math.exp(log_s) * math.sinh(skew / math.exp(log_tail))
     x, weights = real_line(centre, math.exp(log_s), end=16.0)
-    inside = np.abs(normal_of(theta, x[:, 0].numpy())) < 30  # else log p overflows; the mass beyond is below 1e-190
+    # else log p overflows; the mass beyond is below 1e-190
+    inside = np.abs(normal_of(theta, x[:, 0].numpy())) < 30
     x, weights = x[inside], weights[inside]
     assert_information(FAMILY, theta, x, density_weights(FAMILY, theta, x, weights), 1e-7)
 
@@ -113,13 +124,20 @@ def test_the_bound_between_points_of_evaluation_is_one(t, width, member):
 
 def test_a_bound_between_points_that_is_too_small_is_rejected():
     with pytest.raises(AssertionError):
-        assert_bounded_between(np.linspace(-4, 4, 81), 0.1, strategies.tensor(0, 0, 0, -1), shrink=1e-3)
+        assert_bounded_between(
+            np.linspace(-4, 4, 81), 0.1, strategies.tensor(0, 0, 0, -1), shrink=1e-3
+        )
 
 
 @given(member=strategies.sinh_arcsinhs(largest_log_tail=-0.7), y=st.floats(-20, 20))
 def test_the_derivative_of_the_hessian_is_a_finite_difference(member, y):
     _, theta = member
-    mu, scale, skew, delta = theta[0].item(), theta[1].exp().item(), theta[2].item(), theta[3].exp().item()
+    mu, scale, skew, delta = (
+        theta[0].item(),
+        theta[1].exp().item(),
+        theta[2].item(),
+        theta[3].exp().item(),
+    )
     h = 1e-4 * scale
     H = hessians(FAMILY, theta, strategies.tensor(mu + scale * y + h, mu + scale * y - h)[:, None])
     t = np.array([np.arcsinh(y)])
@@ -137,10 +155,15 @@ def test_lipschitz_is_infinite_from_one_half_on(log_tail):
 
 
 def test_lipschitz_close_to_one_half_bounds_what_it_does_not_resolve():
-    below, above = (FAMILY.lipschitz(strategies.tensor(0, 0, 0, math.log(d))) for d in (0.4994, 0.4996))
+    below, above = (
+        FAMILY.lipschitz(strategies.tensor(0, 0, 0, math.log(d))) for d in (0.4994, 0.4996)
+    )
     assert below.value < above.value < math.inf
     assert "not tight" in above.reason
-    growth = [FAMILY.lipschitz(strategies.tensor(0, 0, 0, math.log(d))).value for d in (0.3, 0.4, 0.45, 0.49)]
+    growth = [
+        FAMILY.lipschitz(strategies.tensor(0, 0, 0, math.log(d))).value
+        for d in (0.3, 0.4, 0.45, 0.49)
+    ]
     assert growth == sorted(growth)
 
 

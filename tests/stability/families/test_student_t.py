@@ -31,7 +31,9 @@ def law(family, theta):
 @given(member=strategies.student_ts(), z=strategies.boxes(*[(-30, 30)] * 5))
 def test_log_prob_is_that_of_scipy(member, z):
     family, theta = member
-    assert_close(family.log_prob(theta, z[:, None]), stats.t.logpdf(z.numpy(), *law(family, theta)), 1e-11)
+    assert_close(
+        family.log_prob(theta, z[:, None]), stats.t.logpdf(z.numpy(), *law(family, theta)), 1e-11
+    )
 
 
 @given(member=strategies.student_ts(), x=strategies.boxes(*[(-8, 8)] * 3))
@@ -72,7 +74,9 @@ def test_lipschitz_of_the_worked_example():  # theory, closed forms: L ≈ 2.008
     assert StudentT(5.0).lipschitz(WORKED_EXAMPLE).value == pytest.approx(2.008, abs=5e-4)
 
 
-@pytest.mark.parametrize(("nu", "theta"), [(5.0, (-0.36099, 0.26693)), (0.5, (1, -1)), (40.0, (0, 1.5)), (2.0, (3, 0))])
+@pytest.mark.parametrize(
+    ("nu", "theta"), [(5.0, (-0.36099, 0.26693)), (0.5, (1, -1)), (40.0, (0, 1.5)), (2.0, (3, 0))]
+)
 def test_lipschitz_is_approached_and_never_exceeded(nu, theta, rng):
     theta = strategies.tensor(*theta)
     assert_lipschitz(StudentT(nu), theta, theta[0].item(), math.exp(theta[1].item()), rng)
@@ -80,7 +84,8 @@ def test_lipschitz_is_approached_and_never_exceeded(nu, theta, rng):
 
 @given(member=strategies.student_ts())
 def test_lipschitz_is_the_norm_at_a_critical_point(member):
-    """Another route: critical points of an eigenvalue e(z) of a 2×2 matrix with trace T, determinant D are roots of
+    """Another route: critical points of an eigenvalue e(z) of a 2×2 matrix with trace T,
+    determinant D are roots of
 
     D'² − T T' D' + D T'² = 0; here a polynomial in w = z/√ν, whose real roots are tried one by one.
     """
@@ -101,14 +106,19 @@ def test_lipschitz_is_the_norm_at_a_critical_point(member):
     # over the common denominator (1 + w²)^14: D1/b^7, T/b^3, T1/b^4, D/b^6
     roots = (D1**2 - T * T1 * D1 + D * T1**2).roots()
     w = np.append(np.real(roots), 0.0)
-    matrices = np.moveaxis(np.array([[first(w), corner(w)], [corner(w), last(w)]]), 2, 0) / base(w)[:, None, None] ** 3
+    matrices = (
+        np.moveaxis(np.array([[first(w), corner(w)], [corner(w), last(w)]]), 2, 0)
+        / base(w)[:, None, None] ** 3
+    )
     largest = (nu + 1) / s * np.linalg.norm(matrices, 2, axis=(1, 2)).max()
     assert family.lipschitz(theta).value == pytest.approx(largest, rel=1e-9)
 
 
 def test_start_finds_the_parameters_from_quantiles():
     family, theta = StudentT(3.0), strategies.tensor(1.5, 0.4)
-    x = torch.from_numpy(stats.t.ppf((np.arange(20_001) + 0.5) / 20_001, *law(family, theta)))[:, None]
+    x = torch.from_numpy(stats.t.ppf((np.arange(20_001) + 0.5) / 20_001, *law(family, theta)))[
+        :, None
+    ]
     assert_close(family.start(x), theta, 1e-3)
 
 

@@ -24,7 +24,11 @@ def test_a_figure_draws_data_and_says_what_it_shows(name, rng):
 
 def test_the_corrected_rate_goes_through_what_was_simulated_and_the_printed_one_does_not(rng):
     _, right = figures.collapse_rate(rng).axes
-    by_label = {str(line.get_label()).partition(":")[0]: np.asarray(line.get_ydata(), float) for line in right.lines}
-    simulated = np.asarray(right.lines[0].get_ydata(), float)  # the dots of the error bars, drawn first
+    by_label = {
+        str(line.get_label()).partition(":")[0]: np.asarray(line.get_ydata(), float)
+        for line in right.lines
+    }
+    # the dots of the error bars, drawn first
+    simulated = np.asarray(right.lines[0].get_ydata(), float)
     assert simulated[:5] == pytest.approx(by_label["corrected"][:5], rel=0.05)
     assert (simulated[1:] > 1.03 * by_label["printed"][1:]).all()

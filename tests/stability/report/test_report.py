@@ -32,8 +32,20 @@ picture = Captioned(drawn, "A caption with <angles> & signs.")
 @pytest.fixture
 def page(monkeypatch, tmp_path):
     monkeypatch.setattr("stability.report.FIGURES", {"one": picture, "two": picture})
-    verdict = Verdict("Claim <1>", "a & b", "i", 1.0, "<=", math.inf, Status.VACUOUS, "m", assumptions={"α": math.inf})
-    spoiled = Verdict("Claim 1", "w", "spoiled", 3.0, "<=", 2.0, Status.VIOLATED, "m", false_alarm=1e-6)
+    verdict = Verdict(
+        "Claim <1>",
+        "a & b",
+        "i",
+        1.0,
+        "<=",
+        math.inf,
+        Status.VACUOUS,
+        "m",
+        assumptions={"α": math.inf},
+    )
+    spoiled = Verdict(
+        "Claim 1", "w", "spoiled", 3.0, "<=", 2.0, Status.VIOLATED, "m", false_alarm=1e-6
+    )
     examined = Examination("theorem1", "Theorem 1: words.", (verdict,), (spoiled,), (spoiled,), 0.1)
     paths = write_report(tmp_path, [examined], seed=7)
     assert all(path.exists() for path in paths)
@@ -67,7 +79,9 @@ def test_figures_and_formulas_are_in_the_page(page):
     parser = References()
     parser.feed(page[1])
     assert parser.tags.count("svg") == 2
-    assert len(parser.ids) == len(set(parser.ids)), "an id stands twice, so that one figure may show another's parts"
+    assert len(parser.ids) == len(set(parser.ids)), (
+        "an id stands twice, so that one figure may show another's parts"
+    )
     assert "math" in parser.tags
     assert "drawn" in page[1]
 
@@ -83,8 +97,14 @@ def test_what_is_written_for_programmers_is_not_shown(page):
 
 
 def test_numbers_that_are_not_finite_are_strings_in_json(page):
-    verdict = json.loads((page[0] / "verdicts.json").read_text(encoding="utf-8"))["statements"][0]["verdicts"][0]
-    assert (verdict["stated"], verdict["assumptions"], verdict["margin"]) == ("inf", {"α": "inf"}, "nan")
+    verdict = json.loads((page[0] / "verdicts.json").read_text(encoding="utf-8"))["statements"][0][
+        "verdicts"
+    ][0]
+    assert (verdict["stated"], verdict["assumptions"], verdict["margin"]) == (
+        "inf",
+        {"α": "inf"},
+        "nan",
+    )
 
 
 def test_the_same_seed_draws_the_same_page(page, tmp_path_factory, monkeypatch):
@@ -96,13 +116,17 @@ def test_the_same_seed_draws_the_same_page(page, tmp_path_factory, monkeypatch):
     assert ours == theirs
 
 
-def test_a_headline_is_only_claimed_of_what_was_examined_and_came_out_right(page, tmp_path, monkeypatch):
+def test_a_headline_is_only_claimed_of_what_was_examined_and_came_out_right(
+    page, tmp_path, monkeypatch
+):
     assert 'class="headline"' not in page[1]
     monkeypatch.setattr("stability.report.FIGURES", {})
     rate = Verdict("S1", "w", "somewhere", 0.75, "<", 1.0, Status.HOLDS, "m")
     for status, shown in ((Status.HOLDS, True), (Status.VIOLATED, False)):
         other = Verdict("S2", "w", "i", 0.5, "==", 0.5, status, "m")
-        write_report(tmp_path, [Examination("local_stability", "S1.", (rate, other), (), (), 0.1)], seed=7)
+        write_report(
+            tmp_path, [Examination("local_stability", "S1.", (rate, other), (), (), 0.1)], seed=7
+        )
         text = (tmp_path / "report.html").read_text(encoding="utf-8")
         assert ("somewhere: ρ(J) = 0.75" in text) == shown
 

@@ -20,7 +20,15 @@ from stability.expectation import NormalMixture
 from stability.families import StudentT
 from stability.local_analysis import analyse
 from stability.statements import certified
-from stability.statements.certified import GRID, MIXTURE, Collapse, Retraining, check, controls, counterexamples
+from stability.statements.certified import (
+    GRID,
+    MIXTURE,
+    Collapse,
+    Retraining,
+    check,
+    controls,
+    counterexamples,
+)
 from stability.statements.lemma_a2 import expected_root
 from stability.verdict import Status, compare
 
@@ -38,7 +46,9 @@ SKEWED = NormalMixture(weights=(0.25, 0.5, 0.25), means=(-3.0, 0.5, 4.0), sds=(0
 def problem(nu, data):
     decimal = enclosure.decimal
     parts = zip(data.weights, data.means, data.sds, strict=True)
-    return enclosure._Problem(nu, [(decimal(weight), decimal(mean), decimal(sd)) for weight, mean, sd in parts])
+    return enclosure._Problem(
+        nu, [(decimal(weight), decimal(mean), decimal(sd)) for weight, mean, sd in parts]
+    )
 
 
 def floats(matrix):
@@ -71,14 +81,18 @@ def test_every_control_is_certain_to_be_violated():
 def test_the_worked_example():
     at_five_percent, at_one = (check(Retraining(lam=lam))[2] for lam in (0.05, 1.0))
     assert at_five_percent.status is Status.HOLDS
-    assert (at_five_percent.measured, at_five_percent.stated) == pytest.approx((0.06062, 0.2024), abs=1e-5)
+    assert (at_five_percent.measured, at_five_percent.stated) == pytest.approx(
+        (0.06062, 0.2024), abs=1e-5
+    )
     assert at_one.status is Status.VACUOUS
     stable = check(Retraining(lam=1.0))[3]
     assert (stable.claim, stable.status) == ("S1", Status.HOLDS)
     assert stable.measured == pytest.approx(0.55631, abs=5e-6)
 
 
-@pytest.mark.parametrize(("nu", "data"), [(5, MIXTURE), (3, SKEWED), (9, NormalMixture((1.0,), (2.0,), (3.0,)))])
+@pytest.mark.parametrize(
+    ("nu", "data"), [(5, MIXTURE), (3, SKEWED), (9, NormalMixture((1.0,), (2.0,), (3.0,)))]
+)
 def test_the_floating_point_analysis_lies_in_the_balls(nu, data):
     """Up to its own errors: rounding, and those of its quadrature."""
     local, balls = analyse(StudentT(nu), data, 1.0), enclosure.enclose(nu, data)
@@ -92,7 +106,8 @@ def test_the_floating_point_analysis_lies_in_the_balls(nu, data):
     assert pytest.approx(floats(J), abs=1e-9) == local.J
     assert local.norm == pytest.approx(float(enclosure.norm(J)), abs=1e-9)
     assert local.rho == pytest.approx(float(enclosure.spectral_radius(J)), abs=1e-9)
-    # an upper bound within 1e-10 of L, so it lies between the lower end and a little above the upper one
+    # an upper bound within 1e-10 of L, so it lies between the lower end and a little above the
+    # upper one
     assert balls.lipschitz.lower() <= local.lipschitz.value
     assert balls.lipschitz.upper() * (1 + 2e-10) >= local.lipschitz.value
     at = local.at(0.05)
@@ -107,8 +122,11 @@ points = st.tuples(st.sampled_from([3, 5, 7, 11]), st.floats(-3, 3), st.floats(-
 def test_gradient_and_hessian_against_quadrature(point):
     nu, mu, log_scale = point
     theta = torch.tensor([mu, log_scale], dtype=torch.float64)
-    x = np.linspace(-30, 30, 6001)  # trapezoids: the integrand is smooth, and ends like the normal laws
-    weights = torch.from_numpy(np.exp(SKEWED.log_prob(torch.from_numpy(x)[:, None]).numpy()) * (x[1] - x[0]))
+    # trapezoids: the integrand is smooth, and ends like the normal laws
+    x = np.linspace(-30, 30, 6001)
+    weights = torch.from_numpy(
+        np.exp(SKEWED.log_prob(torch.from_numpy(x)[:, None]).numpy()) * (x[1] - x[0])
+    )
 
     def objective(theta):
         return weights @ StudentT(nu).log_prob(theta, torch.from_numpy(x)[:, None])
@@ -116,7 +134,9 @@ def test_gradient_and_hessian_against_quadrature(point):
     with enclosure.precision():
         balls = problem(nu, SKEWED)
         gradient, hessian = (f(arb(mu), arb(log_scale)) for f in (balls.gradient, balls.hessian))
-    assert floats(gradient)[:, 0] == pytest.approx(torch.func.grad(objective)(theta).numpy(), abs=1e-9)
+    assert floats(gradient)[:, 0] == pytest.approx(
+        torch.func.grad(objective)(theta).numpy(), abs=1e-9
+    )
     assert floats(hessian) == pytest.approx(torch.func.hessian(objective)(theta).numpy(), abs=1e-9)
 
 
@@ -127,12 +147,15 @@ def test_distance_against_quadrature(point):
     x = np.sinh(np.linspace(-8.3, 8.3, 100_001))  # to ±2000
     model = scipy.stats.t(nu, mu, math.exp(log_scale)).cdf(x)
     data = sum(
-        w * scipy.stats.norm(m, s).cdf(x) for w, m, s in zip(SKEWED.weights, SKEWED.means, SKEWED.sds, strict=True)
+        w * scipy.stats.norm(m, s).cdf(x)
+        for w, m, s in zip(SKEWED.weights, SKEWED.means, SKEWED.sds, strict=True)
     )
     with enclosure.precision():
         distance = problem(nu, SKEWED).distance(arb(mu), arb(log_scale).exp())
     # what lies beyond 2000: ∫ c z^−ν dz of the heaviest tail, ν = 3, is below 1e-4
-    assert float(distance) == pytest.approx(np.trapezoid(np.abs(model - data), x), abs=1e-4 if nu == 3 else 1e-5)
+    assert float(distance) == pytest.approx(
+        np.trapezoid(np.abs(model - data), x), abs=1e-4 if nu == 3 else 1e-5
+    )
     assert float(distance.rad()) < 1e-15
 
 
@@ -147,7 +170,9 @@ def test_the_t_law_against_scipy(nu):
 @settings(max_examples=10)
 @given(st.floats(-2, 2), st.floats(0.1, 3))
 def test_a_zero_of_the_score_is_inside_the_box_that_is_proved_to_hold_one(mean, sd):
-    """Another way to θ* of a single normal law: by symmetry μ = mean, and s is a root in one variable."""
+    """Another way to θ* of a single normal law: by symmetry μ = mean, and s is a root in one
+    variable.
+    """
     balls = enclosure.enclose(5, NormalMixture((1.0,), (mean,), (sd,)))
     assert balls.mu.overlaps(enclosure.decimal(mean))
     x = np.linspace(-10, 10, 2001)
@@ -170,7 +195,8 @@ def test_zeros_of_a_known_function():
             assert zero.overlaps(arb.pi() * k)
             assert zero.rad() < 1e-30
         assert enclosure._zeros(lambda x: x * x + 1, lambda x: 2 * x, arb(-5), arb(4)) == []
-        with pytest.raises(ArithmeticError, match="cannot be told apart"):  # a double zero is not guessed at
+        # a double zero is not guessed at
+        with pytest.raises(ArithmeticError, match="cannot be told apart"):
             enclosure._zeros(lambda x: x * x, lambda x: 2 * x, arb(-5), arb(4))
 
 
@@ -191,9 +217,14 @@ def test_constants_of_proposition_1():
     with enclosure.precision():
         assert (arb.pi() / 2).sqrt().overlaps(1 / enclosure.alpha(2))  # √(2/π)
         for n in (3, 4, 10, 50):
-            assert float(enclosure.printed_rate(n)) == pytest.approx(alpha_isotropic(n, 2).value, rel=1e-12)
+            assert float(enclosure.printed_rate(n)) == pytest.approx(
+                alpha_isotropic(n, 2).value, rel=1e-12
+            )
         for spread in (0.001, 0.01, 0.1):
-            low, high = (float(end) for end in (f(enclosure.root_entry(4, spread)) for f in (arb.lower, arb.upper)))
+            low, high = (
+                float(end)
+                for end in (f(enclosure.root_entry(4, spread)) for f in (arb.lower, arb.upper))
+            )
             assert low <= expected_root(4, [1, spread**2])[0] <= high + 1e-12
             assert high == pytest.approx(alpha(4), rel=1e-9)  # radii have 30 bits
 
@@ -251,7 +282,9 @@ def test_the_precision_of_others_is_left_alone():
         (lambda: check(Retraining(lam=0.1, nu=4)), ValueError, "nu must be odd and >= 3, got 4"),
         (lambda: check(Retraining(lam=0.1, nu=1)), ValueError, "nu must be odd and >= 3, got 1"),
         (
-            lambda: check(Retraining(lam=0.1, data=NormalMixture((1 / 3,) * 3, (0.0, 1.0, 2.0), (1.0,) * 3))),
+            lambda: check(
+                Retraining(lam=0.1, data=NormalMixture((1 / 3,) * 3, (0.0, 1.0, 2.0), (1.0,) * 3))
+            ),
             ValueError,
             "weights must have the sum 1 as decimals",
         ),
@@ -266,7 +299,12 @@ def test_one_line_names_the_extra_where_flint_is_absent(monkeypatch):
     monkeypatch.setitem(sys.modules, "flint", None)
     monkeypatch.delitem(sys.modules, "stability.enclosure")
     monkeypatch.delattr(stability, "enclosure")
-    for call in (lambda: check(Retraining(lam=0.05)), lambda: check(Collapse()), controls, counterexamples):
+    for call in (
+        lambda: check(Retraining(lam=0.05)),
+        lambda: check(Collapse()),
+        controls,
+        counterexamples,
+    ):
         with pytest.raises(ImportError, match=r"pip install python-flint") as caught:
             call()
         assert "\n" not in str(caught.value)
@@ -284,7 +322,9 @@ def test_more_data_than_the_default_are_described():
 
 def test_the_program_in_the_documentation_prints_what_it_says():
     page = (Path(__file__).parents[3] / "docs" / "theory" / "proofs.md").read_text(encoding="utf-8")
-    found = re.search(r"<!-- certify -->\n```python\n(.*?)```\n\n```text\n(.*?)```", page, re.DOTALL)
+    found = re.search(
+        r"<!-- certify -->\n```python\n(.*?)```\n\n```text\n(.*?)```", page, re.DOTALL
+    )
     assert found
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
@@ -299,7 +339,14 @@ def test_the_numbers_in_the_documentation():
         for ball in (local.mu, local.log_scale, local.alpha, local.eps):
             digits = ball.str(25, radius=False).lstrip("-")[:19]
             assert f"{digits}…" in page, digits
-        for ball in (local.mu, local.log_scale, local.alpha, local.eps, *local.A.entries(), *local.B.entries()):
+        for ball in (
+            local.mu,
+            local.log_scale,
+            local.alpha,
+            local.eps,
+            *local.A.entries(),
+            *local.B.entries(),
+        ):
             assert ball.rad() < 1e-30
     low, high = (float(end) for end in (local.lipschitz.lower(), local.lipschitz.upper()))
     assert 2.00829 - 6e-6 <= low <= high <= 2.00829 + 6e-6

@@ -47,7 +47,9 @@ def test_one_retraining_exactly(n, level):
 
 
 def test_the_power_2_adds_nothing_but_chebyshev():
-    """E σ_t² = σ_0² for all t: far above σ_0 the best power is the largest that is tried, and gives (σ_0/e)²."""
+    """E σ_t² = σ_0² for all t: far above σ_0 the best power is the largest that is tried, and
+    gives (σ_0/e)².
+    """
     assert best_power_bound(50, 3, 100.0) == pytest.approx(1e-4, rel=1e-3)
     assert best_power_bound(50, 1000, 1e-300) == pytest.approx(1)  # far below: the trivial bound
     assert markov_bound(10, 40, 0.5) == pytest.approx(2 * math.exp(-1))

@@ -20,7 +20,9 @@ def test_the_grid_holds(instance, rng):
     jacobian_, radius, norm = check(**instance, rng=rng)
     assert jacobian_.status is Status.HOLDS, jacobian_
     assert radius.status is Status.HOLDS, radius
-    assert norm.status is (Status.HOLDS if norm.assumptions["λ(1 + Lε/α)"] < 1 else Status.VACUOUS), norm
+    assert norm.status is (
+        Status.HOLDS if norm.assumptions["λ(1 + Lε/α)"] < 1 else Status.VACUOUS
+    ), norm
 
 
 def test_every_control_is_rejected(rng):
@@ -29,9 +31,15 @@ def test_every_control_is_rejected(rng):
 
 
 @given(
-    lam=st.floats(0, 3), gamma=st.floats(0, 50), alpha=st.floats(0.1, 5), eps=st.floats(0, 2), lipschitz=st.floats(0, 3)
+    lam=st.floats(0, 3),
+    gamma=st.floats(0, 50),
+    alpha=st.floats(0.1, 5),
+    eps=st.floats(0, 2),
+    lipschitz=st.floats(0, 3),
 )
-def test_the_bound_is_below_one_exactly_where_their_condition_holds(lam, gamma, alpha, eps, lipschitz):
+def test_the_bound_is_below_one_exactly_where_their_condition_holds(
+    lam, gamma, alpha, eps, lipschitz
+):
     condition = lam * (1 + lipschitz * eps / alpha)
     value = correction_bound(lam, gamma, alpha, eps, lipschitz)
     limit = (1 + gamma) / (2 + gamma)
@@ -41,9 +49,16 @@ def test_the_bound_is_below_one_exactly_where_their_condition_holds(lam, gamma, 
         assert value == pytest.approx(contraction_bound(lam, alpha, eps, lipschitz) / (1 + gamma))
 
 
-@given(P=st.integers(1, 4), lam=st.floats(0.01, 50), gamma=st.floats(0, 20), seed=st.integers(0, 2**32 - 1))
+@given(
+    P=st.integers(1, 4),
+    lam=st.floats(0.01, 50),
+    gamma=st.floats(0, 20),
+    seed=st.integers(0, 2**32 - 1),
+)
 def test_true_points_in_place_of_a_corrector(P, lam, gamma, seed):
-    """J of ordinary retraining on data enriched with λγ/(1+γ) points of p_θ*, and λ/(1+γ) of the model's own."""
+    """J of ordinary retraining on data enriched with λγ/(1+γ) points of p_θ*, and λ/(1+γ) of the
+    model's own.
+    """
     generator = np.random.default_rng(seed)
     roots = generator.standard_normal((2, P, P + 1))
     A, B = -(roots @ roots.swapaxes(1, 2)) - 0.1 * np.eye(P)
@@ -62,10 +77,14 @@ def test_a_blend_is_the_mixture_with_that_weight(rng):
     seen = blend.sample(10_000, torch.Generator().manual_seed(int(rng.integers(2**63))))
     assert seen.shape == (10_000, 1)
     above = float(0.8 * norm.sf(1.5) + 0.2 * norm.sf(1.5, 3.0, 0.5))
-    assert abs(float((seen > 1.5).double().mean()) - above) <= share_slack(above, 10_000, FALSE_ALARM / 2)
+    assert abs(float((seen > 1.5).double().mean()) - above) <= share_slack(
+        above, 10_000, FALSE_ALARM / 2
+    )
 
 
-@pytest.mark.parametrize("change", [{"gamma": 0.0}, {"gamma": math.inf}, {"lam": -1.0}, {"lam": math.nan}])
+@pytest.mark.parametrize(
+    "change", [{"gamma": 0.0}, {"gamma": math.inf}, {"lam": -1.0}, {"lam": math.nan}]
+)
 def test_bad_arguments(change, rng):
     with pytest.raises(ValueError, match="lam and gamma must be finite and > 0"):
         check(**(GRID[0] | change), rng=rng)

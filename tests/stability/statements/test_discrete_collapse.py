@@ -51,7 +51,9 @@ def test_two_categories_by_the_transition_matrix(n, share, t):
     assert law.sum() == pytest.approx(1, abs=1e-9)
     assert law @ p == pytest.approx(k / n, abs=1e-9)  # the frequency itself is a martingale
     start = (k / n) ** 2 + (1 - k / n) ** 2
-    assert law @ (p**2 + (1 - p) ** 2) == pytest.approx(expected_concentration(start, n, t), abs=1e-9)
+    assert law @ (p**2 + (1 - p) ** 2) == pytest.approx(
+        expected_concentration(start, n, t), abs=1e-9
+    )
 
 
 @given(n=st.integers(2, 60), share=st.floats(0, 1), t=st.integers(1, 200))
@@ -61,7 +63,9 @@ def test_a_category_survives_with_at_least_that_probability(n, share, t):
 
 
 def test_the_exponent_of_the_survival_bound_is_half_of_the_true_one():
-    """For 1 ≪ t ≪ n a category of count k is lost with probability e^{−2k/t}, about: the bound is safe, not sharp."""
+    """For 1 ≪ t ≪ n a category of count k is lost with probability e^{−2k/t}, about: the bound
+    is safe, not sharp.
+    """
     k, t, n = 10, 30, 600
     lost = count_law(k, n, t)[0]
     assert -math.log(lost) * t / k == pytest.approx(2, rel=0.12)

@@ -17,7 +17,9 @@ def test_the_grid_holds(instance, rng):
 
 def test_the_start_does_not_matter(rng):
     """For all μ_0 and σ_0: far from the origin, and tiny."""
-    for verdict in check(6, 3, rng, mu0=1e3, sigma0=1e-3, chains=80_000, false_alarm=FALSE_ALARM / RANDOM):
+    for verdict in check(
+        6, 3, rng, mu0=1e3, sigma0=1e-3, chains=80_000, false_alarm=FALSE_ALARM / RANDOM
+    ):
         assert verdict.status is Status.HOLDS, verdict
 
 
@@ -34,7 +36,10 @@ def test_the_quadrature_is_scipys_mean_of_chi(n, rng):
 
 @pytest.mark.parametrize(("n", "t", "power"), [(3, 2, 1), (8, 2, 2), (30, 10, 1), (60, 10, 2)])
 def test_the_skewness_that_limits_the_tail_is_that_of_a_simulation(n, t, power, rng):
-    """`require_chains` refuses below (skewness z³/(6 log 2))² chains. A sample's skewness is known to some per cent."""
+    """`require_chains` refuses below (skewness z³/(6 log 2))² chains.
+
+    A sample's skewness is known to some per cent.
+    """
     product = np.prod(rng.chisquare(n - 1, (t, 1_000_000)) / (n - 1), axis=0) ** (power / 2)
     gap = product - product.mean()
     skewness = np.mean(gap**3) / np.mean(gap**2) ** 1.5
@@ -58,7 +63,10 @@ def test_the_tail_is_normal_at_any_number_of_chains_when_n_is_large():
         ({"sigma0": 0.0}, "sigma0 must be finite and > 0, got 0"),
         ({"sigma0": np.nan}, "sigma0 must be finite and > 0, got nan"),
         ({"false_alarm": 0.0}, r"false_alarm must be in \(0, 1\), got 0"),
-        ({"n": 2, "t": 20}, "chains must be >= [0-9]+ for a normal tail at n = 2, t = 20, got 50000"),
+        (
+            {"n": 2, "t": 20},
+            "chains must be >= [0-9]+ for a normal tail at n = 2, t = 20, got 50000",
+        ),
     ],
 )
 def test_bad_arguments(change, message, rng):

@@ -72,7 +72,9 @@ def test_the_expected_root_by_a_triple_integral():
 
 @given(n=samples, one=variances, two=variances)
 def test_between_the_printed_and_the_corrected_rate(n, one, two):
-    """The wider direction shrinks less than the isotropic rate says, the narrower more, both at most by α(n)."""
+    """The wider direction shrinks less than the isotropic rate says, the narrower more, both at
+    most by α(n).
+    """
     ratio = expected_root(n, [one, two]) / np.sqrt([one, two])
     printed, corrected = alpha_isotropic(n, 2).value, float(alpha(n))
     assert (ratio <= corrected + 1e-12).all()
@@ -84,7 +86,9 @@ def test_between_the_printed_and_the_corrected_rate(n, one, two):
 @given(n=samples, one=variances, two=variances, scale=variances)
 def test_units_and_order_do_not_matter(n, one, two, scale):
     roots = expected_root(n, [one, two])
-    np.testing.assert_allclose(expected_root(n, [scale * one, scale * two]), np.sqrt(scale) * roots, rtol=1e-12)
+    np.testing.assert_allclose(
+        expected_root(n, [scale * one, scale * two]), np.sqrt(scale) * roots, rtol=1e-12
+    )
     np.testing.assert_allclose(expected_root(n, [two, one])[::-1], roots, rtol=1e-12)
 
 
@@ -92,7 +96,9 @@ def test_units_and_order_do_not_matter(n, one, two, scale):
 def test_the_two_ends(n, variance):
     """A multiple of I shrinks by α_2(n); beside nothing, a direction shrinks by α(n)."""
     np.testing.assert_allclose(
-        expected_root(n, [variance] * 2), alpha_isotropic(n, 2).value * np.sqrt(variance), rtol=1e-12
+        expected_root(n, [variance] * 2),
+        alpha_isotropic(n, 2).value * np.sqrt(variance),
+        rtol=1e-12,
     )
     assert expected_root(n, [variance, 1e-26 * variance])[0] == pytest.approx(
         float(alpha(n)) * math.sqrt(variance), rel=1e-11
@@ -106,7 +112,9 @@ def test_the_two_steps_of_the_corrected_proof(d, seed):
     z = generator.standard_normal((d + 2, d)) * 10.0 ** generator.uniform(-2, 2, d)
     M, flips = z.T @ z, generator.choice([-1.0, 1.0], d)
     root = sqrtm(M)
-    np.testing.assert_allclose(sqrtm(M * np.outer(flips, flips)), root * np.outer(flips, flips), atol=1e-9 * root.max())
+    np.testing.assert_allclose(
+        sqrtm(M * np.outer(flips, flips)), root * np.outer(flips, flips), atol=1e-9 * root.max()
+    )
     assert (root.diagonal() <= np.sqrt(M.diagonal()) + 1e-9 * root.max()).all()
 
 

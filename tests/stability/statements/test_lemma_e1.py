@@ -38,7 +38,8 @@ def test_any_instance(where, lam):
 @given(local_analyses())
 def test_78_is_the_jacobian_and_with_the_printed_sign_it_is_not(local):
     A, B, lam = local.A, local.B, local.lam
-    assert np.abs(lemma_e1._jacobian(A, B, lam) - jacobian(A, B, lam)).max() < 1e-5  # condition numbers up to 1e8
+    # condition numbers up to 1e8
+    assert np.abs(lemma_e1._jacobian(A, B, lam) - jacobian(A, B, lam)).max() < 1e-5
     mu = local.mu[0]
     if 0.01 < lam * mu < 0.9:
         printed = np.abs(np.linalg.eigvals(lemma_e1._jacobian(A, -B, lam))).max()
@@ -47,11 +48,17 @@ def test_78_is_the_jacobian_and_with_the_printed_sign_it_is_not(local):
 
 @given(local_analyses())
 def test_79_follows_from_80(local):
-    """With the least Lε that (80) allows, for any A ≺ 0 and B; a hundredth less violates (80) unless A = B."""
+    """With the least Lε that (80) allows, for any A ≺ 0 and B; a hundredth less violates (80)
+    unless A = B.
+    """
     for spread in (1.0, 0.99):
-        first = lemma_e1._at_most(local, "(80)", "", local.A - local.B, 0.0, spread, {"instance": ""})
+        first = lemma_e1._at_most(
+            local, "(80)", "", local.A - local.B, 0.0, spread, {"instance": ""}
+        )
         ratio = np.linalg.solve(local.A, local.B)
-        second = lemma_e1._at_most(local, "(79)", "", ratio, 1.0, spread / local.alpha, {"instance": ""})
+        second = lemma_e1._at_most(
+            local, "(79)", "", ratio, 1.0, spread / local.alpha, {"instance": ""}
+        )
         if spread == 1:
             assert first.status is second.status is Status.HOLDS
         else:
@@ -59,17 +66,23 @@ def test_79_follows_from_80(local):
 
 
 def test_the_linkage_family_in_closed_form():
-    """G∞ is a root of a polynomial: by implicit differentiation of f₀/(2+t) − (f₁+f₂)/(1−t) + f₃/t at any θ."""
+    """G∞ is a root of a polynomial: by implicit differentiation of f₀/(2+t) − (f₁+f₂)/(1−t) +
+    f₃/t at any θ.
+    """
     where, lam, theta = instance("linkage", "misspecified"), 2.0, 0.5
     f = np.array([125, 18, 20, 34]) / 197
 
     def slope(t, at):  # d/dt and d/dat of the gradient of H
         p = np.array([2 + at, 1 - at, 1 - at, at]) / 4
         curve = -((f + lam * p) @ np.array([(2 + t) ** -2, (1 - t) ** -2, (1 - t) ** -2, t**-2]))
-        return curve, lam * np.array([1, -1, -1, 1]) / 4 @ np.array([1 / (2 + t), -1 / (1 - t), -1 / (1 - t), 1 / t])
+        return curve, lam * np.array([1, -1, -1, 1]) / 4 @ np.array(
+            [1 / (2 + t), -1 / (1 - t), -1 / (1 - t), 1 / t]
+        )
 
     G = infinite_map(where.family, where.law, lam)
-    seen = lemma_e1._differences(lambda point: G(point).theta.numpy(), np.array([theta]), np.eye(1))[0, 0]
+    seen = lemma_e1._differences(
+        lambda point: G(point).theta.numpy(), np.array([theta]), np.eye(1)
+    )[0, 0]
     curve, mixed = slope(float(G(torch.tensor([theta], dtype=torch.float64)).theta), theta)
     assert seen == pytest.approx(-mixed / curve, rel=1e-5)
 
@@ -92,7 +105,8 @@ def test_the_counterexamples():
     assert away.status is sign.status is Status.VIOLATED
     assert (away.erratum, sign.erratum) == ("E8", "E3")
     assert away.measured > 100 * away.tolerance
-    assert sign.measured == pytest.approx(1 + 1 / 3)  # −λ/(1 − λ) = −1 against λ/(1 + λ) = 1/3 at λ = ½
+    # −λ/(1 − λ) = −1 against λ/(1 + λ) = 1/3 at λ = ½
+    assert sign.measured == pytest.approx(1 + 1 / 3)
 
 
 def test_at_lambda_zero_there_is_no_sign_to_correct():
@@ -103,4 +117,7 @@ def test_at_lambda_zero_there_is_no_sign_to_correct():
 def test_an_l_that_was_only_searched_for_refutes_nothing():
     local = instance("linkage", "misspecified").local
     low = replace(local, lipschitz=replace(local.lipschitz, value=0.0, is_upper_bound=False))
-    assert lemma_e1._at_most(low, "", "", low.A - low.B, 0.0, 1.0, {"instance": ""}).status is Status.VACUOUS
+    assert (
+        lemma_e1._at_most(low, "", "", low.A - low.B, 0.0, 1.0, {"instance": ""}).status
+        is Status.VACUOUS
+    )

@@ -74,9 +74,13 @@ def test_every_control_is_rejected():
 
 
 def test_a_bound_one_percent_too_small_is_rejected(monkeypatch):
-    monkeypatch.setattr(local_stability, "rate_bound", lambda *constants: 0.99 * rate_bound(*constants))
+    monkeypatch.setattr(
+        local_stability, "rate_bound", lambda *constants: 0.99 * rate_bound(*constants)
+    )
     verdicts = check("binomial", "misspecified", 1.0)
-    assert [verdict.claim for verdict in verdicts if verdict.status is Status.VIOLATED] == ["S1, from α, L and ε"]
+    assert [verdict.claim for verdict in verdicts if verdict.status is Status.VIOLATED] == [
+        "S1, from α, L and ε"
+    ]
 
 
 def test_each_assumption_has_a_witness():
@@ -86,16 +90,22 @@ def test_each_assumption_has_a_witness():
     assert sign.measured == pytest.approx(9)
     assert sampler.measured == pytest.approx(4 * 1.25**2 / 5, rel=1e-9)
     assert concavity.measured == pytest.approx(1, abs=1e-9)
-    assert norm.measured == pytest.approx(math.hypot(19 * 20 / 33, 2 / 3), rel=0.01)  # J = ((2/3, 19t/33), (0, 1/11))
+    # J = ((2/3, 19t/33), (0, 1/11))
+    assert norm.measured == pytest.approx(math.hypot(19 * 20 / 33, 2 / 3), rel=0.01)
 
 
 def test_below_the_critical_lambda_a_tempered_sampler_is_stable():
-    """The change of the variance is multiplied by λτ²/(1 + λ), below 1 for λ < 1/(τ² − 1) = 16/9."""
+    """The change of the variance is multiplied by λτ²/(1 + λ), below 1 for λ < 1/(τ² − 1) =
+    16/9.
+    """
     assert local_stability._tempered(1.25, 1.7) == pytest.approx(1.7 * 1.5625 / 2.7, rel=1e-9)
 
 
 def test_without_strong_concavity_iterates_come_closer_like_one_over_root_t():
-    """H₁ = const − cθ⁴: θ' = θ − (4c/λF) θ³ + …, so 1/θ² grows by 8c/(λF) a retraining. And analyse refuses it."""
+    """H₁ = const − cθ⁴: θ' = θ − (4c/λF) θ³ + …, so 1/θ² grows by 8c/(λF) a retraining.
+
+    And analyse refuses it.
+    """
     nu, family = 5.0, local_stability._Location(5.0)
     data = math.sqrt(nu) * np.array([-1.0, 1.0])
     with pytest.raises(NoMaximum, match="not strongly concave"):

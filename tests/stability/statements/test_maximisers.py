@@ -22,7 +22,9 @@ def test_copies_are_one_law(member, point):
     assert len(same) == {2: 2, 3: 6}[family.components]
     assert torch.equal(same[0], theta)
     for other in same:
-        assert family.log_prob(other, x).tolist() == pytest.approx(family.log_prob(theta, x).tolist(), rel=1e-9)
+        assert family.log_prob(other, x).tolist() == pytest.approx(
+            family.log_prob(theta, x).tolist(), rel=1e-9
+        )
     distinct = torch.cdist(torch.stack(same), torch.stack(same)) + torch.eye(len(same))
     assert distinct.min() > 0.1
 

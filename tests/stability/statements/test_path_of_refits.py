@@ -12,7 +12,9 @@ from stability.verdict import Status
 from tests.conftest import FALSE_ALARM
 
 lams = st.floats(0.01, 100)
-regimes = st.one_of(lams.map(Mix), lams.map(FreshReal), lams.map(Accumulate), st.just(FullySynthetic()))
+regimes = st.one_of(
+    lams.map(Mix), lams.map(FreshReal), lams.map(Accumulate), st.just(FullySynthetic())
+)
 
 
 @pytest.mark.parametrize("instance", GRID, ids=lambda i: f"{i['regime']},{i.get('family', 'mean')}")
@@ -27,8 +29,11 @@ def test_every_control_is_rejected(rng):
 
 
 def weights_of_the_noise(regime, t):
-    """μ_s as a linear form in independent variables of variance σ²/n: x̄ and z̄ of each round (x̄ of each, if fresh)."""
-    rows = [np.eye(1, 2 * t + 1)[0]]  # column 0: the first x̄; 2s − 1: z̄ of round s; 2s: x̄ of round s
+    """μ_s as a linear form in independent variables of variance σ²/n: x̄ and z̄ of each round
+    (x̄ of each, if fresh).
+    """
+    # column 0: the first x̄; 2s − 1: z̄ of round s; 2s: x̄ of round s
+    rows = [np.eye(1, 2 * t + 1)[0]]
     sums, size = rows[0], 1.0
     for s in range(1, t + 1):
         lam = getattr(regime, "lam", 1.0)

@@ -12,11 +12,14 @@ from stability.statements.proposition1 import GRID, check, controls, counterexam
 from stability.verdict import Status
 from tests.conftest import FALSE_ALARM
 
-RANDOM = 3 * (len(GRID) + 20)  # at most so many verdicts that chance decides, in all the tests below
+# at most so many verdicts that chance decides, in all the tests below
+RANDOM = 3 * (len(GRID) + 20)
 GOOD = (Status.HOLDS, Status.CORRECTED)
 
 
-@pytest.mark.parametrize("instance", GRID, ids=lambda instance: f"n={instance['n']},t={instance['t']}")
+@pytest.mark.parametrize(
+    "instance", GRID, ids=lambda instance: f"n={instance['n']},t={instance['t']}"
+)
 def test_the_grid_holds(instance, rng):
     verdicts = check(**instance, rng=rng, chains=200_000, false_alarm=FALSE_ALARM / RANDOM)
     assert all(verdict.status in GOOD for verdict in verdicts), verdicts
@@ -25,17 +28,26 @@ def test_the_grid_holds(instance, rng):
         assert verdict.false_alarm == (FALSE_ALARM / RANDOM if by_chance else 0)
         assert by_chance or verdict.tolerance <= 1e-12
     # the rate that the paper prints fails on every instance of more than one dimension
-    assert verdicts[0].status is (Status.CORRECTED if len(instance["covariance"]) > 1 else Status.HOLDS)
+    assert verdicts[0].status is (
+        Status.CORRECTED if len(instance["covariance"]) > 1 else Status.HOLDS
+    )
 
 
 @settings(max_examples=20)
-@given(d=st.integers(1, 4), extra=st.integers(2, 40), spread=st.floats(0, 3), seed=st.integers(0, 2**32 - 1))
+@given(
+    d=st.integers(1, 4),
+    extra=st.integers(2, 40),
+    spread=st.floats(0, 3),
+    seed=st.integers(0, 2**32 - 1),
+)
 def test_random_starts(d, extra, spread, seed):
     generator = np.random.default_rng(seed)
     turn = np.linalg.qr(generator.standard_normal((d, d)))[0]
     covariance = turn * 10.0 ** generator.uniform(-spread, spread, d) @ turn.T
     covariance = (covariance + covariance.T) / 2
-    verdicts = check(d + extra, covariance, 2, generator, false_alarm=FALSE_ALARM / RANDOM, chains=60_000)
+    verdicts = check(
+        d + extra, covariance, 2, generator, false_alarm=FALSE_ALARM / RANDOM, chains=60_000
+    )
     assert all(verdict.status in GOOD for verdict in verdicts), verdicts
 
 
@@ -61,10 +73,12 @@ def test_the_counterexample_of_erratum_e1():
 
 @pytest.mark.parametrize(("n", "d", "t"), [(4, 2, 8), (10, 4, 8), (30, 4, 20)])
 def test_the_printed_rate_fails_from_a_multiple_of_the_identity_too(n, d, t, rng):
-    """Σ_1 is no multiple of I. Of X = tr √Σ_t/d, whose mean is between α(n)^t/d and α(n)^t, and E X² <= 1.
+    """Σ_1 is no multiple of I.
 
-    The mean of N independent X >= 0 is below E X − s with probability at most e^{−N s²/(2 E X²)}. The other two
-    comparisons are 10 standard errors apart and more.
+    Of X = tr √Σ_t/d, whose mean is between α(n)^t/d and α(n)^t, and E X² <= 1.
+
+    The mean of N independent X >= 0 is below E X − s with probability at most e^{−N s²/(2 E X²)}.
+    The other two comparisons are 10 standard errors apart and more.
     """
     chains = 100_000
     roots = simulate(n, np.eye(d), [t], chains, rng).last_root

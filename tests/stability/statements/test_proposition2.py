@@ -37,11 +37,15 @@ def test_alpha_is_the_least_eigenvalue_of_the_fisher_information(data, d):
     covariance = data.draw(spd_matrices(d))
     family = Gaussian(d)
     theta = family.join(covariance[0], covariance.inverse())
-    assert alpha(covariance) == pytest.approx(np.linalg.eigvalsh(family.fisher(theta).numpy())[0], rel=1e-9)
+    assert alpha(covariance) == pytest.approx(
+        np.linalg.eigvalsh(family.fisher(theta).numpy())[0], rel=1e-9
+    )
 
 
 def test_alpha_for_misspecified_data_is_that_of_the_fitted_gaussian():
-    """A = B in an exponential family, so that Proposition 2 gives Assumption 2 for any data, too."""
+    """A = B in an exponential family, so that Proposition 2 gives Assumption 2 for any data,
+    too.
+    """
     points = np.random.default_rng(5).exponential(size=40)  # any 40 numbers
     local = analyse(Gaussian(1), points, 0.3)
     assert local.alpha == pytest.approx(alpha([[points.var()]]), rel=1e-9)
@@ -72,8 +76,14 @@ def test_the_counterexamples():
     ("change", "message"),
     [
         ({"points": 1}, "points must be >= 2, got 1"),
-        ({"covariance": ((1.0, 2.0), (2.0, 1.0))}, "covariance must be symmetric positive definite"),
-        ({"covariance": ((1.0, 0.5), (0.4, 1.0))}, "covariance must be symmetric positive definite"),
+        (
+            {"covariance": ((1.0, 2.0), (2.0, 1.0))},
+            "covariance must be symmetric positive definite",
+        ),
+        (
+            {"covariance": ((1.0, 0.5), (0.4, 1.0))},
+            "covariance must be symmetric positive definite",
+        ),
         ({"mean": (0.0,)}, r"of shape \(1, 1\)"),
         ({"mean": (math.nan, 0.0)}, "mean must be finite"),
     ],

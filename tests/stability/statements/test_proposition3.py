@@ -33,7 +33,9 @@ def test_the_grid_holds(where):
     met = verdicts[PRINTED].assumptions["εL/α"] < 1
     assert verdicts[CORRECTED].status is (Status.HOLDS if met else Status.CORRECTED)
     expected = Status.HOLDS if met else Status.VACUOUS
-    assert verdicts[PRINTED].status is (Status.NOT_APPLICABLE if where["family"] == "curved_normal" else expected)
+    assert verdicts[PRINTED].status is (
+        Status.NOT_APPLICABLE if where["family"] == "curved_normal" else expected
+    )
     assert verdicts[CONCAVE].status is verdicts[UNIQUE].status is Status.HOLDS
     assert verdicts[UNIQUE].assumptions["radius of U"] >= 1 / 8
 
@@ -58,10 +60,16 @@ def test_any_curvatures(local):
 
 @given(local_analyses())
 def test_a_constant_too_small_for_a_and_b_is_rejected(local):
-    """With L = 0 (67) says A + λB ≼ −α(1 + λ): wrong where B is the weaker. Then L of the data makes it right."""
+    """With L = 0 (67) says A + λB ≼ −α(1 + λ): wrong where B is the weaker.
+
+    Then L of the data makes it right.
+    """
     flat = replace(local, lipschitz=replace(local.lipschitz, value=0.0))
     printed, _ = proposition3._curvature(instance("linkage", "well specified"), flat)
-    weaker = np.linalg.eigvalsh(local.A + local.lam * local.B)[-1] > -local.alpha * (1 + local.lam) + printed.tolerance
+    weaker = (
+        np.linalg.eigvalsh(local.A + local.lam * local.B)[-1]
+        > -local.alpha * (1 + local.lam) + printed.tolerance
+    )
     assert (printed.status is Status.VIOLATED) == weaker
 
 
@@ -69,7 +77,8 @@ def test_every_control_is_rejected():
     rejected = controls()
     for verdict in rejected:
         assert verdict.status is Status.VIOLATED, verdict
-    assert 0.1 < rejected[-1].measured < math.inf  # two maximisers: the labels of a mixture switched
+    # two maximisers: the labels of a mixture switched
+    assert 0.1 < rejected[-1].measured < math.inf
 
 
 def test_a_spoiled_law_of_the_model_is_rejected(monkeypatch):
@@ -83,7 +92,10 @@ def test_a_spoiled_law_of_the_model_is_rejected(monkeypatch):
 def test_an_l_that_was_only_searched_for_refutes_nothing():
     local = instance("linkage", "misspecified").local.at(5.0)
     low = replace(local, lipschitz=replace(local.lipschitz, value=0.0, is_upper_bound=False))
-    assert proposition3._curvature(instance("linkage", "misspecified"), low)[0].status is Status.VACUOUS
+    assert (
+        proposition3._curvature(instance("linkage", "misspecified"), low)[0].status
+        is Status.VACUOUS
+    )
 
 
 def test_without_strong_concavity_there_is_nothing_to_check():  # Assumption 2

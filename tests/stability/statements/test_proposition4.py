@@ -33,7 +33,8 @@ def test_any_instance(where, lam):
 def test_monte_carlo_states_its_false_alarm_probability():
     points = torch.randn(50, 3, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     for verdict in check(GaussianMean(torch.eye(3, dtype=torch.float64)), points, 1.0):
-        assert verdict.status is Status.HOLDS, verdict  # all seeds are fixed: this cannot fail by chance
+        # all seeds are fixed: this cannot fail by chance
+        assert verdict.status is Status.HOLDS, verdict
         assert verdict.false_alarm == 1e-6
 
 
@@ -44,7 +45,9 @@ def test_every_control_is_rejected():
 
 def test_a_map_that_fits_other_data_is_rejected(monkeypatch):
     other = NormalMixture((1.0,), (0.0,), (1.0,))
-    monkeypatch.setattr(proposition4, "infinite_map", lambda family, law, lam: infinite_map(family, other, lam))
+    monkeypatch.setattr(
+        proposition4, "infinite_map", lambda family, law, lam: infinite_map(family, other, lam)
+    )
     fixed, stationary, largest = check("student_t", "misspecified", 1.0)
     assert fixed.status is Status.VIOLATED
     assert stationary.status is largest.status is Status.HOLDS
@@ -53,7 +56,8 @@ def test_a_map_that_fits_other_data_is_rejected(monkeypatch):
 def test_a_sampler_at_another_temperature_moves_theta_star():
     for tau, verdict in zip((0.9, 1.1), counterexamples(), strict=True):
         assert verdict.status is Status.VIOLATED
-        assert verdict.measured == pytest.approx((1 + tau**2) / 2, rel=1e-9)  # λ = 1: the mean of the two variances
+        # λ = 1: the mean of the two variances
+        assert verdict.measured == pytest.approx((1 + tau**2) / 2, rel=1e-9)
 
 
 def test_bad_arguments():

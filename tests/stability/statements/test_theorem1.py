@@ -24,7 +24,13 @@ MIXTURE = NormalMixture((0.7, 0.3), (-1.0, 2.0), (0.6, 1.0))
 def test_the_grid(where):
     verdicts = check(**where)
     condition = verdicts[BOUND].assumptions["λ(1 + Lε/α)"]
-    expected = Status.NOT_APPLICABLE if condition == math.inf else Status.HOLDS if condition < 0.5 else Status.VACUOUS
+    expected = (
+        Status.NOT_APPLICABLE
+        if condition == math.inf
+        else Status.HOLDS
+        if condition < 0.5
+        else Status.VACUOUS
+    )
     for k in (BOUND, BASIN, RATE):
         assert verdicts[k].status is expected, verdicts[k]
     assert verdicts[SHARP].status is not Status.VIOLATED
@@ -37,7 +43,10 @@ def test_the_numbers_of_the_student_t_example():
     assert bound.assumptions == pytest.approx(
         {"α": 0.41082, "L": 2.0083, "ε": 0.48414, "λ(1 + Lε/α)": 0.16833}, abs=1e-4
     )
-    assert (bound.measured, bound.stated) == (pytest.approx(0.06062, abs=5e-6), pytest.approx(0.2024, abs=5e-5))
+    assert (bound.measured, bound.stated) == (
+        pytest.approx(0.06062, abs=5e-6),
+        pytest.approx(0.2024, abs=5e-5),
+    )
     assert sharp.stated == pytest.approx(0.14408, abs=5e-6)
     assert rate.measured == pytest.approx(0.05899, rel=0.05)  # ρ, in a few steps from afar
     local = instance("student_t", "misspecified").local
@@ -69,7 +78,9 @@ def test_every_control_is_rejected():
 
 
 def test_a_bound_ten_times_too_small_is_rejected(monkeypatch):
-    monkeypatch.setattr(theorem1, "contraction_bound", lambda *constants: 0.1 * contraction_bound(*constants))
+    monkeypatch.setattr(
+        theorem1, "contraction_bound", lambda *constants: 0.1 * contraction_bound(*constants)
+    )
     verdicts = check("binomial", "misspecified", 0.2)
     assert [verdict.status is Status.VIOLATED for verdict in verdicts] == [True, False, False, True]
 
@@ -91,7 +102,9 @@ def test_from_one_half_on_11_is_not_below_one(share, alpha, k):
 
 
 def test_ones_own_family_without_a_known_l():
-    """L is searched for, and only a lower bound: what holds with it holds; what does not refutes nothing."""
+    """L is searched for, and only a lower bound: what holds with it holds; what does not refutes
+    nothing.
+    """
     start = vector(0.0, 0.0)
     verdicts = check(StudentT(), MIXTURE, 0.05, start)
     assert all(verdict.status is Status.HOLDS for verdict in verdicts), verdicts
@@ -108,7 +121,11 @@ def test_at_lambda_zero_one_fit_is_all():
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda: check("linkage", "misspecified", math.inf), ValueError, "lam must be finite and >= 0, got inf"),
+        (
+            lambda: check("linkage", "misspecified", math.inf),
+            ValueError,
+            "lam must be finite and >= 0, got inf",
+        ),
         (lambda: check("gaussian", np.array([1.0, np.inf]), 0.1), ValueError, "NaN or Inf"),
         (
             lambda: check(FreeMixture(), np.array([3.0, 0.0]), 0.1, vector(3.0, -1.0)),

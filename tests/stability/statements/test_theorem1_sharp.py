@@ -18,7 +18,8 @@ def test_the_grid_holds_and_the_bounds_are_reached(where, rng):
     expected = Status.HOLDS if where["lam"] * (where["k"] - 1) < 1 else Status.VACUOUS
     assert norm.status is attained.status is expected
     assert rate.status is Status.HOLDS
-    if expected is Status.HOLDS:  # half of the pairs have A = −I, a quarter of them E with the eigenvalue that is worst
+    # half of the pairs have A = −I, a quarter of them E with the eigenvalue that is worst
+    if expected is Status.HOLDS:
         assert norm.tightness == pytest.approx(1, rel=1e-6)
     assert rate.tightness == pytest.approx(1, rel=1e-6)
 
@@ -37,7 +38,10 @@ positive, lams = st.floats(0.01, 10), st.floats(1e-3, 1e3)
 
 @given(lam=lams, alpha=positive, eps=st.floats(0, 10), lipschitz=st.floats(0, 10))
 def test_it_is_never_above_11_and_below_one_where_it_says(lam, alpha, eps, lipschitz):
-    sharp, printed = sharp_bound(lam, alpha, eps, lipschitz), contraction_bound(lam, alpha, eps, lipschitz)
+    sharp, printed = (
+        sharp_bound(lam, alpha, eps, lipschitz),
+        contraction_bound(lam, alpha, eps, lipschitz),
+    )
     assert sharp <= printed * (1 + 1e-12)
     against = lam * (lipschitz * eps / alpha - 1)
     if abs(against - 0.5) > 1e-9:
@@ -62,7 +66,8 @@ def test_no_smaller_bound_is_true(lam, alpha, k):
 
 
 @pytest.mark.parametrize(
-    ("lam", "sharp", "rate"), [(0.05, 0.14408, 0.14408), (0.2, 0.40238, 0.40238), (1.0, math.inf, 0.77100)]
+    ("lam", "sharp", "rate"),
+    [(0.05, 0.14408, 0.14408), (0.2, 0.40238, 0.40238), (1.0, math.inf, 0.77100)],
 )
 def test_the_numbers_of_the_student_t_example(lam, sharp, rate):
     constants = lam, 0.41082, 0.48414, 2.00829
@@ -81,8 +86,12 @@ def test_every_control_is_rejected(rng):
 
 
 def test_a_bound_one_percent_too_small_is_rejected(monkeypatch, rng):
-    monkeypatch.setattr(theorem1_sharp, "sharp_bound", lambda *constants: 0.99 * sharp_bound(*constants))
-    monkeypatch.setattr(theorem1_sharp, "rate_bound", lambda *constants: 0.99 * rate_bound(*constants))
+    monkeypatch.setattr(
+        theorem1_sharp, "sharp_bound", lambda *constants: 0.99 * sharp_bound(*constants)
+    )
+    monkeypatch.setattr(
+        theorem1_sharp, "rate_bound", lambda *constants: 0.99 * rate_bound(*constants)
+    )
     assert all(verdict.status is Status.VIOLATED for verdict in check(1.0, 0.5, 2, rng))
 
 

@@ -23,14 +23,19 @@ from stability.statements.theorem2 import (
 from stability.verdict import Status
 from tests.conftest import FALSE_ALARM
 
-RANDOM = 6 * (len(GRID) + 25)  # at most so many verdicts that chance decides, in all the tests below
+# at most so many verdicts that chance decides, in all the tests below
+RANDOM = 6 * (len(GRID) + 25)
 rates = st.floats(0, 0.99)
 
 
-@pytest.mark.parametrize("instance", GRID, ids=lambda i: f"{type(i['model']).__name__},n={i['n']},lam={i['lam']}")
+@pytest.mark.parametrize(
+    "instance", GRID, ids=lambda i: f"{type(i['model']).__name__},n={i['n']},lam={i['lam']}"
+)
 def test_the_grid_holds(instance, rng):
     verdicts = check(**instance, rng=rng, false_alarm=FALSE_ALARM / RANDOM)
-    assert [verdict.status for verdict in verdicts] == [Status.CORRECTED] + [Status.HOLDS] * (len(verdicts) - 1)
+    assert [verdict.status for verdict in verdicts] == [Status.CORRECTED] + [Status.HOLDS] * (
+        len(verdicts) - 1
+    )
     assert all(verdict.false_alarm == FALSE_ALARM / RANDOM for verdict in verdicts)
     by_words = {verdict.words[:9]: verdict for verdict in verdicts}
     coverage, looseness = by_words["(14) hold"], by_words["the (1 − "]
@@ -43,7 +48,16 @@ def test_the_grid_holds(instance, rng):
 @pytest.mark.parametrize("lam", [0.25, 1.0, 4.0])
 @pytest.mark.parametrize("t", [1, 7])
 def test_gaussian_means(d, lam, t, rng):
-    verdicts = check(GaussianMean(d, tau=3.0), 4, lam, t, 0.2, rng, replicas=2000, false_alarm=FALSE_ALARM / RANDOM)
+    verdicts = check(
+        GaussianMean(d, tau=3.0),
+        4,
+        lam,
+        t,
+        0.2,
+        rng,
+        replicas=2000,
+        false_alarm=FALSE_ALARM / RANDOM,
+    )
     assert all(verdict.status in (Status.HOLDS, Status.CORRECTED) for verdict in verdicts), verdicts
 
 
@@ -57,17 +71,32 @@ def test_every_control_is_rejected(rng):
 
 def test_the_counterexamples():
     independence, pointwise, all_n, leaving = counterexamples()
-    assert {verdict.status for verdict in (independence, pointwise, all_n, leaving)} == {Status.VIOLATED}
-    assert [verdict.erratum for verdict in (independence, pointwise, all_n, leaving)] == ["E5", "E5", "E6", "E7"]
+    assert {verdict.status for verdict in (independence, pointwise, all_n, leaving)} == {
+        Status.VIOLATED
+    }
+    assert [verdict.erratum for verdict in (independence, pointwise, all_n, leaving)] == [
+        "E5",
+        "E5",
+        "E6",
+        "E7",
+    ]
     assert independence.measured > independence.stated  # dependence helps
     assert independence.measured == pytest.approx(0.7131, abs=5e-5)
     assert all_n.measured == pytest.approx(0.5068, abs=5e-5)
     assert (leaving.measured, leaving.stated) == pytest.approx((1000.8, 1.5))
 
 
-@given(c=st.floats(0, 10), t=st.integers(0, 60), rho=rates, start=st.floats(0, 10), seed=st.integers(0, 2**32 - 1))
+@given(
+    c=st.floats(0, 10),
+    t=st.integers(0, 60),
+    rho=rates,
+    start=st.floats(0, 10),
+    seed=st.integers(0, 2**32 - 1),
+)
 def test_the_bound_is_what_the_recursion_allows(c, t, rho, start, seed):
-    """Reached by e_{s+1} = c + ρe_s, and above any sequence with e_{s+1} ≤ c + ρe_s; (14) as printed is cρ^t more."""
+    """Reached by e_{s+1} = c + ρe_s, and above any sequence with e_{s+1} ≤ c + ρe_s; (14) as
+    printed is cρ^t more.
+    """
     shares = np.random.default_rng(seed).uniform(0, 1, t)
     worst, some = start, start
     for share in shares:
@@ -75,7 +104,9 @@ def test_the_bound_is_what_the_recursion_allows(c, t, rho, start, seed):
     limit = float(bound(c, t, rho, start))
     assert limit == pytest.approx(worst, rel=1e-9, abs=1e-12)
     assert some <= limit + 1e-9
-    assert bound(c, t, rho, start, terms=t + 1) == pytest.approx(limit + c * rho**t, rel=1e-9, abs=1e-12)
+    assert bound(c, t, rho, start, terms=t + 1) == pytest.approx(
+        limit + c * rho**t, rel=1e-9, abs=1e-12
+    )
 
 
 def test_without_a_contraction_no_radius_is_enough():
@@ -87,12 +118,15 @@ def test_without_a_contraction_no_radius_is_enough():
 def test_no_step_leaves_a_ball_of_the_radius_needed(c, rho, share, t):
     radius = radius_needed(c, rho)
     assert bound(c, t, rho, share * radius) <= radius * (1 + 1e-12)
-    assert c + rho * 0.99 * radius > 0.99 * radius  # from the edge of a smaller ball a step may leave it
+    # from the edge of a smaller ball a step may leave it
+    assert c + rho * 0.99 * radius > 0.99 * radius
 
 
 @given(delta=st.floats(1e-4, 0.5), lam=st.floats(1e-3, 1e3), t=st.integers(1, 30))
 def test_dependence_through_the_real_data_helps(delta, lam, t):
-    """Jensen: at least (1 − δ)^t, in turn at least the union bound; at most 1 − δ, as one step alone."""
+    """Jensen: at least (1 − δ)^t, in turn at least the union bound; at most 1 − δ, as one step
+    alone.
+    """
     together = all_steps_succeed(delta, lam, t)
     assert (1 - delta) ** t - 1e-9 <= together <= 1 - delta + 1e-9
     assert (1 - delta) ** t >= 1 - t * delta - 1e-12
@@ -118,7 +152,9 @@ def test_the_first_two_n_of_one_event_for_all(level):
 
 @given(delta=st.floats(1e-3, 0.9))
 def test_one_event_for_all_n_fails_whatever_delta_is(delta):
-    """The probability of staying falls by a factor below 1 a doubling, in the end as near to 0 as one likes."""
+    """The probability of staying falls by a factor below 1 a doubling, in the end as near to 0
+    as one likes.
+    """
     level = GaussianMean().constants(0.0).step(1, delta)
     stayed = one_event_for_all_n(level, 60)
     assert (np.diff(stayed) < 0).all()
@@ -128,7 +164,9 @@ def test_one_event_for_all_n_fails_whatever_delta_is(delta):
 
 
 def test_one_event_for_all_n_by_random_walks(rng):
-    """4000 walks of 2^9 steps: the share whose √n|x̄_n| stays below the level at n = 1, 2, 4 … 512; exact binomial."""
+    """4000 walks of 2^9 steps: the share whose √n|x̄_n| stays below the level at n = 1, 2, 4 …
+    512; exact binomial.
+    """
     level, walks = 2.0, 4000
     sums = rng.standard_normal((walks, 512)).cumsum(axis=1)
     n = 2 ** np.arange(10)

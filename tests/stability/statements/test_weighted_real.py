@@ -75,11 +75,15 @@ def test_with_fixed_real_data_every_weight_below_1_costs(k, w):
 
 @pytest.mark.parametrize("regime", [FreshReal(0.5), Mix(0.5)], ids=str)
 def test_the_weight_of_each_point_gives_the_unweighted_loop(regime, rng):
-    """w = n/(n + m) = 2/3: bit for bit the streams of `GaussianLearner`, so the same paths up to rounding."""
+    """w = n/(n + m) = 2/3: bit for bit the streams of `GaussianLearner`, so the same paths up to
+    rounding.
+    """
     state = rng.bit_generator.state
     plain = paths(regime, 2, 3, 200, rng)
     rng.bit_generator.state = state
-    weighted = paths(regime, 2, 3, 200, rng, learner=lambda chains, d: WeightedMean(2 / 3, np.zeros((chains, d))))
+    weighted = paths(
+        regime, 2, 3, 200, rng, learner=lambda chains, d: WeightedMean(2 / 3, np.zeros((chains, d)))
+    )
     np.testing.assert_allclose(weighted, plain, atol=1e-12)
 
 

@@ -1,4 +1,6 @@
-"""Whether what a proof leaves is false, and not merely out of sympy's reach: it fails at a point."""
+"""Whether what a proof leaves is false, and not merely out of sympy's reach: it fails at a
+point.
+"""
 
 import random  # noqa: TID251 -- a stream of its own
 
@@ -11,11 +13,14 @@ from stability.symbolic.proof import Step
 def refuted(step: Step, points: int = 20) -> bool:
     """Whether the equation or inequality that `step` was left with is false at one of some points.
 
-    Symbols are given random values that agree with their assumptions, functions p(x, a, b) a normal density. Symbols
-    that do not commute are left as they are: an expanded expression in them is 0 only if it has no terms.
+    Symbols are given random values that agree with their assumptions, functions p(x, a, b) a normal
+    density. Symbols that do not commute are left as they are: an expanded expression in them is 0
+    only if it has no terms.
     """
     rng = random.Random(0)
-    normal = sp.Lambda(sp.symbols("x a b"), sp.exp(-((sp.Symbol("x") - sp.Symbol("a")) ** 2) / sp.Symbol("b")))
+    normal = sp.Lambda(
+        sp.symbols("x a b"), sp.exp(-((sp.Symbol("x") - sp.Symbol("a")) ** 2) / sp.Symbol("b"))
+    )
     left = step.reduced
     entries = left.flat() if isinstance(left, sp.MatrixBase) else [left]
     for entry in entries:
@@ -24,7 +29,9 @@ def refuted(step: Step, points: int = 20) -> bool:
                 entry = entry.subs(function.func, normal).doit()
         for _ in range(points):
             symbols = [symbol for symbol in entry.free_symbols if symbol.is_commutative]
-            value = entry.subs({symbol: _draw(symbol, rng) for symbol in symbols}, simultaneous=True)
+            value = entry.subs(
+                {symbol: _draw(symbol, rng) for symbol in symbols}, simultaneous=True
+            )
             if isinstance(entry, Relational):
                 if value.doit() == sp.false:
                     return True

@@ -16,7 +16,10 @@ def test_it_is_proved_with_the_corrected_sign_and_not_with_the_printed_one(name)
 def test_the_printed_sign_is_wrong_in_every_entry():
     assert len(lemma_e1.hessians(sign=1).left) == 4
     left = [step.words for step in lemma_e1.jacobian(sign=1).left]
-    assert left == ["(I + λA⁻¹B)·J = λA⁻¹B", "mean of a Gaussian: the derivative of the refitted mean is (78)"]
+    assert left == [
+        "(I + λA⁻¹B)·J = λA⁻¹B",
+        "mean of a Gaussian: the derivative of the refitted mean is (78)",
+    ]
 
 
 def test_the_derivative_of_the_refitted_mean():

@@ -62,8 +62,16 @@ def test_plain_values_for_json():
     proof = Proof("A", "B", (equal("one", x, y), positive("two", p)), uses=("C",), erratum="E1")
     plain = json.loads(json.dumps(proof.to_dict()))
     assert plain["proved"] is False
-    assert plain["steps"] == [{"words": "one", "reduced": "x - y"}, {"words": "two", "reduced": "True"}]
-    assert (plain["claim"], plain["statement"], plain["uses"], plain["erratum"]) == ("A", "B", ["C"], "E1")
+    assert plain["steps"] == [
+        {"words": "one", "reduced": "x - y"},
+        {"words": "two", "reduced": "True"},
+    ]
+    assert (plain["claim"], plain["statement"], plain["uses"], plain["erratum"]) == (
+        "A",
+        "B",
+        ["C"],
+        "E1",
+    )
 
 
 def test_refutation_finds_points_where_a_statement_fails_and_none_where_it_holds():
@@ -71,4 +79,5 @@ def test_refutation_finds_points_where_a_statement_fails_and_none_where_it_holds
     assert refuted(positive("", p - q))
     assert not refuted(Step("", sp.Gt(p + q, 0, evaluate=False)))
     assert not refuted(Step("", (x + y) ** 2 - x**2 - 2 * x * y - y**2))
-    assert not refuted(Step("", sp.Gt(p**2 - 2 * p * q + q**2 + 1, 0, evaluate=False)))  # true, not seen on factors
+    # true, not seen on factors
+    assert not refuted(Step("", sp.Gt(p**2 - 2 * p * q + q**2 + 1, 0, evaluate=False)))

@@ -36,16 +36,21 @@ def test_another_constant_is_rejected(name, spoiled):
 
 @given(lam=st.floats(0.01, 100), mu=st.floats(0.01, 100))
 def test_the_closed_form_solves_the_lyapunov_equation(lam, mu):
-    """`stationary_covariance` of the local analysis solves it numerically, in coordinates where A = −1 and B = −μ."""
+    """`stationary_covariance` of the local analysis solves it numerically, in coordinates where
+    A = −1 and B = −μ.
+    """
     V = stationary_covariance(-np.eye(1), -mu * np.eye(1), lam)
     assert V.item() == pytest.approx(lam * mu / (1 + 2 * lam * mu), rel=1e-9)
 
 
 @given(lam=st.floats(0.05, 20))
 def test_the_fixed_points_by_iteration(lam):
-    """The variance of the mean over σ²/n, round by round, with z̄ independent each round, shared, or new real data."""
+    """The variance of the mean over σ²/n, round by round, with z̄ independent each round,
+    shared, or new real data.
+    """
     keep = lam / (1 + lam)
-    fresh, new_real, x_bar, z_bar = 1.0, 1.0, 1.0, 0.0  # the last two: coefficients in the mean of shared latents
+    # the last two: coefficients in the mean of shared latents
+    fresh, new_real, x_bar, z_bar = 1.0, 1.0, 1.0, 0.0
     for _ in range(int(40 / -np.log(keep)) + 1):
         fresh = 1 + keep**2 * (fresh - 1) + lam / (1 + lam) ** 2
         new_real = keep**2 * (new_real + 1 / lam) + 1 / (1 + lam) ** 2

@@ -44,23 +44,38 @@ def test_the_complex_form_against_automatic_differentiation(nu, mu, log_s, x):
     theta = torch.tensor([mu, log_s], dtype=torch.float64, requires_grad=True)
     value = StudentT(nu).log_prob(theta, torch.tensor([[x]], dtype=torch.float64))[0]
     (gradient,) = torch.autograd.grad(value, theta, create_graph=True)
-    hessian = [torch.autograd.grad(entry, theta, retain_graph=True)[0].tolist() for entry in gradient]
+    hessian = [
+        torch.autograd.grad(entry, theta, retain_graph=True)[0].tolist() for entry in gradient
+    ]
     tau = np.sqrt(nu) * np.exp(log_s)
     g = 1 / complex(mu - x, tau)
     slope = -(g**2)
-    assert gradient.tolist() == pytest.approx([-(nu + 1) * g.real, nu + (nu + 1) * tau * g.imag], abs=1e-8, rel=1e-8)
+    assert gradient.tolist() == pytest.approx(
+        [-(nu + 1) * g.real, nu + (nu + 1) * tau * g.imag], abs=1e-8, rel=1e-8
+    )
     mixed, last = tau * slope.imag, tau * g.imag + tau**2 * slope.real
     expected = (nu + 1) * np.array([[-slope.real, mixed], [mixed, last]])
     assert np.array(hessian) == pytest.approx(expected, abs=1e-8, rel=1e-8)
 
 
-@given(st.floats(-3, 3), st.floats(-1, 1), st.floats(-3, 3), st.floats(-1, 1), st.integers(0, 2**32 - 1))
+@given(
+    st.floats(-3, 3),
+    st.floats(-1, 1),
+    st.floats(-3, 3),
+    st.floats(-1, 1),
+    st.integers(0, 2**32 - 1),
+)
 def test_minus_the_log_likelihood_is_convex_along_geodesics(mu, log_s, other_mu, other_log_s, seed):
-    """Its value half-way along the geodesic of the half-plane (μ, τ) is at most the mean of those at the ends."""
+    """Its value half-way along the geodesic of the half-plane (μ, τ) is at most the mean of
+    those at the ends.
+    """
     nu = 5.0
     x = torch.from_numpy(np.random.default_rng(seed).standard_t(2, size=(8, 1)) * 2)
-    one, two = (complex(m, np.sqrt(nu) * np.exp(s)) for m, s in ((mu, log_s), (other_mu, other_log_s)))
-    # the isometry ζ ↦ (ζ − one)/(ζ − conj(one)) takes the half-plane to the disc and `one` to 0, geodesics to diameters
+    one, two = (
+        complex(m, np.sqrt(nu) * np.exp(s)) for m, s in ((mu, log_s), (other_mu, other_log_s))
+    )
+    # the isometry ζ ↦ (ζ − one)/(ζ − conj(one)) takes the half-plane to the disc and `one` to 0,
+    # geodesics to diameters
     far = (two - one) / (two - one.conjugate())
     middle = np.tanh(np.arctanh(abs(far)) / 2) * (far / abs(far) if far else 1)
     half_way = (one - one.conjugate() * middle) / (1 - middle)

@@ -3,7 +3,15 @@ import inspect
 import pytest
 
 from stability import symbolic
-from stability.symbolic import lemma_e1, proposition1, proposition2, stationary_error, student_t, theorem1, theorem2
+from stability.symbolic import (
+    lemma_e1,
+    proposition1,
+    proposition2,
+    stationary_error,
+    student_t,
+    theorem1,
+    theorem2,
+)
 from tests.stability.symbolic.refutation import refuted
 
 MODULES = (lemma_e1, proposition1, proposition2, stationary_error, student_t, theorem1, theorem2)
@@ -36,7 +44,9 @@ def test_every_spoiled_statement_is_refuted(spoiled):
 def test_there_is_a_control_for_every_proof(proofs, spoiled):
     """d = 1 apart where what is spoiled is seen in d = 2 only."""
     rejected = {proof.claim.rpartition(": ")[0] for proof in spoiled}
-    only_in_two = {f"Proposition 2, {name}, d = 1" for name in ("(60) as a matrix", "expected Hessian")}
+    only_in_two = {
+        f"Proposition 2, {name}, d = 1" for name in ("(60) as a matrix", "expected Hessian")
+    }
     assert rejected == {proof.claim for proof in proofs} - only_in_two
 
 

@@ -62,7 +62,9 @@ def test_the_witness_of_s6_is_unstable_though_the_full_refit_is_stable():
 
 @given(st.integers(1, 4), st.integers(1, 30), st.floats(0.1, 10), st.integers(0, 2**32 - 1))
 def test_preconditioned_gradient_steps_are_stable(size, steps, lam, seed):
-    """S6 by iteration: θ' ← θ' + P(Hθ' − λBθ) from θ' = θ, where the refit itself solves Hθ' = λBθ."""
+    """S6 by iteration: θ' ← θ' + P(Hθ' − λBθ) from θ' = θ, where the refit itself solves Hθ' =
+    λBθ.
+    """
     generator = np.random.default_rng(seed)
     roots = generator.normal(size=(3, size, size))
     A, B = -roots[0] @ roots[0].T - 0.1 * np.eye(size), -roots[1] @ roots[1].T

@@ -26,7 +26,9 @@ def test_events_that_do_not_contradict_independence_are_rejected(share):  # E5
     assert not theorem2.independence_fails(share=share).proved
 
 
-@given(c=st.floats(0.01, 10), rho=st.floats(0.01, 0.99), start=st.floats(0, 10), t=st.integers(1, 50))
+@given(
+    c=st.floats(0.01, 10), rho=st.floats(0.01, 0.99), start=st.floats(0, 10), t=st.integers(1, 50)
+)
 def test_the_recursion_iterated(c, rho, start, t):
     error = start
     for _ in range(t):

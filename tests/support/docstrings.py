@@ -1,0 +1,88 @@
+"""How much of the public code its docstrings describe: python -m tests.support.docstrings"""
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["PACKAGES", "Coverage", "coverage"]
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("stability", "toy", "deep")
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+SECTION = re.compile(r"^(Args|Attributes|Returns|Yields|Raises):$", re.MULTILINE)
+ENTRY = re.compile(r"^    \*{0,2}(\w+)(?: \([^)]*\))?: ", re.MULTILINE)
+SHAPE = re.compile(r"\([^()]*,[^()]*\)|scalar|shape", re.IGNORECASE)
+ARRAY = re.compile(r"ndarray|NDArray|Tensor|ArrayLike")
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Counts over the public functions of the packages.
+
+    Attributes:
+        arguments: Arguments of functions that have a docstring.
+        described: Those that the section `Args` describes.
+        arrays: Arguments that are annotated as arrays or tensors.
+        shaped: Those that the docstring gives a shape.
+    """
+
+    arguments: int
+    described: int
+    arrays: int
+    shaped: int
+
+
+def coverage() -> Coverage:
+    """Count what docstrings say of arguments, in all packages.
+
+    Returns:
+        The counts.
+    """
+    arguments = described = arrays = shaped = 0
+    for function, doc in _public_functions():
+        entries = _entries(doc)
+        for argument in _arguments(function):
+            arguments += 1
+            described += argument.arg in entries
+            if argument.annotation and ARRAY.search(ast.unparse(argument.annotation)):
+                arrays += 1
+                shaped += bool(SHAPE.search(entries.get(argument.arg, "")))
+    return Coverage(arguments, described, arrays, shaped)
+
+
+def _public_functions() -> Iterator[tuple[Function, str]]:
+    """Functions and methods without an underscore, with their docstrings."""
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, Function) and not node.name.startswith("_"):
+                    doc = ast.get_docstring(node)
+                    if doc:
+                        yield node, doc
+
+
+def _arguments(function: Function) -> list[ast.arg]:
+    a = function.args
+    return [
+        one for one in (*a.posonlyargs, *a.args, *a.kwonlyargs) if one.arg not in ("self", "cls")
+    ]
+
+
+def _entries(doc: str) -> dict[str, str]:
+    """Each name in the section `Args`, with its text."""
+    parts = SECTION.split(doc)
+    text = "".join(
+        body for name, body in zip(parts[1::2], parts[2::2], strict=True) if name == "Args"
+    )
+    found = ENTRY.split(text)
+    return dict(zip(found[1::2], found[2::2], strict=True))
+
+
+if __name__ == "__main__":
+    found = coverage()
+    print(f"arguments described: {found.described} of {found.arguments}")  # noqa: T201
+    print(f"array arguments with a shape: {found.shaped} of {found.arrays}")  # noqa: T201
