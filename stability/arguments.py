@@ -3,13 +3,12 @@ is allowed.
 """
 
 import operator
+import reprlib
 from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
-
-from stability.untrusted import printable
 
 __all__ = ["is_array_like", "numeric_array", "require_methods", "require_number", "whole_number"]
 
@@ -75,7 +74,7 @@ def require_number(value: Any, name: str) -> None:
         TypeError: If it is text, a truth value, an array or another object.
     """
     if isinstance(value, bool | np.bool_) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a real number, got {printable(repr(value), 60)}")
+        raise TypeError(f"{name} must be a real number, got {reprlib.repr(value)}")
 
 
 def whole_number(value: Any, name: str, least: int) -> int:
@@ -98,7 +97,7 @@ def whole_number(value: Any, name: str, least: int) -> int:
     except TypeError:
         number = None
     if number is None or isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name} must be a whole number, got {printable(repr(value), 60)}")
+        raise TypeError(f"{name} must be a whole number, got {reprlib.repr(value)}")
     if number < least:
         raise ValueError(f"{name} must be >= {least}, got {number}")
     return number
