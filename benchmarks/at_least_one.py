@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from stability.ranges import LARGEST_COUNT
+from stability.runs.ranges import LARGEST_COUNT
 
 
 def require_at_least_one(config: Any, *, apart_from: Sequence[str] = ()) -> None:

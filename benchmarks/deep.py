@@ -33,7 +33,7 @@ from deep.networks.unet_edm import CIFAR10, FFHQ64, EDMNetwork
 from deep.training.precision import FORMATS, Precision, autocast
 from deep.training.sampling import draw_images
 from deep.training.trainer import Trainer, Training
-from stability.command_line import command
+from stability.runs.command_line import command
 
 Case = Literal["train, plain", "train, ours", "sample, plain", "sample, ours"]
 CASES: tuple[Case, ...] = ("train, plain", "train, ours", "sample, plain", "sample, ours")

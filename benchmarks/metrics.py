@@ -27,8 +27,8 @@ from benchmarks.at_least_one import require_at_least_one
 from deep.metrics.frechet import frechet_distance, moments
 from deep.metrics.kernel_distance import kernel_distance, subset_kernel_distances
 from deep.metrics.precision_recall import neighbourhoods, precision_recall
-from stability.command_line import command
-from stability.wasserstein import wasserstein
+from stability.runs.command_line import command
+from stability.transport.wasserstein import wasserstein
 
 
 @dataclass(frozen=True)

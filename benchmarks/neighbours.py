@@ -25,8 +25,8 @@ from statistics import median
 from typing import Literal
 
 from benchmarks.at_least_one import require_at_least_one
-from stability.command_line import command
-from stability.processors import processors
+from stability.runs.command_line import command
+from stability.runs.processors import processors
 
 Waiting = Literal["ours", "spinning", "passive"]
 WAITING: dict[Waiting, dict[str, str]] = {  # what the environment says before the run starts
@@ -63,11 +63,10 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Scenario:
-    """
-    Attributes:
-        neighbours: Busy processes, each on a processor of its own.
-        runs: Like ours, ours included.
-        limit: Processors of the control group; None: no limit.
+    """Attributes:
+    neighbours: Busy processes, each on a processor of its own.
+    runs: Like ours, ours included.
+    limit: Processors of the control group; None: no limit.
     """
 
     name: str

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.at_least_one import require_at_least_one
-from stability.alpha import alpha
-from stability.command_line import command
-from stability.gaussian_collapse import simulate
+from stability.gaussian.alpha import alpha
+from stability.gaussian.collapse import simulate
+from stability.runs.command_line import command
 
 
 @dataclass(frozen=True)

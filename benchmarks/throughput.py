@@ -23,7 +23,7 @@ from deep.retraining.presets import PRESETS, Preset
 from deep.training.precision import Precision
 from deep.training.sampling import draw_images
 from deep.training.trainer import Trainer
-from stability.command_line import command
+from stability.runs.command_line import command
 
 Name = Literal[
     "edm-cifar10",

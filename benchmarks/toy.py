@@ -17,10 +17,10 @@ import torch
 from torch import nn
 
 from benchmarks.at_least_one import require_at_least_one
-from stability.command_line import command
-from toy.ddpm import DDPM, Diffusion
-from toy.densities import eight_gaussians
-from toy.training import batch_count
+from stability.runs.command_line import command
+from toy.densities.shapes import eight_gaussians
+from toy.learners.ddpm import DDPM, Diffusion
+from toy.learners.training import batch_count
 
 FIGURE_3 = {"trainings": 101, "epochs": 200, "samples": 10_000}
 

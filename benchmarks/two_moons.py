@@ -19,11 +19,11 @@ from scipy.spatial.distance import cdist
 
 from benchmarks.at_least_one import require_at_least_one
 from stability import TrainingSet
-from stability.command_line import command
-from toy.coupling import Coupling, blocks
-from toy.densities import SOURCES, two_moons
-from toy.ot_cfm import OTCFM, FlowMatching
-from toy.training import batch_count
+from stability.runs.command_line import command
+from toy.densities.shapes import SOURCES, two_moons
+from toy.learners.coupling import Coupling, blocks
+from toy.learners.ot_cfm import OTCFM, FlowMatching
+from toy.learners.training import batch_count
 
 ODE_STEPS = 99  # Euler steps, as this project takes by default
 

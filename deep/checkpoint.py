@@ -23,10 +23,10 @@ from deep.formats.safetensors_file import read_safetensors, safetensors_content
 from deep.formats.torch_container import BEFORE_ZIP
 from deep.formats.torch_file import official_content, read_torch_file
 from deep.networks.state_dict import StateError
-from stability.atomic import atomic_write
-from stability.command_line import UsageError, command
-from stability.console import make_console
-from stability.untrusted import UntrustedFileError, open_regular, printable
+from stability.runs.atomic import atomic_write
+from stability.runs.command_line import UsageError, command
+from stability.runs.console import make_console
+from stability.runs.untrusted import UntrustedFileError, open_regular, printable
 
 __all__ = [
     "Checkpoint",

@@ -10,8 +10,8 @@ from pathlib import Path
 import filelock
 import numpy as np
 
-from stability.sealed import read_sealed_npz, write_sealed_npz
-from stability.untrusted import UntrustedFileError
+from stability.runs.sealed import read_sealed_npz, write_sealed_npz
+from stability.runs.untrusted import UntrustedFileError
 
 __all__ = ["cached_arrays", "digest", "file_digest"]
 

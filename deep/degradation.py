@@ -23,9 +23,9 @@ from scipy.stats import binomtest
 from scipy.stats import t as student_t
 
 from deep.reports.found_runs import Chain, FoundRunError, Series, Setting, find_settings
-from stability.command_line import UsageError, command
-from stability.console import make_console
-from stability.regimes import FullySynthetic, Mix
+from stability.loop.regimes import FullySynthetic, Mix
+from stability.runs.command_line import UsageError, command
+from stability.runs.console import make_console
 
 __all__ = ["Degradation", "Slope", "SlopeTest", "main", "slope_tests", "slopes"]
 
@@ -103,10 +103,9 @@ def slopes(values: np.ndarray) -> np.ndarray:
 
 
 def slope_tests(by_regime: dict[str, np.ndarray], level: float) -> list[SlopeTest]:
-    """
-    Args:
-        by_regime: Slopes (S,) of each regime, the same seeds in the same order. level: of all tests
-            together.
+    """Args:
+    by_regime: Slopes (S,) of each regime, the same seeds in the same order. level: of all tests
+        together.
     """
     others = [regime for regime in by_regime if regime != FULLY_SYNTHETIC]
     each = level / (1 + len(others))

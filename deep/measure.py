@@ -24,14 +24,20 @@ from deep.metrics.features import FeatureSpace
 from deep.metrics.image_metrics import METRICS, ImageMetrics, Measurement, Metric, least_images
 from deep.metrics.inception import Resize
 from deep.retraining.real_images import load_held_out, load_real, load_samples
-from stability.atomic import atomic_write
-from stability.cache_folder import cache_folder
-from stability.command_line import UsageError, command
-from stability.console import make_console, print_paths
-from stability.processors import default_threads, use_threads
-from stability.ranges import LARGEST_COUNT, LARGEST_SEED, MOST_SUBSETS, MOST_THREADS, require_range
-from stability.run_directory import environment
-from stability.untrusted import printable
+from stability.machine.cache_folder import cache_folder
+from stability.runs.atomic import atomic_write
+from stability.runs.command_line import UsageError, command
+from stability.runs.console import make_console, print_paths
+from stability.runs.processors import default_threads, use_threads
+from stability.runs.ranges import (
+    LARGEST_COUNT,
+    LARGEST_SEED,
+    MOST_SUBSETS,
+    MOST_THREADS,
+    require_range,
+)
+from stability.runs.run_directory import environment
+from stability.runs.untrusted import printable
 
 __all__ = ["Measure", "main"]
 

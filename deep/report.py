@@ -28,10 +28,10 @@ from deep.reports.figures import (
     tiled,
 )
 from deep.reports.found_runs import FoundRun, FoundRunError, Series, Setting, find_settings
-from stability.atomic import atomic_write
-from stability.command_line import UsageError, command
-from stability.console import make_console, print_paths
-from stability.figure_style import Figure, figure_style, save_figure
+from stability.runs.atomic import atomic_write
+from stability.runs.command_line import UsageError, command
+from stability.runs.console import make_console, print_paths
+from stability.runs.figure_style import Figure, figure_style, save_figure
 
 __all__ = ["Report", "main"]
 

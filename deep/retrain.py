@@ -39,14 +39,14 @@ from deep.training.network_inputs import images_for, input_digest, weights_for
 from deep.training.open_run import OpenRun, open_run, recorded
 from deep.training.progress import progress_bar
 from deep.training.trainer import Trainer
-from stability.cache_folder import cache_folder
-from stability.command_line import UsageError, command
-from stability.console import make_console, print_paths
-from stability.regimes import TrainingSet
-from stability.retraining import Generation, retrain
-from stability.run_directory import RunDirectoryError
-from stability.sealed import write_sealed_npz
-from stability.streams import Purpose, stream
+from stability.loop.regimes import TrainingSet
+from stability.loop.retraining import Generation, retrain
+from stability.loop.streams import Purpose, stream
+from stability.machine.cache_folder import cache_folder
+from stability.runs.command_line import UsageError, command
+from stability.runs.console import make_console, print_paths
+from stability.runs.run_directory import RunDirectoryError
+from stability.runs.sealed import write_sealed_npz
 
 __all__ = ["main"]
 

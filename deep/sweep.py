@@ -35,12 +35,12 @@ from deep.ray_session import (
     Task,
     socket_folder,
 )
-from stability.atomic import atomic_write
-from stability.command_line import EXIT_FAILED, EXIT_USAGE, UsageError, command
-from stability.console import make_console, print_paths
-from stability.processors import processors
-from stability.ranges import LARGEST_COUNT, LARGEST_SEED, MOST_SEEDS, require_range
-from stability.untrusted import UntrustedFileError, parse_json, read_bytes
+from stability.runs.atomic import atomic_write
+from stability.runs.command_line import EXIT_FAILED, EXIT_USAGE, UsageError, command
+from stability.runs.console import make_console, print_paths
+from stability.runs.processors import processors
+from stability.runs.ranges import LARGEST_COUNT, LARGEST_SEED, MOST_SEEDS, require_range
+from stability.runs.untrusted import UntrustedFileError, parse_json, read_bytes
 
 __all__ = ["Sweep", "main"]
 

@@ -28,15 +28,15 @@ from deep.training.presets import PRESETS, Config
 from deep.training.progress import progress_bar
 from deep.training.sampling import draw_images, save_images
 from deep.training.trainer import Trainer
-from stability.atomic import atomic_write
-from stability.command_line import command
-from stability.console import make_console, print_paths
-from stability.figure_style import figure_style, save_figure
-from stability.retraining import RetrainingError
-from stability.run_directory import RunDirectoryError
-from stability.state_file import read_state, write_state
-from stability.streams import Purpose, stream
-from stability.untrusted import UntrustedFileError
+from stability.loop.retraining import RetrainingError
+from stability.loop.streams import Purpose, stream
+from stability.runs.atomic import atomic_write
+from stability.runs.command_line import command
+from stability.runs.console import make_console, print_paths
+from stability.runs.figure_style import figure_style, save_figure
+from stability.runs.run_directory import RunDirectoryError
+from stability.runs.state_file import read_state, write_state
+from stability.runs.untrusted import UntrustedFileError
 
 __all__ = ["main"]
 

@@ -1,6 +1,11 @@
-"""The theory of iterative retraining, and Algorithm 1 itself."""
+"""The theory of iterative retraining, and Algorithm 1 itself.
+
+Every name below is imported when it is first used, so that `import stability` takes no time.
+"""
 
 import os
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 # Threads of GNU OpenMP that wait for one another try 1000 times (some 50 µs) before they sleep, not
 # 300,000 times (20 ms): those that spin keep their processor from the one that they wait for. Read
@@ -8,33 +13,46 @@ import os
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
-from stability.gaussian import GaussianLearner
-from stability.regimes import (
-    Accumulate,
-    Curated,
-    FreshReal,
-    FullySynthetic,
-    Mix,
-    Regime,
-    ReplaceShare,
-    RoundInputs,
-    Subsample,
-    TrainingSet,
-    Verified,
-    Weighted,
-)
-from stability.retraining import Generation, Learner, RetrainingError, retrain
-from stability.run_directory import RunDirectory
-from stability.streams import Purpose, stream
+if TYPE_CHECKING:
+    from stability.analysis.likelihood_learner import LikelihoodLearner
+    from stability.analysis.local_analysis import Local, analyse
+    from stability.gaussian.learner import GaussianLearner
+    from stability.laws.family import Family
+    from stability.loop.contraction import Displacement, coupled
+    from stability.loop.regimes import (
+        Accumulate,
+        Curated,
+        FreshReal,
+        FullySynthetic,
+        Mix,
+        Regime,
+        ReplaceShare,
+        RoundInputs,
+        Subsample,
+        TrainingSet,
+        Verified,
+        Weighted,
+    )
+    from stability.loop.retraining import Generation, Learner, RetrainingError, retrain
+    from stability.loop.streams import Purpose, stream
+    from stability.runs.run_directory import RunDirectory, RunDirectoryError
+    from stability.statements.verdict import Status, Verdict
+    from stability.transport.assignment import assign
+    from stability.transport.wasserstein import wasserstein
+    from stability.transport.wasserstein_1d import gaussian_w2, w1, w2
 
 __all__ = [
     "Accumulate",
     "Curated",
+    "Displacement",
+    "Family",
     "FreshReal",
     "FullySynthetic",
     "GaussianLearner",
     "Generation",
     "Learner",
+    "LikelihoodLearner",
+    "Local",
     "Mix",
     "Purpose",
     "Regime",
@@ -42,10 +60,64 @@ __all__ = [
     "RetrainingError",
     "RoundInputs",
     "RunDirectory",
+    "RunDirectoryError",
+    "Status",
     "Subsample",
     "TrainingSet",
+    "Verdict",
     "Verified",
     "Weighted",
+    "analyse",
+    "assign",
+    "coupled",
+    "gaussian_w2",
     "retrain",
     "stream",
+    "w1",
+    "w2",
+    "wasserstein",
 ]
+
+_NAMES = {
+    "analysis.likelihood_learner": ("LikelihoodLearner",),
+    "analysis.local_analysis": ("Local", "analyse"),
+    "gaussian.learner": ("GaussianLearner",),
+    "laws.family": ("Family",),
+    "loop.contraction": ("Displacement", "coupled"),
+    "loop.regimes": (
+        "Accumulate",
+        "Curated",
+        "FreshReal",
+        "FullySynthetic",
+        "Mix",
+        "Regime",
+        "ReplaceShare",
+        "RoundInputs",
+        "Subsample",
+        "TrainingSet",
+        "Verified",
+        "Weighted",
+    ),
+    "loop.retraining": ("Generation", "Learner", "RetrainingError", "retrain"),
+    "loop.streams": ("Purpose", "stream"),
+    "runs.run_directory": ("RunDirectory", "RunDirectoryError"),
+    "statements.verdict": ("Status", "Verdict"),
+    "transport.assignment": ("assign",),
+    "transport.wasserstein": ("wasserstein",),
+    "transport.wasserstein_1d": ("gaussian_w2", "w1", "w2"),
+}
+_MODULES = {name: module for module, names in _NAMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name from its module."""
+    if name not in _MODULES:
+        raise AttributeError(f"module 'stability' has no attribute {name!r}")
+
+    value = getattr(import_module(f"stability.{_MODULES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

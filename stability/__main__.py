@@ -21,12 +21,12 @@ from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 
-from stability.command_line import UsageError, command
-from stability.console import make_console, print_paths
-from stability.examination import Examination, examine_all
-from stability.ranges import LARGEST_SEED, require_range
+from stability.runs.command_line import UsageError, command
+from stability.runs.console import make_console, print_paths
+from stability.runs.ranges import LARGEST_SEED, require_range
 from stability.statements import STATEMENTS
-from stability.verdict import Status, Verdict
+from stability.statements.examination import Examination, examine_all
+from stability.statements.verdict import Status, Verdict
 
 EXIT_VIOLATED = 1
 WORDS = 80  # characters of a statement that the table shows; the report has all

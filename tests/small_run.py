@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from stability import FullySynthetic, GaussianLearner, Mix, retrain
-from stability.figure_style import Figure, save_figure
-from stability.run_directory import RunDirectory
+from stability.runs.figure_style import Figure, save_figure
+from stability.runs.run_directory import RunDirectory
 
 CONFIG = {"lam": [0.5], "seed": 0}
 

@@ -34,7 +34,7 @@ import toy.figure8
 import toy.run
 import toy.two_moons
 import toy.width_map
-from stability.command_line import command
+from stability.runs.command_line import command
 
 Start = Callable[[list[str]], tuple[Any, Callable[[Any], Any]]]
 """From arguments to what a module hands to `command`."""

@@ -25,9 +25,9 @@ from deep.metrics.kernel_distance import kernel_distance
 from deep.metrics.label_encoder import LabelEncoder
 from deep.metrics.parameter_distance import parameter_distance
 from deep.metrics.precision_recall import neighbourhoods, precision_recall
-from stability.wasserstein import wasserstein
-from stability.wasserstein_1d import gaussian_w2
-from toy.metrics import resemblance, sliced_wasserstein
+from stability.transport.wasserstein import wasserstein
+from stability.transport.wasserstein_1d import gaussian_w2
+from toy.measures.metrics import resemblance, sliced_wasserstein
 
 SCALES = (1e-8, 1e-3, 1e3, 1e8)
 SHIFTS = (1.0, 1e3, 1e7)
@@ -68,11 +68,10 @@ def memorised(x, y):
 
 @dataclass(frozen=True)
 class Metric:
-    """
-    Attributes:
-        degree: Of homogeneity in units of x.
-        equal: Needs sets of equal size.
-        symmetric: In its arguments.
+    """Attributes:
+    degree: Of homogeneity in units of x.
+    equal: Needs sets of equal size.
+    symmetric: In its arguments.
     """
 
     of: Callable[[np.ndarray, np.ndarray], float]
@@ -160,10 +159,9 @@ def pairs(change):
 
 
 def close(value, rounding, degree=1):
-    """
-    Args:
-        rounding: Of the points, in units of their spread. Of a share (degree 0) only a tie may
-            change: none here.
+    """Args:
+    rounding: Of the points, in units of their spread. Of a share (degree 0) only a tie may
+        change: none here.
     """
     return pytest.approx(
         value, rel=0 if degree == 0 else 1e-9, abs=1e-9 if degree == 0 else 100 * rounding

@@ -19,11 +19,11 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from scipy.stats import t as student_t
 
-from stability.command_line import UsageError, command
-from stability.console import make_console
-from stability.untrusted import printable
-from toy.recorded_run import QUANTITIES, read_config, read_history
-from toy.tables import by_regime
+from stability.runs.command_line import UsageError, command
+from stability.runs.console import make_console
+from stability.runs.untrusted import printable
+from toy.measures.recorded_run import QUANTITIES, read_config, read_history
+from toy.measures.tables import by_regime
 
 __all__ = ["Compare", "Difference", "changed_options", "differences", "main", "require_comparable"]
 

@@ -2,9 +2,9 @@
 toy.contraction
 
 Pairs of chains with the same data and noise, one of which starts from displaced data; see
-`stability.contraction`. If a model could fit any law exactly, G would be linear in laws, (p_data +
-λ p)/(1 + λ), and λ/(1 + λ) of a displacement would be left after each round; so it is in any
-exponential family. What differs from it is the model's doing.
+`stability.loop.contraction`. If a model could fit any law exactly, G would be linear in laws,
+(p_data + λ p)/(1 + λ), and λ/(1 + λ) of a displacement would be left after each round; so it is in
+any exponential family. What differs from it is the model's doing.
 """
 
 import math
@@ -22,13 +22,15 @@ import tyro
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from stability.command_line import command
-from stability.console import make_console, print_paths
-from stability.contraction import Displacement, Rate, coupled, gaps, rate, shares
-from stability.figure_style import Figure, figure_style, regime_looks, save_figure
-from stability.memory_limit import Need, require_memory
-from stability.processors import default_threads
-from stability.ranges import (
+from stability.loop.contraction import Displacement, Rate, coupled, gaps, rate, shares
+from stability.loop.regimes import FullySynthetic, Mix, Regime
+from stability.loop.streams import Purpose, stream
+from stability.runs.command_line import command
+from stability.runs.console import make_console, print_paths
+from stability.runs.figure_style import Figure, figure_style, regime_looks, save_figure
+from stability.runs.memory_limit import Need, require_memory
+from stability.runs.processors import default_threads
+from stability.runs.ranges import (
     LARGEST_COUNT,
     LARGEST_SEED,
     MOST_ROUNDS,
@@ -36,10 +38,8 @@ from stability.ranges import (
     MOST_THREADS,
     require_range,
 )
-from stability.regimes import FullySynthetic, Mix, Regime
-from stability.run_directory import RunDirectory
-from stability.streams import Purpose, stream
-from toy.densities import DENSITIES, Density
+from stability.runs.run_directory import RunDirectory
+from toy.densities.shapes import DENSITIES, Density
 from toy.experiment import open_run, progress_bar
 from toy.run import MODELS, model_named, settings_of
 

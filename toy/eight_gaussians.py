@@ -7,14 +7,14 @@ from typing import Annotated, Literal
 
 import tyro
 
-from stability.command_line import command
-from toy.ddpm import DDPM, Diffusion
-from toy.densities import eight_gaussians, ffjord_eight_gaussians, torchcfm_eight_gaussians
-from toy.exact import ExactDiffusion
+from stability.runs.command_line import command
+from toy.densities.mixtures import GaussianMixture
+from toy.densities.shapes import eight_gaussians, ffjord_eight_gaussians, torchcfm_eight_gaussians
 from toy.experiment import Experiment, run_experiment
-from toy.metrics import OF_THE_TRUTH, Profile, Quantity
-from toy.mixtures import GaussianMixture
-from toy.modes import mode_profile
+from toy.learners.ddpm import DDPM, Diffusion
+from toy.learners.exact import ExactDiffusion
+from toy.measures.metrics import OF_THE_TRUTH, Profile, Quantity
+from toy.measures.modes import mode_profile
 
 __all__ = ["EightGaussians", "QuickEightGaussians", "main"]
 

@@ -25,19 +25,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from stability.command_line import UsageError
-from stability.console import make_console, print_paths
-from stability.memory_limit import Need, require_memory
-from stability.processors import default_threads, use_threads
-from stability.ranges import (
-    LARGEST_COUNT,
-    LARGEST_SEED,
-    MOST_ROUNDS,
-    MOST_SEEDS,
-    MOST_THREADS,
-    require_range,
-)
-from stability.regimes import (
+from stability.loop.regimes import (
     Accumulate,
     Curated,
     FreshReal,
@@ -50,13 +38,27 @@ from stability.regimes import (
     Verified,
     Weighted,
 )
-from stability.retraining import Latents, Learner, retrain
-from stability.run_directory import RunDirectory, environment
-from stability.run_layout import config_digest
-from stability.streams import Purpose, stream
-from toy.densities import Density
-from toy.figures import draw_figures
-from toy.metrics import (
+from stability.loop.retraining import Latents, Learner, retrain
+from stability.loop.streams import Purpose, stream
+from stability.runs.command_line import UsageError
+from stability.runs.console import make_console, print_paths
+from stability.runs.memory_limit import Need, require_memory
+from stability.runs.processors import default_threads, use_threads
+from stability.runs.ranges import (
+    LARGEST_COUNT,
+    LARGEST_SEED,
+    MOST_ROUNDS,
+    MOST_SEEDS,
+    MOST_THREADS,
+    require_range,
+)
+from stability.runs.run_directory import RunDirectory, environment
+from stability.runs.run_layout import config_digest
+from toy.densities.preferences import REWARDS, VERIFIERS, Reward, Verifier
+from toy.densities.shapes import Density
+from toy.learners.temperature import Tempered
+from toy.measures.figures import draw_figures
+from toy.measures.metrics import (
     DISTANCES,
     FLOOR_PAIRS,
     Distances,
@@ -67,9 +69,7 @@ from toy.metrics import (
     resemblance,
     resemblance_floor,
 )
-from toy.preferences import REWARDS, VERIFIERS, Reward, Verifier
-from toy.tables import print_tables
-from toy.temperature import Tempered
+from toy.measures.tables import print_tables
 
 __all__ = ["Experiment", "ParametricLearner", "open_run", "progress_bar", "run_experiment"]
 
@@ -303,7 +303,8 @@ def run_experiment(
         paper_lambdas: Rows without --lambda, beside fully synthetic.
         profile: What to measure of the samples beside W1 and W2, which then take at most 1000
             points.
-        more: What else to show, of what is recorded of every run (`toy.metrics.RESEMBLANCE`).
+        more: What else to show, of what is recorded of every run
+        (`toy.measures.metrics.RESEMBLANCE`).
     """
     started = time.monotonic()
     transported = min(experiment.samples, MOST_TRANSPORTED) if profile else experiment.samples

@@ -10,15 +10,23 @@ from typing import Annotated
 
 import tyro
 
-from stability.atomic import atomic_write
-from stability.command_line import command
-from stability.console import make_console, print_paths
-from toy.claims import Claim, claims_table, drifts, drifts_less, ends_below, markdown, stays
-from toy.densities import two_moons
+from stability.runs.atomic import atomic_write
+from stability.runs.command_line import command
+from stability.runs.console import make_console, print_paths
+from toy.densities.shapes import two_moons
 from toy.experiment import FIGURE_8_LAMBDAS, Experiment, run_experiment
-from toy.ot_cfm import OTCFM, FlowMatching
-from toy.recorded_run import QUANTITIES, read_history
-from toy.tables import by_regime
+from toy.learners.ot_cfm import OTCFM, FlowMatching
+from toy.measures.claims import (
+    Claim,
+    claims_table,
+    drifts,
+    drifts_less,
+    ends_below,
+    markdown,
+    stays,
+)
+from toy.measures.recorded_run import QUANTITIES, read_history
+from toy.measures.tables import by_regime
 
 __all__ = ["Figure8", "QuickFigure8", "claims", "main"]
 

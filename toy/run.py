@@ -10,20 +10,20 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 import tyro
 
-from stability.command_line import command
-from toy.ddpm import DDPM, Diffusion
-from toy.densities import DENSITIES
-from toy.edm import EDM, Preconditioned
+from stability.runs.command_line import command
+from toy.densities.mixtures import GaussianMixture
+from toy.densities.shapes import DENSITIES
 from toy.eight_gaussians import SHOWN
-from toy.em import EMMixture, Mixture
 from toy.experiment import Experiment, run_experiment
-from toy.flow import Flow, SplineCouplings
-from toy.kde import KDE, Kernel
-from toy.metrics import RESEMBLANCE, Profile
-from toy.mixtures import GaussianMixture
-from toy.modes import mode_profile
-from toy.ot_cfm import OTCFM, FlowMatching
-from toy.vae import VAE, Variational
+from toy.learners.ddpm import DDPM, Diffusion
+from toy.learners.edm import EDM, Preconditioned
+from toy.learners.em import EMMixture, Mixture
+from toy.learners.flow import Flow, SplineCouplings
+from toy.learners.kde import KDE, Kernel
+from toy.learners.ot_cfm import OTCFM, FlowMatching
+from toy.learners.vae import VAE, Variational
+from toy.measures.metrics import RESEMBLANCE, Profile
+from toy.measures.modes import mode_profile
 
 __all__ = ["MODELS", "Model", "configuration", "main", "model_named", "settings_of"]
 

@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 
 import tyro
 
-from stability.command_line import command
-from toy.densities import two_moons
+from stability.runs.command_line import command
+from toy.densities.shapes import two_moons
 from toy.experiment import Experiment, run_experiment
-from toy.ot_cfm import OTCFM, FlowMatching
+from toy.learners.ot_cfm import OTCFM, FlowMatching
 
 __all__ = ["TwoMoons", "main"]
 

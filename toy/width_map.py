@@ -18,18 +18,21 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from stability.atomic import atomic_write
-from stability.command_line import command
-from stability.console import make_console, print_paths
 from stability.diffusion.flow import Flow
 from stability.diffusion.heun import Heun
 from stability.diffusion.sampler import Sampler
 from stability.diffusion.schedules import edm_noise_levels
 from stability.diffusion.width_map import SAMPLERS, folds, lam_of_fixed_point, orbit
-from stability.figure_style import Axes, Figure, figure_style, save_figure
-from stability.memory_limit import Need, require_memory
-from stability.processors import default_threads, use_threads
-from stability.ranges import (
+from stability.loop.regimes import FullySynthetic, Mix
+from stability.loop.retraining import Learner, retrain
+from stability.loop.streams import Purpose, stream
+from stability.runs.atomic import atomic_write
+from stability.runs.command_line import command
+from stability.runs.console import make_console, print_paths
+from stability.runs.figure_style import Axes, Figure, figure_style, save_figure
+from stability.runs.memory_limit import Need, require_memory
+from stability.runs.processors import default_threads, use_threads
+from stability.runs.ranges import (
     LARGEST_COUNT,
     LARGEST_SEED,
     MOST_ROUNDS,
@@ -37,13 +40,10 @@ from stability.ranges import (
     MOST_THREADS,
     require_range,
 )
-from stability.regimes import FullySynthetic, Mix
-from stability.retraining import Learner, retrain
-from stability.streams import Purpose, stream
-from toy.ddpm import DDPM, Diffusion
-from toy.edm import EDM, Preconditioned
-from toy.mixtures import GaussianMixture
-from toy.ot_cfm import OTCFM, FlowMatching
+from toy.densities.mixtures import GaussianMixture
+from toy.learners.ddpm import DDPM, Diffusion
+from toy.learners.edm import EDM, Preconditioned
+from toy.learners.ot_cfm import OTCFM, FlowMatching
 
 __all__ = ["Case", "WidthMap", "cases", "main", "theory_figure", "trained_widths"]
 

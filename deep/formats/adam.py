@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from deep.formats.checkpoint_error import CheckpointError
-from stability.untrusted import printable
+from stability.runs.untrusted import printable
 
 __all__ = ["checked_adam", "checked_rate", "updates_of"]
 

@@ -17,7 +17,13 @@ from deep.formats.checkpoint_record import LARGEST_FILE, Checkpoint, own_copy, p
 from deep.formats.safetensors_file import safetensors_tensors
 from deep.networks.state_dict import shapes_of
 from deep.networks.unet_ddpm import GROUPS, DDPMNetwork
-from stability.untrusted import UntrustedFileError, open_regular, parse_json, printable, read_bytes
+from stability.runs.untrusted import (
+    UntrustedFileError,
+    open_regular,
+    parse_json,
+    printable,
+    read_bytes,
+)
 
 __all__ = ["network_from_config", "read_diffusers_folder", "their_names", "weights_file"]
 

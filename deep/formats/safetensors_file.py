@@ -20,7 +20,7 @@ from deep.formats.checkpoint_error import CheckpointError
 from deep.formats.checkpoint_record import NETWORKS, Checkpoint, own_copy, weights_digest
 from deep.formats.torch_file import with_deduced_network
 from deep.formats.unpickler import bytes_left
-from stability.untrusted import UntrustedFileError, parse_json, printable
+from stability.runs.untrusted import UntrustedFileError, parse_json, printable
 
 __all__ = ["read_safetensors", "safetensors_content", "safetensors_tensors"]
 

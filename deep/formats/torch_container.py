@@ -14,7 +14,7 @@ import torch
 
 from deep.formats.checkpoint_error import CheckpointError
 from deep.formats.unpickler import Budget, Storage, Unpickler, bytes_left, require_bounded
-from stability.untrusted import printable, zip_members
+from stability.runs.untrusted import printable, zip_members
 
 __all__ = ["BEFORE_ZIP", "legacy_value", "load_torch"]
 

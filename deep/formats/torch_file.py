@@ -23,7 +23,7 @@ from deep.networks.state_dict import has, shapes_of
 from deep.networks.unet_cfm import CFMNetwork
 from deep.networks.unet_ddpm import DDPMNetwork
 from deep.networks.unet_edm import EDMNetwork
-from stability.untrusted import printable
+from stability.runs.untrusted import printable
 
 __all__ = ["official_content", "read_torch_file", "with_deduced_network"]
 

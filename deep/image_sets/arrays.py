@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from deep.image_sets.image_set import LARGEST_LABEL, LARGEST_SET, DataError, ImageSet, warn_of
-from stability import array_files
-from stability.untrusted import printable
+from stability.runs import array_files
+from stability.runs.untrusted import printable
 
 __all__ = ["read_chains", "read_npy", "read_npz"]
 

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from deep.image_sets.image_set import DataError, ImageSet, one_error
-from stability.untrusted import open_regular, printable, read_bytes
+from stability.runs.untrusted import open_regular, printable, read_bytes
 
 __all__ = ["CIFAR10_FOLDER", "TRAINING_BATCHES", "cifar10_folder", "read_batches"]
 

@@ -25,7 +25,7 @@ from deep.image_sets.image_set import (
     warn_of,
 )
 from deep.image_sets.picture import LARGEST_SIDE, SUFFIXES, decode
-from stability.untrusted import open_regular, parse_json, printable, read_bytes, zip_members
+from stability.runs.untrusted import open_regular, parse_json, printable, read_bytes, zip_members
 
 __all__ = ["read_folder", "read_zip"]
 

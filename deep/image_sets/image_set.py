@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from deep.content_cache import digest
-from stability.untrusted import ALWAYS_PLAUSIBLE, LARGEST_EXPANSION, printable
+from stability.runs.untrusted import ALWAYS_PLAUSIBLE, LARGEST_EXPANSION, printable
 
 __all__ = [
     "LARGEST_LABEL",

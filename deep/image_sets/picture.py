@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from deep.image_sets.image_set import DataError, one_error
-from stability.untrusted import printable
+from stability.runs.untrusted import printable
 
 __all__ = ["LARGEST_SIDE", "SUFFIXES", "decode"]
 

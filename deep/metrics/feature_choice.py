@@ -13,7 +13,7 @@ from deep.metrics.features import (
 )
 from deep.metrics.inception import Resize
 from deep.metrics.label_encoder import EncoderTraining
-from stability.command_line import UsageError
+from stability.runs.command_line import UsageError
 
 __all__ = ["FeatureOptions", "chosen_space", "require_one_network"]
 

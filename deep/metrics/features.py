@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from deep.content_cache import cached_arrays, digest
 from deep.metrics.inception import INCEPTION_HASH, Resize, load_inception, to_rgb
 from deep.metrics.label_encoder import EncoderTraining, LabelEncoder, train_encoder
-from stability.untrusted import UntrustedFileError, printable, read_bytes
+from stability.runs.untrusted import UntrustedFileError, printable, read_bytes
 
 __all__ = [
     "FeatureSpace",
@@ -38,12 +38,11 @@ network."""
 
 @dataclass(frozen=True, eq=False)
 class FeatureSpace:
-    """
-    Attributes:
-        network: uint8 images (b, c, h, w) -> features (b, d), in evaluation mode.
-        name: Stands for what the network computes besides its weights; another forward pass needs
-            another name.
-        published_inception: Whether distances may be called FID and KID.
+    """Attributes:
+    network: uint8 images (b, c, h, w) -> features (b, d), in evaluation mode.
+    name: Stands for what the network computes besides its weights; another forward pass needs
+        another name.
+    published_inception: Whether distances may be called FID and KID.
     """
 
     name: str

@@ -31,8 +31,8 @@ from deep.metrics.features import FeatureSpace, cached_features, extract
 from deep.metrics.frechet import Moments, frechet_distance, moments
 from deep.metrics.kernel_distance import kernel_distance, subset_kernel_distances
 from deep.metrics.precision_recall import Neighbourhoods, neighbourhoods, precision_recall
-from stability.streams import Purpose, stream
-from stability.wasserstein import wasserstein
+from stability.loop.streams import Purpose, stream
+from stability.transport.wasserstein import wasserstein
 
 __all__ = ["METRICS", "W2_LIMIT", "ImageMetrics", "Measurement", "Metric", "least_images"]
 

@@ -17,7 +17,7 @@ from torch.nn.functional import avg_pool2d, max_pool2d, relu
 
 from deep.formats.checkpoint_error import CheckpointError
 from deep.formats.torch_container import load_torch
-from stability.untrusted import UntrustedFileError, open_regular, printable
+from stability.runs.untrusted import UntrustedFileError, open_regular, printable
 
 __all__ = [
     "INCEPTION_HASH",

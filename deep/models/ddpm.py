@@ -18,7 +18,7 @@ from deep.pixels import rounded_uint8, to_float
 from stability.diffusion.denoiser import x0_from_noise
 from stability.diffusion.schedules import linear_alphas_cumprod
 from stability.diffusion.step_samplers import DDIM, Ancestral
-from stability.ranges import MOST_STEPS, require_range
+from stability.runs.ranges import MOST_STEPS, require_range
 
 __all__ = ["DDPM"]
 

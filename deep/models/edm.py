@@ -18,7 +18,7 @@ from deep.pixels import floored_uint8, to_float
 from stability.diffusion.heun import Heun
 from stability.diffusion.preconditioning import weight
 from stability.diffusion.schedules import edm_noise_levels
-from stability.ranges import MOST_STEPS, require_range
+from stability.runs.ranges import MOST_STEPS, require_range
 
 __all__ = ["EDM"]
 

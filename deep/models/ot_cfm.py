@@ -17,7 +17,7 @@ from deep.models.protocol import Noise
 from deep.pixels import floored_uint8, to_float
 from stability.diffusion.flow import Dopri5, Euler, Integrator
 from stability.diffusion.minibatch import optimal_permutation
-from stability.ranges import MOST_STEPS, require_range
+from stability.runs.ranges import MOST_STEPS, require_range
 
 __all__ = ["OTCFM"]
 

@@ -229,10 +229,9 @@ class Block(nn.Module):
             self.proj = Conv(outputs, outputs, 1)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """
-        Args:
-            x: (n, inputs, r, r).
-            embedding: (n or 1, e) -> (n, outputs, r', r'), r' = r, r/2 or 2r.
+        """Args:
+        x: (n, inputs, r, r).
+        embedding: (n or 1, e) -> (n, outputs, r', r'), r' = r, r/2 or 2r.
         """
         h = silu(self.norm0(x))
         if self.resampling == "down":
@@ -285,11 +284,10 @@ class SongUNet(nn.Module):
         self.dec[f"{top}_aux_conv"] = Conv(decoder[-1].outputs, network.channels, 3)
 
     def forward(self, x: Tensor, c_noise: Tensor, augment_labels: Tensor | None = None) -> Tensor:
-        """
-        Args:
-            x: (n, channels, r, r).
-            c_noise: (n,) or (1,).
-            augment_labels: (n or 1, augment_dim), None as zeros.
+        """Args:
+        x: (n, channels, r, r).
+        c_noise: (n,) or (1,).
+        augment_labels: (n or 1, augment_dim), None as zeros.
         """
         embedding = self._embedding(c_noise, augment_labels)
         first, *encoder = self.enc.values()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from deep.reports.found_runs import Series, Setting
-from stability.figure_style import (
+from stability.runs.figure_style import (
     Axes,
     Captioned,
     Figure,
@@ -18,8 +18,8 @@ from stability.figure_style import (
     log_scale,
     regime_looks,
 )
-from stability.figure_text import legend_above, plain, text_width, wrapped
-from stability.untrusted import printable
+from stability.runs.figure_text import legend_above, plain, text_width, wrapped
+from stability.runs.untrusted import printable
 
 __all__ = [
     "FIGURES",

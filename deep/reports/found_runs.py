@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from stability.array_files import read_npz
-from stability.untrusted import UntrustedFileError, parse_json, printable, read_bytes
+from stability.runs.array_files import read_npz
+from stability.runs.untrusted import UntrustedFileError, parse_json, printable, read_bytes
 
 __all__ = [
     "Chain",
@@ -100,7 +100,7 @@ class Line:
 
 @dataclass(frozen=True)
 class FoundRun:
-    """One run directory, as `stability.run_directory` documents it, of deep.retrain."""
+    """One run directory, as `stability.runs.run_directory` documents it, of deep.retrain."""
 
     folder: Path
     config: dict[str, Any]

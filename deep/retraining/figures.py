@@ -13,9 +13,9 @@ from PIL import Image
 from deep.reports.figures import metrics_over_generations, parameter_distances, sample_grids
 from deep.reports.found_runs import Setting, read_setting
 from deep.training.figures import image_grid
-from stability.atomic import atomic_write
-from stability.figure_style import Figure, FigureCanvasAgg, figure_style, rcParams, save_figure
-from stability.figure_text import plain, wrapped
+from stability.runs.atomic import atomic_write
+from stability.runs.figure_style import Figure, FigureCanvasAgg, figure_style, rcParams, save_figure
+from stability.runs.figure_text import plain, wrapped
 
 __all__ = ["draw_figures"]
 

@@ -25,8 +25,8 @@ from deep.training.kept import Kept
 from deep.training.precision import Precision
 from deep.training.sampling import draw_images
 from deep.training.trainer import Carry, Trainer
-from stability.regimes import TrainingSet
-from stability.run_layout import UNFINISHED
+from stability.loop.regimes import TrainingSet
+from stability.runs.run_layout import UNFINISHED
 
 __all__ = ["ImageLearner", "Schedule"]
 
@@ -51,8 +51,8 @@ class Schedule:
 
 
 class ImageLearner:
-    """R chains of an image model: a `stability.retraining.Learner` whose points are images (c, h,
-    w) uint8.
+    """R chains of an image model: a `stability.loop.retraining.Learner` whose points are images (c,
+    h, w) uint8.
 
     Args:
         trainer: New; its model draws the samples, from the average of the weights.

@@ -31,16 +31,7 @@ from deep.networks.unet_edm import EDMNetwork
 from deep.training.precision import Precision
 from deep.training.presets import PRESETS as TRAININGS
 from deep.training.trainer import Carry, Training
-from stability.ranges import (
-    LARGEST_COUNT,
-    LARGEST_SEED,
-    MOST_IMAGES,
-    MOST_ROUNDS,
-    MOST_SUBSETS,
-    MOST_THREADS,
-    require_range,
-)
-from stability.regimes import (
+from stability.loop.regimes import (
     Accumulate,
     FreshReal,
     FullySynthetic,
@@ -49,7 +40,16 @@ from stability.regimes import (
     ReplaceShare,
     Subsample,
 )
-from stability.retraining import Latents
+from stability.loop.retraining import Latents
+from stability.runs.ranges import (
+    LARGEST_COUNT,
+    LARGEST_SEED,
+    MOST_IMAGES,
+    MOST_ROUNDS,
+    MOST_SUBSETS,
+    MOST_THREADS,
+    require_range,
+)
 
 __all__ = [
     "PAPER_LAMBDAS",

@@ -16,8 +16,8 @@ from deep.data import (
     load_images,
     read_cifar10,
 )
-from stability.command_line import UsageError
-from stability.streams import Purpose, stream
+from stability.loop.streams import Purpose, stream
+from stability.runs.command_line import UsageError
 
 __all__ = ["RealImages", "is_cifar10", "load_held_out", "load_real", "load_samples", "split"]
 
@@ -72,11 +72,10 @@ def _cifar10(source: str) -> Path | None:
 
 @dataclass(frozen=True)
 class RealImages:
-    """
-    Attributes:
-        train: The n images that a chain is trained on, with their labels if there are any.
-        fresh: (k, c, h, w), in the order in which later rounds use them.
-        held_out: None if nothing is.
+    """Attributes:
+    train: The n images that a chain is trained on, with their labels if there are any.
+    fresh: (k, c, h, w), in the order in which later rounds use them.
+    held_out: None if nothing is.
     """
 
     train: ImageSet

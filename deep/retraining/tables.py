@@ -50,10 +50,9 @@ def _data(last: Mapping[str, Any]) -> Table:
 def _metrics(
     history: History, compared: tuple[int, str, int], first: Sequence[Mapping[str, Any]]
 ) -> Table:
-    """
-    Args:
-        compared: Generated images, reference, and its images.
-        first: What was measured so of the first generation.
+    """Args:
+    compared: Generated images, reference, and its images.
+    first: What was measured so of the first generation.
     """
     images, reference, count = compared
     names = [one["metric"].removesuffix(f"_{images}").split("-")[0] for one in first]

@@ -5,7 +5,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from stability.figure_style import Figure
+from stability.runs.figure_style import Figure
 
 __all__ = ["image_grid", "loss_curve"]
 
@@ -39,10 +39,9 @@ def image_grid(images: np.ndarray, columns: int | None = None) -> Image.Image:
 
 
 def loss_curve(losses: np.ndarray, batch: int) -> Figure:
-    """
-    Args:
-        losses: (k,), one a step on `batch` images; drawn as means over a fiftieth of the training,
-            with their spread.
+    """Args:
+    losses: (k,), one a step on `batch` images; drawn as means over a fiftieth of the training,
+        with their spread.
     """
     parts = np.array_split(losses, min(50, len(losses)))
     seen = np.cumsum([len(part) for part in parts]) * batch

@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 from accelerate import Accelerator
 from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 
-from stability.command_line import UsageError
-from stability.processors import local_processes
+from stability.runs.command_line import UsageError
+from stability.runs.processors import local_processes
 
 __all__ = ["from_first_process", "patient_accelerator"]
 

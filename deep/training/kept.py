@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from stability.state_file import read_state, write_state
-from stability.untrusted import UntrustedFileError, printable
+from stability.runs.state_file import read_state, write_state
+from stability.runs.untrusted import UntrustedFileError, printable
 
 __all__ = ["Kept"]
 

@@ -7,7 +7,7 @@ import torch
 
 from deep.formats.checkpoint_record import Network
 from deep.training.trainer import Training
-from stability.memory_limit import Need, require_memory
+from stability.runs.memory_limit import Need, require_memory
 
 __all__ = ["require_room"]
 

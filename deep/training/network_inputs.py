@@ -13,7 +13,7 @@ from deep.formats.checkpoint_error import CheckpointError
 from deep.formats.checkpoint_record import Checkpoint, Network
 from deep.training.resume_point import resume_point
 from deep.training.trainer import Carry, Training
-from stability.command_line import UsageError
+from stability.runs.command_line import UsageError
 
 __all__ = ["images_for", "input_digest", "weights_for"]
 

@@ -11,9 +11,9 @@ from typing import Any, Protocol
 from accelerate import Accelerator
 
 from deep.training.first_process import from_first_process
-from stability.processors import default_threads, use_threads
-from stability.run_directory import RunDirectory, environment
-from stability.run_layout import config_digest
+from stability.runs.processors import default_threads, use_threads
+from stability.runs.run_directory import RunDirectory, environment
+from stability.runs.run_layout import config_digest
 
 __all__ = ["OpenRun", "Where", "open_run", "recorded"]
 
@@ -43,12 +43,11 @@ class Where(Protocol):
 
 @dataclass(frozen=True)
 class OpenRun:
-    """
-    Attributes:
-        path: The run's folder.
-        directory: It in the first process, None in the others.
-        threads: Of each process.
-        digest: Of the configuration, by which the run's files are told from those of others.
+    """Attributes:
+    path: The run's folder.
+    directory: It in the first process, None in the others.
+    threads: Of each process.
+    digest: Of the configuration, by which the run's files are told from those of others.
     """
 
     path: Path

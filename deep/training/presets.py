@@ -20,7 +20,13 @@ from deep.networks.unet_ddpm import DDPMNetwork
 from deep.networks.unet_edm import EDMNetwork
 from deep.training.precision import Precision
 from deep.training.trainer import Carry, Decay, HalfLife, Training
-from stability.ranges import LARGEST_COUNT, LARGEST_SEED, MOST_IMAGES, MOST_THREADS, require_range
+from stability.runs.ranges import (
+    LARGEST_COUNT,
+    LARGEST_SEED,
+    MOST_IMAGES,
+    MOST_THREADS,
+    require_range,
+)
 
 __all__ = ["PRESETS", "Config", "Run", "TrainDDPM", "TrainEDM", "TrainOTCFM"]
 

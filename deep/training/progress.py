@@ -11,7 +11,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from stability.console import make_console
+from stability.runs.console import make_console
 
 __all__ = ["progress_bar"]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from deep.models.protocol import ImageModel
 from deep.training.precision import Precision, autocast
-from stability.atomic import atomic_write
+from stability.runs.atomic import atomic_write
 
 __all__ = ["StreamNoise", "draw_images", "save_images"]
 

@@ -27,7 +27,7 @@ from deep.formats.checkpoint_record import Checkpoint
 from deep.models.protocol import ImageModel
 from deep.training.precision import Precision, autocast
 from deep.training.resume_point import resume_point
-from stability.ranges import LARGEST_COUNT, MOST_IMAGES, require_range
+from stability.runs.ranges import LARGEST_COUNT, MOST_IMAGES, require_range
 
 __all__ = ["Carry", "Decay", "HalfLife", "Progress", "Trainer", "Training"]
 

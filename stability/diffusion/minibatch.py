@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from stability.assignment import assign, extend_potentials, solve, squared_distances
-from stability.compiled import compiled
+from stability.machine.compiled import compiled
+from stability.transport.assignment import assign, extend_potentials, solve, squared_distances
 
 __all__ = ["PLANNERS", "Solver", "optimal_permutation"]
 

@@ -1,5 +1,5 @@
-"""What a shipped family adds to `stability.family.Family`, and the checks of arguments that all
-of them share.
+"""What a shipped family adds to `stability.laws.family.Family`, and the checks of arguments that
+all of them share.
 """
 
 from typing import Protocol, runtime_checkable
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from stability.families.lipschitz import Lipschitz
-from stability.family import Family
+from stability.laws.family import Family
 
 __all__ = ["ParametricFamily", "is_vector", "require_points", "require_theta", "uniforms"]
 

@@ -17,12 +17,12 @@ import latex2mathml.converter
 import numpy as np
 from markupsafe import Markup
 
-from stability.atomic import atomic_write
-from stability.examination import Examination
-from stability.figure_style import Figure, figure_style, save_figure
 from stability.report.figures import FIGURES
 from stability.report.formulas import FORMULAS
-from stability.verdict import Status, Verdict
+from stability.runs.atomic import atomic_write
+from stability.runs.figure_style import Figure, figure_style, save_figure
+from stability.statements.examination import Examination
+from stability.statements.verdict import Status, Verdict
 
 __all__ = ["write_report"]
 

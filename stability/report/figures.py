@@ -8,17 +8,17 @@ import numpy as np
 import torch
 from scipy.stats import chi, norm
 
-from stability.alpha import alpha, alpha_isotropic, one_minus_alpha
-from stability.assumption3 import GaussianMean
-from stability.figure_style import Axes, Captioned, Figure, FigureCanvasAgg
-from stability.gaussian_collapse import simulate
-from stability.gaussian_mean import paths
-from stability.instances import Instance, instance
-from stability.local_analysis import contraction_bound
-from stability.lyapunov import lyapunov_spectrum
-from stability.operators import infinite_map
-from stability.regimes import Accumulate, FreshReal, FullySynthetic, Mix
-from stability.retraining import Latents
+from stability.analysis.local_analysis import contraction_bound
+from stability.analysis.operators import infinite_map
+from stability.gaussian.alpha import alpha, alpha_isotropic, one_minus_alpha
+from stability.gaussian.collapse import simulate
+from stability.gaussian.lyapunov import lyapunov_spectrum
+from stability.gaussian.mean import paths
+from stability.loop.regimes import Accumulate, FreshReal, FullySynthetic, Mix
+from stability.loop.retraining import Latents
+from stability.runs.figure_style import Axes, Captioned, Figure, FigureCanvasAgg
+from stability.statements.assumption3 import GaussianMean
+from stability.statements.instances import Instance, instance
 from stability.statements.stationary_error import (
     accumulate,
     fresh_real,

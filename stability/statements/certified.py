@@ -1,10 +1,11 @@
 """Certified numbers: Proposition 1, Theorem 1 and S1 on instances where every inequality is proved
 by ball arithmetic.
 
-Each number is enclosed in a ball that contains it, whatever rounding did (`stability.enclosure`); a
-comparison is made only if it is true, or false, of all numbers in the balls. So "Theorem 1 holds
-here, strictly" is a proof, not a float. For α(n) beyond the range that is looked at, n to n + 1 for
-all n, see `stability.symbolic.proposition1.monotone_alpha`.
+Each number is enclosed in a ball that contains it, whatever rounding did
+(`stability.proofs.enclosure`); a comparison is made only if it is true, or false, of all numbers in
+the balls. So "Theorem 1 holds here, strictly" is a proof, not a float. For α(n) beyond the range
+that is looked at, n to n + 1 for all n, see
+`stability.proofs.symbolic.proposition1.monotone_alpha`.
 
 Needs the extra `certify`; without it everything here raises ImportError with one line that says so.
 """
@@ -15,9 +16,9 @@ from functools import reduce
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from stability.alpha import alpha as float_alpha
-from stability.expectation import NormalMixture
-from stability.verdict import Relation, Status, Verdict
+from stability.gaussian.alpha import alpha as float_alpha
+from stability.laws.expectation import NormalMixture
+from stability.statements.verdict import Relation, Status, Verdict
 
 if TYPE_CHECKING:
     from flint import arb
@@ -74,10 +75,10 @@ GRID: tuple[dict[str, Any], ...] = (
 def check(subject: Collapse | Retraining) -> list[Verdict]:
     """The statements about a subject, each certain to hold, or certain to be violated.
 
-    Collapse: α(n) < 1, α(n + 1) > α(n), and the accuracy of `stability.alpha`. Retraining: (79) and
-    (80) of Lemma E.1, Theorem 1 (vacuous where its condition is certain to fail), and ρ(J) < 1
-    (S1). The numbers in the verdicts are the ends of the balls that are nearest to failing, rounded
-    outwards.
+    Collapse: α(n) < 1, α(n + 1) > α(n), and the accuracy of `stability.gaussian.alpha`. Retraining:
+    (79) and (80) of Lemma E.1, Theorem 1 (vacuous where its condition is certain to fail), and ρ(J)
+    < 1 (S1). The numbers in the verdicts are the ends of the balls that are nearest to failing,
+    rounded outwards.
 
     ImportError without python-flint;
 
@@ -111,13 +112,12 @@ def counterexamples() -> list[Verdict]:
 def _collapse(
     subject: Collapse, factor: float = 1, direction: int = 1, accuracy: float = 1e-14
 ) -> list[Verdict]:
+    """Args:
+    factor: Of α(n) in the first.
+    direction: −1 turns the second round.
+    accuracy: Stated in the third.
     """
-    Args:
-        factor: Of α(n) in the first.
-        direction: −1 turns the second round.
-        accuracy: Stated in the third.
-    """
-    from stability import enclosure
+    from stability.proofs import enclosure
 
     small, large = range(2, subject.last + 1), [10**k for k in range(5, 16)]
     instance = f"n = 2 … {subject.last}"
@@ -148,7 +148,7 @@ def _collapse(
             ),
             _verdict(
                 "Proposition 1, α(n) in floats",
-                "relative error of `stability.alpha.alpha` (the largest is shown)",
+                "relative error of `stability.gaussian.alpha.alpha` (the largest is shown)",
                 f"{instance}, 10⁵ … 10¹⁵",
                 _largest(errors),
                 "<=",
@@ -165,7 +165,7 @@ def _retraining(subject: Retraining, factor: float = 1, sign: int = 1) -> list[V
         factor: Multiplies each bound.
         sign: Multiplies B in the J of S1.
     """
-    from stability import enclosure
+    from stability.proofs import enclosure
 
     local = enclosure.enclose(subject.nu, subject.data)
     with enclosure.precision():
@@ -219,7 +219,7 @@ def _retraining(subject: Retraining, factor: float = 1, sign: int = 1) -> list[V
 
 def _root_entry(rate: float | None, words: str, n: int = 4, spread: float = 0.01) -> Verdict:
     """E (√Σ_1)_11/(√Σ_0)_11 against rate·α(n), or against the printed rate where that is None."""
-    from stability import enclosure
+    from stability.proofs import enclosure
 
     with enclosure.precision():
         verdict = _verdict(

@@ -15,10 +15,10 @@ import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import gammaln
 
-from stability.alpha import log_alpha
-from stability.gaussian_collapse import simulate
-from stability.monte_carlo import share_slack
-from stability.verdict import Status, Verdict, compare
+from stability.gaussian.alpha import log_alpha
+from stability.gaussian.collapse import simulate
+from stability.laws.monte_carlo import share_slack
+from stability.statements.verdict import Status, Verdict, compare
 
 __all__ = ["GRID", "best_power_bound", "check", "controls", "markov_bound"]
 

@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stability.expectation import Blend, Density, Member, NormalMixture
+from stability.analysis.local_analysis import analyse, contraction_bound, jacobian, spectral_radius
+from stability.analysis.operators import infinite_map
 from stability.families import StudentT
-from stability.family import Family
-from stability.local_analysis import analyse, contraction_bound, jacobian, spectral_radius
-from stability.operators import infinite_map
-from stability.verdict import Status, Verdict, compare
+from stability.laws.expectation import Blend, Density, Member, NormalMixture
+from stability.laws.family import Family
+from stability.statements.verdict import Status, Verdict, compare
 
 __all__ = ["GRID", "check", "controls", "correction_bound"]
 

@@ -22,9 +22,9 @@ import torch
 from numpy.typing import NDArray
 from scipy.stats import binom, norm
 
-from stability.regimes import FullySynthetic, TrainingSet
-from stability.retraining import retrain
-from stability.verdict import Verdict, compare
+from stability.loop.regimes import FullySynthetic, TrainingSet
+from stability.loop.retraining import retrain
+from stability.statements.verdict import Verdict, compare
 
 __all__ = [
     "GRID",

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy.integrate import quad
 from scipy.stats import chi, chi2, norm
 
-from stability.alpha import alpha
-from stability.verdict import Verdict, compare
+from stability.gaussian.alpha import alpha
+from stability.statements.verdict import Verdict, compare
 
 __all__ = ["GRID", "check", "controls", "require_chains"]
 

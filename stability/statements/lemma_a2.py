@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
-from stability.alpha import alpha, alpha_isotropic
-from stability.psd import sqrtm
+from stability.gaussian.alpha import alpha, alpha_isotropic
+from stability.laws.psd import sqrtm
 from stability.statements.lemma_a1 import require_chains
-from stability.verdict import Status, Verdict, compare
+from stability.statements.verdict import Status, Verdict, compare
 
 __all__ = ["GRID", "check", "controls", "counterexamples", "expected_root"]
 

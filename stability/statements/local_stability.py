@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stability.basin import axes, linear_rate
-from stability.expectation import Data, Member, rule
+from stability.analysis.basin import axes, linear_rate
+from stability.analysis.local_analysis import Local, jacobian, spectral_radius
+from stability.analysis.operators import infinite_map
 from stability.families import (
     PPCA,
     Gamma,
@@ -27,12 +28,11 @@ from stability.families import (
     LinearLogits,
     StudentT,
 )
-from stability.family import Family, hessians
-from stability.instances import DataName, Instance, assumptions, instance, jacobian_slack
-from stability.local_analysis import Local, jacobian, spectral_radius
-from stability.operators import infinite_map
+from stability.laws.expectation import Data, Member, rule
+from stability.laws.family import Family, hessians
+from stability.statements.instances import DataName, Instance, assumptions, instance, jacobian_slack
 from stability.statements.theorem1_sharp import rate_bound
-from stability.verdict import Status, Verdict, compare
+from stability.statements.verdict import Status, Verdict, compare
 
 __all__ = ["GRID", "check", "controls", "counterexamples"]
 

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stability.analysis.operators import finite_map, maximum_likelihood
 from stability.families import GaussianMixture
-from stability.operators import finite_map, maximum_likelihood
-from stability.verdict import Verdict, compare
+from stability.statements.verdict import Verdict, compare
 
 __all__ = ["GRID", "check", "controls", "copies", "counterexamples"]
 

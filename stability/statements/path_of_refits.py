@@ -24,16 +24,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stability.expectation import Member, draw
+from stability.analysis.likelihood_learner import LikelihoodLearner
 from stability.families import FAMILIES
-from stability.gaussian_mean import paths
-from stability.likelihood_learner import LikelihoodLearner
-from stability.monte_carlo import mean_square_slack
-from stability.regimes import Accumulate, FreshReal, FullySynthetic, Mix, Regime
-from stability.retraining import retrain
+from stability.gaussian.mean import paths
+from stability.laws.expectation import Member, draw
+from stability.laws.monte_carlo import mean_square_slack
+from stability.loop.regimes import Accumulate, FreshReal, FullySynthetic, Mix, Regime
+from stability.loop.retraining import retrain
+from stability.loop.whole_counts import require_whole
 from stability.statements.stationary_error import accumulate, fresh_real, mixed
-from stability.verdict import Verdict, compare
-from stability.whole_counts import require_whole
+from stability.statements.verdict import Verdict, compare
 
 __all__ = ["GRID", "check", "controls", "limit_covariance"]
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from stability.symbolic import all_proofs
-from stability.symbolic import controls as spoiled_proofs
-from stability.symbolic.proof import Proof
-from stability.verdict import Verdict, compare
+from stability.proofs.symbolic import all_proofs
+from stability.proofs.symbolic import controls as spoiled_proofs
+from stability.proofs.symbolic.proof import Proof
+from stability.statements.verdict import Verdict, compare
 
 __all__ = ["GRID", "check", "controls"]
 

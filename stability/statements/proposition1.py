@@ -17,11 +17,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
-from stability.alpha import alpha, alpha_isotropic, log_alpha
-from stability.gaussian_collapse import simulate
+from stability.gaussian.alpha import alpha, alpha_isotropic, log_alpha
+from stability.gaussian.collapse import simulate
 from stability.statements.lemma_a1 import require_chains
 from stability.statements.lemma_a2 import expected_root
-from stability.verdict import Status, Verdict, compare
+from stability.statements.verdict import Status, Verdict, compare
 
 __all__ = ["GRID", "check", "controls", "counterexamples"]
 

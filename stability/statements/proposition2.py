@@ -19,8 +19,8 @@ from torch import Tensor
 
 from stability.families import Gaussian, GaussianFull
 from stability.families.gaussian import symmetric_basis
-from stability.family import Family, hessians, scores
-from stability.verdict import Status, Verdict, compare
+from stability.laws.family import Family, hessians, scores
+from stability.statements.verdict import Status, Verdict, compare
 
 __all__ = ["GRID", "alpha", "check", "controls", "counterexamples"]
 
@@ -123,13 +123,12 @@ def _check(
     factor: float = 1.0,
     lipschitz: float = 1.0,
 ) -> list[Verdict]:
-    """
-    Args:
-        share: Of Σ in (59), of Σ ⊗ Σ in (60).
-        half: See `share`.
-        sign: Of E ∇² log p.
-        factor: Of α.
-        lipschitz: L.
+    """Args:
+    share: Of Σ in (59), of Σ ⊗ Σ in (60).
+    half: See `share`.
+    sign: Of E ∇² log p.
+    factor: Of α.
+    lipschitz: L.
     """
     mu, sigma = np.asarray(mean, dtype=float), np.asarray(covariance, dtype=float)
     d = len(mu)

@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stability.basin import axes
-from stability.expectation import Data, Law, Member, rule
-from stability.family import Family, hessians, scores
-from stability.instances import DataName, Instance, assumptions, instance, mean_slack
-from stability.local_analysis import Local
-from stability.operators import NoMaximum, climb
-from stability.verdict import Status, Verdict, compare
+from stability.analysis.basin import axes
+from stability.analysis.local_analysis import Local
+from stability.analysis.operators import NoMaximum, climb
+from stability.laws.expectation import Data, Law, Member, rule
+from stability.laws.family import Family, hessians, scores
+from stability.statements.instances import DataName, Instance, assumptions, instance, mean_slack
+from stability.statements.verdict import Status, Verdict, compare
 
 __all__ = ["GRID", "check", "controls"]
 

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stability.basin import axes
-from stability.expectation import Data, Estimate, Member, Rule, rule
-from stability.family import Family, scores
-from stability.instances import DataName, Instance, assumptions, instance
-from stability.operators import infinite_map
-from stability.verdict import Verdict, compare
+from stability.analysis.basin import axes
+from stability.analysis.operators import infinite_map
+from stability.laws.expectation import Data, Estimate, Member, Rule, rule
+from stability.laws.family import Family, scores
+from stability.statements.instances import DataName, Instance, assumptions, instance
+from stability.statements.verdict import Verdict, compare
 
 __all__ = ["GRID", "check", "controls", "counterexamples"]
 

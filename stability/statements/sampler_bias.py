@@ -22,7 +22,7 @@ from stability.diffusion.heun import Heun
 from stability.diffusion.sampler import Sampler
 from stability.diffusion.step_samplers import StepSampler
 from stability.diffusion.width_map import SAMPLERS, Fold, fixed_points, folds, limit, slope
-from stability.verdict import Relation, Verdict, compare
+from stability.statements.verdict import Relation, Verdict, compare
 
 __all__ = ["GRID", "check", "controls"]
 

@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from scipy.special import polygamma
 from scipy.stats import chi2
 
-from stability.gaussian import GaussianLearner
-from stability.gaussian_mean import paths
-from stability.gaussian_mixed import exact_errors, simulate
-from stability.local_analysis import jacobian, stationary_covariance
-from stability.monte_carlo import mean_square_slack, share_slack
-from stability.regimes import Accumulate, FreshReal, FullySynthetic, Mix, Regime
-from stability.retraining import Latents, retrain
-from stability.verdict import Verdict, compare
-from stability.whole_counts import require_whole
+from stability.analysis.local_analysis import jacobian, stationary_covariance
+from stability.gaussian.learner import GaussianLearner
+from stability.gaussian.mean import paths
+from stability.gaussian.mixed import exact_errors, simulate
+from stability.laws.monte_carlo import mean_square_slack, share_slack
+from stability.loop.regimes import Accumulate, FreshReal, FullySynthetic, Mix, Regime
+from stability.loop.retraining import Latents, retrain
+from stability.loop.whole_counts import require_whole
+from stability.statements.verdict import Verdict, compare
 
 __all__ = [
     "GRID",

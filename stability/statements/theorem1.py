@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from stability.basin import axes, basin
-from stability.expectation import Data
-from stability.family import Family
-from stability.instances import DataName, Instance, assumptions, instance, jacobian_slack
-from stability.local_analysis import Local, contraction_bound, jacobian
-from stability.operators import infinite_map
+from stability.analysis.basin import axes, basin
+from stability.analysis.local_analysis import Local, contraction_bound, jacobian
+from stability.analysis.operators import infinite_map
+from stability.laws.expectation import Data
+from stability.laws.family import Family
+from stability.statements.instances import DataName, Instance, assumptions, instance, jacobian_slack
 from stability.statements.theorem1_sharp import sharp_bound
-from stability.verdict import Status, Verdict, compare
+from stability.statements.verdict import Status, Verdict, compare
 
 __all__ = ["GRID", "check", "controls", "counterexamples"]
 
@@ -145,10 +145,9 @@ def _norms(name: str, local: Local, *, spoil: float = 1.0) -> list[Verdict]:
 def _orbits(
     where: Instance, local: Local, *, spoil: float = 1.0, reach: float = 1.0
 ) -> list[Verdict]:
-    """
-    Args:
-        spoil: Multiplies (11).
-        reach: How far to go from θ to G∞(θ); 1 is there, more overshoots.
+    """Args:
+    spoil: Multiplies (11).
+    reach: How far to go from θ to G∞(θ); 1 is there, more overshoots.
     """
     G = infinite_map(where.family, where.law, local.lam)
     found = basin(lambda theta: theta + reach * (G(theta).theta - theta), local.theta, axes(local))

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
-from stability.local_analysis import contraction_bound, jacobian
-from stability.verdict import Status, Verdict, compare
+from stability.analysis.local_analysis import contraction_bound, jacobian
+from stability.statements.verdict import Status, Verdict, compare
 
 __all__ = ["GRID", "check", "controls", "rate_bound", "sharp_bound"]
 

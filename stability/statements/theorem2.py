@@ -19,11 +19,11 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom, chi2, norm
 
-from stability.assumption3 import Constants, Fitted, GaussianMean, Loop
-from stability.expectation import Member, NormalMixture
 from stability.families import Logistic, StudentT
-from stability.monte_carlo import mean_square_slack, share_slack
-from stability.verdict import Status, Verdict, compare
+from stability.laws.expectation import Member, NormalMixture
+from stability.laws.monte_carlo import mean_square_slack, share_slack
+from stability.statements.assumption3 import Constants, Fitted, GaussianMean, Loop
+from stability.statements.verdict import Status, Verdict, compare
 
 __all__ = [
     "GRID",

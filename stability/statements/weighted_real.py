@@ -21,10 +21,10 @@ import numpy as np
 import torch
 from scipy.optimize import minimize_scalar
 
-from stability.gaussian_mean import paths
-from stability.monte_carlo import mean_square_slack
-from stability.regimes import FreshReal, Mix, Regime, TrainingSet
-from stability.verdict import Verdict, compare
+from stability.gaussian.mean import paths
+from stability.laws.monte_carlo import mean_square_slack
+from stability.loop.regimes import FreshReal, Mix, Regime, TrainingSet
+from stability.statements.verdict import Verdict, compare
 
 __all__ = [
     "GRID",

@@ -7,10 +7,10 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from deep.metrics.image_metrics import Measurement
-from stability.atomic import atomic_write
-from stability.regimes import FullySynthetic, Mix, TrainingSet
-from stability.retraining import Generation
-from stability.run_directory import RunDirectory
+from stability.loop.regimes import FullySynthetic, Mix, TrainingSet
+from stability.loop.retraining import Generation
+from stability.runs.atomic import atomic_write
+from stability.runs.run_directory import RunDirectory
 
 LATENTS = 30
 REFERENCES = (("train", 1437, 300, False), ("train", 1437, 100, True), ("held-out", 360, 300, True))

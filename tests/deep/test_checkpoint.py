@@ -20,8 +20,8 @@ from deep.checkpoint import Checkpoint, CheckpointError, CheckpointFile, export,
 from deep.formats.edm_pickle import network_arguments
 from deep.formats.safetensors_file import safetensors_content
 from deep.networks.unet_edm import DIGITS, EDMNetwork
-from stability.atomic import PARTIAL_SUFFIX
-from stability.command_line import command
+from stability.runs.atomic import PARTIAL_SUFFIX
+from stability.runs.command_line import command
 from tests.conftest import FIXTURES
 from tests.deep.hostile_weights import own_file
 from tests.deep.networks.test_unet_edm import networks as edm_networks

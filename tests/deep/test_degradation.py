@@ -5,8 +5,8 @@ import pytest
 from scipy.stats import binom, norm
 
 from deep.degradation import Degradation, Slope, SlopeTest, main, slope_tests, slopes
-from stability.command_line import UsageError, parse
-from stability.regimes import FullySynthetic, Mix
+from stability.loop.regimes import FullySynthetic, Mix
+from stability.runs.command_line import UsageError, parse
 from tests.conftest import FALSE_ALARM
 from tests.deep.found_runs import write_run
 

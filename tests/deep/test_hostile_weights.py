@@ -18,7 +18,7 @@ from deep.formats.checkpoint_record import Checkpoint
 from deep.metrics.inception import InceptionError, Unit, load_inception
 from deep.networks.unet_ddpm import DDPMNetwork
 from deep.networks.unet_edm import EDMNetwork
-from stability.command_line import UsageError
+from stability.runs.command_line import UsageError
 from tests.deep.formats.test_diffusers_folder import CONFIG, TINY, diffusers_state
 from tests.deep.hostile_weights import HOSTILE
 from tests.deep.official import snapshot, torch_bytes

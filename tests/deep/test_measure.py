@@ -11,7 +11,7 @@ import deep.metrics.feature_choice
 from deep.data import load_images
 from deep.measure import Measure, main
 from deep.metrics.label_encoder import EncoderTraining
-from stability.command_line import command
+from stability.runs.command_line import command
 from tests.conftest import FIXTURES
 
 

@@ -26,8 +26,8 @@ from deep.reports.figures import (
     tiled,
 )
 from deep.reports.found_runs import FoundRunError, Series, find_settings
-from stability.command_line import UsageError
-from stability.regimes import Accumulate, FullySynthetic, Mix
+from stability.loop.regimes import Accumulate, FullySynthetic, Mix
+from stability.runs.command_line import UsageError
 from tests.deep.found_runs import write_run
 
 FD = Series("fd-digits-encoder", 300, "held-out", 360)

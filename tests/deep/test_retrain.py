@@ -27,11 +27,11 @@ from deep.networks.unet_edm import EDMNetwork
 from deep.retrain import _commands, _preset, main
 from deep.retraining.presets import PAPER_LAMBDAS, PRESETS, Retrain, RetrainEDM
 from deep.training.trainer import Training
-from stability.atomic import PARTIAL_SUFFIX
-from stability.command_line import UsageError, command, parse
-from stability.regimes import Accumulate, FullySynthetic, Mix, ReplaceShare, Subsample
-from stability.retraining import RetrainingError
-from stability.run_directory import RunDirectoryError
+from stability.loop.regimes import Accumulate, FullySynthetic, Mix, ReplaceShare, Subsample
+from stability.loop.retraining import RetrainingError
+from stability.runs.atomic import PARTIAL_SUFFIX
+from stability.runs.command_line import UsageError, command, parse
+from stability.runs.run_directory import RunDirectoryError
 from tests.conftest import FIXTURES
 from tests.deep.official import randomised, snapshot
 from tests.deep.retraining.test_learner import equal

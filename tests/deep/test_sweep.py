@@ -26,7 +26,7 @@ import pytest
 from deep.attached import Outcome, run_attached
 from deep.retrain import _commands, _preset
 from deep.sweep import GridRun, Sweep, main
-from stability.command_line import UsageError, parse
+from stability.runs.command_line import UsageError, parse
 
 ROOT = Path(__file__).parents[2]
 TINY = ["--retrainings", "30", "--samples", "60", "--epochs", "8"]

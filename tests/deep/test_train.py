@@ -24,10 +24,10 @@ from deep.train import _commands, main
 from deep.training.figures import image_grid, loss_curve
 from deep.training.presets import PRESETS, Run, TrainEDM
 from deep.training.trainer import Training
-from stability.atomic import PARTIAL_SUFFIX
-from stability.command_line import UsageError, parse
-from stability.retraining import RetrainingError
-from stability.run_directory import RunDirectoryError
+from stability.loop.retraining import RetrainingError
+from stability.runs.atomic import PARTIAL_SUFFIX
+from stability.runs.command_line import UsageError, parse
+from stability.runs.run_directory import RunDirectoryError
 
 ROOT = Path(__file__).parents[2]
 SMALL = [

@@ -11,8 +11,8 @@ import torch
 from numpy.polynomial import legendre
 from scipy import stats
 
-from stability.expectation import NormalMixture
-from stability.wasserstein_1d import Distance
+from stability.laws.expectation import NormalMixture
+from stability.transport.wasserstein_1d import Distance
 
 
 class Scipy:

@@ -8,10 +8,10 @@ import numpy as np
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 
-from stability.expectation import Member, NormalMixture
+from stability.analysis.local_analysis import Constant
 from stability.families import CurvedNormal, Gamma, Linkage, Logistic, StudentT
-from stability.instances import Instance, instance
-from stability.local_analysis import Constant
+from stability.laws.expectation import Member, NormalMixture
+from stability.statements.instances import Instance, instance
 from tests.stability.families.strategies import (
     boxes,
     linear_logits,

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from stability import __main__ as main
-from stability.examination import Examination
-from stability.verdict import Status, Verdict
+from stability.statements.examination import Examination
+from stability.statements.verdict import Status, Verdict
 
 
 def stability(*arguments):

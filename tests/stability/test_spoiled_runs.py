@@ -8,7 +8,7 @@ import warnings
 
 import pytest
 
-from stability.run_directory import RunDirectoryError
+from stability.runs.run_directory import RunDirectoryError
 from tests.small_run import finish
 
 HOSTILE = (
@@ -143,7 +143,9 @@ def test_every_file_spoiled_in_every_way(finished, tmp_path, way, rng):
 
 def test_a_change_that_nobody_notices_would_be_found(finished, tmp_path, rng, monkeypatch):
     """Negative control: without comparing the history with its digests, a changed digit passes."""
-    monkeypatch.setattr("stability.run_directory._first_difference", lambda lines, digests: None)
+    monkeypatch.setattr(
+        "stability.runs.run_directory._first_difference", lambda lines, digests: None
+    )
 
     def digit(path, rng):
         content = path.read_text()

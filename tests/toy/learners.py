@@ -5,14 +5,14 @@ from functools import partial
 import numpy as np
 
 from stability import TrainingSet
-from toy.ddpm import DDPM, Diffusion
-from toy.densities import two_moons
-from toy.edm import EDM, Preconditioned
-from toy.em import EMMixture, Mixture
-from toy.flow import Flow, SplineCouplings
-from toy.kde import KDE, Kernel
-from toy.ot_cfm import OTCFM, FlowMatching
-from toy.vae import VAE, Variational
+from toy.densities.shapes import two_moons
+from toy.learners.ddpm import DDPM, Diffusion
+from toy.learners.edm import EDM, Preconditioned
+from toy.learners.em import EMMixture, Mixture
+from toy.learners.flow import Flow, SplineCouplings
+from toy.learners.kde import KDE, Kernel
+from toy.learners.ot_cfm import OTCFM, FlowMatching
+from toy.learners.vae import VAE, Variational
 
 LEARNERS = {
     "em": partial(EMMixture, settings=Mixture(components=3, iterations=20)),

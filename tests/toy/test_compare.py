@@ -4,7 +4,7 @@ import os
 import numpy as np
 import pytest
 
-from stability.command_line import command
+from stability.runs.command_line import command
 from tests.conftest import FALSE_ALARM
 from toy.compare import Compare, differences, main
 

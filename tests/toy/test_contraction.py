@@ -7,9 +7,9 @@ import pytest
 
 from tests.toy.test_run import SMALL
 from toy.contraction import Coupled, configuration, displacement, main
-from toy.densities import two_moons
-from toy.em import Mixture
-from toy.kde import Kernel
+from toy.densities.shapes import two_moons
+from toy.learners.em import Mixture
+from toy.learners.kde import Kernel
 
 TINY = Coupled(lam=(0.5,), displacements=("shift",), rounds=2, samples=40, seeds=2, threads=1)
 

@@ -16,8 +16,8 @@ from stability import (
     Weighted,
 )
 from tests.toy.test_ot_cfm import SMALL
+from toy.densities.preferences import inner, right
 from toy.experiment import Experiment
-from toy.preferences import inner, right
 from toy.two_moons import TwoMoons, main
 
 TINY = Experiment(lam=(0.5,), retrainings=2, samples=40, threads=2)

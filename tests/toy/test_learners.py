@@ -10,7 +10,7 @@ from scipy.stats import chi2, norm
 from stability import FullySynthetic, GaussianLearner, Mix, TrainingSet, Weighted, retrain
 from tests.conftest import FALSE_ALARM
 from tests.toy.learners import LEARNERS, WEIGHING, WITH_DENSITY, moons, rngs, trained
-from toy.temperature import Tempered
+from toy.learners.temperature import Tempered
 
 
 @pytest.mark.parametrize("name", LEARNERS)

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.toy.learners import LEARNERS, moons, rngs, trained
-from toy import training
+from toy.learners import training
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 TRAINED = ("flow", "vae", "ot-cfm", "cfm", "ddpm", "edm")

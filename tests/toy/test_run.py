@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from stability.command_line import UsageError
+from stability.runs.command_line import UsageError
 from tests.toy.learners import LEARNERS
-from toy.densities import DENSITIES
+from toy.densities.shapes import DENSITIES
 from toy.experiment import BY_LAMBDA, Experiment
 from toy.run import MODELS, configuration, main, model_named
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from stability.command_line import command
+from stability.runs.command_line import command
 from toy.two_moons import TwoMoons, main
 
 ROOT = Path(__file__).parents[2]

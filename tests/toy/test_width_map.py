@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from stability.diffusion.width_map import orbit
-from toy.ddpm import DDPM
-from toy.edm import EDM
-from toy.ot_cfm import OTCFM
+from toy.learners.ddpm import DDPM
+from toy.learners.edm import EDM
+from toy.learners.ot_cfm import OTCFM
 from toy.width_map import REGIMES, WidthMap, cases, main, trained_widths
 
 TINY = WidthMap(retrainings=1, samples=30, epochs=1, batch=30, width=4, seeds=2, threads=1)

@@ -14,8 +14,8 @@ import pytest
 
 from deep.data import DataError, load_chains, load_images, read_cifar10
 from deep.image_sets.picture import decode
-from stability.array_files import read_npy, read_npz
-from stability.untrusted import UntrustedFileError
+from stability.runs.array_files import read_npy, read_npz
+from stability.runs.untrusted import UntrustedFileError
 from tests.deep.data_files import CIFAR, cifar_members, encoded, written, zipped
 from tests.hostile import Reader, examine, fuzz
 

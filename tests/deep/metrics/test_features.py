@@ -18,7 +18,7 @@ from deep.metrics.features import (
 )
 from deep.metrics.inception import Inception
 from deep.metrics.label_encoder import EncoderTraining
-from stability.sealed import read_sealed_npz, write_sealed_npz
+from stability.runs.sealed import read_sealed_npz, write_sealed_npz
 
 CPU = torch.device("cpu")
 SHORT = EncoderTraining(steps=3, width=8, batch=16)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deep.metrics.frechet import Moments, frechet_distance, moments
-from stability.wasserstein_1d import gaussian_w2
+from stability.transport.wasserstein_1d import gaussian_w2
 from tests.conftest import FIXTURES
 
 seeds = st.integers(0, 2**32 - 1)

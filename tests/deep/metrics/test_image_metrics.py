@@ -8,8 +8,8 @@ from deep.metrics.frechet import frechet_distance, moments
 from deep.metrics.image_metrics import ImageMetrics
 from deep.metrics.kernel_distance import kernel_distance
 from deep.metrics.precision_recall import neighbourhoods, precision_recall
-from stability.streams import Purpose, stream
-from stability.wasserstein import wasserstein
+from stability.loop.streams import Purpose, stream
+from stability.transport.wasserstein import wasserstein
 
 CPU = torch.device("cpu")
 

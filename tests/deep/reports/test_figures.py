@@ -11,8 +11,8 @@ from PIL import Image
 from deep.reports.figures import FIGURES, REAL_IMAGES, SCORES, metrics_over_generations
 from deep.reports.found_runs import find_settings
 from deep.retraining.figures import draw_figures
-from stability.figure_style import figure_style
-from stability.regimes import Accumulate, FreshReal, FullySynthetic, Mix, Subsample
+from stability.loop.regimes import Accumulate, FreshReal, FullySynthetic, Mix, Subsample
+from stability.runs.figure_style import figure_style
 from tests.deep.found_runs import write_run
 from tests.figures import clipped, overlapping
 

@@ -17,9 +17,9 @@ from deep.models.edm import EDM
 from deep.networks.unet_edm import EDMNetwork
 from deep.retraining.learner import ImageLearner, Schedule
 from deep.training.trainer import Trainer, Training
-from stability.regimes import FullySynthetic, Mix
-from stability.retraining import RetrainingError, retrain
-from stability.streams import Purpose, stream
+from stability.loop.regimes import FullySynthetic, Mix
+from stability.loop.retraining import RetrainingError, retrain
+from stability.loop.streams import Purpose, stream
 
 IMAGES = load_images("digits").images[:40]
 NETWORK = EDMNetwork(

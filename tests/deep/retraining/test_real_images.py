@@ -3,7 +3,7 @@ import pytest
 
 from deep.data import ImageSet, load_images
 from deep.retraining.real_images import is_cifar10, split
-from stability.command_line import UsageError
+from stability.runs.command_line import UsageError
 from tests.conftest import FIXTURES
 
 CIFAR = str(FIXTURES / "cifar10_tiny.tar.gz")

@@ -8,7 +8,7 @@ from deep import checkpoint
 from deep.models.edm import EDM
 from deep.training.network_inputs import weights_for
 from deep.training.trainer import Trainer
-from stability.command_line import UsageError
+from stability.runs.command_line import UsageError
 from tests.deep.training.test_resume_point import CFM, NETWORK, WARMUP, official
 
 

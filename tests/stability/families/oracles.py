@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.func import vmap
 
 from stability.families import ParametricFamily
-from stability.family import Family, hessians, scores
+from stability.laws.family import Family, hessians, scores
 from tests.conftest import FALSE_ALARM
 
 STEP = 2e-3

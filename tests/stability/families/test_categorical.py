@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from stability.families import FAMILIES, LinearLogits, Linkage
-from stability.family import hessians, scores
+from stability.laws.family import hessians, scores
 from tests.conftest import FALSE_ALARM
 from tests.stability.families import strategies
 from tests.stability.families.oracles import (

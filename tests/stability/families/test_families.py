@@ -6,7 +6,7 @@ import torch
 
 import stability.families
 from stability.families import FAMILIES, ParametricFamily
-from stability.family import hessians
+from stability.laws.family import hessians
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -9,7 +9,7 @@ from scipy import stats
 
 from stability.families import Gaussian, GaussianFull, GaussianMean, GaussianNatural
 from stability.families.gaussian import symmetric_basis
-from stability.family import hessians, scores
+from stability.laws.family import hessians, scores
 from tests.stability.families import strategies
 from tests.stability.families.oracles import (
     assert_close,

@@ -9,7 +9,7 @@ from scipy import stats
 
 from stability.families import GeneralisedLogistic, Logistic
 from stability.families.logistic import _curvature, _derivative
-from stability.family import hessians, scores
+from stability.laws.family import hessians, scores
 from tests.stability.families import strategies
 from tests.stability.families.oracles import (
     assert_bends_at_most,

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from stability.figure_style import figure_style
 from stability.report import figures
+from stability.runs.figure_style import figure_style
 from tests.figures import clipped, overlapping
 
 

@@ -8,12 +8,12 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from stability.examination import Examination
-from stability.figure_style import Captioned
 from stability.report import write_report
 from stability.report.formulas import FORMULAS
+from stability.runs.figure_style import Captioned
 from stability.statements import STATEMENTS
-from stability.verdict import Status, Verdict
+from stability.statements.examination import Examination
+from stability.statements.verdict import Status, Verdict
 
 
 def drawn(rng):

@@ -15,10 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import stability
-from stability.alpha import alpha, alpha_isotropic
-from stability.expectation import NormalMixture
+from stability.analysis.local_analysis import analyse
 from stability.families import StudentT
-from stability.local_analysis import analyse
+from stability.gaussian.alpha import alpha, alpha_isotropic
+from stability.laws.expectation import NormalMixture
 from stability.statements import certified
 from stability.statements.certified import (
     GRID,
@@ -30,12 +30,12 @@ from stability.statements.certified import (
     counterexamples,
 )
 from stability.statements.lemma_a2 import expected_root
-from stability.verdict import Status, compare
+from stability.statements.verdict import Status, compare
 
 try:
     from flint import arb, arb_mat, ctx
 
-    from stability import enclosure
+    from stability.proofs import enclosure
 except ImportError:
     pytest.skip("needs python-flint: pip install python-flint", allow_module_level=True)
 
@@ -297,7 +297,7 @@ def test_bad_arguments(call, error, message):
 
 def test_one_line_names_the_extra_where_flint_is_absent(monkeypatch):
     monkeypatch.setitem(sys.modules, "flint", None)
-    monkeypatch.delitem(sys.modules, "stability.enclosure")
+    monkeypatch.delitem(sys.modules, "stability.proofs.enclosure")
     monkeypatch.delattr(stability, "enclosure")
     for call in (
         lambda: check(Retraining(lam=0.05)),

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
-from stability.alpha import alpha
+from stability.gaussian.alpha import alpha
 from stability.statements.collapse_tail import GRID, best_power_bound, check, controls, markov_bound
-from stability.verdict import Status
+from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
 
 samples = st.integers(2, 10**6)

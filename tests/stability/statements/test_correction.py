@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from stability.expectation import Blend, NormalMixture
-from stability.local_analysis import contraction_bound, jacobian, spectral_radius
-from stability.monte_carlo import share_slack
+from stability.analysis.local_analysis import contraction_bound, jacobian, spectral_radius
+from stability.laws.expectation import Blend, NormalMixture
+from stability.laws.monte_carlo import share_slack
 from stability.statements.correction import GRID, check, controls, correction_bound
-from stability.verdict import Status
+from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
 
 

@@ -17,7 +17,7 @@ from stability.statements.discrete_collapse import (
     expected_concentration,
     survival_bound,
 )
-from stability.verdict import Status
+from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
 
 

@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import chi
 
 from stability.statements.lemma_a1 import GRID, check, controls, require_chains
-from stability.verdict import Status
+from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
 
 RANDOM = 2 * (len(GRID) + 1)  # verdicts that chance decides, in all the tests below

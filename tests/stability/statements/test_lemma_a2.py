@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chi, norm
 
-from stability.alpha import alpha, alpha_isotropic
-from stability.psd import sqrtm
+from stability.gaussian.alpha import alpha, alpha_isotropic
+from stability.laws.psd import sqrtm
 from stability.statements.lemma_a2 import GRID, check, controls, counterexamples, expected_root
-from stability.verdict import Status
+from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
 
 RANDOM = 5 * (len(GRID) + 2)  # at most so many verdicts that chance decides, in all the tests below

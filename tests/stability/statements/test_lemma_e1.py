@@ -7,12 +7,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stability.instances import instance
-from stability.local_analysis import jacobian
-from stability.operators import infinite_map
+from stability.analysis.local_analysis import jacobian
+from stability.analysis.operators import infinite_map
 from stability.statements import lemma_e1
+from stability.statements.instances import instance
 from stability.statements.lemma_e1 import GRID, check, controls, counterexamples
-from stability.verdict import Status
+from stability.statements.verdict import Status
 from tests.stability.problems import few, instances, local_analyses
 
 AWAY, HESSIANS, JACOBIAN, KANTOROVICH, RATIO = range(5)

@@ -6,15 +6,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stability.expectation import NormalMixture
+from stability.analysis.local_analysis import analyse
+from stability.analysis.operators import NoMaximum, infinite_map
 from stability.families import FAMILIES
-from stability.instances import instance
-from stability.local_analysis import analyse
-from stability.operators import NoMaximum, infinite_map
+from stability.laws.expectation import NormalMixture
 from stability.statements import local_stability
+from stability.statements.instances import instance
 from stability.statements.local_stability import GRID, check, controls, counterexamples
 from stability.statements.theorem1_sharp import rate_bound
-from stability.verdict import Status
+from stability.statements.verdict import Status
 from tests.stability.problems import few, instances
 from tests.stability.test_operators import vector
 

@@ -4,11 +4,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stability.analysis.operators import maximum_likelihood
 from stability.families import GaussianMixture
-from stability.operators import maximum_likelihood
 from stability.statements import maximisers
 from stability.statements.maximisers import GRID, check, controls, copies, counterexamples
-from stability.verdict import Status
+from stability.statements.verdict import Status
 from tests.stability.families.strategies import mixtures
 from tests.stability.problems import few
 from tests.stability.test_operators import TwoPeaks, vector

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from stability import Accumulate, FreshReal, FullySynthetic, Mix
 from stability.statements.path_of_refits import GRID, check, controls, limit_covariance
 from stability.statements.stationary_error import predicted
-from stability.verdict import Status
+from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
 
 lams = st.floats(0.01, 100)

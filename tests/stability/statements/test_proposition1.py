@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stability.alpha import alpha, alpha_isotropic
-from stability.gaussian_collapse import simulate
+from stability.gaussian.alpha import alpha, alpha_isotropic
+from stability.gaussian.collapse import simulate
 from stability.statements.proposition1 import GRID, check, controls, counterexamples
-from stability.verdict import Status
+from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
 
 # at most so many verdicts that chance decides, in all the tests below

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stability.analysis.local_analysis import analyse
 from stability.families import Gaussian
-from stability.local_analysis import analyse
 from stability.statements import proposition2
 from stability.statements.proposition2 import GRID, alpha, check, controls, counterexamples
-from stability.verdict import Status
+from stability.statements.verdict import Status
 from tests.stability.families.strategies import spd_matrices
 
 GOOD = (Status.HOLDS, Status.CORRECTED)

@@ -7,11 +7,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stability.instances import instance
-from stability.operators import NoMaximum
+from stability.analysis.operators import NoMaximum
 from stability.statements import proposition3
+from stability.statements.instances import instance
 from stability.statements.proposition3 import GRID, check, controls
-from stability.verdict import Status
+from stability.statements.verdict import Status
 from tests.stability.problems import few, instances, local_analyses
 from tests.stability.test_operators import Redundant
 

@@ -6,12 +6,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stability.expectation import NormalMixture
+from stability.analysis.operators import infinite_map
 from stability.families import GaussianMean
-from stability.operators import infinite_map
+from stability.laws.expectation import NormalMixture
 from stability.statements import proposition4
 from stability.statements.proposition4 import GRID, check, controls, counterexamples
-from stability.verdict import Status
+from stability.statements.verdict import Status
 from tests.stability.problems import few, instances
 
 

@@ -1,5 +1,5 @@
 from stability.statements.sampler_bias import GRID, check, controls
-from stability.verdict import Status
+from stability.statements.verdict import Status
 
 
 def test_every_claim_holds_for_every_sampler(rng):

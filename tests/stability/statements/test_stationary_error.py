@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stability import Accumulate, FreshReal, FullySynthetic, GaussianLearner, Mix, retrain
-from stability.gaussian_mixed import exact_errors
-from stability.local_analysis import jacobian, stationary_covariance
-from stability.monte_carlo import mean_square_slack
+from stability.analysis.local_analysis import jacobian, stationary_covariance
+from stability.gaussian.mixed import exact_errors
+from stability.laws.monte_carlo import mean_square_slack
 from stability.statements.stationary_error import (
     GRID,
     accumulate,
@@ -22,7 +22,7 @@ from stability.statements.stationary_error import (
     replace,
     shared_latents,
 )
-from stability.verdict import Status
+from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
 
 # at most so many verdicts that chance decides, in all the tests below

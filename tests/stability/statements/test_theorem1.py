@@ -6,13 +6,13 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stability.expectation import NormalMixture
-from stability.instances import instance
-from stability.local_analysis import contraction_bound
-from stability.operators import NoMaximum
+from stability.analysis.local_analysis import contraction_bound
+from stability.analysis.operators import NoMaximum
+from stability.laws.expectation import NormalMixture
 from stability.statements import theorem1
+from stability.statements.instances import instance
 from stability.statements.theorem1 import GRID, check, controls, counterexamples
-from stability.verdict import Status
+from stability.statements.verdict import Status
 from tests.stability.problems import few, instances, local_analyses
 from tests.stability.test_operators import FreeMixture, StudentT, vector
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stability.local_analysis import contraction_bound, jacobian, spectral_radius
+from stability.analysis.local_analysis import contraction_bound, jacobian, spectral_radius
 from stability.statements import theorem1_sharp
 from stability.statements.theorem1_sharp import GRID, check, controls, rate_bound, sharp_bound
-from stability.verdict import Status
+from stability.statements.verdict import Status
 from tests.stability.problems import local_analyses
 
 

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binom, multivariate_normal, norm
 
-from stability.assumption3 import Fitted, GaussianMean
-from stability.expectation import Member
 from stability.families import Logistic
+from stability.laws.expectation import Member
+from stability.statements.assumption3 import Fitted, GaussianMean
 from stability.statements.theorem2 import (
     GRID,
     all_steps_succeed,
@@ -20,7 +20,7 @@ from stability.statements.theorem2 import (
     one_event_for_all_n,
     radius_needed,
 )
-from stability.verdict import Status
+from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
 
 # at most so many verdicts that chance decides, in all the tests below

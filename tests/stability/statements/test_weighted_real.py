@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stability import FreshReal, Mix
-from stability.gaussian_mean import paths
+from stability.gaussian.mean import paths
 from stability.statements.stationary_error import fresh_real, mixed
+from stability.statements.verdict import Status
 from stability.statements.weighted_real import (
     GRID,
     WeightedMean,
@@ -17,7 +18,6 @@ from stability.statements.weighted_real import (
     error_fixed_real,
     error_fresh_real,
 )
-from stability.verdict import Status
 from tests.conftest import FALSE_ALARM
 
 ratios = st.floats(-3, 3).map(lambda u: 10.0**u)

@@ -1,0 +1,1 @@
+"""Local analysis of a likelihood family: operators, constants, bounds."""

@@ -1,0 +1,1 @@
+"""The Gaussian model: learner, collapse, means, and the factor alpha(n)."""

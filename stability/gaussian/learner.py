@@ -1,0 +1,99 @@
+"""The Gaussian learner: maximum likelihood in closed form, the model in which every claim can be
+computed exactly.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from stability.laws.psd import sqrtm
+from stability.loop.arguments import numeric_array, whole_number
+from stability.loop.regimes import TrainingSet
+
+__all__ = ["GaussianLearner"]
+
+
+class GaussianLearner:
+    """Fits N(μ, Σ) by sample mean and covariance, eqs. (4) and (5) of the paper, for R chains.
+
+    `mean` (R, d) and `covariance` (R, d, d) are the present parameters. `fit` forgets the past,
+    since the maximum likelihood estimate does not depend on where the search starts.
+
+    Args:
+        chains: R >= 1.
+        dimension: d >= 1.
+        covariance: (d, d) to keep Σ fixed at this and learn the mean alone; None learns it, with
+            1/(n − 1).
+    """
+
+    weighs = True
+
+    def __init__(self, chains: int, dimension: int, covariance: np.ndarray | None = None) -> None:
+        chains, dimension = (
+            whole_number(chains, "chains", 1),
+            whole_number(dimension, "dimension", 1),
+        )
+        if covariance is not None:
+            covariance = numeric_array(covariance, "covariance").astype(float)
+        if covariance is not None and np.shape(covariance) != (dimension, dimension):
+            raise ValueError(
+                f"covariance must have shape {(dimension, dimension)}, got {np.shape(covariance)}"
+            )
+        if covariance is not None and not np.isfinite(covariance).all():
+            raise ValueError("covariance must be finite, got NaN or Inf")
+        self._known_root = None if covariance is None else sqrtm(covariance)
+        self.mean = np.zeros((chains, dimension))
+        self.covariance = np.tile(
+            np.eye(dimension) if covariance is None else covariance, (chains, 1, 1)
+        )
+
+    @property
+    def chains(self) -> int:
+        return len(self.mean)
+
+    def reset(self, rngs: Sequence[np.random.Generator]) -> None:
+        """Nothing to draw: the estimate does not depend on initial parameters."""
+
+    def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
+        """Exact maximum likelihood (eq. (5)).
+
+        With weights w, of sum 1: Σ w x, and Σ w (x − μ)(x − μ)ᵀ / (1 − Σ w²), unbiased as eq. (5)
+        is.
+
+        Raises:
+            ValueError: If Σ is learned from fewer than two points.
+        """
+        learned = self._known_root is None
+        for r, data in enumerate(datasets):
+            x = np.asarray(data.points, dtype=float)  # (k, d)
+            w = data.normalised_weights
+            if learned and np.count_nonzero(w) < 2:
+                raise ValueError("a covariance needs at least two points a data set")
+            self.mean[r] = w @ x
+            if learned:
+                gap = x - self.mean[r]
+                self.covariance[r] = (w * gap.T) @ gap / (1 - w @ w)
+
+    def sample(
+        self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
+    ) -> list[np.ndarray]:
+        """μ + √Σ z with the symmetric root, eq. (4): (counts[r], d) for each chain."""
+        roots = (
+            [sqrtm(S) for S in self.covariance]
+            if self._known_root is None
+            else [self._known_root] * self.chains
+        )
+        z = [
+            rng.standard_normal((count, self.mean.shape[1]))
+            for count, rng in zip(counts, rngs, strict=True)
+        ]
+        return [mean + x @ root for mean, x, root in zip(self.mean, z, roots, strict=True)]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"mean": torch.tensor(self.mean), "covariance": torch.tensor(self.covariance)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.mean = state["mean"].numpy().copy()
+        self.covariance = state["covariance"].numpy().copy()

@@ -1,0 +1,66 @@
+"""The mean of a Gaussian with known covariance through Algorithm 1: the loop whose every law is
+known exactly.
+"""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stability.gaussian.learner import GaussianLearner
+from stability.loop.regimes import Regime
+from stability.loop.retraining import Latents, Learner, retrain
+from stability.loop.whole_counts import require_whole
+
+__all__ = ["paths"]
+
+_WIDTH = 128
+
+
+def known_variance(chains: int, dimension: int) -> GaussianLearner:
+    """Learns the mean of N(μ, I) alone."""
+    return GaussianLearner(chains, dimension, covariance=np.eye(dimension))
+
+
+def paths(
+    regime: Regime,
+    n: int,
+    t: int,
+    replicas: int,
+    rng: np.random.Generator,
+    *,
+    latents: Latents = "fresh",
+    learner: Callable[[int, int], Learner] = known_variance,
+) -> NDArray[np.float64]:
+    """μ_s − μ of generations s = 0 … t in units of one observation's standard deviation, (t + 1,
+    replicas).
+
+    Each replica has n fixed real points of its own. The coordinates of N(μ, I) and of all its
+    refits are independent of each other, so that a chain in 128 dimensions is 128 replicas on the
+    line.
+
+    Args:
+        n: >= 1.
+        replicas: See `n`.
+        t: >= 0.
+        learner: (chains, dimension) -> a learner with a `mean` (chains, dimension).
+
+    Raises:
+        ValueError: Unless the regime's λn is whole, as the laws that paths are compared with want
+            it.
+    """
+    require_whole(getattr(regime, "lam", 1.0), n)
+    chains = math.ceil(replicas / _WIDTH)
+    model = learner(chains, _WIDTH)
+    generations = retrain(
+        model,
+        list(rng.standard_normal((chains, n, _WIDTH))),
+        [regime] * chains,
+        t,
+        seed=int(rng.integers(2**62)),
+        fresh=lambda n, rng: rng.standard_normal((n, _WIDTH)),
+        latents=latents,
+    )
+    means = [model.mean.ravel()[:replicas].copy() for _ in generations]  # type: ignore[attr-defined]
+    return np.array(means)

@@ -1,0 +1,1 @@
+"""Laws, expectations and positive semi-definite matrices, shared by theory and distances."""

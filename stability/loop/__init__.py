@@ -1,0 +1,1 @@
+"""Algorithm 1: the loop, its regimes and its random streams."""

@@ -1,0 +1,313 @@
+"""Algorithm 1: fit on real data, then again and again on data that the model itself helped to make.
+
+This is the only retraining loop of the project: a 1-D Gaussian, a 2-D flow and a CIFAR-10 diffusion
+model are learners handed to `retrain`. It computes and yields; watching (metrics, figures,
+checkpoints, progress) happens outside.
+"""
+
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Literal, Protocol, get_args
+
+import numpy as np
+
+from stability.loop.arguments import numeric_array, require_methods, whole_number
+from stability.loop.regimes import Regime, RoundInputs, TrainingSet
+from stability.loop.streams import Purpose, stream
+
+__all__ = ["FreshData", "Generation", "Latents", "Learner", "RetrainingError", "retrain"]
+
+Latents = Literal["fresh", "shared"]
+
+
+class FreshData(Protocol):
+    """Draws n new real points, (n, …)."""
+
+    def __call__(self, n: int, rng: np.random.Generator) -> np.ndarray: ...
+
+
+class RetrainingError(ArithmeticError):
+    """A generation could not be finished; the message names it.
+
+    Everything yielded before stays good.
+    """
+
+
+class Learner(Protocol):
+    """A model class with its training procedure, for R chains side by side (R = 1 is the scalar
+    case).
+
+    Every list has one entry a chain. All randomness comes from the generators passed in; chain r
+    uses `rngs[r]` alone, so that its draws do not depend on the chains beside it.
+    """
+
+    @property
+    def chains(self) -> int:
+        """R, the number of chains."""
+        ...
+
+    def reset(self, rngs: Sequence[np.random.Generator]) -> None:
+        """Initial parameters, and no optimiser state."""
+        ...
+
+    def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
+        """Continue from the present parameters and optimiser state on one data set a chain, of any
+        sizes.
+
+        Where a data set has weights, they are its points' weights in the loss. A learner that
+        supports this says so by an attribute `weighs = True`; others are never given weights.
+
+        Raises:
+            FloatingPointError: Naming chain and step, if the loss or a parameter is not finite.
+        """
+        ...
+
+    def sample(
+        self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
+    ) -> Sequence[np.ndarray]:
+        """`counts[r]` draws of each model, (counts[r], …).
+
+        Draw i must not depend on how many follow it.
+        """
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything the next fit and the next sample depend on: tensors, numbers, strings,
+        lists and dictionaries.
+        """
+        ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go back to a state given by `state_dict`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A finished generation: what it was fitted on, and what it draws.
+
+    One entry a chain in each tuple.
+
+    Attributes:
+        t: Number of retrainings so far; at t = 0 the model has seen real data alone.
+        training: The data of the fit that made this generation.
+        samples: Its draws, (max(m, draws), …): the first m of them go into the next training set.
+    """
+
+    t: int
+    training: tuple[TrainingSet, ...]
+    samples: tuple[np.ndarray, ...]
+
+
+def retrain(
+    learner: Learner,
+    real: Sequence[np.ndarray],
+    regimes: Sequence[Regime],
+    generations: int,
+    *,
+    seed: int,
+    replicas: Sequence[int] | None = None,
+    draws: int = 0,
+    fresh: FreshData | None = None,
+    latents: Latents = "fresh",
+    from_scratch: bool = False,
+    after: Generation | None = None,
+) -> Iterator[Generation]:
+    """Yield generations t = 0 … `generations` of each chain (Algorithm 1 of the paper).
+
+    Args:
+        real: One data set (n, …) of real numbers a chain: an array, a tensor, a table of pandas or
+            nested lists. Its type stays; where integers are mixed with samples that are floats,
+            both become floats. regimes: one a chain.
+        replicas: Random streams of each chain, default 0 … R−1. Chains with equal replica share all
+            random numbers.
+        draws: Sample at least so many points of each generation, for whoever watches.
+        fresh: (k, rng) -> (k, …) new real data, for regimes that need it.
+        latents: "fresh" draws independent sampling noise each generation, as in Algorithm 1;
+            "shared" reuses the same noise each time, as the official EDM driver does (fixed seeds,
+            deterministic sampler). This is another process with another stationary error: for a
+            Gaussian mean 1 + λ times Cramér–Rao instead of (1 + 3λ)/(1 + 2λ).
+        from_scratch: Start each fit from newly drawn parameters instead of the present parameters
+            and optimiser state.
+        after: Continue behind this generation; `learner` must be in the state it had then. Yields
+            from t = after.t + 1.
+
+    Raises:
+        ValueError: For bad arguments, before any work;.
+        TypeError: See `ValueError`.
+        RetrainingError: If a training set cannot be made, a fit or a sample fails or is not finite,
+            or a fit changes its data in place.
+    """
+    require_methods(learner, "learner", "reset", "fit", "sample")
+    _check_counts(learner, real, regimes, replicas)
+    real = [numeric_array(x, f"real[{r}]") for r, x in enumerate(real)]
+    replicas = (
+        range(len(regimes))
+        if replicas is None
+        else [whole_number(r, "replicas", 0) for r in replicas]
+    )
+    generations, draws = (
+        whole_number(generations, "generations", 0),
+        whole_number(draws, "draws", 0),
+    )
+    seed = whole_number(seed, "seed", 0)
+    _check_arguments(learner, real, regimes, fresh, latents)
+    synthetic = [regime.synthetic(len(x)) for regime, x in zip(regimes, real, strict=True)]
+    counts = [max(m, draws) for m in synthetic]
+
+    def streams(purpose: Purpose, t: int) -> list[np.random.Generator]:
+        return [stream(seed, purpose, replica, t) for replica in replicas]
+
+    def fresh_data(r: int, t: int) -> Callable[[int], np.ndarray]:
+        if not (fresh and regimes[r].needs_fresh_real):
+            return _no_fresh_data
+        return partial(fresh, rng=stream(seed, Purpose.FRESH, replicas[r], t))
+
+    def training_sets(previous: Generation) -> list[TrainingSet]:
+        t = previous.t + 1
+        return [
+            regimes[r].next(
+                RoundInputs(
+                    real=real[r],
+                    previous=previous.training[r],
+                    synthetic=previous.samples[r][: synthetic[r]],
+                    fresh=fresh_data(r, t),
+                    rng=rng,
+                )
+            )
+            for r, rng in enumerate(streams(Purpose.CHOICE, t))
+        ]
+
+    def run(generation: Generation | None) -> Iterator[Generation]:
+        for t in range(generation.t + 1 if generation else 0, generations + 1):
+            try:
+                training = (
+                    training_sets(generation)
+                    if generation
+                    else [TrainingSet(x, real=len(x)) for x in real]
+                )
+                if t == 0 or from_scratch:
+                    learner.reset(streams(Purpose.INIT, t))
+                before = _checksums(training)
+                learner.fit(training, streams(Purpose.FIT, t))
+                _require_unchanged(before, training)
+                drawn = learner.sample(
+                    counts, streams(Purpose.SAMPLE, t if latents == "fresh" else 0)
+                )
+                samples = _checked_samples(drawn, counts, real)
+            except ArithmeticError as error:
+                raise RetrainingError(f"generation {t}: {error}") from error
+            generation = Generation(t, tuple(training), tuple(samples))
+            yield generation
+
+    return run(after)
+
+
+def _no_fresh_data(k: int) -> np.ndarray:
+    raise ValueError(
+        f"a regime asked for {k} new real points although its needs_fresh_real is False"
+    )
+
+
+def _check_counts(learner: Learner, real: Any, regimes: Any, replicas: Any) -> None:
+    """Each of them must be a list with one entry a chain."""
+    chains = whole_number(getattr(learner, "chains", None), "learner.chains", 1)
+    lists = {"real": real, "regimes": regimes} | (
+        {} if replicas is None else {"replicas": replicas}
+    )
+    for name, values in lists.items():
+        if isinstance(values, str) or not hasattr(values, "__len__"):
+            raise TypeError(
+                f"{name} must be a list with one entry a chain, got {type(values).__name__}"
+            )
+        if len(values) != chains:
+            raise ValueError(
+                f"{name} must have one entry for each of the {chains} chains, got {len(values)}"
+            )
+
+
+def _check_arguments(
+    learner: Learner,
+    real: Sequence[np.ndarray],
+    regimes: Sequence[Regime],
+    fresh: FreshData | None,
+    latents: Latents,
+) -> None:
+    if latents not in get_args(Latents):
+        raise ValueError(f"latents must be one of {get_args(Latents)}, got {latents!r}")
+    if fresh is not None and not callable(fresh):
+        raise TypeError(f"fresh must be a function (n, rng) -> (n, …), got {type(fresh).__name__}")
+
+    for r, x in enumerate(real):
+        if x.ndim == 0 or x.size == 0:
+            raise ValueError(
+                f"real data must have at least one point, got shape {x.shape} for chain {r}"
+            )
+        if not np.isfinite(x).all():
+            raise ValueError(f"real data must be finite, got NaN or Inf in chain {r}")
+
+    for r, regime in enumerate(regimes):
+        require_methods(regime, f"regimes[{r}]", "synthetic", "next")
+        if regime.needs_fresh_real and fresh is None:
+            raise ValueError(f"regime '{regime}' draws new real data each round: pass fresh=")
+        if regime.weighted and not getattr(learner, "weighs", False):
+            raise ValueError(
+                f"regime '{regime}' weights its points, which {type(learner).__name__} does not "
+                "support"
+            )
+
+
+def _checksums(training: Sequence[TrainingSet]) -> list[int]:
+    """A checksum of each chain's points; chains that share an array share its checksum."""
+    known = {id(data.points): data.points for data in training}
+    sums = {key: zlib.crc32(_as_bytes(points)) for key, points in known.items()}
+    return [sums[id(data.points)] for data in training]
+
+
+def _as_bytes(points: np.ndarray) -> memoryview:
+    return np.ascontiguousarray(points).reshape(-1).view(np.uint8).data
+
+
+def _require_unchanged(before: Sequence[int], training: Sequence[TrainingSet]) -> None:
+    for r, (old, new) in enumerate(zip(before, _checksums(training), strict=True)):
+        if old != new:
+            raise ArithmeticError(
+                f"the learner changed the training data of chain {r} in place: let fit copy them"
+            )
+
+
+def _checked_samples(
+    samples: Any, counts: Sequence[int], real: Sequence[np.ndarray]
+) -> list[np.ndarray]:
+    """The samples as arrays.
+
+    Raises:
+        ArithmeticError: If they are not finite numbers of the shapes asked for.
+    """
+    if isinstance(samples, str) or not hasattr(samples, "__len__"):
+        raise ArithmeticError(
+            f"the learner returned {type(samples).__name__}, not a list of samples, one a chain"
+        )
+    if len(samples) != len(counts):
+        raise ArithmeticError(
+            f"the learner returned {len(samples)} sets of samples for {len(counts)} chains"
+        )
+
+    checked = []
+    for r, (drawn, count, reference) in enumerate(zip(samples, counts, real, strict=True)):
+        try:
+            x = numeric_array(drawn, f"its samples for chain {r}")
+        except (TypeError, ValueError) as error:
+            raise ArithmeticError(f"the learner returned no numbers: {error}") from None
+        expected = (count, *reference.shape[1:])
+        if x.shape != expected:
+            raise ArithmeticError(
+                f"the learner returned samples of shape {x.shape} for chain {r}, expected "
+                f"{expected}"
+            )
+        if not np.isfinite(x).all():
+            raise ArithmeticError(f"the learner returned samples with NaN or Inf for chain {r}")
+        checked.append(x)
+    return checked

@@ -1,0 +1,1 @@
+"""The computer: machine code, and folders for what can be made again."""

@@ -1,0 +1,1 @@
+"""Proofs by computer algebra, and numbers certified by ball arithmetic."""

@@ -1,0 +1,1 @@
+"""One run as a folder, and as a command: files, options, figures, processors."""

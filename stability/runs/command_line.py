@@ -1,0 +1,212 @@
+"""Command lines made from a frozen configuration dataclass, with errors of one line.
+
+Every command ends in one of a few known ways, whatever its options and its environment are: see
+`command`.
+"""
+
+import contextlib
+import io
+import os
+import re
+import select
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TextIO, TypeVar
+
+import tyro
+
+from stability.loop.retraining import RetrainingError
+from stability.runs.run_directory import RunDirectoryError
+from stability.runs.untrusted import printable
+
+__all__ = ["UsageError", "command", "parse"]
+
+Config = TypeVar("Config")
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERRUPTED = 130
+LONGEST_MESSAGE = 2000  # characters
+
+
+class UsageError(ValueError):
+    """Options that do not fit together or their input; the message names the option, its value
+    and what is allowed.
+    """
+
+
+def command(
+    config_type: type[Config], run: Callable[[Config], Any], arguments: Sequence[str] | None = None
+) -> None:
+    """Parse the command line into `config_type`, run, and leave with a status.
+
+    0: done.   2: a bad option or a folder that cannot be used.   1: the run failed.   130:
+    interrupted.
+    Every failure that a user can mend is one line on standard error; warnings are one line each
+    too.
+    Output that nobody reads any more (`| head`) ends the command without a word, with status 1.
+    """
+    _prepare_streams()
+    with _quiet_when_output_is_closed():
+        config = parse(config_type, arguments)
+        warnings.showwarning = _one_line_warning
+        try:
+            run(config)
+        except UsageError as error:
+            _leave(EXIT_USAGE, str(error))
+        except RunDirectoryError as error:
+            _leave(EXIT_USAGE, f"--out: {error}")
+        except RetrainingError as error:
+            _leave(EXIT_FAILED, f"stopped at {error}; the generations before it are kept")
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            _leave(EXIT_USAGE, f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            _leave(
+                EXIT_FAILED,
+                f"this takes more memory than there is ({_first_line(error)}); choose smaller "
+                "sizes",
+            )
+        except KeyboardInterrupt:
+            _leave(
+                EXIT_INTERRUPTED,
+                "interrupted; the same command goes on from the last finished generation",
+            )
+
+
+def parse(config_type: type[Config], arguments: Sequence[str] | None = None) -> Config:
+    """The configuration that the arguments (default: of this process) describe.
+
+    Leaves with status 2 and one line that names the option, the value and what is allowed if they
+    are wrong.
+    """
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    _refuse_malformed(given)
+    shown = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(shown):
+            return tyro.cli(
+                config_type, prog=_program(), args=given, config=(tyro.conf.FlagCreatePairsOff,)
+            )
+    except ValueError as error:  # of a nested configuration's own checks
+        _leave(EXIT_USAGE, str(error))
+    except SystemExit as leaving:
+        if leaving.code != EXIT_USAGE:
+            raise
+        _leave(EXIT_USAGE, _first_paragraph(shown.getvalue()))
+
+
+def _refuse_malformed(arguments: Sequence[str]) -> None:
+    """What no option takes: nothing, a NUL, an option twice (of which the parser would take the
+    last in silence).
+    """
+    seen: set[str] = set()
+    before = "an argument"
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        is_option = name.startswith("--") and len(name) > 2
+        name = name.replace("_", "-")
+        if not argument or (is_option and equals and not value):
+            _leave(EXIT_USAGE, f"{name or before} must not be empty")
+        if "\0" in argument:
+            _leave(EXIT_USAGE, f"{name if is_option else before} must not contain a NUL character")
+        if name.startswith("--tyro-"):
+            _leave(
+                EXIT_USAGE,
+                f"{name}: a shell completes names of programs, and this one is {_program()}",
+            )
+        if is_option and name in seen:
+            _leave(EXIT_USAGE, f"{name} is given twice; give it once, with all of its values")
+        if is_option:
+            seen.add(name)
+            before = name
+
+
+def _program() -> str:
+    """How this process was started: python -m PACKAGE.MODULE, or the script's name."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return f"python -m {spec.name.removesuffix('.__main__')}" if spec else Path(sys.argv[0]).name
+
+
+def _first_paragraph(box: str) -> str:
+    """The message in the box that tyro draws: its first lines, down to the rule or the end of
+    the box.
+    """
+    lines = []
+    for line in box.splitlines()[1:]:
+        text = line.strip("│ ")
+        if not text.strip("─╰╯"):
+            break
+        lines.append(text)
+    message = re.sub(r"^Error parsing (\w+: )?", "", " ".join(lines))
+    is_incomplete = message.startswith(("Missing ", "Expected one of "))
+    return f"{message.rstrip('.')}; --help explains the options" if is_incomplete else message
+
+
+def _prepare_streams() -> None:
+    """Standard streams that take any text: what the terminal's encoding lacks is replaced by a
+    question mark.
+
+    A stream that was closed (`>&-`) becomes the null device.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
+        elif mode == "w" and isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
+@contextlib.contextmanager
+def _quiet_when_output_is_closed() -> Iterator[None]:
+    """Write out what was printed in the block; where nobody reads it, leave with status 1 and
+    without a word.
+    """
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        closed = [stream for stream in (sys.stdout, sys.stderr) if _is_closed(stream)]
+        if not closed:
+            raise  # another pipe's, of which nothing is known
+        for stream in closed:  # or Python itself complains when it flushes at the end
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise SystemExit(EXIT_FAILED) from None
+
+
+def _is_closed(stream: TextIO) -> bool:
+    """Whether the reader of a pipe has gone."""
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), select.POLLOUT)
+    except (AttributeError, OSError, ValueError):  # no poll on Windows; no file behind the stream
+        return False
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
+
+
+def _is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
+    """torch has no exception of its own for memory of the processor: a RuntimeError with these
+    words.
+    """
+    text = str(error)
+    return isinstance(error, MemoryError) or "out of memory" in text or "allocate memory" in text
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _leave(status: int, message: str) -> NoReturn:
+    sys.stderr.write(f"error: {printable(' '.join(message.split()), LONGEST_MESSAGE)}\n")
+    raise SystemExit(status)
+
+
+def _one_line_warning(message, category, filename, lineno, file=None, line=None) -> None:
+    sys.stderr.write(f"warning: {printable(' '.join(str(message).split()), LONGEST_MESSAGE)}\n")

@@ -1,0 +1,233 @@
+"""Assumption 3: how far a retraining on finitely many points falls from one on infinitely many,
+with its constants.
+
+For each n and each δ in (0, 1), with probability 1 − δ over the real points and the synthetic
+latents,
+
+    ‖G^n(θ) − G^∞(θ)‖ ≤ ε_OPT + a/√n · √log(b/δ)    for all θ in U, a ball about θ*.    (13), as it
+    must be read: E6
+
+`GaussianMean` has a and b in closed form, for U the whole space. `Fitted` measures them for any
+family.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import chi2
+from torch import Tensor
+
+from stability.analysis.likelihood_learner import LikelihoodLearner
+from stability.analysis.local_analysis import analyse
+from stability.analysis.operators import infinite_map
+from stability.gaussian.mean import paths
+from stability.laws.expectation import Law, draw
+from stability.laws.family import Family
+from stability.loop.regimes import Mix, TrainingSet, synthetic_count
+from stability.loop.retraining import retrain
+from stability.loop.whole_counts import require_whole
+from stability.statements.stationary_error import excess_covariance, mixed
+
+__all__ = ["Constants", "Fitted", "GaussianMean", "Loop"]
+
+
+@dataclass(frozen=True)
+class Constants:
+    """a > 0 and ε_OPT >= 0 in units of θ, b >= 1."""
+
+    a: float
+    b: float
+    eps_opt: float = 0.0
+
+    def step(self, n: int, delta: float) -> float:
+        """The right-hand side of (13): what one retraining may be off by, with probability 1 −
+        δ.  δ in (0, 1].
+        """
+        return self.eps_opt + self.a / math.sqrt(n) * math.sqrt(math.log(self.b / delta))
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Algorithm 1 near θ*, many times over, with what Theorem 2 asks to know of it.
+
+    P parameters, R replicas.
+
+    Attributes:
+        errors: (t + 1, R, P) θ_s − θ* of generations s = 0 … t; each replica has its own n real
+            points, kept fixed.
+        constants: Of (13) on U.
+        radius: Of U, possibly inf.
+        rho: Sup of ‖G^∞(θ) − θ*‖/‖θ − θ*‖ on U, as far as seen.
+        condition: λ(1 + Lε/α), which Theorem 1 wants below 1/2.
+        covariance: (P, P) of θ_t about θ*, to first order in 1/n (S3).
+        steps: (k, R) ‖G^n(θ) − G^∞(θ)‖, the largest over the θ that `seen` names; a row a round,
+            independent along rows.
+    """
+
+    name: str
+    errors: NDArray[np.float64]
+    constants: Constants
+    radius: float
+    rho: float
+    condition: float
+    covariance: NDArray[np.float64]
+    steps: NDArray[np.float64]
+    seen: str
+
+    def least_a(self, n: int) -> float:
+        """The least a with which fewer than a share δ of the first row break (13), for δ = 1/R, 2/R
+        … 1.
+
+        b and ε_OPT as in `constants`, whose a it may be compared with: that one has to do for δ
+        below 1/R as well.
+        """
+        farthest = np.sort(self.steps[0])[::-1]
+        delta = np.arange(1, len(farthest) + 1) / len(farthest)
+        excess = math.sqrt(n) * (farthest - self.constants.eps_opt)
+        return float((excess / np.sqrt(np.log(self.constants.b / delta))).max())
+
+
+@dataclass(frozen=True)
+class GaussianMean:
+    """N(μ, τ²I) in d dimensions, τ known, fitted to draws of N(μ*, τ²I).  d >= 1, tau > 0 and
+    finite, else ValueError.
+
+    G^∞(μ) = (μ* + λμ)/(1 + λ), and the residual r = G^n(μ) − G^∞(μ) = (x̄ − μ* + λz̄)/(1 + λ), x̄
+    the mean of the real points and z̄ that of the latents, depends on neither μ nor the radius of
+    U: r ~ N(0, τ²/(n(1 + λ)) I).
+    """
+
+    d: int = 1
+    tau: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.d != int(self.d) or self.d < 1 or not (math.isfinite(self.tau) and self.tau > 0):
+            raise ValueError(
+                f"d must be a whole number >= 1 and tau finite and > 0, got {self.d} and {self.tau}"
+            )
+
+    def constants(self, lam: float) -> Constants:
+        """a = 2τ/√(1 + λ), b = 2^{d/2}, ε_OPT = 0: E e^{χ²_d/4} = 2^{d/2} and Markov's
+        inequality.
+        """
+        return Constants(a=2 * self.tau / math.sqrt(1 + lam), b=2 ** (self.d / 2))
+
+    def exceedance(self, n: int, lam: float, distance: float) -> float:
+        """P(‖G^n(μ) − G^∞(μ)‖ > distance), exactly."""
+        return float(chi2.sf(n * (1 + lam) * (distance / self.tau) ** 2, self.d))
+
+    def run(self, n: int, lam: float, t: int, replicas: int, rng: np.random.Generator) -> Loop:
+        """Algorithm 1, t >= 1 retrainings, `replicas` times.   n: >= 1, with λn whole, else
+        ValueError.
+        """
+        flat = self.tau * paths(Mix(lam), n, t, replicas * self.d, rng)
+        errors = flat.reshape(t + 1, replicas, self.d)
+        rho = lam / (1 + lam)
+        return Loop(
+            name=f"Gaussian mean, d = {self.d}, τ = {self.tau:g}",
+            errors=errors,
+            constants=self.constants(lam),
+            radius=math.inf,
+            rho=rho,
+            condition=lam,
+            covariance=self.tau**2 / n * mixed(lam, t) * np.eye(self.d),
+            steps=np.linalg.norm(errors[1:] - rho * errors[:-1], axis=2),
+            seen="all of U",
+        )
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Any family, fitted to draws of a law.
+
+    a and b are those of the normal law that n times the residual's covariance tends to, n Cov
+    G^n(θ*) → K(C + λF)K: the residual is ‖·‖² ≤ λmax χ²_P, so a = 2√λmax and b = 2^{P/2} as for the
+    Gaussian mean. What happens at finite n, and elsewhere in U, is measured: at θ* and at the
+    distance `radius` to both sides along each axis, from the same draws.
+
+    Attributes:
+        family: As for `analyse` and `LikelihoodLearner`.
+        data: A law with a density in 1-D or 2-D, lest G^∞ be found by Monte Carlo.
+        radius: Of the ball U about θ*, > 0 and finite, else ValueError.
+    """
+
+    family: Family
+    data: Law
+    radius: float
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.radius) and self.radius > 0):
+            raise ValueError(f"radius must be finite and > 0, got {self.radius}")
+
+    def run(self, n: int, lam: float, t: int, replicas: int, rng: np.random.Generator) -> Loop:
+        """Algorithm 1, t >= 1 retrainings, `replicas` times.   n: >= 1, with λn whole, else
+        ValueError.
+        """
+        require_whole(lam, n)
+        local = analyse(self.family, self.data, lam, n=n)
+        centre = torch.tensor(local.theta)
+        K = np.linalg.inv(local.A + lam * local.B)
+        largest = float(np.linalg.eigvalsh(K @ (local.C + lam * local.fisher) @ K)[-1])
+        axes = self.radius * torch.eye(len(centre), dtype=torch.float64)
+        grid = torch.cat([centre[None], centre + axes, centre - axes])  # (J, P)
+        image = infinite_map(self.family, self.data, lam)
+        images = torch.stack([image(theta).theta for theta in grid])
+        steps, eps_opt = self._steps(grid, images, n, lam, replicas, rng)
+        return Loop(
+            name=type(self.family).__name__,
+            errors=self._paths(centre, n, lam, t, replicas, rng),
+            constants=Constants(
+                a=2 * math.sqrt(largest), b=2 ** (len(centre) / 2), eps_opt=eps_opt
+            ),
+            radius=self.radius,
+            rho=max(local.norm, float((images[1:] - centre).norm(dim=1).max()) / self.radius),
+            condition=local.condition,
+            covariance=local.sandwich + excess_covariance(local.A, local.B, lam, n, t),
+            steps=steps,
+            seen=f"θ* and {len(grid) - 1} points at the edge of U",
+        )
+
+    def _real(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        return draw(self.data, n, torch.Generator().manual_seed(int(rng.integers(2**63)))).numpy()
+
+    def _paths(
+        self, centre: Tensor, n: int, lam: float, t: int, replicas: int, rng: np.random.Generator
+    ) -> np.ndarray:
+        learner = LikelihoodLearner(self.family, centre.expand(replicas, -1))
+        real = [self._real(n, rng) for _ in range(replicas)]
+        seed = int(rng.integers(2**62))
+        generations = retrain(learner, real, [Mix(lam)] * replicas, t, seed=seed)
+        return np.array([(learner.theta - centre).numpy() for _ in generations])
+
+    def _steps(
+        self,
+        grid: Tensor,
+        images: Tensor,
+        n: int,
+        lam: float,
+        replicas: int,
+        rng: np.random.Generator,
+    ) -> tuple[np.ndarray, float]:
+        """sup ‖G^n − G^∞‖ over `grid` (J, P) for each replica, and ε_OPT: how far a second fit
+        moves a first.
+        """
+        # replica by replica, (R J, P)
+        learner = LikelihoodLearner(self.family, grid.repeat(replicas, 1))
+        m = synthetic_count(lam, n)
+        real = [self._real(n, rng) for _ in range(replicas)]
+        # equal latents for all points of the grid
+        seeds = rng.integers(2**62, size=replicas).repeat(len(grid))
+        streams = [np.random.default_rng(seed) for seed in seeds]
+        synthetic = learner.sample([m] * learner.chains, streams)
+        training = [
+            TrainingSet(np.concatenate([real[i // len(grid)], points]), real=n)
+            for i, points in enumerate(synthetic)
+        ]
+        learner.fit(training, streams)
+        first = learner.theta
+        learner.fit(training, streams)
+        residual = (first.reshape(replicas, *images.shape) - images).norm(dim=2)  # (R, J)
+        return residual.amax(1)[None].numpy(), float((learner.theta - first).norm(dim=1).max())

@@ -1,0 +1,213 @@
+"""Runs a statement: its check on every instance, its negative controls and its counterexamples,
+and the proofs.
+"""
+
+import importlib
+import inspect
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import repeat
+from multiprocessing import get_context
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+
+from stability.runs.command_line import UsageError
+from stability.runs.processors import processors
+from stability.statements import STATEMENTS
+from stability.statements.verdict import Status, Verdict
+
+__all__ = ["Claim", "Examination", "examine", "examine_all"]
+
+DEFAULT_LAMS = (0.05, 0.2, 1.0)
+"""λ at which a statement that depends on it is examined where only families are given."""
+
+_WORST_FIRST = (
+    Status.VIOLATED,
+    Status.CORRECTED,
+    Status.HOLDS,
+    Status.VACUOUS,
+    Status.NOT_APPLICABLE,
+)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The verdicts on one claim, at least one, over all instances."""
+
+    name: str
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def status(self) -> Status:
+        """Violated if one is; else corrected, if the printed statement fails somewhere; else the
+        best of them.
+        """
+        return min((verdict.status for verdict in self.verdicts), key=_WORST_FIRST.index)
+
+    @property
+    def tightest(self) -> Verdict:
+        """The one with the least margin; the first, if none of them compares finite numbers."""
+        return min(
+            self.verdicts,
+            key=lambda verdict: math.inf if math.isnan(verdict.margin) else verdict.margin,
+        )
+
+    @property
+    def errata(self) -> tuple[str, ...]:
+        """Ids of the errata that apply, sorted."""
+        return tuple(sorted({verdict.erratum for verdict in self.verdicts} - {""}))
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What came out for one statement.
+
+    Attributes:
+        name: Of its module.
+        title: First line of the module's docstring.
+        verdicts: Of `check`, on every instance.
+        counterexamples: To what the paper prints.
+        controls: The check with spoiled constants.
+        seconds: It took.
+    """
+
+    name: str
+    title: str
+    verdicts: tuple[Verdict, ...]
+    counterexamples: tuple[Verdict, ...]
+    controls: tuple[Verdict, ...]
+    seconds: float
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """The verdicts by claim, in the order of their first appearance."""
+        names = dict.fromkeys(verdict.claim for verdict in self.verdicts)
+        return tuple(
+            Claim(name, tuple(v for v in self.verdicts if v.claim == name)) for name in names
+        )
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """What did not come out as it must: a violated verdict, or a control or counterexample
+        that is not violated.
+        """
+        wrong = [
+            f"violated: {v.claim}, {v.instance}"
+            for v in self.verdicts
+            if v.status is Status.VIOLATED
+        ]
+        for kind, verdicts in (
+            ("control not rejected", self.controls),
+            ("no counterexample", self.counterexamples),
+        ):
+            wrong += [
+                f"{kind}: {v.claim}, {v.instance}"
+                for v in verdicts
+                if v.status is not Status.VIOLATED
+            ]
+        return tuple(wrong)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "statement": self.name,
+            "title": self.title,
+            "verdicts": [verdict.to_dict() for verdict in self.verdicts],
+            "counterexamples": [verdict.to_dict() for verdict in self.counterexamples],
+            "controls": [verdict.to_dict() for verdict in self.controls],
+            "failures": list(self.failures),
+        }
+
+
+def examine_all(
+    names: Sequence[str], seed: int, families: Sequence[str] = (), lams: Sequence[float] = ()
+) -> Iterator[Examination]:
+    """`examine` each of the statements, in that order, side by side in processes of one thread
+    each.
+
+    Args:
+        seed: >= 0; a statement's random stream depends on it and on the statement alone. Raises as
+            `examine`.
+    """
+    streams = np.random.SeedSequence(seed).spawn(len(STATEMENTS))
+    rngs = [np.random.default_rng(streams[STATEMENTS.index(name)]) for name in names]
+    arguments = (names, rngs, repeat(families), repeat(lams))
+    workers = min(len(names), processors())
+    if workers == 1:
+        yield from map(examine, *arguments)
+        return
+    with ProcessPoolExecutor(
+        workers, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
+    ) as pool:
+        yield from pool.map(examine, *arguments)
+
+
+def examine(
+    name: str, rng: np.random.Generator, families: Sequence[str] = (), lams: Sequence[float] = ()
+) -> Examination:
+    """Run the statement whose module has this name; see `stability.statements`.
+
+    Args:
+        families: Instead of the module's own grid, its check on these families (names in FAMILIES),
+            on data inside and outside each, at these λ; without controls and counterexamples, which
+            have instances of their own.
+        lams: See `families`.
+
+    Raises:
+        UsageError: If families or λ are asked for and the statement has none.
+    """
+    module = importlib.import_module(f"stability.statements.{name}")
+    started = time.perf_counter()
+    grid = _grid(module, families, lams)
+    verdicts = [verdict for instance in grid for verdict in _call(module.check, rng, **instance)]
+    rest: Mapping[str, Iterable[Verdict]] = {}
+    if not (families or lams):
+        kinds = [kind for kind in ("counterexamples", "controls") if hasattr(module, kind)]
+        rest = {kind: _call(getattr(module, kind), rng) for kind in kinds}
+    return Examination(
+        name=name,
+        title=" ".join((module.__doc__ or name).split("\n\n")[0].split()),
+        verdicts=tuple(verdicts),
+        counterexamples=tuple(rest.get("counterexamples", ())),
+        controls=tuple(rest.get("controls", ())),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _grid(
+    module: ModuleType, families: Sequence[str], lams: Sequence[float]
+) -> Sequence[Mapping[str, Any]]:
+    if not (families or lams):
+        return module.GRID
+    name = module.__name__.rpartition(".")[2]
+    known = [instance for instance in module.GRID if isinstance(instance.get("family"), str)]
+    accepted = inspect.signature(module.check).parameters if known else {}
+    for option, values, parameter in (("--family", families, "family"), ("--lambda", lams, "lam")):
+        if values and parameter not in accepted:
+            raise UsageError(
+                f"{option}: {name} does not depend on it, got {' '.join(map(str, values))}"
+            )
+    families = families or tuple(dict.fromkeys(instance["family"] for instance in known))
+    data = (
+        [{"data": law} for law in ("well specified", "misspecified")]
+        if "data" in accepted
+        else [{}]
+    )
+    at = [{"lam": lam} for lam in lams or DEFAULT_LAMS] if "lam" in accepted else [{}]
+    return [{"family": family, **law, **lam} for family in families for law in data for lam in at]
+
+
+def _call(
+    function: Callable[..., Iterable[Verdict]], rng: np.random.Generator, **instance: Any
+) -> Iterable[Verdict]:
+    return (
+        function(**instance, rng=rng)
+        if "rng" in inspect.signature(function).parameters
+        else function(**instance)
+    )

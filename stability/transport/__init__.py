@@ -1,0 +1,1 @@
+"""Exact optimal transport: assignment, and Wasserstein distances."""

@@ -1,0 +1,86 @@
+"""Imports run in one direction, and the folder listing is the table of contents."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.import_graph import ROOT, cycle, levels, room_imports, show
+
+ORDER = [
+    "machine",
+    "loop",
+    "laws",
+    "transport",
+    "diffusion",
+    "runs",
+    "gaussian",
+    "families",
+    "analysis",
+    "proofs",
+    "statements",
+    "report",
+    "__main__",
+]
+"""Rooms of `stability`; each may import those above it."""
+
+
+def test_each_room_of_stability_imports_only_rooms_above_it():
+    graph = room_imports("stability")
+    assert sorted(graph) == sorted(ORDER)
+    wrong = [
+        (room, other)
+        for room, others in graph.items()
+        for other in others
+        if ORDER.index(other) > ORDER.index(room)
+    ]
+    assert not wrong, f"{wrong}\n{show('stability')}"
+
+
+def test_stability_is_a_table_of_contents():
+    graph = room_imports("stability")
+    arrows = sum(map(len, graph.values()))
+    assert len(graph) <= 13, show("stability")
+    assert max(levels(graph).values()) <= 7, show("stability")
+    assert arrows <= 30, show("stability")
+
+
+@pytest.mark.parametrize("package", ["stability", "toy", "deep"])
+def test_no_rooms_import_each_other(package):
+    assert cycle(room_imports(package)) == [], show(package)
+
+
+def test_the_theory_knows_neither_the_2d_experiments_nor_the_images():
+    for path in (ROOT / "stability").rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        assert "from toy" not in text, path
+        assert "from deep" not in text, path
+
+
+def test_a_cycle_is_found():
+    assert cycle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert cycle({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_levels_are_those_of_the_longest_path():
+    assert levels({"a": {"b", "c"}, "b": {"c"}, "c": set()}) == {"a": 3, "b": 2, "c": 1}
+
+
+HEAVY = ("torch", "matplotlib", "numba", "scipy", "sympy", "sklearn")
+
+
+def test_importing_the_theory_loads_nothing_heavy():
+    code = f"import stability, sys; print([m for m in {HEAVY} if m in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_public_name_can_be_imported():
+    import stability
+
+    for name in stability.__all__:
+        assert getattr(stability, name).__name__ == name
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        stability.nothing  # noqa: B018

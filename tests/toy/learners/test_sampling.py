@@ -1,0 +1,44 @@
+import numpy as np
+import pytest
+
+from stability.diffusion.heun import Heun
+from stability.diffusion.schedules import edm_noise_levels, linear_alphas_cumprod
+from stability.diffusion.step_samplers import DDIM, Ancestral
+from toy.learners import sampling
+from toy.learners.sampling import draw
+
+SAMPLERS = {
+    "large": Ancestral("large").over(linear_alphas_cumprod(6)),
+    "small": Ancestral("small").over(linear_alphas_cumprod(6)),
+    "ddim": DDIM().over(linear_alphas_cumprod(6)),
+    "heun": Heun(edm_noise_levels(6)),
+    "churn": Heun(edm_noise_levels(6), churn=5.0),
+}
+
+
+def rngs(count):
+    return [np.random.default_rng([7, r]) for r in range(count)]
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_a_point_depends_on_its_own_stream_and_place_only(name, monkeypatch):
+    whole = draw(SAMPLERS[name], lambda x, level: 0.3 * x, [11, 5, 8], rngs(3))
+    assert [x.shape for x in whole] == [(11, 2), (5, 2), (8, 2)]
+    assert whole[0].dtype == np.float32
+    monkeypatch.setattr(sampling, "POINTS_AT_ONCE", {"cpu": 4})
+    alone = draw(SAMPLERS[name], lambda x, level: 0.3 * x, [6], rngs(2)[1:])
+    np.testing.assert_allclose(alone[0][:5], whole[1], rtol=1e-6)
+
+
+def test_all_samplers_of_a_stream_start_at_the_same_points():
+    starts = {}
+    for name, sampler in SAMPLERS.items():
+
+        def denoise(x, level, name=name):
+            starts.setdefault(name, x.numpy().copy())
+            return 0 * x
+
+        draw(sampler, denoise, [3], rngs(1))
+    for name in ("small", "ddim"):
+        np.testing.assert_array_equal(starts[name], starts["large"])
+    np.testing.assert_allclose(starts["heun"] / 80, starts["large"], rtol=1e-6)

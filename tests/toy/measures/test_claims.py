@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from tests.conftest import FALSE_ALARM
+from toy.measures.claims import drifts, drifts_less, ends_below, markdown, slopes, stays
+
+T, SEEDS = 20, 12
+
+
+def curves(rng, **slope):
+    """One quantity, regimes with these true slopes and noise of their own around them."""
+    t = np.arange(T + 1.0)[:, None]
+    return {
+        "w1": {
+            name: 1 + s * t + 0.1 * rng.standard_normal((T + 1, SEEDS)) for name, s in slope.items()
+        }
+    }
+
+
+def test_slopes_are_those_of_least_squares(rng):
+    values = rng.standard_normal((T + 1, 3))
+    np.testing.assert_allclose(slopes(values, 5), np.polyfit(np.arange(5, T + 1), values[5:], 1)[0])
+    with pytest.raises(ValueError, match="a slope needs two generations"):
+        slopes(values, T)
+
+
+def test_clear_cases_are_decided(rng):
+    """Slopes of 1 stand 70 standard deviations away from 0, and intervals of slopes of 1 and 0
+    apart.
+    """
+    seen = curves(rng, up=1.0, steeper=2.0, flat=0.0, control=0.0, down=-1.0)
+    assert drifts("w1", "up", 4, 1e-3).test(seen).status == "holds"
+    assert drifts("w1", "down", 4, 1e-3).test(seen).status == "fails"
+    assert drifts_less("w1", "flat", "up", 4, 1e-3).test(seen).status == "holds"
+    assert drifts_less("w1", "up", "flat", 4, 1e-3).test(seen).status == "fails"
+    assert ends_below("w1", "flat", "up", 1e-3).test(seen).status == "holds"
+    assert ends_below("w1", "up", "flat", 1e-3).test(seen).status == "fails"
+    assert stays("w1", "up", "control", 4).test(seen).status == "fails"
+    assert stays("w1", "down", "control", 4).test(seen).status == "holds"
+    assert stays("w1", "up", "steeper", 4).test(seen).status == "holds"  # less than the control
+    assert "12 of 12 seeds, p = 0.0002" in drifts("w1", "up", 4, 1e-3).test(seen).measured
+
+
+def test_too_few_seeds_leave_a_claim_undecided(rng):
+    few = {
+        "w1": {
+            name: values[:, :2] for name, values in curves(rng, up=1.0, control=0.0)["w1"].items()
+        }
+    }
+    assert drifts("w1", "up", 4, 1e-3).test(few).status == "undecided"
+    assert stays("w1", "up", "control", 4).test(few).status == "undecided"
+
+
+def test_without_a_difference_claims_go_wrong_at_their_error_rates(rng):
+    """2000 runs.
+
+    A sign test of 12 at 1e-3 holds with probability 2^−12 + 0 (11 of 12 is 0.003). Growth, and
+    growth beyond a control that grows as fast, is each found in 2.5 %.
+    """
+    runs = 2000
+    seen = [curves(rng, flat=0.0, control=0.0, up=1.0, too=1.0, down=-1.0) for _ in range(runs)]
+    found = sum(drifts("w1", "flat", 4, 1e-3).test(run).status == "holds" for run in seen)
+    assert found <= binom.isf(FALSE_ALARM / 6, runs, 2.0**-12)
+    for regime, control in (("flat", "down"), ("up", "too")):
+        lost = sum(stays("w1", regime, control, 4).test(run).status == "fails" for run in seen)
+        assert (
+            binom.ppf(FALSE_ALARM / 6, runs, 0.025)
+            <= lost
+            <= binom.isf(FALSE_ALARM / 6, runs, 0.025)
+        )
+    assert sum(
+        stays("w1", "flat", "control", 4).test(run).status == "fails" for run in seen
+    ) <= binom.isf(FALSE_ALARM / 6, runs, 0.025)
+
+
+def test_a_page_shows_every_claim_with_its_error_rate(rng):
+    seen = curves(rng, up=1.0, flat=0.0)
+    stated = [drifts("w1", "up", 4, 1e-3), stays("w1", "flat", "up", 4)]
+    page = markdown(stated, [claim.test(seen) for claim in stated])
+    assert page.count("\n") == 6
+    assert "any such error among the 2 claims: at most 0.026." in page
+    assert (
+        "| up: W1 grows | its slope over t ≥ 4 is positive, sign test over seeds at 0.001 | 0.001 |"
+        in page
+    )
+    assert "**holds**" in page

@@ -1,0 +1,1 @@
+"""Laws in two dimensions, and what prefers some points to others."""

@@ -1,0 +1,1 @@
+"""Models in two dimensions, many chains side by side."""

@@ -1,0 +1,55 @@
+"""Training batches for denoisers: passes over the data with fresh noise at every point."""
+
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from toy.learners.training import Block
+
+__all__ = ["Corrupt", "blocks"]
+
+POINTS_A_BLOCK = 1_000_000  # of all chains together; 24 bytes each
+
+Corrupt = Callable[[np.ndarray, np.random.Generator], tuple[np.ndarray, np.ndarray, np.ndarray]]
+"""(data (epochs, n, 2), rng) -> inputs (epochs, n, 3), targets (epochs, n, 2), weights (epochs,
+n)."""
+
+
+def blocks(
+    data: Sequence[np.ndarray],
+    rngs: Sequence[np.random.Generator],
+    epochs: int,
+    batch: int,
+    shuffle: bool,
+    corrupt: Corrupt,
+    workers: int = 1,
+) -> Generator[Block]:
+    """Yield the batches of `epochs` passes over each chain's data (n_r, 2), a block at a time, in
+    order.
+
+    Args:
+        shuffle: A new order for each pass; else one random order for all, drawn at the start, so
+            that real and synthetic points are mixed. Chain r's batches depend on data[r] and
+            rngs[r] alone, and so not on `workers`, the number of threads that write them.
+    """
+    at_once = max(1, POINTS_A_BLOCK // sum(map(len, data)))
+    streams = [rng.spawn(2) for rng in rngs]
+    orders = [
+        order_rng.permutation(len(x)) for x, (order_rng, _) in zip(data, streams, strict=True)
+    ]
+
+    def fill(block: Block, chain: int, count: int) -> None:
+        x, (order_rng, noise_rng) = data[chain], streams[chain]
+        passes = [order_rng.permutation(len(x)) if shuffle else orders[chain] for _ in range(count)]
+        # pass by pass, so that the draws do not depend on the length of a block
+        parts = zip(*(corrupt(x[None, rows], noise_rng) for rows in passes), strict=True)
+        block.fill(chain, *(np.concatenate(part) for part in parts))
+
+    with ThreadPoolExecutor(workers, thread_name_prefix="batches") as pool:
+        for start in range(0, epochs, at_once):
+            count = min(at_once, epochs - start)
+            block = Block.empty(map(len, data), count, batch)
+            for job in [pool.submit(fill, block, chain, count) for chain in range(len(data))]:
+                job.result()
+            yield block

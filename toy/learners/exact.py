@@ -1,0 +1,128 @@
+"""A diffusion model without learning error: a mixture of Gaussians fitted by likelihood, sampled by
+its exact denoiser.
+
+What is left of the loop is the sampler's bias and the error of finite samples. In between a mode's
+width follows the width map of `stability.diffusion.width_map`, as long as the modes lie apart.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stability.loop.regimes import TrainingSet
+from toy.densities.mixtures import GaussianMixture
+from toy.learners.ddpm import Diffusion
+from toy.learners.sampling import draw
+
+__all__ = ["ExactDiffusion", "expectation_maximisation"]
+
+ITERATIONS = 500
+TOLERANCE = 1e-7  # of the mean log likelihood, between iterations
+SMALLEST_SD = 1e-6  # float32 resolves no less near 1
+
+
+def expectation_maximisation(x: np.ndarray, start: GaussianMixture) -> GaussianMixture:
+    """The likeliest mixture of as many isotropic Gaussians for x (n, 2), uphill from `start`.
+
+    A component that loses all its points keeps its place with weight 0.
+    """
+    x = np.asarray(x, dtype=float)
+    mixture, before = start, -np.inf
+    for _ in range(ITERATIONS):
+        likelihood = float(mixture.log_prob(x).mean())
+        if likelihood - before < TOLERANCE:
+            break
+        before = likelihood
+        share = mixture.responsibilities(x)  # (n, K)
+        mass = share.sum(axis=0)
+        alive = mass > 0
+        safe = np.where(alive, mass, 1)[:, None]
+        centres = np.where(alive[:, None], share.T @ x / safe, mixture.centres)
+        squares = np.square(x[:, None] - centres).sum(axis=2)  # (n, K)
+        sd = np.sqrt((share * squares).sum(axis=0) / (2 * safe[:, 0]))
+        sd = np.where(alive, np.maximum(sd, SMALLEST_SD), mixture.sds)
+        mixture = GaussianMixture(centres, sd, mass / len(x))
+    return mixture
+
+
+class ExactDiffusion:
+    """The learner: R mixtures with as many components as `truth`, whose modes are the start of the
+    first fit.
+
+    Args:
+        settings: Of the diffusion; those of network and training have no effect.
+        device: Unused.
+        workers: See `device`.
+        on_progress: Called with 1 after a fit.
+    """
+
+    def __init__(
+        self,
+        chains: int,
+        settings: Diffusion,
+        truth: GaussianMixture,
+        device: torch.device | str = "cpu",
+        workers: int = 1,
+        on_progress: Callable[[float], object] = lambda share: None,
+    ) -> None:
+        self.sampler = settings.make_sampler()
+        self._truth = truth
+        self.mixtures = [truth] * chains
+        self._on_progress = on_progress
+
+    @property
+    def chains(self) -> int:
+        return len(self.mixtures)
+
+    @property
+    def parameters(self) -> np.ndarray:
+        """Centres, standard deviations and weights of each chain as one vector, (R, 4K)."""
+        return np.stack(
+            [np.concatenate([m.centres.ravel(), m.sds, m.shares]) for m in self.mixtures]
+        )
+
+    def reset(self, rngs: Sequence[np.random.Generator]) -> None:
+        """Back to the truth, where the next fit starts."""
+        self.mixtures = [self._truth] * self.chains
+
+    def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
+        """The likeliest mixture near the present one, for each chain's data (n_r, 2)."""
+        self.mixtures = [
+            expectation_maximisation(data.points, mixture)
+            for data, mixture in zip(datasets, self.mixtures, strict=True)
+        ]
+        self._on_progress(1.0)
+
+    def denoise(self, x: Tensor, t: int) -> Tensor:
+        """E[x₀ | x_t = x] under each chain's mixture, before it is clipped; x: (R, n, 2)."""
+        a = float(self.sampler.alphas_cumprod[t])
+        clean = [
+            m.denoise(y, a**0.5, (1 - a) ** 0.5)
+            for m, y in zip(self.mixtures, x.numpy(), strict=True)
+        ]
+        return torch.from_numpy(np.stack(clean))
+
+    def sample(
+        self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
+    ) -> list[np.ndarray]:
+        """Diffuse backwards from N(0, I): (counts[r], 2) for each chain."""
+        return draw(self.sampler, self.denoise, counts, rngs)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"parameters": torch.from_numpy(self.parameters)}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """ValueError if the state is of another number of chains or components."""
+        k = len(self._truth.centres)
+        if state["parameters"].shape != (self.chains, 4 * k):
+            got = tuple(state["parameters"].shape)
+            raise ValueError(
+                f"state must have parameters of shape {(self.chains, 4 * k)}, got {got}"
+            )
+        self.mixtures = [
+            GaussianMixture(row[: 2 * k].reshape(k, 2), row[2 * k : 3 * k], row[3 * k :])
+            for row in state["parameters"].numpy().copy()
+        ]

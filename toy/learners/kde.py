@@ -1,0 +1,151 @@
+"""A kernel density estimate with Gaussian kernels, for R chains at once."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.spatial.distance import cdist
+
+from stability.loop.regimes import TrainingSet
+from stability.runs.memory_limit import Need
+
+__all__ = ["KDE", "Kernel"]
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """Settings of a kernel density estimate."""
+
+    bandwidth: float = 0.0
+    """Standard deviation of the kernel, in units of x; 0: Scott's rule, n^(−1/6) times the
+    spread of the data."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.bandwidth < float("inf"):
+            raise ValueError(f"--bandwidth must be finite and >= 0, got {self.bandwidth}")
+
+    def memory(self, chains: int, points: int, threads: int) -> list[Need]:
+        """Estimate from below what training `chains` models on `points` points each takes.
+
+        Args:
+            threads: That work side by side.
+        """
+        return [Need(f"kernels of {points:.3g} points", "--samples", 3 * 8 * chains * points)]
+
+
+class KDE:
+    """The learner: Σ_i w_i N(x_i, H) over the points of the training set.
+
+    With Scott's rule H = h² S, S the (unbiased) covariance of the data and h = n_eff^(−1/6), n_eff
+    = 1/Σw². So the variance of the law is (1 − 1/n + h²) S, and without real data it grows by this
+    factor a round.
+
+    Args:
+        settings: See `Kernel`.
+        device: Unused, nothing is trained.
+        workers: See `device`.
+        on_progress: Called with 1 after a fit.
+    """
+
+    weighs = True
+
+    def __init__(
+        self,
+        chains: int,
+        settings: Kernel,
+        device: torch.device | str = "cpu",
+        workers: int = 1,
+        on_progress: Callable[[float], object] = lambda share: None,
+    ) -> None:
+        self.settings = settings
+        self.points: list[Array] = [np.zeros((1, 2))] * chains
+        self.weights: list[Array] = [np.ones(1)] * chains
+        self.roots: Array = np.tile(np.eye(2), (chains, 1, 1))
+        self._on_progress = on_progress
+
+    @property
+    def chains(self) -> int:
+        return len(self.points)
+
+    @property
+    def parameters(self) -> Array:
+        """Mean and covariance of the law of each chain, (R, 5): its parameters are as many as
+        its points.
+        """
+        rows = []
+        for x, w, root in zip(self.points, self.weights, self.roots, strict=True):
+            mean = w @ x
+            covariance = (w * (x - mean).T) @ (x - mean) + root @ root.T
+            rows.append([*mean, *covariance[[0, 0, 1], [0, 1, 1]]])
+        return np.array(rows)
+
+    def reset(self, rngs: Sequence[np.random.Generator]) -> None:
+        """Nothing to draw: a fit forgets the past."""
+
+    def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
+        """Keep each chain's points (n_r, 2), and set the kernel.
+
+        Raises:
+            FloatingPointError: Naming the chain, if Scott's rule meets points on a line.
+        """
+        self.points = [np.asarray(data.points, dtype=float) for data in datasets]
+        self.weights = [data.normalised_weights for data in datasets]
+        for r, (x, w) in enumerate(zip(self.points, self.weights, strict=True)):
+            if self.settings.bandwidth:
+                self.roots[r] = self.settings.bandwidth * np.eye(2)
+                continue
+            gap, concentration = x - w @ x, w @ w
+            try:
+                covariance = (w * gap.T) @ gap / (1 - concentration)
+                self.roots[r] = concentration ** (1 / 6) * np.linalg.cholesky(covariance)
+            except (np.linalg.LinAlgError, ZeroDivisionError, FloatingPointError):
+                raise FloatingPointError(
+                    f"the points of chain {r} have no invertible covariance"
+                ) from None
+        self._on_progress(1.0)
+
+    def log_prob(self, points: Sequence[np.ndarray]) -> list[Array]:
+        """Log density of each chain at its points (n_r, 2): (n_r,)."""
+        values = []
+        for x, data, w, root in zip(points, self.points, self.weights, self.roots, strict=True):
+            one, two = (np.linalg.solve(root, np.asarray(y, dtype=float).T).T for y in (x, data))
+            with np.errstate(divide="ignore"):  # a point without weight
+                exponent = np.log(w) - cdist(one, two, "sqeuclidean") / 2  # (n_r, n)
+            log_det = np.log(np.linalg.det(root))
+            values.append(np.logaddexp.reduce(exponent, axis=1) - np.log(2 * np.pi) - log_det)
+        return values
+
+    def sample(
+        self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
+    ) -> list[np.ndarray]:
+        """A data point for each draw, and kernel noise: (counts[r], 2) float32 for each chain."""
+        samples = []
+        for count, rng, x, w, root in zip(
+            counts, rngs, self.points, self.weights, self.roots, strict=True
+        ):
+            point_rng, noise_rng = rng.spawn(2)
+            i = np.searchsorted(np.cumsum(w)[:-1], point_rng.random(count), side="right")
+            samples.append(
+                (x[i] + noise_rng.standard_normal((count, 2)) @ root.T).astype(np.float32)
+            )
+        return samples
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "points": [torch.tensor(x) for x in self.points],
+            "weights": [torch.tensor(w) for w in self.weights],
+            "roots": torch.tensor(self.roots),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """ValueError if the state is of another number of chains."""
+        if len(state["points"]) != self.chains:
+            raise ValueError(f"state must be of {self.chains} chains, got {len(state['points'])}")
+        self.points = [x.numpy().copy() for x in state["points"]]
+        self.weights = [w.numpy().copy() for w in state["weights"]]
+        self.roots = state["roots"].numpy().copy()

@@ -1,0 +1,263 @@
+"""Many small networks trained at once: R parameter vectors, a batch a chain and a step, one
+fused Adam.
+"""
+
+import copy
+import gc
+import itertools
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stability.runs.memory_limit import Need
+from toy.learners.read_ahead import read_ahead
+
+__all__ = ["Block", "Loss", "Trainer", "batch_count", "network_memory", "squared_error", "weighted"]
+
+Loss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+"""θ (k, P), inputs (k, B, 3), targets (k, B, 2), weights (k, B) -> Σ weights · (loss of a
+point), (k,); row by row."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive training batches of R chains, padded to S steps of B points.
+
+    Attributes:
+        inputs: (S, R, B, 3), two coordinates and a time or noise level, if any.
+        targets: (S, R, B, 2).
+        weights: (S, R, B) of the points in the loss, 0 on padding and after a chain's last step.
+        steps: (R,), number of steps of each chain.
+    """
+
+    inputs: np.ndarray
+    targets: np.ndarray
+    weights: np.ndarray
+    steps: np.ndarray
+
+    @classmethod
+    def empty(cls, points: Iterable[int], epochs: int, batch: int) -> "Block":
+        """Room for `epochs` passes over each chain's points, `batch` at a time; all zero."""
+        steps = np.array([epochs * batch_count(n, batch) for n in points])
+        zeros = np.zeros((steps.max(), len(steps), batch, 6), dtype=np.float32)
+        return cls(zeros[..., :3], zeros[..., 3:5], zeros[..., 5], steps)
+
+    def fill(
+        self, chain: int, inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray
+    ) -> None:
+        """Write a chain's part: (epochs, n, 3), (epochs, n, 2) and (epochs, n), each epoch in the
+        order of its batches.
+
+        The weights are divided by the size of a point's batch, the last of an epoch being possibly
+        smaller.
+        """
+        epochs, n = weights.shape
+        batch = self.weights.shape[2]
+        place = np.arange(n)
+        first = place // batch * batch  # of the batch that each place is in
+        step = np.arange(epochs)[:, None] * batch_count(n, batch) + first // batch
+        slot = np.broadcast_to(place - first, (epochs, n))
+        self.inputs[step, chain, slot] = inputs
+        self.targets[step, chain, slot] = targets
+        self.weights[step, chain, slot] = weights / np.minimum(batch, n - first)
+
+
+def network_memory(chains: int, parameters: int, width: int, batch: int) -> list[Need]:
+    """Estimate the memory of networks in training from below.
+
+    Args:
+        chains: R.
+        parameters: P, numbers of one network.
+        width: Of a hidden layer.
+        batch: B, points a step.
+
+    Returns:
+        Parameters, gradients and Adam's two moments of all chains; a batch, and one layer's
+        activations.
+    """
+    return [
+        Need(
+            f"{chains:,} networks of {parameters:.3g} parameters",
+            "--width",
+            4 * 4 * chains * parameters,
+        ),
+        Need(
+            f"a batch of {batch:,} points in {chains:,} chains",
+            "--batch",
+            4 * (6 + width) * chains * batch,
+        ),
+    ]
+
+
+def batch_count(points: int, batch: int) -> int:
+    """Batches an epoch, the last one possibly smaller."""
+    return math.ceil(points / batch)
+
+
+def weighted(loss: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Loss:
+    """Σ weights · loss.   loss: of each point, θ (k, P), inputs (k, B, 3), targets (k, B, 2) ->
+    (k, B).
+    """
+    return lambda theta, inputs, targets, weights: (weights * loss(theta, inputs, targets)).sum(
+        dim=1
+    )
+
+
+def squared_error(predict: Callable[[Tensor, Tensor], Tensor]) -> Loss:
+    """The mean over coordinates of (predict(θ, inputs) − targets)².   predict: (k, P), (k, B, 3)
+    -> (k, B, 2).
+    """
+    return weighted(
+        lambda theta, inputs, targets: (predict(theta, inputs) - targets).square().mean(dim=2)
+    )
+
+
+class Trainer:
+    """Minimises Σ weights · loss over the points of a batch, for each chain its own.
+
+    Args:
+        theta: (R, P), trained in place.
+        learning_rate: Of Adam, constant.
+        loss: Of a batch, see `Loss`.
+    """
+
+    def __init__(self, theta: Tensor, learning_rate: float, loss: Loss) -> None:
+        self.theta = theta
+        self._learning_rate = learning_rate
+        self._loss = loss
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget the optimiser's state."""
+        # One parameter a chain, a row of theta in place: Adam then keeps a step count for each
+        # chain and leaves alone those that have no gradient, which is how chains of different
+        # length train together.
+        self._rows = [torch.nn.Parameter(row) for row in self.theta]
+        self._adam = torch.optim.Adam(
+            self._rows, lr=self._learning_rate, fused=True, capturable=self.theta.is_cuda
+        )
+        self._indices: dict[bytes, Tensor] = {}
+        self._recordings: dict[bytes, _Recording | None] = {}
+
+    def fit(
+        self, blocks: Iterable[Block], total: int, on_progress: Callable[[float], object]
+    ) -> None:
+        """Take the steps of all blocks, `total` over all chains.
+
+        Args:
+            on_progress: Called with the finished share, in (0, 1].
+
+        Raises:
+            FloatingPointError: Naming chain and step, if a loss is not finite.
+        """
+        device = self.theta.device
+        take = self._replay if self.theta.is_cuda else self.step
+        taken = np.zeros(len(self.theta), dtype=int)
+        for block in read_ahead(iter(blocks)) if self.theta.is_cuda else blocks:
+            inputs, targets, weights = (
+                torch.from_numpy(x).to(device) for x in (block.inputs, block.targets, block.weights)
+            )
+            losses = torch.zeros(inputs.shape[:2], device=device)  # (S, R)
+            for first, last in itertools.pairwise((0, *np.unique(block.steps))):
+                active = np.flatnonzero(first < block.steps)
+                chosen = self._index(active)
+                for step in range(first, last):
+                    losses[step, chosen] = take(active, inputs[step], targets[step], weights[step])
+                    on_progress((taken.sum() + np.minimum(block.steps, step + 1).sum()) / total)
+            _check_finite(losses.cpu().numpy(), taken)
+            taken += block.steps
+
+    def step(self, active: np.ndarray, inputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+        """One step of Adam for the k chains whose numbers are in `active`, each on its batch; their
+        losses (k,).
+
+        Args:
+            inputs: (R, B, 3).
+            targets: (R, B, 2).
+            weights: (R, B).
+        """
+        chosen = self._index(active)
+        theta = self.theta[chosen].detach().requires_grad_()
+        loss = self._loss(theta, inputs[chosen], targets[chosen], weights[chosen])
+        (gradients,) = torch.autograd.grad(loss.sum(), theta)
+        for r, gradient in zip(active, gradients, strict=True):
+            self._rows[r].grad = gradient
+        self._adam.step()
+        self._adam.zero_grad(set_to_none=True)
+        return loss.detach()
+
+    def _index(self, active: np.ndarray) -> Tensor | slice:
+        """What picks the active chains of a tensor (R, …); kept, since a recording cannot bring
+        it to the GPU.
+        """
+        if len(active) == len(self.theta):
+            return slice(None)
+        key = active.tobytes()
+        if key not in self._indices:
+            self._indices[key] = torch.from_numpy(active).to(self.theta.device)
+        return self._indices[key]
+
+    def _replay(self, active: np.ndarray, *batch: Tensor) -> Tensor:
+        """`step` on a GPU: taken as it is the first time, which allocates what it needs, then
+        recorded and replayed.
+        """
+        key = active.tobytes()
+        if key not in self._recordings:
+            self._recordings[key] = None
+            return self.step(active, *batch)
+        recording = self._recordings[key]
+        if recording is None:
+            recording = self._recordings[key] = _Recording(partial(self.step, active), batch)
+        return recording(batch)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Parameters and optimiser, copies."""
+        return {"theta": self.theta.cpu().clone(), "adam": copy.deepcopy(self._adam.state_dict())}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """ValueError if the state is of another number of chains or another network."""
+        if state["theta"].shape != self.theta.shape:
+            expected, got = tuple(self.theta.shape), tuple(state["theta"].shape)
+            raise ValueError(f"state must have parameters of shape {expected}, got {got}")
+        self.theta.copy_(state["theta"])
+        self.restart()
+        self._adam.load_state_dict(state["adam"])
+
+
+class _Recording:
+    """Work on a GPU as a graph of its kernels, which starts in one call where the work itself
+    makes hundreds.
+    """
+
+    def __init__(self, work: Callable[..., Tensor], inputs: Sequence[Tensor]) -> None:
+        self._inputs = [x.clone() for x in inputs]
+        self._graph = torch.cuda.CUDAGraph()
+        gc.collect()  # an old graph that is freed during a recording spoils it
+        # nothing is done yet
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
+            self._output = work(*self._inputs)
+
+    def __call__(self, inputs: Sequence[Tensor]) -> Tensor:
+        """The work's output, which the next call overwrites."""
+        for own, x in zip(self._inputs, inputs, strict=True):
+            own.copy_(x)
+        self._graph.replay()
+        return self._output
+
+
+def _check_finite(losses: np.ndarray, steps_before: np.ndarray) -> None:
+    """Args:
+    losses: (S, R) of a block.
+    steps_before: (R,) steps before it. FloatingPointError if one is not finite.
+    """
+    bad = np.argwhere(~np.isfinite(losses))
+    if len(bad):
+        step, chain = bad[0]
+        loss, number = losses[step, chain], steps_before[chain] + step
+        raise FloatingPointError(f"the loss of chain {chain} is {loss} at step {number}")

@@ -1,0 +1,1 @@
+"""Measurements of 2-D samples, as tables, figures and claims."""
