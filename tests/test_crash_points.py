@@ -12,9 +12,9 @@ ROOT = Path(__file__).parents[1]
 
 
 def tried(folder, every, *command):
-    """What `tests.crash_points` reports."""
+    """What `tests.support.crash_points` reports."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.crash_points", str(folder), str(every), *command],
+        [sys.executable, "-m", "tests.support.crash_points", str(folder), str(every), *command],
         cwd=ROOT,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
         capture_output=True,
@@ -27,7 +27,7 @@ def tried(folder, every, *command):
 
 
 def test_a_small_run_is_killed_after_some_operations(tmp_path):
-    found = tried(tmp_path, 12, "tests.small_run")
+    found = tried(tmp_path, 12, "tests.support.small_run")
     assert found["differ"] == {}
     assert found["operations"] > 60
     assert len(found["tried"]) >= 5
@@ -35,7 +35,7 @@ def test_a_small_run_is_killed_after_some_operations(tmp_path):
 
 @pytest.mark.slow
 def test_a_small_run_is_killed_after_every_operation(tmp_path):
-    found = tried(tmp_path, 1, "tests.small_run")
+    found = tried(tmp_path, 1, "tests.support.small_run")
     assert found["differ"] == {}
     assert len(found["tried"]) == found["operations"]
 

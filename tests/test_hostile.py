@@ -1,4 +1,4 @@
-"""Readers that do what must not be done: the checks of `tests.hostile` find each of them."""
+"""Readers that do what must not be done: `tests.support.hostile` finds each of them."""
 
 import io
 import os
@@ -6,8 +6,8 @@ import time
 import zipfile
 from pathlib import Path
 
-from tests import hostile
-from tests.hostile import Outcome, Reader, examine
+from tests.support import hostile
+from tests.support.hostile import Outcome, Reader, examine
 
 
 def sample(folder: Path) -> list[Path]:

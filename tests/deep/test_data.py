@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from deep.data import DataError, load_chains, load_images
-from tests.deep.data_files import encoded, refused, written
+from tests.support.data_files import encoded, refused, written
 
 
 def test_digits_are_embedded():

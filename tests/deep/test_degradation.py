@@ -8,7 +8,7 @@ from deep.degradation import Degradation, Slope, SlopeTest, main, slope_tests, s
 from stability.loop.regimes import FullySynthetic, Mix
 from stability.runs.command_line import UsageError, parse
 from tests.conftest import FALSE_ALARM
-from tests.deep.found_runs import write_run
+from tests.support.found_runs import write_run
 
 
 def test_slopes_are_those_of_least_squares(rng):

@@ -1,5 +1,5 @@
 """Files of weights that somebody else made, or spoiled: a result or one line, and nothing is run
-(`tests.hostile`).
+(`tests.support.hostile`).
 """
 
 import contextlib
@@ -20,9 +20,9 @@ from deep.networks.unet_ddpm import DDPMNetwork
 from deep.networks.unet_edm import EDMNetwork
 from stability.runs.command_line import UsageError
 from tests.deep.formats.test_diffusers_folder import CONFIG, TINY, diffusers_state
-from tests.deep.hostile_weights import HOSTILE
-from tests.deep.official import snapshot, torch_bytes
-from tests.hostile import Outcome, Reader, examine, fuzz
+from tests.support.hostile import Outcome, Reader, examine, fuzz
+from tests.support.hostile_weights import HOSTILE
+from tests.support.official import snapshot, torch_bytes
 
 EDM = EDMNetwork(
     resolution=8, channels=1, model_channels=4, channel_mult=(1,), num_blocks=1, attn_resolutions=()

@@ -18,7 +18,7 @@ from deep.networks import unet_cfm, unet_ddpm, unet_edm
 from deep.training.sampling import draw_images
 from deep.training.trainer import Trainer, Training
 from tests.deep.networks.test_unet_edm import fixture_network
-from tests.deep.official import outputs, relative_error
+from tests.support.official import outputs, relative_error
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 MODELS = {

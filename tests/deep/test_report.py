@@ -28,7 +28,7 @@ from deep.reports.figures import (
 from deep.reports.found_runs import FoundRunError, Series, find_settings
 from stability.loop.regimes import Accumulate, FullySynthetic, Mix
 from stability.runs.command_line import UsageError
-from tests.deep.found_runs import write_run
+from tests.support.found_runs import write_run
 
 FD = Series("fd-digits-encoder", 300, "held-out", 360)
 

@@ -33,8 +33,8 @@ from stability.runs.atomic import PARTIAL_SUFFIX
 from stability.runs.command_line import UsageError, command, parse
 from stability.runs.run_directory import RunDirectoryError
 from tests.conftest import FIXTURES
-from tests.deep.official import randomised, snapshot
 from tests.deep.retraining.test_learner import equal
+from tests.support.official import randomised, snapshot
 
 ROOT = Path(__file__).parents[2]
 NETWORK = EDMNetwork(

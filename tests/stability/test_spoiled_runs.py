@@ -9,7 +9,7 @@ import warnings
 import pytest
 
 from stability.runs.run_directory import RunDirectoryError
-from tests.small_run import finish
+from tests.support.small_run import finish
 
 HOSTILE = (
     *(b"{", b"[]", b"null\n", b'{"t": 0}\n' * 3, b'{"t": 1e999}\n', b"[" * 10**5),

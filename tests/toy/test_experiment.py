@@ -15,7 +15,7 @@ from stability import (
     Verified,
     Weighted,
 )
-from tests.toy.test_ot_cfm import SMALL
+from tests.toy.learners.test_ot_cfm import SMALL
 from toy.densities.preferences import inner, right
 from toy.experiment import Experiment
 from toy.two_moons import TwoMoons, main

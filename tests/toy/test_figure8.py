@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.toy.test_ot_cfm import SMALL
+from tests.toy.learners.test_ot_cfm import SMALL
 from toy.experiment import Experiment
 from toy.figure8 import Figure8, QuickFigure8, claims, main
 

@@ -9,7 +9,7 @@ from scipy.stats import chi2, norm
 
 from stability import FullySynthetic, GaussianLearner, Mix, TrainingSet, Weighted, retrain
 from tests.conftest import FALSE_ALARM
-from tests.toy.learners import LEARNERS, WEIGHING, WITH_DENSITY, moons, rngs, trained
+from tests.support.learners_2d import LEARNERS, WEIGHING, WITH_DENSITY, moons, rngs, trained
 from toy.learners.temperature import Tempered
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.toy.learners import LEARNERS, moons, rngs, trained
+from tests.support.learners_2d import LEARNERS, moons, rngs, trained
 from toy.learners import training
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

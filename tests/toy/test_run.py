@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from stability.runs.command_line import UsageError
-from tests.toy.learners import LEARNERS
+from tests.support.learners_2d import LEARNERS
 from toy.densities.shapes import DENSITIES
 from toy.experiment import BY_LAMBDA, Experiment
 from toy.run import MODELS, configuration, main, model_named

@@ -11,7 +11,7 @@ import torch
 from deep.checkpoint import CheckpointError, read
 from deep.formats.diffusers_folder import network_from_config
 from deep.networks.unet_ddpm import CIFAR10, DDPMNetwork
-from tests.deep.official import randomised
+from tests.support.official import randomised
 
 TINY = DDPMNetwork(
     resolution=8,

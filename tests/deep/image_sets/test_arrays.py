@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from deep.data import load_chains, load_images
-from tests.deep.data_files import refused
+from tests.support.data_files import refused
 
 
 @pytest.mark.parametrize("shape", [(5, 3, 4, 4), (5, 1, 4, 4), (5, 4, 4, 3), (5, 4, 4)])

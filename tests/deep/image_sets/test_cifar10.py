@@ -10,7 +10,7 @@ import pytest
 
 import deep.image_sets.cifar10
 from deep.data import load_images, read_cifar10
-from tests.deep.data_files import CIFAR, cifar_members, refused, tarred
+from tests.support.data_files import CIFAR, cifar_members, refused, tarred
 
 
 def test_a_cifar10_archive_in_its_original_layout(tmp_path):

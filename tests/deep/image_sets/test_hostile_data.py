@@ -16,8 +16,8 @@ from deep.data import DataError, load_chains, load_images, read_cifar10
 from deep.image_sets.picture import decode
 from stability.runs.array_files import read_npy, read_npz
 from stability.runs.untrusted import UntrustedFileError
-from tests.deep.data_files import CIFAR, cifar_members, encoded, written, zipped
-from tests.hostile import Reader, examine, fuzz
+from tests.support.data_files import CIFAR, cifar_members, encoded, written, zipped
+from tests.support.hostile import Reader, examine, fuzz
 
 GREY = np.arange(64, dtype=np.uint8).reshape(8, 8) * 3
 COLOUR = np.stack([GREY, GREY[::-1], GREY.T], axis=2)

@@ -14,7 +14,7 @@ import deep.image_sets.image_files
 import deep.image_sets.image_set
 from deep.data import DataError, load_images
 from tests.conftest import FIXTURES
-from tests.deep.data_files import CIFAR, cifar_members, encoded, refused, tarred, written, zipped
+from tests.support.data_files import CIFAR, cifar_members, encoded, refused, tarred, written, zipped
 
 
 def test_edm_zips_of_edms_own_tool():

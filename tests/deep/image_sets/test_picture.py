@@ -9,7 +9,7 @@ from PIL import Image
 
 from deep.data import DataError
 from deep.image_sets.picture import decode
-from tests.deep.data_files import encoded, refused, zipped
+from tests.support.data_files import encoded, refused, zipped
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

@@ -7,7 +7,7 @@ from scipy.stats import binomtest, chisquare
 
 from deep.models.ddpm import DDPM
 from tests.conftest import FALSE_ALARM
-from tests.deep.gaussian import NoisePredictor, assert_drawn_from, correlated, law
+from tests.support.gaussian_images import NoisePredictor, assert_drawn_from, correlated, law
 
 SDS = [0.02, 0.05, 0.1, 0.3, 1.0]
 SHORT = DDPM(timesteps=100, beta_first=1e-3, beta_last=0.2, ddim_steps=100, sampler="ddim-linear")

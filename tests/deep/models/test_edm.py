@@ -11,7 +11,7 @@ from deep.models.edm import EDM
 from stability.diffusion.heun import Heun
 from stability.diffusion.schedules import edm_noise_levels
 from tests.conftest import FALSE_ALARM
-from tests.deep.gaussian import Denoiser, assert_drawn_from, correlated, law
+from tests.support.gaussian_images import Denoiser, assert_drawn_from, correlated, law
 
 SDS = [0.02, 0.05, 0.1, 0.3, 1.0]
 

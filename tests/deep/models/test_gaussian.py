@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from deep.models.ddpm import DDPM
-from tests.deep.gaussian import Denoiser, NoisePredictor, Velocity, assert_drawn_from, correlated
+from tests.support.gaussian_images import (
+    Denoiser,
+    NoisePredictor,
+    Velocity,
+    assert_drawn_from,
+    correlated,
+)
 
 N = 20_000
 

@@ -19,7 +19,7 @@ from stability.diffusion.heun import Heun
 from stability.diffusion.schedules import edm_noise_levels
 from stability.diffusion.step_samplers import Ancestral
 from tests.conftest import FIXTURES
-from tests.deep.official import ddpm_fixture, otcfm_fixture, outputs
+from tests.support.official import ddpm_fixture, otcfm_fixture, outputs
 
 TOLERANCE = {"rtol": 0, "atol": 1e-4}
 

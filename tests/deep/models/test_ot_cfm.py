@@ -8,7 +8,7 @@ from scipy.stats import binomtest
 from deep.models.ot_cfm import OTCFM
 from stability.diffusion.minibatch import optimal_permutation
 from tests.conftest import FALSE_ALARM, FIXTURES
-from tests.deep.gaussian import Velocity, assert_drawn_from, correlated, law
+from tests.support.gaussian_images import Velocity, assert_drawn_from, correlated, law
 
 SDS = [0.02, 0.05, 0.1, 0.3, 1.0]
 EULER = OTCFM(integrator="euler", euler_steps=99)

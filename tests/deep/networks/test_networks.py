@@ -12,7 +12,7 @@ from deep.formats.checkpoint_record import NETWORKS
 from deep.networks.unet_cfm import CFMNetwork
 from deep.networks.unet_ddpm import DDPMNetwork
 from deep.networks.unet_edm import EDMNetwork
-from tests.deep.official import randomised, relative_error
+from tests.support.official import randomised, relative_error
 
 SMALL = {
     "edm": EDMNetwork(

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from deep.networks.state_dict import shapes_of
 from deep.networks.unet_cfm import CIFAR10, DIGITS, CFMNetwork
-from tests.deep.official import otcfm_fixture, outputs, randomised, relative_error
+from tests.support.official import otcfm_fixture, outputs, randomised, relative_error
 
 
 @st.composite

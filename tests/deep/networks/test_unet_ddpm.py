@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from deep.networks.state_dict import shapes_of
 from deep.networks.unet_ddpm import CIFAR10, DIGITS, DDPMNetwork
-from tests.deep.official import ddpm_fixture, outputs, relative_error
+from tests.support.official import ddpm_fixture, outputs, relative_error
 
 
 @st.composite

@@ -11,7 +11,7 @@ from deep.checkpoint import read
 from deep.networks.state_dict import shapes_of
 from deep.networks.unet_edm import CIFAR10, DIGITS, FFHQ64, EDMNetwork
 from tests.conftest import FIXTURES
-from tests.deep.official import outputs, relative_error
+from tests.support.official import outputs, relative_error
 
 
 def fixture_network() -> Any:

@@ -13,8 +13,8 @@ from deep.reports.found_runs import find_settings
 from deep.retraining.figures import draw_figures
 from stability.loop.regimes import Accumulate, FreshReal, FullySynthetic, Mix, Subsample
 from stability.runs.figure_style import figure_style
-from tests.deep.found_runs import write_run
-from tests.figures import clipped, overlapping
+from tests.support.figures import clipped, overlapping
+from tests.support.found_runs import write_run
 
 LONG = (FreshReal(0.123), Subsample(Accumulate(0.001)), Mix(1.0), FullySynthetic())
 

@@ -8,7 +8,7 @@ from deep.models.edm import EDM
 from deep.models.ot_cfm import OTCFM
 from deep.pixels import floored_uint8, rounded_uint8, to_float
 from deep.training.sampling import StreamNoise, draw_images, save_images
-from tests.deep.gaussian import Denoiser, Velocity, correlated
+from tests.support.gaussian_images import Denoiser, Velocity, correlated
 
 CPU = torch.device("cpu")
 

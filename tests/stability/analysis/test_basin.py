@@ -8,7 +8,7 @@ from hypothesis import given
 from stability.analysis.basin import axes, basin, linear_rate
 from stability.analysis.local_analysis import spectral_radius
 from stability.analysis.operators import NoMaximum
-from tests.stability.problems import local_analyses
+from tests.support.problems import local_analyses
 
 ORIGIN, ONE = np.zeros(1), np.eye(1)
 

@@ -27,7 +27,7 @@ from stability.families import StudentT as ShippedStudentT
 from stability.laws.expectation import Member, NormalMixture
 from stability.laws.psd import sqrtm
 from tests.conftest import FALSE_ALARM
-from tests.stability.test_operators import Normal, Redundant, StudentT, Variance, vector
+from tests.stability.analysis.test_operators import Normal, Redundant, StudentT, Variance, vector
 
 MIXTURE = NormalMixture((0.7, 0.3), (-1.0, 2.0), (0.6, 1.0))
 

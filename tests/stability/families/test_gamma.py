@@ -9,8 +9,8 @@ from scipy import special, stats
 
 from stability.families import Gamma
 from stability.laws.family import hessians, scores
-from tests.stability.families import strategies
-from tests.stability.families.oracles import (
+from tests.support import strategies
+from tests.support.family_oracles import (
     assert_close,
     assert_constant_hessian,
     assert_derivatives,

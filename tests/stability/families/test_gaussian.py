@@ -10,8 +10,8 @@ from scipy import stats
 from stability.families import Gaussian, GaussianFull, GaussianMean, GaussianNatural
 from stability.families.gaussian import symmetric_basis
 from stability.laws.family import hessians, scores
-from tests.stability.families import strategies
-from tests.stability.families.oracles import (
+from tests.support import strategies
+from tests.support.family_oracles import (
     assert_close,
     assert_constant_hessian,
     assert_derivatives,

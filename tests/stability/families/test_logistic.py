@@ -10,8 +10,8 @@ from scipy import stats
 from stability.families import GeneralisedLogistic, Logistic
 from stability.families.logistic import _curvature, _derivative
 from stability.laws.family import hessians, scores
-from tests.stability.families import strategies
-from tests.stability.families.oracles import (
+from tests.support import strategies
+from tests.support.family_oracles import (
     assert_bends_at_most,
     assert_close,
     assert_derivatives,

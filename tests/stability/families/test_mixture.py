@@ -9,8 +9,8 @@ from scipy import stats
 
 from stability.families import GaussianMixture, GaussianMixtureFreeSd
 from stability.laws.family import hessians, scores
-from tests.stability.families import strategies
-from tests.stability.families.oracles import (
+from tests.support import strategies
+from tests.support.family_oracles import (
     assert_bends_at_most,
     assert_close,
     assert_derivatives,

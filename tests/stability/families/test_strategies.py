@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.stability.families import strategies
+from tests.support import strategies
 
 
 @given(matrix=st.integers(1, 4).flatmap(strategies.spd_matrices))

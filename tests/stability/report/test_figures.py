@@ -3,7 +3,7 @@ import pytest
 
 from stability.report import figures
 from stability.runs.figure_style import figure_style
-from tests.figures import clipped, overlapping
+from tests.support.figures import clipped, overlapping
 
 
 @pytest.mark.parametrize("name", ["collapse", "dimensions", "coverage"])

@@ -6,7 +6,7 @@ from matplotlib.figure import Figure
 
 from stability.runs.figure_style import figure_style
 from stability.runs.figure_text import legend_above, plain, wrapped
-from tests.figures import clipped, overlapping
+from tests.support.figures import clipped, overlapping
 
 LONGEST = "accumulate, λ = 0.5, n of them, weight 0.3, best of 2 by right, verified by inner"
 HOSTILE = ("$\\frac{$", "_hidden", "two\nlines", "\x1b[31mred", "x" * 100_000, "a$b$c", "\\$", "")

@@ -20,8 +20,8 @@ from stability import (
     Subsample,
     Weighted,
     retrain,
-    run_directory,
 )
+from stability.runs import run_directory
 from stability.runs.atomic import PARTIAL_SUFFIX
 from stability.runs.run_directory import RunDirectory, RunDirectoryError, environment
 

@@ -88,9 +88,9 @@ def test_ones_own_family_and_ones_own_data():
             "family must be one of gaussian, .* got 'gausian'",
         ),
         (
-            lambda: instance("gaussian", "wrong"),
+            lambda: instance("gaussian", "wrong"),  # type: ignore[arg-type]
             "data must be one of well specified, misspecified, got 'wrong'",
-        ),  # type: ignore[arg-type]
+        ),
         (lambda: instance(StudentT(), "misspecified"), "a family of one's own, got 'misspecified'"),
         (lambda: instance("gaussian", np.array([np.nan])), "NaN or Inf"),
         (lambda: LogNormal(0.0, 0.0), "sd > 0, got 0.0 and 0.0"),

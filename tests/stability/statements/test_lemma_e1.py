@@ -13,7 +13,7 @@ from stability.statements import lemma_e1
 from stability.statements.instances import instance
 from stability.statements.lemma_e1 import GRID, check, controls, counterexamples
 from stability.statements.verdict import Status
-from tests.stability.problems import few, instances, local_analyses
+from tests.support.problems import few, instances, local_analyses
 
 AWAY, HESSIANS, JACOBIAN, KANTOROVICH, RATIO = range(5)
 

@@ -15,8 +15,8 @@ from stability.statements.instances import instance
 from stability.statements.local_stability import GRID, check, controls, counterexamples
 from stability.statements.theorem1_sharp import rate_bound
 from stability.statements.verdict import Status
-from tests.stability.problems import few, instances
-from tests.stability.test_operators import vector
+from tests.stability.analysis.test_operators import vector
+from tests.support.problems import few, instances
 
 EXPONENTIAL = {"gaussian", "gaussian_natural", "gaussian_mean", "gamma", "gamma_log", "binomial"}
 

@@ -9,9 +9,9 @@ from stability.families import GaussianMixture
 from stability.statements import maximisers
 from stability.statements.maximisers import GRID, check, controls, copies, counterexamples
 from stability.statements.verdict import Status
-from tests.stability.families.strategies import mixtures
-from tests.stability.problems import few
-from tests.stability.test_operators import TwoPeaks, vector
+from tests.stability.analysis.test_operators import TwoPeaks, vector
+from tests.support.problems import few
+from tests.support.strategies import mixtures
 
 
 @given(mixtures(), st.floats(-5, 5))

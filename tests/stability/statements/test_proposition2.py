@@ -10,7 +10,7 @@ from stability.families import Gaussian
 from stability.statements import proposition2
 from stability.statements.proposition2 import GRID, alpha, check, controls, counterexamples
 from stability.statements.verdict import Status
-from tests.stability.families.strategies import spd_matrices
+from tests.support.strategies import spd_matrices
 
 GOOD = (Status.HOLDS, Status.CORRECTED)
 

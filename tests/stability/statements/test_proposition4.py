@@ -12,7 +12,7 @@ from stability.laws.expectation import NormalMixture
 from stability.statements import proposition4
 from stability.statements.proposition4 import GRID, check, controls, counterexamples
 from stability.statements.verdict import Status
-from tests.stability.problems import few, instances
+from tests.support.problems import few, instances
 
 
 @pytest.mark.parametrize("where", GRID, ids=lambda where: f"{where['family']}-{where['lam']:g}")

@@ -9,7 +9,7 @@ from stability.analysis.local_analysis import contraction_bound, jacobian, spect
 from stability.statements import theorem1_sharp
 from stability.statements.theorem1_sharp import GRID, check, controls, rate_bound, sharp_bound
 from stability.statements.verdict import Status
-from tests.stability.problems import local_analyses
+from tests.support.problems import local_analyses
 
 
 @pytest.mark.parametrize("where", GRID, ids=lambda where: f"λ={where['lam']:g},k={where['k']:g}")

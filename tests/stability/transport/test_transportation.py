@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from scipy.optimize import linear_sum_assignment, linprog
 from scipy.spatial.distance import cdist
 
+from stability.transport import transportation as transport
 from stability.transport.transportation import transport_cost
-from stability.transport.transportation import transportation as transport
 
 seeds = st.integers(0, 2**32 - 1)
 

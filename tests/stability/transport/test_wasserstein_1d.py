@@ -13,7 +13,7 @@ from stability.families import StudentT
 from stability.laws.expectation import Member, NormalMixture
 from stability.transport.wasserstein import wasserstein
 from stability.transport.wasserstein_1d import Distance, gaussian_w2, w1, w2
-from tests.stability.nasty_pairs import judge, nasty_pairs
+from tests.support.nasty_pairs import judge, nasty_pairs
 
 MIXTURE = NormalMixture((0.7, 0.3), (-1.0, 2.0), (0.6, 1.0))
 

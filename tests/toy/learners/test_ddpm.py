@@ -8,8 +8,8 @@ from scipy.stats import chi2, norm
 from stability import TrainingSet
 from stability.diffusion.width_map import SAMPLERS
 from tests.conftest import FALSE_ALARM, FIXTURES
-from tests.toy.gaussian_data import VARIANCES, assert_moments, denoiser
-from tests.toy.test_temporal_network import plain
+from tests.support.gaussian_data import VARIANCES, assert_moments, denoiser
+from tests.toy.learners.test_temporal_network import plain
 from toy.densities.shapes import eight_gaussians
 from toy.learners.ddpm import DDPM, Diffusion
 from toy.learners.denoising import blocks

@@ -9,8 +9,8 @@ from stability import TrainingSet
 from stability.diffusion.heun import Heun
 from stability.diffusion.schedules import edm_noise_levels
 from tests.conftest import FALSE_ALARM
-from tests.toy.gaussian_data import VARIANCES, assert_moments, denoiser
-from tests.toy.test_mlp import reference
+from tests.support.gaussian_data import VARIANCES, assert_moments, denoiser
+from tests.toy.learners.test_mlp import reference
 from toy.densities.shapes import eight_gaussians
 from toy.learners.denoising import blocks
 from toy.learners.edm import EDM, Preconditioned

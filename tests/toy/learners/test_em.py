@@ -6,7 +6,7 @@ import pytest
 from sklearn.mixture import GaussianMixture as SklearnMixture
 
 from stability import TrainingSet
-from tests.toy.learners import moons, rngs
+from tests.support.learners_2d import moons, rngs
 from toy.densities.shapes import eight_gaussians
 from toy.learners.em import EMMixture, Mixture
 

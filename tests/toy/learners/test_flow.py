@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from stability import TrainingSet
-from tests.toy.learners import moons, rngs
+from tests.support.learners_2d import moons, rngs
 from toy.densities.shapes import checkerboard
 from toy.learners.flow import Flow, SplineCouplings
 

@@ -6,7 +6,7 @@ from scipy.stats import gaussian_kde, norm
 
 from stability import FullySynthetic, TrainingSet, retrain
 from tests.conftest import FALSE_ALARM
-from tests.toy.learners import moons, rngs
+from tests.support.learners_2d import moons, rngs
 from toy.learners.kde import KDE, Kernel
 
 

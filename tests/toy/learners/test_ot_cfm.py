@@ -8,8 +8,8 @@ from stability import TrainingSet
 from stability.diffusion.dopri5 import dopri5, row_norm
 from stability.diffusion.flow import Flow
 from tests.conftest import FIXTURES
-from tests.toy.gaussian_data import AXES, VARIANCES, assert_moments
-from tests.toy.test_mlp import reference
+from tests.support.gaussian_data import AXES, VARIANCES, assert_moments
+from tests.toy.learners.test_mlp import reference
 from toy.densities.shapes import SOURCES, two_moons
 from toy.learners.coupling import Coupling, blocks
 from toy.learners.ot_cfm import OTCFM, FlowMatching

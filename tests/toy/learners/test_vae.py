@@ -4,7 +4,7 @@ import torch
 from torch.distributions import Normal, kl_divergence
 
 from stability import TrainingSet
-from tests.toy.learners import moons, rngs
+from tests.support.learners_2d import moons, rngs
 from toy.learners.vae import VAE, Variational
 
 SMALL = Variational(epochs=4, batch=32, width=8)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from stability import Accumulate, Curated, FullySynthetic, Mix, Subsample, Verified, Weighted
 from stability.runs.run_directory import RunDirectory
-from tests.figures import clipped, overlapping
+from tests.support.figures import clipped, overlapping
 from toy.densities.preferences import inner, right
 from toy.densities.shapes import two_moons
 from toy.eight_gaussians import SHOWN

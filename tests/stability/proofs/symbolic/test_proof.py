@@ -4,7 +4,7 @@ import pytest
 import sympy as sp
 
 from stability.proofs.symbolic.proof import Proof, Step, equal, holds, nonnegative, positive
-from tests.stability.symbolic.refutation import refuted
+from tests.support.refutation import refuted
 
 x, y = sp.symbols("x y", real=True)
 p, q = sp.symbols("p q", positive=True)

@@ -12,7 +12,7 @@ from stability.proofs.symbolic import (
     theorem1,
     theorem2,
 )
-from tests.stability.symbolic.refutation import refuted
+from tests.support.refutation import refuted
 
 MODULES = (lemma_e1, proposition1, proposition2, stationary_error, student_t, theorem1, theorem2)
 

@@ -1,7 +1,7 @@
 """Runs a command again and again, killed right after its k-th file operation, for every k; then
 once more to its end.
 
-    python -m tests.crash_points FOLDER EVERY MODULE [ARGUMENT ...]
+    python -m tests.support.crash_points FOLDER EVERY MODULE [ARGUMENT ...]
 
 Each run is a fork of this process, which has imported everything and computed nothing. FOLDER/whole
 is the run that nobody disturbed, FOLDER/K the one killed after operation K and resumed. EVERY: 1

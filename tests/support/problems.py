@@ -12,14 +12,14 @@ from stability.analysis.local_analysis import Constant
 from stability.families import CurvedNormal, Gamma, Linkage, Logistic, StudentT
 from stability.laws.expectation import Member, NormalMixture
 from stability.statements.instances import Instance, instance
-from tests.stability.families.strategies import (
+from tests.stability.analysis.test_local_analysis import local_problems
+from tests.support.strategies import (
     boxes,
     linear_logits,
     linkages,
     logistics,
     student_ts,
 )
-from tests.stability.test_local_analysis import local_problems
 
 
 def few(examples: int) -> settings:

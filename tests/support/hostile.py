@@ -135,7 +135,7 @@ def _run_child(module: str, folder: Path, task: dict[str, Any]) -> list[dict[str
     journal = folder / "journal.jsonl"
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
     ended = subprocess.run(
-        [sys.executable, "-m", "tests.hostile", module, str(folder), json.dumps(task)],
+        [sys.executable, "-m", "tests.support.hostile", module, str(folder), json.dumps(task)],
         env=environment,
         capture_output=True,
         text=True,

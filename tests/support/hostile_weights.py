@@ -19,7 +19,7 @@ import torch
 
 from deep.formats.checkpoint_record import weights_digest
 from deep.formats.torch_container import BEFORE_ZIP
-from tests.deep.official import torch_bytes
+from tests.support.official import torch_bytes
 
 __all__ = ["HOSTILE", "Hostile", "own_file"]
 
