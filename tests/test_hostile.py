@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import time
 import zipfile
 from pathlib import Path
@@ -49,7 +50,7 @@ READERS = [Reader("bad", _misbehave, sample, (ValueError,))]
 FAULTS = {
     "memory": "takes more than",
     "hidden memory": "takes more than",
-    "spin": "SIGPROF",
+    "spin": "SIG(PROF|ALRM)",  # the limit of processor time, or of time where others use it up
     "wait": "SIGALRM",
     "crash": "SIGSEGV",
     "run": "os.system",
@@ -71,7 +72,7 @@ def test_every_fault_is_found_and_nothing_else(tmp_path):
     assert outcomes["refusal"] == Outcome("", "is not what it should be")
     assert outcomes["content"] == Outcome("", None)
     for name, words in FAULTS.items():
-        assert words in outcomes[name].fault, (name, outcomes[name])
+        assert re.search(words, outcomes[name].fault), (name, outcomes[name])
     assert not (tmp_path / "write.new").exists()
 
 

@@ -134,15 +134,18 @@ def _program() -> str:
 
 
 def _first_paragraph(box: str) -> str:
-    """The message in the box that tyro draws: its first lines, down to the rule or the end of
-    the box.
+    """The message in the box that tyro draws: what follows its title, down to a rule or the end.
+
+    For an output that is not UTF-8 the box has no frame, and a rule of hyphens below its title.
     """
-    lines = []
+    lines: list[str] = []
     for line in box.splitlines()[1:]:
         text = line.strip("│ ")
-        if not text.strip("─╰╯"):
+        is_rule = not text.strip("─╰╯-")
+        if is_rule and lines:
             break
-        lines.append(text)
+        if not is_rule:
+            lines.append(text)
     message = re.sub(r"^Error parsing (\w+: )?", "", " ".join(lines))
     is_incomplete = message.startswith(("Missing ", "Expected one of "))
     return f"{message.rstrip('.')}; --help explains the options" if is_incomplete else message

@@ -1,4 +1,6 @@
-"""A run of a tenth of a second, with all that a run writes: python -m tests.support.small_run --out FOLDER
+"""A run of a tenth of a second, with all that a run writes:
+
+    python -m tests.support.small_run --out FOLDER
 
 Two chains of a Gaussian, three generations, and a figure of them in all its formats.
 """

@@ -193,7 +193,7 @@ def test_with_shared_latents_each_chain_explodes_or_vanishes(rng):
         (lambda rng: check(Mix(0.3), 1, rng), r"lam \* n must be whole"),
         (lambda rng: check(Mix(0.3333), 1, rng, variance="learned"), r"lam \* n must be whole"),
         (lambda rng: check(Mix(1.0), 1, rng, n=0), "n must be >= 1, got 0"),
-        (lambda rng: check(Mix(1.0), 1, rng, replicas=0), "chains and dimension must be >= 1"),
+        (lambda rng: check(Mix(1.0), 1, rng, replicas=0), "chains must be >= 1, got 0"),
         (
             lambda rng: check(Mix(1.0), 1, rng, variance="learned", n=100),
             "n must be >= 1000, for σ_t² to be near",
