@@ -20,7 +20,7 @@ class Spy:
 
 sys.meta_path.insert(0, Spy())
 """
-MODULES = ("stability", "toy.experiment", "deep.train", "deep.sweep")
+MODULES = ("stability.transport.assignment", "toy.experiment", "deep.train", "deep.sweep")
 
 
 def said(code, **chosen):
@@ -48,8 +48,9 @@ def test_the_spy_sees_a_package_that_comes_too_late():
 
 
 def test_what_the_user_says_is_kept():
-    assert said(f"{AT_FIRST}import stability", OMP_WAIT_POLICY="ACTIVE") == "torch None\n"
-    assert said(f"{AT_FIRST}import stability", GOMP_SPINCOUNT="7") == "torch 7\n"
+    code = f"{AT_FIRST}import stability, torch"
+    assert said(code, OMP_WAIT_POLICY="ACTIVE") == "torch None\n"
+    assert said(code, GOMP_SPINCOUNT="7") == "torch 7\n"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs GNU OpenMP")

@@ -13,7 +13,7 @@ import pytest
 import threadpoolctl
 import torch
 
-from stability import processors as module
+from stability.runs import processors as module
 from stability.runs.command_line import UsageError
 from stability.runs.processors import default_threads, local_processes, processors, use_threads
 

@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import stability
+import stability.proofs
 from stability.analysis.local_analysis import analyse
 from stability.families import StudentT
 from stability.gaussian.alpha import alpha, alpha_isotropic
@@ -298,7 +298,7 @@ def test_bad_arguments(call, error, message):
 def test_one_line_names_the_extra_where_flint_is_absent(monkeypatch):
     monkeypatch.setitem(sys.modules, "flint", None)
     monkeypatch.delitem(sys.modules, "stability.proofs.enclosure")
-    monkeypatch.delattr(stability, "enclosure")
+    monkeypatch.delattr(stability.proofs, "enclosure")
     for call in (
         lambda: check(Retraining(lam=0.05)),
         lambda: check(Collapse()),
