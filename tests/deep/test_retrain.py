@@ -34,8 +34,8 @@ from stability.runs.command_line import UsageError, command, parse
 from stability.runs.run_directory import RunDirectoryError
 from stability.runs.state_file import read_state
 from tests.conftest import FIXTURES
-from tests.deep.retraining.test_learner import equal
 from tests.support.official import randomised, snapshot
+from tests.support.states import equal
 
 ROOT = Path(__file__).parents[2]
 NETWORK = EDMNetwork(

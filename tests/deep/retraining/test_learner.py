@@ -35,6 +35,7 @@ TRAINING = Training(batch=8, learning_rate=1e-3, ramp_images=64)
 SCHEDULE = Schedule(first_images=6 * 8, images=7 * 8 - 1, sample_batch=10)
 REPORT_STEPS = 5
 REGIMES = [Mix(0.5), FullySynthetic()]
+from tests.support.states import equal
 
 
 @pytest.fixture(scope="module")
@@ -112,17 +113,6 @@ def stopped(learner):
 
 def flat(learner, r):
     return torch.cat([value.flatten() for value in learner.average(r).values()])
-
-
-def equal(one, two):
-    """Everything in two states, whatever they are made of."""
-    if isinstance(one, torch.Tensor):
-        return torch.equal(one, two)
-    if isinstance(one, dict):
-        return one.keys() == two.keys() and all(equal(one[key], two[key]) for key in one)
-    if isinstance(one, list | tuple):
-        return len(one) == len(two) and all(map(equal, one, two))
-    return one == two
 
 
 def test_a_chain_is_what_it_is_alone(make):
