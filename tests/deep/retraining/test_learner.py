@@ -20,6 +20,7 @@ from deep.training.trainer import Trainer, Training
 from stability.loop.regimes import FullySynthetic, Mix
 from stability.loop.retraining import RetrainingError, retrain
 from stability.loop.streams import Purpose, stream
+from tests.support.states import equal
 
 IMAGES = load_images("digits").images[:40]
 NETWORK = EDMNetwork(
@@ -35,7 +36,6 @@ TRAINING = Training(batch=8, learning_rate=1e-3, ramp_images=64)
 SCHEDULE = Schedule(first_images=6 * 8, images=7 * 8 - 1, sample_batch=10)
 REPORT_STEPS = 5
 REGIMES = [Mix(0.5), FullySynthetic()]
-from tests.support.states import equal
 
 
 @pytest.fixture(scope="module")
