@@ -131,8 +131,7 @@ def changed_options(
 
     Returns:
         Both values by option, None where a run does not have it; without those that choose the
-        data,
-        the rows, the length and the machine.
+        data, the rows, the length and the machine.
     """
     fixed = (*OF_THE_DATA, *OF_THE_ROWS, *OF_THE_LENGTH, *OF_THE_MACHINE, "mixture")
     names = [name for name in {**config, **other} if name not in fixed]

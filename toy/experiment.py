@@ -304,7 +304,7 @@ def run_experiment(
         profile: What to measure of the samples beside W1 and W2, which then take at most 1000
             points.
         more: What else to show, of what is recorded of every run
-        (`toy.measures.metrics.RESEMBLANCE`).
+            (`toy.measures.metrics.RESEMBLANCE`).
     """
     started = time.monotonic()
     transported = min(experiment.samples, MOST_TRANSPORTED) if profile else experiment.samples

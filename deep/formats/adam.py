@@ -31,8 +31,7 @@ def checked_adam(optimizer: Any, shapes: Sequence[torch.Size]) -> dict[str, Any]
 
     Raises:
         CheckpointError: If it is no such state dict, does not fit the network, or holds a moment, a
-        count or a
-            learning rate that no Adam has.
+            count or a learning rate that no Adam has.
     """
     try:
         groups, state = optimizer["param_groups"], optimizer["state"]

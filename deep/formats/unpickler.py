@@ -219,7 +219,7 @@ class Unpickler(pickle._Unpickler):  # the one in C sizes its memory by a number
         budget: What it may do.
         known: More names that it may ask for.
         storage: Makes a storage of a persistent identifier, and returns it; None: there must be
-        none.
+            none.
     """
 
     stack: list[Any]
@@ -428,8 +428,7 @@ def require_bounded(value: Any) -> None:
 
     Raises:
         CheckpointError: If containers are nested too deeply, hold themselves, or hold too many
-        values, those
-            that are held several times counted as often.
+            values, those that are held several times counted as often.
     """
     _written_out(value, {}, 0)
 

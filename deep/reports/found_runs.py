@@ -230,7 +230,7 @@ def find_settings(folder: Path) -> list[Setting]:
 
     Raises:
         FoundRunError: If there is no good run, or if two runs are the same repeat of the same
-        setting.
+            setting.
     """
     if not folder.is_dir():
         raise FoundRunError(f"{folder}: no such folder")

@@ -41,8 +41,7 @@ def patient_accelerator(cpu: bool) -> Accelerator:
 
     Raises:
         UsageError: If the environment says that this is one of several processes, but not how they
-        meet,
-            or asks for a way to train that is not this project's.
+            meet, or asks for a way to train that is not this project's.
     """
     _require_launcher()
     return Accelerator(

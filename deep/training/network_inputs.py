@@ -72,8 +72,7 @@ def weights_for(network: Network, path: Path, training: Training, carry: Carry) 
 
     Raises:
         UsageError: If it cannot be read, is of another network, dropout aside, which may change, or
-        has an Adam
-            that cannot go on with these settings.
+            has an Adam that cannot go on with these settings.
     """
     try:
         found = checkpoint.read(path, network.resolution, getattr(network, "head_channels", None))

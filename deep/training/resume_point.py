@@ -50,7 +50,7 @@ def resume_point(checkpoint: Checkpoint, training: "Training") -> ResumePoint:
 
     Raises:
         ValueError: If the file's Adam has another nominal rate or other settings; one line that
-        names the options.
+            names the options.
     """
     counted = updates_of(checkpoint.optimizer)
     updates = (checkpoint.step or 0) if counted is None else counted

@@ -37,9 +37,9 @@ def ddim_times(total: int, steps: int, spacing: Spacing = "linear") -> NDArray[n
     Args:
         total: T, length of the schedule.
         steps: Indices to choose, from 2 to `total`.
-        spacing: "linear": 0, total/steps, 2 total/steps, …; "quadratic":
-            round((i √(0.8 total)/(steps−1))²), which ends at 0.8 total, where pure noise is taken
-            for x_t, and is dense near the data.
+        spacing: "linear": 0, total/steps, 2 total/steps, …; "quadratic": round((i √(0.8
+            total)/(steps−1))²), which ends at 0.8 total, where pure noise is taken for x_t, and is
+            dense near the data.
 
     Returns:
         The indices, (steps,), increasing; some quadratic ones may repeat.

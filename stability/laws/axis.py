@@ -23,7 +23,7 @@ class Axis:
         upper: Right end, may be inf.
         centre: A median of the law (used on the line only), in units of x.
         scale: How far the bulk of the law reaches from `centre`, or from the finite end of a
-        half-line, > 0.
+            half-line, > 0.
     """
 
     lower: float

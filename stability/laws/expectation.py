@@ -485,7 +485,7 @@ def panels(
 
     Raises:
         ValueError: If the mass is not 1 to what is resolved, or a function of `probe` is not finite
-        where it is.
+            where it is.
     """
     axes, edges, pilot = _axes(law)
     d = len(axes)

@@ -16,8 +16,7 @@ def cache_folder() -> Path:
 
     Returns:
         `iterative-retraining` in $XDG_CACHE_HOME, or else in ~/.cache. Where that cannot be
-        written, or
-        there is no home folder: `private_folder()`, with a warning.
+        written, or there is no home folder: `private_folder()`, with a warning.
     """
     given = os.environ.get("XDG_CACHE_HOME")
     try:

@@ -41,8 +41,7 @@ def memory_limit(proc: Path = PROC) -> float:
 
     Returns:
         The least of the physical memory, the limits of control groups (containers) and those of
-        `ulimit`;
-        inf where none of them is known. It does not depend on what is free at the moment.
+        `ulimit`; inf where none of them is known. It does not depend on what is free at the moment.
     """
     limits = [_number(folder / name) for folder in group_folders("memory", proc) for name in _NAMES]
     with suppress(AttributeError, ValueError, OSError):
@@ -75,7 +74,7 @@ def require_memory(needs: Iterable[Need]) -> None:
 
     Raises:
         UsageError: If that is more than `memory_limit()`; names the largest part, its option, and
-        both sizes.
+            both sizes.
     """
     needs = list(needs)
     total, limit = sum(need.size for need in needs), memory_limit()

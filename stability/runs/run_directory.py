@@ -94,8 +94,7 @@ def environment(
 
     Returns:
         Versions of Python and of `packages` (None if absent), the machine, and the commit of this
-        code
-        with whether anything in it is changed; None where git does not track this very file.
+        code with whether anything in it is changed; None where git does not track this very file.
     """
 
     def installed(package: str) -> str | None:
@@ -304,8 +303,7 @@ class RunDirectory:
             generation: The one behind the last that was recorded.
             line: Its line of history, JSON-serialisable; `t` is put before it.
             learner: State of the learner: tensors, NumPy arrays, numbers, strings and None, in
-            lists,
-                tuples and dictionaries.
+                lists, tuples and dictionaries.
             observers: State of whoever watches, of the same kinds.
             seconds: What it took, for timings.jsonl.
 
@@ -455,7 +453,7 @@ class RunDirectory:
 
         Raises:
             RunDirectoryError: If there is a good checkpoint, but its lines of history are lost or
-            changed.
+                changed.
         """
         content = self._read_history()
         lines = _whole_lines(content)

@@ -37,7 +37,7 @@ def as_plain(value: Any, name: str) -> Any:
 
     Args:
         value: Tensors, NumPy arrays and scalars, numbers, strings and None, in lists, tuples and
-        dictionaries.
+            dictionaries.
         name: What to call it in an error.
 
     Returns:

@@ -142,14 +142,18 @@ def _as_float64(name: str, values: NDArray) -> NDArray[np.float64]:
 
 @compiled(nogil=True)
 def solve(cost, row_potentials, column_potentials, columns):
-    """Solves the assignment in place; callable from other nogil kernels.
+    """Solve the assignment in place; callable from other nogil kernels.
+
+    The rounding error of the result is that of the largest |cost| + |column_potentials| on entry.
+    Arguments are not checked: where they are not finite, a ValueError or an arbitrary permutation
+    follows.
 
     Args:
-        cost: (n, n) C-contiguous finite float64. column_potentials: (n,) float64, finite warm start
-            on entry (zeros when cold), optimal on return. row_potentials: (n,) float64 and columns:
-            (n,) int64, written. The rounding error of the result is that of the largest |cost| +
-            |column_potentials| on entry. Arguments are not checked: where they are not finite, a
-            ValueError or an arbitrary permutation follows.
+        cost (NDArray[np.float64]): (n, n), C-contiguous, finite.
+        row_potentials (NDArray[np.float64]): (n,), written.
+        column_potentials (NDArray[np.float64]): (n,), a finite warm start on entry (zeros when
+            cold), optimal on return.
+        columns (NDArray[np.int64]): (n,), written: row i goes to column columns[i].
     """
     n = cost.shape[0]
     owner = np.full(n, -1, np.int64)
@@ -297,11 +301,15 @@ def extend_potentials(x, row_potentials, y, out):
     """Column potentials of any points from a solved batch: out[j] = min_i |x[i] - y[j]|^2 -
     row_potentials[i].
 
+    On the columns of the batch this gives back their own potentials. Their mean over a few batches,
+    each minus its mean because potentials are determined up to a constant, is a good start for
+    batches drawn from y and the law of x.
+
     Args:
-        x: (n, d) with its row_potentials (n,), n >= 1. y: (m, d). out: (m,), written; float64,
-            units of x squared. On the columns of the batch this gives back their own potentials;
-            their mean over a few batches, each minus its mean because potentials are determined up
-            to a constant, is a good start for batches drawn from y and the law of x.
+        x (NDArray[np.float64]): (n, d), n >= 1.
+        row_potentials (NDArray[np.float64]): (n,), those of x, in units of x squared.
+        y (NDArray[np.float64]): (m, d).
+        out (NDArray[np.float64]): (m,), written.
     """
     coordinates = np.ascontiguousarray(y.T)
     reduced = np.empty(y.shape[0])

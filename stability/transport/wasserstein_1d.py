@@ -121,13 +121,13 @@ class _Smooth:
         edges: Ends of the panels, in t, ascending, (k + 1,).
         mass: Legendre coefficients of the integral from a panel's left end, (22, k).
         below: Mass left of each panel, summed from the left end, so that the tail suffers no
-        cancellation, (k,).
+            cancellation, (k,).
         above: Mass right of each panel, summed from the right end, (k,).
         points: Nodes in x, (k, 21); not finite, or without mass, beyond the reach.
         unsure: What the mass at a node may be wrong by, >= 0, (k, 21).
         reach: Between these two places the tails are resolved, relative to themselves, in x.
         heavy: Whether there is noticeable mass beyond the lower, and beyond the upper end of the
-        reach.
+            reach.
     """
 
     law: Density
@@ -234,8 +234,7 @@ def w1(first: Data, second: Data) -> Distance:
 
     Raises:
         ValueError: If the data are bad or not on the line, a density has mass that was not found,
-        or the integral does
-            not converge (a law without a mean).
+            or the integral does not converge (a law without a mean).
     """
     p, q = _line(first), _line(second)
     if isinstance(p, _Steps) and isinstance(q, _Steps):
