@@ -523,6 +523,7 @@ def died_column(said):
     return [int(line.split()[-1]) for line in said.splitlines() if " of " in line]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc")
 def test_a_ray_that_dies_is_started_again_and_its_death_is_none_of_the_run(tmp_path, surroundings):
     """Without its control service, the process that talks to Ray would be aborted after a
