@@ -32,7 +32,7 @@ from deep.models.edm import EDM
 from deep.networks.unet_edm import CIFAR10, FFHQ64, EDMNetwork
 from deep.training.precision import FORMATS, Precision, autocast
 from deep.training.sampling import draw_images
-from deep.training.trainer import Trainer, Training
+from deep.training.trainer import TrainConfig, Trainer
 from stability.runs.command_line import command
 
 Case = Literal["train, plain", "train, ours", "sample, plain", "sample, ours"]
@@ -99,7 +99,7 @@ class Bench:
             if config.configuration == "digits"
             else rng.integers(0, 256, (1024, *shape), dtype=np.uint8)
         )
-        settings = Training(
+        settings = TrainConfig(
             batch=config.batch,
             learning_rate=1e-3,
             ramp_images=10_000_000,

@@ -19,7 +19,7 @@ from torch import nn
 from benchmarks.at_least_one import require_at_least_one
 from stability.runs.command_line import command
 from toy.densities.shapes import eight_gaussians
-from toy.learners.ddpm import DDPM, Diffusion
+from toy.learners.ddpm import DDPMConfig, DDPMLearner
 from toy.learners.training import batch_count
 
 FIGURE_3 = {"trainings": 101, "epochs": 200, "samples": 10_000}
@@ -93,7 +93,7 @@ def seconds(work: Callable[[], object]) -> float:
 def main(config: Benchmark) -> None:
     """Measure and print."""
     torch.set_num_threads(config.threads)
-    rng, settings = np.random.default_rng(), Diffusion()
+    rng, settings = np.random.default_rng(), DDPMConfig()
     points = torch.from_numpy(eight_gaussians(settings.batch, rng))
     network = Reference(settings.width, settings.layers)
     adam = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
@@ -119,7 +119,7 @@ def main(config: Benchmark) -> None:
         with torch.no_grad():
             sampler.sample(denoise, start, lambda t: torch.randn(start.shape, generator=generator))
 
-    learners = {r: DDPM(r, replace(settings, epochs=1)) for r in config.replicas}
+    learners = {r: DDPMLearner(r, replace(settings, epochs=1)) for r in config.replicas}
     inputs = {}
     for r, learner in learners.items():
         learner.reset(rng.spawn(r))

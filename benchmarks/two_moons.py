@@ -22,7 +22,7 @@ from stability import TrainingSet
 from stability.runs.command_line import command
 from toy.densities.shapes import SOURCES, two_moons
 from toy.learners.coupling import Coupling, blocks
-from toy.learners.ot_cfm import OTCFM, FlowMatching
+from toy.learners.ot_cfm import OTCFMConfig, OTCFMLearner
 from toy.learners.training import batch_count
 
 ODE_STEPS = 99  # Euler steps, as this project takes by default
@@ -50,7 +50,7 @@ class Benchmark:
 
 
 def reference_retraining(
-    data: np.ndarray, settings: FlowMatching, samples: int, rng: np.random.Generator
+    data: np.ndarray, settings: OTCFMConfig, samples: int, rng: np.random.Generator
 ) -> None:
     """Train one network from its present parameters, and sample from it, without this project's
     fast paths.
@@ -93,7 +93,7 @@ def seconds(work: Callable[[], object]) -> float:
 def main(config: Benchmark) -> None:
     """Measure and print."""
     rng = np.random.default_rng()
-    settings = FlowMatching(epochs=config.epochs)
+    settings = OTCFMConfig(epochs=config.epochs)
     data = [two_moons(config.points, rng) for _ in range(config.replicas)]
     steps = config.epochs * batch_count(config.points, settings.batch)
 
@@ -123,7 +123,7 @@ def main(config: Benchmark) -> None:
         return learner.sample([config.samples] * config.replicas, rng.spawn(config.replicas))
 
     torch.set_num_threads(config.threads)
-    learner = OTCFM(config.replicas, settings, workers=config.threads)
+    learner = OTCFMLearner(config.replicas, settings, workers=config.threads)
     learner.reset(rng.spawn(config.replicas))
     plans("assignment")  # compiles the solver
     cases: dict[str, tuple[Callable[[], object], int]] = {  # what to run, for how many replicas

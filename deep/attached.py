@@ -16,7 +16,7 @@ from pathlib import Path
 
 import filelock
 
-__all__ = ["Outcome", "run_attached"]
+__all__ = ["ProcessExit", "run_attached"]
 
 # Tells the kernel to send SIGTERM when the parent dies (prctl(2), Linux only), then becomes the
 # program. torchrun hands SIGTERM on to its processes, which SIGKILL would leave behind. A parent
@@ -33,7 +33,7 @@ if os.getppid() == parent:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class ProcessExit:
     """The message is the last line that begins with "error: ", as the project's commands say what a
     user can mend, also through torchrun, whose own report follows and whose status is always 1;
     otherwise the last line of all.
@@ -49,7 +49,7 @@ class Outcome:
 
 def run_attached(
     arguments: Sequence[str], run: Path, log: Path, cwd: Path, patience_s: float = 180
-) -> Outcome:
+) -> ProcessExit:
     """Run this Python with `arguments` until it ends.
 
     Args:
@@ -82,9 +82,9 @@ def run_attached(
     return _outcome(code, said)
 
 
-def _outcome(code: int, said: str) -> Outcome:
+def _outcome(code: int, said: str) -> ProcessExit:
     if code < 0:
-        return Outcome(code, f"killed by {signal.Signals(-code).name}")
+        return ProcessExit(code, f"killed by {signal.Signals(-code).name}")
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     errors = [line for line in lines if line.startswith("error: ")]
-    return Outcome(code, [f"exit status {code}", *lines, *errors][-1])
+    return ProcessExit(code, [f"exit status {code}", *lines, *errors][-1])

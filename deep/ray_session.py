@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from deep.attached import Outcome, run_attached
+from deep.attached import ProcessExit, run_attached
 
 __all__ = ["RayLostError", "RayRefusedError", "RaySession", "Resources", "Task", "socket_folder"]
 
@@ -170,11 +170,11 @@ class RaySession:
         """Let Ray run the task; `ended` gives its outcome under this name."""
         self._say({"name": name, "task": dataclasses.asdict(task)})
 
-    def ended(self, timeout: float) -> tuple[str, Outcome] | None:
+    def ended(self, timeout: float) -> tuple[str, ProcessExit] | None:
         """Name and outcome of a task that has ended; None if none did within `timeout` seconds."""
         with suppress(queue.Empty):
             said = self._hear(timeout)
-            return said["name"], Outcome(said["code"], said["message"])
+            return said["name"], ProcessExit(said["code"], said["message"])
         return None
 
     def _say(self, message: Mapping[str, Any]) -> None:
@@ -327,16 +327,16 @@ def _work(
         health.require()
 
 
-def _outcome(ray: Any, task: Any) -> tuple[Outcome, bool]:
+def _outcome(ray: Any, task: Any) -> tuple[ProcessExit, bool]:
     """What the task returned; if Ray lost its process or machine, that it died, and True: Ray
     itself may have.
     """
     try:
         return ray.get(task), False
     except ray.exceptions.RayTaskError as error:  # run_attached raised: OSError
-        return Outcome(1, str(error.cause)), False
+        return ProcessExit(1, str(error.cause)), False
     except ray.exceptions.RayError as error:
-        return Outcome(1, str(error).strip().splitlines()[0]), True
+        return ProcessExit(1, str(error).strip().splitlines()[0]), True
 
 
 class _Own:

@@ -26,7 +26,7 @@ from rich.box import SIMPLE_HEAD
 from rich.live import Live
 from rich.table import Table
 
-from deep.attached import Outcome
+from deep.attached import ProcessExit
 from deep.ray_session import (
     RayLostError,
     RayRefusedError,
@@ -226,7 +226,7 @@ class GridRun:
         if self.state == "waiting" and self._log_size() > self._log_before:
             self.state = "running"
 
-    def ended(self, outcome: Outcome, retries: int) -> bool:
+    def ended(self, outcome: ProcessExit, retries: int) -> bool:
         """Take note of an outcome; whether to start it again.
 
         A run that says itself what is wrong, a bad option or a loss that is not finite, would say

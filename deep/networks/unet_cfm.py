@@ -155,7 +155,7 @@ def _initialise(network: "CFMUNet", generator: torch.Generator | None) -> None:
                 nn.init.uniform_(parameter, -bound, bound, generator)
 
 
-class Block(nn.Module):
+class CFMBlock(nn.Module):
     """Residual block that is told the time."""
 
     def __init__(self, inputs: int, outputs: int, embedding: int, dropout: float) -> None:
@@ -183,7 +183,7 @@ class Block(nn.Module):
         return self.out_layers(h).add_(self.skip_connection(x))
 
 
-class Attention(nn.Module):
+class CFMAttention(nn.Module):
     """Self-attention with several heads."""
 
     def __init__(self, width: int, heads: int) -> None:
@@ -247,9 +247,9 @@ class CFMUNet(nn.Module):
 
         def block(level: int, inputs: int) -> list[nn.Module]:
             outputs = network.widths[level]
-            made: list[nn.Module] = [Block(inputs, outputs, embedding, network.dropout)]
+            made: list[nn.Module] = [CFMBlock(inputs, outputs, embedding, network.dropout)]
             return (
-                [*made, Attention(outputs, network.heads(outputs))]
+                [*made, CFMAttention(outputs, network.heads(outputs))]
                 if network.attends(level)
                 else made
             )
@@ -272,9 +272,9 @@ class CFMUNet(nn.Module):
                 skips.append(width)
         self.middle_block = Layers(
             [
-                Block(width, width, embedding, network.dropout),
-                Attention(width, network.heads(width)),
-                Block(width, width, embedding, network.dropout),
+                CFMBlock(width, width, embedding, network.dropout),
+                CFMAttention(width, network.heads(width)),
+                CFMBlock(width, width, embedding, network.dropout),
             ]
         )
         self.output_blocks = nn.ModuleList()

@@ -105,7 +105,7 @@ def _norm(width: int) -> nn.GroupNorm:
     return nn.GroupNorm(GROUPS, width, eps=1e-6)
 
 
-class Block(nn.Module):
+class DDPMBlock(nn.Module):
     """Residual block that is told the time."""
 
     def __init__(self, inputs: int, outputs: int, embedding: int, dropout: float) -> None:
@@ -132,7 +132,7 @@ class Block(nn.Module):
         return self.conv2(self.dropout(silu(self.norm2(h)))).add_(self.skip(x))
 
 
-class Attention(nn.Module):
+class DDPMAttention(nn.Module):
     """Self-attention with one head."""
 
     def __init__(self, width: int) -> None:
@@ -177,10 +177,10 @@ class DDPMUNet(nn.Module):
 
         def blocks(level: int, inputs: list[int]) -> list[nn.Module]:
             made: list[nn.Module] = [
-                Block(width, widths[level], embedding, dropout) for width in inputs
+                DDPMBlock(width, widths[level], embedding, dropout) for width in inputs
             ]
             if network.resolution >> level in network.attn_resolutions:
-                made = [AttendingBlock([block, Attention(widths[level])]) for block in made]
+                made = [AttendingBlock([block, DDPMAttention(widths[level])]) for block in made]
             return made
 
         def down(level: int) -> nn.ModuleList:
@@ -214,9 +214,9 @@ class DDPMUNet(nn.Module):
         )
         self.middle = nn.ModuleList(
             [
-                Block(widths[-1], widths[-1], embedding, dropout),
-                Attention(widths[-1]),
-                Block(widths[-1], widths[-1], embedding, dropout),
+                DDPMBlock(widths[-1], widths[-1], embedding, dropout),
+                DDPMAttention(widths[-1]),
+                DDPMBlock(widths[-1], widths[-1], embedding, dropout),
             ]
         )
         self.upsamples = nn.ModuleDict(

@@ -202,12 +202,12 @@ class Conv(nn.Conv2d):
         self, inputs: int, outputs: int, kernel: int, resampling: Resampling = "keep"
     ) -> None:
         super().__init__(inputs, outputs, kernel, padding=kernel // 2)
-        # all 0.25, the mean of 2 × 2 pixels; only kept: `Block` does not need it
+        # all 0.25, the mean of 2 × 2 pixels; only kept: `EDMBlock` does not need it
         if resampling != "keep":
             self.register_buffer("resample_filter", torch.empty(1, 1, 2, 2))
 
 
-class Block(nn.Module):
+class EDMBlock(nn.Module):
     """Residual block that is told the noise level, with or without self-attention (one head)."""
 
     def __init__(self, place: Place, embedding: int, dropout: float) -> None:
@@ -276,9 +276,11 @@ class SongUNet(nn.Module):
         encoder, decoder = network.places()
         top = f"{network.resolution}x{network.resolution}"
         self.enc = nn.ModuleDict({f"{top}_conv": Conv(network.channels, self.width, 3)})
-        self.enc.update({place.name: Block(place, embedding, network.dropout) for place in encoder})
+        self.enc.update(
+            {place.name: EDMBlock(place, embedding, network.dropout) for place in encoder}
+        )
         self.dec = nn.ModuleDict(
-            {place.name: Block(place, embedding, network.dropout) for place in decoder}
+            {place.name: EDMBlock(place, embedding, network.dropout) for place in decoder}
         )
         self.dec[f"{top}_aux_norm"] = _norm(decoder[-1].outputs)
         self.dec[f"{top}_aux_conv"] = Conv(decoder[-1].outputs, network.channels, 3)

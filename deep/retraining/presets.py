@@ -30,7 +30,7 @@ from deep.networks.unet_ddpm import DDPMNetwork
 from deep.networks.unet_edm import EDMNetwork
 from deep.training.precision import Precision
 from deep.training.presets import PRESETS as TRAININGS
-from deep.training.trainer import Carry, Training
+from deep.training.trainer import Carry, TrainConfig
 from stability.loop.regimes import (
     Accumulate,
     FreshReal,
@@ -232,7 +232,7 @@ class RetrainEDM:
     run: Annotated[Retrain, tyro.conf.arg(name="")] = field(default_factory=Retrain)
     network: Annotated[EDMNetwork, tyro.conf.arg(name="")] = unet_edm.CIFAR10
     model: Annotated[EDM, tyro.conf.arg(name="")] = field(default_factory=EDM)
-    training: Annotated[Training, tyro.conf.arg(name="")] = field(default_factory=Training)
+    training: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
         if self.model.augment and self.network.augment_dim != LABELS:
@@ -250,7 +250,7 @@ class RetrainDDPM:
     run: Annotated[Retrain, tyro.conf.arg(name="")] = field(default_factory=Retrain)
     network: Annotated[DDPMNetwork, tyro.conf.arg(name="")] = unet_ddpm.CIFAR10
     model: Annotated[DDPM, tyro.conf.arg(name="")] = field(default_factory=DDPM)
-    training: Annotated[Training, tyro.conf.arg(name="")] = field(default_factory=Training)
+    training: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
 
 
 @dataclass(frozen=True)
@@ -261,7 +261,7 @@ class RetrainOTCFM:
     run: Annotated[Retrain, tyro.conf.arg(name="")] = field(default_factory=Retrain)
     network: Annotated[CFMNetwork, tyro.conf.arg(name="")] = unet_cfm.CIFAR10
     model: Annotated[OTCFM, tyro.conf.arg(name="")] = field(default_factory=OTCFM)
-    training: Annotated[Training, tyro.conf.arg(name="")] = field(default_factory=Training)
+    training: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
 
 
 Config: TypeAlias = RetrainEDM | RetrainDDPM | RetrainOTCFM

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 
 from deep.formats.checkpoint_record import Network
-from deep.training.trainer import Training
+from deep.training.trainer import TrainConfig
 from stability.runs.memory_limit import Need, require_memory
 
 __all__ = ["require_room"]
@@ -17,7 +17,7 @@ FLOAT = 4  # bytes
 
 def require_room(
     network: Network,
-    training: Training,
+    training: TrainConfig,
     shape: Sequence[int],
     sample_batch: int,
     drawn: int,

@@ -12,7 +12,7 @@ from deep.data import DataError, ImageSet, load_images
 from deep.formats.checkpoint_error import CheckpointError
 from deep.formats.checkpoint_record import Checkpoint, Network
 from deep.training.resume_point import resume_point
-from deep.training.trainer import Carry, Training
+from deep.training.trainer import Carry, TrainConfig
 from stability.runs.command_line import UsageError
 
 __all__ = ["images_for", "input_digest", "weights_for"]
@@ -61,7 +61,7 @@ def input_digest(option: str, path: Path) -> str:
         ) from None
 
 
-def weights_for(network: Network, path: Path, training: Training, carry: Carry) -> Checkpoint:
+def weights_for(network: Network, path: Path, training: TrainConfig, carry: Carry) -> Checkpoint:
     """The checkpoint of --init.
 
     Args:

@@ -15,7 +15,7 @@ from stability.runs.processors import default_threads, use_threads
 from stability.runs.run_directory import RunDirectory, environment
 from stability.runs.run_layout import config_digest
 
-__all__ = ["OpenRun", "Where", "open_run", "recorded"]
+__all__ = ["ImageRunOptions", "OpenRun", "open_run", "recorded"]
 
 _NOT_RECORDED = (
     "out",
@@ -28,7 +28,7 @@ _NOT_RECORDED = (
 )
 
 
-class Where(Protocol):
+class ImageRunOptions(Protocol):
     """The options that say where a run lives and on what it runs; see
     `deep.training.presets.Run`.
     """
@@ -71,7 +71,7 @@ def recorded(model: str, *parts: Any) -> dict[str, Any]:
 
 @contextmanager
 def open_run(
-    name: str, asked: Mapping[str, Any], where: Where, accelerator: Accelerator
+    name: str, asked: Mapping[str, Any], where: ImageRunOptions, accelerator: Accelerator
 ) -> Iterator[OpenRun]:
     """The folder of the run that `asked` describes, new or found: `where.out`, or runs/NAME-DIGEST.
 

@@ -19,7 +19,7 @@ from deep.networks.unet_cfm import CFMNetwork
 from deep.networks.unet_ddpm import DDPMNetwork
 from deep.networks.unet_edm import EDMNetwork
 from deep.training.precision import Precision
-from deep.training.trainer import Carry, Decay, HalfLife, Training
+from deep.training.trainer import Carry, Decay, HalfLife, TrainConfig
 from stability.runs.ranges import (
     LARGEST_COUNT,
     LARGEST_SEED,
@@ -97,7 +97,7 @@ class TrainEDM:
     run: Annotated[Run, tyro.conf.arg(name="")] = field(default_factory=Run)
     network: Annotated[EDMNetwork, tyro.conf.arg(name="")] = unet_edm.CIFAR10
     model: Annotated[EDM, tyro.conf.arg(name="")] = field(default_factory=EDM)
-    training: Annotated[Training, tyro.conf.arg(name="")] = field(default_factory=Training)
+    training: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
 
     def __post_init__(self) -> None:
         if self.model.augment and self.network.augment_dim != LABELS:
@@ -117,7 +117,7 @@ class TrainDDPM:
     run: Annotated[Run, tyro.conf.arg(name="")] = field(default_factory=Run)
     network: Annotated[DDPMNetwork, tyro.conf.arg(name="")] = unet_ddpm.CIFAR10
     model: Annotated[DDPM, tyro.conf.arg(name="")] = field(default_factory=DDPM)
-    training: Annotated[Training, tyro.conf.arg(name="")] = field(default_factory=Training)
+    training: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
 
 
 @dataclass(frozen=True)
@@ -130,19 +130,19 @@ class TrainOTCFM:
     run: Annotated[Run, tyro.conf.arg(name="")] = field(default_factory=Run)
     network: Annotated[CFMNetwork, tyro.conf.arg(name="")] = unet_cfm.CIFAR10
     model: Annotated[OTCFM, tyro.conf.arg(name="")] = field(default_factory=OTCFM)
-    training: Annotated[Training, tyro.conf.arg(name="")] = field(default_factory=Training)
+    training: Annotated[TrainConfig, tyro.conf.arg(name="")] = field(default_factory=TrainConfig)
 
 
 Config: TypeAlias = TrainEDM | TrainDDPM | TrainOTCFM
 
 _CIFAR10 = "cifar-10-python.tar.gz"
-_DIGITS_TRAINING = Training(
+_DIGITS_TRAINING = TrainConfig(
     batch=128, learning_rate=2e-3, ramp_images=10_000, ema=HalfLife(20_000, share=0.1)
 )
-_DDPM_TRAINING = Training(
+_DDPM_TRAINING = TrainConfig(
     batch=128, learning_rate=2e-4, ramp_images=640_000, ramp_from_zero=False, clip=1.0, ema=Decay()
 )
-_OTCFM_TRAINING = Training(
+_OTCFM_TRAINING = TrainConfig(
     batch=128, learning_rate=2e-4, ramp_images=640_000, clip=1.0, ema=Decay(ramp=False)
 )
 
@@ -170,13 +170,13 @@ PRESETS: Mapping[str, Config] = {
     "edm-cifar10": TrainEDM(
         run=Run(data=_CIFAR10, images=200_000_000),
         network=unet_edm.CIFAR10,
-        training=Training(batch=512, learning_rate=1e-3, ramp_images=10_000_000),
+        training=TrainConfig(batch=512, learning_rate=1e-3, ramp_images=10_000_000),
     ),
     "edm-ffhq64": TrainEDM(
         run=Run(data="ffhq-64x64.zip", images=200_000_000),
         network=unet_edm.FFHQ64,
         model=EDM(augment=0.15, steps=40),
-        training=Training(batch=256, learning_rate=2e-4, ramp_images=10_000_000),
+        training=TrainConfig(batch=256, learning_rate=2e-4, ramp_images=10_000_000),
     ),
     "ddpm-cifar10": TrainDDPM(
         run=Run(data=_CIFAR10, images=2040 * 390 * 128), training=_DDPM_TRAINING

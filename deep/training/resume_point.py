@@ -17,7 +17,7 @@ from deep.formats.adam import updates_of
 from deep.formats.checkpoint_record import Checkpoint
 
 if TYPE_CHECKING:
-    from deep.training.trainer import Training
+    from deep.training.trainer import TrainConfig
 
 __all__ = ["ResumePoint", "resume_point"]
 
@@ -38,7 +38,7 @@ class ResumePoint:
     images_seen: int
 
 
-def resume_point(checkpoint: Checkpoint, training: "Training") -> ResumePoint:
+def resume_point(checkpoint: Checkpoint, training: "TrainConfig") -> ResumePoint:
     """Where a training with these settings goes on from a checkpoint and its Adam.
 
     Args:
@@ -104,7 +104,7 @@ def _one_group(groups: list[dict[str, Any]]) -> dict[str, Any]:
     return groups[0]
 
 
-def _images_at(stored: float, images: int, training: "Training") -> int:
+def _images_at(stored: float, images: int, training: "TrainConfig") -> int:
     """Images seen at which the next step has the stored rate; `images` if it has."""
     if math.isclose(training.rate(images), stored, rel_tol=1e-6):
         return images

@@ -29,7 +29,7 @@ from deep.training.precision import Precision, autocast
 from deep.training.resume_point import resume_point
 from stability.runs.ranges import LARGEST_COUNT, MOST_IMAGES, require_range
 
-__all__ = ["Carry", "Decay", "HalfLife", "Progress", "Trainer", "Training"]
+__all__ = ["Carry", "Decay", "HalfLife", "Progress", "TrainConfig", "Trainer"]
 
 Carry = Literal["optimizer", "ema"]
 
@@ -90,7 +90,7 @@ class Decay:
 
 
 @dataclass(frozen=True)
-class Training:
+class TrainConfig:
     """How a network is trained; the official systems use Adam with β = 0.9, 0.999 and ε = 1e-8,
     as here.
     """
@@ -173,7 +173,7 @@ class Trainer:
     """
 
     def __init__(
-        self, model: ImageModel, network: nn.Module, settings: Training, accelerator: Accelerator
+        self, model: ImageModel, network: nn.Module, settings: TrainConfig, accelerator: Accelerator
     ) -> None:
         if settings.batch % accelerator.num_processes:
             raise ValueError(

@@ -16,7 +16,7 @@ from deep.models.edm import EDM
 from deep.models.ot_cfm import OTCFM
 from deep.networks import unet_cfm, unet_ddpm, unet_edm
 from deep.training.sampling import draw_images
-from deep.training.trainer import Trainer, Training
+from deep.training.trainer import TrainConfig, Trainer
 from tests.deep.networks.test_unet_edm import fixture_network
 from tests.support.official import outputs, relative_error
 
@@ -107,7 +107,7 @@ def test_training_lowers_the_loss_in_every_precision(name, settings, gpu):
     images = load_images("digits").images
     losses = {}
     for options in ({}, settings):
-        training = Training(batch=64, learning_rate=1e-3, **options)
+        training = TrainConfig(batch=64, learning_rate=1e-3, **options)
         trainer = Trainer(MODELS[name][0], built(name), training, gpu)
         reports = list(trainer.fit(images, 64 * 40, np.random.default_rng(3)))
         losses[str(options)] = np.concatenate([report.losses for report in reports])
@@ -123,7 +123,9 @@ def test_a_fit_goes_on_where_it_was(gpu):
     images = load_images("digits").images
 
     def trainer():
-        return Trainer(MODELS["edm"][0], built("edm"), Training(batch=32, learning_rate=1e-3), gpu)
+        return Trainer(
+            MODELS["edm"][0], built("edm"), TrainConfig(batch=32, learning_rate=1e-3), gpu
+        )
 
     whole, first = trainer(), trainer()
     *_, end = whole.fit(images, 32 * 20, np.random.default_rng(3), report_steps=10)

@@ -26,7 +26,7 @@ from deep.models.edm import EDM
 from deep.networks.unet_edm import EDMNetwork
 from deep.retrain import _commands, _preset, main
 from deep.retraining.presets import PAPER_LAMBDAS, PRESETS, Retrain, RetrainEDM
-from deep.training.trainer import Training
+from deep.training.trainer import TrainConfig
 from stability.loop.regimes import Accumulate, FullySynthetic, Mix, ReplaceShare, Subsample
 from stability.loop.retraining import RetrainingError
 from stability.runs.atomic import PARTIAL_SUFFIX
@@ -71,7 +71,7 @@ def config(folder, **changes):
         ),
         "network": NETWORK,
         "model": EDM(augment=0.0, steps=3),
-        "training": Training(batch=16),
+        "training": TrainConfig(batch=16),
     }
     for name, value in changes.items():
         part = next(part for part in parts if hasattr(parts[part], name))

@@ -23,7 +23,7 @@ from typing import Any
 import filelock
 import pytest
 
-from deep.attached import Outcome, run_attached
+from deep.attached import ProcessExit, run_attached
 from deep.retrain import _commands, _preset
 from deep.sweep import GridRun, Sweep, main
 from stability.runs.command_line import UsageError, parse
@@ -273,7 +273,7 @@ def with_generations(run, count, retrainings=20):
 def test_a_finished_run_is_known_by_its_command(run):
     with_generations(run, 21)
     assert not run.is_finished()
-    assert not run.ended(Outcome(0, "figures.png"), retries=3)
+    assert not run.ended(ProcessExit(0, "figures.png"), retries=3)
     assert (run.state, run.message, run.progress()) == ("finished", "", "20 of 20")
     assert GridRun(run.name, run.folder, list(run.arguments)).is_finished()
     assert not GridRun(run.name, run.folder, [*run.arguments, "--retrainings", "30"]).is_finished()
@@ -282,7 +282,8 @@ def test_a_finished_run_is_known_by_its_command(run):
 
 
 @pytest.mark.parametrize(
-    "outcome", [Outcome(2, "error: --k must be > 0"), Outcome(1, "error: stopped at t = 3: NaN")]
+    "outcome",
+    [ProcessExit(2, "error: --k must be > 0"), ProcessExit(1, "error: stopped at t = 3: NaN")],
 )
 def test_a_run_that_says_what_is_wrong_is_not_started_again(run, outcome):
     assert not run.ended(outcome, retries=3)
@@ -290,9 +291,9 @@ def test_a_run_that_says_what_is_wrong_is_not_started_again(run, outcome):
 
 
 DEATHS = [
-    Outcome(-9, "killed by SIGKILL"),
-    Outcome(1, "torch.OutOfMemoryError: CUDA"),
-    Outcome(130, "error: stopped"),
+    ProcessExit(-9, "killed by SIGKILL"),
+    ProcessExit(1, "torch.OutOfMemoryError: CUDA"),
+    ProcessExit(130, "error: stopped"),
 ]
 
 
@@ -308,7 +309,7 @@ def test_who_gets_on_may_die_often_but_not_in_vain(run):
     # after a death the history is cut back to the last checkpoint
     for generations in (1, 2, 3, 4, 3, 4, 4):
         with_generations(run, generations)
-        again.append(run.ended(Outcome(-15, "killed by SIGTERM"), retries=3))
+        again.append(run.ended(ProcessExit(-15, "killed by SIGTERM"), retries=3))
     assert again == [True] * 6 + [False]
     assert run.deaths == 7
 
@@ -323,17 +324,17 @@ def attached(tmp_path, code, **options):
 @pytest.mark.parametrize(
     ("code", "outcome"),
     [
-        ("print('table'); print('figure.png')", Outcome(0, "figure.png")),
-        ("", Outcome(0, "exit status 0")),
+        ("print('table'); print('figure.png')", ProcessExit(0, "figure.png")),
+        ("", ProcessExit(0, "exit status 0")),
         (
             "import os; print(os.getpid()); os.kill(os.getpid(), 9)",
-            Outcome(-9, "killed by SIGKILL"),
+            ProcessExit(-9, "killed by SIGKILL"),
         ),
-        ("1 / 0", Outcome(1, "ZeroDivisionError: division by zero")),
+        ("1 / 0", ProcessExit(1, "ZeroDivisionError: division by zero")),
         (
             "import sys; print('begins'); sys.stderr.write('error: --k, got 0\\n'); "
             "print('ends'); sys.exit(2)",
-            Outcome(2, "error: --k, got 0"),
+            ProcessExit(2, "error: --k, got 0"),
         ),
     ],
 )
@@ -382,7 +383,7 @@ def test_a_folder_that_another_process_still_has_is_waited_for(tmp_path):
     lock.acquire()
     began = time.monotonic()
     # whether it can run, it knows best
-    assert attached(tmp_path, "print('ran')", patience_s=0.5) == Outcome(0, "ran")
+    assert attached(tmp_path, "print('ran')", patience_s=0.5) == ProcessExit(0, "ran")
     assert time.monotonic() - began >= 0.5
     lock.release()
     began = time.monotonic()

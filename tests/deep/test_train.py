@@ -23,7 +23,7 @@ from deep.models.edm import EDM
 from deep.train import _commands, main
 from deep.training.figures import image_grid, loss_curve
 from deep.training.presets import PRESETS, Run, TrainEDM
-from deep.training.trainer import Training
+from deep.training.trainer import TrainConfig
 from stability.loop.retraining import RetrainingError
 from stability.runs.atomic import PARTIAL_SUFFIX
 from stability.runs.command_line import UsageError, parse
@@ -161,7 +161,7 @@ def config(out, **changes):
             preset.network, model_channels=8, channel_mult=(1,), attn_resolutions=()
         ),
         "model": EDM(augment=0.0, steps=3),
-        "training": Training(batch=16),
+        "training": TrainConfig(batch=16),
     }
     for name, value in changes.items():
         part = next(part for part in parts if hasattr(parts[part], name))

@@ -16,7 +16,7 @@ from deep.formats.checkpoint_record import Checkpoint
 from deep.models.edm import EDM
 from deep.networks.unet_edm import EDMNetwork
 from deep.retraining.learner import ImageLearner, Schedule
-from deep.training.trainer import Trainer, Training
+from deep.training.trainer import TrainConfig, Trainer
 from stability.loop.regimes import FullySynthetic, Mix
 from stability.loop.retraining import RetrainingError, retrain
 from stability.loop.streams import Purpose, stream
@@ -32,7 +32,7 @@ NETWORK = EDMNetwork(
     attn_resolutions=(),
     dropout=0.1,
 )
-TRAINING = Training(batch=8, learning_rate=1e-3, ramp_images=64)
+TRAINING = TrainConfig(batch=8, learning_rate=1e-3, ramp_images=64)
 SCHEDULE = Schedule(first_images=6 * 8, images=7 * 8 - 1, sample_batch=10)
 REPORT_STEPS = 5
 REGIMES = [Mix(0.5), FullySynthetic()]

@@ -9,13 +9,13 @@ import torch
 from deep.formats.checkpoint_record import Checkpoint
 from deep.networks.unet_edm import EDMNetwork
 from deep.training.resume_point import ResumePoint, resume_point
-from deep.training.trainer import Training
+from deep.training.trainer import TrainConfig
 
 NETWORK = EDMNetwork(
     resolution=8, channels=1, model_channels=4, channel_mult=(1,), num_blocks=1, attn_resolutions=()
 )
 WARMUP, BATCH, RATE = 50, 8, 2e-4
-CFM = Training(batch=BATCH, learning_rate=RATE, ramp_images=WARMUP * BATCH)
+CFM = TrainConfig(batch=BATCH, learning_rate=RATE, ramp_images=WARMUP * BATCH)
 DDPM = replace(CFM, ramp_from_zero=False)
 
 

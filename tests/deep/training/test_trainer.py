@@ -13,7 +13,7 @@ from deep.formats.checkpoint_record import Checkpoint
 from deep.models.ddpm import DDPM
 from deep.models.edm import EDM
 from deep.networks.unet_edm import EDMNetwork
-from deep.training.trainer import Decay, HalfLife, Trainer, Training
+from deep.training.trainer import Decay, HalfLife, TrainConfig, Trainer
 
 IMAGES = load_images("digits").images[:100]
 NETWORK = EDMNetwork(
@@ -25,7 +25,7 @@ NETWORK = EDMNetwork(
     attn_resolutions=(),
     dropout=0.0,
 )
-TRAINING = Training(batch=8, learning_rate=1e-3, ramp_images=64)
+TRAINING = TrainConfig(batch=8, learning_rate=1e-3, ramp_images=64)
 
 
 @pytest.fixture(scope="module")
@@ -94,11 +94,11 @@ def official_decay(kind, k, batch):
 
 
 OFFICIAL = {
-    "edm": Training(batch=8, learning_rate=1e-3, ramp_images=64, ema=HalfLife(40, 0.5)),
-    "ddpm": Training(
+    "edm": TrainConfig(batch=8, learning_rate=1e-3, ramp_images=64, ema=HalfLife(40, 0.5)),
+    "ddpm": TrainConfig(
         batch=8, learning_rate=1e-3, ramp_images=64, ramp_from_zero=False, clip=0.5, ema=Decay(0.9)
     ),
-    "cfm": Training(
+    "cfm": TrainConfig(
         batch=8, learning_rate=1e-3, ramp_images=64, clip=0.5, ema=Decay(0.9, ramp=False)
     ),
 }
@@ -277,7 +277,7 @@ def test_what_the_official_edm_command_does_in_a_retraining():
     """Figures of the docstring of `fit`, for 1 Mimg in batches of 256: rates, and what is left
     of the start.
     """
-    settings = Training(batch=256, learning_rate=1e-3, ramp_images=10_000_000)
+    settings = TrainConfig(batch=256, learning_rate=1e-3, ramp_images=10_000_000)
     steps = math.ceil(1_000_000 / 256)
     rates = [settings.rate(step * 256) for step in range(steps)]
     assert rates[0] == 0
@@ -390,7 +390,7 @@ def test_a_state_of_another_network_is_refused(make):
 )
 def test_bad_settings(setting, message):
     with pytest.raises(ValueError, match=message):
-        Training(**setting)
+        TrainConfig(**setting)
 
 
 def test_bad_averages():
