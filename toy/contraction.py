@@ -39,7 +39,7 @@ from stability.runs.ranges import (
     require_range,
 )
 from stability.runs.run_directory import RunDirectory
-from toy.densities.shapes import DENSITIES, Density
+from toy.densities.shapes import DENSITIES, Distribution
 from toy.experiment import open_run, progress_bar
 from toy.run import MODELS, model_named, settings_of
 
@@ -116,7 +116,7 @@ class Coupled:
             raise ValueError("--device cuda: no CUDA device is available, use cpu or auto")
 
 
-def displacement(kind: Kind, size: float, truth: Density, seed: int) -> Displacement:
+def displacement(kind: Kind, size: float, truth: Distribution, seed: int) -> Displacement:
     """Points (n, 2) move by a root mean square length of `size` standard deviations of a
     coordinate of the truth.
     """

@@ -8,17 +8,17 @@ from typing import Annotated, Literal
 import tyro
 
 from stability.runs.command_line import command
-from toy.densities.mixtures import GaussianMixture
+from toy.densities.mixtures import IsotropicMixture
 from toy.densities.shapes import eight_gaussians, ffjord_eight_gaussians, torchcfm_eight_gaussians
 from toy.experiment import Experiment, run_experiment
-from toy.learners.ddpm import DDPM, Diffusion
+from toy.learners.ddpm import DDPMConfig, DDPMLearner
 from toy.learners.exact import ExactDiffusion
 from toy.measures.metrics import OF_THE_TRUTH, Profile, Quantity
 from toy.measures.modes import mode_profile
 
 __all__ = ["EightGaussians", "QuickEightGaussians", "main"]
 
-MIXTURES: dict[str, GaussianMixture] = {
+MIXTURES: dict[str, IsotropicMixture] = {
     "ddpm-torch": eight_gaussians,
     "ffjord": ffjord_eight_gaussians,
     "torchcfm": torchcfm_eight_gaussians,
@@ -67,7 +67,7 @@ class EightGaussians:
     experiment: Annotated[Experiment, tyro.conf.arg(name="")] = field(
         default_factory=lambda: Experiment(retrainings=100, samples=10_000)
     )
-    diffusion: Annotated[Diffusion, tyro.conf.arg(name="")] = field(default_factory=Diffusion)
+    diffusion: Annotated[DDPMConfig, tyro.conf.arg(name="")] = field(default_factory=DDPMConfig)
     learner: Literal["network", "exact"] = "network"
     """A trained network, or no learning error: a mixture fitted by likelihood, sampled by its
     exact denoiser."""
@@ -84,15 +84,15 @@ class QuickEightGaussians(EightGaussians):
     experiment: Annotated[Experiment, tyro.conf.arg(name="")] = field(
         default_factory=lambda: Experiment(retrainings=10, samples=2000)
     )
-    diffusion: Annotated[Diffusion, tyro.conf.arg(name="")] = field(
-        default_factory=lambda: Diffusion(width=64, batch=250, epochs=250)
+    diffusion: Annotated[DDPMConfig, tyro.conf.arg(name="")] = field(
+        default_factory=lambda: DDPMConfig(width=64, batch=250, epochs=250)
     )
 
 
 def main(config: EightGaussians) -> None:
     """Run the experiment that `config` describes."""
     truth = MIXTURES[config.mixture]
-    network = partial(DDPM, settings=config.diffusion)
+    network = partial(DDPMLearner, settings=config.diffusion)
     exact = partial(ExactDiffusion, settings=config.diffusion, truth=truth)
     run_experiment(
         "eight_gaussians",

@@ -55,7 +55,7 @@ from stability.runs.ranges import (
 from stability.runs.run_directory import RunDirectory, environment
 from stability.runs.run_layout import config_digest
 from toy.densities.preferences import REWARDS, VERIFIERS, Reward, Verifier
-from toy.densities.shapes import Density
+from toy.densities.shapes import Distribution
 from toy.learners.temperature import Tempered
 from toy.measures.figures import draw_figures
 from toy.measures.metrics import (
@@ -284,8 +284,8 @@ def run_experiment(
     name: str,
     config: Any,
     experiment: Experiment,
-    real: Density,
-    truth: Density,
+    real: Distribution,
+    truth: Distribution,
     make_learner: MakeLearner,
     settings: Settings | None,
     paper_lambdas: Sequence[float] = FIGURE_8_LAMBDAS,
@@ -337,7 +337,7 @@ def run_experiment(
     return run.path
 
 
-class Where(Protocol):
+class RunOptions(Protocol):
     """The options that say where a run lives and on what it runs; see `Experiment`."""
 
     @property
@@ -350,7 +350,7 @@ class Where(Protocol):
     def threads(self) -> int: ...
 
 
-def open_run(name: str, config: Any, where: Where) -> RunDirectory:
+def open_run(name: str, config: Any, where: RunOptions) -> RunDirectory:
     """The folder of the run that `config` describes, new or found; torch then uses the threads that
     it started with.
 
@@ -386,8 +386,8 @@ def _run_chains(
     run: RunDirectory,
     experiment: Experiment,
     regimes: Sequence[Regime],
-    real: Density,
-    truth: Density,
+    real: Distribution,
+    truth: Distribution,
     make_learner: MakeLearner,
     make_observer: Callable[[Sequence[int]], Distances],
     profile: Profile | None,

@@ -15,7 +15,7 @@ from stability.runs.command_line import command
 from stability.runs.console import make_console, print_paths
 from toy.densities.shapes import two_moons
 from toy.experiment import FIGURE_8_LAMBDAS, Experiment, run_experiment
-from toy.learners.ot_cfm import OTCFM, FlowMatching
+from toy.learners.ot_cfm import OTCFMConfig, OTCFMLearner
 from toy.measures.claims import (
     Claim,
     claims_table,
@@ -47,7 +47,7 @@ class Figure8:
     experiment: Annotated[Experiment, tyro.conf.arg(name="")] = field(
         default_factory=lambda: Experiment(retrainings=50, seeds=50)
     )
-    flow: Annotated[FlowMatching, tyro.conf.arg(name="")] = field(default_factory=FlowMatching)
+    flow: Annotated[OTCFMConfig, tyro.conf.arg(name="")] = field(default_factory=OTCFMConfig)
 
     def __post_init__(self) -> None:
         if (
@@ -72,8 +72,8 @@ class QuickFigure8(Figure8):
     experiment: Annotated[Experiment, tyro.conf.arg(name="")] = field(
         default_factory=lambda: Experiment(retrainings=12, samples=400, seeds=12)
     )
-    flow: Annotated[FlowMatching, tyro.conf.arg(name="")] = field(
-        default_factory=lambda: FlowMatching(epochs=100, batch=100)
+    flow: Annotated[OTCFMConfig, tyro.conf.arg(name="")] = field(
+        default_factory=lambda: OTCFMConfig(epochs=100, batch=100)
     )
 
 
@@ -109,7 +109,7 @@ def main(config: Figure8) -> None:
         experiment,
         real=two_moons,
         truth=two_moons,
-        make_learner=partial(OTCFM, settings=config.flow),
+        make_learner=partial(OTCFMLearner, settings=config.flow),
         settings=config.flow,
     )
     history = read_history(folder)

@@ -11,17 +11,17 @@ from typing import Annotated, Any, Literal, NamedTuple
 import tyro
 
 from stability.runs.command_line import command
-from toy.densities.mixtures import GaussianMixture
+from toy.densities.mixtures import IsotropicMixture
 from toy.densities.shapes import DENSITIES
 from toy.eight_gaussians import SHOWN
 from toy.experiment import Experiment, run_experiment
-from toy.learners.ddpm import DDPM, Diffusion
-from toy.learners.edm import EDM, Preconditioned
-from toy.learners.em import EMMixture, Mixture
-from toy.learners.flow import Flow, SplineCouplings
-from toy.learners.kde import KDE, Kernel
-from toy.learners.ot_cfm import OTCFM, FlowMatching
-from toy.learners.vae import VAE, Variational
+from toy.learners.ddpm import DDPMConfig, DDPMLearner
+from toy.learners.edm import EDMConfig, EDMLearner
+from toy.learners.em import MixtureConfig, MixtureLearner
+from toy.learners.flow import SplineFlowConfig, SplineFlowLearner
+from toy.learners.kde import KDEConfig, KDELearner
+from toy.learners.ot_cfm import OTCFMConfig, OTCFMLearner
+from toy.learners.vae import VAEConfig, VAELearner
 from toy.measures.metrics import RESEMBLANCE, Profile
 from toy.measures.modes import mode_profile
 
@@ -36,14 +36,14 @@ class Model(NamedTuple):
 
 
 MODELS: Mapping[str, Model] = {
-    "ot-cfm": Model(FlowMatching, OTCFM),
-    "cfm": Model(partial(FlowMatching, pairs="independent"), OTCFM),
-    "ddpm": Model(Diffusion, DDPM),
-    "edm": Model(Preconditioned, EDM),
-    "flow": Model(SplineCouplings, Flow),
-    "vae": Model(Variational, VAE),
-    "mixture": Model(Mixture, EMMixture),
-    "kde": Model(Kernel, KDE),
+    "ot-cfm": Model(OTCFMConfig, OTCFMLearner),
+    "cfm": Model(partial(OTCFMConfig, pairs="independent"), OTCFMLearner),
+    "ddpm": Model(DDPMConfig, DDPMLearner),
+    "edm": Model(EDMConfig, EDMLearner),
+    "flow": Model(SplineFlowConfig, SplineFlowLearner),
+    "vae": Model(VAEConfig, VAELearner),
+    "mixture": Model(MixtureConfig, MixtureLearner),
+    "kde": Model(KDEConfig, KDELearner),
 }
 
 
@@ -95,7 +95,7 @@ def main(config: Any) -> None:
         make_learner=partial(MODELS[config.model].learner, settings=config.settings),
         settings=config.settings,
         profile=Profile(partial(mode_profile, truth=truth), SHOWN)
-        if isinstance(truth, GaussianMixture)
+        if isinstance(truth, IsotropicMixture)
         else None,
         more=RESEMBLANCE,
     )

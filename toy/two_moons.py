@@ -11,7 +11,7 @@ import tyro
 from stability.runs.command_line import command
 from toy.densities.shapes import two_moons
 from toy.experiment import Experiment, run_experiment
-from toy.learners.ot_cfm import OTCFM, FlowMatching
+from toy.learners.ot_cfm import OTCFMConfig, OTCFMLearner
 
 __all__ = ["TwoMoons", "main"]
 
@@ -27,7 +27,7 @@ class TwoMoons:
     """
 
     experiment: Annotated[Experiment, tyro.conf.arg(name="")] = field(default_factory=Experiment)
-    flow: Annotated[FlowMatching, tyro.conf.arg(name="")] = field(default_factory=FlowMatching)
+    flow: Annotated[OTCFMConfig, tyro.conf.arg(name="")] = field(default_factory=OTCFMConfig)
     angles: Literal["random", "grid"] = "random"
     """Positions of the real data along the moons: independent, or on a regular grid as in
     torchdyn's generator."""
@@ -41,7 +41,7 @@ def main(config: TwoMoons) -> None:
         config.experiment,
         real=partial(two_moons, grid=config.angles == "grid"),
         truth=two_moons,
-        make_learner=partial(OTCFM, settings=config.flow),
+        make_learner=partial(OTCFMLearner, settings=config.flow),
         settings=config.flow,
     )
 

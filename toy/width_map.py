@@ -40,10 +40,10 @@ from stability.runs.ranges import (
     MOST_THREADS,
     require_range,
 )
-from toy.densities.mixtures import GaussianMixture
-from toy.learners.ddpm import DDPM, Diffusion
-from toy.learners.edm import EDM, Preconditioned
-from toy.learners.ot_cfm import OTCFM, FlowMatching
+from toy.densities.mixtures import IsotropicMixture
+from toy.learners.ddpm import DDPMConfig, DDPMLearner
+from toy.learners.edm import EDMConfig, EDMLearner
+from toy.learners.ot_cfm import OTCFMConfig, OTCFMLearner
 
 __all__ = ["Case", "WidthMap", "cases", "main", "theory_figure", "trained_widths"]
 
@@ -132,25 +132,25 @@ def cases(config: WidthMap) -> dict[str, Case]:
     }
     for name, sampler in samplers.items():
         found[name] = Case(
-            SAMPLERS[name], partial(DDPM, settings=Diffusion(**common, sampler=sampler))
+            SAMPLERS[name], partial(DDPMLearner, settings=DDPMConfig(**common, sampler=sampler))
         )
     for steps in (10, 18, 40):
-        settings = Preconditioned(**common, sampler_steps=steps, sigma_data=config.s0)
+        settings = EDMConfig(**common, sampler_steps=steps, sigma_data=config.s0)
         found[f"EDM Heun {steps}"] = Case(
-            Heun(edm_noise_levels(steps)), partial(EDM, settings=settings)
+            Heun(edm_noise_levels(steps)), partial(EDMLearner, settings=settings)
         )
     for pairs, title, correlation in (("independent", "CFM", 0.0), ("plan", "OT-CFM", 1.0)):
         for integrator, shown in (("euler", "Euler 99"), ("dopri5", "dopri5")):
             chosen = {"pairs": pairs, "integrator": integrator, "learning_rate": 1e-3}
-            settings = FlowMatching(**common | chosen)
+            settings = OTCFMConfig(**common | chosen)
             flow = Flow(settings.make_integrator(), correlation=correlation)
-            found[f"{title}, {shown}"] = Case(flow, partial(OTCFM, settings=settings))
+            found[f"{title}, {shown}"] = Case(flow, partial(OTCFMLearner, settings=settings))
     return found
 
 
 def trained_widths(config: WidthMap, case: Case) -> dict[str, np.ndarray]:
     """Standard deviation of the samples' coordinates over s₀, (T + 1, S) for each regime."""
-    truth, seeds = GaussianMixture(np.zeros((1, 2)), config.s0), config.seeds
+    truth, seeds = IsotropicMixture(np.zeros((1, 2)), config.s0), config.seeds
     regimes = [*[FullySynthetic()] * seeds, *[Mix(1.0)] * seeds]
     replicas = [*range(seeds)] * 2
     real = [
@@ -204,7 +204,7 @@ def _require_room(config: WidthMap) -> None:
     chains = len(REGIMES) * config.seeds
     points = 4 * config.samples * chains  # n real and n drawn; at λ = 1 as many again to train on
     needs = [Need(f"training sets and samples of {points:.3g} points", "--samples", 2 * 4 * points)]
-    settings = Diffusion(epochs=config.epochs, batch=config.batch, width=config.width)
+    settings = DDPMConfig(epochs=config.epochs, batch=config.batch, width=config.width)
     require_memory([*needs, *settings.memory(chains, 2 * config.samples, 1)])
 
 

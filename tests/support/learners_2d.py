@@ -6,27 +6,31 @@ import numpy as np
 
 from stability import TrainingSet
 from toy.densities.shapes import two_moons
-from toy.learners.ddpm import DDPM, Diffusion
-from toy.learners.edm import EDM, Preconditioned
-from toy.learners.em import EMMixture, Mixture
-from toy.learners.flow import Flow, SplineCouplings
-from toy.learners.kde import KDE, Kernel
-from toy.learners.ot_cfm import OTCFM, FlowMatching
-from toy.learners.vae import VAE, Variational
+from toy.learners.ddpm import DDPMConfig, DDPMLearner
+from toy.learners.edm import EDMConfig, EDMLearner
+from toy.learners.em import MixtureConfig, MixtureLearner
+from toy.learners.flow import SplineFlowConfig, SplineFlowLearner
+from toy.learners.kde import KDEConfig, KDELearner
+from toy.learners.ot_cfm import OTCFMConfig, OTCFMLearner
+from toy.learners.vae import VAEConfig, VAELearner
 
 LEARNERS = {
-    "em": partial(EMMixture, settings=Mixture(components=3, iterations=20)),
-    "kde": partial(KDE, settings=Kernel()),
+    "em": partial(MixtureLearner, settings=MixtureConfig(components=3, iterations=20)),
+    "kde": partial(KDELearner, settings=KDEConfig()),
     "flow": partial(
-        Flow, settings=SplineCouplings(epochs=3, batch=32, width=8, couplings=2, bins=4)
+        SplineFlowLearner,
+        settings=SplineFlowConfig(epochs=3, batch=32, width=8, couplings=2, bins=4),
     ),
-    "vae": partial(VAE, settings=Variational(epochs=3, batch=32, width=8)),
-    "ot-cfm": partial(OTCFM, settings=FlowMatching(epochs=3, batch=32, width=8, ode_steps=5)),
+    "vae": partial(VAELearner, settings=VAEConfig(epochs=3, batch=32, width=8)),
+    "ot-cfm": partial(OTCFMLearner, settings=OTCFMConfig(epochs=3, batch=32, width=8, ode_steps=5)),
     "cfm": partial(
-        OTCFM, settings=FlowMatching(epochs=3, batch=32, width=8, ode_steps=5, pairs="independent")
+        OTCFMLearner,
+        settings=OTCFMConfig(epochs=3, batch=32, width=8, ode_steps=5, pairs="independent"),
     ),
-    "ddpm": partial(DDPM, settings=Diffusion(epochs=3, batch=32, width=8, diffusion_steps=5)),
-    "edm": partial(EDM, settings=Preconditioned(epochs=3, batch=32, width=8, sampler_steps=3)),
+    "ddpm": partial(
+        DDPMLearner, settings=DDPMConfig(epochs=3, batch=32, width=8, diffusion_steps=5)
+    ),
+    "edm": partial(EDMLearner, settings=EDMConfig(epochs=3, batch=32, width=8, sampler_steps=3)),
 }
 WEIGHING = ("em", "kde", "flow", "vae")
 WITH_DENSITY = ("em", "kde", "flow")

@@ -8,8 +8,8 @@ import pytest
 from tests.toy.test_run import SMALL
 from toy.contraction import Coupled, configuration, displacement, main
 from toy.densities.shapes import two_moons
-from toy.learners.em import Mixture
-from toy.learners.kde import Kernel
+from toy.learners.em import MixtureConfig
+from toy.learners.kde import KDEConfig
 
 TINY = Coupled(lam=(0.5,), displacements=("shift",), rounds=2, samples=40, seeds=2, threads=1)
 
@@ -35,7 +35,7 @@ def test_a_gaussian_contracts_by_lambda_over_one_plus_lambda(tmp_path, no_figure
     Samples of both chains have the same z, so means differ by λ/(1+λ) and z̄ times √Σ.
     """
     options = replace(TINY, lam=(0.2, 0.5, 1.0, 2.0), samples=400)
-    lines = history(tmp_path / "run", options, "mixture", "normal", Mixture(components=1))
+    lines = history(tmp_path / "run", options, "mixture", "normal", MixtureConfig(components=1))
     for lam in options.lam:
         shares = values(lines, "share", f"λ = {lam:g}")
         # the displacement widens nothing, so only the samples' own variance of x̄, of order
@@ -107,7 +107,7 @@ def test_a_model_that_does_not_take_up_a_displacement_says_so(tmp_path, no_figur
         replace(TINY, displacements=("wave",)),
         "mixture",
         "normal",
-        Mixture(components=1),
+        MixtureConfig(components=1),
     )
     assert "not learned" in capsys.readouterr().out
 
@@ -136,4 +136,4 @@ def test_bad_options(options, message):
 
 
 def test_kernel_settings_are_the_model_s(tmp_path, no_figure):
-    assert history(tmp_path / "one") != history(tmp_path / "two", settings=Kernel(bandwidth=0.5))
+    assert history(tmp_path / "one") != history(tmp_path / "two", settings=KDEConfig(bandwidth=0.5))

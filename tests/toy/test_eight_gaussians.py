@@ -9,11 +9,11 @@ import pytest
 from stability import FullySynthetic, Mix
 from toy.eight_gaussians import EightGaussians, QuickEightGaussians, main
 from toy.experiment import Experiment
-from toy.learners.ddpm import Diffusion
+from toy.learners.ddpm import DDPMConfig
 
 ROOT = Path(__file__).parents[2]
 TINY = Experiment(lam=(1.0,), retrainings=1, samples=40, threads=1)
-SMALL = Diffusion(epochs=2, batch=20, width=8, diffusion_steps=10)
+SMALL = DDPMConfig(epochs=2, batch=20, width=8, diffusion_steps=10)
 
 
 def history(tmp_path, name, experiment=TINY, diffusion=SMALL, **options):

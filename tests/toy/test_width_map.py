@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from stability.diffusion.width_map import orbit
-from toy.learners.ddpm import DDPM
-from toy.learners.edm import EDM
-from toy.learners.ot_cfm import OTCFM
+from toy.learners.ddpm import DDPMLearner
+from toy.learners.edm import EDMLearner
+from toy.learners.ot_cfm import OTCFMLearner
 from toy.width_map import REGIMES, WidthMap, cases, main, trained_widths
 
 TINY = WidthMap(retrainings=1, samples=30, epochs=1, batch=30, width=4, seeds=2, threads=1)
@@ -19,12 +19,12 @@ def test_what_is_predicted_is_what_samples(name):
     """The learner's own sampler, by its variance at some widths."""
     case, v = cases(TINY)[name], np.array([1e-4, 0.01, 1.0])
     learner = case.make_learner(1)
-    if isinstance(learner, DDPM | EDM):
+    if isinstance(learner, DDPMLearner | EDMLearner):
         np.testing.assert_allclose(
             case.sampler.variance(v), learner.sampler.variance(v), rtol=1e-12
         )
     else:
-        assert isinstance(learner, OTCFM)
+        assert isinstance(learner, OTCFMLearner)
         settings = learner.settings
         assert case.sampler.integrator == settings.make_integrator()  # type: ignore[attr-defined]
         assert case.sampler.correlation == {"independent": 0, "plan": 1}[settings.pairs]  # type: ignore[attr-defined]

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["GaussianMixture"]
+__all__ = ["IsotropicMixture"]
 
 
 @dataclass(frozen=True, eq=False)
-class GaussianMixture:
+class IsotropicMixture:
     """Σ_k weights_k N(centres_k, sd_k² I) in two dimensions.
 
     Attributes:

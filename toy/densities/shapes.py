@@ -27,13 +27,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import i0e
 
-from toy.densities.mixtures import GaussianMixture
+from toy.densities.mixtures import IsotropicMixture
 
 __all__ = [
     "DENSITIES",
     "SOURCES",
     "Checkerboard",
-    "Density",
+    "Distribution",
     "Rings",
     "Source",
     "checkerboard",
@@ -51,7 +51,7 @@ __all__ = [
 ]
 
 
-class Density(Protocol):
+class Distribution(Protocol):
     """Draws n independent points, (n, 2) float32.
 
     Point i does not depend on n (the first k of n draws are k draws).
@@ -66,11 +66,11 @@ def _on_circle(radius: float, points: int = 8) -> NDArray[np.float64]:
 
 
 _SCALE = math.sqrt(0.02**2 + 2**2 / 2)  # standard deviation of a coordinate
-eight_gaussians = GaussianMixture(_on_circle(2 / _SCALE), 0.02 / _SCALE)
+eight_gaussians = IsotropicMixture(_on_circle(2 / _SCALE), 0.02 / _SCALE)
 """ddpm-torch's `gaussian8`."""
-ffjord_eight_gaussians = GaussianMixture(_on_circle(4 / 1.414), 0.5 / 1.414)
+ffjord_eight_gaussians = IsotropicMixture(_on_circle(4 / 1.414), 0.5 / 1.414)
 """FFJORD's `8gaussians`."""
-torchcfm_eight_gaussians = GaussianMixture(_on_circle(5), 0.1**0.25)
+torchcfm_eight_gaussians = IsotropicMixture(_on_circle(5), 0.1**0.25)
 """torchcfm's `sample_8gaussians`."""
 
 
@@ -202,7 +202,7 @@ def standard_normal(n: int, rng: np.random.Generator) -> np.ndarray:
     return rng.standard_normal((n, 2), dtype=np.float32)
 
 
-DENSITIES: Mapping[str, Density] = {
+DENSITIES: Mapping[str, Distribution] = {
     "8gaussians": eight_gaussians,
     "8gaussians-ffjord": ffjord_eight_gaussians,
     "8gaussians-torchcfm": torchcfm_eight_gaussians,
@@ -219,4 +219,7 @@ DENSITIES: Mapping[str, Density] = {
 """By name; the defaults of a name are those that the paper's experiments use."""
 
 Source = Literal["normal", "8gaussians"]
-SOURCES: dict[Source, Density] = {"normal": standard_normal, "8gaussians": torchcfm_eight_gaussians}
+SOURCES: dict[Source, Distribution] = {
+    "normal": standard_normal,
+    "8gaussians": torchcfm_eight_gaussians,
+}

@@ -16,8 +16,8 @@ from typing import Literal
 import numpy as np
 
 from stability.diffusion.minibatch import PLANNERS, Solver
-from toy.densities.shapes import Density
-from toy.learners.training import Block
+from toy.densities.shapes import Distribution
+from toy.learners.training import BatchBlock
 
 __all__ = ["Coupling", "blocks"]
 
@@ -44,7 +44,7 @@ class Coupling:
             the same plans.
     """
 
-    source: Density
+    source: Distribution
     batch: int
     plan: int
     sigma: float
@@ -58,7 +58,7 @@ def blocks(
     epochs: int,
     coupling: Coupling,
     workers: int,
-) -> Generator[Block]:
+) -> Generator[BatchBlock]:
     """Yield the batches of `epochs` passes over each chain's data (n_r, 2), a block at a time, in
     order.
 
@@ -69,11 +69,11 @@ def blocks(
     block_rngs = [rng.spawn(len(lengths)) for rng in rngs]
     # blocks that keep every worker busy while the network trains
     ahead = math.ceil(workers / len(data))
-    pending: deque[tuple[Block, list[Future[None]]]] = deque()
+    pending: deque[tuple[BatchBlock, list[Future[None]]]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="coupling") as pool:
         try:
             for b, length in enumerate(lengths):
-                block = Block.empty(map(len, data), length, coupling.batch)
+                block = BatchBlock.empty(map(len, data), length, coupling.batch)
                 jobs = [
                     pool.submit(_fill, block, r, x, block_rngs[r][b], length, coupling)
                     for r, x in enumerate(data)
@@ -87,14 +87,14 @@ def blocks(
             pool.shutdown(cancel_futures=True)
 
 
-def _finished(block: Block, jobs: Sequence[Future[None]]) -> Block:
+def _finished(block: BatchBlock, jobs: Sequence[Future[None]]) -> BatchBlock:
     for job in jobs:
         job.result()
     return block
 
 
 def _fill(
-    block: Block,
+    block: BatchBlock,
     chain: int,
     data: np.ndarray,
     rng: np.random.Generator,

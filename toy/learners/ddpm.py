@@ -20,13 +20,13 @@ from stability.runs.ranges import LARGEST_COUNT, MOST_STEPS, require_range
 from toy.learners.denoising import blocks
 from toy.learners.sampling import draw
 from toy.learners.temporal_network import ReplicatedTemporalNetwork
-from toy.learners.training import Trainer, batch_count, network_memory
+from toy.learners.training import ReplicatedTrainer, batch_count, network_memory
 
-__all__ = ["DDPM", "Diffusion"]
+__all__ = ["DDPMConfig", "DDPMLearner"]
 
 
 @dataclass(frozen=True)
-class Diffusion:
+class DDPMConfig:
     """Settings of DDPM in two dimensions: of ddpm-torch's 2-D script but for the epochs, which
     the paper gives.
     """
@@ -99,11 +99,11 @@ class Diffusion:
         return samplers[self.sampler].over(schedule)
 
 
-class DDPM:
+class DDPMLearner:
     """The learner: R noise predictors ε(x, t), trained and sampled from side by side.
 
     Args:
-        settings: See `Diffusion`.
+        settings: See `DDPMConfig`.
         device: Of the networks.
         workers: Threads that make batches.
         on_progress: Called with the finished share of a fit, in (0, 1].
@@ -112,7 +112,7 @@ class DDPM:
     def __init__(
         self,
         chains: int,
-        settings: Diffusion,
+        settings: DDPMConfig,
         device: torch.device | str = "cpu",
         workers: int = 1,
         on_progress: Callable[[float], object] = lambda share: None,
@@ -122,7 +122,7 @@ class DDPM:
         self.network = ReplicatedTemporalNetwork(
             chains, settings.width, settings.diffusion_steps, settings.layers, device
         )
-        self.trainer = Trainer(self.network.theta, settings.learning_rate, self._loss)
+        self.trainer = ReplicatedTrainer(self.network.theta, settings.learning_rate, self._loss)
         self._device = device
         self._workers = workers
         self._on_progress = on_progress

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from toy.learners.training import Block
+from toy.learners.training import BatchBlock
 
 __all__ = ["Corrupt", "blocks"]
 
@@ -24,7 +24,7 @@ def blocks(
     shuffle: bool,
     corrupt: Corrupt,
     workers: int = 1,
-) -> Generator[Block]:
+) -> Generator[BatchBlock]:
     """Yield the batches of `epochs` passes over each chain's data (n_r, 2), a block at a time, in
     order.
 
@@ -39,7 +39,7 @@ def blocks(
         order_rng.permutation(len(x)) for x, (order_rng, _) in zip(data, streams, strict=True)
     ]
 
-    def fill(block: Block, chain: int, count: int) -> None:
+    def fill(block: BatchBlock, chain: int, count: int) -> None:
         x, (order_rng, noise_rng) = data[chain], streams[chain]
         passes = [order_rng.permutation(len(x)) if shuffle else orders[chain] for _ in range(count)]
         # pass by pass, so that the draws do not depend on the length of a block
@@ -49,7 +49,7 @@ def blocks(
     with ThreadPoolExecutor(workers, thread_name_prefix="batches") as pool:
         for start in range(0, epochs, at_once):
             count = min(at_once, epochs - start)
-            block = Block.empty(map(len, data), count, batch)
+            block = BatchBlock.empty(map(len, data), count, batch)
             for job in [pool.submit(fill, block, chain, count) for chain in range(len(data))]:
                 job.result()
             yield block

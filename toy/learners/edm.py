@@ -19,13 +19,13 @@ from stability.runs.ranges import LARGEST_COUNT, MOST_STEPS, require_range
 from toy.learners.denoising import blocks
 from toy.learners.mlp import ReplicatedMLP, parameter_count
 from toy.learners.sampling import draw
-from toy.learners.training import Trainer, batch_count, network_memory, squared_error
+from toy.learners.training import ReplicatedTrainer, batch_count, network_memory, squared_error
 
-__all__ = ["EDM", "Preconditioned"]
+__all__ = ["EDMConfig", "EDMLearner"]
 
 
 @dataclass(frozen=True)
-class Preconditioned:
+class EDMConfig:
     """Settings of EDM in two dimensions.
 
     Those of training and sampler that images share have EDM's defaults.
@@ -78,11 +78,11 @@ class Preconditioned:
         return (3, *[self.width] * 3, 2)
 
 
-class EDM:
+class EDMLearner:
     """The learner: R denoisers D(x, σ), trained and sampled from side by side.
 
     Args:
-        settings: See `Preconditioned`.
+        settings: See `EDMConfig`.
         device: Of the networks.
         workers: Threads that make batches.
         on_progress: Called with the finished share of a fit, in (0, 1].
@@ -91,7 +91,7 @@ class EDM:
     def __init__(
         self,
         chains: int,
-        settings: Preconditioned,
+        settings: EDMConfig,
         device: torch.device | str = "cpu",
         workers: int = 1,
         on_progress: Callable[[float], object] = lambda share: None,
@@ -99,7 +99,7 @@ class EDM:
         self.settings = settings
         self.sampler = Heun(edm_noise_levels(settings.sampler_steps), settings.churn)
         self.network = ReplicatedMLP(chains, settings.sizes, device)
-        self.trainer = Trainer(
+        self.trainer = ReplicatedTrainer(
             self.network.theta, settings.learning_rate, squared_error(self._predict)
         )
         self._device = device

@@ -12,13 +12,13 @@ from stability.loop.regimes import TrainingSet
 from stability.runs.memory_limit import Need
 from stability.runs.ranges import LARGEST_COUNT, require_range
 
-__all__ = ["EMMixture", "Mixture"]
+__all__ = ["MixtureConfig", "MixtureLearner"]
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Mixture:
+class MixtureConfig:
     """Settings of a Gaussian mixture with full covariances, fitted by EM."""
 
     components: int = 8
@@ -53,7 +53,7 @@ class Mixture:
         ]
 
 
-class EMMixture:
+class MixtureLearner:
     """The learner: Σ_k weights_k N(means_k, covariances_k) in two dimensions.
 
     weights (R, K), means (R, K, 2), covariances (R, K, 2, 2): the present parameters. EM goes on
@@ -61,7 +61,7 @@ class EMMixture:
     spread by k-means++.
 
     Args:
-        settings: See `Mixture`.
+        settings: See `MixtureConfig`.
         device: Unused, a few matrix products.
         workers: See `device`.
         on_progress: Called with 1 after a fit.
@@ -72,7 +72,7 @@ class EMMixture:
     def __init__(
         self,
         chains: int,
-        settings: Mixture,
+        settings: MixtureConfig,
         device: torch.device | str = "cpu",
         workers: int = 1,
         on_progress: Callable[[float], object] = lambda share: None,

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from stability.loop.regimes import TrainingSet
-from toy.densities.mixtures import GaussianMixture
-from toy.learners.ddpm import Diffusion
+from toy.densities.mixtures import IsotropicMixture
+from toy.learners.ddpm import DDPMConfig
 from toy.learners.sampling import draw
 
 __all__ = ["ExactDiffusion", "expectation_maximisation"]
@@ -24,7 +24,7 @@ TOLERANCE = 1e-7  # of the mean log likelihood, between iterations
 SMALLEST_SD = 1e-6  # float32 resolves no less near 1
 
 
-def expectation_maximisation(x: np.ndarray, start: GaussianMixture) -> GaussianMixture:
+def expectation_maximisation(x: np.ndarray, start: IsotropicMixture) -> IsotropicMixture:
     """The likeliest mixture of as many isotropic Gaussians for x (n, 2), uphill from `start`.
 
     A component that loses all its points keeps its place with weight 0.
@@ -44,7 +44,7 @@ def expectation_maximisation(x: np.ndarray, start: GaussianMixture) -> GaussianM
         squares = np.square(x[:, None] - centres).sum(axis=2)  # (n, K)
         sd = np.sqrt((share * squares).sum(axis=0) / (2 * safe[:, 0]))
         sd = np.where(alive, np.maximum(sd, SMALLEST_SD), mixture.sds)
-        mixture = GaussianMixture(centres, sd, mass / len(x))
+        mixture = IsotropicMixture(centres, sd, mass / len(x))
     return mixture
 
 
@@ -62,8 +62,8 @@ class ExactDiffusion:
     def __init__(
         self,
         chains: int,
-        settings: Diffusion,
-        truth: GaussianMixture,
+        settings: DDPMConfig,
+        truth: IsotropicMixture,
         device: torch.device | str = "cpu",
         workers: int = 1,
         on_progress: Callable[[float], object] = lambda share: None,
@@ -123,6 +123,6 @@ class ExactDiffusion:
                 f"state must have parameters of shape {(self.chains, 4 * k)}, got {got}"
             )
         self.mixtures = [
-            GaussianMixture(row[: 2 * k].reshape(k, 2), row[2 * k : 3 * k], row[3 * k :])
+            IsotropicMixture(row[: 2 * k].reshape(k, 2), row[2 * k : 3 * k], row[3 * k :])
             for row in state["parameters"].numpy().copy()
         ]

@@ -17,13 +17,13 @@ from toy.learners import mlp
 from toy.learners.denoising import blocks
 from toy.learners.mlp import ReplicatedMLP
 from toy.learners.spline import Spline, parameter_count
-from toy.learners.training import Trainer, batch_count, network_memory, weighted
+from toy.learners.training import ReplicatedTrainer, batch_count, network_memory, weighted
 
-__all__ = ["Flow", "SplineCouplings"]
+__all__ = ["SplineFlowConfig", "SplineFlowLearner"]
 
 
 @dataclass(frozen=True)
-class SplineCouplings:
+class SplineFlowConfig:
     """Settings of a flow in two dimensions."""
 
     epochs: int = 150
@@ -74,12 +74,12 @@ class SplineCouplings:
         return (1, self.width, self.width, parameter_count(self.bins))
 
 
-class Flow:
+class SplineFlowLearner:
     """The learner: R invertible maps between x and z ~ N(0, I), trained side by side by maximum
     likelihood.
 
     Args:
-        settings: See `SplineCouplings`.
+        settings: See `SplineFlowConfig`.
         device: Of the networks.
         workers: Threads that make batches.
         on_progress: Called with the finished share of a fit, in (0, 1].
@@ -90,7 +90,7 @@ class Flow:
     def __init__(
         self,
         chains: int,
-        settings: SplineCouplings,
+        settings: SplineFlowConfig,
         device: torch.device | str = "cpu",
         workers: int = 1,
         on_progress: Callable[[float], object] = lambda share: None,
@@ -100,7 +100,7 @@ class Flow:
             ReplicatedMLP(chains, settings.sizes, device) for _ in range(settings.couplings)
         ]
         self.theta = share_memory(self.networks)
-        self.trainer = Trainer(self.theta, settings.learning_rate, weighted(self._loss))
+        self.trainer = ReplicatedTrainer(self.theta, settings.learning_rate, weighted(self._loss))
         self._device = device
         self._workers = workers
         self._on_progress = on_progress

@@ -12,13 +12,13 @@ from scipy.spatial.distance import cdist
 from stability.loop.regimes import TrainingSet
 from stability.runs.memory_limit import Need
 
-__all__ = ["KDE", "Kernel"]
+__all__ = ["KDEConfig", "KDELearner"]
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Kernel:
+class KDEConfig:
     """Settings of a kernel density estimate."""
 
     bandwidth: float = 0.0
@@ -38,7 +38,7 @@ class Kernel:
         return [Need(f"kernels of {points:.3g} points", "--samples", 3 * 8 * chains * points)]
 
 
-class KDE:
+class KDELearner:
     """The learner: Σ_i w_i N(x_i, H) over the points of the training set.
 
     With Scott's rule H = h² S, S the (unbiased) covariance of the data and h = n_eff^(−1/6), n_eff
@@ -46,7 +46,7 @@ class KDE:
     factor a round.
 
     Args:
-        settings: See `Kernel`.
+        settings: See `KDEConfig`.
         device: Unused, nothing is trained.
         workers: See `device`.
         on_progress: Called with 1 after a fit.
@@ -57,7 +57,7 @@ class KDE:
     def __init__(
         self,
         chains: int,
-        settings: Kernel,
+        settings: KDEConfig,
         device: torch.device | str = "cpu",
         workers: int = 1,
         on_progress: Callable[[float], object] = lambda share: None,

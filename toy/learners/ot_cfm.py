@@ -18,9 +18,9 @@ from stability.runs.ranges import LARGEST_COUNT, MOST_STEPS, require_range
 from toy.densities.shapes import SOURCES, Source
 from toy.learners.coupling import Coupling, blocks
 from toy.learners.mlp import ReplicatedMLP, parameter_count
-from toy.learners.training import Trainer, batch_count, network_memory, squared_error
+from toy.learners.training import ReplicatedTrainer, batch_count, network_memory, squared_error
 
-__all__ = ["OTCFM", "FlowMatching"]
+__all__ = ["OTCFMConfig", "OTCFMLearner"]
 
 LEAST_TOLERANCE = 1e-9  # single precision has none that is finer
 
@@ -28,7 +28,7 @@ COSTLY_PLAN = 96  # points: larger plans take longer than the network's steps
 
 
 @dataclass(frozen=True)
-class FlowMatching:
+class OTCFMConfig:
     """Settings of OT-CFM in two dimensions.
 
     The defaults and what the paper leaves open: docs, "Two moons".
@@ -108,11 +108,11 @@ class FlowMatching:
         return (3, *[self.width] * 3, 2)
 
 
-class OTCFM:
+class OTCFMLearner:
     """The learner: R velocity fields v(x, t), trained and integrated side by side.
 
     Args:
-        settings: See `FlowMatching`.
+        settings: See `OTCFMConfig`.
         device: Of the networks.
         workers: Threads that solve transport plans ahead.
         on_progress: Called with the finished share of a fit, in (0, 1].
@@ -121,7 +121,7 @@ class OTCFM:
     def __init__(
         self,
         chains: int,
-        settings: FlowMatching,
+        settings: OTCFMConfig,
         device: torch.device | str = "cpu",
         workers: int = 1,
         on_progress: Callable[[float], object] = lambda share: None,
@@ -131,7 +131,7 @@ class OTCFM:
         self._device = device
         self._workers = workers
         self._on_progress = on_progress
-        self.trainer = Trainer(
+        self.trainer = ReplicatedTrainer(
             self.network.theta, settings.learning_rate, squared_error(self._predict)
         )
 

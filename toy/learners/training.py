@@ -18,7 +18,15 @@ from torch import Tensor
 from stability.runs.memory_limit import Need
 from toy.learners.read_ahead import read_ahead
 
-__all__ = ["Block", "Loss", "Trainer", "batch_count", "network_memory", "squared_error", "weighted"]
+__all__ = [
+    "BatchBlock",
+    "Loss",
+    "ReplicatedTrainer",
+    "batch_count",
+    "network_memory",
+    "squared_error",
+    "weighted",
+]
 
 Loss = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """θ (k, P), inputs (k, B, 3), targets (k, B, 2), weights (k, B) -> Σ weights · (loss of a
@@ -26,7 +34,7 @@ point), (k,); row by row."""
 
 
 @dataclass(frozen=True)
-class Block:
+class BatchBlock:
     """Consecutive training batches of R chains, padded to S steps of B points.
 
     Attributes:
@@ -42,7 +50,7 @@ class Block:
     steps: np.ndarray
 
     @classmethod
-    def empty(cls, points: Iterable[int], epochs: int, batch: int) -> "Block":
+    def empty(cls, points: Iterable[int], epochs: int, batch: int) -> "BatchBlock":
         """Room for `epochs` passes over each chain's points, `batch` at a time; all zero."""
         steps = np.array([epochs * batch_count(n, batch) for n in points])
         zeros = np.zeros((steps.max(), len(steps), batch, 6), dtype=np.float32)
@@ -118,7 +126,7 @@ def squared_error(predict: Callable[[Tensor, Tensor], Tensor]) -> Loss:
     )
 
 
-class Trainer:
+class ReplicatedTrainer:
     """Minimises Σ weights · loss over the points of a batch, for each chain its own.
 
     Args:
@@ -146,7 +154,7 @@ class Trainer:
         self._recordings: dict[bytes, _Recording | None] = {}
 
     def fit(
-        self, blocks: Iterable[Block], total: int, on_progress: Callable[[float], object]
+        self, blocks: Iterable[BatchBlock], total: int, on_progress: Callable[[float], object]
     ) -> None:
         """Take the steps of all blocks, `total` over all chains.
 

@@ -15,15 +15,15 @@ from stability.runs.ranges import LARGEST_COUNT, require_range
 from toy.learners.denoising import blocks
 from toy.learners.flow import share_memory, with_weights
 from toy.learners.mlp import ReplicatedMLP, parameter_count
-from toy.learners.training import Trainer, batch_count, network_memory, weighted
+from toy.learners.training import ReplicatedTrainer, batch_count, network_memory, weighted
 
-__all__ = ["VAE", "Variational"]
+__all__ = ["VAEConfig", "VAELearner"]
 
 FIRST_SIGMA = 0.3  # of the decoder: from 1 on, latents are given up before they are of use
 
 
 @dataclass(frozen=True)
-class Variational:
+class VAEConfig:
     """Settings of a variational autoencoder with two latents and a Gaussian decoder of learned
     variance.
     """
@@ -55,12 +55,12 @@ class Variational:
         return network_memory(chains, parameters, self.width, self.batch)
 
 
-class VAE:
+class VAELearner:
     """The learner: R pairs of encoder q(z|x) and decoder p(x|z) = N(f(z), σ² I), trained side by
     side on the ELBO.
 
     Args:
-        settings: See `Variational`.
+        settings: See `VAEConfig`.
         device: Of the networks.
         workers: Threads that make batches.
         on_progress: Called with the finished share of a fit, in (0, 1].
@@ -71,7 +71,7 @@ class VAE:
     def __init__(
         self,
         chains: int,
-        settings: Variational,
+        settings: VAEConfig,
         device: torch.device | str = "cpu",
         workers: int = 1,
         on_progress: Callable[[float], object] = lambda share: None,
@@ -81,7 +81,7 @@ class VAE:
         self.encoder = ReplicatedMLP(chains, (2, *hidden, 4), device)
         self.decoder = ReplicatedMLP(chains, (2, *hidden, 2), device)
         self.theta = share_memory([self.encoder, self.decoder], extra=1)  # the last column is log σ
-        self.trainer = Trainer(self.theta, settings.learning_rate, weighted(self._loss))
+        self.trainer = ReplicatedTrainer(self.theta, settings.learning_rate, weighted(self._loss))
         self._device = device
         self._workers = workers
         self._on_progress = on_progress

@@ -28,7 +28,7 @@ from stability.runs.figure_style import (
 )
 from stability.runs.figure_text import legend_above, plain, wrapped
 from stability.runs.run_directory import RunDirectory, RunDirectoryError
-from toy.densities.shapes import Density
+from toy.densities.shapes import Distribution
 from toy.measures.metrics import DISTANCES, OF_THE_TRUTH, NoiseFloor, Quantity
 from toy.measures.tables import by_regime, shown_generations
 
@@ -48,7 +48,7 @@ def draw_figures(
     history: Sequence[Mapping[str, Any]],
     regimes: Sequence[str],
     floor: NoiseFloor,
-    truth: Density,
+    truth: Distribution,
     seed: int,
     quantities: Sequence[Quantity] = (),
 ) -> list[Path]:

@@ -15,7 +15,7 @@ from scipy.spatial import KDTree
 from stability.loop.retraining import Generation
 from stability.loop.streams import Purpose, stream
 from stability.transport.wasserstein import wasserstein
-from toy.densities.shapes import Density
+from toy.densities.shapes import Distribution
 
 __all__ = [
     "DISTANCES",
@@ -120,7 +120,7 @@ class NoiseFloor:
 
 
 def noise_floor(
-    truth: Density, n: int, seed: int, workers: int = 1, pairs: int = FLOOR_PAIRS
+    truth: Distribution, n: int, seed: int, workers: int = 1, pairs: int = FLOOR_PAIRS
 ) -> NoiseFloor:
     """The noise floor for n points a set, from `pairs` independent pairs; sd is that of one
     pair, not of the mean.
@@ -136,7 +136,7 @@ def noise_floor(
 
 
 def profile_floor(
-    profile: Profile, truth: Density, n: int, seed: int
+    profile: Profile, truth: Distribution, n: int, seed: int
 ) -> dict[str, tuple[float, float]]:
     """The shown quantities of a profile for n draws of the truth, mean and sd, by key."""
     drawn = [profile.measure(truth(n, stream(seed, Purpose.FLOOR, k))) for k in range(FLOOR_PAIRS)]
@@ -172,7 +172,7 @@ def resemblance(x: np.ndarray, real: np.ndarray, fresh: np.ndarray) -> dict[str,
     return {"sliced": sliced_wasserstein(x, fresh), "memorised": float(np.less(*nearest).mean())}
 
 
-def resemblance_floor(truth: Density, n: int, seed: int) -> dict[str, tuple[float, float]]:
+def resemblance_floor(truth: Distribution, n: int, seed: int) -> dict[str, tuple[float, float]]:
     """What a perfect model would have, mean and sd by key: of `resemblance`, and nll where
     `truth` has a density.
     """
@@ -198,7 +198,12 @@ class Distances:
     """
 
     def __init__(
-        self, truth: Density, samples: int, seed: int, replicas: Sequence[int], workers: int = 1
+        self,
+        truth: Distribution,
+        samples: int,
+        seed: int,
+        replicas: Sequence[int],
+        workers: int = 1,
     ) -> None:
         self._truth, self._samples, self._seed, self._replicas, self._workers = (
             truth,

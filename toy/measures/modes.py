@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from toy.densities.mixtures import GaussianMixture
+from toy.densities.mixtures import IsotropicMixture
 
 __all__ = ["mode_profile"]
 
 HIGH_QUALITY = 3.0  # standard deviations, as in Srivastava et al. (2017)
 
 
-def mode_profile(x: np.ndarray, truth: GaussianMixture) -> dict[str, Any]:
+def mode_profile(x: np.ndarray, truth: IsotropicMixture) -> dict[str, Any]:
     """Each of the points x (n, 2) is counted to the nearest centre of `truth`, however far it is.
 
     - `weights`: fractions of the modes, (K,).

@@ -5,14 +5,14 @@ from hypothesis import strategies as st
 from scipy.stats import chi2, multivariate_normal
 
 from tests.conftest import FALSE_ALARM
-from toy.densities.mixtures import GaussianMixture
+from toy.densities.mixtures import IsotropicMixture
 
 
 @st.composite
 def mixtures(draw):
     k = draw(st.integers(1, 4))
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
-    return GaussianMixture(
+    return IsotropicMixture(
         rng.uniform(-3, 3, (k, 2)), rng.uniform(0.1, 1, k), rng.dirichlet(np.ones(k))
     )
 
@@ -20,7 +20,7 @@ def mixtures(draw):
 def noised(mixture, scale, noise):
     """The law of scale·x₀ + noise·ε, which is a mixture too."""
     sd = np.sqrt((scale * mixture.sds) ** 2 + noise**2)
-    return GaussianMixture(scale * mixture.centres, sd, mixture.shares)
+    return IsotropicMixture(scale * mixture.centres, sd, mixture.shares)
 
 
 @given(mixture=mixtures(), seed=st.integers(0, 2**32))
@@ -54,7 +54,7 @@ def test_the_denoiser_obeys_tweedies_formula(mixture, seed, scale, noise):
 
 def test_weights_and_widths_of_the_draws(rng):
     """Components so far apart that each point's is known."""
-    mixture = GaussianMixture(
+    mixture = IsotropicMixture(
         np.array([[0.0, 0], [100, 0], [0, 100]]), np.array([0.5, 1, 2]), np.array([0.2, 0.0, 0.8])
     )
     n = 20_000
@@ -71,7 +71,7 @@ def test_weights_and_widths_of_the_draws(rng):
 
 
 def test_a_narrow_component_far_away_is_no_nan():
-    mixture = GaussianMixture(
+    mixture = IsotropicMixture(
         np.array([[0.0, 0], [5, 5]]), np.array([1e-6, 1e-6]), np.array([1.0, 0.0])
     )
     far = np.array([[1e3, -1e3]], dtype=np.float32)
@@ -82,6 +82,6 @@ def test_a_narrow_component_far_away_is_no_nan():
 
 @pytest.mark.parametrize("sd", [0.3, np.array([0.3, 0.3])])
 def test_one_width_for_all_is_that_width_for_each(sd):
-    mixture = GaussianMixture(np.array([[0.0, 0], [1, 1]]), sd)
+    mixture = IsotropicMixture(np.array([[0.0, 0], [1, 1]]), sd)
     np.testing.assert_array_equal(mixture.sds, [0.3, 0.3])
     np.testing.assert_array_equal(mixture.shares, [0.5, 0.5])

@@ -11,10 +11,10 @@ from tests.conftest import FALSE_ALARM, FIXTURES
 from tests.support.gaussian_data import VARIANCES, assert_moments, denoiser
 from tests.toy.learners.test_temporal_network import plain
 from toy.densities.shapes import eight_gaussians
-from toy.learners.ddpm import DDPM, Diffusion
+from toy.learners.ddpm import DDPMConfig, DDPMLearner
 from toy.learners.denoising import blocks
 
-SMALL = Diffusion(epochs=3, batch=16, width=8, layers=2, diffusion_steps=10)
+SMALL = DDPMConfig(epochs=3, batch=16, width=8, layers=2, diffusion_steps=10)
 ONE_DIMENSIONAL = {
     "fixed-large": "DDPM 100, fixed-large",
     "fixed-small": "DDPM 100, fixed-small",
@@ -31,7 +31,7 @@ def rngs(count, seed=0):
 
 
 def trained(data, settings=SMALL, fits=1, **options):
-    learner = DDPM(len(data), settings, **options)
+    learner = DDPMLearner(len(data), settings, **options)
     learner.reset(rngs(len(data), seed=1))
     for fit in range(fits):
         learner.fit(data, rngs(len(data), seed=2 + fit))
@@ -41,7 +41,7 @@ def trained(data, settings=SMALL, fits=1, **options):
 def test_the_published_samples():
     """ddpm-torch's toy sampler with its own trained network, start and noise."""
     data = np.load(FIXTURES / "toy_ddpm_tiny_io.npz")
-    learner = DDPM(2, Diffusion(width=32))
+    learner = DDPMLearner(2, DDPMConfig(width=32))
     learner.network.load_state_of(
         1, torch.load(FIXTURES / "toy_ddpm_tiny.pt", weights_only=True)["model"]
     )
@@ -57,7 +57,7 @@ def test_the_published_samples():
 def test_the_published_steps():
     """Mean and variance of each single step."""
     data = np.load(FIXTURES / "toy_ddpm_tiny_io.npz")
-    learner = DDPM(1, Diffusion(width=32))
+    learner = DDPMLearner(1, DDPMConfig(width=32))
     learner.network.load_state_of(
         0, torch.load(FIXTURES / "toy_ddpm_tiny.pt", weights_only=True)["model"]
     )
@@ -77,7 +77,7 @@ def test_samples_of_gaussian_data_with_the_exact_score(sampler, rng, monkeypatch
     """The learner's own `sample`, with the true denoiser for its network: moments by the width
     map.
     """
-    learner = DDPM(2, replace(Diffusion(), width=4, sampler=sampler))
+    learner = DDPMLearner(2, replace(DDPMConfig(), width=4, sampler=sampler))
     a = learner.sampler.alphas_cumprod
     monkeypatch.setattr(
         learner, "denoise", lambda x, t: denoiser(a[t] ** 0.5, (1 - a[t]) ** 0.5)(x)
@@ -88,7 +88,7 @@ def test_samples_of_gaussian_data_with_the_exact_score(sampler, rng, monkeypatch
 
 def test_the_noising_of_the_training_points(rng):
     """x_t − √ᾱ_t x₀ over √(1−ᾱ_t) is the target, standard normal, and t is uniform."""
-    learner, n = DDPM(1, SMALL), 20_000
+    learner, n = DDPMLearner(1, SMALL), 20_000
     x0 = eight_gaussians(n, rng)[None]
     inputs, eps, weights = learner._corrupt(x0, rng)
     t = inputs[0, :, 2].astype(int)
@@ -127,7 +127,7 @@ def test_chains_train_as_plain_networks_do_one_at_a_time(settings):
                     adam.zero_grad()
                     ((module(inputs[:, :2], inputs[:, 2].long()) - eps) ** 2).mean().backward()
                     adam.step()
-        expected = DDPM(1, settings)
+        expected = DDPMLearner(1, settings)
         expected.network.load_state_of(
             0, {name: x.detach() for name, x in module.state_dict().items()}
         )
@@ -138,7 +138,7 @@ def test_chains_train_as_plain_networks_do_one_at_a_time(settings):
 
 def test_a_chain_does_not_depend_on_the_chains_beside_it():
     data = data_of(35, 16, 50)
-    together, alone = trained(data), DDPM(1, SMALL)
+    together, alone = trained(data), DDPMLearner(1, SMALL)
     alone.reset([np.random.default_rng([1, 1])])
     alone.fit(data[1:2], [np.random.default_rng([2, 1])])
     # random draws are identical; batched products may round differently
@@ -163,7 +163,7 @@ def test_going_on_from_a_state_is_exact(sampler):
     whole, first, second = (
         trained(data, settings, fits=2),
         trained(data, settings),
-        DDPM(2, settings),
+        DDPMLearner(2, settings),
     )
     state = first.state_dict()
     first.fit(data, rngs(2, seed=9))  # the state is a copy
@@ -179,7 +179,7 @@ def test_training_approaches_the_exact_denoiser():
     training.
     """
     points = np.random.default_rng(0).standard_normal((2000, 2)).astype(np.float32) * 0.5
-    settings = Diffusion(epochs=20, batch=100, width=16, learning_rate=3e-3)
+    settings = DDPMConfig(epochs=20, batch=100, width=16, learning_rate=3e-3)
     data = [TrainingSet(points, real=2000)]
     errors = []
     for fits in (0, 1):
@@ -199,7 +199,7 @@ def test_training_approaches_the_exact_denoiser():
 
 
 def test_a_loss_that_is_not_finite_stops_with_chain_and_step():
-    learner = DDPM(2, replace(SMALL, learning_rate=1e38))
+    learner = DDPMLearner(2, replace(SMALL, learning_rate=1e38))
     learner.reset(rngs(2))
     with (
         pytest.raises(FloatingPointError, match=r"the loss of chain \d is (inf|nan) at step \d"),
@@ -232,4 +232,4 @@ def test_progress_reaches_one_and_never_falls():
 )
 def test_bad_settings(setting, message):
     with pytest.raises(ValueError, match=message):
-        Diffusion(**setting)
+        DDPMConfig(**setting)

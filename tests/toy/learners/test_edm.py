@@ -13,9 +13,9 @@ from tests.support.gaussian_data import VARIANCES, assert_moments, denoiser
 from tests.toy.learners.test_mlp import reference
 from toy.densities.shapes import eight_gaussians
 from toy.learners.denoising import blocks
-from toy.learners.edm import EDM, Preconditioned
+from toy.learners.edm import EDMConfig, EDMLearner
 
-SMALL = Preconditioned(epochs=3, batch=16, width=8, sampler_steps=5)
+SMALL = EDMConfig(epochs=3, batch=16, width=8, sampler_steps=5)
 
 
 def data_of(*sizes):
@@ -27,7 +27,7 @@ def rngs(count, seed=0):
 
 
 def trained(data, settings=SMALL, fits=1, **options):
-    learner = EDM(len(data), settings, **options)
+    learner = EDMLearner(len(data), settings, **options)
     learner.reset(rngs(len(data), seed=1))
     for fit in range(fits):
         learner.fit(data, rngs(len(data), seed=2 + fit))
@@ -39,7 +39,7 @@ def test_samples_of_gaussian_data_with_the_exact_score(steps, churn, rng, monkey
     """The learner's own `sample`, with the true denoiser for its network: moments by the width
     map.
     """
-    learner = EDM(2, Preconditioned(width=4, sampler_steps=steps, churn=churn))
+    learner = EDMLearner(2, EDMConfig(width=4, sampler_steps=steps, churn=churn))
     monkeypatch.setattr(learner, "denoise", lambda x, sigma: denoiser(1.0, sigma)(x))
     samples = learner.sample([20_000, 1], rng.spawn(2))
     assert_moments(samples[0], Heun(edm_noise_levels(steps), churn).variance(VARIANCES))
@@ -60,7 +60,7 @@ def test_the_preconditioning():
 
 
 def test_the_noise_levels_and_weights_of_training(rng):
-    learner, n = EDM(1, Preconditioned(width=4, sigma_data=0.7)), 20_000
+    learner, n = EDMLearner(1, EDMConfig(width=4, sigma_data=0.7)), 20_000
     x0 = eight_gaussians(n, rng)[None]
     inputs, targets, weights = learner._corrupt(x0, rng)
     sigma = inputs[0, :, 2].astype(float)
@@ -104,7 +104,7 @@ def test_chains_train_as_plain_networks_do_one_at_a_time():
 
 def test_going_on_from_a_state_is_exact():
     data = data_of(20, 32)
-    whole, first, second = trained(data, fits=2), trained(data), EDM(2, SMALL)
+    whole, first, second = trained(data, fits=2), trained(data), EDMLearner(2, SMALL)
     second.load_state_dict(first.state_dict())
     second.fit(data, rngs(2, seed=3))
     assert torch.equal(second.network.theta, whole.network.theta)
@@ -118,7 +118,7 @@ def test_training_approaches_the_exact_denoiser():
     errors = []
     for fits in (0, 1):
         learner = trained(
-            data, Preconditioned(epochs=20, batch=100, width=16, learning_rate=3e-3), fits=fits
+            data, EDMConfig(epochs=20, batch=100, width=16, learning_rate=3e-3), fits=fits
         )
         error = 0.0
         for sigma in np.geomspace(0.05, 2, 10):
@@ -146,4 +146,4 @@ def test_training_approaches_the_exact_denoiser():
 )
 def test_bad_settings(setting, message):
     with pytest.raises(ValueError, match=message):
-        Preconditioned(**setting)
+        EDMConfig(**setting)

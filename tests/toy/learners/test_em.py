@@ -8,13 +8,13 @@ from sklearn.mixture import GaussianMixture as SklearnMixture
 from stability import TrainingSet
 from tests.support.learners_2d import moons, rngs
 from toy.densities.shapes import eight_gaussians
-from toy.learners.em import EMMixture, Mixture
+from toy.learners.em import MixtureConfig, MixtureLearner
 
-SETTINGS = Mixture(components=4, iterations=5000, gain=1e-12, floor=1e-6)
+SETTINGS = MixtureConfig(components=4, iterations=5000, gain=1e-12, floor=1e-6)
 
 
 def fitted(data, settings=SETTINGS, seed=0):
-    learner = EMMixture(len(data), settings)
+    learner = MixtureLearner(len(data), settings)
     learner.reset(rngs(len(data), seed))
     learner.fit(data, rngs(len(data), seed))
     return learner
@@ -39,7 +39,7 @@ def test_a_step_is_scikit_learn_s():
     """From the same start, for chains of different size side by side."""
     data = moons(150, 90, 200)
     start = fitted(data, replace(SETTINGS, iterations=1))
-    learner = EMMixture(3, replace(SETTINGS, iterations=1))
+    learner = MixtureLearner(3, replace(SETTINGS, iterations=1))
     learner.load_state_dict(start.state_dict())
     learner.fit(data, rngs(3, 1))
     for chain, x in enumerate(data):
@@ -74,7 +74,7 @@ def test_integer_weights_are_repeated_points(rng):
     start = fitted([data], replace(SETTINGS, iterations=3))
     ends = []
     for x in (replace(data, weights=2.0 * repeats), TrainingSet(repeated, len(repeated))):
-        learner = EMMixture(1, replace(SETTINGS, iterations=20))
+        learner = MixtureLearner(1, replace(SETTINGS, iterations=20))
         learner.load_state_dict(start.state_dict())
         learner.fit([x], rngs(1, 1))
         ends.append(learner.parameters)
@@ -86,7 +86,7 @@ def test_it_finds_eight_gaussians(rng):
     width.
     """
     data = [TrainingSet(eight_gaussians(400, rng), 400) for _ in range(12)]
-    learner = fitted(data, Mixture(components=8), seed=int(rng.integers(2**32)))
+    learner = fitted(data, MixtureConfig(components=8), seed=int(rng.integers(2**32)))
     found = (
         np.linalg.norm(eight_gaussians.centres[:, None] - learner.means[:, None], axis=3).min(
             axis=2
@@ -101,14 +101,14 @@ def test_it_finds_eight_gaussians(rng):
 
 def test_a_component_on_one_point_keeps_the_floor():
     data = [TrainingSet(np.array([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]]), 3)]
-    learner = fitted(data, Mixture(components=3, floor=1e-4))
+    learner = fitted(data, MixtureConfig(components=3, floor=1e-4))
     np.testing.assert_allclose(
         learner.covariances[0], np.tile(1e-4 * np.eye(2), (3, 1, 1)), atol=1e-12
     )
 
 
 def test_fewer_different_points_than_components():
-    learner = fitted([TrainingSet(np.zeros((5, 2)), 5)], Mixture(components=3))
+    learner = fitted([TrainingSet(np.zeros((5, 2)), 5)], MixtureConfig(components=3))
     assert np.isfinite(learner.parameters).all()
     assert np.abs(learner.sample([100], rngs(1, 0))[0]).max() < 0.01
 
@@ -124,4 +124,4 @@ def test_fewer_different_points_than_components():
 )
 def test_bad_settings(setting, message):
     with pytest.raises(ValueError, match=message):
-        Mixture(**setting)
+        MixtureConfig(**setting)

@@ -6,9 +6,9 @@ from scipy.stats import chi2
 from stability import FullySynthetic, Mix, retrain
 from stability.diffusion.width_map import SAMPLERS
 from tests.conftest import FALSE_ALARM
-from toy.densities.mixtures import GaussianMixture
+from toy.densities.mixtures import IsotropicMixture
 from toy.densities.shapes import eight_gaussians
-from toy.learners.ddpm import Diffusion
+from toy.learners.ddpm import DDPMConfig
 from toy.learners.exact import ExactDiffusion, expectation_maximisation
 from toy.measures.modes import mode_profile
 
@@ -21,7 +21,7 @@ NAMES = {
 
 def test_one_component_is_fitted_in_closed_form(rng):
     x = rng.standard_normal((500, 2)) * 0.7 + [3, -1]
-    start = GaussianMixture(np.zeros((1, 2)), 1.0)
+    start = IsotropicMixture(np.zeros((1, 2)), 1.0)
     fitted = expectation_maximisation(x, start)
     np.testing.assert_allclose(fitted.centres[0], x.mean(axis=0), rtol=1e-9)
     assert fitted.sds[0] == pytest.approx(np.sqrt(np.square(x - x.mean(axis=0)).mean()), rel=1e-9)
@@ -32,7 +32,7 @@ def test_the_likelihood_has_no_slope_at_the_fit(rng):
     """Overlapping components: the gradient of the mean log likelihood vanishes, by central
     differences.
     """
-    truth = GaussianMixture(
+    truth = IsotropicMixture(
         np.array([[0.0, 0], [2, 0], [0, 2]]), np.array([0.8, 0.5, 1.0]), np.array([0.5, 0.2, 0.3])
     )
     x = truth(3000, rng)
@@ -40,7 +40,7 @@ def test_the_likelihood_has_no_slope_at_the_fit(rng):
     assert fitted.log_prob(x).mean() >= truth.log_prob(x).mean()
 
     def likelihood(centres, sds, shares):
-        return GaussianMixture(centres, sds, shares / shares.sum()).log_prob(x).mean()
+        return IsotropicMixture(centres, sds, shares / shares.sum()).log_prob(x).mean()
 
     parts, h = [fitted.centres, fitted.sds, fitted.shares], 1e-4
     for part in range(3):
@@ -55,7 +55,7 @@ def test_the_likelihood_has_no_slope_at_the_fit(rng):
 
 
 def test_a_component_without_points_stays_where_it_is(rng):
-    start = GaussianMixture(np.array([[0.0, 0], [1e4, 0]]), np.array([1.0, 0.5]))
+    start = IsotropicMixture(np.array([[0.0, 0], [1e4, 0]]), np.array([1.0, 0.5]))
     fitted = expectation_maximisation(rng.standard_normal((100, 2)), start)
     assert fitted.shares[1] == 0
     np.testing.assert_array_equal(fitted.centres[1], [1e4, 0])
@@ -67,8 +67,8 @@ def test_a_round_follows_the_width_map(sampler, rng):
     """One component: the samples' variance, given the fit, is φ of the fit's variance. n points,
     2n squares.
     """
-    truth, n = GaussianMixture(np.zeros((1, 2)), 0.1), 4000
-    learner = ExactDiffusion(2, Diffusion(sampler=sampler), truth)
+    truth, n = IsotropicMixture(np.zeros((1, 2)), 0.1), 4000
+    learner = ExactDiffusion(2, DDPMConfig(sampler=sampler), truth)
     regimes = [FullySynthetic(), Mix(1.0)]
     low, high = chi2.isf([1 - FALSE_ALARM / 12, FALSE_ALARM / 12], 2 * n)
     for generation in retrain(
@@ -91,7 +91,7 @@ def test_eight_modes_follow_it_too_as_long_as_they_lie_apart(rng):
     n_k − 2 squares.
     """
     n, rounds = 2000, 3
-    learner = ExactDiffusion(2, Diffusion(sampler="fixed-large"), eight_gaussians)
+    learner = ExactDiffusion(2, DDPMConfig(sampler="fixed-large"), eight_gaussians)
     real, one = eight_gaussians(n, rng), SAMPLERS[NAMES["fixed-large"]]
     alarm = FALSE_ALARM / (2 * 2 * (rounds + 1) * 8)
     regimes = [FullySynthetic(), Mix(1.0)]
@@ -115,7 +115,7 @@ def test_eight_modes_follow_it_too_as_long_as_they_lie_apart(rng):
 
 
 def test_going_on_from_a_state_is_exact(rng):
-    learner, other = (ExactDiffusion(2, Diffusion(), eight_gaussians) for _ in range(2))
+    learner, other = (ExactDiffusion(2, DDPMConfig(), eight_gaussians) for _ in range(2))
     from stability import TrainingSet
 
     learner.fit([TrainingSet(eight_gaussians(n, rng), n) for n in (50, 80)], rng.spawn(2))

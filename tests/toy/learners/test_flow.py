@@ -7,13 +7,13 @@ import torch
 from stability import TrainingSet
 from tests.support.learners_2d import moons, rngs
 from toy.densities.shapes import checkerboard
-from toy.learners.flow import Flow, SplineCouplings
+from toy.learners.flow import SplineFlowConfig, SplineFlowLearner
 
-SMALL = SplineCouplings(epochs=4, batch=32, width=8, couplings=3, bins=4)
+SMALL = SplineFlowConfig(epochs=4, batch=32, width=8, couplings=3, bins=4)
 
 
 def test_at_first_it_is_a_standard_normal():
-    flow = Flow(2, SMALL)
+    flow = SplineFlowLearner(2, SMALL)
     flow.reset(rngs(2, 0))
     x = np.array([[0.0, 0.0], [1.0, -2.0], [7.0, 0.0]])
     np.testing.assert_allclose(
@@ -27,7 +27,7 @@ def test_the_log_density_is_that_of_the_change_of_variables():
     """log N(z) + log |det ∂z/∂x| by automatic differentiation of the whole map, z found by
     undoing the sampler.
     """
-    flow = Flow(1, SMALL)
+    flow = SplineFlowLearner(1, SMALL)
     flow.reset(rngs(1, 0))
     flow.fit(moons(64), rngs(1, 1))
     z = rngs(1, 2)[0].standard_normal((6, 2), dtype=np.float32)
@@ -50,7 +50,7 @@ def test_the_log_density_is_that_of_the_change_of_variables():
 
 def test_training_raises_the_likelihood_of_new_data(rng):
     data = [TrainingSet(checkerboard(500, rng), 500)]
-    flow = Flow(
+    flow = SplineFlowLearner(
         1, replace(SMALL, epochs=30, batch=100, width=32, bins=8, couplings=4, learning_rate=1e-2)
     )
     new = [checkerboard(500, rng)]
@@ -74,4 +74,4 @@ def test_training_raises_the_likelihood_of_new_data(rng):
 )
 def test_bad_settings(setting, message):
     with pytest.raises(ValueError, match=message):
-        SplineCouplings(**setting)
+        SplineFlowConfig(**setting)

@@ -7,14 +7,14 @@ from scipy.stats import gaussian_kde, norm
 from stability import FullySynthetic, TrainingSet, retrain
 from tests.conftest import FALSE_ALARM
 from tests.support.learners_2d import moons, rngs
-from toy.learners.kde import KDE, Kernel
+from toy.learners.kde import KDEConfig, KDELearner
 
 
 @pytest.mark.parametrize("weighted", [False, True])
 def test_scott_s_rule_is_scipy_s(weighted, rng):
     (data,) = moons(60)
     weights = rng.uniform(0.1, 2, 60) if weighted else None
-    kde = KDE(1, Kernel())
+    kde = KDELearner(1, KDEConfig())
     kde.fit([replace(data, weights=weights)], rngs(1, 0))
     reference = gaussian_kde(data.points.T.astype(float), weights=weights)
     at = rng.standard_normal((50, 2)) * 3
@@ -24,7 +24,7 @@ def test_scott_s_rule_is_scipy_s(weighted, rng):
 
 def test_a_fixed_bandwidth():
     (data,) = moons(60)
-    kde = KDE(1, Kernel(bandwidth=0.3))
+    kde = KDELearner(1, KDEConfig(bandwidth=0.3))
     kde.fit([data], rngs(1, 0))
     gap = np.square(np.array([[0.5, -1.0]]) - data.points).sum(axis=1)
     expected = np.mean(np.exp(-gap / (2 * 0.09)) / (2 * np.pi * 0.09))
@@ -34,7 +34,7 @@ def test_a_fixed_bandwidth():
 def test_without_real_data_the_variance_grows_by_the_kernel_s_share(rng):
     """E of the (unbiased) variance is multiplied by 1 − 1/n + n^(−1/3) each round, exactly."""
     n, chains, t = 30, 300, 3
-    kde = KDE(chains, Kernel())
+    kde = KDELearner(chains, KDEConfig())
     real = list(rng.standard_normal((chains, n, 2)))
     traces = []
     for generation in retrain(
@@ -57,11 +57,11 @@ def test_points_on_a_line_are_refused_by_name():
         with pytest.raises(
             FloatingPointError, match="the points of chain 1 have no invertible covariance"
         ):
-            KDE(2, Kernel()).fit(chains, rngs(2, 0))
-    KDE(2, Kernel(bandwidth=0.1)).fit(data[:2], rngs(2, 0))
+            KDELearner(2, KDEConfig()).fit(chains, rngs(2, 0))
+    KDELearner(2, KDEConfig(bandwidth=0.1)).fit(data[:2], rngs(2, 0))
 
 
 @pytest.mark.parametrize("bandwidth", [-0.1, float("inf"), float("nan")])
 def test_a_bad_bandwidth(bandwidth):
     with pytest.raises(ValueError, match="--bandwidth must be finite and >= 0"):
-        Kernel(bandwidth=bandwidth)
+        KDEConfig(bandwidth=bandwidth)

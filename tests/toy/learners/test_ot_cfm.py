@@ -12,9 +12,9 @@ from tests.support.gaussian_data import AXES, VARIANCES, assert_moments
 from tests.toy.learners.test_mlp import reference
 from toy.densities.shapes import SOURCES, two_moons
 from toy.learners.coupling import Coupling, blocks
-from toy.learners.ot_cfm import OTCFM, FlowMatching
+from toy.learners.ot_cfm import OTCFMConfig, OTCFMLearner
 
-SMALL = FlowMatching(epochs=3, batch=32, width=16)
+SMALL = OTCFMConfig(epochs=3, batch=32, width=16)
 STEPS = {"euler": {"ode_steps": 99}, "dopri5": {"tolerance": 1e-6}}
 
 
@@ -30,7 +30,7 @@ def rngs(count, seed=0):
 
 
 def trained(data, settings=SMALL, fits=1, **options):
-    learner = OTCFM(len(data), settings, **options)
+    learner = OTCFMLearner(len(data), settings, **options)
     learner.reset(rngs(len(data), seed=1))
     for fit in range(fits):
         learner.fit(data, rngs(len(data), seed=2 + fit))
@@ -77,7 +77,7 @@ def test_chains_train_as_plain_networks_do_one_at_a_time(settings):
 
 def test_a_chain_does_not_depend_on_the_chains_beside_it():
     data = moons(70, 32, 100)
-    together, alone = trained(data), OTCFM(1, SMALL)
+    together, alone = trained(data), OTCFMLearner(1, SMALL)
     alone.reset([np.random.default_rng([1, 1])])
     alone.fit(data[1:2], [np.random.default_rng([2, 1])])
     # random draws are identical; batched products may round differently
@@ -88,7 +88,7 @@ def test_a_chain_does_not_depend_on_the_chains_beside_it():
 
 def test_going_on_from_a_state_is_exact():
     data = moons(40, 64)
-    whole, first, second = trained(data, fits=2), trained(data), OTCFM(2, SMALL)
+    whole, first, second = trained(data, fits=2), trained(data), OTCFMLearner(2, SMALL)
     state = first.state_dict()
     first.fit(data, rngs(2, seed=9))  # the state is a copy
     second.load_state_dict(state)
@@ -102,7 +102,9 @@ def test_a_fit_goes_on_from_parameters_and_optimiser():
     """Dropping Adam's state (the only difference) gives other parameters."""
     data = moons(40)
     kept, dropped = trained(data, fits=2), trained(data)
-    dropped.load_state_dict({**dropped.state_dict(), "adam": OTCFM(1, SMALL).state_dict()["adam"]})
+    dropped.load_state_dict(
+        {**dropped.state_dict(), "adam": OTCFMLearner(1, SMALL).state_dict()["adam"]}
+    )
     dropped.fit(data, rngs(1, seed=3))
     assert not torch.equal(kept.network.theta, dropped.network.theta)
 
@@ -120,14 +122,14 @@ def published():
 @pytest.mark.parametrize(
     ("settings", "expected", "tolerance"),
     [
-        (FlowMatching(), "euler_99_final", 1e-5),
-        (FlowMatching(integrator="dopri5", tolerance=1e-7), "exact_final_float64", 2e-3),
+        (OTCFMConfig(), "euler_99_final", 1e-5),
+        (OTCFMConfig(integrator="dopri5", tolerance=1e-7), "exact_final_float64", 2e-3),
     ],
 )
 def test_the_published_end_points(settings, expected, tolerance, monkeypatch):
     data, state = published()
     monkeypatch.setitem(SOURCES, "normal", lambda n, rng: data["x"][:n])
-    learner = OTCFM(2, settings)
+    learner = OTCFMLearner(2, settings)
     learner.network.load_state_of(1, state)
     samples = learner.sample([3, len(data["x"])], rngs(2))
     assert samples[0].shape == (3, 2)
@@ -136,7 +138,7 @@ def test_the_published_end_points(settings, expected, tolerance, monkeypatch):
 
 def test_the_published_end_points_of_dopri5_with_the_error_taken_over_the_batch_as_there():
     data, state = published()
-    learner = OTCFM(1, FlowMatching())
+    learner = OTCFMLearner(1, OTCFMConfig())
     learner.network.load_state_of(0, state)
     layers = learner.network.layers()
 
@@ -157,8 +159,8 @@ def test_samples_of_gaussian_data_with_the_exact_velocity(integrator, sigma, rng
     """Independent pairs: mean, covariance and correlation by the width map, from a network
     replaced by the truth.
     """
-    settings = FlowMatching(integrator=integrator, **STEPS[integrator])
-    flow, learner = Flow(settings.make_integrator(), sigma), OTCFM(2, settings)
+    settings = OTCFMConfig(integrator=integrator, **STEPS[integrator])
+    flow, learner = Flow(settings.make_integrator(), sigma), OTCFMLearner(2, settings)
 
     def velocity(layers, t, x):
         axes, gain = (
@@ -185,7 +187,7 @@ def test_samples_do_not_depend_on_how_many_or_on_other_chains(integrator):
 
 
 def test_a_loss_that_is_not_finite_stops_with_chain_and_step():
-    learner = OTCFM(2, replace(SMALL, learning_rate=1e38))
+    learner = OTCFMLearner(2, replace(SMALL, learning_rate=1e38))
     learner.reset(rngs(2))
     with (
         pytest.raises(FloatingPointError, match=r"the loss of chain 0 is (inf|nan) at step \d"),
@@ -240,9 +242,9 @@ def test_training_brings_samples_to_the_data():
 )
 def test_bad_settings(setting, message):
     with pytest.raises(ValueError, match=message):
-        FlowMatching(**setting)
+        OTCFMConfig(**setting)
 
 
 def test_a_state_of_another_network_is_refused():
     with pytest.raises(ValueError, match=r"parameters of shape \(1, "):
-        OTCFM(1, SMALL).load_state_dict(OTCFM(2, SMALL).state_dict())
+        OTCFMLearner(1, SMALL).load_state_dict(OTCFMLearner(2, SMALL).state_dict())

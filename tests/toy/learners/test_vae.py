@@ -5,13 +5,13 @@ from torch.distributions import Normal, kl_divergence
 
 from stability import TrainingSet
 from tests.support.learners_2d import moons, rngs
-from toy.learners.vae import VAE, Variational
+from toy.learners.vae import VAEConfig, VAELearner
 
-SMALL = Variational(epochs=4, batch=32, width=8)
+SMALL = VAEConfig(epochs=4, batch=32, width=8)
 
 
 def trained(settings=SMALL):
-    vae = VAE(2, settings)
+    vae = VAELearner(2, settings)
     vae.reset(rngs(2, 0))
     vae.fit(moons(64, 40), rngs(2, 1))
     return vae
@@ -54,7 +54,7 @@ def test_it_learns_a_gaussian(rng):
     data = TrainingSet(
         (rng.standard_normal((2000, 2)) @ root.T + (1.0, -1.0)).astype(np.float32), 2000
     )
-    vae = VAE(1, Variational(epochs=40, batch=200, width=16, learning_rate=5e-3))
+    vae = VAELearner(1, VAEConfig(epochs=40, batch=200, width=16, learning_rate=5e-3))
     vae.reset(rngs(1, 0))
     vae.fit([data], rngs(1, 1))
     (x,) = vae.sample([4000], rngs(1, 2))
@@ -72,4 +72,4 @@ def test_it_learns_a_gaussian(rng):
 )
 def test_bad_settings(setting, message):
     with pytest.raises(ValueError, match=message):
-        Variational(**setting)
+        VAEConfig(**setting)

@@ -3,11 +3,11 @@ import math
 import numpy as np
 import pytest
 
-from toy.densities.mixtures import GaussianMixture
+from toy.densities.mixtures import IsotropicMixture
 from toy.densities.shapes import eight_gaussians
 from toy.measures.modes import mode_profile
 
-TRUTH = GaussianMixture(np.array([[0.0, 0], [10, 0], [0, 10]]), 0.5)
+TRUTH = IsotropicMixture(np.array([[0.0, 0], [10, 0], [0, 10]]), 0.5)
 
 
 def cross(centre, radius):
@@ -47,7 +47,7 @@ def test_far_samples_are_not_cut_off():
 def test_the_width_of_wider_or_narrower_modes(widening, rng):
     """Modes 77 true standard deviations apart."""
     n = 20_000
-    mixture = GaussianMixture(eight_gaussians.centres, widening * eight_gaussians.sds)
+    mixture = IsotropicMixture(eight_gaussians.centres, widening * eight_gaussians.sds)
     profile = mode_profile(mixture(n, rng), eight_gaussians)
     # a sum of 2(n − 8) squares has relative sd √(1/n), a root half of it; the median's is 1.44
     # times that
