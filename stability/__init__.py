@@ -15,7 +15,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 if TYPE_CHECKING:
     from stability.analysis.likelihood_learner import LikelihoodLearner
-    from stability.analysis.local_analysis import Local, analyse
+    from stability.analysis.local_analysis import LocalAnalysis, analyse
     from stability.gaussian.learner import GaussianLearner
     from stability.laws.family import Family
     from stability.loop.contraction import Displacement, coupled
@@ -52,7 +52,7 @@ __all__ = [
     "Generation",
     "Learner",
     "LikelihoodLearner",
-    "Local",
+    "LocalAnalysis",
     "Mix",
     "Purpose",
     "Regime",
@@ -80,7 +80,7 @@ __all__ = [
 
 _NAMES = {
     "analysis.likelihood_learner": ("LikelihoodLearner",),
-    "analysis.local_analysis": ("Local", "analyse"),
+    "analysis.local_analysis": ("LocalAnalysis", "analyse"),
     "gaussian.learner": ("GaussianLearner",),
     "laws.family": ("Family",),
     "loop.contraction": ("Displacement", "coupled"),

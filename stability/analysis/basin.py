@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stability.analysis.local_analysis import Local, generalised_eigenvalues
+from stability.analysis.local_analysis import LocalAnalysis, generalised_eigenvalues
 from stability.analysis.operators import NoMaximum
 
 __all__ = ["Basin", "axes", "basin", "linear_rate"]
@@ -19,7 +19,7 @@ _NEAR = 0.005
 """The distance within which G∞ counts as linear."""
 
 
-def axes(local: Local) -> np.ndarray:
+def axes(local: LocalAnalysis) -> np.ndarray:
     """The eigenvectors of J, slowest first, as columns (P, P), orthonormal in the norm of (−A −
     λB)/(1 + λ).
 

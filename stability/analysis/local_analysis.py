@@ -31,7 +31,7 @@ from stability.transport.wasserstein_1d import w1
 
 __all__ = [
     "Constant",
-    "Local",
+    "LocalAnalysis",
     "analyse",
     "contraction_bound",
     "generalised_eigenvalues",
@@ -131,7 +131,7 @@ class Constant:
 
 
 @dataclass(frozen=True)
-class Local:
+class LocalAnalysis:
     """What decides about retraining near θ* (P parameters), for λ = `lam` and n = `n` real points;
     the rest follows.
 
@@ -271,7 +271,7 @@ class Local:
             np.linalg.norm(self.B + self.fisher) / max(np.linalg.norm(self.B), np.finfo(float).tiny)
         )
 
-    def at(self, lam: float) -> "Local":
+    def at(self, lam: float) -> "LocalAnalysis":
         """The same θ*, data and family at another λ, without new integrals."""
         _check(lam=lam)
         return replace(self, lam=lam, jacobian_gap=math.nan, jacobian_check="nothing")
@@ -302,7 +302,7 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def table(local: Local) -> Table:
+def table(local: LocalAnalysis) -> Table:
     """The numbers of an analysis with their names, for a rich console."""
     result = Table(
         title=f"Retraining near θ*, λ = {local.lam:g}",
@@ -354,7 +354,7 @@ def analyse(
     n: int = 1,
     draws: int = 100_000,
     tol: float | None = None,
-) -> Local:
+) -> LocalAnalysis:
     """Find θ* and everything local about retraining on n real points and λn of one's own (Theorem
     1, S1–S3).
 
@@ -415,7 +415,7 @@ def analyse(
             _differences(infinite_map(family, law, lam, tol=tol), theta, A),
         )
     eps, eps_error, floors = _distance(model, law, exact_on_the_line=not sampled)
-    return Local(
+    return LocalAnalysis(
         lam=lam,
         n=n,
         theta=theta.numpy(),

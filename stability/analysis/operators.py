@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.func import grad, jacrev
 
-from stability.laws.expectation import Data, Estimate, Member, Rule, draw, rule, tolerance
+from stability.laws.expectation import Data, Expectation, Member, Rule, draw, rule, tolerance
 from stability.laws.family import Family, scores
 from stability.loop.regimes import synthetic_count
 
@@ -53,7 +53,7 @@ def _probe(family: Family, theta: Tensor) -> Callable[[Tensor], Tensor]:
 
 def h1(
     family: Family, data: Data, theta: Tensor, generator: torch.Generator | None = None
-) -> Estimate:
+) -> Expectation:
     """H₁(θ) = E_data log p_θ(x) (eq. (9)), a scalar. `generator` as in `rule`.
 
     Raises:
@@ -65,7 +65,7 @@ def h1(
 
 def h2(
     family: Family, theta: Tensor, other: Tensor, generator: torch.Generator | None = None
-) -> Estimate:
+) -> Expectation:
     """H₂(θ, θ') = E_{p_θ} log p_θ'(x) (eq. (9)) with θ' = `other`, a scalar.
 
     Raises:

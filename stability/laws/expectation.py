@@ -33,7 +33,7 @@ __all__ = [
     "Blend",
     "Data",
     "Density",
-    "Estimate",
+    "Expectation",
     "Law",
     "Member",
     "NormalMixture",
@@ -223,7 +223,7 @@ class Blend:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Expectation:
     """An expectation: `value` (...), and `error` (...), of the same shape, what it may be wrong by.
 
     Attributes:
@@ -254,7 +254,7 @@ class Rule:
     panel: Tensor
     doubt: Tensor
 
-    def expect(self, values: Tensor) -> Estimate:
+    def expect(self, values: Tensor) -> Expectation:
         """E f from the values of f at `points`, (k, ...). ValueError unless they are finite."""
         if not torch.isfinite(values).all():
             where = self.points[(~torch.isfinite(values)).reshape(len(values), -1).any(1)][
@@ -271,7 +271,7 @@ class Rule:
             by_panel = torch.zeros(int(self.panel.max()) + 1, flat.shape[1], dtype=torch.float64)
             error = by_panel.index_add(0, self.panel, self.slack[:, None] * flat).abs().sum(0)
             error = error + self.doubt @ flat.abs()
-        return Estimate(
+        return Expectation(
             mean.reshape(values.shape[1:]), error.reshape(values.shape[1:]), self.method
         )
 

@@ -77,7 +77,7 @@ def root_entry(n: int, spread: float) -> arb:
 @dataclass(frozen=True)
 class Enclosure:
     """θ* = (μ, s), and α, L, ε, A, B there, for Student's t with ν degrees of freedom, scale e^s;
-    cf. `Local`.
+    cf. `LocalAnalysis`.
 
     θ* is proved to be the one maximiser of E_data log p_θ.
     """

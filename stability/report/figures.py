@@ -17,7 +17,7 @@ from stability.gaussian.mean import paths
 from stability.loop.regimes import Accumulate, FreshReal, FullySynthetic, Mix
 from stability.loop.retraining import Latents
 from stability.runs.figure_style import Axes, Captioned, Figure, FigureCanvasAgg
-from stability.statements.assumption3 import GaussianMean
+from stability.statements.assumption3 import KnownVarianceGaussian
 from stability.statements.instances import Instance, instance
 from stability.statements.stationary_error import (
     accumulate,
@@ -298,7 +298,7 @@ def inflation(rng: np.random.Generator) -> Figure:
 def coverage(rng: np.random.Generator) -> Figure:
     """Draw how often bound (14) and the law of S3 hold, and their quantiles over retrainings."""
     figure, ((left, right),) = _panels(1, 2, 8.4, 3.4)
-    n, lam, t, replicas, model = 20, 0.25, 10, 5120, GaussianMean(d=2)
+    n, lam, t, replicas, model = 20, 0.25, 10, 5120, KnownVarianceGaussian(d=2)
     loop = model.run(n, lam, t, replicas, rng)
     errors = np.linalg.norm(loop.errors, axis=2)  # (t + 1, R)
 

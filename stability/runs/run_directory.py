@@ -56,7 +56,7 @@ from stability.runs.untrusted import (
     read_bytes,
 )
 
-__all__ = ["Checkpoint", "RunDirectory", "RunDirectoryError", "environment"]
+__all__ = ["RunCheckpoint", "RunDirectory", "RunDirectoryError", "environment"]
 
 LARGEST_HISTORY, LARGEST_SAMPLES = 2**31, 2**36
 """Bytes of history.jsonl, and of a file of samples."""
@@ -68,7 +68,7 @@ _OF_CONTENT = "_digest"
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class RunCheckpoint:
     """A generation to resume from, the learner's state at its end, and the observers' state."""
 
     generation: Generation
@@ -421,7 +421,7 @@ class RunDirectory:
         )
         return sorted(((int(name[1]), path) for name, path in names if name), reverse=True)
 
-    def _load_checkpoint(self, path: Path, t: int) -> tuple[Checkpoint, _Digests]:
+    def _load_checkpoint(self, path: Path, t: int) -> tuple[RunCheckpoint, _Digests]:
         """UntrustedFileError if it is damaged, or not the one of this run and this generation."""
         state = read_state(path)
         try:
@@ -430,7 +430,7 @@ class RunDirectory:
             if state["t"] != t:
                 raise UntrustedFileError(f"holds generation {state['t']}, not the one in its name")
             training = tuple(_as_training_set(data) for data in state["training"])
-            checkpoint = Checkpoint(
+            checkpoint = RunCheckpoint(
                 Generation(t, training, tuple(state["samples"])),
                 state["learner"],
                 state["observers"],
@@ -444,7 +444,7 @@ class RunDirectory:
             raise UntrustedFileError("is damaged (its digests are of other generations)")
         return checkpoint, digests
 
-    def latest(self) -> Checkpoint | None:
+    def latest(self) -> RunCheckpoint | None:
         """The newest good checkpoint, with history cut back to it; None (and an empty history) if
         there is none.
 

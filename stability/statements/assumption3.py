@@ -7,8 +7,8 @@ latents,
     ‖G^n(θ) − G^∞(θ)‖ ≤ ε_OPT + a/√n · √log(b/δ)    for all θ in U, a ball about θ*.    (13), as it
     must be read: E6
 
-`GaussianMean` has a and b in closed form, for U the whole space. `Fitted` measures them for any
-family.
+`KnownVarianceGaussian` has a and b in closed form, for U the whole space. `Fitted` measures them
+for any family.
 """
 
 import math
@@ -31,7 +31,7 @@ from stability.loop.retraining import retrain
 from stability.loop.whole_counts import require_whole
 from stability.statements.stationary_error import excess_covariance, mixed
 
-__all__ = ["Constants", "Fitted", "GaussianMean", "Loop"]
+__all__ = ["Constants", "Fitted", "KnownVarianceGaussian", "Loop"]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Loop:
 
 
 @dataclass(frozen=True)
-class GaussianMean:
+class KnownVarianceGaussian:
     """N(μ, τ²I) in d dimensions, τ known, fitted to draws of N(μ*, τ²I).  d >= 1, tau > 0 and
     finite, else ValueError.
 

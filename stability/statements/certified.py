@@ -23,14 +23,14 @@ from stability.statements.verdict import Relation, Status, Verdict
 if TYPE_CHECKING:
     from flint import arb
 
-__all__ = ["GRID", "MIXTURE", "Collapse", "Retraining", "check", "controls", "counterexamples"]
+__all__ = ["GRID", "MIXTURE", "Retraining", "ShrinkFactor", "check", "controls", "counterexamples"]
 
 MIXTURE = NormalMixture(weights=(0.7, 0.3), means=(-1.0, 2.0), sds=(0.6, 1.0))
 """Data of the worked example: skewed, and no t law."""
 
 
 @dataclass(frozen=True)
-class Collapse:
+class ShrinkFactor:
     """α(n) for n = 2 … `last` (>= 3), and its floating-point values there and at 10^5 … 10^15."""
 
     last: int = 10_000
@@ -63,7 +63,7 @@ class Retraining:
 
 
 GRID: tuple[dict[str, Any], ...] = (
-    {"subject": Collapse()},
+    {"subject": ShrinkFactor()},
     {"subject": Retraining(lam=0.05)},
     {"subject": Retraining(lam=1.0)},  # the condition of Theorem 1 fails
     {"subject": Retraining(lam=0.05, nu=3)},
@@ -72,26 +72,26 @@ GRID: tuple[dict[str, Any], ...] = (
 )
 
 
-def check(subject: Collapse | Retraining) -> list[Verdict]:
+def check(subject: ShrinkFactor | Retraining) -> list[Verdict]:
     """The statements about a subject, each certain to hold, or certain to be violated.
 
-    Collapse: α(n) < 1, α(n + 1) > α(n), and the accuracy of `stability.gaussian.alpha`. Retraining:
-    (79) and (80) of Lemma E.1, Theorem 1 (vacuous where its condition is certain to fail), and ρ(J)
-    < 1 (S1). The numbers in the verdicts are the ends of the balls that are nearest to failing,
-    rounded outwards.
+    ShrinkFactor: α(n) < 1, α(n + 1) > α(n), and the accuracy of `stability.gaussian.alpha`.
+    Retraining: (79) and (80) of Lemma E.1, Theorem 1 (vacuous where its condition is certain to
+    fail), and ρ(J) < 1 (S1). The numbers in the verdicts are the ends of the balls that are
+    nearest to failing, rounded outwards.
 
     ImportError without python-flint;
 
     Raises:
         ArithmeticError: If a comparison cannot be decided at the working precision.
     """
-    return _collapse(subject) if isinstance(subject, Collapse) else _retraining(subject)
+    return _collapse(subject) if isinstance(subject, ShrinkFactor) else _retraining(subject)
 
 
 def controls() -> list[Verdict]:
     """The same with spoiled constants: each is certain to be `violated`."""
     first, second = Retraining(lam=0.05), Retraining(lam=1.0)
-    small = Collapse(last=100)
+    small = ShrinkFactor(last=100)
     return [
         *_collapse(small, factor=1.25)[:1],  # α(n)·5/4
         *_collapse(small, direction=-1)[1:2],  # α(n) > α(n + 1)
@@ -110,7 +110,7 @@ def counterexamples() -> list[Verdict]:
 
 
 def _collapse(
-    subject: Collapse, factor: float = 1, direction: int = 1, accuracy: float = 1e-14
+    subject: ShrinkFactor, factor: float = 1, direction: int = 1, accuracy: float = 1e-14
 ) -> list[Verdict]:
     """Args:
     factor: Of α(n) in the first.

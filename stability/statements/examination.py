@@ -22,7 +22,7 @@ from stability.runs.processors import processors
 from stability.statements import STATEMENTS
 from stability.statements.verdict import Status, Verdict
 
-__all__ = ["Claim", "Examination", "examine", "examine_all"]
+__all__ = ["ClaimVerdicts", "Examination", "examine", "examine_all"]
 
 DEFAULT_LAMS = (0.05, 0.2, 1.0)
 """λ at which a statement that depends on it is examined where only families are given."""
@@ -37,7 +37,7 @@ _WORST_FIRST = (
 
 
 @dataclass(frozen=True)
-class Claim:
+class ClaimVerdicts:
     """The verdicts on one claim, at least one, over all instances."""
 
     name: str
@@ -85,11 +85,12 @@ class Examination:
     seconds: float
 
     @property
-    def claims(self) -> tuple[Claim, ...]:
+    def claims(self) -> tuple[ClaimVerdicts, ...]:
         """The verdicts by claim, in the order of their first appearance."""
         names = dict.fromkeys(verdict.claim for verdict in self.verdicts)
         return tuple(
-            Claim(name, tuple(v for v in self.verdicts if v.claim == name)) for name in names
+            ClaimVerdicts(name, tuple(v for v in self.verdicts if v.claim == name))
+            for name in names
         )
 
     @property

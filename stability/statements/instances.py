@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stability.analysis.local_analysis import Local, analyse
+from stability.analysis.local_analysis import LocalAnalysis, analyse
 from stability.families import FAMILIES, Gaussian
 from stability.laws.expectation import Blend, Data, Law, Member, NormalMixture, as_law
 from stability.laws.family import Family
@@ -147,7 +147,7 @@ class Instance:
         return self.family.in_domain(theta) if hasattr(self.family, "in_domain") else True  # type: ignore[attr-defined]
 
     @cached_property
-    def local(self) -> Local:
+    def local(self) -> LocalAnalysis:
         """The local analysis at λ = 0; `local.at(lam)` is that at another λ.
 
         Raises as `analyse`.
@@ -197,7 +197,7 @@ def instance(family: str | Family, data: DataName | Data, start: Tensor | None =
     return Instance(f"{type(family).__name__}, data given", family, as_law(data), start)
 
 
-def assumptions(local: Local) -> dict[str, float]:
+def assumptions(local: LocalAnalysis) -> dict[str, float]:
     """What Theorem 1 assumes, as measured: the `assumptions` of a verdict."""
     return {
         "α": local.alpha,
@@ -207,7 +207,7 @@ def assumptions(local: Local) -> dict[str, float]:
     }
 
 
-def mean_slack(local: Local) -> float:
+def mean_slack(local: LocalAnalysis) -> float:
     """What integration and rounding leave open of A and of B, in spectral norm.
 
     P times the error of the largest entry; six standard errors of it where the integral is Monte
@@ -218,7 +218,7 @@ def mean_slack(local: Local) -> float:
     return len(local.A) * errors * local.integration_error + 1e-12 * size
 
 
-def jacobian_slack(local: Local) -> float:
+def jacobian_slack(local: LocalAnalysis) -> float:
     """What `mean_slack` leaves open of J = λKB, K = (A + λB)⁻¹, in spectral norm, to first
     order.
     """

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from stability.analysis.basin import axes
-from stability.analysis.local_analysis import Local
+from stability.analysis.local_analysis import LocalAnalysis
 from stability.analysis.operators import infinite_map
 from stability.laws.expectation import Data, Law, Member, rule
 from stability.laws.family import Family, hessians, scores
@@ -262,7 +262,7 @@ def _equal(
 
 
 def _at_most(
-    local: Local,
+    local: LocalAnalysis,
     number: str,
     words: str,
     matrix: np.ndarray,

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from stability.analysis.basin import axes, linear_rate
-from stability.analysis.local_analysis import Local, jacobian, spectral_radius
+from stability.analysis.local_analysis import LocalAnalysis, jacobian, spectral_radius
 from stability.analysis.operators import infinite_map
 from stability.families import (
     PPCA,
@@ -176,7 +176,12 @@ def _tempered(tau: float, lam: float) -> float:
 
 
 def _rates(
-    where: Instance, local: Local, *, sign: float = 1.0, factor: float = 1.0, spoil: float = 1.0
+    where: Instance,
+    local: LocalAnalysis,
+    *,
+    sign: float = 1.0,
+    factor: float = 1.0,
+    spoil: float = 1.0,
 ) -> list[Verdict]:
     """Check the rate ρ(J), and the bound on it.
 
@@ -267,7 +272,9 @@ def _is_exponential(family: Family) -> bool:
     return isinstance(family, Gaussian | GaussianNatural | GaussianMean | Gamma | LinearLogits)
 
 
-def _universal(where: Instance, local: Local, *, exponential: bool = False) -> list[Verdict]:
+def _universal(
+    where: Instance, local: LocalAnalysis, *, exponential: bool = False
+) -> list[Verdict]:
     """S2. exponential: take the family for one."""
     if not (exponential or _is_exponential(where.family)):
         return []

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from stability.analysis.basin import axes
-from stability.analysis.local_analysis import Local
+from stability.analysis.local_analysis import LocalAnalysis
 from stability.analysis.operators import NoMaximum, climb
 from stability.laws.expectation import Data, Law, Member, rule
 from stability.laws.family import Family, hessians, scores
@@ -68,7 +68,7 @@ def controls() -> list[Verdict]:
 
 
 def _curvature(
-    where: Instance, local: Local, *, spread: float = 1.0, share: float = 1.0
+    where: Instance, local: LocalAnalysis, *, spread: float = 1.0, share: float = 1.0
 ) -> list[Verdict]:
     """λmax(A + λB) against (67) and against E9.
 
@@ -124,7 +124,7 @@ def _curvature(
 
 def _neighbourhood(
     where: Instance,
-    local: Local,
+    local: LocalAnalysis,
     *,
     sign: float = 1.0,
     radii: Sequence[float] = tuple(2.0**-k for k in range(7)),

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stability.analysis.basin import axes
 from stability.analysis.operators import infinite_map
-from stability.laws.expectation import Data, Estimate, Member, Rule, rule
+from stability.laws.expectation import Data, Expectation, Member, Rule, rule
 from stability.laws.family import Family, scores
 from stability.statements.instances import DataName, Instance, assumptions, instance
 from stability.statements.verdict import Verdict, compare
@@ -163,7 +163,7 @@ def _check(where: Instance, lam: float, offset: float = 0.0) -> list[Verdict]:
     ]
 
 
-def _length(V: np.ndarray, gradient: Estimate) -> tuple[float, float]:
+def _length(V: np.ndarray, gradient: Expectation) -> tuple[float, float]:
     """Of an estimated gradient in the units of V, and six times the error of it."""
     error = np.abs(V.T) @ gradient.error.numpy()
     return float(np.linalg.norm(V.T @ gradient.value.numpy())), 6 * float(

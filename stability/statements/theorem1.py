@@ -13,7 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from stability.analysis.basin import axes, basin
-from stability.analysis.local_analysis import Local, contraction_bound, jacobian
+from stability.analysis.local_analysis import LocalAnalysis, contraction_bound, jacobian
 from stability.analysis.operators import infinite_map
 from stability.laws.expectation import Data
 from stability.laws.family import Family
@@ -105,7 +105,7 @@ def counterexamples() -> list[Verdict]:
     return found
 
 
-def _norms(name: str, local: Local, *, spoil: float = 1.0) -> list[Verdict]:
+def _norms(name: str, local: LocalAnalysis, *, spoil: float = 1.0) -> list[Verdict]:
     """spoil: multiplies the bounds."""
     constants = local.lam, local.alpha, local.eps, local.lipschitz.value
     tolerance = jacobian_slack(local)
@@ -143,7 +143,7 @@ def _norms(name: str, local: Local, *, spoil: float = 1.0) -> list[Verdict]:
 
 
 def _orbits(
-    where: Instance, local: Local, *, spoil: float = 1.0, reach: float = 1.0
+    where: Instance, local: LocalAnalysis, *, spoil: float = 1.0, reach: float = 1.0
 ) -> list[Verdict]:
     """Args:
     spoil: Multiplies (11).
@@ -186,7 +186,7 @@ def _orbits(
     ]
 
 
-def _status(local: Local, compared: Status, condition: bool) -> Status:
+def _status(local: LocalAnalysis, compared: Status, condition: bool) -> Status:
     if not math.isfinite(local.lipschitz.value):
         return Status.NOT_APPLICABLE
     if not condition or (compared is Status.VIOLATED and not local.lipschitz.is_upper_bound):
@@ -195,7 +195,7 @@ def _status(local: Local, compared: Status, condition: bool) -> Status:
     return compared
 
 
-def _note(local: Local) -> str:
+def _note(local: LocalAnalysis) -> str:
     if not math.isfinite(local.lipschitz.value):
         return (
             f"Assumption 1 fails: {local.lipschitz.reason}; stable all the same, ρ(J) = "

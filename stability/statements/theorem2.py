@@ -22,7 +22,7 @@ from scipy.stats import binom, chi2, norm
 from stability.families import Logistic, StudentT
 from stability.laws.expectation import Member, NormalMixture
 from stability.laws.monte_carlo import mean_square_slack, share_slack
-from stability.statements.assumption3 import Constants, Fitted, GaussianMean, Loop
+from stability.statements.assumption3 import Constants, Fitted, KnownVarianceGaussian, Loop
 from stability.statements.verdict import Status, Verdict, compare
 
 __all__ = [
@@ -40,17 +40,17 @@ _STUDENT_T = Fitted(StudentT(5.0), NormalMixture((0.7, 0.3), (-1.0, 2.0), (0.6, 
 _LOGISTIC = Fitted(Logistic(), Member(Logistic(), torch.zeros(2, dtype=torch.float64)), radius=0.5)
 
 GRID: tuple[dict[str, Any], ...] = (
-    {"model": GaussianMean(), "n": 20, "lam": 0.25, "t": 10, "delta": 0.05},
-    {"model": GaussianMean(d=5, tau=2.0), "n": 20, "lam": 0.4, "t": 10, "delta": 0.05},
+    {"model": KnownVarianceGaussian(), "n": 20, "lam": 0.25, "t": 10, "delta": 0.05},
+    {"model": KnownVarianceGaussian(d=5, tau=2.0), "n": 20, "lam": 0.4, "t": 10, "delta": 0.05},
     # λ beyond Theorem 1, where S1 speaks
-    {"model": GaussianMean(d=2), "n": 20, "lam": 4.0, "t": 10, "delta": 0.01},
+    {"model": KnownVarianceGaussian(d=2), "n": 20, "lam": 4.0, "t": 10, "delta": 0.01},
     {"model": _STUDENT_T, "n": 600, "lam": 0.1, "t": 5, "delta": 0.1},
     {"model": _LOGISTIC, "n": 400, "lam": 0.25, "t": 5, "delta": 0.1},
 )
 
 
-class Model(Protocol):
-    """`GaussianMean` or `Fitted` of `assumption3`."""
+class LoopModel(Protocol):
+    """`KnownVarianceGaussian` or `Fitted` of `assumption3`."""
 
     def run(self, n: int, lam: float, t: int, replicas: int, rng: np.random.Generator) -> Loop: ...
 
@@ -115,7 +115,7 @@ def all_steps_succeed(delta: float, lam: float, t: int) -> float:
 
 
 def check(
-    model: Model,
+    model: LoopModel,
     n: int,
     lam: float,
     t: int,
@@ -144,7 +144,14 @@ def check(
 
 def controls(rng: np.random.Generator) -> list[Verdict]:
     """The same with spoiled constants: each is `violated`."""
-    mean = {"model": GaussianMean(d=2), "n": 20, "lam": 0.5, "t": 5, "delta": 0.1, "rng": rng}
+    mean = {
+        "model": KnownVarianceGaussian(d=2),
+        "n": 20,
+        "lam": 0.5,
+        "t": 5,
+        "delta": 0.1,
+        "rng": rng,
+    }
     student = {"model": _STUDENT_T, "n": 600, "lam": 0.1, "t": 2, "delta": 0.1, "rng": rng}
     small, wide = _check(**mean, shrink=0.25), _check(**mean, inflate=0.7)
     fitted = _check(**student, replicas=100, shrink=0.15, inflate=0.3)
@@ -159,7 +166,7 @@ def counterexamples() -> list[Verdict]:
 
 
 def _check(
-    model: Model,
+    model: LoopModel,
     n: int,
     lam: float,
     t: int,
@@ -178,7 +185,7 @@ def _check(
     if not (0 < delta < 1 and 0 < false_alarm < 1):
         raise ValueError(f"delta and false_alarm must be in (0, 1), got {delta} and {false_alarm}")
     if replicas is None:
-        replicas = 5000 if isinstance(model, GaussianMean) else 150
+        replicas = 5000 if isinstance(model, KnownVarianceGaussian) else 150
     loop = model.run(n, lam, t, replicas, rng)
     constants = Constants(
         shrink * loop.constants.a, loop.constants.b, shrink * loop.constants.eps_opt
@@ -406,7 +413,7 @@ def _pointwise() -> Verdict:
 
 def _all_n() -> Verdict:
     delta, doublings = 0.5, 24
-    constants = GaussianMean().constants(0.0)
+    constants = KnownVarianceGaussian().constants(0.0)
     level = constants.step(1, delta)
     measured = 1 - float(one_event_for_all_n(level, doublings)[-1])
     return Verdict(

@@ -31,8 +31,8 @@ def few(examples: int) -> settings:
 
 @st.composite
 def local_analyses(draw):
-    """A `Local` for random A, B and λ <= 1000, with the least Lε that eq. (80) allows, in random
-    shares of L and ε.
+    """A `LocalAnalysis` for random A, B and λ <= 1000, with the least Lε that eq. (80) allows, in
+    random shares of L and ε.
 
     All else in it is that of an arbitrary instance.
     """

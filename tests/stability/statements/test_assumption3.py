@@ -7,11 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from stability.families import GaussianMean as GaussianMeanFamily
-from stability.families import StudentT
+from stability.families import GaussianMean, StudentT
 from stability.laws.expectation import Member
 from stability.laws.monte_carlo import mean_square_slack
-from stability.statements.assumption3 import Constants, Fitted, GaussianMean, Loop
+from stability.statements.assumption3 import Constants, Fitted, KnownVarianceGaussian, Loop
 from tests.conftest import FALSE_ALARM
 
 lams = st.floats(0, 100)
@@ -22,7 +21,7 @@ sizes = st.integers(1, 10**9)
 
 @given(d=st.integers(1, 50), tau=scales, n=sizes, lam=lams, delta=deltas)
 def test_the_closed_form_constants_satisfy_assumption_3(d, tau, n, lam, delta):
-    model = GaussianMean(d, tau)
+    model = KnownVarianceGaussian(d, tau)
     assert model.exceedance(n, lam, model.constants(lam).step(n, delta)) <= delta * (1 + 1e-9)
     simple = Constants(a=2 * tau, b=math.exp(d / 2))  # the same for all λ, and larger
     assert simple.step(n, delta) >= model.constants(lam).step(n, delta)
@@ -32,7 +31,7 @@ def test_the_closed_form_constants_satisfy_assumption_3(d, tau, n, lam, delta):
 def test_the_exceedance_in_one_and_two_dimensions(tau, n, lam, distance):
     """By the normal tail, and by Rayleigh's."""
     sd = tau / math.sqrt(n * (1 + lam))
-    one, two = (GaussianMean(d, tau).exceedance(n, lam, distance * sd) for d in (1, 2))
+    one, two = (KnownVarianceGaussian(d, tau).exceedance(n, lam, distance * sd) for d in (1, 2))
     assert one == pytest.approx(2 * norm.sf(distance), rel=1e-9)
     assert two == pytest.approx(math.exp(-(distance**2) / 2), rel=1e-9)
 
@@ -41,14 +40,14 @@ def test_the_exceedance_in_one_and_two_dimensions(tau, n, lam, distance):
 def test_smaller_constants_do_not_satisfy_it(d, delta):
     """Negative control: a = √2 τ and b = 1, with which it holds with equality for d = 2."""
     distance = Constants(math.sqrt(2), 1.0).step(1, delta)
-    assert GaussianMean(d).exceedance(1, 0.0, distance) > delta
-    assert GaussianMean(2).exceedance(1, 0.0, distance) == pytest.approx(delta)
+    assert KnownVarianceGaussian(d).exceedance(1, 0.0, distance) > delta
+    assert KnownVarianceGaussian(2).exceedance(1, 0.0, distance) == pytest.approx(delta)
 
 
 @pytest.mark.parametrize(("d", "tau", "n", "lam"), [(1, 1.0, 4, 0.5), (3, 2.5, 8, 1.0)])
 def test_the_residuals_have_the_law_that_the_constants_come_from(d, tau, n, lam, rng):
     """n(1 + λ)‖G^n(θ_s) − G^∞(θ_s)‖²/τ² ~ χ²_d at each of the three rounds."""
-    loop = GaussianMean(d, tau).run(n, lam, 3, 4000, rng)
+    loop = KnownVarianceGaussian(d, tau).run(n, lam, 3, 4000, rng)
     assert loop.errors.shape == (4, 4000, d)
     assert loop.steps.shape == (3, 4000)
     means = np.square(loop.steps).mean(axis=1) * n * (1 + lam) / (tau**2 * d)
@@ -88,12 +87,12 @@ def test_the_least_a_is_enough_and_no_less_is(steps, n, eps_opt):
 
 def test_a_fitted_family_gives_the_closed_form_where_there_is_one(rng):
     """The mean of a Gaussian through derivatives, quadrature and Newton's method."""
-    family = GaussianMeanFamily(torch.tensor([[4.0]], dtype=torch.float64))
+    family = GaussianMean(torch.tensor([[4.0]], dtype=torch.float64))
     data = Member(family, torch.tensor([0.3], dtype=torch.float64))
     n, lam, t, replicas = 20, 0.5, 2, 300
     loop, closed = (
         model.run(n, lam, t, replicas, rng)
-        for model in (Fitted(family, data, radius=1.0), GaussianMean(tau=2.0))
+        for model in (Fitted(family, data, radius=1.0), KnownVarianceGaussian(tau=2.0))
     )
     assert loop.constants.a == pytest.approx(closed.constants.a, rel=1e-6)
     assert loop.constants.b == closed.constants.b
@@ -114,8 +113,8 @@ def test_a_fitted_family_gives_the_closed_form_where_there_is_one(rng):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: GaussianMean(0), "d must be a whole number >= 1"),
-        (lambda: GaussianMean(1, math.inf), "tau finite and > 0, got 1 and inf"),
+        (lambda: KnownVarianceGaussian(0), "d must be a whole number >= 1"),
+        (lambda: KnownVarianceGaussian(1, math.inf), "tau finite and > 0, got 1 and inf"),
         (
             lambda: Fitted(StudentT(), Member(StudentT(), torch.zeros(2)), 0.0),
             "radius must be finite and > 0, got 0",
@@ -129,5 +128,9 @@ def test_bad_models(make, message):
 
 def test_a_fraction_of_a_point_is_refused(rng):
     with pytest.raises(ValueError, match=r"lam \* n must be whole"):
-        GaussianMean().run(10, 0.25, 1, 2, rng)
-    assert GaussianMean().run(100, 0.29, 1, 2, rng).errors.shape == (2, 2, 1)  # 0.29 · 100 is whole
+        KnownVarianceGaussian().run(10, 0.25, 1, 2, rng)
+    assert KnownVarianceGaussian().run(100, 0.29, 1, 2, rng).errors.shape == (
+        2,
+        2,
+        1,
+    )  # 0.29 · 100 is whole

@@ -23,8 +23,8 @@ from stability.statements import certified
 from stability.statements.certified import (
     GRID,
     MIXTURE,
-    Collapse,
     Retraining,
+    ShrinkFactor,
     check,
     controls,
     counterexamples,
@@ -278,7 +278,7 @@ def test_the_precision_of_others_is_left_alone():
     [
         (lambda: Retraining(lam=math.inf), ValueError, "lam must be finite and >= 0, got inf"),
         (lambda: Retraining(lam=-1.0), ValueError, "lam must be finite and >= 0, got -1.0"),
-        (lambda: Collapse(last=2), ValueError, "last must be a whole number >= 3, got 2"),
+        (lambda: ShrinkFactor(last=2), ValueError, "last must be a whole number >= 3, got 2"),
         (lambda: check(Retraining(lam=0.1, nu=4)), ValueError, "nu must be odd and >= 3, got 4"),
         (lambda: check(Retraining(lam=0.1, nu=1)), ValueError, "nu must be odd and >= 3, got 1"),
         (
@@ -301,7 +301,7 @@ def test_one_line_names_the_extra_where_flint_is_absent(monkeypatch):
     monkeypatch.delattr(stability.proofs, "enclosure")
     for call in (
         lambda: check(Retraining(lam=0.05)),
-        lambda: check(Collapse()),
+        lambda: check(ShrinkFactor()),
         controls,
         counterexamples,
     ):

@@ -6,7 +6,7 @@ import pytest
 
 from stability.runs.command_line import UsageError
 from stability.statements import STATEMENTS, examination
-from stability.statements.examination import Claim, Examination, examine, examine_all
+from stability.statements.examination import ClaimVerdicts, Examination, examine, examine_all
 from stability.statements.verdict import Status, Verdict, compare
 
 
@@ -73,7 +73,7 @@ def test_what_did_not_come_out_as_it_must_is_a_failure(statement, rng, name, val
 
 def test_a_claim_is_as_good_as_its_worst_verdict_that_says_something():
     def status(*values):
-        return Claim("C", tuple(verdict(status=value) for value in values)).status
+        return ClaimVerdicts("C", tuple(verdict(status=value) for value in values)).status
 
     assert status(Status.HOLDS, Status.VIOLATED, Status.VACUOUS) is Status.VIOLATED
     assert status(Status.HOLDS, Status.CORRECTED) is Status.CORRECTED
@@ -83,8 +83,8 @@ def test_a_claim_is_as_good_as_its_worst_verdict_that_says_something():
 
 def test_the_tightest_verdict_compares_finite_numbers_if_any_does():
     wide, tight, nothing = verdict(0.1), verdict(1.9), verdict(1.0, math.inf)
-    assert Claim("C", (nothing, wide, tight)).tightest is tight
-    assert Claim("C", (nothing,)).tightest is nothing
+    assert ClaimVerdicts("C", (nothing, wide, tight)).tightest is tight
+    assert ClaimVerdicts("C", (nothing,)).tightest is nothing
 
 
 def test_families_and_lambdas_replace_the_grid(statement, rng):

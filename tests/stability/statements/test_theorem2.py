@@ -9,7 +9,7 @@ from scipy.stats import binom, multivariate_normal, norm
 
 from stability.families import Logistic
 from stability.laws.expectation import Member
-from stability.statements.assumption3 import Fitted, GaussianMean
+from stability.statements.assumption3 import Fitted, KnownVarianceGaussian
 from stability.statements.theorem2 import (
     GRID,
     all_steps_succeed,
@@ -49,7 +49,7 @@ def test_the_grid_holds(instance, rng):
 @pytest.mark.parametrize("t", [1, 7])
 def test_gaussian_means(d, lam, t, rng):
     verdicts = check(
-        GaussianMean(d, tau=3.0),
+        KnownVarianceGaussian(d, tau=3.0),
         4,
         lam,
         t,
@@ -155,7 +155,7 @@ def test_one_event_for_all_n_fails_whatever_delta_is(delta):
     """The probability of staying falls by a factor below 1 a doubling, in the end as near to 0
     as one likes.
     """
-    level = GaussianMean().constants(0.0).step(1, delta)
+    level = KnownVarianceGaussian().constants(0.0).step(1, delta)
     stayed = one_event_for_all_n(level, 60)
     assert (np.diff(stayed) < 0).all()
     ratios = stayed[1:] / stayed[:-1]
@@ -201,6 +201,13 @@ def test_too_few_real_points_for_the_neighbourhood_leave_nothing_said(rng):
     ],
 )
 def test_bad_arguments(change, message, rng):
-    arguments = {"model": GaussianMean(), "n": 4, "lam": 1.0, "t": 1, "delta": 0.1, "rng": rng}
+    arguments = {
+        "model": KnownVarianceGaussian(),
+        "n": 4,
+        "lam": 1.0,
+        "t": 1,
+        "delta": 0.1,
+        "rng": rng,
+    }
     with pytest.raises(ValueError, match=message):
         check(**(arguments | change))
