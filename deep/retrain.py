@@ -23,9 +23,9 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from deep.content_cache import digest
-from deep.formats.checkpoint_record import NETWORKS
-from deep.metrics.feature_choice import chosen_space
-from deep.metrics.image_metrics import ImageMetrics
+from deep.formats.checkpoint_record import NETWORKS, Checkpoint
+from deep.metrics.feature_choice import chosen_space, require_space
+from deep.metrics.image_metrics import ImageMetrics, least_images, require_enough
 from deep.metrics.parameter_distance import parameter_distance
 from deep.reports.found_runs import FoundRunError
 from deep.retraining.figures import draw_figures
@@ -78,8 +78,11 @@ def main(config: Config) -> None:
         if config.run.held_out is not None and real.held_out is not None:
             asked["held_out_digest"] = digest(real.held_out)
         _require_room(config, real, accelerator)
+        # all that can be refused is refused before --overwrite removes a run
+        _require_measurable(config, real)
+        start = _start(config)
         with open_run(f"retrain-{config.name}", asked, config.run, accelerator) as run:
-            _retrain(config, real, run, accelerator)
+            _retrain(config, real, start, run, accelerator)
             if run.directory is not None:
                 console = make_console()
                 print_tables(console, run.directory.history())
@@ -115,7 +118,36 @@ def _require_room(config: Config, real: RealImages, accelerator: Accelerator) ->
     )
 
 
-def _retrain(config: Config, real: RealImages, run: OpenRun, accelerator: Accelerator) -> None:
+def _require_measurable(config: Config, real: RealImages) -> None:
+    """UsageError if the images or the network for their features cannot be used."""
+    options, train = config.run, real.train
+    try:
+        require_enough(
+            train.images,
+            real.held_out,
+            options.samples or len(train.images),
+            least_images(options.k, options.kid_subsets),
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    require_space(options, "--data", options.data, train)
+
+
+def _start(config: Config) -> Checkpoint | None:
+    """The weights of --init."""
+    options = config.run
+    if options.init is None:
+        return None
+    return weights_for(config.network, options.init, config.training, options.carry)
+
+
+def _retrain(
+    config: Config,
+    real: RealImages,
+    start: Checkpoint | None,
+    run: OpenRun,
+    accelerator: Accelerator,
+) -> None:
     """Go through the generations, from wherever the run stands, and record each."""
     options = config.run
     checkpoint = from_first_process(
@@ -130,7 +162,7 @@ def _retrain(config: Config, real: RealImages, run: OpenRun, accelerator: Accele
         on_progress,
         on_generation,
     ):
-        learner = _learner(config, real, run, accelerator, on_progress)
+        learner = _learner(config, real, start, run, accelerator, on_progress)
         origin: Sequence[Mapping[str, Tensor]] = []
         if checkpoint:
             learner.load_state_dict(checkpoint.learner)
@@ -170,6 +202,7 @@ def _retrain(config: Config, real: RealImages, run: OpenRun, accelerator: Accele
 def _learner(
     config: Config,
     real: RealImages,
+    start: Checkpoint | None,
     run: OpenRun,
     accelerator: Accelerator,
     on_progress: Callable[[str, int, int], object],
@@ -200,9 +233,7 @@ def _learner(
         cache=options.cache or cache_folder(),
         setting=json.dumps(setting, sort_keys=True),
         run=run.digest,
-        start=weights_for(config.network, options.init, config.training, options.carry)
-        if options.init
-        else None,
+        start=start,
         seconds=options.checkpoint_seconds,
         on_progress=on_progress,
     )

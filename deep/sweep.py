@@ -52,7 +52,7 @@ REFRESH_SECONDS = 1.0
 REJOIN_SECONDS = 600.0  # for a cluster that was lost to come back
 REJOIN_EVERY_SECONDS = 5.0
 
-LOCK = ".sweep.lock"
+LOCK, RAY_LOG = ".sweep.lock", ".ray.log"
 LARGEST_JSON, LARGEST_HISTORY = 2**24, 2**31  # bytes
 
 
@@ -292,10 +292,15 @@ def _locked(folder: Path) -> Iterator[None]:
         raise UsageError(f"--out: {folder} is not empty and holds no sweep; choose another folder")
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    made_lock = not lock.exists()
+    made_lock, ray_log = not lock.exists(), folder / RAY_LOG
+    made_log = not ray_log.exists()
     try:
         with filelock.FileLock(lock, timeout=0):
             yield
+    except UsageError:  # an option that is refused leaves nothing
+        if made_log:
+            ray_log.unlink(missing_ok=True)
+        raise
     finally:
         if made_lock and [entry.name for entry in folder.iterdir()] == [LOCK]:
             lock.unlink()
@@ -310,6 +315,8 @@ def main(config: Sweep) -> None:
     """
     folder, lost = config.folder, None
     runs = config.runs()
+    if config.address is None and not all(run.is_finished() for run in runs):
+        _require_processors(config.cpus_per_run)
     try:
         with _locked(folder):
             for run in runs:
@@ -336,6 +343,15 @@ def main(config: Sweep) -> None:
         make_console(stderr=True).print(f"error: {lost}; the same command goes on", soft_wrap=True)
     if failed or lost:
         raise SystemExit(EXIT_FAILED)
+
+
+def _require_processors(cpus: float) -> None:
+    """UsageError if a Ray of our own will never have room for a run."""
+    if cpus > processors():
+        raise UsageError(
+            f"--cpus-per-run {cpus:g} is more than this machine has for us: "
+            f"{processors()} processor cores; ask for fewer, or give the --address of a cluster"
+        )
 
 
 def _require_ray() -> None:
@@ -378,7 +394,7 @@ def _execute(config: Sweep, runs: Sequence[GridRun]) -> None:
 def _session(config: Sweep, folder: Path, patient: bool) -> RaySession:
     """Ray, started or joined; a cluster that was lost is waited for if `patient`."""
     each = Resources(config.cpus_per_run, config.gpus_per_run)
-    log = config.folder / ".ray.log"
+    log = config.folder / RAY_LOG
     deadline = time.monotonic() + REJOIN_SECONDS
     while True:
         session = RaySession(config.address, each, processors(), folder, log)

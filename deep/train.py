@@ -27,7 +27,7 @@ from deep.training.open_run import OpenRun, open_run, recorded
 from deep.training.presets import PRESETS, Config
 from deep.training.progress import progress_bar
 from deep.training.sampling import draw_images, save_images
-from deep.training.trainer import Trainer
+from deep.training.trainer import Carry, Trainer
 from stability.loop.retraining import RetrainingError
 from stability.loop.streams import Purpose, stream
 from stability.runs.atomic import atomic_write
@@ -66,6 +66,8 @@ def main(config: Config) -> None:
             trained=0,  # they are here already
             on_processor=accelerator.device.type == "cpu",
         )
+        if config.run.init is not None:  # refused, if it must be, before --overwrite removes a run
+            _start(config, config.run.init)
         with open_run(f"train-{config.name}", asked, config.run, accelerator) as run:
             trainer, losses, training = _train(config, images, run, accelerator)
             samples, sampling = _sample(config, trainer, images.shape[1:], accelerator)
@@ -97,10 +99,7 @@ def _train(
         trainer.load_state_dict(state["trainer"])
         losses = state["losses"].numpy()
     elif config.run.init:
-        carry = config.run.carry or "optimizer"
-        trainer.start_from(
-            weights_for(config.network, config.run.init, config.training, carry), carry
-        )
+        trainer.start_from(*_start(config, config.run.init))
     accelerator.wait_for_everyone()  # before anyone writes what another one is about to look for
 
     before, steps = len(losses), math.ceil(config.run.images / batch)
@@ -122,6 +121,12 @@ def _train(
                     write_state(file, {"run": run.digest, **state})
                     saved = time.monotonic()
     return trainer, losses, Pace((len(losses) - before) * batch, time.monotonic() - clock)
+
+
+def _start(config: Config, init: Path) -> tuple[Checkpoint, Carry]:
+    """The weights of --init, and what goes on beside them."""
+    carry = config.run.carry or "optimizer"
+    return weights_for(config.network, init, config.training, carry), carry
 
 
 @dataclass(frozen=True)

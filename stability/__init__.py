@@ -4,6 +4,7 @@ Every name below is imported when it is first used, so that `import stability` t
 """
 
 import os
+import warnings
 from importlib import import_module
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,17 @@ from typing import TYPE_CHECKING
 # once, when torch is imported.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+
+# With 0 numba cannot be imported, and anything that is no number makes it print a traceback.
+_numba_threads = os.environ.get("NUMBA_NUM_THREADS", "1").strip()
+if not (_numba_threads.isdecimal() and int(_numba_threads) >= 1):
+    del os.environ["NUMBA_NUM_THREADS"]
+    warnings.warn_explicit(
+        f"{_numba_threads!r} is ignored; it must be a whole number >= 1",
+        UserWarning,
+        "NUMBA_NUM_THREADS",
+        0,
+    )
 
 if TYPE_CHECKING:
     from stability.analysis.likelihood_learner import LikelihoodLearner

@@ -35,6 +35,7 @@ import toy.run
 import toy.two_moons
 import toy.width_map
 from stability.runs.command_line import command
+from stability.runs.run_directory import RunDirectory
 
 Start = Callable[[list[str]], tuple[Any, Callable[[Any], Any]]]
 """From arguments to what a module hands to `command`."""
@@ -208,6 +209,8 @@ toy.compare a b c
 toy.compare a b --level 1
 deep.train
 deep.train nothing
+deep.train edm --init nowhere
+deep.train edm --init a_file
 deep.train edm --augment 0.5
 deep.train edm --augment 2
 deep.train edm --carry ema
@@ -244,7 +247,11 @@ deep.retrain edm --lambda 0 0
 deep.retrain edm --grid 1000000000
 deep.retrain edm --real 1000000
 deep.retrain edm --held-out nowhere
+deep.retrain edm --init nowhere
+deep.retrain edm --init a_file
 deep.retrain edm --init nowhere --from-scratch
+deep.retrain edm --inception a_file
+deep.retrain edm --k 100000
 deep.retrain edm --metrics
 deep.retrain edm --metrics fid
 deep.retrain edm --inception a --trust-torchscript b
@@ -259,6 +266,7 @@ deep.sweep two_moons --fully-synthetic --gpus-per-run 2
 deep.sweep edm --fully-synthetic --gpus-per-run 1.5
 deep.sweep two_moons --fully-synthetic --seeds 1000000000
 deep.sweep two_moons --fully-synthetic --out a_file
+deep.sweep two_moons --fully-synthetic --cpus-per-run 100000
 deep.checkpoint
 deep.checkpoint nowhere
 deep.checkpoint a_file
@@ -389,6 +397,41 @@ def test_the_same_of_a_process(line, folder):
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1
     assert _listing(folder) == before
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "deep.train edm --init a_file",
+        "deep.retrain edm --init a_file",
+        "deep.retrain edm --inception a_file",
+        "deep.retrain edm --k 100000",
+    ],
+)
+def test_an_overwrite_that_is_refused_keeps_the_old_run(line, folder, capsys):
+    with RunDirectory(folder / "old", {"model": "of before"}, {}) as run:
+        (run.path / "history.jsonl").write_text("{}\n")
+    before = _listing(folder)
+
+    name, given = _arguments(f"{line} --out old --overwrite --device cpu --threads 1")
+    with warnings.catch_warnings(), pytest.raises(SystemExit) as leaving:
+        command(*STARTS[name](given), given)
+    assert leaving.value.code == 2
+    assert capsys.readouterr().err.startswith("error: ")
+    assert _listing(folder) == before
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "x", ""])
+def test_a_number_of_numba_threads_that_is_none_is_ignored_in_one_line(value, folder):
+    done = subprocess.run(
+        [sys.executable, "-c", "import stability.transport.assignment"],
+        capture_output=True,
+        text=True,
+        env=_environment(NUMBA_NUM_THREADS=value),
+        check=True,
+    )
+    assert done.stderr.count("\n") == 1
+    assert f"{value!r} is ignored; it must be a whole number >= 1" in done.stderr
 
 
 def _environment(**changes: str) -> dict[str, str]:

@@ -4,6 +4,8 @@ import re
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+
 from deep.data import ImageSet
 from deep.metrics.features import (
     FeatureSpace,
@@ -15,7 +17,7 @@ from deep.metrics.inception import Resize
 from deep.metrics.label_encoder import EncoderTraining
 from stability.runs.command_line import UsageError
 
-__all__ = ["FeatureOptions", "chosen_space", "require_one_network"]
+__all__ = ["FeatureOptions", "chosen_space", "require_one_network", "require_space"]
 
 
 class FeatureOptions(Protocol):
@@ -57,18 +59,44 @@ def chosen_space(
             return inception_space(options.inception, options.resize)
         if options.trust_torchscript:
             return trusted_torchscript_space(options.trust_torchscript)
-        if train.labels is None:
-            raise ValueError(
-                f"{option} {source} has no labels to train an encoder on: use --inception"
-            )
-        if train.labels.min() == train.labels.max():
-            raise ValueError(
-                f"{option} {source} has one class, and an encoder is trained on two: use "
-                "--inception"
-            )
+        labels = _require_classes(option, source, train)
         name = re.sub(r"[^\w-]", "-", Path(source).name.split(".")[0]).strip("-") or "data"
         return label_encoder_space(
-            name, train.images, train.labels, cache, EncoderTraining(seed=options.seed)
+            name, train.images, labels, cache, EncoderTraining(seed=options.seed)
         )
     except ValueError as error:
         raise UsageError(str(error)) from error
+
+
+def require_space(options: FeatureOptions, option: str, source: str, train: ImageSet) -> None:
+    """Refuse what `chosen_space` would refuse, without training an encoder.
+
+    Args:
+        options: The network, or none.
+        option: Where the images come from, for messages.
+        source: See `option`.
+        train: The images that an encoder would be trained on.
+
+    Raises:
+        UsageError: If there is no such network, or no labels.
+    """
+    try:
+        if options.inception:
+            inception_space(options.inception, options.resize)
+        elif options.trust_torchscript:
+            trusted_torchscript_space(options.trust_torchscript)
+        else:
+            _require_classes(option, source, train)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _require_classes(option: str, source: str, train: ImageSet) -> np.ndarray:
+    """The labels; ValueError if no encoder can be trained on them."""
+    if train.labels is None:
+        raise ValueError(f"{option} {source} has no labels to train an encoder on: use --inception")
+    if train.labels.min() == train.labels.max():
+        raise ValueError(
+            f"{option} {source} has one class, and an encoder is trained on two: use --inception"
+        )
+    return train.labels

@@ -86,6 +86,29 @@ def least_images(k: int, kid_subsets: int = 0) -> int:
     return max(k + 1, 6 if kid_subsets else 3)
 
 
+def require_enough(
+    train: np.ndarray, held_out: np.ndarray | None, samples: int, least: int
+) -> None:
+    """Refuse sets that are too small to be measured.
+
+    Args:
+        train: Real images (n, c, h, w).
+        held_out: Real images (m, c, h, w); None: the halves of `train` are compared instead.
+        samples: Number of generated images.
+        least: Images that each of them must have; see `least_images`.
+
+    Raises:
+        ValueError: Names the set, its size and `least`.
+    """
+    counts = {"samples": samples, "train": len(train)}
+    counts |= (
+        {"half of train": len(train) // 2} if held_out is None else {"held_out": len(held_out)}
+    )
+    for name, count in counts.items():
+        if count < least:
+            raise ValueError(f"{name} must have at least {least} images, got {count}")
+
+
 class ImageMetrics:
     """Measures sets of `samples` generated images; the floors and all that depends on real images
     alone are kept.
@@ -124,13 +147,7 @@ class ImageMetrics:
         on_batch: Callable[[int], object] = lambda images: None,
     ) -> None:
         least = least_images(k, kid_subsets)
-        counts = {"samples": samples, "train": len(train)}
-        counts |= (
-            {"half of train": len(train) // 2} if held_out is None else {"held_out": len(held_out)}
-        )
-        for name, count in counts.items():
-            if count < least:
-                raise ValueError(f"{name} must have at least {least} images, got {count}")
+        require_enough(train, held_out, samples, least)
         self._space, self._device, self._batch, self._on_batch = space, device, batch, on_batch
         self._least = least
         self._k, self._kid_subsets, self._metrics, self._seed = k, kid_subsets, metrics, seed

@@ -203,6 +203,22 @@ def test_a_sweep_that_does_not_begin_leaves_nothing(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_more_processors_than_there_are_are_refused_before_a_folder_is_made(tmp_path):
+    with pytest.raises(UsageError, match=r"--cpus-per-run 1e\+06 is more than this machine has"):
+        main(Sweep("run", lam=(1.0,), cpus_per_run=1e6, out=tmp_path / "new" / "sweep"))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_more_gpus_than_there_are_leave_no_folder(tmp_path, monkeypatch):
+    """Only Ray knows how many there are."""
+    pytest.importorskip("ray")
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    with pytest.raises(UsageError, match="--gpus-per-run 1000 is more than a machine has"):
+        main(Sweep("edm", lam=(1.0,), gpus_per_run=1000, out=tmp_path / "new" / "sweep"))
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     "content", ["{", "[]", '{"config": 1}', "[" * 10**5, '{"config": {"retrainings": "x"}}']
 )
