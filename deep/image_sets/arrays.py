@@ -8,7 +8,14 @@ from pathlib import Path
 
 import numpy as np
 
-from deep.image_sets.image_set import LARGEST_LABEL, LARGEST_SET, DataError, ImageSet, warn_of
+from deep.image_sets.image_set import (
+    LARGEST_LABEL,
+    LARGEST_SET,
+    DataError,
+    ImageSet,
+    require_memory_for,
+    warn_of,
+)
 from stability.runs import array_files
 from stability.runs.untrusted import printable
 
@@ -22,9 +29,11 @@ SHOWN = 8
 
 def read_npz(path: Path) -> ImageSet:
     """Read `images` and `labels`, or `arr_0` and `arr_1`, or the only array."""
-    names = array_files.npz_names(path, LARGEST_SET)
+    sizes = array_files.npz_sizes(path, LARGEST_SET)
+    names = list(sizes)
     images, labels = _images_and_labels(names)
     wanted = [images] if labels is None else [images, labels]
+    require_memory_for(sum(sizes[name] for name in wanted))
     arrays = array_files.read_npz(path, LARGEST_SET, wanted)
 
     ignored = [name for name in names if name not in wanted]
@@ -51,13 +60,17 @@ def read_chains(path: Path) -> dict[str, ImageSet]:
         UntrustedFileError, DataError: If it is damaged, or the chains are not images.
         OSError: If it cannot be read.
     """
-    names = [name for name in array_files.npz_names(path, LARGEST_SET) if CHAIN.fullmatch(name)]
+    sizes = array_files.npz_sizes(path, LARGEST_SET)
+    names = [name for name in sizes if CHAIN.fullmatch(name)]
+    require_memory_for(sum(sizes[name] for name in names))
     arrays = array_files.read_npz(path, LARGEST_SET, names)
     return {name: ImageSet(_channels_first(array)) for name, array in arrays.items()}
 
 
 def read_npy(path: Path) -> ImageSet:
     """Read an array of images."""
+    if path.is_file():
+        require_memory_for(path.stat().st_size)
     return ImageSet(_channels_first(array_files.read_npy(path, LARGEST_SET)))
 
 

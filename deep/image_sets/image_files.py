@@ -21,6 +21,7 @@ from deep.image_sets.image_set import (
     DataError,
     ImageSet,
     one_error,
+    require_memory_for,
     require_plausible,
     warn_of,
 )
@@ -193,6 +194,7 @@ def _read_images(path: Path, listing: _Listing, packed: int, read: Read) -> np.n
 
     largest = 2 * first.nbytes + 2**20  # a file is not larger than its pixels by much
     require_plausible(len(names) * first.nbytes, packed)
+    require_memory_for(len(names) * first.nbytes)
     images = np.empty((len(names), *first.shape), np.uint8)
     turned = []
     for i, name in enumerate(names):

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 
 from deep.content_cache import digest
+from stability.runs.memory_limit import GB, memory_limit
 from stability.runs.untrusted import ALWAYS_PLAUSIBLE, LARGEST_EXPANSION, printable
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "DataError",
     "ImageSet",
     "one_error",
+    "require_memory_for",
     "require_plausible",
     "warn_of",
 ]
@@ -115,6 +117,23 @@ def require_plausible(unpacked: int, packed: int) -> None:
         raise DataError(
             f"unpacks to {unpacked:,} bytes of pixels, more than {LARGEST_EXPANSION} times its "
             "files' size"
+        )
+
+
+def require_memory_for(size: int) -> None:
+    """Refuse a set that this process cannot hold, before memory is taken for it.
+
+    Args:
+        size: Bytes of the set in memory.
+
+    Raises:
+        DataError: If that is more than `memory_limit()`; says both in GB.
+    """
+    limit = memory_limit()
+    if size > limit:
+        raise DataError(
+            f"takes {size / GB:,.3g} GB of memory, and there are {limit / GB:,.3g} GB: "
+            "give fewer or smaller images"
         )
 
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from stability.runs.untrusted import UntrustedFileError, open_regular, printable, zip_members
 
-__all__ = ["npz_names", "read_npy", "read_npz"]
+__all__ = ["npz_sizes", "read_npy", "read_npz"]
 
 LARGEST_HEADER = 2**12
 """Bytes of an array's header; NumPy's have 118."""
@@ -53,7 +53,7 @@ def read_npy(path: Path, largest: int) -> np.ndarray:
         return _read_array(file, size)
 
 
-def npz_names(path: Path, largest: int) -> list[str]:
+def npz_sizes(path: Path, largest: int) -> dict[str, int]:
     """List the arrays of an .npz file.
 
     Args:
@@ -61,14 +61,14 @@ def npz_names(path: Path, largest: int) -> list[str]:
         largest: Bytes that all arrays together may have.
 
     Returns:
-        Their names, in the order of the file.
+        Bytes that each takes in memory, header included, by its name, in the order of the file.
 
     Raises:
         UntrustedFileError: If it is no such file or too large.
         OSError: If it cannot be read.
     """
     with open_regular(path, 2 * largest + ALL_HEADERS) as file:  # deflate may fail to pack
-        return list(_arrays(file, largest))
+        return {name: member.file_size for name, member in _arrays(file, largest).items()}
 
 
 def read_npz(

@@ -12,7 +12,7 @@ from pathlib import Path
 from stability.machine.control_groups import PROC, group_folders
 from stability.runs.command_line import UsageError
 
-__all__ = ["Need", "memory_limit", "require_memory"]
+__all__ = ["GB", "Need", "memory_limit", "require_memory"]
 
 GB = 1e9
 
