@@ -16,7 +16,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from deep.formats.checkpoint_error import CheckpointError
-from deep.formats.checkpoint_record import LARGEST_FILE, Checkpoint, parameter_count
+from deep.formats.checkpoint_record import LARGEST_FILE, Checkpoint, heads_of, parameter_count
 from deep.formats.diffusers_folder import read_diffusers_folder, weights_file
 from deep.formats.edm_pickle import read_snapshot
 from deep.formats.safetensors_file import read_safetensors, safetensors_content
@@ -65,8 +65,10 @@ def read(
         else:
             with open_regular(path, LARGEST_FILE) as file:
                 checkpoint = _read(file, resolution or 32, head_channels or 64)
+        network = checkpoint.network
+        stored = {"resolution": network.resolution, "head_channels": heads_of(network)}
         for name, value in (("resolution", resolution), ("head_channels", head_channels)):
-            if value is not None and value != (found := getattr(checkpoint.network, name, None)):
+            if value is not None and value != (found := stored[name]):
                 raise CheckpointError(f"is of a network with {name} = {found}, not {value}")
     except MemoryError as error:
         raise CheckpointError(f"{path}: does not fit into memory") from error

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from stability.analysis.local_analysis import LocalAnalysis, analyse
     from stability.gaussian.learner import GaussianLearner
     from stability.laws.family import Family
+    from stability.loop.capabilities import HasLogProb, SupportsWeights
     from stability.loop.contraction import Displacement, coupled
     from stability.loop.regimes import (
         Accumulate,
@@ -62,6 +63,7 @@ __all__ = [
     "FullySynthetic",
     "GaussianLearner",
     "Generation",
+    "HasLogProb",
     "Learner",
     "LikelihoodLearner",
     "LocalAnalysis",
@@ -75,6 +77,7 @@ __all__ = [
     "RunDirectoryError",
     "Status",
     "Subsample",
+    "SupportsWeights",
     "TrainingSet",
     "Verdict",
     "Verified",
@@ -95,6 +98,7 @@ _NAMES = {
     "analysis.local_analysis": ("LocalAnalysis", "analyse"),
     "gaussian.learner": ("GaussianLearner",),
     "laws.family": ("Family",),
+    "loop.capabilities": ("HasLogProb", "SupportsWeights"),
     "loop.contraction": ("Displacement", "coupled"),
     "loop.regimes": (
         "Accumulate",

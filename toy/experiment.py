@@ -25,6 +25,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from stability.loop.capabilities import HasLogProb, uses_weights
 from stability.loop.regimes import (
     Accumulate,
     Curated,
@@ -410,11 +411,12 @@ def _run_chains(
             workers=threads,
             on_progress=lambda share: progress.update(task, completed=done + share),
         )
-        if experiment.weight is not None and not getattr(learner, "weighs", False):
+        if experiment.weight is not None and not uses_weights(learner):
             raise UsageError(
                 f"--weight is not supported by {type(learner).__name__}, whose loss cannot be "
                 "weighted"
             )
+        scorer = learner if isinstance(learner, HasLogProb) else None
         if experiment.temperature != 1:
             learner = Tempered(learner, experiment.temperature)
         if checkpoint:
@@ -442,8 +444,8 @@ def _run_chains(
             ]
             for r, record in enumerate(measured):
                 record |= resemblance(generation.samples[r][: experiment.samples], data[r], new[r])
-            if hasattr(learner, "log_prob"):
-                for record, values in zip(measured, learner.log_prob(new), strict=True):  # type: ignore[attr-defined]
+            if scorer is not None:
+                for record, values in zip(measured, scorer.log_prob(new), strict=True):
                     record["nll"] = -float(values.mean())
             if profile:
                 measured = [

@@ -23,6 +23,7 @@ __all__ = [
     "Kind",
     "Network",
     "State",
+    "heads_of",
     "own_copy",
     "parameter_count",
     "plain",
@@ -131,6 +132,18 @@ class Checkpoint:
         module = _on_meta(self.network).to_empty(device="cpu")
         module.load_state_dict(self.weights(which))
         return module
+
+
+def heads_of(network: Network) -> int | None:
+    """Channels of an attention head.
+
+    Args:
+        network: A configuration.
+
+    Returns:
+        The number; None for networks that do not have this option.
+    """
+    return network.head_channels if isinstance(network, CFMNetwork) else None
 
 
 def parameter_count(network: Network) -> int:

@@ -9,7 +9,7 @@ official files have nothing else.
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
@@ -275,7 +275,8 @@ def _of(training: str, run: Retrain, **changes: object) -> Config:
     """
     preset = TRAININGS[training]
     run = replace(run, data=preset.run.data)
-    of_model = {name: value for name, value in changes.items() if hasattr(preset.model, name)}
+    options = {option.name for option in fields(preset.model)}
+    of_model = {name: value for name, value in changes.items() if name in options}
     model = replace(preset.model, **of_model)
     settings = replace(
         preset.training, **{name: changes[name] for name in changes.keys() - of_model.keys()}

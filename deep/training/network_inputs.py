@@ -10,7 +10,7 @@ from deep import checkpoint
 from deep.content_cache import file_digest
 from deep.data import DataError, ImageSet, load_images
 from deep.formats.checkpoint_error import CheckpointError
-from deep.formats.checkpoint_record import Checkpoint, Network
+from deep.formats.checkpoint_record import Checkpoint, Network, heads_of
 from deep.training.resume_point import resume_point
 from deep.training.trainer import Carry, TrainConfig
 from stability.runs.command_line import UsageError
@@ -75,7 +75,7 @@ def weights_for(network: Network, path: Path, training: TrainConfig, carry: Carr
             has an Adam that cannot go on with these settings.
     """
     try:
-        found = checkpoint.read(path, network.resolution, getattr(network, "head_channels", None))
+        found = checkpoint.read(path, network.resolution, heads_of(network))
     except CheckpointError as error:
         raise UsageError(f"--init: {error}") from None
     if type(found.network) is not type(network):

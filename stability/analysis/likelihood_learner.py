@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.func import grad, hessian, vmap
 
 from stability.analysis.operators import climb
+from stability.laws.capabilities import in_domain
 from stability.laws.expectation import Member, draw
 from stability.laws.family import Family
 from stability.loop.arguments import require_methods
@@ -157,6 +158,4 @@ def _newton(
 
 
 def _inside(family: Family, theta: Tensor) -> bool:
-    if not torch.isfinite(theta).all():
-        return False
-    return family.in_domain(theta) if hasattr(family, "in_domain") else True  # type: ignore[attr-defined]
+    return bool(torch.isfinite(theta).all()) and in_domain(family, theta)

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.func import jacfwd, vmap
 
 from stability.analysis.operators import Maximum, NoMaximum, infinite_map, maximum_likelihood
+from stability.laws.capabilities import HasLipschitz, HasStart
 from stability.laws.expectation import Data, Empirical, Law, Member, Rule, as_law, draw, rule
 from stability.laws.family import Family, hessians, scores
 from stability.laws.psd import sqrtm
@@ -438,7 +439,7 @@ def analyse(
 def _start(family: Family, law: Law, start: Tensor | None) -> Tensor:
     if start is not None:
         return torch.as_tensor(start, dtype=torch.float64)
-    if not hasattr(family, "start"):
+    if not isinstance(family, HasStart):
         raise ValueError(
             f"start must be given, since {type(family).__name__} has no start(x), got None"
         )
@@ -447,7 +448,7 @@ def _start(family: Family, law: Law, start: Tensor | None) -> Tensor:
         if isinstance(law, Empirical)
         else draw(law, 10_000, torch.Generator().manual_seed(0))
     )
-    return family.start(points)  # type: ignore[attr-defined]
+    return family.start(points)
 
 
 def _differences(G: Callable[[Tensor], Maximum], theta: Tensor, A: np.ndarray) -> np.ndarray:
@@ -483,8 +484,8 @@ def _distance(model: Member, law: Law, exact_on_the_line: bool) -> tuple[float, 
 
 
 def _lipschitz(family: Family, theta: Tensor, model: Rule, data: Rule) -> Constant:
-    if hasattr(family, "lipschitz"):
-        known = family.lipschitz(theta)  # type: ignore[attr-defined]
+    if isinstance(family, HasLipschitz):
+        known = family.lipschitz(theta)
         return Constant(float(known.value), known.reason, is_upper_bound=True)
     if model.method == "exact":
         return _between_atoms(model.points, hessians(family, theta, model.points))

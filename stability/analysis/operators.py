@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.func import grad, jacrev
 
+from stability.laws.capabilities import in_domain
 from stability.laws.expectation import Data, Expectation, Member, Rule, draw, rule, tolerance
 from stability.laws.family import Family, scores
 from stability.loop.regimes import synthetic_count
@@ -176,7 +177,7 @@ def climb(family: Family, points: Tensor, weights: Tensor, start: Tensor) -> Max
         return weights @ family.log_prob(theta, points)
 
     def at(theta: Tensor) -> float:
-        value = float(objective(theta)) if _inside(family, theta) else -math.inf
+        value = float(objective(theta)) if in_domain(family, theta) else -math.inf
         return value if math.isfinite(value) else -math.inf
 
     slope = grad(objective)
@@ -247,7 +248,7 @@ def _settle(
     """Climb; rebuild the rules where the climb ends, and climb on, until they are good for the
     scores there.
     """
-    if not _inside(family, start):
+    if not in_domain(family, start):
         raise ValueError(
             f"start must be in the domain of {type(family).__name__}, got {start.tolist()}"
         )
@@ -271,10 +272,6 @@ def _good_enough(family: Family, theta: Tensor, law_rule: Rule, tol: float | Non
     size = law_rule.weights @ values.abs()
     allowed = 100 * (tolerance(law_rule.points.shape[1]) if tol is None else tol)
     return bool((law_rule.expect(values).error <= allowed * (1 + size)).all())
-
-
-def _inside(family: Family, theta: Tensor) -> bool:
-    return family.in_domain(theta) if hasattr(family, "in_domain") else True  # type: ignore[attr-defined]
 
 
 def _vector(theta: Tensor) -> Tensor:

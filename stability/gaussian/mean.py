@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stability.gaussian.learner import GaussianLearner
+from stability.loop.capabilities import HasLambda
 from stability.loop.regimes import Regime
 from stability.loop.retraining import Latents, Learner, retrain
 from stability.loop.whole_counts import require_whole
@@ -50,7 +51,7 @@ def paths(
         ValueError: Unless the regime's λn is whole, as the laws that paths are compared with want
             it.
     """
-    require_whole(getattr(regime, "lam", 1.0), n)
+    require_whole(regime.lam if isinstance(regime, HasLambda) else 1.0, n)
     chains = math.ceil(replicas / _WIDTH)
     model = learner(chains, _WIDTH)
     generations = retrain(

@@ -27,6 +27,7 @@ from numpy.polynomial import legendre
 from torch import Tensor
 
 from stability.laws.axis import AlgebraicAxis, Axis
+from stability.laws.capabilities import Bounded, Discrete, HasLandmarks, HasLandmarksAt
 from stability.laws.family import Family
 
 __all__ = [
@@ -136,15 +137,16 @@ class Member:
 
     @property
     def support(self) -> Any:
-        return getattr(self.family, "support", None)
+        return self.family.support if isinstance(self.family, Bounded) else None
 
     @property
     def atoms(self) -> Any:
-        return getattr(self.family, "atoms", None)
+        return self.family.atoms if isinstance(self.family, Discrete) else None
 
     @property
     def landmarks(self) -> Any:
-        return self.family.landmarks(self.theta) if hasattr(self.family, "landmarks") else None  # type: ignore[attr-defined]
+        family = self.family
+        return family.landmarks(self.theta) if isinstance(family, HasLandmarksAt) else None
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,7 @@ class Blend:
     @property
     def landmarks(self) -> Tensor | None:
         """Those of p and of q, (k, d); None if neither has any."""
-        hints = [getattr(law, "landmarks", None) for law in (self.p, self.q)]
+        hints = [law.landmarks for law in (self.p, self.q) if isinstance(law, HasLandmarks)]
         given = [torch.as_tensor(points) for points in hints if points is not None]
         return torch.cat(given) if given else None
 
@@ -340,8 +342,8 @@ def rule(
             law.points, torch.full((len(law.points),), 1 / len(law.points), dtype=torch.float64)
         )
     if isinstance(law, Density):
-        if getattr(law, "atoms", None) is not None:
-            atoms = torch.as_tensor(law.atoms, dtype=torch.float64)  # type: ignore[attr-defined]
+        if isinstance(law, Discrete) and law.atoms is not None:
+            atoms = torch.as_tensor(law.atoms, dtype=torch.float64)
             weights = law.log_prob(atoms).exp()
             _check_mass(law, 1 - float(weights.sum()), _ATOMS_TOLERANCE)
             return _exact(atoms[weights > 0], weights[weights > 0])
@@ -757,7 +759,7 @@ def _halved(low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
 
 def _landmarks(law: Law, d: int) -> Tensor:
     """The points (k, d) that the law says are worth a look; none if it says nothing."""
-    given = getattr(law, "landmarks", None)
+    given = law.landmarks if isinstance(law, HasLandmarks) else None
     if given is None:
         return torch.empty(0, d, dtype=torch.float64)
     points = torch.as_tensor(given, dtype=torch.float64).detach()
@@ -794,7 +796,7 @@ def _axes(law: Density) -> tuple[tuple[Axis | AlgebraicAxis, ...], list[Tensor],
     """
     pilot = draw(law, _PILOT, torch.Generator().manual_seed(0))
     d = pilot.shape[1]
-    support = getattr(law, "support", None)
+    support = law.support if isinstance(law, Bounded) else None
     bounds = (
         [(-math.inf, math.inf)] * d
         if support is None

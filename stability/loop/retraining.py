@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol, get_args
 import numpy as np
 
 from stability.loop.arguments import numeric_array, require_methods, whole_number
+from stability.loop.capabilities import uses_weights
 from stability.loop.regimes import Regime, RoundInputs, TrainingSet
 from stability.loop.streams import Purpose, stream
 
@@ -57,7 +58,8 @@ class Learner(Protocol):
         sizes.
 
         Where a data set has weights, they are its points' weights in the loss. A learner that
-        supports this says so by an attribute `weighs = True`; others are never given weights.
+        supports this has an attribute `weighs = True` (`SupportsWeights`); others are never given
+        weights.
 
         Raises:
             FloatingPointError: Naming chain and step, if the loss or a parameter is not finite.
@@ -252,7 +254,7 @@ def _check_arguments(
         require_methods(regime, f"regimes[{r}]", "synthetic", "next")
         if regime.needs_fresh_real and fresh is None:
             raise ValueError(f"regime '{regime}' draws new real data each round: pass fresh=")
-        if regime.weighted and not getattr(learner, "weighs", False):
+        if regime.weighted and not uses_weights(learner):
             raise ValueError(
                 f"regime '{regime}' weights its points, which {type(learner).__name__} does not "
                 "support"

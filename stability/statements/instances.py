@@ -15,6 +15,7 @@ from torch import Tensor
 
 from stability.analysis.local_analysis import LocalAnalysis, analyse
 from stability.families import FAMILIES, Gaussian
+from stability.laws.capabilities import in_domain
 from stability.laws.expectation import Blend, Data, Law, Member, NormalMixture, as_law
 from stability.laws.family import Family
 
@@ -144,7 +145,7 @@ class Instance:
 
     def contains(self, theta: Tensor) -> bool:
         """Whether θ is in the family's domain; True where the family does not say."""
-        return self.family.in_domain(theta) if hasattr(self.family, "in_domain") else True  # type: ignore[attr-defined]
+        return in_domain(self.family, theta)
 
     @cached_property
     def local(self) -> LocalAnalysis:

@@ -29,6 +29,7 @@ from stability.families import FAMILIES
 from stability.gaussian.mean import paths
 from stability.laws.expectation import Member, draw
 from stability.laws.monte_carlo import mean_square_slack
+from stability.loop.capabilities import HasLambda
 from stability.loop.regimes import Accumulate, FreshReal, FullySynthetic, Mix, Regime
 from stability.loop.retraining import retrain
 from stability.loop.whole_counts import require_whole
@@ -183,7 +184,7 @@ def _family_paths(
     replicas: int,
 ) -> NDArray[np.float64]:
     """√n Lᵀ(θ_s − θ*), F = L Lᵀ, for s = 0 … t: (t + 1, replicas · P)."""
-    require_whole(getattr(regime, "lam", 1.0), n)
+    require_whole(regime.lam if isinstance(regime, HasLambda) else 1.0, n)
     family = FAMILIES[name]()
     centre = torch.tensor(theta, dtype=torch.float64)
     law = Member(family, centre)

@@ -12,6 +12,7 @@ import torch
 from numpy.polynomial import legendre
 
 from stability.laws.axis import Axis
+from stability.laws.capabilities import Discrete
 from stability.laws.expectation import (
     SMALLEST,
     Data,
@@ -436,7 +437,8 @@ def gaussian_w2(
 
 def _line(data: Data) -> "_Steps | _Smooth":
     law = as_law(data)
-    if isinstance(law, Density) and getattr(law, "atoms", None) is None:
+    discrete = isinstance(law, Discrete) and law.atoms is not None
+    if isinstance(law, Density) and not discrete:
         boxes = panels(law, lambda x: x, most=_MOST_POINTS, tails=_TAILS)
         if len(boxes.axes) == 1:
             return _smooth(law, boxes)

@@ -21,7 +21,7 @@ multiples of 45°:
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +34,7 @@ __all__ = [
     "SOURCES",
     "Checkerboard",
     "Distribution",
+    "KnownDensity",
     "Rings",
     "Source",
     "checkerboard",
@@ -58,6 +59,15 @@ class Distribution(Protocol):
     """
 
     def __call__(self, n: int, rng: np.random.Generator) -> np.ndarray: ...
+
+
+@runtime_checkable
+class KnownDensity(Distribution, Protocol):
+    """A distribution whose density can be evaluated."""
+
+    def log_prob(self, x: np.ndarray) -> NDArray[np.float64]:
+        """log p of each of the points x (n, 2): (n,)."""
+        ...
 
 
 def _on_circle(radius: float, points: int = 8) -> NDArray[np.float64]:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from stability.loop.capabilities import uses_weights
 from stability.loop.regimes import TrainingSet
 
 __all__ = ["Tempered"]
@@ -38,6 +39,10 @@ class Tempered:
     def parameters(self) -> np.ndarray:
         return self._learner.parameters
 
+    @property
+    def weighs(self) -> bool:
+        return uses_weights(self._learner)
+
     def reset(self, rngs: Sequence[np.random.Generator]) -> None:
         self._learner.reset(rngs)
 
@@ -57,9 +62,7 @@ class Tempered:
         self._learner.load_state_dict(state)
 
     def __getattr__(self, name: str) -> Any:
-        """What else the learner has, such as `log_prob` (of its model, not of the samples) and
-        `weighs`.
-        """
+        """What else the learner has, such as `log_prob` (of its model, not of the samples)."""
         return getattr(self._learner, name)
 
 

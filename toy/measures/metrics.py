@@ -15,7 +15,7 @@ from scipy.spatial import KDTree
 from stability.loop.retraining import Generation
 from stability.loop.streams import Purpose, stream
 from stability.transport.wasserstein import wasserstein
-from toy.densities.shapes import Distribution
+from toy.densities.shapes import Distribution, KnownDensity
 
 __all__ = [
     "DISTANCES",
@@ -181,8 +181,8 @@ def resemblance_floor(truth: Distribution, n: int, seed: int) -> dict[str, tuple
         rng = stream(seed, Purpose.FLOOR, k)
         x, real, fresh = (truth(n, rng) for _ in range(3))
         records.append(resemblance(x, real, fresh))
-        if hasattr(truth, "log_prob"):
-            records[-1]["nll"] = float(-truth.log_prob(fresh).mean())  # type: ignore[attr-defined]
+        if isinstance(truth, KnownDensity):
+            records[-1]["nll"] = float(-truth.log_prob(fresh).mean())
     return {key: _mean_sd(np.array([record[key] for record in records])) for key in records[0]}
 
 
