@@ -32,6 +32,7 @@ from stability.runs.atomic import atomic_write
 from stability.runs.command_line import UsageError, command
 from stability.runs.console import make_console, print_paths
 from stability.runs.figure_style import Figure, figure_style, save_figure
+from stability.runs.output_folder import claim_output_folder
 
 __all__ = ["Report", "main"]
 
@@ -62,7 +63,7 @@ def main(config: Report) -> None:
         sections = [_section(setting) for setting in settings]
     except FoundRunError as error:
         raise UsageError(str(error)) from None
-    out.mkdir(parents=True, exist_ok=True)
+    claim_output_folder(out, "deep.report")
     written = []
     for setting, section in zip(settings, sections, strict=True):
         section["pictures"], paths = _draw(setting, out)

@@ -23,6 +23,7 @@ from rich.text import Text
 
 from stability.runs.command_line import UsageError, command
 from stability.runs.console import make_console, print_paths
+from stability.runs.output_folder import claim_output_folder
 from stability.runs.ranges import LARGEST_SEED, require_range
 from stability.statements import STATEMENTS
 from stability.statements.examination import Examination, examine_all
@@ -82,7 +83,7 @@ def run(config: Stability) -> None:
     """Examine, print, write; SystemExit with status 1 if something did not come out as it must."""
     started = time.monotonic()
     if config.out:
-        config.out.mkdir(parents=True, exist_ok=True)  # or its fault would show after the work
+        claim_output_folder(config.out, "stability")  # or its fault would show after the work
     console = make_console()
     if not console.is_terminal:
         console.width = 120

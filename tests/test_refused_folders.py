@@ -17,6 +17,8 @@ COMMANDS = (
     "deep.train edm --images 16 --threads 1 --device cpu",
     "deep.retrain edm --threads 1 --device cpu",
     "deep.sweep run --lambda 1",
+    "stability proposition1",
+    "toy.width_map --epochs 0",
 )
 
 
@@ -36,7 +38,7 @@ def test_a_folder_of_somebody_else_is_left_as_it_was(
     line, overwrite, tmp_path, capsys, monkeypatch
 ):
     module, *arguments = line.split()
-    if overwrite and module == "deep.sweep":
+    if overwrite and module in ("deep.sweep", "stability", "toy.width_map"):
         pytest.skip("has no --overwrite")
     folder = tmp_path / "mine"
     for name in (
@@ -45,6 +47,9 @@ def test_a_folder_of_somebody_else_is_left_as_it_was(
         "samples/notes.txt",
         "config.json",
         "history.jsonl",
+        "report.html",
+        "verdicts.json",
+        "width_map.png",
     ):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("{}")

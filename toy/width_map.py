@@ -31,6 +31,7 @@ from stability.runs.command_line import command
 from stability.runs.console import make_console, print_paths
 from stability.runs.figure_style import Axes, Figure, figure_style, save_figure
 from stability.runs.memory_limit import Need, require_memory
+from stability.runs.output_folder import claim_output_folder
 from stability.runs.processors import default_threads, use_threads
 from stability.runs.ranges import (
     LARGEST_COUNT,
@@ -175,7 +176,7 @@ def main(config: WidthMap) -> None:
     """Compute, draw and print."""
     _require_room(config)
     use_threads(config.threads or default_threads())
-    config.out.mkdir(parents=True, exist_ok=True)
+    claim_output_folder(config.out, "toy.width_map")
     console = make_console()
     with figure_style():
         paths = save_figure(theory_figure(), config.out / "width_map")
