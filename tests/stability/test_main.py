@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from stability import __main__ as main
+from stability.runs.run_directory import RunDirectoryError
 from stability.statements.examination import Examination
 from stability.statements.verdict import Status, Verdict
 
@@ -83,6 +84,14 @@ def test_the_exit_status_tells_whether_all_came_out_right(monkeypatch, capsys, s
     else:
         main.run(main.Stability(statements=("lemma_a1",), seed=1))
     assert ("violated: Claim 1, instance" in capsys.readouterr().out) == bool(code)
+
+
+def test_a_folder_of_somebody_else_is_refused_before_the_work(tmp_path):
+    (tmp_path / "verdicts.json").write_text("mine")
+    with pytest.raises(RunDirectoryError, match="is not empty and was not made by stability"):
+        main.run(main.Stability(statements=("lemma_a1",), out=tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["verdicts.json"]
+    assert (tmp_path / "verdicts.json").read_text() == "mine"
 
 
 def test_out_holds_the_verdicts_and_a_page(monkeypatch, tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from stability.diffusion.width_map import orbit
+from stability.runs.output_folder import MARK
 from toy.learners.ddpm import DDPMLearner
 from toy.learners.edm import EDMLearner
 from toy.learners.ot_cfm import OTCFMLearner
@@ -50,7 +51,8 @@ def test_the_command_writes_figures_and_numbers(tmp_path, capsys):
 
 def test_without_training_there_is_the_prediction_alone(tmp_path):
     main(replace(TINY, epochs=0, out=tmp_path))
-    assert {path.name for path in tmp_path.iterdir()} == {"width_map.png", "width_map.pdf"}
+    written = {"width_map.png", "width_map.pdf"}
+    assert {path.name for path in tmp_path.iterdir()} == written | {MARK}
 
 
 @pytest.mark.parametrize(
