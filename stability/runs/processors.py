@@ -18,8 +18,6 @@ from stability.runs.command_line import UsageError
 
 __all__ = ["default_threads", "local_processes", "processors", "use_threads"]
 
-_PROC = PROC
-
 
 def processors() -> int:
     """Number of processors that are ours, >= 1: the affinity, or the limit of a control group if
@@ -32,7 +30,7 @@ def processors() -> int:
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
 
-    limits = (_limit(folder) for folder in group_folders("cpu", _PROC))
+    limits = (_limit(folder) for folder in group_folders("cpu", PROC))
     return max(1, min([affine, *(math.ceil(limit) for limit in limits if limit is not None)]))
 
 

@@ -28,7 +28,7 @@ def surroundings(monkeypatch):
     """
     monkeypatch.setattr(os, "cpu_count", lambda: MANY)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(MANY)), raising=False)
-    monkeypatch.setattr(module, "_PROC", Path("/nonexistent"))
+    monkeypatch.setattr(module, "PROC", Path("/nonexistent"))
     for name in ("OMP_NUM_THREADS", "LOCAL_WORLD_SIZE", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
 
@@ -94,7 +94,7 @@ VERSION_1 = (
 )
 def test_the_limit_of_a_group_of_version_2_is_rounded_up(content, expected, tmp_path, monkeypatch):
     proc = control_group(tmp_path, "0::/job/step\n", VERSION_2, {"sys/job/step/cpu.max": content})
-    monkeypatch.setattr(module, "_PROC", proc)
+    monkeypatch.setattr(module, "PROC", proc)
     assert processors() == expected
 
 
@@ -105,7 +105,7 @@ def test_the_least_limit_of_the_groups_around_ours_counts(tmp_path, monkeypatch)
         "sys/cpu.max": "max 100000",
     }
     monkeypatch.setattr(
-        module, "_PROC", control_group(tmp_path, "0::/job/step\n", VERSION_2, limits)
+        module, "PROC", control_group(tmp_path, "0::/job/step\n", VERSION_2, limits)
     )
     assert processors() == 3
 
@@ -114,7 +114,7 @@ def test_the_least_limit_of_the_groups_around_ours_counts(tmp_path, monkeypatch)
 def test_in_a_container_the_mounted_group_is_ours(group, tmp_path, monkeypatch):
     """With a name space the path is /; without one it is a path that is not mounted."""
     proc = control_group(tmp_path, f"0::{group}\n", VERSION_2, {"sys/cpu.max": "400000 100000"})
-    monkeypatch.setattr(module, "_PROC", proc)
+    monkeypatch.setattr(module, "PROC", proc)
     assert processors() == 4
 
 
@@ -129,7 +129,7 @@ def test_the_limit_of_a_group_of_version_1(inner, quota, expected, tmp_path, mon
     limits = {f"{folder}/cpu.cfs_quota_us": f"{quota}\n", f"{folder}/cpu.cfs_period_us": "100000\n"}
     groups = "4:memory:/docker/other\n3:cpu,cpuacct:/docker/abc\n0::/\n"
     proc = control_group(tmp_path, groups, VERSION_1.replace("INNER", inner), limits)
-    monkeypatch.setattr(module, "_PROC", proc)
+    monkeypatch.setattr(module, "PROC", proc)
     assert processors() == expected
 
 
