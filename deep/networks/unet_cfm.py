@@ -80,7 +80,7 @@ class CFMNetwork:
         if divisor is None or divisor < 1 or any(width % divisor for width in attended):
             raise ValueError(
                 f"{name} must divide the widths {sorted(set(attended))} with attention, got "
-                f"{divisor}"
+                f"{divisor}; --{name.replace('_', '-')} sets it"
             )
 
     @property
