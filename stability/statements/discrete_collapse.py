@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import binom, norm
+from scipy.stats import norm
 
+from stability.laws.wright_fisher import count_law
 from stability.loop.regimes import FullySynthetic, TrainingSet
 from stability.loop.retraining import retrain
 from stability.statements.verdict import Verdict, compare
@@ -31,7 +32,6 @@ __all__ = [
     "Frequencies",
     "check",
     "controls",
-    "count_law",
     "expected_concentration",
     "survival_bound",
 ]
@@ -56,18 +56,6 @@ def survival_bound(k: int, t: int) -> float:
     probability.
     """
     return -math.expm1(-k / t)
-
-
-def count_law(k: int, n: int, t: int) -> NDArray[np.float64]:
-    """P(count = j) for j = 0 … n, (n + 1,), of a category with count k of n, t rounds later:
-    Wright–Fisher's chain.
-    """
-    j = np.arange(n + 1)
-    law = (j == k).astype(float)
-    transition = binom.pmf(j, n, j[:, None] / n)  # row: present count
-    for _ in range(t):
-        law = law @ transition
-    return law
 
 
 @dataclass(eq=False)

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from scipy.stats import multinomial
 
 from stability import TrainingSet
+from stability.laws.wright_fisher import count_law
 from stability.statements.discrete_collapse import (
     GRID,
     Frequencies,
     check,
     controls,
-    count_law,
     expected_concentration,
     survival_bound,
 )
