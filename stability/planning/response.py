@@ -1,0 +1,185 @@
+"""Linear response: mean and covariance of the path of a linear functional, exactly.
+
+Let f be a functional that is linear in the law: the mean of a feature, the fraction of a category.
+With r_t the mean of f over training set t, and s_t the expectation of f under model t,
+
+    s_t − f* = J (r_t − f*) + δ + ξ_t,   f* = E f(real point).
+
+J is the response of the learner, δ its bias at r = f*, ξ_t the noise that its training adds. Each
+noise enters once: the n real points are one random variable that all rounds share, and m draws of a
+model add Var(f)/m with the variance under that model.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stability.planning.labels import Outcome, Propagation
+
+__all__ = ["PathLaw", "Spread", "constant", "fraction_spread", "path_law"]
+
+Spread = Callable[[float, float], float]
+"""(mean, variance) of f under the models, over chains -> expected variance of f of one draw."""
+
+
+@dataclass(frozen=True)
+class PathLaw:
+    """Mean and covariance of s_t − f* over chains.
+
+    Attributes:
+        mean: (T + 1,), E s_t − f*.
+        covariance: (T + 1, T + 1), of s_0 … s_T.
+        training_mean: (T + 1,), E r_t − f*.
+        training_variance: (T + 1,), of r_t.
+        synthetic_fraction: (T + 1,), expected weight of synthetic points in training set t.
+    """
+
+    mean: NDArray[np.float64]
+    covariance: NDArray[np.float64]
+    training_mean: NDArray[np.float64]
+    training_variance: NDArray[np.float64]
+    synthetic_fraction: NDArray[np.float64]
+
+    @property
+    def variance(self) -> NDArray[np.float64]:
+        """(T + 1,), of s_t."""
+        return np.diag(self.covariance).copy()
+
+    @property
+    def risk(self) -> NDArray[np.float64]:
+        """(T + 1,), E (s_t − f*)²: variance plus squared bias."""
+        return self.variance + self.mean**2
+
+
+def constant(variance: float) -> Spread:
+    """Spread of a functional whose variance under a model does not depend on the model.
+
+    Args:
+        variance: Variance of f of one point, >= 0.
+
+    Returns:
+        The spread.
+    """
+    return lambda mean, variance_of_mean: variance
+
+
+def fraction_spread(fraction: float) -> Spread:
+    """Spread of the indicator of a category: E s(1 − s) over the models.
+
+    Args:
+        fraction: f*, the fraction in the real law, in [0, 1].
+
+    Returns:
+        The spread; at least 0, where a linear response leaves the possible range.
+    """
+
+    def spread(mean: float, variance_of_mean: float) -> float:
+        s = fraction + mean
+        return max(s * (1 - s) - variance_of_mean, 0.0)
+
+    return spread
+
+
+def path_law(
+    propagation: Propagation,
+    *,
+    spread: Spread | float = 1.0,
+    response: float = 1.0,
+    bias: float = 0.0,
+    excess: float = 0.0,
+) -> PathLaw:
+    """Mean and covariance of the path of a functional, by linear algebra.
+
+    Args:
+        propagation: What each fit is trained on.
+        spread: Variance of f of one point, or a function of the model's mean.
+        response: J, the slope of the model's value in that of its training set.
+        bias: δ, the bias of one fit at r = f*, in units of f.
+        excess: Variance of ξ_t, noise of training that is independent in each round, >= 0.
+
+    Returns:
+        The law of the path.
+    """
+    spread = constant(spread) if isinstance(spread, float | int) else spread
+    rounds, cells = propagation.generations + 1, len(propagation.sizes)
+
+    # the last `rounds` entries stand for models: a further draw of each that nobody trains on
+    mean = np.zeros(cells + rounds)
+    shared = np.zeros((cells + rounds, cells + rounds))  # covariance of two different points
+    own = np.full(cells + rounds, spread(0.0, 0.0))  # what one point adds to its own variance
+    training = np.zeros((2, rounds))
+    synthetic = np.zeros(rounds)
+
+    for t, outcomes in enumerate(propagation.training):
+        weights = _expected_weights(outcomes, cells)
+        synthetic[t] = weights[propagation.origin >= 0].sum()
+        each = weights / propagation.sizes
+        with_points = weights @ shared[:cells]
+        with_points[:cells] += each * own[:cells]
+        training[:, t] = weights @ mean[:cells], _variance(outcomes, mean, shared, own, cells)
+
+        new = np.append(np.flatnonzero(propagation.origin == t), cells + t)
+        mean[new] = response * training[0, t] + bias
+        shared[new] = response * with_points
+        shared[:, new] = shared[new].T
+        shared[np.ix_(new, new)] = response**2 * training[1, t] + excess
+        own[new] = spread(mean[cells + t], shared[cells + t, cells + t])
+
+    models = slice(cells, None)
+    return PathLaw(mean[models], shared[models, models], training[0], training[1], synthetic)
+
+
+def _expected_weights(outcomes: tuple[Outcome, ...], cells: int) -> NDArray[np.float64]:
+    """(K,), expected sum of weights of the points of each cell."""
+    weights = np.zeros(cells)
+    for outcome in outcomes:
+        for draw in outcome.draws:
+            scale = outcome.probability * draw.weight * draw.count / draw.cells.sum()
+            weights += scale * draw.cells
+    return weights
+
+
+def _variance(
+    outcomes: tuple[Outcome, ...],
+    mean: NDArray[np.float64],
+    shared: NDArray[np.float64],
+    own: NDArray[np.float64],
+    cells: int,
+) -> float:
+    """Variance of the weighted mean of a training set, over its points and its random picks.
+
+    A point is drawn with probability k/N, two of one draw with probability k(k − 1)/(N(N − 1)), and
+    two of different draws independently.
+    """
+    known = {id(draw.cells): draw.cells for outcome in outcomes for draw in outcome.draws}
+    counts = np.array(list(known.values()), dtype=float)  # (D, K)
+    row = {key: i for i, key in enumerate(known)}
+    products = counts @ shared[:cells, :cells] @ counts.T  # (D, D)
+    diagonal = counts @ np.diag(shared)[:cells]
+    alone = counts @ own[:cells]
+    means = counts @ mean[:cells]
+    squares = counts @ mean[:cells] ** 2
+
+    second, centre, first = 0.0, 0.0, []
+    for outcome in outcomes:
+        index = [row[id(draw.cells)] for draw in outcome.draws]
+        sizes = np.array([draw.cells.sum() for draw in outcome.draws], dtype=float)
+        count = np.array([draw.count for draw in outcome.draws], dtype=float)
+        weight = np.array([draw.weight for draw in outcome.draws])
+
+        chance = weight * count / sizes
+        value = chance @ products[np.ix_(index, index)] @ chance
+        pair = weight**2 * count * (count - 1) / (sizes * np.maximum(sizes - 1, 1)) - chance**2
+        single = weight**2 * count / sizes - pair - chance**2
+        value += pair @ (products[index, index] + means[index] ** 2)
+        value += single @ (diagonal[index] + squares[index])
+        value += (weight**2 * count / sizes) @ alone[index]
+        second += outcome.probability * value
+        first.append((outcome.probability, float(chance @ means[index])))
+
+    centre = math.fsum(p * value for p, value in first)
+    between = math.fsum(p * (value - centre) ** 2 for p, value in first)
+    return float(second + between)
