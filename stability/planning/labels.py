@@ -24,7 +24,7 @@ from stability.loop.regimes import (
     Weighted,
 )
 
-__all__ = ["MOST_LABELS", "Draw", "Outcome", "Propagation", "RegimeError", "propagate"]
+__all__ = ["MOST_LABELS", "Composition", "Draw", "Propagation", "RegimeError", "propagate"]
 
 MOST_LABELS = 20_000_000
 """Labels of all rounds together, beyond which `propagate` refuses."""
@@ -56,7 +56,7 @@ class Draw:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Composition:
     """One composition of a training set.
 
     Attributes:
@@ -85,7 +85,7 @@ class Propagation:
     n: int
     origin: NDArray[np.int64]
     sizes: NDArray[np.int64]
-    training: tuple[tuple[Outcome, ...], ...]
+    training: tuple[tuple[Composition, ...], ...]
     synthetic: int
 
     @property
@@ -465,14 +465,14 @@ def _refined(cell: NDArray, points: Points) -> NDArray:
     return cell
 
 
-def _counted(outcomes: _Outcomes, cell: NDArray, number: int) -> tuple[Outcome, ...]:
+def _counted(outcomes: _Outcomes, cell: NDArray, number: int) -> tuple[Composition, ...]:
     """The outcomes with numbers of points of each cell in place of labels."""
     counts = {
         key: np.bincount(cell[points], minlength=number)
         for key, points in _distinct_sets(outcomes).items()
     }
     return tuple(
-        Outcome(chance, tuple(Draw(counts[id(d.points)], d.count, d.weight) for d in draws))
+        Composition(chance, tuple(Draw(counts[id(d.points)], d.count, d.weight) for d in draws))
         for chance, draws in outcomes
     )
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stability.planning.labels import Outcome, Propagation
+from stability.planning.labels import Composition, Propagation
 
 __all__ = ["PathLaw", "Spread", "constant", "fraction_spread", "path_law"]
 
@@ -132,7 +132,7 @@ def path_law(
     return PathLaw(mean[models], shared[models, models], training[0], training[1], synthetic)
 
 
-def _expected_weights(outcomes: tuple[Outcome, ...], cells: int) -> NDArray[np.float64]:
+def _expected_weights(outcomes: tuple[Composition, ...], cells: int) -> NDArray[np.float64]:
     """(K,), expected sum of weights of the points of each cell."""
     weights = np.zeros(cells)
     for outcome in outcomes:
@@ -143,7 +143,7 @@ def _expected_weights(outcomes: tuple[Outcome, ...], cells: int) -> NDArray[np.f
 
 
 def _variance(
-    outcomes: tuple[Outcome, ...],
+    outcomes: tuple[Composition, ...],
     mean: NDArray[np.float64],
     shared: NDArray[np.float64],
     own: NDArray[np.float64],
