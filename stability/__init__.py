@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from stability.laws.family import Family
     from stability.loop.capabilities import HasLogProb, SupportsWeights
     from stability.loop.contraction import Displacement, coupled
+    from stability.loop.estimator_learner import from_estimator
+    from stability.loop.likelihood_trainer import from_log_prob
     from stability.loop.regimes import (
         Accumulate,
         Curated,
@@ -85,6 +87,8 @@ __all__ = [
     "analyse",
     "assign",
     "coupled",
+    "from_estimator",
+    "from_log_prob",
     "gaussian_w2",
     "retrain",
     "stream",
@@ -100,6 +104,8 @@ _NAMES = {
     "laws.family": ("Family",),
     "loop.capabilities": ("HasLogProb", "SupportsWeights"),
     "loop.contraction": ("Displacement", "coupled"),
+    "loop.estimator_learner": ("from_estimator",),
+    "loop.likelihood_trainer": ("from_log_prob",),
     "loop.regimes": (
         "Accumulate",
         "Curated",
