@@ -24,10 +24,21 @@ from stability.loop.regimes import (
     Weighted,
 )
 
-__all__ = ["MOST_LABELS", "Composition", "Draw", "Propagation", "RegimeError", "propagate"]
+__all__ = [
+    "FRESH",
+    "MOST_LABELS",
+    "REAL",
+    "Composition",
+    "Draw",
+    "Propagation",
+    "RegimeError",
+    "propagate",
+]
 
 MOST_LABELS = 20_000_000
 """Labels of all rounds together, beyond which `propagate` refuses."""
+REAL, FRESH = -1, -2
+"""Origins of points that no model drew."""
 PICKED = -1
 """Label of a point that was picked at random, once nobody may ask which one it was."""
 NEGLIGIBLE = 1e-16
@@ -76,7 +87,8 @@ class Propagation:
 
     Attributes:
         n: Number of real points.
-        origin: (K,), the origin of each cell: -1 for real points, t >= 0 for draws of model t.
+        origin: (K,), the origin of each cell: `REAL`, `FRESH` (new real points), or t >= 0 for
+            draws of model t.
         sizes: (K,), number of points of each cell.
         training: For each generation t, the possible compositions of its training set.
         synthetic: m, number of samples that the regime wants of each model.
@@ -93,6 +105,17 @@ class Propagation:
         """Number of retrainings."""
         return len(self.training) - 1
 
+    def size(self, t: int) -> int:
+        """Points of training set t, in its first composition.
+
+        Args:
+            t: Generation, 0 <= t <= `generations`.
+
+        Returns:
+            Their number.
+        """
+        return sum(draw.count for draw in self.training[t][0].draws)
+
     def origins_of(self, t: int) -> tuple[float, NDArray[np.float64]]:
         """Expected weights in training set t, by origin.
 
@@ -107,9 +130,10 @@ class Propagation:
             for draw in outcome.draws:
                 fraction = draw.count / draw.cells.sum()
                 weights += outcome.probability * draw.weight * fraction * draw.cells
-        models = np.zeros(self.generations + 1)
-        np.add.at(models, self.origin + 1, weights)
-        return float(models[0]), models[1 : self.generations + 1]
+        models = np.zeros(self.generations)
+        is_model = self.origin >= 0
+        np.add.at(models, self.origin[is_model], weights[is_model])
+        return float(weights[~is_model].sum()), models
 
 
 @dataclass(frozen=True)
@@ -150,7 +174,7 @@ def propagate(regime: Regime, n: int, generations: int) -> Propagation:
             f"generations = {generations}"
         )
 
-    origin = [np.full(n, -1)]
+    origin = [np.full(n, REAL)]
     used = n
     real = np.arange(n)
     previous = TrainingSet(real, real=n)
@@ -158,7 +182,7 @@ def propagate(regime: Regime, n: int, generations: int) -> Propagation:
     for t in range(generations):
         labels = _Labels(real, previous, np.arange(used, used + m), used + m)
         previous, outcomes = labels.training_set(regime)
-        origin += [np.full(m, t), np.full(labels.fresh_count, -1)]
+        origin += [np.full(m, t), np.full(labels.fresh_count, FRESH)]
         used += m + labels.fresh_count
         rounds.append(outcomes)
     return _by_cells(n, m, np.concatenate(origin), rounds)

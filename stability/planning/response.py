@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stability.planning.labels import Composition, Propagation
+from stability.planning.labels import REAL, Composition, Propagation
 
 __all__ = ["PathLaw", "Spread", "constant", "fraction_spread", "path_law"]
 
@@ -90,6 +90,7 @@ def path_law(
     response: float = 1.0,
     bias: float = 0.0,
     excess: float = 0.0,
+    given_real: bool = False,
 ) -> PathLaw:
     """Mean and covariance of the path of a functional, by linear algebra.
 
@@ -99,6 +100,7 @@ def path_law(
         response: J, the slope of the model's value in that of its training set.
         bias: δ, the bias of one fit at r = f*, in units of f.
         excess: Variance of ξ_t, noise of training that is independent in each round, >= 0.
+        given_real: Take the n fixed real points as given: f* is their mean, and they add no noise.
 
     Returns:
         The law of the path.
@@ -110,6 +112,8 @@ def path_law(
     mean = np.zeros(cells + rounds)
     shared = np.zeros((cells + rounds, cells + rounds))  # covariance of two different points
     own = np.full(cells + rounds, spread(0.0, 0.0))  # what one point adds to its own variance
+    if given_real:
+        own[:cells][propagation.origin == REAL] = 0.0
     training = np.zeros((2, rounds))
     synthetic = np.zeros(rounds)
 
