@@ -19,7 +19,8 @@ from torch import nn
 from benchmarks.at_least_one import require_at_least_one
 from stability.runs.command_line import command
 from toy.densities.shapes import eight_gaussians
-from toy.learners.ddpm import DDPMConfig, DDPMLearner
+from toy.learners.ddpm import DDPMLearner
+from toy.learners.settings import DDPMConfig
 from toy.learners.training import batch_count
 
 FIGURE_3 = {"trainings": 101, "epochs": 200, "samples": 10_000}

@@ -22,7 +22,8 @@ from stability import TrainingSet
 from stability.runs.command_line import command
 from toy.densities.shapes import SOURCES, two_moons
 from toy.learners.coupling import Coupling, blocks
-from toy.learners.ot_cfm import OTCFMConfig, OTCFMLearner
+from toy.learners.ot_cfm import OTCFMLearner
+from toy.learners.settings import OTCFMConfig
 from toy.learners.training import batch_count
 
 ODE_STEPS = 99  # Euler steps, as this project takes by default

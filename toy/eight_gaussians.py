@@ -11,8 +11,9 @@ from stability.runs.command_line import command
 from toy.densities.mixtures import IsotropicMixture
 from toy.densities.shapes import eight_gaussians, ffjord_eight_gaussians, torchcfm_eight_gaussians
 from toy.experiment import Experiment, run_experiment
-from toy.learners.ddpm import DDPMConfig, DDPMLearner
+from toy.learners.ddpm import DDPMLearner
 from toy.learners.exact import ExactDiffusion
+from toy.learners.settings import DDPMConfig
 from toy.measures.metrics import OF_THE_TRUTH, Profile, Quantity
 from toy.measures.modes import mode_profile
 

@@ -57,6 +57,7 @@ from stability.runs.run_directory import RunDirectory, environment
 from stability.runs.run_layout import config_digest
 from toy.densities.preferences import REWARDS, VERIFIERS, Reward, Verifier
 from toy.densities.shapes import Distribution
+from toy.learners.settings import LearnerSettings
 from toy.learners.temperature import Tempered
 from toy.measures.figures import draw_figures
 from toy.measures.metrics import (
@@ -206,14 +207,11 @@ class Experiment:
         return rows
 
 
-class Settings(Protocol):
-    """Settings of a learner, which say how much memory it takes."""
-
-    def memory(self, chains: int, points: int, threads: int) -> list[Need]: ...
-
-
 def require_room(
-    experiment: Experiment, regimes: Sequence[Regime], settings: Settings | None, transported: int
+    experiment: Experiment,
+    regimes: Sequence[Regime],
+    settings: LearnerSettings | None,
+    transported: int,
 ) -> None:
     """Refuse an experiment that takes more memory than there is, before anything is made.
 
@@ -288,7 +286,7 @@ def run_experiment(
     real: Distribution,
     truth: Distribution,
     make_learner: MakeLearner,
-    settings: Settings | None,
+    settings: LearnerSettings | None,
     paper_lambdas: Sequence[float] = FIGURE_8_LAMBDAS,
     profile: Profile | None = None,
     more: Sequence[Quantity] = (),

@@ -15,7 +15,8 @@ from stability.runs.command_line import command
 from stability.runs.console import make_console, print_paths
 from toy.densities.shapes import two_moons
 from toy.experiment import FIGURE_8_LAMBDAS, Experiment, run_experiment
-from toy.learners.ot_cfm import OTCFMConfig, OTCFMLearner
+from toy.learners.ot_cfm import OTCFMLearner
+from toy.learners.settings import OTCFMConfig
 from toy.measures.claims import (
     Claim,
     claims_table,

@@ -15,13 +15,22 @@ from toy.densities.mixtures import IsotropicMixture
 from toy.densities.shapes import DENSITIES
 from toy.eight_gaussians import SHOWN
 from toy.experiment import Experiment, run_experiment
-from toy.learners.ddpm import DDPMConfig, DDPMLearner
-from toy.learners.edm import EDMConfig, EDMLearner
-from toy.learners.em import MixtureConfig, MixtureLearner
-from toy.learners.flow import SplineFlowConfig, SplineFlowLearner
-from toy.learners.kde import KDEConfig, KDELearner
-from toy.learners.ot_cfm import OTCFMConfig, OTCFMLearner
-from toy.learners.vae import VAEConfig, VAELearner
+from toy.learners.ddpm import DDPMLearner
+from toy.learners.edm import EDMLearner
+from toy.learners.em import MixtureLearner
+from toy.learners.flow import SplineFlowLearner
+from toy.learners.kde import KDELearner
+from toy.learners.ot_cfm import OTCFMLearner
+from toy.learners.settings import (
+    DDPMConfig,
+    EDMConfig,
+    KDEConfig,
+    MixtureConfig,
+    OTCFMConfig,
+    SplineFlowConfig,
+    VAEConfig,
+)
+from toy.learners.vae import VAELearner
 from toy.measures.metrics import RESEMBLANCE, Profile
 from toy.measures.modes import mode_profile
 

@@ -11,7 +11,8 @@ import tyro
 from stability.runs.command_line import command
 from toy.densities.shapes import two_moons
 from toy.experiment import Experiment, run_experiment
-from toy.learners.ot_cfm import OTCFMConfig, OTCFMLearner
+from toy.learners.ot_cfm import OTCFMLearner
+from toy.learners.settings import OTCFMConfig
 
 __all__ = ["TwoMoons", "main"]
 

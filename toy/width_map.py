@@ -42,9 +42,10 @@ from stability.runs.ranges import (
     require_range,
 )
 from toy.densities.mixtures import IsotropicMixture
-from toy.learners.ddpm import DDPMConfig, DDPMLearner
-from toy.learners.edm import EDMConfig, EDMLearner
-from toy.learners.ot_cfm import OTCFMConfig, OTCFMLearner
+from toy.learners.ddpm import DDPMLearner
+from toy.learners.edm import EDMLearner
+from toy.learners.ot_cfm import OTCFMLearner
+from toy.learners.settings import DDPMConfig, EDMConfig, OTCFMConfig
 
 __all__ = ["Case", "WidthMap", "cases", "main", "theory_figure", "trained_widths"]
 

@@ -1,5 +1,6 @@
-"""Ranges of whole-number options, checked before anything is done with them."""
+"""Ranges of numeric options, checked before anything is done with them."""
 
+import math
 from typing import Any
 
 __all__ = [
@@ -11,6 +12,7 @@ __all__ = [
     "MOST_STEPS",
     "MOST_SUBSETS",
     "MOST_THREADS",
+    "require_positive",
     "require_range",
 ]
 
@@ -51,3 +53,19 @@ def require_range(config: Any, **ranges: tuple[int, int]) -> None:
             raise ValueError(f"{option} must be >= {least}, got {value}")
         if value > most:
             raise ValueError(f"{option} must be <= {most}, got {value}")
+
+
+def require_positive(config: Any, *names: str) -> None:
+    """Check real numbers of a configuration that must be finite and > 0.
+
+    Args:
+        config: Object with these attributes; one that is None is passed over.
+        names: Names of the attributes.
+
+    Raises:
+        ValueError: If one is not; names the option, the bound and the value.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not 0 < value < math.inf:
+            raise ValueError(f"--{name.replace('_', '-')} must be finite and > 0, got {value}")

@@ -8,8 +8,7 @@ import pytest
 from tests.toy.test_run import SMALL
 from toy.contraction import Coupled, configuration, displacement, main
 from toy.densities.shapes import two_moons
-from toy.learners.em import MixtureConfig
-from toy.learners.kde import KDEConfig
+from toy.learners.settings import KDEConfig, MixtureConfig
 
 TINY = Coupled(lam=(0.5,), displacements=("shift",), rounds=2, samples=40, seeds=2, threads=1)
 

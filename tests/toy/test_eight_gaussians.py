@@ -9,7 +9,7 @@ import pytest
 from stability import FullySynthetic, Mix
 from toy.eight_gaussians import EightGaussians, QuickEightGaussians, main
 from toy.experiment import Experiment
-from toy.learners.ddpm import DDPMConfig
+from toy.learners.settings import DDPMConfig
 
 ROOT = Path(__file__).parents[2]
 TINY = Experiment(lam=(1.0,), retrainings=1, samples=40, threads=1)

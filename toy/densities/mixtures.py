@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["IsotropicMixture"]
+__all__ = ["IsotropicMixture", "choose"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +45,7 @@ class IsotropicMixture:
         if self.weights is None:
             mode = mode_rng.integers(len(self.centres), size=n)
         else:
-            mode = np.searchsorted(np.cumsum(self.weights[:-1]), mode_rng.random(n), side="right")
+            mode = choose(self.weights, n, mode_rng)
         return (
             self.centres[mode] + self.sds[mode, None] * noise_rng.standard_normal((n, 2))
         ).astype(np.float32)
@@ -77,3 +77,17 @@ class IsotropicMixture:
 
 def _normalised(log_joint: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.exp(log_joint - np.logaddexp.reduce(log_joint, axis=-1, keepdims=True))
+
+
+def choose(weights: NDArray[np.float64], n: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Draw indices with given probabilities. Index i does not depend on n.
+
+    Args:
+        weights: Probabilities (K,), of sum 1.
+        n: Number of indices.
+        rng: Source of one uniform number per index.
+
+    Returns:
+        (n,), in 0 … K − 1.
+    """
+    return np.searchsorted(np.cumsum(weights[:-1]), rng.random(n), side="right")

@@ -1,13 +1,14 @@
-"""Training batches for denoisers: passes over the data with fresh noise at every point."""
+"""Training batches: passes over the data with fresh noise at every point."""
 
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from stability.loop.regimes import TrainingSet
 from toy.learners.training import BatchBlock
 
-__all__ = ["Corrupt", "blocks"]
+__all__ = ["Corrupt", "blocks", "points_of", "with_weights"]
 
 POINTS_A_BLOCK = 1_000_000  # of all chains together; 24 bytes each
 
@@ -53,3 +54,32 @@ def blocks(
             for job in [pool.submit(fill, block, chain, count) for chain in range(len(data))]:
                 job.result()
             yield block
+
+
+def points_of(datasets: Sequence[TrainingSet]) -> list[np.ndarray]:
+    """Take the points of each chain, without weights.
+
+    Args:
+        datasets: Data of each chain, points (n_r, 2).
+
+    Returns:
+        (n_r, 2) float32 for each chain.
+    """
+    return [np.ascontiguousarray(data.points, dtype=np.float32) for data in datasets]
+
+
+def with_weights(datasets: Sequence[TrainingSet]) -> list[np.ndarray]:
+    """Take the points of each chain and, as a third column, their weights with mean 1.
+
+    Args:
+        datasets: Data of each chain, points (n_r, 2).
+
+    Returns:
+        (n_r, 3) float32 for each chain.
+    """
+    return [
+        np.column_stack([data.points, len(data.points) * data.normalised_weights]).astype(
+            np.float32
+        )
+        for data in datasets
+    ]

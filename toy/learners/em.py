@@ -1,7 +1,6 @@
 """A Gaussian mixture by expectation–maximisation, for R chains at once."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,85 +8,42 @@ import torch
 from numpy.typing import NDArray
 
 from stability.loop.regimes import TrainingSet
-from stability.runs.memory_limit import Need
-from stability.runs.ranges import LARGEST_COUNT, require_range
+from toy.densities.mixtures import choose
+from toy.learners.frame import ReplicatedLearner
+from toy.learners.settings import MixtureConfig
 
-__all__ = ["MixtureConfig", "MixtureLearner"]
+__all__ = ["MixtureLearner"]
 
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class MixtureConfig:
-    """Settings of a Gaussian mixture with full covariances, fitted by EM."""
+class MixtureLearner(ReplicatedLearner[MixtureConfig]):
+    """R mixtures Σ_k weights_k N(means_k, covariances_k) in two dimensions.
 
-    components: int = 8
-    """K."""
-    iterations: int = 300
-    """Most EM steps a (re)training."""
-    gain: float = 1e-6
-    """A chain stops at a step that raises its mean log-likelihood by less than this."""
-    floor: float = 1e-6
-    """Added to the variances, in units of x squared: a component on a single point would have
-    none."""
-
-    def __post_init__(self) -> None:
-        require_range(self, components=(1, LARGEST_COUNT), iterations=(1, LARGEST_COUNT))
-        for option in ("gain", "floor"):
-            if not 0 < getattr(self, option) < float("inf"):
-                raise ValueError(f"--{option} must be finite and > 0, got {getattr(self, option)}")
-
-    def memory(self, chains: int, points: int, threads: int) -> list[Need]:
-        """Estimate from below what training `chains` models on `points` points each takes.
-
-        Args:
-            threads: That work side by side.
-        """
-        pairs = chains * points * self.components  # the gap has two coordinates, the density one
-        return [
-            Need(
-                f"{self.components:,} components at {points:.3g} points",
-                "--components",
-                3 * 8 * pairs,
-            )
-        ]
-
-
-class MixtureLearner:
-    """The learner: Σ_k weights_k N(means_k, covariances_k) in two dimensions.
-
-    weights (R, K), means (R, K, 2), covariances (R, K, 2, 2): the present parameters. EM goes on
-    from them, which is what makes them depend on the past; after `reset` it begins at K data points
-    spread by k-means++.
+    EM starts from the present parameters, so that they depend on the past; after `reset` it starts
+    at K data points spread by k-means++.
 
     Args:
-        settings: See `MixtureConfig`.
-        device: Unused, a few matrix products.
-        workers: See `device`.
-        on_progress: Called with 1 after a fit.
+        chains: R, number of models.
+        settings: Settings of the model.
+        options: `device`, `workers` and `on_progress` of `ReplicatedLearner`; the first two have no
+            effect.
+
+    Attributes:
+        weights: Weights of the components, (R, K).
+        means: Their means, (R, K, 2).
+        covariances: Their covariances, (R, K, 2, 2).
     """
 
     weighs = True
 
-    def __init__(
-        self,
-        chains: int,
-        settings: MixtureConfig,
-        device: torch.device | str = "cpu",
-        workers: int = 1,
-        on_progress: Callable[[float], object] = lambda share: None,
-    ) -> None:
+    def __init__(self, chains: int, settings: MixtureConfig, **options: Any) -> None:
+        super().__init__(chains, settings, **options)
         k = settings.components
-        self.settings = settings
         self.weights: Array = np.full((chains, k), 1 / k)
         self.means: Array = np.zeros((chains, k, 2))
         self.covariances: Array = np.zeros((chains, k, 2, 2))
         self._started = False
-        self._on_progress = on_progress
-
-    @property
-    def chains(self) -> int:
-        return len(self.weights)
 
     @property
     def parameters(self) -> Array:
@@ -200,9 +156,7 @@ class MixtureLearner:
         samples = []
         for r, (count, rng) in enumerate(zip(counts, rngs, strict=True)):
             component_rng, noise_rng = rng.spawn(2)
-            k = np.searchsorted(
-                np.cumsum(self.weights[r, :-1]), component_rng.random(count), side="right"
-            )
+            k = choose(self.weights[r], count, component_rng)
             z = noise_rng.standard_normal((count, 2))
             samples.append(
                 (self.means[r, k] + np.einsum("nij,nj->ni", roots[r, k], z)).astype(np.float32)

@@ -5,7 +5,7 @@ What is left of the loop is the sampler's bias and the error of finite samples. 
 width follows the width map of `stability.diffusion.width_map`, as long as the modes lie apart.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,9 @@ from torch import Tensor
 
 from stability.loop.regimes import TrainingSet
 from toy.densities.mixtures import IsotropicMixture
-from toy.learners.ddpm import DDPMConfig
-from toy.learners.sampling import draw
+from toy.learners.frame import ReplicatedLearner
+from toy.learners.sampling import draw, first_rows
+from toy.learners.settings import DDPMConfig
 
 __all__ = ["ExactDiffusion", "expectation_maximisation"]
 
@@ -48,34 +49,24 @@ def expectation_maximisation(x: np.ndarray, start: IsotropicMixture) -> Isotropi
     return mixture
 
 
-class ExactDiffusion:
-    """The learner: R mixtures with as many components as `truth`, whose modes are the start of the
-    first fit.
+class ExactDiffusion(ReplicatedLearner[DDPMConfig]):
+    """R mixtures with as many components as `truth`, whose modes are the start of the first fit.
 
     Args:
-        settings: Of the diffusion; those of network and training have no effect.
-        device: Unused.
-        workers: See `device`.
-        on_progress: Called with 1 after a fit.
+        chains: R, number of models.
+        settings: Settings of the diffusion; those of network and training have no effect.
+        truth: Mixture that the real data come from.
+        options: `device`, `workers` and `on_progress` of `ReplicatedLearner`; the first two have no
+            effect.
     """
 
     def __init__(
-        self,
-        chains: int,
-        settings: DDPMConfig,
-        truth: IsotropicMixture,
-        device: torch.device | str = "cpu",
-        workers: int = 1,
-        on_progress: Callable[[float], object] = lambda share: None,
+        self, chains: int, settings: DDPMConfig, truth: IsotropicMixture, **options: Any
     ) -> None:
+        super().__init__(chains, settings, **options)
         self.sampler = settings.make_sampler()
         self._truth = truth
         self.mixtures = [truth] * chains
-        self._on_progress = on_progress
-
-    @property
-    def chains(self) -> int:
-        return len(self.mixtures)
 
     @property
     def parameters(self) -> np.ndarray:
@@ -109,7 +100,7 @@ class ExactDiffusion:
         self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
     ) -> list[np.ndarray]:
         """Diffuse backwards from N(0, I): (counts[r], 2) for each chain."""
-        return draw(self.sampler, self.denoise, counts, rngs)
+        return first_rows(draw(self.sampler, self.denoise, max(counts), rngs), counts)
 
     def state_dict(self) -> dict[str, Any]:
         return {"parameters": torch.from_numpy(self.parameters)}

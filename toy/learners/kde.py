@@ -1,7 +1,6 @@
 """A kernel density estimate with Gaussian kernels, for R chains at once."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,67 +9,36 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from stability.loop.regimes import TrainingSet
-from stability.runs.memory_limit import Need
+from toy.densities.mixtures import choose
+from toy.learners.frame import ReplicatedLearner
+from toy.learners.settings import KDEConfig
 
-__all__ = ["KDEConfig", "KDELearner"]
+__all__ = ["KDELearner"]
 
 Array = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class KDEConfig:
-    """Settings of a kernel density estimate."""
-
-    bandwidth: float = 0.0
-    """Standard deviation of the kernel, in units of x; 0: Scott's rule, n^(−1/6) times the
-    spread of the data."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.bandwidth < float("inf"):
-            raise ValueError(f"--bandwidth must be finite and >= 0, got {self.bandwidth}")
-
-    def memory(self, chains: int, points: int, threads: int) -> list[Need]:
-        """Estimate from below what training `chains` models on `points` points each takes.
-
-        Args:
-            threads: That work side by side.
-        """
-        return [Need(f"kernels of {points:.3g} points", "--samples", 3 * 8 * chains * points)]
-
-
-class KDELearner:
-    """The learner: Σ_i w_i N(x_i, H) over the points of the training set.
+class KDELearner(ReplicatedLearner[KDEConfig]):
+    """R estimates Σ_i w_i N(x_i, H) over the points of the training set.
 
     With Scott's rule H = h² S, S the (unbiased) covariance of the data and h = n_eff^(−1/6), n_eff
     = 1/Σw². So the variance of the law is (1 − 1/n + h²) S, and without real data it grows by this
     factor a round.
 
     Args:
-        settings: See `KDEConfig`.
-        device: Unused, nothing is trained.
-        workers: See `device`.
-        on_progress: Called with 1 after a fit.
+        chains: R, number of models.
+        settings: Settings of the model.
+        options: `device`, `workers` and `on_progress` of `ReplicatedLearner`; the first two have no
+            effect.
     """
 
     weighs = True
 
-    def __init__(
-        self,
-        chains: int,
-        settings: KDEConfig,
-        device: torch.device | str = "cpu",
-        workers: int = 1,
-        on_progress: Callable[[float], object] = lambda share: None,
-    ) -> None:
-        self.settings = settings
+    def __init__(self, chains: int, settings: KDEConfig, **options: Any) -> None:
+        super().__init__(chains, settings, **options)
         self.points: list[Array] = [np.zeros((1, 2))] * chains
         self.weights: list[Array] = [np.ones(1)] * chains
         self.roots: Array = np.tile(np.eye(2), (chains, 1, 1))
-        self._on_progress = on_progress
-
-    @property
-    def chains(self) -> int:
-        return len(self.points)
 
     @property
     def parameters(self) -> Array:
@@ -129,7 +97,7 @@ class KDELearner:
             counts, rngs, self.points, self.weights, self.roots, strict=True
         ):
             point_rng, noise_rng = rng.spawn(2)
-            i = np.searchsorted(np.cumsum(w)[:-1], point_rng.random(count), side="right")
+            i = choose(w, count, point_rng)
             samples.append(
                 (x[i] + noise_rng.standard_normal((count, 2)) @ root.T).astype(np.float32)
             )

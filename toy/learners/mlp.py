@@ -9,21 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["ReplicatedMLP", "parameter_count"]
+__all__ = ["ReplicatedMLP", "share_memory"]
 
 Layers = list[tuple[Tensor, Tensor]]
-
-
-def parameter_count(sizes: Sequence[int]) -> int:
-    """Parameters of one perceptron.
-
-    Args:
-        sizes: Widths from input to output.
-
-    Returns:
-        P, the length of its row of `theta`.
-    """
-    return sum(a * b + b for a, b in itertools.pairwise(sizes))
 
 
 class ReplicatedMLP:
@@ -98,3 +86,22 @@ class ReplicatedMLP:
             expected = {name: tuple(value.shape) for name, value in own.items()}
             raise ValueError(f"state must hold exactly {expected}")
         self.theta[chain] = torch.cat([state[name].flatten() for name in own])
+
+
+def share_memory(networks: Sequence[ReplicatedMLP], extra: int = 0) -> Tensor:
+    """Lay the parameters of several networks into one tensor.
+
+    Args:
+        networks: Networks of the same R chains; `theta` of each becomes a view of its columns.
+        extra: Columns at the end for other parameters.
+
+    Returns:
+        (R, P), zeros.
+    """
+    lengths = [network.theta.shape[1] for network in networks]
+    theta = torch.zeros(
+        len(networks[0].theta), sum(lengths) + extra, device=networks[0].theta.device
+    )
+    for network, part in zip(networks, theta[:, : sum(lengths)].split(lengths, dim=1), strict=True):
+        network.theta = part
+    return theta

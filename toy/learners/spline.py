@@ -8,15 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["Spline", "parameter_count"]
+__all__ = ["Spline"]
 
 # share of the box that a bin has at least in width and height, and least slope at a knot
 LEAST = 1e-3
-
-
-def parameter_count(bins: int) -> int:
-    """Numbers that describe a spline: widths, heights, and slopes at the inner knots."""
-    return 3 * bins - 1
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stability.runs.memory_limit import Need
 from toy.learners.read_ahead import read_ahead
 
 __all__ = [
@@ -23,7 +22,6 @@ __all__ = [
     "Loss",
     "ReplicatedTrainer",
     "batch_count",
-    "network_memory",
     "squared_error",
     "weighted",
 ]
@@ -76,33 +74,6 @@ class BatchBlock:
         self.weights[step, chain, slot] = weights / np.minimum(batch, n - first)
 
 
-def network_memory(chains: int, parameters: int, width: int, batch: int) -> list[Need]:
-    """Estimate the memory of networks in training from below.
-
-    Args:
-        chains: R.
-        parameters: P, numbers of one network.
-        width: Of a hidden layer.
-        batch: B, points a step.
-
-    Returns:
-        Parameters, gradients and Adam's two moments of all chains; a batch, and one layer's
-        activations.
-    """
-    return [
-        Need(
-            f"{chains:,} networks of {parameters:.3g} parameters",
-            "--width",
-            4 * 4 * chains * parameters,
-        ),
-        Need(
-            f"a batch of {batch:,} points in {chains:,} chains",
-            "--batch",
-            4 * (6 + width) * chains * batch,
-        ),
-    ]
-
-
 def batch_count(points: int, batch: int) -> int:
     """Batches an epoch, the last one possibly smaller."""
     return math.ceil(points / batch)
@@ -131,7 +102,7 @@ class ReplicatedTrainer:
 
     Args:
         theta: (R, P), trained in place.
-        learning_rate: Of Adam, constant.
+        learning_rate: Adam learning rate (constant).
         loss: Of a batch, see `Loss`.
     """
 
@@ -159,7 +130,7 @@ class ReplicatedTrainer:
         """Take the steps of all blocks, `total` over all chains.
 
         Args:
-            on_progress: Called with the finished share, in (0, 1].
+            on_progress: Called with the finished fraction, in (0, 1].
 
         Raises:
             FloatingPointError: Naming chain and step, if a loss is not finite.

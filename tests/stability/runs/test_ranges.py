@@ -2,12 +2,12 @@ from dataclasses import dataclass
 
 import pytest
 
-from stability.runs.ranges import require_range
+from stability.runs.ranges import require_positive, require_range
 
 
 @dataclass(frozen=True)
 class Config:
-    sample_batch: int | None = 1
+    sample_batch: float | None = 1
 
 
 @pytest.mark.parametrize("value", [None, 1, 5])
@@ -21,3 +21,14 @@ def test_values_within_pass(value):
 def test_values_outside_are_refused_by_name(value, message):
     with pytest.raises(ValueError, match=message):
         require_range(Config(value), sample_batch=(1, 5))
+
+
+@pytest.mark.parametrize("value", [None, 1e-300, 5])
+def test_positive_values_pass(value):
+    require_positive(Config(value), "sample_batch")
+
+
+@pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan")])
+def test_values_that_are_not_positive_are_refused_by_name(value):
+    with pytest.raises(ValueError, match=f"--sample-batch must be finite and > 0, got {value}"):
+        require_positive(Config(value), "sample_batch")

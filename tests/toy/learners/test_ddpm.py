@@ -11,8 +11,9 @@ from tests.conftest import FALSE_ALARM, FIXTURES
 from tests.support.gaussian_data import VARIANCES, assert_moments, denoiser
 from tests.toy.learners.test_temporal_network import plain
 from toy.densities.shapes import eight_gaussians
-from toy.learners.ddpm import DDPMConfig, DDPMLearner
+from toy.learners.ddpm import DDPMLearner
 from toy.learners.denoising import blocks
+from toy.learners.settings import DDPMConfig
 
 SMALL = DDPMConfig(epochs=3, batch=16, width=8, layers=2, diffusion_steps=10)
 ONE_DIMENSIONAL = {

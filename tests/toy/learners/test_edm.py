@@ -13,7 +13,8 @@ from tests.support.gaussian_data import VARIANCES, assert_moments, denoiser
 from tests.toy.learners.test_mlp import reference
 from toy.densities.shapes import eight_gaussians
 from toy.learners.denoising import blocks
-from toy.learners.edm import EDMConfig, EDMLearner
+from toy.learners.edm import EDMLearner
+from toy.learners.settings import EDMConfig
 
 SMALL = EDMConfig(epochs=3, batch=16, width=8, sampler_steps=5)
 

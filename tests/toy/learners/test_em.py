@@ -8,7 +8,8 @@ from sklearn.mixture import GaussianMixture as SklearnMixture
 from stability import TrainingSet
 from tests.support.learners_2d import moons, rngs
 from toy.densities.shapes import eight_gaussians
-from toy.learners.em import MixtureConfig, MixtureLearner
+from toy.learners.em import MixtureLearner
+from toy.learners.settings import MixtureConfig
 
 SETTINGS = MixtureConfig(components=4, iterations=5000, gain=1e-12, floor=1e-6)
 

@@ -8,8 +8,8 @@ from stability.diffusion.width_map import SAMPLERS
 from tests.conftest import FALSE_ALARM
 from toy.densities.mixtures import IsotropicMixture
 from toy.densities.shapes import eight_gaussians
-from toy.learners.ddpm import DDPMConfig
 from toy.learners.exact import ExactDiffusion, expectation_maximisation
+from toy.learners.settings import DDPMConfig
 from toy.measures.modes import mode_profile
 
 NAMES = {

@@ -7,7 +7,8 @@ import torch
 from stability import TrainingSet
 from tests.support.learners_2d import moons, rngs
 from toy.densities.shapes import checkerboard
-from toy.learners.flow import SplineFlowConfig, SplineFlowLearner
+from toy.learners.flow import SplineFlowLearner
+from toy.learners.settings import SplineFlowConfig
 
 SMALL = SplineFlowConfig(epochs=4, batch=32, width=8, couplings=3, bins=4)
 

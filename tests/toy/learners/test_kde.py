@@ -7,7 +7,8 @@ from scipy.stats import gaussian_kde, norm
 from stability import FullySynthetic, TrainingSet, retrain
 from tests.conftest import FALSE_ALARM
 from tests.support.learners_2d import moons, rngs
-from toy.learners.kde import KDEConfig, KDELearner
+from toy.learners.kde import KDELearner
+from toy.learners.settings import KDEConfig
 
 
 @pytest.mark.parametrize("weighted", [False, True])

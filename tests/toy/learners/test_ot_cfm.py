@@ -12,7 +12,8 @@ from tests.support.gaussian_data import AXES, VARIANCES, assert_moments
 from tests.toy.learners.test_mlp import reference
 from toy.densities.shapes import SOURCES, two_moons
 from toy.learners.coupling import Coupling, blocks
-from toy.learners.ot_cfm import OTCFMConfig, OTCFMLearner
+from toy.learners.ot_cfm import OTCFMLearner
+from toy.learners.settings import OTCFMConfig
 
 SMALL = OTCFMConfig(epochs=3, batch=32, width=16)
 STEPS = {"euler": {"ode_steps": 99}, "dopri5": {"tolerance": 1e-6}}

@@ -1,13 +1,14 @@
 import pytest
 import torch
 
-from toy.learners.spline import Spline, parameter_count
+from toy.learners.network_size import spline_size
+from toy.learners.spline import Spline
 
 BOUND = 3.0
 
 
 def random_spline(rng, points, bins=5, spread=2.0):
-    raw = torch.from_numpy(spread * rng.standard_normal((points, parameter_count(bins))))
+    raw = torch.from_numpy(spread * rng.standard_normal((points, spline_size(bins))))
     return Spline.from_raw(raw, BOUND)
 
 
@@ -46,7 +47,7 @@ def test_it_is_the_identity_outside_and_where_all_numbers_are_zero(rng):
     assert y.tolist() == [-9.0, -BOUND, BOUND, 9.0]
     assert not log_derivative.any()
     x = torch.linspace(-4, 4, 101)
-    y, log_derivative = Spline.from_raw(torch.zeros(101, parameter_count(7)), BOUND).forward(x)
+    y, log_derivative = Spline.from_raw(torch.zeros(101, spline_size(7)), BOUND).forward(x)
     torch.testing.assert_close(y, x, atol=1e-5, rtol=0)
     torch.testing.assert_close(log_derivative, torch.zeros(101), atol=1e-5, rtol=0)
 

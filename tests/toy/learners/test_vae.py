@@ -5,7 +5,8 @@ from torch.distributions import Normal, kl_divergence
 
 from stability import TrainingSet
 from tests.support.learners_2d import moons, rngs
-from toy.learners.vae import VAEConfig, VAELearner
+from toy.learners.settings import VAEConfig
+from toy.learners.vae import VAELearner
 
 SMALL = VAEConfig(epochs=4, batch=32, width=8)
 

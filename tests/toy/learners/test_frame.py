@@ -69,10 +69,10 @@ def test_a_draw_does_not_depend_on_how_many_follow(name):
 
 @pytest.mark.parametrize("name", LEARNERS)
 def test_progress_reaches_one_and_never_falls(name):
-    shares = []
-    trained(name, moons(40, 100), on_progress=shares.append)
-    assert shares == sorted(shares)
-    assert shares[-1] == 1
+    fractions = []
+    trained(name, moons(40, 100), on_progress=fractions.append)
+    assert fractions == sorted(fractions)
+    assert fractions[-1] == 1
 
 
 @pytest.mark.parametrize("name", WEIGHING)
