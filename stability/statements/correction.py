@@ -12,6 +12,7 @@ so that (11), divided by 1 + γ, is below 1 if λ(1 + Lε/α) < (1+γ)/(2+γ): t
 """
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,9 +24,37 @@ from stability.analysis.operators import infinite_map
 from stability.families import StudentT
 from stability.laws.expectation import Blend, Density, Member, NormalMixture
 from stability.laws.family import Family
-from stability.statements.verdict import Status, Verdict, compare
+from stability.statements.claim import Claim, Need
+from stability.statements.mutation import Mutation
+from stability.statements.verdict import Verdict
 
-__all__ = ["GRID", "check", "controls", "correction_bound"]
+__all__ = ["GRID", "MUTATIONS", "check", "corrected_rate", "correction_bound"]
+
+_claim = partial(
+    Claim,
+    source="Gillman et al., arXiv:2402.07087",
+    no_evidence="That iterates of a corrected loop converge: they do without a corrector, by S1.",
+)
+
+JACOBIAN = _claim(
+    id="Gillman et al., J",
+    words="the Jacobian of the corrected map at θ* is J/(1 + γ)",
+    relation="==",
+    falsified_by="An entry of the finite differences that is farther off than their second order.",
+)
+RADIUS = _claim(
+    id="Gillman et al., ρ",
+    words="its spectral radius is λμ/((1 + λμ)(1 + γ)), below 1 at every λ",
+    relation="==",
+    falsified_by="A spectral radius of the finite differences that is another.",
+)
+NORM = _claim(
+    id="Gillman et al., ‖J‖",
+    words="its norm is at most (11) over 1 + γ",
+    relation="<=",
+    falsified_by="A norm of the finite differences above the bound.",
+    needs=(Need("λ(1 + Lε/α)", "<", 1.0),),
+)
 
 _STUDENT_T = {"family": StudentT(5.0), "data": NormalMixture((0.7, 0.3), (-1.0, 2.0), (0.6, 1.0))}
 
@@ -42,6 +71,16 @@ def correction_bound(lam: float, gamma: float, alpha: float, eps: float, lipschi
     return contraction_bound(lam, alpha, eps, lipschitz) / (1 + gamma)
 
 
+def corrected_rate(lam: float, gamma: float, mu: float) -> float:
+    """λμ/((1 + λμ)(1 + γ)), the spectral radius of J_γ.   mu: largest eigenvalue of (−B, −A)."""
+    return lam * mu / ((1 + lam * mu) * (1 + gamma))
+
+
+def corrected_jacobian(A: np.ndarray, B: np.ndarray, lam: float, gamma: float) -> np.ndarray:
+    """J_γ = J/(1 + γ), (P, P)."""
+    return jacobian(A, B, lam) / (1 + gamma)
+
+
 def check(
     family: Family, data: Density, lam: float, gamma: float, rng: np.random.Generator
 ) -> list[Verdict]:
@@ -54,38 +93,16 @@ def check(
         lam: Finite, > 0. ValueError otherwise.
         gamma: See `lam`.
     """
-    return _check(family, data, lam, gamma, rng)
-
-
-def controls(rng: np.random.Generator) -> list[Verdict]:
-    """The same with spoiled constants: each is `violated`."""
-    return _check(**_STUDENT_T, lam=0.1, gamma=2.0, rng=rng, spoil=0.2)
-
-
-def _check(
-    family: Family,
-    data: Density,
-    lam: float,
-    gamma: float,
-    rng: np.random.Generator,
-    *,
-    spoil: float = 1.0,
-) -> list[Verdict]:
     if not (math.isfinite(lam) and lam > 0 and math.isfinite(gamma) and gamma > 0):
         raise ValueError(f"lam and gamma must be finite and > 0, got {lam} and {gamma}")
     local = analyse(family, data, lam)
     moved = _differences(family, data, torch.tensor(local.theta), lam, gamma, rng)
-    J = spoil * jacobian(local.A, local.B, lam) / (1 + gamma)
-    gap, tolerance = float(np.abs(moved - J).max()), 1e-5 * float(np.linalg.norm(moved, 2))
-    rate, norm = spectral_radius(moved), float(np.linalg.norm(moved, 2))
-    stated = spoil * lam * float(local.mu[0]) / ((1 + lam * float(local.mu[0])) * (1 + gamma))
-    limit = spoil * correction_bound(lam, gamma, local.alpha, local.eps, local.lipschitz.value)
+    norm = float(np.linalg.norm(moved, 2))
+    J = corrected_jacobian(local.A, local.B, lam, gamma)
     common: dict[str, Any] = {
-        "claim": "Gillman et al.",
-        "instance": f"{type(family).__name__}, λ = {lam:g}, γ = {gamma:g}",
         "method": "finite differences of the corrected G^∞; tolerance: 1e-5 ‖J_γ‖, for their "
         "second order",
-        "tolerance": tolerance,
+        "tolerance": 1e-5 * norm,
         "assumptions": {
             "α": local.alpha,
             "L": local.lipschitz.value,
@@ -93,34 +110,35 @@ def _check(
             "λ(1 + Lε/α)": local.condition,
         },
     }
+    case = f"{type(family).__name__}, λ = {lam:g}, γ = {gamma:g}"
     return [
-        Verdict(
-            words="the Jacobian of the corrected map at θ* is J/(1 + γ)",
-            measured=gap,
-            relation="==",
-            stated=0.0,
-            status=compare(gap, "==", 0.0, tolerance),
+        JACOBIAN.verdict(
+            case, measured=float(np.abs(moved - J).max()), claimed=0.0, scale=norm, **common
+        ),
+        RADIUS.verdict(
+            case,
+            measured=spectral_radius(moved),
+            claimed=corrected_rate(lam, gamma, float(local.mu[0])),
             **common,
         ),
-        Verdict(
-            words="its spectral radius is λμ/((1 + λμ)(1 + γ)), below 1 at every λ",
-            measured=rate,
-            relation="==",
-            stated=stated,
-            status=compare(rate, "==", stated, tolerance),
-            **common,
-        ),
-        Verdict(
-            words="its norm is at most (11) over 1 + γ",
+        NORM.verdict(
+            case,
             measured=norm,
-            relation="<=",
-            stated=limit,
-            status=compare(norm, "<=", limit, tolerance)
-            if math.isfinite(limit)
-            else Status.VACUOUS,
+            claimed=correction_bound(lam, gamma, local.alpha, local.eps, local.lipschitz.value),
             **common,
         ),
     ]
+
+
+_CASE = {**_STUDENT_T, "lam": 0.1, "gamma": 2.0}
+_HERE = "stability.statements.correction"
+
+MUTATIONS = (
+    Mutation(JACOBIAN, f"{_HERE}.corrected_jacobian", "J_γ", _CASE),
+    Mutation(RADIUS, f"{_HERE}.corrected_rate", "the rate", _CASE),
+    Mutation(NORM, f"{_HERE}.correction_bound", "the bound", _CASE),
+)
+"""Slips, and the claim that each must break."""
 
 
 def _differences(

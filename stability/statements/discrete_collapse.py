@@ -15,6 +15,7 @@ stated for language models by Seddik et al. (arXiv:2404.05090), for gene frequen
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,16 +26,46 @@ from scipy.stats import norm
 from stability.laws.wright_fisher import count_law
 from stability.loop.regimes import FullySynthetic, TrainingSet
 from stability.loop.retraining import retrain
-from stability.statements.verdict import Verdict, compare
+from stability.statements.claim import ERROR_RATE, Claim
+from stability.statements.mutation import Mutation
+from stability.statements.verdict import Verdict
 
 __all__ = [
     "GRID",
+    "MUTATIONS",
     "Frequencies",
     "check",
-    "controls",
     "expected_concentration",
     "survival_bound",
 ]
+
+_claim = partial(
+    Claim,
+    source="Seddik et al., arXiv:2404.05090; Wright (1931)",
+    no_evidence="Runs in which all but one category are lost: Σp² is then 1 at any rate.",
+)
+
+CONCENTRATION = _claim(
+    id="Seddik et al.",
+    words="E Σp² = 1 − (1 − 1/n)^t (1 − Σp_0²)",
+    relation="==",
+    falsified_by="A mean over replicas outside its confidence interval.",
+    error_rate=ERROR_RATE,
+)
+TWO_CATEGORIES = _claim(
+    id="Seddik et al., two categories",
+    words="E Σp² = 1 − (1 − 1/n)^t (1 − Σp_0²), two categories",
+    relation="==",
+    falsified_by="A transition matrix of the counts that gives another mean.",
+)
+SURVIVAL = _claim(
+    id="Suresh et al., discrete",
+    words="a category of count k is alive after t rounds with probability at least 1 − e^(−k/t)",
+    relation=">=",
+    source="Suresh et al., arXiv:2412.17646",
+    falsified_by="A count and a t for which the transition matrix gives less.",
+    values=(0.0, 1.0),
+)
 
 GRID: tuple[dict[str, Any], ...] = (
     {"counts": (10, 10), "t": 10},
@@ -117,78 +148,67 @@ def check(
     Raises:
         ValueError: If out of range.
     """
-    return _check(counts, t, rng, replicas, false_alarm)
-
-
-def controls(rng: np.random.Generator) -> list[Verdict]:
-    """The same with spoiled constants: each is `violated`."""
-    verdicts = _check((10, 10), 10, rng, pace=1.2)
-    return [*verdicts[:2], _check((1, 49), 20, rng, pace=3.0)[2]]
-
-
-def _check(
-    counts: Sequence[int],
-    t: int,
-    rng: np.random.Generator,
-    replicas: int = 4096,
-    false_alarm: float = 1e-6,
-    *,
-    pace: float = 1.0,
-) -> list[Verdict]:
     if len(counts) < 2 or any(k != int(k) or k < 1 for k in counts):
         raise ValueError(f"counts must be at least two whole numbers >= 1, got {counts}")
     if t != int(t) or t < 1:
         raise ValueError(f"t must be a whole number >= 1, got {t}")
     if not 0 < false_alarm < 1:
         raise ValueError(f"false_alarm must be in (0, 1), got {false_alarm}")
+
     n, rarest = sum(counts), min(counts)
     shares = np.array(counts) / n
-    stated = 1 - (1 - 1 / n) ** (pace * t) * (1 - float(shares @ shares))
     seen = np.square(_simulated(counts, t, math.ceil(replicas / _WIDTH), rng)).sum(axis=1)  # (R,)
-    tolerance = float(norm.isf(false_alarm / 4)) * float(seen.std()) / math.sqrt(len(seen))
-    law = count_law(rarest, n, t)
-    p = np.arange(n + 1) / n
-    two = float(law @ (p**2 + (1 - p) ** 2))
-    stated_two = 1 - (1 - 1 / n) ** (pace * t) * 2 * rarest / n * (1 - rarest / n)
-    instance = f"counts {', '.join(map(str, counts))}, t = {t}"
+    law, p = count_law(rarest, n, t), np.arange(n + 1) / n
+    two = 1 - 2 * rarest / n * (1 - rarest / n)
+    matrix = "Wright–Fisher's transition matrix; tolerance: rounding"
     return [
-        Verdict(
-            claim="Seddik et al.",
-            words="E Σp² = 1 − (1 − 1/n)^t (1 − Σp_0²)",
-            instance=instance,
+        CONCENTRATION.verdict(
+            f"counts {', '.join(map(str, counts))}, t = {t}",
             measured=float(seen.mean()),
-            relation="==",
-            stated=stated,
-            status=compare(float(seen.mean()), "==", stated, tolerance),
+            claimed=expected_concentration(float(shares @ shares), n, t),
+            tolerance=float(norm.isf(false_alarm / 4)) * float(seen.std()) / math.sqrt(len(seen)),
             method=f"Algorithm 1, {len(seen)} replicas; tolerance: normal tail, doubled for "
             "skewness",
-            tolerance=tolerance,
             false_alarm=false_alarm,
         ),
-        Verdict(
-            claim="Seddik et al.",
-            words="E Σp² = 1 − (1 − 1/n)^t (1 − Σp_0²), two categories",
-            instance=f"counts {rarest}, {n - rarest}, t = {t}",
-            measured=two,
-            relation="==",
-            stated=stated_two,
-            status=compare(two, "==", stated_two, 1e-10),
-            method="Wright–Fisher's transition matrix; tolerance: rounding",
+        TWO_CATEGORIES.verdict(
+            f"counts {rarest}, {n - rarest}, t = {t}",
+            measured=float(law @ (p**2 + (1 - p) ** 2)),
+            claimed=expected_concentration(two, n, t),
             tolerance=1e-10,
+            method=matrix,
         ),
-        Verdict(
-            claim="Suresh et al., discrete",
-            words="a category of count k is alive after t rounds with probability at least 1 − "
-            "e^(−k/t)",
-            instance=f"k = {rarest} of n = {n}, t = {t}",
+        SURVIVAL.verdict(
+            f"k = {rarest} of n = {n}, t = {t}",
             measured=1 - float(law[0]),
-            relation=">=",
-            stated=-math.expm1(-pace * rarest / t),
-            status=compare(1 - float(law[0]), ">=", -math.expm1(-pace * rarest / t), 1e-12),
-            method="Wright–Fisher's transition matrix; tolerance: rounding",
+            claimed=survival_bound(rarest, t),
             tolerance=1e-12,
+            method=matrix,
         ),
     ]
+
+
+_CASE = {"counts": (10, 10), "t": 10}
+_HERE = "stability.statements.discrete_collapse"
+
+MUTATIONS = (
+    Mutation(
+        CONCENTRATION,
+        f"{_HERE}.expected_concentration",
+        "diversity lost 1.2 times as fast",
+        _CASE,
+        lambda right: lambda start, n, t: right(start, n, 1.2 * t),
+    ),
+    Mutation(
+        TWO_CATEGORIES,
+        f"{_HERE}.expected_concentration",
+        "n − 1 for n",
+        _CASE,
+        lambda right: lambda start, n, t: right(start, n - 1, t),
+    ),
+    Mutation(SURVIVAL, f"{_HERE}.survival_bound", "the bound", {"counts": (1, 49), "t": 20}),
+)
+"""Slips, and the claim that each must break."""
 
 
 def _simulated(

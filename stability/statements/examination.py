@@ -20,9 +20,10 @@ import torch
 from stability.runs.command_line import UsageError
 from stability.runs.processors import processors
 from stability.statements import STATEMENTS
+from stability.statements.claim import Claim
 from stability.statements.verdict import Status, Verdict
 
-__all__ = ["ClaimVerdicts", "Examination", "examine", "examine_all"]
+__all__ = ["ClaimVerdicts", "Examination", "claims", "controls", "examine", "examine_all"]
 
 DEFAULT_LAMS = (0.05, 0.2, 1.0)
 """λ at which a statement that depends on it is examined where only families are given."""
@@ -167,10 +168,13 @@ def examine(
     started = time.perf_counter()
     grid = _grid(module, families, lams)
     verdicts = [verdict for instance in grid for verdict in _call(module.check, rng, **instance)]
-    rest: Mapping[str, Iterable[Verdict]] = {}
+    rest: dict[str, Iterable[Verdict]] = {}
     if not (families or lams):
-        kinds = [kind for kind in ("counterexamples", "controls") if hasattr(module, kind)]
-        rest = {kind: _call(getattr(module, kind), rng) for kind in kinds}
+        if hasattr(module, "counterexamples"):
+            rest["counterexamples"] = _call(module.counterexamples, rng)
+        rest["controls"] = (
+            controls(module, rng) if hasattr(module, "MUTATIONS") else _call(module.controls, rng)
+        )
     return Examination(
         name=name,
         title=" ".join((module.__doc__ or name).split("\n\n")[0].split()),
@@ -179,6 +183,27 @@ def examine(
         controls=tuple(rest.get("controls", ())),
         seconds=time.perf_counter() - started,
     )
+
+
+def claims(module: ModuleType) -> list[Claim]:
+    """The claims that a statement's module declares or uses, in that order.
+
+    Args:
+        module: The statement's.
+    """
+    values = {id(value): value for value in vars(module).values() if isinstance(value, Claim)}
+    return list(values.values())
+
+
+def controls(module: ModuleType, rng: np.random.Generator) -> list[Verdict]:
+    """The verdict on its claim under each mutation of a statement's module; each must be violated.
+
+    Args:
+        module: The statement's.
+        rng: For checks that use randomness.
+    """
+    random = "rng" in inspect.signature(module.check).parameters
+    return [mutation.run(module.check, rng if random else None) for mutation in module.MUTATIONS]
 
 
 def _grid(

@@ -6,6 +6,7 @@ Its proof calls the square root strictly convex where it is strictly concave, an
 """
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,9 +15,53 @@ from scipy.integrate import quad
 from scipy.stats import chi, chi2, norm
 
 from stability.gaussian.alpha import alpha
-from stability.statements.verdict import Verdict, compare
+from stability.statements.claim import ERROR_RATE, Claim
+from stability.statements.mutation import Mutation, scaled
+from stability.statements.verdict import Verdict
 
-__all__ = ["GRID", "check", "controls", "require_chains"]
+__all__ = ["GRID", "MUTATIONS", "check", "require_chains"]
+
+_claim = partial(
+    Claim,
+    source="Lemma A.1",
+    no_evidence="Chains whose standard deviation is multiplied by a χ that was drawn for it: here "
+    "the normals themselves are drawn, and refitted.",
+)
+
+ONE_STEP = _claim(
+    id="Lemma A.1 i",
+    words="σ²_{t+1} = σ²_t Σ (z_j − z̄)² / (n−1)",
+    relation="==",
+    falsified_by="Normals for which the refitted variance differs by more than rounding.",
+)
+CHI = _claim(
+    id="Lemma A.1 ii",
+    words="σ_{t+1} = σ_t √S/√(n−1) with √S ~ χ_{n−1}",
+    relation="==",
+    falsified_by="A Kolmogorov distance from χ² that so many independent draws do not reach.",
+    error_rate=ERROR_RATE,
+)
+MEAN = _claim(
+    id="Lemma A.1 iii",
+    words="E σ_t = α(n)^t σ_0 for all t >= 1",
+    relation="==",
+    falsified_by="An average over chains farther from α(n)^t σ_0 than its exact standard error.",
+    erratum="E8",
+    error_rate=ERROR_RATE,
+)
+INTEGRAL = _claim(
+    id="Lemma A.1 iii, α(n)",
+    words="α(n) = E χ_{n−1} / √(n−1)",
+    relation="==",
+    falsified_by="A quadrature of the density of χ that differs from the closed form.",
+)
+BELOW_ONE = _claim(
+    id="Lemma A.1 iii, α(n) < 1",
+    words="α(n) < 1",
+    relation="<",
+    falsified_by="One n >= 2 with α(n) >= 1.",
+    erratum="E8",
+)
 
 GRID: tuple[dict[str, Any], ...] = ({"n": 2, "t": 2}, {"n": 5, "t": 3}, {"n": 100, "t": 5})
 
@@ -44,130 +89,115 @@ def check(
         ValueError: If out of range, or if `chains` is too small for a normal tail (see
             `require_chains`).
     """
-    return _check(n, t, rng, mu0, sigma0, chains, false_alarm)
-
-
-def controls(rng: np.random.Generator) -> list[Verdict]:
-    """Each part with a spoiled constant: each is `violated`."""
-    n, t = 5, 3
-    return [
-        _check(n, t, rng, divisor=n)[0],  # 1/n for 1/(n − 1) in (17)
-        _check(n, t, rng, freedom=n)[1],  # χ_n for χ_{n−1} in (18)
-        _check(n, t, rng, chains=100_000, spoil=0.97)[2],  # 0.97 α^t for α^t in (19)
-        _check(n, t, rng, freedom=n)[3],  # E χ_n for E χ_{n−1} in α(n)
-        _check(n, t, rng, spoil=1.1)[4],  # 1.1 α(n) for α(n)
-    ]
-
-
-def _check(
-    n: int,
-    t: int,
-    rng: np.random.Generator,
-    mu0: float = -3.0,
-    sigma0: float = 1.5,
-    chains: int = 50_000,
-    false_alarm: float = 1e-6,
-    *,
-    divisor: int | None = None,
-    freedom: int | None = None,
-    spoil: float = 1.0,
-) -> list[Verdict]:
     _require_range(n, t, sigma0, false_alarm)
-    divisor, freedom = divisor or n - 1, freedom or n - 1
     z_limit = float(norm.isf(false_alarm / 4))
     require_chains(n, t, chains, z_limit)
-    mu, sigma = np.full(chains, float(mu0)), np.full(chains, float(sigma0))
-    ratio, gap = np.empty(0), 0.0
-    for generation in range(t):
-        z = rng.standard_normal((chains, n))
-        x = mu[:, None] + sigma[:, None] * z  # (15)
-        mu, new = x.mean(axis=1), x.var(axis=1, ddof=1)  # (16)
-        if generation == 0:
-            stated = np.square(z - z.mean(axis=1, keepdims=True)).sum(axis=1) / divisor * sigma**2
-            gap = float(np.abs(new - stated).max() / sigma0**2)
-            ratio = (n - 1) * new / sigma0**2
-        sigma = np.sqrt(new)
 
-    instance, rate = f"n = {n}, t = {t}, {chains} chains", float(alpha(n))
+    gap, first, last = _chains(n, t, rng, float(mu0), float(sigma0), chains)
+    case, rate = f"n = {n}, t = {t}, {chains} chains", float(alpha(n))
     rounding = 1e-12 * (1 + abs(mu0) / sigma0)
-    distance, allowed = (
-        _distance(ratio, freedom),
-        math.sqrt(math.log(2 / false_alarm) / (2 * chains)),
-    )
-    stated_mean, error = (
-        spoil * rate**t * sigma0,
-        sigma0 * math.sqrt((1 - rate ** (2 * t)) / chains),
-    )
-    low, high = max(0.0, math.sqrt(freedom) - 12), math.sqrt(freedom) + 12
-    mean, _ = quad(lambda r: r * chi.pdf(r, freedom), low, high, epsabs=0, epsrel=1e-12, limit=200)
-    integral = mean / math.sqrt(n - 1)
+    error = sigma0 * math.sqrt(max(0.0, 1 - rate ** (2 * t)) / chains)
     return [
-        Verdict(
-            claim="Lemma A.1 i",
-            words="σ²_{t+1} = σ²_t Σ (z_j − z̄)² / (n−1)",
-            instance=instance,
+        ONE_STEP.verdict(
+            case,
             measured=gap,
-            relation="==",
-            stated=0.0,
-            status=compare(gap, "==", 0.0, rounding),
+            claimed=0.0,
+            tolerance=rounding,
+            scale=1.0,
             method="largest difference over σ²_0, each side computed from the same normals; "
             "tolerance: rounding",
-            tolerance=rounding,
         ),
-        Verdict(
-            claim="Lemma A.1 ii",
-            words="σ_{t+1} = σ_t √S/√(n−1) with √S ~ χ_{n−1}",
-            instance=instance,
-            measured=distance,
-            relation="==",
-            stated=0.0,
-            status=compare(distance, "==", 0.0, allowed),
+        CHI.verdict(
+            case,
+            measured=_distance((n - 1) * first / sigma0**2, n - 1),
+            claimed=0.0,
+            tolerance=math.sqrt(math.log(2 / false_alarm) / (2 * chains)),
             method="Kolmogorov distance of (n−1)σ²_1/σ²_0 from χ²; tolerance: "
             "Dvoretzky-Kiefer-Wolfowitz-Massart",
-            tolerance=allowed,
             false_alarm=false_alarm,
         ),
-        Verdict(
-            claim="Lemma A.1 iii",
-            words="E σ_t = α(n)^t σ_0 for all t >= 1",
-            instance=instance,
-            measured=float(sigma.mean()),
-            relation="==",
-            stated=stated_mean,
-            status=compare(float(sigma.mean()), "==", stated_mean, z_limit * error),
+        MEAN.verdict(
+            case,
+            measured=float(np.sqrt(last).mean()),
+            claimed=rate**t * sigma0,
+            tolerance=z_limit * error,
             method="simulation of (15), (16); tolerance: normal tail, doubled for skewness, exact "
             "standard error",
-            tolerance=z_limit * error,
             false_alarm=false_alarm,
-            erratum="E8",
             note="printed for t ≤ 1; meant for t ≥ 1, as here",
         ),
-        Verdict(
-            claim="Lemma A.1 iii",
-            words="α(n) = E χ_{n−1} / √(n−1)",
-            instance=f"n = {n}",
-            measured=integral,
-            relation="==",
-            stated=rate,
-            status=compare(integral, "==", rate, 1e-10),
+        INTEGRAL.verdict(
+            f"n = {n}",
+            measured=_mean_of_chi(n - 1) / math.sqrt(n - 1),
+            claimed=rate,
+            tolerance=1e-10,
             method="quadrature of the density of χ against the closed form; tolerance: of the "
             "quadrature",
-            tolerance=1e-10,
         ),
-        Verdict(
-            claim="Lemma A.1 iii",
-            words="α(n) < 1",
-            instance=f"n = {n}",
-            measured=spoil * rate,
-            relation="<",
-            stated=1.0,
-            status=compare(spoil * rate, "<", 1.0),
+        BELOW_ONE.verdict(
+            f"n = {n}",
+            measured=rate,
+            claimed=1.0,
             method="closed form",
-            erratum="E8",
             note="Jensen's inequality for the strictly concave square root; printed: strictly "
             "convex",
         ),
     ]
+
+
+_CASE = {"n": 5, "t": 3}
+_HERE = "stability.statements.lemma_a1"
+
+MUTATIONS = (
+    Mutation(ONE_STEP, f"{_HERE}._refit", "1/n for 1/(n − 1) in (17)", _CASE, scaled(4 / 5)),
+    Mutation(
+        CHI,
+        f"{_HERE}._distance",
+        "χ_n for χ_{n−1} in (18)",
+        _CASE,
+        lambda right: lambda sample, freedom: right(sample, freedom + 1),
+    ),
+    Mutation(MEAN, "stability.gaussian.alpha.alpha", "α(n)", {**_CASE, "chains": 100_000}),
+    Mutation(
+        INTEGRAL,
+        f"{_HERE}._mean_of_chi",
+        "E χ_n for E χ_{n−1} in α(n)",
+        _CASE,
+        lambda right: lambda freedom: right(freedom + 1),
+    ),
+    Mutation(BELOW_ONE, "stability.gaussian.alpha.alpha", "1.1 α(n)", _CASE, scaled(1.1)),
+)
+"""Slips, and the claim that each must break."""
+
+
+def _chains(
+    n: int, t: int, rng: np.random.Generator, mu0: float, sigma0: float, chains: int
+) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
+    """How far (17) is off at the first refit, over σ²_0; then σ²_1 and σ²_t of each chain."""
+    mu, variance = np.full(chains, mu0), np.full(chains, sigma0**2)
+    first, gap = np.empty(0), 0.0
+    for generation in range(t):
+        z = rng.standard_normal((chains, n))
+        x = mu[:, None] + np.sqrt(variance)[:, None] * z  # (15)
+        mu, new = x.mean(axis=1), x.var(axis=1, ddof=1)  # (16)
+        if generation == 0:
+            gap = float(np.abs(new - _refit(z, variance)).max() / sigma0**2)
+            first = new
+        variance = new
+    return gap, first, variance
+
+
+def _refit(z: NDArray[np.float64], variance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(17): the variance that is fitted to normals z (chains, n) of a model with this one."""
+    gap = z - z.mean(axis=1, keepdims=True)
+    return np.square(gap).sum(axis=1) / (z.shape[1] - 1) * variance
+
+
+def _mean_of_chi(freedom: int) -> float:
+    """E χ with `freedom` degrees of freedom, by quadrature of its density."""
+    low, high = max(0.0, math.sqrt(freedom) - 12), math.sqrt(freedom) + 12
+    mean, _ = quad(lambda r: r * chi.pdf(r, freedom), low, high, epsabs=0, epsrel=1e-12, limit=200)
+    return mean
 
 
 def require_chains(n: float, t: int, chains: int, z: float, power: int = 1) -> None:

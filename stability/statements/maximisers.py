@@ -9,6 +9,9 @@ not matter which is taken: relabelling carries the whole iteration along.
 
 import itertools
 import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,9 +20,39 @@ from torch import Tensor
 
 from stability.analysis.operators import finite_map, maximum_likelihood
 from stability.families import GaussianMixture
-from stability.statements.verdict import Verdict, compare
+from stability.statements.claim import Claim
+from stability.statements.mutation import Mutation
+from stability.statements.verdict import Verdict
 
-__all__ = ["GRID", "check", "controls", "copies", "counterexamples"]
+__all__ = ["GRID", "MUTATIONS", "check", "copies", "counterexamples"]
+
+_claim = partial(
+    Claim,
+    no_evidence="Families with one maximiser: there is then nothing to choose.",
+)
+
+CANONICAL = _claim(
+    id="Eq. (1)",
+    words="θ_0 is a maximiser of the likelihood of least norm",
+    relation="==",
+    source="eq. (1)",
+    falsified_by="A maximiser that is shorter than the one that is taken.",
+)
+CLOSEST = _claim(
+    id="Eq. (3)",
+    words="θ_{t+1} is the local maximiser closest to θ_t",
+    relation="==",
+    source="eq. (3)",
+    falsified_by="A copy of the maximiser that is nearer to θ_t.",
+)
+UNIQUE = _claim(
+    id="Eq. (1), canonical θ_0",
+    words="one maximiser has the least norm",
+    relation="==",
+    source="eq. (1)",
+    falsified_by="Two maximisers of equal norm.",
+    refuted_because="Relabelling the components of a mixture of two keeps the norm.",
+)
 
 GRID: tuple[dict[str, Any], ...] = (
     {"theta": (0.4, -2.5, 2.5), "lam": 0.5},
@@ -53,14 +86,45 @@ def check(
     Raises:
         ValueError: For bad arguments.
     """
-    return _check(theta, lam, rng, n)
+    truth = torch.tensor(theta, dtype=torch.float64)
+    K = (len(theta) + 1) // 2
+    if K < 2 or len(theta) != 2 * K - 1 or float(truth[K - 1 :].sort().values.diff().min()) < 4:
+        raise ValueError(
+            f"theta must be K − 1 logits and K means at least 4 apart, K >= 2, got {theta}"
+        )
+    family, generator = GaussianMixture(K), torch.Generator().manual_seed(int(rng.integers(2**62)))
+    real = family.sample(truth, n, generator)
+    canonical = maximum_likelihood(family, real, torch.stack(copies(truth)))
+    same = torch.stack(copies(canonical.theta))
+    norms = same.norm(dim=1)
+    least = float(norms.min())
 
-
-def controls(rng: np.random.Generator) -> list[Verdict]:
-    """The longest maximiser for the canonical one, and another copy for the closest: each is
-    `violated`.
-    """
-    return _check((0.5, -0.3, -4.5, 0.0, 4.0), 1.0, rng, 300, spoil=True)
+    G, excess = finite_map(family, real, lam), 0.0
+    for near in same + 0.3 * torch.randn(same.shape, generator=generator, dtype=torch.float64):
+        image = G(near, generator).theta
+        distances = (torch.stack(copies(image)) - near).norm(dim=1)
+        excess = max(excess, float(distances[0] - distances.min()))
+    case, orders = f"mixture of {K}, n = {n}", math.factorial(K)
+    return [
+        CANONICAL.verdict(
+            case,
+            measured=float(canonical.theta.norm()),
+            claimed=least,
+            tolerance=_TOLERANCE,
+            method=f"Newton's method from {orders} starts, against all copies of what it finds",
+            note=f"{int((norms < least + _TOLERANCE).sum())} of {orders} copies have the least "
+            "norm",
+        ),
+        CLOSEST.verdict(
+            f"{case}, λ = {lam:g}",
+            measured=excess,
+            claimed=0.0,
+            tolerance=_TOLERANCE,
+            scale=1.0,
+            method=f"Gⁿ from near each of {orders} maximisers; distance from θ_t less that of the "
+            "closest copy, the largest",
+        ),
+    ]
 
 
 def counterexamples() -> list[Verdict]:
@@ -73,70 +137,54 @@ def counterexamples() -> list[Verdict]:
     norms = torch.stack(copies(found.theta)).norm(dim=1)
     least = int((norms < norms.min() + _TOLERANCE).sum())
     return [
-        Verdict(
-            claim="Eq. (1), canonical θ_0",
-            words="one maximiser has the least norm",
-            instance="two Gaussian components with a logit and two means, 75 points",
+        UNIQUE.verdict(
+            "two Gaussian components with a logit and two means, 75 points",
             measured=float(least),
-            relation="==",
-            stated=1.0,
-            status=compare(float(least), "==", 1.0),
+            claimed=1.0,
             method="number of maximisers whose norm is the least, to 1e-6",
-            note="(l, μ₁, μ₂) and (−l, μ₂, μ₁) are one law and have one norm; either may be taken",
+            note="(l, μ₁, μ₂) and (−l, μ₂, μ₁) are one law and have one norm; either may be",
         )
     ]
 
 
-def _check(
-    theta: tuple[float, ...], lam: float, rng: np.random.Generator, n: int, *, spoil: bool = False
-) -> list[Verdict]:
-    """spoil: take the longest maximiser, and of the images the copy that is farthest away."""
-    truth = torch.tensor(theta, dtype=torch.float64)
-    K = (len(theta) + 1) // 2
-    if K < 2 or len(theta) != 2 * K - 1 or float(truth[K - 1 :].sort().values.diff().min()) < 4:
-        raise ValueError(
-            f"theta must be K − 1 logits and K means at least 4 apart, K >= 2, got {theta}"
-        )
-    family, generator = GaussianMixture(K), torch.Generator().manual_seed(int(rng.integers(2**62)))
-    real = family.sample(truth, n, generator)
-    canonical = maximum_likelihood(family, real, torch.stack(copies(truth)))
-    same = torch.stack(copies(canonical.theta))
-    norms = same.norm(dim=1)
-    norm, least = float(norms.max() if spoil else canonical.theta.norm()), float(norms.min())
+_CASE = {"theta": (0.5, -0.3, -4.5, 0.0, 4.0), "lam": 1.0}
 
-    G, excess = finite_map(family, real, lam), 0.0
-    for near in same + 0.3 * torch.randn(same.shape, generator=generator, dtype=torch.float64):
-        image = G(near, generator).theta
-        distances = (torch.stack(copies(image)) - near).norm(dim=1)
-        taken = distances.max() if spoil else distances[0]
-        excess = max(excess, float(taken - distances.min()))
-    instance = f"mixture of {K}, n = {n}"
-    return [
-        Verdict(
-            claim="Eq. (1)",
-            words="θ_0 is a maximiser of the likelihood of least norm",
-            instance=instance,
-            measured=norm,
-            relation="==",
-            stated=least,
-            status=compare(norm, "==", least, _TOLERANCE),
-            method=f"Newton's method from {math.factorial(K)} starts, against all copies of what "
-            "it finds",
-            tolerance=_TOLERANCE,
-            note=f"{int((norms < least + _TOLERANCE).sum())} of {math.factorial(K)} copies have "
-            "the least norm",
-        ),
-        Verdict(
-            claim="Eq. (3)",
-            words="θ_{t+1} is the local maximiser closest to θ_t",
-            instance=f"{instance}, λ = {lam:g}",
-            measured=excess,
-            relation="==",
-            stated=0.0,
-            status=compare(excess, "==", 0.0, _TOLERANCE),
-            method=f"Gⁿ from near each of {math.factorial(K)} maximisers; distance from θ_t less "
-            "that of the closest "
-            "copy, the largest",
-            tolerance=_TOLERANCE,
-        ),
-    ]
+
+def _longest(right: Callable[..., Any]) -> Callable[..., Any]:
+    """A search that takes the longest of the maximisers."""
+
+    def search(family: Any, real: Any, starts: Tensor) -> Any:
+        found = right(family, real, starts)
+        return replace(found, theta=max(copies(found.theta), key=lambda theta: float(theta.norm())))
+
+    return search
+
+
+def _relabelled(right: Callable[..., Any]) -> Callable[..., Any]:
+    """A map that takes another copy of the closest maximiser."""
+
+    def make(*arguments: Any) -> Callable[..., Any]:
+        G = right(*arguments)
+
+        def other(theta: Tensor, generator: torch.Generator) -> Any:
+            found = G(theta, generator)
+            return replace(found, theta=copies(found.theta)[-1])
+
+        return other
+
+    return make
+
+
+MUTATIONS = (
+    Mutation(
+        CANONICAL,
+        "stability.analysis.operators.maximum_likelihood",
+        "the longest maximiser",
+        _CASE,
+        _longest,
+    ),
+    Mutation(
+        CLOSEST, "stability.analysis.operators.finite_map", "another copy", _CASE, _relabelled
+    ),
+)
+"""Slips, and the claim that each must break."""

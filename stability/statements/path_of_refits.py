@@ -18,6 +18,7 @@ For the mean of a Gaussian all this is exact at any n.
 """
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,10 +34,33 @@ from stability.loop.capabilities import HasLambda
 from stability.loop.regimes import Accumulate, FreshReal, FullySynthetic, Mix, Regime
 from stability.loop.retraining import retrain
 from stability.loop.whole_counts import require_whole
+from stability.statements.claim import ERROR_RATE, Claim
+from stability.statements.mutation import Mutation
 from stability.statements.stationary_error import accumulate, fresh_real, mixed
-from stability.statements.verdict import Verdict, compare
+from stability.statements.verdict import Verdict
 
-__all__ = ["GRID", "check", "controls", "limit_covariance"]
+__all__ = ["GRID", "MUTATIONS", "check", "limit_covariance"]
+
+_claim = partial(
+    Claim,
+    source="Dey–Donoho, arXiv:2410.22812",
+    no_evidence="The variance of one refit alone: it says nothing about how refits depend on each "
+    "other.",
+    error_rate=ERROR_RATE,
+)
+
+PATH = _claim(
+    id="Dey–Donoho",
+    words="the covariance of the path of refits is that of the limit process",
+    relation="==",
+    falsified_by="An entry of the covariance outside the union of its confidence intervals.",
+)
+EFFICIENCY = _claim(
+    id="Dey–Donoho, efficiency",
+    words="error of the last refit over Cramér–Rao, the inverse of its efficiency",
+    relation="==",
+    falsified_by="A mean square over replicas outside the interval that χ² allows.",
+)
 
 GRID: tuple[dict[str, Any], ...] = (
     {"regime": Accumulate(1.0), "t": 6},
@@ -96,82 +120,76 @@ def check(
     Raises:
         ValueError: If out of range.
     """
-    return _check(regime, t, rng, family, theta, n, replicas, false_alarm)
-
-
-def controls(rng: np.random.Generator) -> list[Verdict]:
-    """The same with spoiled constants: each is `violated`."""
-    return [
-        _check(Accumulate(1.0), 4, rng, stated=limit_covariance(FullySynthetic(), 4))[0],
-        _check(FullySynthetic(), 4, rng, stated=limit_covariance(Accumulate(1.0), 4))[1],
-        # no memory
-        _check(Mix(1.0), 4, rng, stated=np.diag(limit_covariance(Mix(1.0), 4).diagonal()))[0],
-        _check(FullySynthetic(), 3, rng, "binomial", (-0.4,), stated=limit_covariance(Mix(1.0), 3))[
-            0
-        ],
-    ]
-
-
-def _check(
-    regime: Regime,
-    t: int,
-    rng: np.random.Generator,
-    family: str = "",
-    theta: tuple[float, ...] = (),
-    n: int | None = None,
-    replicas: int | None = None,
-    false_alarm: float = 1e-6,
-    *,
-    stated: NDArray[np.float64] | None = None,
-) -> list[Verdict]:
     if t != int(t) or t < 1:
         raise ValueError(f"t must be a whole number >= 1, got {t}")
     if family and family not in FAMILIES:
         raise ValueError(f"family must be '' or one of {', '.join(FAMILIES)}, got {family!r}")
     if not 0 < false_alarm < 1:
         raise ValueError(f"false_alarm must be in (0, 1), got {false_alarm}")
+
     if family:
         size, count = (400 if n is None else n, 150 if replicas is None else replicas)
         path = _family_paths(regime, t, rng, family, theta, size, count)
+        name = f"{family} at ({', '.join(f'{value:g}' for value in theta)})"
     else:
         size, count = (4 if n is None else n, 10_000 if replicas is None else replicas)
         path = math.sqrt(size) * paths(regime, size, t, count, rng)
-    law = limit_covariance(regime, t) if stated is None else stated
-    name = (
-        f"{family} at ({', '.join(f'{value:g}' for value in theta)})" if family else "Gaussian mean"
-    )
-    instance = f"{name}, {regime}, t = {t}"
-    method = f"Algorithm 1, {path.shape[1]} components of paths"
-    measured, expected, tolerance = _worst_entry(path, law, false_alarm)
-    error, last = float(np.square(path[-1]).mean()), float(law[-1, -1])
-    slack = last * mean_square_slack(path.shape[1], false_alarm / 2)
+        name = "Gaussian mean"
+    law = limit_covariance(regime, t)
+    case, method = f"{name}, {regime}, t = {t}", f"Algorithm 1, {path.shape[1]} components of paths"
+    last = float(law[-1, -1])
     return [
-        Verdict(
-            claim="Dey–Donoho",
-            words="the covariance of the path of refits is that of the limit process",
-            instance=instance,
-            measured=measured,
-            relation="==",
-            stated=expected,
-            status=compare(measured, "==", expected, tolerance),
+        PATH.verdict(
+            case,
+            **_worst_entry(path, law, false_alarm),
             method=f"{method}, the entry farthest off; tolerance: χ² of the limit, twice, a union "
             "bound",
-            tolerance=tolerance,
             false_alarm=false_alarm,
         ),
-        Verdict(
-            claim="Dey–Donoho",
-            words="error of the last refit over Cramér–Rao, the inverse of its efficiency",
-            instance=instance,
-            measured=error,
-            relation="==",
-            stated=last,
-            status=compare(error, "==", last, slack),
+        EFFICIENCY.verdict(
+            case,
+            measured=float(np.square(path[-1]).mean()),
+            claimed=last,
+            tolerance=last * mean_square_slack(path.shape[1], false_alarm / 2),
             method=f"{method}; tolerance: χ² of the limit",
-            tolerance=slack,
             false_alarm=false_alarm,
         ),
     ]
+
+
+_LAW = "stability.statements.path_of_refits.limit_covariance"
+
+MUTATIONS = (
+    Mutation(
+        PATH,
+        _LAW,
+        "the law without real data",
+        {"regime": Accumulate(1.0), "t": 4},
+        lambda right: lambda regime, t: right(FullySynthetic(), t),
+    ),
+    Mutation(
+        EFFICIENCY,
+        _LAW,
+        "the law of accumulating",
+        {"regime": FullySynthetic(), "t": 4},
+        lambda right: lambda regime, t: right(Accumulate(1.0), t),
+    ),
+    Mutation(
+        PATH,
+        _LAW,
+        "no memory",
+        {"regime": Mix(1.0), "t": 4},
+        lambda right: lambda regime, t: np.diag(right(regime, t).diagonal()),
+    ),
+    Mutation(
+        PATH,
+        _LAW,
+        "the law with fixed real data",
+        {"regime": FullySynthetic(), "t": 3, "family": "binomial", "theta": (-0.4,)},
+        lambda right: lambda regime, t: right(Mix(1.0), t),
+    ),
+)
+"""Slips, and the claim that each must break."""
 
 
 def _family_paths(
@@ -210,8 +228,8 @@ def _generator(rng: np.random.Generator) -> torch.Generator:
 
 def _worst_entry(
     path: NDArray[np.float64], law: NDArray[np.float64], false_alarm: float
-) -> tuple[float, float, float]:
-    """Second moment, expectation and tolerance of the entry that is farthest off for its size.
+) -> dict[str, Any]:
+    """`measured`, `claimed` and `tolerance` of the second moment that is farthest off for its size.
 
     With unit variances and correlation r, xy = ((x+y)² − (x−y)²)/4 is (1+r)/2 and −(1−r)/2 times
     squares of independent standard normals: if neither average of N squares is off by more than s,
@@ -225,4 +243,8 @@ def _worst_entry(
     upper = np.triu_indices(len(law))
     i = int(np.argmax((np.abs(seen - law) / size)[upper]))
     slack = mean_square_slack(path.shape[1], false_alarm / (4 * len(upper[0])))
-    return float(seen[upper][i]), float(law[upper][i]), float(slack * size[upper][i])
+    return {
+        "measured": float(seen[upper][i]),
+        "claimed": float(law[upper][i]),
+        "tolerance": float(slack * size[upper][i]),
+    }

@@ -7,6 +7,8 @@ docs/theory/stationary-error.md.
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
@@ -22,13 +24,15 @@ from stability.laws.monte_carlo import mean_square_slack, share_slack
 from stability.loop.regimes import Accumulate, FreshReal, FullySynthetic, Mix, Regime
 from stability.loop.retraining import Latents, retrain
 from stability.loop.whole_counts import require_whole
-from stability.statements.verdict import Verdict, compare
+from stability.statements.claim import ERROR_RATE, Claim
+from stability.statements.mutation import Mutation, Replacement, scaled
+from stability.statements.verdict import Verdict
 
 __all__ = [
     "GRID",
+    "MUTATIONS",
     "accumulate",
     "check",
-    "controls",
     "excess_covariance",
     "fresh_real",
     "mixed",
@@ -36,6 +40,85 @@ __all__ = [
     "replace",
     "shared_latents",
 ]
+
+_claim = partial(
+    Claim,
+    no_evidence="That errors stay bounded: with real data they do in every regime.",
+    error_rate=ERROR_RATE,
+)
+_law = partial(
+    _claim,
+    relation="==",
+    falsified_by="A mean square over replicas outside the interval that χ² allows.",
+)
+_ceiling_claim = partial(
+    _claim,
+    relation="<=",
+    falsified_by="A mean square over replicas above the ceiling by more than χ² allows.",
+)
+
+MIXED = _law(
+    id="S3", source="own result S3", words="E(μ_t − μ)² over Cramér–Rao, 1 + λ/(1+2λ)·(1 − ρ^2t)"
+)
+FRESH = _law(
+    id="S4, fresh real data",
+    source="own result S4",
+    words="E(μ_t − μ)² over Cramér–Rao, 1 − λ/(1+2λ)·(1 − ρ^2t)",
+)
+ACCUMULATED = _law(
+    id="S4, accumulate",
+    source="own result S4; at λ = 1 Gerstgrasser et al., arXiv:2404.01413",
+    words="E(μ_t − μ)² over Cramér–Rao, 1 + λ Σ 1/(1+λk)²",
+)
+REPLACED = _law(
+    id="S4, replace", source="own result S4", words="E(μ_t − μ)² over Cramér–Rao, t + 1"
+)
+SHARED = _law(id="S7", source="own result S7", words="E(μ_t − μ)² over Cramér–Rao, 1 + λ(1 − ρ^t)²")
+MIXED_CEILING = _ceiling_claim(
+    id="S3, ceiling", source="own result S3", words="the error is never above 3/2"
+)
+REGIME_CEILING = _ceiling_claim(
+    id="S4, ceiling",
+    source="own result S4",
+    words="the error is never above 1 (fresh real data), π²/6 (accumulate, λ = 1), 2 (accumulate)",
+)
+SHARED_CEILING = _ceiling_claim(
+    id="S7, ceiling", source="own result S7", words="the error is never above 1 + λ"
+)
+FIRST_ORDER = _claim(
+    id="S3, (μ, σ²), first order",
+    source="own result S3",
+    words="error of (μ_t, σ_t²) over Cramér–Rao, 1 + λ/(1+2λ)·(1 − ρ^2t) up to O(1/n)",
+    relation="==",
+    falsified_by="Exact second moments at n that differ by more than 2/n.",
+    error_rate=0.0,
+)
+SIMULATED = _law(
+    id="S3, (μ, σ²), simulation",
+    source="own result S3",
+    words="error of (μ_t, σ_t²) over Cramér–Rao, by exact simulation",
+)
+RETRAINED = _law(
+    id="S3, (μ, σ²), Algorithm 1",
+    source="own result S3",
+    words="error of (μ_t, σ_t²) over Cramér–Rao, through Algorithm 1",
+)
+GEOMETRIC = _claim(
+    id="S7, scale",
+    source="own result S7",
+    words="the scale is multiplied by the same factor each round: log σ_t − log σ_0 = t (log σ_1 − "
+    "log σ_0)",
+    relation="==",
+    falsified_by="A chain whose factor changes by more than rounding.",
+    error_rate=0.0,
+)
+EXPLODES = _claim(
+    id="S7, share that explodes",
+    source="own result S7",
+    words="the scale explodes with probability P(χ²_{n−1} > n − 1), else it vanishes",
+    relation="==",
+    falsified_by="A share of chains outside the interval that a binomial law allows.",
+)
 
 Variance = Literal["known", "learned"]
 
@@ -173,40 +256,6 @@ def check(
     Raises:
         ValueError: If out of range, if λn is not whole, and where no law is stated.
     """
-    return _check(regime, t, rng, latents, variance, n, replicas, false_alarm)
-
-
-def controls(rng: np.random.Generator) -> list[Verdict]:
-    """The same with spoiled constants: each is `violated`."""
-    one, synthetic = Mix(1.0), FullySynthetic()
-    return [
-        _check(one, 4, rng, spoil=0.85)[0],
-        # the law of fresh latents
-        _check(one, 8, rng, "shared", spoil=mixed(1.0, 8) / shared_latents(1.0, 8))[0],
-        _check(one, 4, rng, spoil=0.75)[1],  # 1.125 for 3/2
-        # the law with fixed real data
-        _check(FreshReal(1.0), 4, rng, spoil=mixed(1.0, 4) / fresh_real(1.0, 4))[0],
-        # the law without real data
-        _check(Accumulate(1.0), 4, rng, spoil=replace(4) / accumulate(1.0, 4))[0],
-        _check(synthetic, 8, rng, spoil=8 / 9)[0],  # t for t + 1
-        *_check(one, 4, rng, variance="learned", spoil=1.05)[:2],
-        _check(one, 4, rng, variance="learned", spoil=2.5)[2],
-        *_check(synthetic, 5, rng, "shared", "learned", spoil=0.5),
-    ]
-
-
-def _check(
-    regime: Regime,
-    t: int,
-    rng: np.random.Generator,
-    latents: Latents = "fresh",
-    variance: Variance = "known",
-    n: int | None = None,
-    replicas: int | None = None,
-    false_alarm: float = 1e-6,
-    *,
-    spoil: float = 1.0,
-) -> list[Verdict]:
     if t != int(t) or t < 1:
         raise ValueError(f"t must be a whole number >= 1, got {t}")
     if not 0 < false_alarm < 1:
@@ -214,16 +263,71 @@ def _check(
     match variance, regime, latents:
         case "known", _, _:
             size, count = (4 if n is None else n, 20_000 if replicas is None else replicas)
-            return _mean(regime, t, rng, latents, size, count, false_alarm, spoil)
+            return _mean(regime, t, rng, latents, size, count, false_alarm)
         case "learned", Mix(lam), "fresh":
             size, count = (2000 if n is None else n, 150 if replicas is None else replicas)
-            return _mean_and_variance(lam, t, rng, size, count, false_alarm, spoil)
+            return _mean_and_variance(lam, t, rng, size, count, false_alarm)
         case "learned", FullySynthetic(), "shared":
             size, count = (20 if n is None else n, 500 if replicas is None else replicas)
-            return _shared_scale(t, rng, size, count, false_alarm, spoil)
+            return _shared_scale(t, rng, size, count, false_alarm)
     raise ValueError(
         f"no law is stated for regime '{regime}' with {latents} latents and {variance} variance"
     )
+
+
+def _logs(
+    t: int, n: int, replicas: int, rng: np.random.Generator, latents: Latents = "shared"
+) -> NDArray[np.float64]:
+    """log σ_s of chains without real data, s = 0 … t: (t + 1, replicas)."""
+    learner = GaussianLearner(replicas, 1)
+    real = list(rng.standard_normal((replicas, n, 1)))
+    regimes = [FullySynthetic()] * replicas
+    generations = retrain(learner, real, regimes, t, seed=int(rng.integers(2**62)), latents=latents)
+    return np.array([np.log(learner.covariance[:, 0, 0]) / 2 for _ in generations])
+
+
+def _swapped(law: Callable[..., float]) -> Replacement:
+    """Another law of (λ, t) in place of the right one."""
+    return lambda right: law
+
+
+def _fresh_latents(right: Callable[..., Any]) -> Callable[..., Any]:
+    return partial(right, latents="fresh")
+
+
+_HERE = "stability.statements.stationary_error"
+_ONE = {"regime": Mix(1.0), "t": 4}
+_FRESH = {"regime": FreshReal(1.0), "t": 4}
+_KEPT = {"regime": Accumulate(1.0), "t": 4}
+_SYNTHETIC = {"regime": FullySynthetic(), "t": 8}
+_SHARED = {"regime": Mix(1.0), "t": 8, "latents": "shared"}
+_LEARNED = {"regime": Mix(1.0), "t": 4, "variance": "learned"}
+_SCALE = {"regime": FullySynthetic(), "t": 5, "latents": "shared", "variance": "learned"}
+
+MUTATIONS = (
+    Mutation(MIXED, f"{_HERE}.mixed", "the law", _ONE),
+    Mutation(FRESH, f"{_HERE}.fresh_real", "the law with fixed data", _FRESH, _swapped(mixed)),
+    Mutation(
+        ACCUMULATED,
+        f"{_HERE}.accumulate",
+        "the law without real data",
+        _KEPT,
+        _swapped(lambda lam, t: replace(t)),
+    ),
+    Mutation(REPLACED, f"{_HERE}.replace", "t for t + 1", _SYNTHETIC, scaled(8 / 9)),
+    Mutation(
+        SHARED, f"{_HERE}.shared_latents", "the law of fresh latents", _SHARED, _swapped(mixed)
+    ),
+    Mutation(MIXED_CEILING, f"{_HERE}.ceiling", "the ceiling", _ONE),
+    Mutation(REGIME_CEILING, f"{_HERE}.ceiling", "the ceiling", _KEPT),
+    Mutation(SHARED_CEILING, f"{_HERE}.ceiling", "the ceiling", _SHARED),
+    Mutation(FIRST_ORDER, f"{_HERE}.mixed", "the law", _LEARNED),
+    Mutation(SIMULATED, "stability.gaussian.mixed.exact_errors", "the moments", _LEARNED),
+    Mutation(RETRAINED, "stability.gaussian.mixed.exact_errors", "the moments", _LEARNED),
+    Mutation(GEOMETRIC, f"{_HERE}._logs", "other latents each round", _SCALE, _fresh_latents),
+    Mutation(EXPLODES, f"{_HERE}.explosion", "the probability", _SCALE),
+)
+"""Slips, and the claim that each must break."""
 
 
 def _mean(
@@ -234,63 +338,43 @@ def _mean(
     n: int,
     replicas: int,
     false_alarm: float,
-    spoil: float,
 ) -> list[Verdict]:
     """n (μ_t − μ)² over its expectation is χ²_1, exactly."""
     law = predicted(regime, t, latents)
-    measured = n * float(np.square(paths(regime, n, t, replicas, rng, latents=latents)[-1]).mean())
-    method = f"Algorithm 1, {replicas} replicas; tolerance: exact, χ²"
-    claim = "S7" if latents == "shared" else "S3" if isinstance(regime, Mix) else "S4"
-    instance = f"Gaussian mean, {regime}, {latents} latents, t = {t}"
-    verdicts = [
-        Verdict(
-            claim=claim,
-            words="E(μ_t − μ)² over Cramér–Rao, " + _WORDS[type(regime), latents],
-            instance=instance,
-            measured=measured,
-            relation="==",
-            stated=spoil * law,
-            status=compare(
-                measured, "==", spoil * law, law * mean_square_slack(replicas, false_alarm / 2)
-            ),
-            method=method,
-            tolerance=law * mean_square_slack(replicas, false_alarm / 2),
-            false_alarm=false_alarm,
-        )
-    ]
-    ceiling = _ceiling(regime, latents)
-    if math.isfinite(ceiling):
-        slack = law * mean_square_slack(replicas, false_alarm)
+    numbers: dict[str, Any] = {
+        "measured": n
+        * float(np.square(paths(regime, n, t, replicas, rng, latents=latents)[-1]).mean()),
+        "method": f"Algorithm 1, {replicas} replicas; tolerance: exact, χ²",
+        "false_alarm": false_alarm,
+    }
+    case = f"Gaussian mean, {regime}, {latents} latents, t = {t}"
+    claim, below = _CLAIMS[type(regime), latents]
+    two_sided = law * mean_square_slack(replicas, false_alarm / 2)
+    verdicts = [claim.verdict(case, claimed=law, tolerance=two_sided, **numbers)]
+    if below:
         verdicts.append(
-            Verdict(
-                claim=f"{claim}, ceiling",
-                words=f"the error is never above {ceiling:.4g}",
-                instance=instance,
-                measured=measured,
-                relation="<=",
-                stated=spoil * ceiling,
-                status=compare(measured, "<=", spoil * ceiling, slack),
-                method=method,
-                tolerance=slack,
-                false_alarm=false_alarm,
+            below.verdict(
+                case,
+                claimed=ceiling(regime, latents),
+                tolerance=law * mean_square_slack(replicas, false_alarm),
+                **numbers,
             )
         )
     return verdicts
 
 
-_WORDS = {
-    (Mix, "fresh"): "1 + λ/(1+2λ)·(1 − ρ^2t)",
-    (Mix, "shared"): "1 + λ(1 − ρ^t)²",
-    (FreshReal, "fresh"): "1 − λ/(1+2λ)·(1 − ρ^2t)",
-    (Accumulate, "fresh"): "1 + λ Σ 1/(1+λk)²",
-    (FullySynthetic, "fresh"): "t + 1",
+_CLAIMS: dict[tuple[type, Latents], tuple[Claim, Claim | None]] = {
+    (Mix, "fresh"): (MIXED, MIXED_CEILING),
+    (Mix, "shared"): (SHARED, SHARED_CEILING),
+    (FreshReal, "fresh"): (FRESH, REGIME_CEILING),
+    (Accumulate, "fresh"): (ACCUMULATED, REGIME_CEILING),
+    (FullySynthetic, "fresh"): (REPLACED, None),
 }
+"""The law of each regime, and what the error stays below."""
 
 
-def _ceiling(regime: Regime, latents: Latents) -> float:
-    """What the error stays below at every t (and at every λ, where it does not depend on λ); inf
-    if nothing.
-    """
+def ceiling(regime: Regime, latents: Latents) -> float:
+    """What the error stays below at every t (and at every λ, where it does not depend on λ)."""
     match regime, latents:
         case Mix(), "fresh":
             return 1.5
@@ -310,70 +394,40 @@ def _mean_and_variance(
     n: int,
     replicas: int,
     false_alarm: float,
-    spoil: float,
 ) -> list[Verdict]:
     if n < 1000:
         raise ValueError(f"n must be >= 1000, for σ_t² to be near enough to normal, got {n}")
     require_whole(lam, n)
-    law, exact = mixed(lam, t), float(exact_errors(n, lam, t).mean())
-    instance = f"Gaussian (μ, σ²), n = {n}, {Mix(lam)}, t = {t}"
-    words = "error of (μ_t, σ_t²) over Cramér–Rao"
-    remainder = 2 / n
+    case, exact = (
+        f"Gaussian (μ, σ²), n = {n}, {Mix(lam)}, t = {t}",
+        float(exact_errors(n, lam, t).mean()),
+    )
+    samples = (
+        (SIMULATED, _simulated(lam, t, n, rng)),
+        (RETRAINED, _retrained(lam, t, n, replicas, rng)),
+    )
     return [
-        Verdict(
-            claim="S3, (μ, σ²)",
-            words=f"{words}, 1 + λ/(1+2λ)·(1 − ρ^2t) up to O(1/n)",
-            instance=instance,
+        FIRST_ORDER.verdict(
+            case,
             measured=exact,
-            relation="==",
-            stated=spoil * law,
-            status=compare(exact, "==", spoil * law, remainder),
+            claimed=mixed(lam, t),
+            tolerance=2 / n,
             method="exact second moments at this n; tolerance: 2/n for the second order",
-            tolerance=remainder,
         ),
-        _second_moments(
-            f"{words}, by exact simulation",
-            instance,
-            _simulated(lam, t, n, rng),
-            exact,
-            spoil,
-            false_alarm,
-        ),
-        _second_moments(
-            f"{words}, through Algorithm 1",
-            instance,
-            _retrained(lam, t, n, replicas, rng),
-            exact,
-            spoil,
-            false_alarm,
+        *(
+            claim.verdict(
+                case,
+                # (R, 2), (μ_t − μ)/√(σ²/n) and (σ_t² − σ²)/√(2σ⁴/n), nearly normal
+                measured=float(np.square(parameters).mean()),
+                claimed=exact,
+                tolerance=exact * mean_square_slack(parameters.size, false_alarm / 4),
+                method=f"{len(parameters)} chains against exact moments; tolerance: χ², doubled as "
+                "σ² is not quite normal",
+                false_alarm=false_alarm,
+            )
+            for claim, parameters in samples
         ),
     ]
-
-
-def _second_moments(
-    words: str,
-    instance: str,
-    parameters: NDArray[np.float64],
-    exact: float,
-    spoil: float,
-    false_alarm: float,
-) -> Verdict:
-    """parameters: (R, 2), (μ_t − μ)/√(σ²/n) and (σ_t² − σ²)/√(2σ⁴/n), nearly normal."""
-    measured = float(np.square(parameters).mean())
-    tolerance = exact * mean_square_slack(parameters.size, false_alarm / 4)
-    return Verdict(
-        claim="S3, (μ, σ²)",
-        words=words,
-        instance=instance,
-        measured=measured,
-        relation="==",
-        stated=spoil * exact,
-        status=compare(measured, "==", spoil * exact, tolerance),
-        method=f"{len(parameters)} chains against exact moments; tolerance: χ², doubled as σ² is "
-        "not quite normal",
-        tolerance=tolerance,
-        false_alarm=false_alarm,
-    )
 
 
 def _simulated(
@@ -396,49 +450,33 @@ def _standardised(parameters: NDArray[np.float64], n: int) -> NDArray[np.float64
     return (parameters - [0, 1]) * [math.sqrt(n), math.sqrt(n / 2)]
 
 
+def explosion(n: int) -> float:
+    """P(χ²_{n−1} > n − 1), the probability that n latents widen a Gaussian refitted to them."""
+    return float(chi2.sf(n - 1, n - 1))
+
+
 def _shared_scale(
-    t: int, rng: np.random.Generator, n: int, replicas: int, false_alarm: float, spoil: float
+    t: int, rng: np.random.Generator, n: int, replicas: int, false_alarm: float
 ) -> list[Verdict]:
     """With the same latents z each round σ_{t+1} = σ_t · sd(z): geometric, up or down."""
-    learner = GaussianLearner(replicas, 1)
-    real = list(rng.standard_normal((replicas, n, 1)))
-    generations = retrain(
-        learner,
-        real,
-        [FullySynthetic()] * replicas,
-        t,
-        seed=int(rng.integers(2**62)),
-        latents="shared",
-    )
-    logs = np.array([np.log(learner.covariance[:, 0, 0]) / 2 for _ in generations])  # (t + 1, R)
-    growth = logs[1] - logs[0]
-    gap = float(np.abs(logs[-1] - logs[0] - spoil * t * growth).max())
-    exploding, share = float((growth > 0).mean()), float(chi2.sf(n - 1, n - 1))
-    tolerance = share_slack(share, replicas, false_alarm / 2)
-    instance = f"Gaussian (μ, σ²), fully synthetic, shared latents, n = {n}, t = {t}"
+    logs = _logs(t, n, replicas, rng)
+    growth, share = logs[1] - logs[0], explosion(n)
+    case = f"Gaussian (μ, σ²), fully synthetic, shared latents, n = {n}, t = {t}"
     return [
-        Verdict(
-            claim="S7, scale",
-            words="the scale is multiplied by the same factor each round: log σ_t − log σ_0 = t "
-            "(log σ_1 − log σ_0)",
-            instance=instance,
-            measured=gap,
-            relation="==",
-            stated=0.0,
-            status=compare(gap, "==", 0.0, 1e-10),
-            method=f"Algorithm 1, the largest gap among {replicas} chains; tolerance: rounding",
+        GEOMETRIC.verdict(
+            case,
+            measured=float(np.abs(logs[-1] - logs[0] - t * growth).max()),
+            claimed=0.0,
             tolerance=1e-10,
+            scale=float(np.abs(logs[-1] - logs[0]).max()),
+            method=f"Algorithm 1, the largest gap among {replicas} chains; tolerance: rounding",
         ),
-        Verdict(
-            claim="S7, scale",
-            words="the scale explodes with probability P(χ²_{n−1} > n − 1), else it vanishes",
-            instance=instance,
-            measured=exploding,
-            relation="==",
-            stated=spoil * share,
-            status=compare(exploding, "==", spoil * share, tolerance),
+        EXPLODES.verdict(
+            case,
+            measured=float((growth > 0).mean()),
+            claimed=share,
+            tolerance=share_slack(share, replicas, false_alarm / 2),
             method=f"Algorithm 1, {replicas} chains; tolerance: exact, binomial",
-            tolerance=tolerance,
             false_alarm=false_alarm,
         ),
     ]

@@ -39,6 +39,8 @@ class Verdict:
         stated: See `measured`.
         tolerance: Absolute slack in units of `stated`, with its reason in `method`.
         method: How `measured` was found (closed form, quadrature, simulation of so many chains …).
+        scale: Size of the quantity whose difference is measured, where `stated` is 0; 0 if there is
+            none.
         false_alarm: Probability of `violated` although the statement is true; 0 for deterministic
             checks.
         erratum: Id of the erratum that applies (E1 … E9), or "".
@@ -54,6 +56,7 @@ class Verdict:
     status: Status
     method: str
     tolerance: float = 0.0
+    scale: float = 0.0
     false_alarm: float = 0.0
     assumptions: Mapping[str, float] = field(default_factory=dict)
     erratum: str = ""
@@ -86,9 +89,57 @@ class Verdict:
         left = self.tolerance - gap[self.relation[0]]
         return left / allowed if allowed else math.copysign(math.inf, left) if left else 0.0
 
+    @property
+    def resolution(self) -> float:
+        """The smallest factor by which the number could be wrong and still be noticed, > 1.
+
+        `stated` is spoiled until the comparison fails: enlarged for >=, reduced for <=, either way
+        for ==. Where `stated` is 0, `measured` is moved by a part of `scale` instead.
+
+        Returns:
+            The factor, found by bisection; inf if no factor up to 1e12 is noticed; nan where the
+            claim does not hold, or compares a sign alone.
+        """
+        if self.status not in (Status.HOLDS, Status.CORRECTED):
+            return math.nan
+        if self.stated == 0 and not self.scale:
+            return math.nan
+
+        low, high = 0.0, math.log(1e12)
+        if not self.is_rejected_at(math.exp(high)):
+            return math.inf
+        for _ in range(60):
+            middle = (low + high) / 2
+            low, high = (low, middle) if self.is_rejected_at(math.exp(middle)) else (middle, high)
+        return math.exp(high)
+
+    def is_rejected_at(self, factor: float) -> bool:
+        """Whether the comparison fails once `stated` is wrong by this factor, > 1; for == in both
+        directions.
+        """
+        if self.stated == 0:
+            shifts = (self.scale * (factor - 1), -self.scale * (factor - 1))
+            spoiled = [(self.measured + shift, 0.0) for shift in shifts]
+        else:
+            smaller, larger = sorted((self.stated / factor, self.stated * factor))
+            spoiled = [(self.measured, smaller), (self.measured, larger)]
+        if self.relation in ("<=", "<"):
+            spoiled = spoiled[:1]
+        elif self.relation in (">=", ">"):
+            spoiled = spoiled[1:]
+        return all(
+            compare(measured, self.relation, stated, self.tolerance) is Status.VIOLATED
+            for measured, stated in spoiled
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; numbers that are not finite become strings ("inf", "nan")."""
-        derived = {"status": self.status.value, "tightness": self.tightness, "margin": self.margin}
+        derived = {
+            "status": self.status.value,
+            "tightness": self.tightness,
+            "margin": self.margin,
+            "resolution": self.resolution,
+        }
         plain = {**dataclasses.asdict(self), **derived}
         return {name: _finite(value) for name, value in plain.items()}
 

@@ -1,0 +1,169 @@
+"""A mutation: a named function replaced by a wrong one, and the claim that must then be violated.
+
+It is the negative control of a claim. A check that does not notice a mutation proves nothing.
+"""
+
+import copy
+import importlib
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+from stability.statements.claim import Claim
+from stability.statements.verdict import Status, Verdict
+
+__all__ = ["Mutation", "Replacement", "instead", "replaced", "scaled"]
+
+Replacement = Callable[[Callable[..., Any]], Callable[..., Any]]
+"""The right function -> a wrong one."""
+
+_MARGIN = 2.0
+"""How much further than a verdict's resolution a mutation goes, where it says no factor itself."""
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A slip, and what it must break.
+
+    Attributes:
+        breaks: The claim.
+        replaces: Dotted name of a function, a method or a property; it is replaced wherever a
+            module of `stability` has it.
+        words: What is wrong, in a few words.
+        case: Arguments of the statement's `check`.
+        by: The wrong function, made from the right one. None: the right one times a factor, twice
+            as far from 1 as the resolution of the claim's verdict on this case.
+    """
+
+    breaks: Claim
+    replaces: str
+    words: str
+    case: Mapping[str, Any]
+    by: Replacement | None = None
+
+    def run(self, check: Callable[..., list[Verdict]], rng: np.random.Generator | None) -> Verdict:
+        """The verdict on the claim under the mutation: violated if any is.
+
+        Args:
+            check: The statement's.
+            rng: Passed on to `check` unless None.
+
+        Returns:
+            The verdict, which names the slip.
+        """
+        by, words, same = self.by, self.words, copy.deepcopy(rng)
+        if by is None:
+            factor = self._factor(self._verdicts(check, rng))
+            by, words = scaled(factor), f"{words} times {_number(factor)}"
+        with replaced(self.replaces, by):
+            seen = self._verdicts(check, same)  # on the same draws, so that the factor is enough
+        if not seen:
+            raise ValueError(f"no verdict on {self.breaks.id} in {self.case}")
+        worst = min(seen, key=lambda verdict: verdict.status is not Status.VIOLATED)
+        return replace(worst, instance=f"{worst.instance}; {words}")
+
+    def _verdicts(
+        self, check: Callable[..., list[Verdict]], rng: np.random.Generator | None
+    ) -> list[Verdict]:
+        arguments = dict(self.case) | ({} if rng is None else {"rng": rng})
+        return [verdict for verdict in check(**arguments) if verdict.claim == self.breaks.id]
+
+    def _factor(self, verdicts: list[Verdict]) -> float:
+        """Of the function's value, in the direction that can be noticed."""
+        factor = 1 + _MARGIN * (min(verdict.resolution for verdict in verdicts) - 1)
+        return 1 / factor if self.breaks.relation in ("<=", "<") else factor
+
+
+def _number(factor: float) -> str:
+    near = abs(factor - 1) < 1e-3
+    return f"1 {'+' if factor > 1 else '−'} {abs(factor - 1):.1e}" if near else f"{factor:.4g}"
+
+
+def scaled(factor: float) -> Replacement:
+    """The same function, its value times `factor`; each value, where it returns a tuple."""
+
+    def by(right: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(right)
+        def wrong(*arguments: Any, **named: Any) -> Any:
+            value = right(*arguments, **named)
+            if isinstance(value, tuple):
+                return tuple(factor * part for part in value)
+            return factor * value
+
+        return wrong
+
+    return by
+
+
+def instead(wrong: Callable[..., Any]) -> Replacement:
+    """Another function altogether."""
+    return lambda right: wrong
+
+
+@contextmanager
+def replaced(name: str, by: Replacement) -> Iterator[None]:
+    """Replace a function wherever a module of `stability` has it, for a while.
+
+    Results that functions of `stability` keep (`functools.cache`) are forgotten before and after,
+    so that neither run sees the other's.
+
+    Args:
+        name: Dotted name, e.g. "stability.gaussian.alpha.alpha" or
+            "stability.statements.assumption3.Constants.step".
+        by: Makes the wrong function from the right one.
+    """
+    owner, attribute = _find(name)
+    if attribute not in vars(owner):
+        raise AttributeError(f"{owner.__name__} has no {attribute}")
+    right = vars(owner)[attribute]
+    if isinstance(right, property):
+        assert right.fget is not None
+        wrong: Any = property(by(right.fget))
+    else:
+        wrong = by(right)
+    places = [(owner, attribute)]
+    if not isinstance(owner, type):
+        places += [
+            (module, key)
+            for module in _modules()
+            for key, value in list(vars(module).items())
+            if value is right and (module, key) != (owner, attribute)
+        ]
+
+    _forget()
+    for place, key in places:
+        setattr(place, key, wrong)
+    try:
+        yield
+    finally:
+        for place, key in places:
+            setattr(place, key, right)
+        _forget()
+
+
+def _find(name: str) -> tuple[Any, str]:
+    """The module or class that has the function, and the function's name in it."""
+    path, _, attribute = name.rpartition(".")
+    try:
+        return importlib.import_module(path), attribute
+    except ModuleNotFoundError:
+        module, _, owner = path.rpartition(".")
+        return getattr(importlib.import_module(module), owner), attribute
+
+
+def _modules() -> list[Any]:
+    return [module for name, module in list(sys.modules.items()) if name.startswith("stability.")]
+
+
+def _forget() -> None:
+    """Empty the caches of functions in modules of `stability`."""
+    for module in _modules():
+        for value in list(vars(module).values()):
+            clear = getattr(value, "cache_clear", None)
+            if callable(clear):
+                clear()
