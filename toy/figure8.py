@@ -18,7 +18,7 @@ from toy.experiment import FIGURE_8_LAMBDAS, Experiment, run_experiment
 from toy.learners.ot_cfm import OTCFMLearner
 from toy.learners.settings import OTCFMConfig
 from toy.measures.claims import (
-    Claim,
+    CurveClaim,
     claims_table,
     drifts,
     drifts_less,
@@ -78,7 +78,7 @@ class QuickFigure8(Figure8):
     )
 
 
-def claims(regimes: Sequence[str], retrainings: int) -> list[Claim]:
+def claims(regimes: Sequence[str], retrainings: int) -> list[CurveClaim]:
     """What Figure 8 shows, as claims about a run.
 
     Slopes are taken from a fifth of the run on, t = 10 … 50 in full: before, the network is still

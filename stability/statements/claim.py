@@ -11,14 +11,14 @@ from types import MappingProxyType
 
 from stability.statements.verdict import Relation, Status, Verdict, compare
 
-__all__ = ["ERROR_RATE", "FINITE_L", "Claim", "Need"]
+__all__ = ["ERROR_RATE", "FINITE_L", "Claim", "Premise"]
 
 ERROR_RATE = 1e-6
 """False-alarm probability of a verdict on simulated data, unless a check is told another."""
 
 
 @dataclass(frozen=True)
-class Need:
+class Premise:
     """An assumption of a claim, as a comparison of a number that each verdict measures.
 
     Attributes:
@@ -39,7 +39,7 @@ class Need:
         return f"{self.name} {sign} {'∞' if math.isinf(self.value) else f'{self.value:g}'}"
 
 
-FINITE_L = Need("L", "<", math.inf, Status.NOT_APPLICABLE)
+FINITE_L = Premise("L", "<", math.inf, Status.NOT_APPLICABLE)
 """Assumption 1: the Lipschitz constant L is finite."""
 
 
@@ -70,7 +70,7 @@ class Claim:
     source: str
     falsified_by: str
     no_evidence: str
-    needs: tuple[Need, ...] = ()
+    needs: tuple[Premise, ...] = ()
     erratum: str = ""
     error_rate: float = 0.0
     values: tuple[float, float] = (-math.inf, math.inf)

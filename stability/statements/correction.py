@@ -24,7 +24,7 @@ from stability.analysis.operators import infinite_map
 from stability.families import StudentT
 from stability.laws.expectation import Blend, Density, Member, NormalMixture
 from stability.laws.family import Family
-from stability.statements.claim import Claim, Need
+from stability.statements.claim import Claim, Premise
 from stability.statements.mutation import Mutation
 from stability.statements.verdict import Verdict
 
@@ -53,7 +53,7 @@ NORM = _claim(
     words="its norm is at most (11) over 1 + γ",
     relation="<=",
     falsified_by="A norm of the finite differences above the bound.",
-    needs=(Need("λ(1 + Lε/α)", "<", 1.0),),
+    needs=(Premise("λ(1 + Lε/α)", "<", 1.0),),
 )
 
 _STUDENT_T = {"family": StudentT(5.0), "data": NormalMixture((0.7, 0.3), (-1.0, 2.0), (0.6, 1.0))}

@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 from scipy.stats import t as student_t
 
 __all__ = [
-    "Claim",
+    "CurveClaim",
     "Outcome",
     "claims_table",
     "drifts",
@@ -43,7 +43,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Claim:
+class CurveClaim:
     """A statement that a run decides.
 
     Attributes:
@@ -91,9 +91,9 @@ def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
     return float(values.mean() - half), float(values.mean() + half)
 
 
-def drifts(quantity: str, regime: str, first: int, level: float) -> Claim:
+def drifts(quantity: str, regime: str, first: int, level: float) -> CurveClaim:
     """The quantity grows."""
-    return Claim(
+    return CurveClaim(
         f"{regime}: {quantity.upper()} grows",
         f"its slope over t ≥ {first} is positive, sign test over seeds at {level:g}",
         level,
@@ -101,9 +101,9 @@ def drifts(quantity: str, regime: str, first: int, level: float) -> Claim:
     )
 
 
-def drifts_less(quantity: str, regime: str, other: str, first: int, level: float) -> Claim:
+def drifts_less(quantity: str, regime: str, other: str, first: int, level: float) -> CurveClaim:
     """The quantity grows less than in another regime, seed by seed."""
-    return Claim(
+    return CurveClaim(
         f"{regime}: {quantity.upper()} grows less than {other}",
         f"the difference of their slopes over t ≥ {first} is positive, paired sign test at "
         f"{level:g}",
@@ -116,9 +116,9 @@ def drifts_less(quantity: str, regime: str, other: str, first: int, level: float
     )
 
 
-def ends_below(quantity: str, regime: str, other: str, level: float) -> Claim:
+def ends_below(quantity: str, regime: str, other: str, level: float) -> CurveClaim:
     """In the last generation the quantity is smaller than in another regime, seed by seed."""
-    return Claim(
+    return CurveClaim(
         f"{regime}: {quantity.upper()} ends below {other}",
         f"the difference in the last generation is positive, paired sign test at {level:g}",
         level,
@@ -128,7 +128,7 @@ def ends_below(quantity: str, regime: str, other: str, level: float) -> Claim:
     )
 
 
-def stays(quantity: str, regime: str, control: str, first: int) -> Claim:
+def stays(quantity: str, regime: str, control: str, first: int) -> CurveClaim:
     """The quantity does not grow, or no more than in a control that sees no synthetic data, seed by
     seed.
 
@@ -146,7 +146,7 @@ def stays(quantity: str, regime: str, control: str, first: int) -> Claim:
             status, f"[{low:.2g}, {high:.2g}] a retraining; difference [{less:.2g}, {more:.2g}]"
         )
 
-    return Claim(
+    return CurveClaim(
         f"{regime}: {quantity.upper()} does not grow",
         f"the 95 % interval of its mean slope over t ≥ {first}, or of the difference from "
         f"{control}, is not above 0",
@@ -155,8 +155,8 @@ def stays(quantity: str, regime: str, control: str, first: int) -> Claim:
     )
 
 
-def claims_table(claims: Sequence[Claim], outcomes: Sequence[Outcome]) -> Table:
-    """Claim, condition, what was measured, and whether it holds."""
+def claims_table(claims: Sequence[CurveClaim], outcomes: Sequence[Outcome]) -> Table:
+    """CurveClaim, condition, what was measured, and whether it holds."""
     table = Table(
         title="claims, stated before the run", box=SIMPLE_HEAD, pad_edge=False, title_style="bold"
     )
@@ -168,7 +168,7 @@ def claims_table(claims: Sequence[Claim], outcomes: Sequence[Outcome]) -> Table:
     return table
 
 
-def markdown(claims: Sequence[Claim], outcomes: Sequence[Outcome]) -> str:
+def markdown(claims: Sequence[CurveClaim], outcomes: Sequence[Outcome]) -> str:
     """The same as a table for a page, with the error rate of each claim."""
     lines = ["| claim | condition | error rate | measured | outcome |", "|---|---|---|---|---|"]
     lines += [
@@ -179,7 +179,7 @@ def markdown(claims: Sequence[Claim], outcomes: Sequence[Outcome]) -> str:
     return "\n".join([*lines, "", _any_error(claims)]) + "\n"
 
 
-def _any_error(claims: Sequence[Claim]) -> str:
+def _any_error(claims: Sequence[CurveClaim]) -> str:
     """The union bound over the claims' errors, in words."""
     total = min(1.0, sum(claim.error for claim in claims))
     return f"Probability of any such error among the {len(claims)} claims: at most {total:.2g}."

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stability.statements.claim import FINITE_L, Claim, Need
+from stability.statements.claim import FINITE_L, Claim, Premise
 from stability.statements.verdict import Status
 
 BELOW = Claim(
@@ -41,7 +41,7 @@ def test_the_status_is_computed_from_the_numbers(relation, measured, status):
 
 
 def test_a_need_that_is_not_met_silences_the_claim():
-    needy = replace(BELOW, needs=(FINITE_L, Need("λ", "<", 0.5)))
+    needy = replace(BELOW, needs=(FINITE_L, Premise("λ", "<", 0.5)))
     assert verdict(needy, 3.0, assumptions={"L": math.inf, "λ": 1}).status is Status.NOT_APPLICABLE
     assert verdict(needy, 3.0, assumptions={"L": 1.0, "λ": 0.5}).status is Status.VACUOUS
     assert verdict(needy, 3.0, assumptions={"L": 1.0, "λ": math.nan}).status is Status.VACUOUS
@@ -107,4 +107,4 @@ def test_a_verdict_has_the_words_of_its_claim():
     one = verdict(replace(BELOW, erratum="E1"), note="n", false_alarm=1e-6)
     assert (one.claim, one.words, one.relation, one.erratum) == ("C", "w", "<=", "E1")
     assert one.to_dict()["resolution"] == pytest.approx(2)
-    assert str(Need("L", "<", math.inf)) == "L < ∞"
+    assert str(Premise("L", "<", math.inf)) == "L < ∞"
