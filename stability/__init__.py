@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     )
     from stability.loop.retraining import Generation, Learner, RetrainingError, retrain
     from stability.loop.streams import Purpose, stream
+    from stability.runs.command_learner import from_commands
     from stability.runs.run_directory import RunDirectory, RunDirectoryError
     from stability.statements.verdict import Status, Verdict
     from stability.transport.assignment import assign
@@ -87,6 +88,7 @@ __all__ = [
     "analyse",
     "assign",
     "coupled",
+    "from_commands",
     "from_estimator",
     "from_log_prob",
     "gaussian_w2",
@@ -122,6 +124,7 @@ _NAMES = {
     ),
     "loop.retraining": ("Generation", "Learner", "RetrainingError", "retrain"),
     "loop.streams": ("Purpose", "stream"),
+    "runs.command_learner": ("from_commands",),
     "runs.run_directory": ("RunDirectory", "RunDirectoryError"),
     "statements.verdict": ("Status", "Verdict"),
     "transport.assignment": ("assign",),

@@ -2,7 +2,6 @@
 or machine is.
 """
 
-import json
 import os
 import re
 import secrets
@@ -13,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from contextlib import redirect_stdout
 from dataclasses import replace
 from io import StringIO
@@ -23,23 +21,13 @@ from typing import Any
 import filelock
 import pytest
 
-from deep.attached import ProcessExit, run_attached
 from deep.retrain import _commands, _preset
-from deep.sweep import GridRun, Sweep, main
+from deep.sweep import Sweep, main
 from stability.runs.command_line import UsageError, parse
+from tests.support.processes import LIMIT_S, is_alive, waited_for
 
 ROOT = Path(__file__).parents[2]
 TINY = ["--retrainings", "30", "--samples", "60", "--epochs", "8"]
-LIMIT_S = 400  # for anything to happen on a slow machine with much else to do
-
-
-def waited_for(what: Callable[[], object]) -> object:
-    """Its first value that is true."""
-    for _ in range(int(LIMIT_S / 0.02)):
-        if found := what():
-            return found
-        time.sleep(0.02)
-    raise AssertionError("it did not happen")
 
 
 # What is run
@@ -219,18 +207,6 @@ def test_more_gpus_than_there_are_leave_no_folder(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    "content", ["{", "[]", '{"config": 1}', "[" * 10**5, '{"config": {"retrainings": "x"}}']
-)
-def test_a_damaged_run_is_shown_as_one_that_has_not_begun(run, content):
-    """The run itself says what is wrong."""
-    with_generations(run, 3)
-    (run.folder / "config.json").write_text(content)
-    run.folder.with_name("seed-0.finished.json").write_text(content)
-    assert run.progress() == "–"
-    assert not run.is_finished()
-
-
 def test_two_sweeps_do_not_share_a_folder(tmp_path):
     with (
         filelock.FileLock(tmp_path / ".sweep.lock"),
@@ -269,142 +245,6 @@ def test_the_commands_of_the_documentation_are_understood():
         retrain = parse(_commands(_preset(each)), [sweep.command, *each])
         assert len(sweep.runs()) >= 14
         assert retrain.run.retrainings >= 10
-
-
-# What becomes of a run
-
-
-@pytest.fixture
-def run(tmp_path):
-    folder = tmp_path / "lambda-1" / "seed-0"
-    folder.mkdir(parents=True)
-    return GridRun("lambda-1/seed-0", folder, ["-m", "toy.two_moons", "--lambda", "1"])
-
-
-def with_generations(run, count, retrainings=20):
-    (run.folder / "config.json").write_text(json.dumps({"config": {"retrainings": retrainings}}))
-    (run.folder / "history.jsonl").write_text("{}\n" * count)
-
-
-def test_a_finished_run_is_known_by_its_command(run):
-    with_generations(run, 21)
-    assert not run.is_finished()
-    assert not run.ended(ProcessExit(0, "figures.png"), retries=3)
-    assert (run.state, run.message, run.progress()) == ("finished", "", "20 of 20")
-    assert GridRun(run.name, run.folder, list(run.arguments)).is_finished()
-    assert not GridRun(run.name, run.folder, [*run.arguments, "--retrainings", "30"]).is_finished()
-    shutil.rmtree(run.folder)
-    assert not run.is_finished()
-
-
-@pytest.mark.parametrize(
-    "outcome",
-    [ProcessExit(2, "error: --k must be > 0"), ProcessExit(1, "error: stopped at t = 3: NaN")],
-)
-def test_a_run_that_says_what_is_wrong_is_not_started_again(run, outcome):
-    assert not run.ended(outcome, retries=3)
-    assert (run.state, run.message, run.deaths) == ("failed", outcome.message, 0)
-
-
-DEATHS = [
-    ProcessExit(-9, "killed by SIGKILL"),
-    ProcessExit(1, "torch.OutOfMemoryError: CUDA"),
-    ProcessExit(130, "error: stopped"),
-]
-
-
-@pytest.mark.parametrize("outcome", DEATHS)
-@pytest.mark.parametrize("retries", [0, 2])
-def test_a_run_that_dies_is_started_again_so_many_times(run, outcome, retries):
-    assert [run.ended(outcome, retries) for _ in range(retries + 1)] == [True] * retries + [False]
-    assert (run.state, run.message) == ("failed", outcome.message)
-
-
-def test_who_gets_on_may_die_often_but_not_in_vain(run):
-    again = []
-    # after a death the history is cut back to the last checkpoint
-    for generations in (1, 2, 3, 4, 3, 4, 4):
-        with_generations(run, generations)
-        again.append(run.ended(ProcessExit(-15, "killed by SIGTERM"), retries=3))
-    assert again == [True] * 6 + [False]
-    assert run.deaths == 7
-
-
-# A run as a program
-
-
-def attached(tmp_path, code, **options):
-    return run_attached(["-c", code], tmp_path / "run", tmp_path / "run.log", tmp_path, **options)
-
-
-@pytest.mark.parametrize(
-    ("code", "outcome"),
-    [
-        ("print('table'); print('figure.png')", ProcessExit(0, "figure.png")),
-        ("", ProcessExit(0, "exit status 0")),
-        (
-            "import os; print(os.getpid()); os.kill(os.getpid(), 9)",
-            ProcessExit(-9, "killed by SIGKILL"),
-        ),
-        ("1 / 0", ProcessExit(1, "ZeroDivisionError: division by zero")),
-        (
-            "import sys; print('begins'); sys.stderr.write('error: --k, got 0\\n'); "
-            "print('ends'); sys.exit(2)",
-            ProcessExit(2, "error: --k, got 0"),
-        ),
-    ],
-)
-def test_how_a_run_ended_and_what_it_said(code, outcome, tmp_path):
-    (tmp_path / "run.log").write_text("error: of an earlier attempt\n")
-    assert attached(tmp_path, code) == outcome
-    assert (tmp_path / "run.log").read_text().startswith("error: of an earlier attempt\n$ ")
-
-
-def is_alive(pid):
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
-        return False
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's PR_SET_PDEATHSIG")
-def test_a_run_dies_with_whoever_waits_for_it_and_its_folder_is_free(tmp_path):
-    """Also a run that holds the folder's lock, so that the next one can have it."""
-    holder = (
-        "import filelock, os, pathlib, time; filelock.FileLock('run/.lock').acquire(); "
-        "pathlib.Path('pid').write_text(f'{os.getpid()} '); time.sleep(600)"
-    )
-    waiting = (
-        "from deep.attached import run_attached; from pathlib import Path; p = "
-        f"Path({str(tmp_path)!r})\n"
-    )
-    waiting += f"run_attached(['-c', {holder!r}], p / 'run', p / 'run.log', p)"
-    parent = subprocess.Popen(
-        [sys.executable, "-c", waiting], env=os.environ | {"PYTHONPATH": str(ROOT)}
-    )
-    pid = int(
-        str(waited_for(lambda: (tmp_path / "pid").exists() and (tmp_path / "pid").read_text()))
-    )
-    assert is_alive(pid)
-    parent.kill()
-    parent.wait()
-    waited_for(lambda: not is_alive(pid))
-    with filelock.FileLock(tmp_path / "run" / ".lock", timeout=0):
-        pass
-
-
-def test_a_folder_that_another_process_still_has_is_waited_for(tmp_path):
-    (tmp_path / "run").mkdir()
-    lock = filelock.FileLock(tmp_path / "run" / ".lock")
-    lock.acquire()
-    began = time.monotonic()
-    # whether it can run, it knows best
-    assert attached(tmp_path, "print('ran')", patience_s=0.5) == ProcessExit(0, "ran")
-    assert time.monotonic() - began >= 0.5
-    lock.release()
-    began = time.monotonic()
-    attached(tmp_path, "", patience_s=60)
-    assert time.monotonic() - began < 50
 
 
 # With Ray

@@ -11,8 +11,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from deep import ray_session
-from deep.ray_session import RayLostError, RayRefusedError, socket_folder
+from stability.runs import ray_session
+from stability.runs.ray_session import RayLostError, RayRefusedError, socket_folder
 
 SOCKET = "session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"  # as Ray names it
 LONGEST = 103  # bytes of a socket's path, on every system

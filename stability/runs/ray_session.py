@@ -1,8 +1,7 @@
-"""Ray as a sweep sees it: tasks go in and outcomes come out, and when Ray dies, the sweep does not.
+"""Ray as a grid of runs sees it: tasks go in and outcomes come out; the grid survives Ray's death.
 
 Ray's death can abort the process that talks to it. So that is a process of its own: `RaySession`
-starts it and hears from it, and this module is its program (python -m deep.ray_session). The two
-exchange lines of JSON.
+starts it and hears from it, and this module is its program. The two exchange lines of JSON.
 """
 
 import dataclasses
@@ -25,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from deep.attached import ProcessExit, run_attached
+from stability.runs.attached import ProcessExit, run_attached
 
 __all__ = ["RayLostError", "RayRefusedError", "RaySession", "Resources", "Task", "socket_folder"]
 
@@ -136,7 +135,7 @@ class RaySession:
         """Start or join Ray; `machines` is known then."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "deep.ray_session"],
+                [sys.executable, "-m", "stability.runs.ray_session"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import filelock
 
-__all__ = ["ProcessExit", "run_attached"]
+__all__ = ["ProcessExit", "attached", "process_exit", "run_attached"]
 
 # Tells the kernel to send SIGTERM when the parent dies (prctl(2), Linux only), then becomes the
 # program. torchrun hands SIGTERM on to its processes, which SIGKILL would leave behind. A parent
@@ -47,12 +47,25 @@ class ProcessExit:
     message: str
 
 
+def attached(program: Sequence[str]) -> list[str]:
+    """Make a program end when the process that starts it does.
+
+    Args:
+        program: Path of an executable file, and its arguments.
+
+    Returns:
+        The program to start instead; it becomes the given one.
+    """
+    return [sys.executable, "-c", _ATTACH, str(os.getpid()), *program]
+
+
 def run_attached(
     arguments: Sequence[str], run: Path, log: Path, cwd: Path, patience_s: float = 180
 ) -> ProcessExit:
     """Run this Python with `arguments` until it ends.
 
     Args:
+        arguments: Of Python.
         run: The folder that it writes; waited for up to `patience_s` while another process has it.
         log: What it prints is added to it.
         cwd: Where it runs. OSError if these cannot be used.
@@ -68,7 +81,7 @@ def run_attached(
         file.flush()
         start = file.tell()
         code = subprocess.Popen(
-            [sys.executable, "-c", _ATTACH, str(os.getpid()), *program],
+            attached(program),
             cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=file,
@@ -79,10 +92,19 @@ def run_attached(
     with log.open("rb") as file:
         file.seek(start)
         said = file.read().decode(errors="replace")
-    return _outcome(code, said)
+    return process_exit(code, said)
 
 
-def _outcome(code: int, said: str) -> ProcessExit:
+def process_exit(code: int, said: str) -> ProcessExit:
+    """Describe how a program ended.
+
+    Args:
+        code: Exit status, or minus the number of the signal that ended it.
+        said: What it printed.
+
+    Returns:
+        The status and one line.
+    """
     if code < 0:
         return ProcessExit(code, f"killed by {signal.Signals(-code).name}")
     lines = [line.strip() for line in said.splitlines() if line.strip()]
