@@ -39,9 +39,9 @@ class EstimatorRecipe:
     """Makes an `EstimatorLearner` for so many chains; see `from_estimator` for the fields."""
 
     factory: Callable[[int], Any]
-    fit: Callable[[Any, Any], Any] | None = None
-    sample: Callable[[Any, int, int], Any] | None = None
-    log_prob: Callable[[Any, np.ndarray], Any] | None = None
+    fit_by: Callable[[Any, Any], Any] | None = None
+    sample_by: Callable[[Any, int, int], Any] | None = None
+    log_prob_by: Callable[[Any, np.ndarray], Any] | None = None
     schema: TableCodec | None = None
 
     def __call__(self, chains: int) -> "EstimatorLearner":
@@ -54,7 +54,7 @@ class EstimatorRecipe:
             The learner; it has `log_prob` where the objects have a density.
         """
         model = self.factory(0)
-        has_density = self.log_prob or any(
+        has_density = self.log_prob_by or any(
             callable(getattr(model, name, None)) for name in ("score_samples", "log_prob")
         )
         return (_EstimatorWithDensity if has_density else EstimatorLearner)(self, chains)
@@ -140,7 +140,7 @@ class EstimatorLearner:
     def weighs(self) -> bool:
         """Whether the objects' own `fit` takes weights."""
         model = self._recipe.factory(0)
-        return self._recipe.fit is None and "sample_weight" in _parameters(model.fit)
+        return self._recipe.fit_by is None and "sample_weight" in _parameters(model.fit)
 
     @property
     def models(self) -> tuple[Any, ...]:
@@ -178,8 +178,8 @@ class EstimatorLearner:
         before = set(vars(model)) if hasattr(model, "__dict__") else set()
         data = points if recipe.schema is None else _pandas_table(recipe.schema.decode(points))
         try:
-            if recipe.fit is not None:
-                recipe.fit(model, data)
+            if recipe.fit_by is not None:
+                recipe.fit_by(model, data)
             elif weights is None:
                 model.fit(data)
             else:
@@ -229,8 +229,8 @@ class EstimatorLearner:
     def _drawn(self, r: int, count: int, seed: int) -> Any:
         """Points of chain r's object, from a seed."""
         model, recipe = self._models[r], self._recipe
-        if recipe.sample is not None:
-            drawn = recipe.sample(model, count, seed)
+        if recipe.sample_by is not None:
+            drawn = recipe.sample_by(model, count, seed)
         else:
             taken = [name for name in _SEED_NAMES if name in _parameters(model.sample)]
             if taken:
@@ -282,7 +282,7 @@ class _EstimatorWithDensity(EstimatorLearner):
         """
         values = []
         for model, x in zip(self._models, points, strict=True):
-            evaluate = self._recipe.log_prob or _own_log_prob
+            evaluate = self._recipe.log_prob_by or _own_log_prob
             value = np.asarray(evaluate(model, x), dtype=float)
             if value.shape != (len(x),):
                 raise ArithmeticError(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -68,7 +69,7 @@ if fault == "cut":
 
 
 PYTHON = shlex.quote(sys.executable)
-COMMANDS = {
+COMMANDS: dict[str, Any] = {
     "train": f"{PYTHON} train.py {{data}} {{state}} {{seed}} {{out}}",
     "sample": f"{PYTHON} sample.py {{state}} {{seed}} {{count}} {{out}}",
 }
@@ -237,9 +238,10 @@ def test_what_a_command_started_ends_with_it(commands, real):
         ({"timeout_s": 0}, "timeout_s must be finite and > 0, got 0"),
     ],
 )
-def test_a_command_line_that_cannot_work_is_refused_at_once(commands, change, message):
+def test_a_command_line_that_cannot_work_is_refused_at_once(change, message):
+    arguments: Any = {**COMMANDS, **change}
     with pytest.raises(ValueError, match=message):
-        from_commands(**(commands | change))  # pyright: ignore[reportArgumentType]
+        from_commands(**arguments)
 
 
 def test_a_folder_of_something_else_is_refused_and_left_as_it_was(commands, tmp_path):
