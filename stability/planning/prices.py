@@ -6,6 +6,7 @@ response J alone. The risk of a loop is `variance · C/n + (bias · δ)²`.
 """
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -211,7 +212,9 @@ def largest_lambda(
     """
 
     def exceeds(m: int, points: int) -> bool:
-        found = price(make(m / points), points, generations or LONG, response)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "floor.lam")  # too few points of a rule's own λ
+            found = price(make(m / points), points, generations or LONG, response)
         return found.at(on, generations, bias_ratio) > 1 + tolerance + 1e-9
 
     # prices hardly depend on n at equal λ: find the place among few points, then refine it

@@ -1,0 +1,141 @@
+"""The command `plan`: how much synthetic data a loop can take, and at what price."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from stability.planning.labels import RegimeError
+from stability.planning.plan_record import TITLES, Plan, columns_of, shown
+from stability.planning.planner import plan
+from stability.planning.prices import Measure
+from stability.runs.command_line import UsageError, command
+from stability.runs.console import make_console, print_paths
+
+__all__ = ["PlanOptions", "plan_main"]
+
+RegimeChoice = Literal["mix", "synthetic", "accumulate", "fresh", "replace", "subsample"]
+
+
+@dataclass(frozen=True)
+class PlanOptions:
+    """Plan a retraining loop before it runs.
+
+    Leave out one of --real, --lambda, --generations and --tolerate, and it is solved for.
+    """
+
+    real: int | None = None
+    """Number of real points n."""
+    regime: tuple[RegimeChoice, ...] = ("mix",)
+    """How the next training set is made; one or more. mix: the real points and m new samples;
+    synthetic: n samples alone; accumulate: the real points and all samples so far; fresh: n new
+    real points and m samples; replace: samples take the place of real points; subsample: n of
+    what accumulate would see."""
+    lam: Annotated[tuple[float, ...], tyro.conf.arg(name="lambda", metavar="λ [λ ...]")] = ()
+    """Synthetic points per real point, one or more. None: the largest that is tolerated."""
+    generations: int | None = None
+    """Retrainings. None: for ever."""
+    tolerate: str | None = None
+    """Largest acceptable increase: 10% or 0.1."""
+    on: Measure = "error"
+    """What must not increase by more: root mean squared error, variance, or bias."""
+    error: float | None = None
+    """Root mean squared error that is wanted, in standard deviations of a feature; finds --real."""
+    response: float = 1.0
+    """J: how far a model follows its training set; 1 for maximum likelihood."""
+    bias: float = 0.0
+    """δ: bias of one fit, in standard deviations of a feature."""
+    cost_real: float | None = None
+    """Price of a real point, in any currency."""
+    cost_synthetic: float | None = None
+    """Price of a synthetic point, in the same currency."""
+    out: Path | None = None
+    """Folder for plan.json, plan.html, gate.yaml and the figure. None: print only."""
+
+    def __post_init__(self) -> None:
+        fraction(self.tolerate, "--tolerate")
+
+
+def fraction(text: str | None, option: str) -> float | None:
+    """Read `10%` or `0.1`.
+
+    Args:
+        text: As given; None stays.
+        option: Its name.
+
+    Returns:
+        The fraction.
+
+    Raises:
+        ValueError: If it is none, or not > 0.
+    """
+    if text is None:
+        return None
+    try:
+        value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        value = float("nan")
+    if not 0 < value < float("inf"):
+        raise ValueError(f"{option} must be a fraction > 0 such as 10% or 0.1, got {text}")
+    return value
+
+
+def plan_main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command.
+
+    Args:
+        arguments: Default: of this process.
+    """
+    command(PlanOptions, run, arguments)
+
+
+def run(options: PlanOptions) -> Plan:
+    """Plan, print and write.
+
+    Args:
+        options: The command line.
+
+    Returns:
+        The plan.
+    """
+    try:
+        found = plan(**_arguments(options))
+    except (RegimeError, ValueError) as error:
+        raise UsageError(str(error)) from error
+
+    console = make_console()
+    for title, rows in (
+        ("", found.rows),
+        ("What the pilot measured", found.functionals),
+        ("Rare categories", found.categories),
+    ):
+        if rows:
+            console.print(_table(title, rows))
+    for sentence in found.conditions:
+        console.print(f"- {sentence}", style="dim")
+    console.print()
+    console.print(found.verdict, style="bold")
+    if options.out is not None:
+        from stability.planning.plan_page import write_plan
+
+        print_paths(console, write_plan(found, options.out))
+    return found
+
+
+def _arguments(options: PlanOptions) -> dict[str, Any]:
+    given = {key: value for key, value in vars(options).items() if key != "out"}
+    return given | {"tolerate": fraction(options.tolerate, "--tolerate")}
+
+
+def _table(title: str, rows: Sequence[Any]) -> Table:
+    table = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left")
+    keys = columns_of(rows)
+    for key in keys:
+        table.add_column(TITLES[key], justify="left" if key == keys[0] else "right")
+    for row in rows:
+        table.add_row(*(shown(row, key) for key in keys))
+    return table
