@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stability.analysis.local_analysis import LocalAnalysis, generalised_eigenvalues
+from stability.analysis.jacobian import generalised_eigenvalues
+from stability.analysis.local_analysis import LocalAnalysis
 from stability.analysis.operators import NoMaximum
 
 __all__ = ["Basin", "axes", "basin", "linear_rate"]

@@ -8,15 +8,23 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
-import scipy.linalg
 import torch
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from torch import Tensor
-from torch.func import jacfwd, vmap
 
+from stability.analysis.bounds import condition, contraction_bound, rate_bound, sharp_bound
+from stability.analysis.jacobian import (
+    generalised_eigenvalues,
+    jacobian,
+    retraining_cost,
+    spectral_radius,
+    stationary_covariance,
+)
+from stability.analysis.lipschitz_search import Constant, lipschitz_constant
+from stability.analysis.local_table import local_table
 from stability.analysis.operators import Maximum, NoMaximum, infinite_map, maximum_likelihood
-from stability.laws.capabilities import HasLipschitz, HasStart
+from stability.laws.bracket import Bracket, Condition
+from stability.laws.capabilities import HasStart
 from stability.laws.expectation import Data, Empirical, Law, Member, Rule, as_law, draw, rule
 from stability.laws.family import Family, hessians, scores
 from stability.laws.psd import sqrtm
@@ -27,108 +35,9 @@ from stability.loop.arguments import (
     require_number,
     whole_number,
 )
-from stability.transport.wasserstein import wasserstein
-from stability.transport.wasserstein_1d import w1
+from stability.transport.w1_bracket import same_law, w1_bracket
 
-__all__ = [
-    "Constant",
-    "LocalAnalysis",
-    "analyse",
-    "contraction_bound",
-    "generalised_eigenvalues",
-    "jacobian",
-    "lipschitz_search",
-    "spectral_radius",
-    "stationary_covariance",
-]
-
-_DISTANCE_DRAWS = 1000
-_FLOOR_PAIRS = 4  # of as many draws each
-
-
-def contraction_bound(lam: float, alpha: float, eps: float, lipschitz: float) -> float:
-    """Upper bound on ‖J‖₂, J the Jacobian of G∞ at θ* (Theorem 1, eq. (11)).
-
-    Returns inf where λ(1 + Lε/α) >= 1: the theorem says nothing there. It is < 1 where λ(1 + Lε/α)
-    < 1/2. Raises ValueError if an argument is out of range, or not finite (but for `lipschitz`).
-
-    Args:
-        lam: Synthetic points per real point, >= 0.
-        alpha: Strong concavity, > 0 (Assumption 2).
-        eps: W1(p_θ*, p_data), in units of x, >= 0.
-        lipschitz: Of x ↦ ∇² log p_θ*(x), >= 0, or inf (Assumption 1 fails).
-    """
-    _check(lam=lam, eps=eps, alpha=alpha)
-    if alpha == 0:
-        raise ValueError("alpha must be > 0, got 0")
-    if not lipschitz >= 0:
-        raise ValueError(f"lipschitz must be >= 0 or inf, got {lipschitz}")
-    q = lam * _one_plus(alpha, eps, lipschitz) if lam else 0.0
-    return q / (1 - q) if q < 1 else math.inf
-
-
-def _one_plus(alpha: float, eps: float, lipschitz: float) -> float:
-    """1 + Lε/α, what bounds ‖A⁻¹B‖₂ (eq. (79)); inf where L is, even if ε = 0: Assumption 1 then
-    fails.
-    """
-    return 1 + lipschitz * eps / alpha if math.isfinite(lipschitz) else math.inf
-
-
-def _check(**values: float) -> None:
-    for name, value in values.items():
-        if not (math.isfinite(value) and value >= 0):
-            raise ValueError(f"{name} must be finite and >= 0, got {value}")
-
-
-def jacobian(A: np.ndarray, B: np.ndarray, lam: float) -> np.ndarray:
-    """J = λ (A + λB)⁻¹ B, the Jacobian of G∞ at θ* (Lemma E.1, with E3): A ≺ 0 and B ≼ 0, (P, P)
-    -> (P, P).
-    """
-    _check(lam=lam)
-    return np.linalg.solve(A + lam * B, lam * B)
-
-
-def generalised_eigenvalues(A: np.ndarray, B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """μ (P,), descending, and W (P, P) with Wᵀ(−A)W = I and Wᵀ(−B)W = diag(μ) (S1).
-
-    Raises:
-        ValueError: Unless A is negative definite.
-    """
-    try:
-        mu, W = scipy.linalg.eigh(-(B + B.T) / 2, -(A + A.T) / 2)
-    except np.linalg.LinAlgError as error:
-        raise ValueError(
-            f"A must be negative definite, got eigenvalues {np.linalg.eigvalsh(A)}"
-        ) from error
-    return mu[::-1], W[:, ::-1]
-
-
-def spectral_radius(matrix: np.ndarray) -> float:
-    """The largest modulus of an eigenvalue."""
-    return float(np.abs(np.linalg.eigvals(matrix)).max())
-
-
-def stationary_covariance(A: np.ndarray, B: np.ndarray, lam: float, n: int = 1) -> np.ndarray:
-    """V of S3: how θ_t scatters about the fit to the n real points, to first order; solves V = JVJᵀ
-    + (λ/n) K F K.
-
-    K = (A + λB)⁻¹ and F = −B. In the basis W of `generalised_eigenvalues` V is diagonal, λμ/(1 +
-    2λμ)/n: never more than half of (−A)⁻¹/n. (P, P), in squared units of θ.
-    """
-    J = jacobian(A, B, lam)
-    K = np.linalg.inv(A + lam * B)
-    return scipy.linalg.solve_discrete_lyapunov(J, -lam / n * K @ B @ K.T)
-
-
-@dataclass(frozen=True)
-class Constant:
-    """L with how it was found.   is_upper_bound: False if it was only searched for, and L may be
-    larger.
-    """
-
-    value: float
-    reason: str
-    is_upper_bound: bool
+__all__ = ["LocalAnalysis", "analyse"]
 
 
 @dataclass(frozen=True)
@@ -143,12 +52,7 @@ class LocalAnalysis:
         B: See `A`.
         C: See `A`.
         fisher: (P, P) E_p s sᵀ, which must be −B, and is found without second derivatives.
-        eps: ε = W1(p_θ*, p_data) (eq. (8)), in units of x.
-        eps_error: Its numerical error.
-        eps_floor: What the same estimate gives between p_θ* and p_θ*; 0 unless ε comes from
-            samples, and is then biased upwards by up to that.
-        eps_floor_sd: Standard deviation of one such estimate, and so about the statistical error of
-            ε, over independent pairs; `eps_floor` is their mean.
+        eps: ε = W1(p_θ*, p_data) (eq. (8)), in units of x, between two bounds; see `w1_bracket`.
         method: How A … fisher were found, and integration_error: of A and B, the largest entry (see
             `Estimate`).
         jacobian_gap: Largest difference between J and what `jacobian_check` says, another way to
@@ -163,10 +67,7 @@ class LocalAnalysis:
     B: np.ndarray
     C: np.ndarray
     fisher: np.ndarray
-    eps: float
-    eps_error: float
-    eps_floor: float
-    eps_floor_sd: float
+    eps: Bracket
     method: str
     integration_error: float
     jacobian_gap: float
@@ -202,27 +103,47 @@ class LocalAnalysis:
         """Whether ρ(J) < 1: retraining contracts near θ*."""
         return self.rho < 1
 
+    def _between(self, increasing: Callable[[float, float, float, float], float]) -> Bracket:
+        """A function of (λ, α, ε, L) that falls with α and grows with ε and L, at both ends."""
+        L = self.lipschitz.bracket
+        low = increasing(self.lam, self.alpha, self.eps.low, L.low)
+        return Bracket(low, max(low, increasing(self.lam, self.alpha, self.eps.high, L.high)))
+
     @property
-    def bound(self) -> float:
+    def k(self) -> Bracket:
+        """k = Lε/α, what (79) leaves between A⁻¹B and I; inf where L or ε is."""
+        return self._between(lambda lam, *constants: condition(1.0, *constants) - 1)
+
+    @property
+    def bound(self) -> Bracket:
         """Bound (11) on ‖J‖₂; inf where Theorem 1 says nothing."""
-        return contraction_bound(self.lam, self.alpha, self.eps, self.lipschitz.value)
+        return self._between(contraction_bound)
 
     @property
-    def condition(self) -> float:
+    def sharp_bound(self) -> Bracket:
+        """The best bound on ‖J‖₂ from the same constants; inf where there is none."""
+        return self._between(sharp_bound)
+
+    @property
+    def rate_bound(self) -> Bracket:
+        """The bound on ρ(J) from the same constants, q/(1 + q) (S1)."""
+        return self._between(rate_bound)
+
+    @property
+    def condition(self) -> Bracket:
         """λ(1 + Lε/α); Theorem 1 needs less than 1/2 (E4)."""
-        return self.lam * _one_plus(self.alpha, self.eps, self.lipschitz.value) if self.lam else 0.0
+        return self._between(condition)
 
     @property
-    def theorem1_applies(self) -> bool:
-        """Whether the condition of Theorem 1 is met; only a necessary check where `lipschitz` is
-        a lower bound.
-        """
-        return self.condition < 0.5
+    def theorem1_condition(self) -> Condition:
+        """Whether the condition of Theorem 1 is met; undecided if ε or L leave it open."""
+        return self.condition.below(0.5)
 
     @property
-    def lam_limit_theorem(self) -> float:
+    def lam_limit_theorem(self) -> Bracket:
         """The λ below which Theorem 1 speaks: 1 / (2 (1 + Lε/α))."""
-        return 0.5 / _one_plus(self.alpha, self.eps, self.lipschitz.value)
+        one_plus = self.at(1.0).condition
+        return Bracket(0.5 / one_plus.high, 0.5 / one_plus.low)
 
     @property
     def lam_limit(self) -> float:
@@ -242,12 +163,38 @@ class LocalAnalysis:
         return np.linalg.solve(self.A, np.linalg.solve(self.A, self.C).T) / self.n
 
     @property
-    def inflation(self) -> np.ndarray:
-        """Total error over Cramér–Rao: eigenvalues of n F^½ (sandwich + V) F^½, (P,), descending
-        (S3).
+    def misspecification(self) -> np.ndarray:
+        """Error of one fit to the real points over Cramér–Rao: spectrum of n F^½ S F^½, descending.
 
-        All are (1+3λ)/(1+2λ) if A = B = −C. A direction in which F is singular counts 0: its bound
-        is infinite.
+        S is `sandwich`. All are 1 where the model is well specified. (P,); a direction in which F
+        is singular counts 0: its bound is infinite.
+        """
+        root = sqrtm(self.fisher)
+        return np.linalg.eigvalsh(self.n * root @ self.sandwich @ root)[::-1]
+
+    @property
+    def retraining(self) -> np.ndarray:
+        """Error with retraining over that of the fit to the real points: spectrum of S⁻¹(S + V).
+
+        (P,), descending, all >= 1 (S3); (1+3λ)/(1+2λ) where the model is well specified.
+        """
+        return retraining_cost(self.sandwich, self.V)
+
+    @property
+    def retraining_ceiling(self) -> float:
+        """What `retraining` stays below at every λ: 1 + ½ λmax(C⁻¹(−A)).
+
+        V ≼ ½ (−A)⁻¹/n at any λ (S3). It is 3/2 where C = −A, as in a well-specified model, and may
+        be larger or smaller elsewhere.
+        """
+        return float(retraining_cost(self.sandwich, -np.linalg.inv(self.A) / (2 * self.n))[0])
+
+    @property
+    def inflation(self) -> np.ndarray:
+        """Total error over Cramér–Rao, misspecification and retraining together (S3).
+
+        Spectrum of n F^½ (S + V) F^½, (P,), descending; all are (1+3λ)/(1+2λ) if A = B = −C. A
+        direction in which F is singular counts 0: its bound is infinite.
         """
         root = sqrtm(self.fisher)
         return np.linalg.eigvalsh(self.n * root @ (self.sandwich + self.V) @ root)[::-1]
@@ -274,7 +221,9 @@ class LocalAnalysis:
 
     def at(self, lam: float) -> "LocalAnalysis":
         """The same θ*, data and family at another λ, without new integrals."""
-        _check(lam=lam)
+        require_number(lam, "lam")
+        if not (math.isfinite(lam) and lam >= 0):
+            raise ValueError(f"lam must be finite and >= 0, got {lam}")
         return replace(self, lam=lam, jacobian_gap=math.nan, jacobian_check="nothing")
 
     def to_dict(self) -> dict[str, Any]:
@@ -286,64 +235,17 @@ class LocalAnalysis:
         return {name: _plain(getattr(self, name)) for name in names}
 
     def __rich__(self) -> Table:
-        return table(self)
+        return local_table(self)
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Constant):
-        return {
-            "value": _plain(value.value),
-            "reason": value.reason,
-            "is_upper_bound": value.is_upper_bound,
-        }
+    if isinstance(value, Constant | Bracket):
+        return {name: _plain(item) for name, item in vars(value).items()}
     if isinstance(value, np.ndarray):
         return [_plain(item) for item in value.tolist()]
     if isinstance(value, list):
         return [_plain(item) for item in value]
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def table(local: LocalAnalysis) -> Table:
-    """The numbers of an analysis with their names, for a rich console."""
-    result = Table(
-        title=f"Retraining near θ*, λ = {local.lam:g}",
-        box=SIMPLE_HEAD,
-        title_style="bold",
-        pad_edge=False,
-    )
-    for column, style in (("quantity", "left"), ("value", "left"), ("meaning", "left")):
-        result.add_column(column, justify=style, overflow="fold")  # type: ignore[arg-type]
-    lipschitz = f"{'' if local.lipschitz.is_upper_bound else '≥ '}{local.lipschitz.value:.5g}"
-    noise = f"{local.eps_floor:.3g} ± {local.eps_floor_sd:.2g}"
-    floor = f", noise floor {noise} (mean ± sd of {_FLOOR_PAIRS} pairs)" if local.eps_floor else ""
-    met = "met" if local.theorem1_applies else "not met"
-    if local.theorem1_applies and not local.lipschitz.is_upper_bound:
-        met = "not refuted: L may be larger"
-    for row in (
-        ("θ*", _vector(local.theta), "maximum likelihood (eq. 7)"),
-        ("α", f"{local.alpha:.5g}", "strong concavity (Assumption 2)"),
-        ("L", lipschitz, local.lipschitz.reason),
-        ("ε", f"{local.eps:.5g}", f"W1(p_θ*, p_data), ± {local.eps_error:.1g}{floor}"),
-        ("λ(1 + Lε/α)", f"{local.condition:.5g}", f"Theorem 1 needs < 1/2: {met}"),
-        ("bound (11)", f"{local.bound:.5g}", "on ‖J‖₂" if local.bound < math.inf else "vacuous"),
-        ("‖J‖₂", f"{local.norm:.5g}", "J the Jacobian of G∞ at θ*"),
-        ("ρ(J)", f"{local.rho:.5g}", "stable" if local.stable else "unstable"),
-        ("μ", _vector(local.mu), "eigenvalues of (−B, −A); those of J are λμ/(1+λμ) (S1)"),
-        ("half-life", f"{local.half_life:.3g}", "retrainings that halve a perturbation"),
-        ("λ for Theorem 1", f"< {local.lam_limit_theorem:.5g}", "where its condition holds"),
-        ("λ for stability", f"< {local.lam_limit:.5g}", "where ρ(J) < 1 (S1)"),
-        ("inflation", _vector(local.inflation), "total error / Cramér–Rao, by direction (S3)"),
-        ("checks", f"{local.integration_error:.1g}", f"error of A and B ({local.method})"),
-        ("", f"{local.fisher_gap:.1g}", "B against −E s sᵀ, relative"),
-        ("", f"{local.jacobian_gap:.1g}", f"J against {local.jacobian_check}"),
-    ):
-        result.add_row(*row)
-    return result
-
-
-def _vector(values: np.ndarray) -> str:
-    shown = ", ".join(f"{value:.5g}" for value in values[:8])
-    return f"({shown}{', …' if len(values) > 8 else ''})"
 
 
 def analyse(
@@ -376,13 +278,14 @@ def analyse(
     """
     require_methods(family, "family", "log_prob", "sample")
     require_number(lam, "lam")
-    _check(lam=lam)
+    if not (math.isfinite(lam) and lam >= 0):
+        raise ValueError(f"lam must be finite and >= 0, got {lam}")
     n, draws = whole_number(n, "n", 1), whole_number(draws, "draws", 1)
     if start is not None:
         start = torch.as_tensor(numeric_array(start, "start"), dtype=torch.float64)
     law = as_law(numeric_array(data, "data").astype(float) if is_array_like(data) else data)
-    best = maximum_likelihood(family, law, _start(family, law, start), draws=draws, tol=tol)
-    theta, model = best.theta, Member(family, best.theta)
+    theta = _maximiser(family, law, start, draws, tol)
+    model = Member(family, theta)
 
     def moments(law_rule: Rule) -> tuple[np.ndarray, np.ndarray, float]:
         hessian_mean = law_rule.expect(hessians(family, theta, law_rule.points))
@@ -408,32 +311,39 @@ def analyse(
     if not alpha > 0:
         raise NoMaximum(f"not strongly concave: alpha = {alpha:.3g} at theta = {theta.tolist()}")
     J, sampled = jacobian(A, B, lam), "monte carlo" in (data_rule.method, model_rule.method)
-    if sampled:
+    if not lam:
+        check, other = "nothing: it is 0 at λ = 0", J
+    elif sampled:
         check, other = "λ(A − λ E s sᵀ)⁻¹(−E s sᵀ)", jacobian(A, -fisher, lam)
     else:
         check, other = (
             "finite differences of G∞",
             _differences(infinite_map(family, law, lam, tol=tol), theta, A),
         )
-    eps, eps_error, floors = _distance(model, law, exact_on_the_line=not sampled)
     return LocalAnalysis(
         lam=lam,
         n=n,
         theta=theta.numpy(),
-        lipschitz=_lipschitz(family, theta, model_rule, data_rule),
+        lipschitz=lipschitz_constant(family, theta, model_rule, data_rule),
         A=A,
         B=B,
         C=C,
         fisher=fisher,
-        eps=eps,
-        eps_error=eps_error,
-        eps_floor=float(np.mean(floors)),
-        eps_floor_sd=float(np.std(floors, ddof=1)),
+        eps=w1_bracket(model, law),
         method=f"{data_rule.method} under the data, {model_rule.method} under the model",
         integration_error=max(error_A, error_B),
         jacobian_gap=float(np.abs(J - other).max()),
         jacobian_check=check,
     )
+
+
+def _maximiser(
+    family: Family, law: Law, start: Tensor | None, draws: int, tol: float | None
+) -> Tensor:
+    """θ* (P,); of data that are the member θ of the family it is θ itself, by Gibbs' inequality."""
+    if isinstance(law, Member) and same_law(Member(family, law.theta), law):
+        return torch.as_tensor(law.theta, dtype=torch.float64)
+    return maximum_likelihood(family, law, _start(family, law, start), draws=draws, tol=tol).theta
 
 
 def _start(family: Family, law: Law, start: Tensor | None) -> Tensor:
@@ -461,106 +371,3 @@ def _differences(G: Callable[[Tensor], Maximum], theta: Tensor, A: np.ndarray) -
         step[k] = size
         columns.append(((G(theta + step).theta - G(theta - step).theta) / (2 * size)).numpy())
     return np.stack(columns, 1)
-
-
-def _distance(model: Member, law: Law, exact_on_the_line: bool) -> tuple[float, float, list[float]]:
-    """ε, its numerical error, and its noise floor by pairs of sets of draws (0 if no sampling is
-    involved).
-    """
-    generator = torch.Generator().manual_seed(0)
-    one, two = (draw(model, _DISTANCE_DRAWS, generator).numpy() for _ in range(2))
-    if one.shape[1] == 1 and exact_on_the_line:
-        distance = w1(model, law)
-        return distance.value, distance.error, [0.0, 0.0]
-    points = law.points if isinstance(law, Empirical) else draw(law, _DISTANCE_DRAWS, generator)
-    if len(points) > _DISTANCE_DRAWS:
-        points = points[torch.randperm(len(points), generator=generator)[:_DISTANCE_DRAWS]]
-
-    floors = [wasserstein(one, two, (1,))[0]]
-    while len(floors) < _FLOOR_PAIRS:
-        pair = (draw(model, _DISTANCE_DRAWS, generator).numpy() for _ in range(2))
-        floors += wasserstein(*pair, orders=(1,))
-    return wasserstein(one, points.numpy(), (1,))[0], 0.0, floors
-
-
-def _lipschitz(family: Family, theta: Tensor, model: Rule, data: Rule) -> Constant:
-    if isinstance(family, HasLipschitz):
-        known = family.lipschitz(theta)
-        return Constant(float(known.value), known.reason, is_upper_bound=True)
-    if model.method == "exact":
-        return _between_atoms(model.points, hessians(family, theta, model.points))
-    generator = torch.Generator().manual_seed(0)
-    seen = [
-        law.points[torch.randint(len(law.points), (500,), generator=generator)]
-        for law in (model, data)
-    ]
-    return lipschitz_search(family, theta, torch.cat(seen), generator)
-
-
-def _between_atoms(x: Tensor, hessian: Tensor) -> Constant:
-    """Of finitely many points (k, d): the steepest of all chords."""
-    i, j = torch.triu_indices(len(x), len(x), 1)
-    chords = torch.linalg.matrix_norm(hessian[i] - hessian[j], 2) / (x[i] - x[j]).norm(dim=1)
-    return Constant(
-        float(chords.max()) if len(chords) else 0.0,
-        "the steepest of all chords between the atoms",
-        True,
-    )
-
-
-def lipschitz_search(
-    family: Family, theta: Tensor, points: Tensor, generator: torch.Generator
-) -> Constant:
-    """The steepest slope of x ↦ ∇² log p_θ(x) that a search finds: a lower bound on L of Assumption
-    1.
-
-    Args:
-        points: (n, d) where to begin; the search goes on at up to 1000 times their distance from
-            their median, wherever log p_θ is finite, and then refines around the steepest. In d > 1
-            the slope is taken in the steepest direction in Frobenius norm. A search cannot exclude
-            that L is larger elsewhere, or infinite.
-    """
-
-    def slopes(x: Tensor) -> Tensor:
-        x = x[torch.isfinite(family.log_prob(theta, x))]
-        # (n, P, P, d)
-        change = vmap(jacfwd(lambda point: hessians(family, theta, point[None])[0]))(x)
-        # a slope that overflowed proves nothing
-        flat = torch.nan_to_num(change.flatten(1, 2), posinf=0.0, neginf=0.0)
-        direction = torch.linalg.svd(flat, full_matrices=False).Vh[:, 0]  # (n, d)
-        norms = torch.linalg.matrix_norm(
-            torch.einsum("npqd,nd->npq", flat.unflatten(1, change.shape[1:3]), direction), 2
-        )
-        return torch.cat([norms[:, None], x], 1)
-
-    centre = points.median(0).values
-    shells = slopes(torch.cat([centre + 2.0**k * (points - centre) for k in range(11)]))
-    if not len(shells):
-        raise ValueError(
-            f"log_prob must be finite at some of the points, got none of {len(points)}"
-        )
-    best = shells[shells[:, 0].argmax()]
-    reach = (shells[:, 1:] - centre).norm(dim=1)
-    inner = float(shells[reach <= reach.max() / 2, 0].max())
-    radius = (points - centre).abs().median(0).values
-    for _ in range(16):
-        near = slopes(
-            best[1:]
-            + radius * torch.randn(200, points.shape[1], generator=generator, dtype=torch.float64)
-        )
-        best = torch.cat([best[None], near])
-        best = best[best[:, 0].argmax()]
-        radius = radius / 4
-    edge = (
-        "; it still grows at the edge of the search: L may be infinite"
-        if float(best[0]) > 1.01 * inner
-        else ""
-    )
-    where = ", ".join(f"{value:.4g}" for value in best[1:].tolist())
-    return Constant(
-        float(best[0]),
-        f"steepest slope found, at x = ({where}): a lower bound on L, so the condition of Theorem "
-        "1 computed from it "
-        f"is only necessary{edge}",
-        is_upper_bound=False,
-    )

@@ -117,7 +117,7 @@ def _mathml(latex: str) -> Markup:
     return Markup(latex2mathml.converter.convert(latex, display="block"))
 
 
-def _number(value: float) -> str:
+def _number(value: object) -> str:
     return f"{value:.6g}"
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from scipy.stats import chi, norm
 
-from stability.analysis.local_analysis import contraction_bound
+from stability.analysis.bounds import contraction_bound
 from stability.analysis.operators import infinite_map
 from stability.gaussian.alpha import alpha, alpha_isotropic, one_minus_alpha
 from stability.gaussian.collapse import simulate
@@ -148,7 +148,7 @@ def phase_diagram(rng: np.random.Generator) -> Figure:
     dots = None
     for case, marker in zip(named, "osvD^", strict=True):
         local = case.local
-        ratio = local.lipschitz.value * local.eps / local.alpha
+        ratio = local.lipschitz.value * local.eps.high / local.alpha
         rho = [local.at(lam).rho for lam in lams]
         dots = left.scatter(
             np.full(len(lams), ratio),
@@ -187,7 +187,7 @@ def _trajectories(axes: Axes, case: Instance) -> None:
         # below: quadrature
         shown = [(t, distance) for t, distance in enumerate(distances) if distance > 1e-9]
         axes.semilogy(*zip(*shown, strict=True), "o", color=colour)
-        speaks = "inside" if local.theorem1_applies else "outside"
+        speaks = "inside" if local.theorem1_condition == "met" else "outside"
         t = np.arange(len(distances))
         axes.semilogy(
             t,
@@ -216,13 +216,14 @@ def bound_and_truth(rng: np.random.Generator) -> Figure:
     for axes, name in zip(grid.flat, names, strict=True):
         local = instance(name, "misspecified").local
         bounds = [
-            contraction_bound(lam, local.alpha, local.eps, local.lipschitz.value) for lam in LAMBDAS
+            contraction_bound(lam, local.alpha, local.eps.high, local.lipschitz.value)
+            for lam in LAMBDAS
         ]
         axes.loglog(LAMBDAS, bounds, **PRINTED, label="bound (11)")
         axes.loglog(LAMBDAS, [local.at(lam).norm for lam in LAMBDAS], color=ORANGE, label="‖J‖₂")
         axes.loglog(LAMBDAS, [local.at(lam).rho for lam in LAMBDAS], color=BLUE, label="ρ(J)")
         axes.axhline(1, color="0.5", linewidth=0.8)
-        limit = local.lam_limit_theorem
+        limit = local.lam_limit_theorem.low
         axes.set_title(
             f"{name}\n{f'(11) < 1 for λ < {limit:.2g}' if limit else 'L infinite: no bound'}",
             fontsize=7,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from stability.laws.bracket import Bracket
 from stability.statements.verdict import Relation, Status, Verdict, compare
 
 __all__ = ["ERROR_RATE", "FINITE_L", "Claim", "Premise"]
@@ -86,7 +87,7 @@ class Claim:
         tolerance: float = 0.0,
         scale: float = 0.0,
         false_alarm: float = 0.0,
-        assumptions: Mapping[str, float] = MappingProxyType({}),
+        assumptions: Mapping[str, float | Bracket] = MappingProxyType({}),
         claimed_from_below: bool = False,
         in_place_of: Verdict | None = None,
         note: str = "",
@@ -102,22 +103,23 @@ class Claim:
             scale: Size of the quantity whose difference is measured, where `claimed` is 0; 0 if
                 there is none.
             false_alarm: Probability of `violated` although the claim is true.
-            assumptions: Measured values of what the claim assumes; each need is among them.
+            assumptions: Measured values of what the claim assumes, or intervals that hold them;
+                each need is among them.
             claimed_from_below: Whether `claimed` is computed from a constant that was only searched
-                for, and may be larger: a violation then refutes nothing.
+                for, and may be larger: a violation is then undecided.
             in_place_of: Verdict on the printed claim that this one corrects.
             note: What else the reader must know.
 
         Returns:
             The verdict. Its status is `VIOLATED` if the comparison fails, `CORRECTED` if it holds
-            where the printed claim does not, `VACUOUS` or `NOT_APPLICABLE` where the claim says
+            where the printed claim does not, `UNDECIDED` where an interval leaves it open, `VACUOUS` or `NOT_APPLICABLE` where the claim says
             nothing, and `HOLDS` otherwise.
         """
         status = self._silence(claimed, assumptions) or compare(
             measured, self.relation, claimed, tolerance
         )
         if status is Status.VIOLATED and claimed_from_below:
-            status = Status.VACUOUS
+            status = Status.UNDECIDED
         if status is Status.HOLDS and in_place_of and in_place_of.status is not Status.HOLDS:
             status = Status.CORRECTED
         return Verdict(
@@ -137,12 +139,14 @@ class Claim:
             note=note,
         )
 
-    def _silence(self, claimed: float, assumptions: Mapping[str, float]) -> Status | None:
+    def _silence(self, claimed: float, assumptions: Mapping[str, float | Bracket]) -> Status | None:
         """Why the claim says nothing about a case; None if it says something."""
         for need in self.needs:
-            met = compare(assumptions[need.name], need.relation, need.value)
-            if met is Status.VIOLATED:
-                return need.otherwise
+            value = assumptions[need.name]
+            ends = (value.low, value.high) if isinstance(value, Bracket) else (value,)
+            met = {compare(end, need.relation, need.value) for end in ends}
+            if Status.VIOLATED in met:
+                return need.otherwise if len(met) == 1 else Status.UNDECIDED
 
         low, high = self.values
         below = self.relation in ("<=", "<") and claimed >= high

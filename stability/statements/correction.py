@@ -19,12 +19,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stability.analysis.local_analysis import analyse, contraction_bound, jacobian, spectral_radius
+from stability.analysis.bounds import contraction_bound
+from stability.analysis.jacobian import jacobian, spectral_radius
+from stability.analysis.local_analysis import analyse
 from stability.analysis.operators import infinite_map
 from stability.families import StudentT
 from stability.laws.expectation import Blend, Density, Member, NormalMixture
 from stability.laws.family import Family
 from stability.statements.claim import Claim, Premise
+from stability.statements.instances import assumptions
 from stability.statements.mutation import Mutation
 from stability.statements.verdict import Verdict
 
@@ -103,12 +106,7 @@ def check(
         "method": "finite differences of the corrected G^∞; tolerance: 1e-5 ‖J_γ‖, for their "
         "second order",
         "tolerance": 1e-5 * norm,
-        "assumptions": {
-            "α": local.alpha,
-            "L": local.lipschitz.value,
-            "ε": local.eps,
-            "λ(1 + Lε/α)": local.condition,
-        },
+        "assumptions": assumptions(local),
     }
     case = f"{type(family).__name__}, λ = {lam:g}, γ = {gamma:g}"
     return [
@@ -124,7 +122,9 @@ def check(
         NORM.verdict(
             case,
             measured=norm,
-            claimed=correction_bound(lam, gamma, local.alpha, local.eps, local.lipschitz.value),
+            claimed=correction_bound(
+                lam, gamma, local.alpha, local.eps.high, local.lipschitz.value
+            ),
             **common,
         ),
     ]

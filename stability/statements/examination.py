@@ -32,6 +32,7 @@ _WORST_FIRST = (
     Status.VIOLATED,
     Status.CORRECTED,
     Status.HOLDS,
+    Status.UNDECIDED,
     Status.VACUOUS,
     Status.NOT_APPLICABLE,
 )

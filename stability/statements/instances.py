@@ -15,6 +15,7 @@ from torch import Tensor
 
 from stability.analysis.local_analysis import LocalAnalysis, analyse
 from stability.families import FAMILIES, Gaussian
+from stability.laws.bracket import Bracket
 from stability.laws.capabilities import in_domain
 from stability.laws.expectation import Blend, Data, Law, Member, NormalMixture, as_law
 from stability.laws.family import Family
@@ -198,13 +199,22 @@ def instance(family: str | Family, data: DataName | Data, start: Tensor | None =
     return Instance(f"{type(family).__name__}, data given", family, as_law(data), start)
 
 
-def assumptions(local: LocalAnalysis) -> dict[str, float]:
-    """What Theorem 1 assumes, as measured: the `assumptions` of a verdict."""
-    return {
-        "α": local.alpha,
-        "L": local.lipschitz.value,
+def assumptions(local: LocalAnalysis) -> dict[str, float | Bracket]:
+    """What Theorem 1 assumes, as measured: the `assumptions` of a verdict.
+
+    Args:
+        local: The analysis.
+
+    Returns:
+        Name -> the number, or the interval that holds it.
+    """
+    named = {
+        "L": local.lipschitz.bracket,
         "ε": local.eps,
         "λ(1 + Lε/α)": local.condition,
+    }
+    return {"α": local.alpha} | {
+        name: value.low if value.known else value for name, value in named.items()
     }
 
 

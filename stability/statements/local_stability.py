@@ -16,7 +16,9 @@ import torch
 from torch import Tensor
 
 from stability.analysis.basin import axes, linear_rate
-from stability.analysis.local_analysis import LocalAnalysis, jacobian, spectral_radius
+from stability.analysis.bounds import rate_bound
+from stability.analysis.jacobian import jacobian, spectral_radius
+from stability.analysis.local_analysis import LocalAnalysis
 from stability.analysis.operators import infinite_map
 from stability.families import (
     PPCA,
@@ -28,10 +30,10 @@ from stability.families import (
     LinearLogits,
     StudentT,
 )
+from stability.laws.bracket import Condition
 from stability.laws.expectation import Data, Member, rule
 from stability.laws.family import Family, hessians
 from stability.statements.instances import DataName, Instance, assumptions, instance, jacobian_slack
-from stability.statements.theorem1_sharp import rate_bound
 from stability.statements.verdict import Status, Verdict, compare
 
 __all__ = ["GRID", "check", "controls", "counterexamples"]
@@ -202,17 +204,18 @@ def _rates(
     G = infinite_map(where.family, where.law, lam)
     decay = linear_rate(lambda theta: G(theta).theta, local.theta, axes(local))
     curvature = 3e-3 * stated * (1 - stated) + slack + 1e-7
-    limit = spoil * rate_bound(lam, local.alpha, local.eps, L.value)
+    limit = spoil * rate_bound(lam, local.alpha, local.eps.high, L.value)
     within = compare(rho, "<=", limit, slack)
     if not math.isfinite(L.value):
         within = Status.NOT_APPLICABLE
     elif within is Status.VIOLATED and not L.is_upper_bound:
-        within = Status.VACUOUS  # L may be larger than what the search found
+        within = Status.UNDECIDED  # L may be larger than what the search found
     common: dict[str, Any] = {
         "instance": f"{where.name}, λ = {lam:g}",
         "assumptions": assumptions(local),
     }
-    printed = "" if local.theorem1_applies else "the condition of Theorem 1 is not met"
+    met = local.theorem1_condition
+    printed = "" if met is Condition.MET else f"the condition of Theorem 1 is {met}"
     return [
         Verdict(
             claim="S1",

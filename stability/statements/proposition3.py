@@ -16,6 +16,7 @@ from torch import Tensor
 from stability.analysis.basin import axes
 from stability.analysis.local_analysis import LocalAnalysis
 from stability.analysis.operators import NoMaximum, climb
+from stability.laws.bracket import Condition
 from stability.laws.expectation import Data, Law, Member, rule
 from stability.laws.family import Family, hessians, scores
 from stability.statements.instances import DataName, Instance, assumptions, instance, mean_slack
@@ -75,31 +76,31 @@ def _curvature(
     Args:
         spread: Multiplies εL. share: multiplies λmin(F).
     """
-    lam, L = local.lam, local.lipschitz.value
+    lam, L, eps = local.lam, local.lipschitz.value, local.eps.high
     measured = float(np.linalg.eigvalsh(local.A + lam * local.B)[-1])
     tolerance = (1 + lam) * mean_slack(local)
     printed = (
-        -local.alpha * (1 + lam) + lam * spread * local.eps * L if math.isfinite(L) else math.inf
+        -local.alpha * (1 + lam) + lam * spread * eps * L if max(eps, L) < math.inf else math.inf
     )
     least = max(0.0, float(np.linalg.eigvalsh(local.fisher)[0]))
     corrected = -local.alpha - lam * share * least
-    meets_condition = math.isfinite(L) and local.eps * L < local.alpha
+    meets_condition = local.k.below(1) is Condition.MET
     common: dict[str, Any] = {
         "instance": f"{where.name}, λ = {lam:g}",
         "measured": measured,
         "relation": "<=",
         "tolerance": tolerance,
-        "assumptions": assumptions(local) | {"εL/α": local.eps * L / local.alpha},
+        "assumptions": assumptions(local) | {"εL/α": local.k},
     }
     as_printed, holds = (
         compare(measured, "<=", stated, tolerance) for stated in (printed, corrected)
     )
     if not math.isfinite(L):
         as_printed = Status.NOT_APPLICABLE
-    elif not meets_condition:
+    elif local.k.below(1) is Condition.NOT_MET:
         as_printed = Status.VACUOUS
-    elif as_printed is Status.VIOLATED and not local.lipschitz.is_upper_bound:
-        as_printed = Status.VACUOUS  # L may be larger than what the search found
+    elif local.k.below(1) is Condition.UNDECIDED:
+        as_printed = Status.UNDECIDED
     return [
         Verdict(
             claim="Proposition 3, (67)",

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import polygamma
 from scipy.stats import chi2
 
-from stability.analysis.local_analysis import jacobian, stationary_covariance
+from stability.analysis.jacobian import jacobian, stationary_covariance
 from stability.gaussian.learner import GaussianLearner
 from stability.gaussian.mean import paths
 from stability.gaussian.mixed import exact_errors, simulate
@@ -204,7 +204,7 @@ def excess_covariance(
     """S3, any family: covariance (P, P) of θ_t about the fit θ_0 to the n real points, to first
     order: V − J^t V Jᵀ^t.
 
-    V and J as in `local_analysis`. In the eigenvector of (−B, −A) for μ the factor on V is 1 −
+    V and J as in `analysis.jacobian`. In the eigenvector of (−B, −A) for μ the factor on V is 1 −
     (λμ/(1+λμ))^{2t}: it is 1 − ρ(J)^{2t} in all directions only if A = B up to a factor.
     """
     V = stationary_covariance(A, B, lam, n)

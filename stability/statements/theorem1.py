@@ -13,13 +13,14 @@ import numpy as np
 from torch import Tensor
 
 from stability.analysis.basin import axes, basin
-from stability.analysis.local_analysis import LocalAnalysis, contraction_bound, jacobian
+from stability.analysis.jacobian import jacobian
+from stability.analysis.local_analysis import LocalAnalysis
 from stability.analysis.operators import infinite_map
+from stability.laws.bracket import Bracket, Condition
 from stability.laws.expectation import Data
 from stability.laws.family import Family
 from stability.statements.instances import DataName, Instance, assumptions, instance, jacobian_slack
-from stability.statements.theorem1_sharp import sharp_bound
-from stability.statements.verdict import Status, Verdict, compare
+from stability.statements.verdict import Status, Verdict, at_most, compare
 
 __all__ = ["GRID", "check", "controls", "counterexamples"]
 
@@ -75,8 +76,8 @@ def counterexamples() -> list[Verdict]:
         (
             "(11) is < 1 if λ(1 + Lε/α) < 1",
             f"{t.name}, λ = 0.2",
-            local.condition,
-            local.bound,
+            local.condition.low,
+            local.bound.high,
             "Theorem 1 has ½",
         ),
         (
@@ -107,9 +108,8 @@ def counterexamples() -> list[Verdict]:
 
 def _norms(name: str, local: LocalAnalysis, *, spoil: float = 1.0) -> list[Verdict]:
     """spoil: multiplies the bounds."""
-    constants = local.lam, local.alpha, local.eps, local.lipschitz.value
     tolerance = jacobian_slack(local)
-    printed, sharp = spoil * contraction_bound(*constants), spoil * sharp_bound(*constants)
+    printed, sharp = (bound.map(lambda b: spoil * b) for bound in (local.bound, local.sharp_bound))
     common: dict[str, Any] = {
         "instance": f"{name}, λ = {local.lam:g}",
         "measured": local.norm,
@@ -119,24 +119,24 @@ def _norms(name: str, local: LocalAnalysis, *, spoil: float = 1.0) -> list[Verdi
         f"{local.lipschitz.reason}",
         "assumptions": assumptions(local),
     }
-    met, smaller = local.theorem1_applies, compare(local.norm, "<=", sharp, tolerance)
+    met = local.theorem1_condition
     return [
         Verdict(
             claim="Theorem 1, (11)",
             words="‖J‖₂ ≤ λ(α + εL)/(α − λ(α + εL)) < 1 if λ(1 + Lε/α) < ½",
-            stated=printed,
-            status=_status(local, compare(local.norm, "<=", printed, tolerance), met),
+            stated=_shown(printed),
+            status=_status(local, at_most(local.norm, printed, tolerance), met),
             note=_note(local),
             **common,
         ),
         Verdict(
             claim="Theorem 1, sharp",
             words="‖J‖₂ ≤ max(q/(1 + q), λ(k − 1)/(1 − λ(k − 1))), k = Lε/α, q = λ(1 + k)",
-            stated=sharp,
-            status=_status(local, smaller, math.isfinite(sharp)),
-            note="below 1 although the condition of Theorem 1 is not met"
-            if sharp < 1 and not met
-            else "",
+            stated=_shown(sharp),
+            status=_status(local, at_most(local.norm, sharp, tolerance), sharp.below(math.inf)),
+            note=f"below 1 although the condition of Theorem 1 is {met}"
+            if sharp.high < 1 and met is not Condition.MET
+            else _open_above(sharp),
             **common,
         ),
     ]
@@ -151,7 +151,8 @@ def _orbits(
     """
     G = infinite_map(where.family, where.law, local.lam)
     found = basin(lambda theta: theta + reach * (G(theta).theta - theta), local.theta, axes(local))
-    bound = spoil * contraction_bound(local.lam, local.alpha, local.eps, local.lipschitz.value)
+    bound = local.bound.map(lambda value: spoil * value)
+    met = local.theorem1_condition
     common: dict[str, Any] = {
         "instance": f"{where.name}, λ = {local.lam:g}",
         "assumptions": assumptions(local),
@@ -167,7 +168,7 @@ def _orbits(
             measured=found.radius,
             relation=">",
             stated=0.0,
-            status=_status(local, compare(found.radius, ">", 0.0), local.theorem1_applies),
+            status=_status(local, compare(found.radius, ">", 0.0), met),
             method=f"{orbits}, which come closer at each step: its inner radius; "
             f"{found.ellipsoid:g} standard errors",
             **common,
@@ -177,8 +178,8 @@ def _orbits(
             words="‖θ_t − θ*‖ = Õ((11)^t)",
             measured=found.rate,
             relation="<=",
-            stated=bound,
-            status=_status(local, compare(found.rate, "<=", bound, 1e-6), local.theorem1_applies),
+            stated=_shown(bound),
+            status=_status(local, at_most(found.rate, bound, 1e-6), met),
             method=f"{orbits}: the factor of a step of the slowest, near θ*; tolerance: of G∞",
             tolerance=1e-6,
             **common,
@@ -186,23 +187,39 @@ def _orbits(
     ]
 
 
-def _status(local: LocalAnalysis, compared: Status, condition: bool) -> Status:
-    if not math.isfinite(local.lipschitz.value):
+def _status(local: LocalAnalysis, compared: Status, condition: Condition) -> Status:
+    """The status of a comparison under a condition that may be open."""
+    if math.inf in (local.lipschitz.value, local.eps.low):
         return Status.NOT_APPLICABLE
-    if not condition or (compared is Status.VIOLATED and not local.lipschitz.is_upper_bound):
-        # where L was only searched for, it may be larger, and so may the bound
+    if condition is Condition.NOT_MET:
         return Status.VACUOUS
-    return compared
+    return Status.UNDECIDED if condition is Condition.UNDECIDED else compared
+
+
+def _shown(bound: Bracket) -> float:
+    """The bound itself, or its upper end, or the lower one where there is no upper one."""
+    return bound.high if math.isfinite(bound.high) else bound.low
+
+
+def _open_above(bound: Bracket) -> str:
+    """The words for a bound of which only a lower end is known."""
+    return f"the bound is {bound:.4g}" if bound.low < bound.high == math.inf else ""
 
 
 def _note(local: LocalAnalysis) -> str:
+    """Why the theorem says nothing, or not surely, and what holds all the same."""
+    stable = f"stable all the same, ρ(J) = {local.rho:.4g}"
     if not math.isfinite(local.lipschitz.value):
-        return (
-            f"Assumption 1 fails: {local.lipschitz.reason}; stable all the same, ρ(J) = "
-            f"{local.rho:.4g}"
-        )
-    if not local.theorem1_applies:
-        return f"the condition is not met; stable all the same, ρ(J) = {local.rho:.4g}"
-    return (
-        "" if local.lipschitz.is_upper_bound else "L was searched for: the condition is not refuted"
-    )
+        return f"Assumption 1 fails: {local.lipschitz.reason}; {stable}"
+    if local.eps.low == math.inf:
+        return f"ε is infinite: {local.eps.reason}; {stable}"
+    match local.theorem1_condition:
+        case Condition.NOT_MET:
+            return f"the condition is not met; {stable}"
+        case Condition.UNDECIDED:
+            why = "ε is known up to an interval"
+            if not local.lipschitz.is_upper_bound:
+                why = "L was searched for, and may be larger: the condition is not refuted"
+            return "; ".join(filter(None, (why, _open_above(local.bound), stable)))
+        case Condition.MET:
+            return ""

@@ -20,10 +20,11 @@ from typing import Any
 
 import numpy as np
 
-from stability.analysis.local_analysis import contraction_bound, jacobian
+from stability.analysis.bounds import contraction_bound, rate_bound, sharp_bound
+from stability.analysis.jacobian import jacobian
 from stability.statements.verdict import Status, Verdict, compare
 
-__all__ = ["GRID", "check", "controls", "rate_bound", "sharp_bound"]
+__all__ = ["GRID", "check", "controls"]
 
 GRID: tuple[dict[str, Any], ...] = (
     {"lam": 0.05, "k": 2.37, "d": 2},
@@ -33,33 +34,6 @@ GRID: tuple[dict[str, Any], ...] = (
     {"lam": 0.08, "k": 10.0, "d": 3},
     {"lam": 2.0, "k": 5.0, "d": 2},  # no bound on the norm; one on the spectral radius
 )
-
-
-def sharp_bound(lam: float, alpha: float, eps: float, lipschitz: float) -> float:
-    """Upper bound on ‖J‖₂ from the same constants as (11), the best there is without the sign of B.
-
-    Arguments as in `contraction_bound`. inf where λ(Lε/α − 1) >= 1, and where L is.
-    """
-    q = _q(lam, alpha, eps, lipschitz)
-    against = q - 2 * lam
-    if not math.isfinite(q) or against >= 1:
-        return math.inf
-    return max(q / (1 + q), against / (1 - against))
-
-
-def rate_bound(lam: float, alpha: float, eps: float, lipschitz: float) -> float:
-    """Upper bound on ρ(J) for an exact likelihood, q/(1 + q) with q = λ(1 + Lε/α): < 1 at every
-    λ; 1 where L is inf.
-    """
-    q = _q(lam, alpha, eps, lipschitz)
-    return q / (1 + q) if math.isfinite(q) else 1.0
-
-
-def _q(lam: float, alpha: float, eps: float, lipschitz: float) -> float:
-    contraction_bound(lam, alpha, eps, lipschitz)  # refuses what is out of range
-    if lam == 0:
-        return 0.0
-    return lam * (1 + lipschitz * eps / alpha) if math.isfinite(lipschitz) else math.inf
 
 
 def check(

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
 
-__all__ = ["Relation", "Status", "Verdict", "compare"]
+from stability.laws.bracket import Bracket
+
+__all__ = ["Relation", "Status", "Verdict", "at_most", "compare"]
 
 Relation = Literal["==", "<=", ">=", "<", ">"]
 
@@ -21,6 +23,8 @@ class Status(StrEnum):
     # fails as printed; the corrected statement, which `note` names, holds
     CORRECTED = "holds with correction"
     VIOLATED = "violated"
+    # what is measured is known up to an interval that leaves it open
+    UNDECIDED = "undecided"
     VACUOUS = "vacuous"  # its condition is not met, or its bound is infinite: it says nothing here
     NOT_APPLICABLE = "not applicable"  # an assumption is measured to be false
 
@@ -33,8 +37,8 @@ class Verdict:
         claim: Id of the statement, e.g. "Theorem 1", or "Proposition 1, d > 1".
         words: What it says, in one sentence.
         instance: What it was checked on, e.g. "Student-t, λ = 0.05".
-        assumptions: Name -> measured value, for whatever the statement assumes (α, L, ε, radius,
-            moments).
+        assumptions: Name -> measured value, or the interval that holds it, for whatever the
+            statement assumes (α, L, ε, radius, moments).
         measured: The two sides.
         stated: See `measured`.
         tolerance: Absolute slack in units of `stated`, with its reason in `method`.
@@ -58,7 +62,7 @@ class Verdict:
     tolerance: float = 0.0
     scale: float = 0.0
     false_alarm: float = 0.0
-    assumptions: Mapping[str, float] = field(default_factory=dict)
+    assumptions: Mapping[str, float | Bracket] = field(default_factory=dict)
     erratum: str = ""
     note: str = ""
 
@@ -145,6 +149,8 @@ class Verdict:
 
 
 def _finite(value: Any) -> Any:
+    if isinstance(value, Bracket):
+        value = vars(value)
     if isinstance(value, Mapping):
         return {name: _finite(item) for name, item in value.items()}
     return str(value) if isinstance(value, float) and not math.isfinite(value) else value
@@ -163,3 +169,20 @@ def compare(measured: float, relation: Relation, stated: float, tolerance: float
         ">": gap > -tolerance if tolerance else gap > 0,
     }[relation]
     return Status.HOLDS if holds else Status.VIOLATED
+
+
+def at_most(measured: float, limit: Bracket, tolerance: float = 0.0) -> Status:
+    """Whether `measured` <= a limit that is known up to an interval.
+
+    Args:
+        measured: Any number.
+        limit: The interval that holds the limit.
+        tolerance: Absolute slack, >= 0.
+
+    Returns:
+        HOLDS if it is below the lower end, VIOLATED if it is above the upper end, else UNDECIDED.
+    """
+    if compare(measured, "<=", limit.low, tolerance) is Status.HOLDS:
+        return Status.HOLDS
+    above = compare(measured, "<=", limit.high, tolerance)
+    return above if above is Status.VIOLATED else Status.UNDECIDED

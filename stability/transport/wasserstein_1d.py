@@ -26,7 +26,7 @@ from stability.laws.expectation import (
 )
 from stability.laws.psd import sqrtm
 
-__all__ = ["Distance", "gaussian_w2", "w1", "w2"]
+__all__ = ["Distance", "NoMoment", "gaussian_w2", "w1", "w2"]
 
 _TOLERANCE = 1e-11
 """Of an integral: what its error estimate may be, relative to it."""
@@ -56,6 +56,10 @@ _SIGNAL = 100.0
 _FAR, _STEP, _OCTAVES = 10.0, 2.0, 100.0
 """Tails are continued from beyond so many scales, by slopes over steps of this in log r; noise
 counts so many steps."""
+
+
+class NoMoment(ValueError):  # noqa: N818 - it is what was found
+    """A distance is infinite: a law lacks the moment that it needs."""
 
 
 @dataclass(frozen=True)
@@ -404,7 +408,7 @@ class _Half:
         # it grows, or falls so slowly that κ is 0 within its error, and there is something left to
         # integrate
         if not slope[clear[0]] > 0 or (error[best] > rest[best] > _LEFT * size.max()):
-            raise ValueError(
+            raise NoMoment(
                 f"{name} does not converge: beyond x = {self.middle + sign * r[clear[0]]:.1g} its "
                 "integrand falls no "
                 f"faster than |x|^{-1 - slope[clear[0]]:.3g}; has a law no such moment?"

@@ -8,8 +8,9 @@ import numpy as np
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 
-from stability.analysis.local_analysis import Constant
+from stability.analysis.lipschitz_search import Constant
 from stability.families import CurvedNormal, Gamma, Linkage, Logistic, StudentT
+from stability.laws.bracket import Bracket
 from stability.laws.expectation import Member, NormalMixture
 from stability.statements.instances import Instance, instance
 from tests.stability.analysis.test_local_analysis import local_problems
@@ -49,7 +50,7 @@ def local_analyses(draw):
         lipschitz=Constant(
             float(np.linalg.norm(A - B, 2)) / eps, "the least that (80) allows", is_upper_bound=True
         ),
-        eps=eps,
+        eps=Bracket(eps, eps),
     )
 
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 
 from stability.analysis.basin import axes, basin, linear_rate
-from stability.analysis.local_analysis import spectral_radius
+from stability.analysis.jacobian import spectral_radius
 from stability.analysis.operators import NoMaximum
 from tests.support.problems import local_analyses
 

@@ -5,8 +5,9 @@ from scipy.stats import norm
 from scipy.stats import t as student_t
 
 from stability import Accumulate, FreshReal, FullySynthetic, GaussianLearner, Mix
+from stability.analysis.jacobian import jacobian
 from stability.analysis.likelihood_learner import LikelihoodLearner
-from stability.analysis.local_analysis import analyse, jacobian
+from stability.analysis.local_analysis import analyse
 from stability.families import StudentT
 from stability.gaussian.alpha import alpha
 from stability.laws.expectation import NormalMixture, draw

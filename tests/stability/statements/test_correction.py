@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from stability.analysis.local_analysis import contraction_bound, jacobian, spectral_radius
+from stability.analysis.bounds import contraction_bound
+from stability.analysis.jacobian import jacobian, spectral_radius
 from stability.laws.expectation import Blend, NormalMixture
 from stability.laws.monte_carlo import share_slack
 from stability.statements import correction

@@ -39,7 +39,7 @@ def test_the_truth_is_the_maximum_where_the_model_is_well_specified(name):
     "name", ["gaussian", "gamma", "student_t", "mixture", "curved_normal", "binomial", "linkage"]
 )
 def test_the_other_law_is_not_in_the_family(name):
-    assert instance(name, "misspecified").local.eps > 0.05
+    assert instance(name, "misspecified").local.eps.low > 0.05
 
 
 def test_a_lognormal_is_scipys(rng):
@@ -104,7 +104,8 @@ def test_bad_arguments(call, message):
 def test_the_assumptions_of_the_worked_example():
     local = instance("student_t", "misspecified").local.at(0.05)
     expected = {"α": 0.41082, "L": 2.00829, "ε": 0.48414, "λ(1 + Lε/α)": 0.05 * 3.36669}
-    assert assumptions(local) == pytest.approx(expected, abs=5e-6)
+    for name, value in assumptions(local).items():
+        assert float(f"{value:.5f}") == pytest.approx(expected[name], abs=1e-5)
 
 
 def test_what_monte_carlo_leaves_open_is_six_standard_errors():

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stability.analysis.bounds import rate_bound
 from stability.analysis.local_analysis import analyse
 from stability.analysis.operators import NoMaximum, infinite_map
 from stability.families import FAMILIES
@@ -13,7 +14,6 @@ from stability.laws.expectation import NormalMixture
 from stability.statements import local_stability
 from stability.statements.instances import instance
 from stability.statements.local_stability import GRID, check, controls, counterexamples
-from stability.statements.theorem1_sharp import rate_bound
 from stability.statements.verdict import Status
 from tests.stability.analysis.test_operators import vector
 from tests.support.problems import few, instances

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stability import Accumulate, FreshReal, FullySynthetic, GaussianLearner, Mix, retrain
-from stability.analysis.local_analysis import jacobian, stationary_covariance
+from stability.analysis.jacobian import jacobian, stationary_covariance
 from stability.gaussian.mixed import exact_errors
 from stability.laws.monte_carlo import mean_square_slack
 from stability.statements import stationary_error

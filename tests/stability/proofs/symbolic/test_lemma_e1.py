@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from stability.analysis.local_analysis import jacobian
+from stability.analysis.jacobian import jacobian
 from stability.proofs.symbolic import lemma_e1
 
 

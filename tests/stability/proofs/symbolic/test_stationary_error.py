@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stability.analysis.local_analysis import stationary_covariance
+from stability.analysis.jacobian import stationary_covariance
 from stability.proofs.symbolic import stationary_error
 
 

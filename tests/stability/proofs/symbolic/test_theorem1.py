@@ -4,7 +4,8 @@ import sympy as sp
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stability.analysis.local_analysis import contraction_bound, jacobian, spectral_radius
+from stability.analysis.bounds import contraction_bound
+from stability.analysis.jacobian import jacobian, spectral_radius
 from stability.proofs.symbolic import theorem1
 
 
