@@ -24,6 +24,7 @@ from stability.analysis.likelihood_learner import LikelihoodLearner
 from stability.analysis.local_analysis import analyse
 from stability.analysis.operators import infinite_map
 from stability.gaussian.mean import paths
+from stability.laws.bracket import Bracket
 from stability.laws.expectation import Law, draw
 from stability.laws.family import Family
 from stability.loop.regimes import Mix, TrainingSet, synthetic_count
@@ -72,7 +73,7 @@ class Loop:
     constants: Constants
     radius: float
     rho: float
-    condition: float
+    condition: float | Bracket
     covariance: NDArray[np.float64]
     steps: NDArray[np.float64]
     seen: str

@@ -112,8 +112,8 @@ class Claim:
 
         Returns:
             The verdict. Its status is `VIOLATED` if the comparison fails, `CORRECTED` if it holds
-            where the printed claim does not, `UNDECIDED` where an interval leaves it open, `VACUOUS` or `NOT_APPLICABLE` where the claim says
-            nothing, and `HOLDS` otherwise.
+            where the printed claim does not, `UNDECIDED` where an interval leaves it open,
+            `VACUOUS` or `NOT_APPLICABLE` where the claim says nothing, and `HOLDS` otherwise.
         """
         status = self._silence(claimed, assumptions) or compare(
             measured, self.relation, claimed, tolerance

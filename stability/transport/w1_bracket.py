@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from scipy.spatial.distance import cdist
 from scipy.stats import t as student
+from torch import Tensor
 
 from stability.laws.bracket import Bracket
 from stability.laws.capabilities import Discrete

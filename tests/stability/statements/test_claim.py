@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stability.laws.bracket import Bracket
 from stability.statements.claim import FINITE_L, Claim, Premise
 from stability.statements.verdict import Status
 
@@ -46,6 +47,10 @@ def test_a_need_that_is_not_met_silences_the_claim():
     assert verdict(needy, 3.0, assumptions={"L": 1.0, "λ": 0.5}).status is Status.VACUOUS
     assert verdict(needy, 3.0, assumptions={"L": 1.0, "λ": math.nan}).status is Status.VACUOUS
     assert verdict(needy, 3.0, assumptions={"L": 1.0, "λ": 0.4}).status is Status.VIOLATED
+    open_ = {"L": Bracket(1.0, math.inf), "λ": 0.4}  # a search for L bounds it from below alone
+    assert verdict(needy, assumptions=open_).status is Status.UNDECIDED
+    both = {"L": 1.0, "λ": Bracket(0.5, 0.7)}
+    assert verdict(needy, assumptions=both).status is Status.VACUOUS
     with pytest.raises(KeyError):  # a need must be measured
         verdict(needy, assumptions={"L": 1.0})
 
@@ -66,7 +71,7 @@ def test_a_claim_that_holds_where_the_printed_one_does_not_is_a_correction():
 
 
 def test_a_constant_that_was_only_searched_for_refutes_nothing():
-    assert verdict(measured=3.0, claimed_from_below=True).status is Status.VACUOUS
+    assert verdict(measured=3.0, claimed_from_below=True).status is Status.UNDECIDED
 
 
 @given(measured=sizes, slack=st.floats(0, 0.5), room=st.floats(0, 0.99), factor=factors)
