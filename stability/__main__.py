@@ -26,7 +26,7 @@ from stability.runs.console import make_console, print_paths
 from stability.runs.output_folder import claim_output_folder
 from stability.runs.ranges import LARGEST_SEED, require_range
 from stability.statements import STATEMENTS
-from stability.statements.examination import Examination, examine_all
+from stability.statements.examination import Examination, examine_all, machine_checked
 from stability.statements.verdict import Status, Verdict
 
 EXIT_VIOLATED = 1
@@ -41,7 +41,7 @@ class Stability:
 
     Without options, everything is checked on fixed instances, together with negative controls (the
     same checks with a spoiled constant, each of which must come out violated), counterexamples to
-    what is misprinted, and proofs by computer algebra.
+    what is misprinted, proofs by computer algebra, and proofs by machine where Coq is installed.
     """
 
     statements: tyro.conf.Positional[tuple[Literal[STATEMENTS], ...]] = ()  # type: ignore[valid-type]
@@ -106,6 +106,8 @@ def run(config: Stability) -> None:
         if not (config.family or config.lam)
         else _verdicts_table(examinations)
     )
+    if machine_checked(examinations):
+        console.print(_machine_table(examinations))
     if config.controls:
         console.print(_rejections_table(examinations))
     if config.out:
@@ -113,6 +115,9 @@ def run(config: Stability) -> None:
         from stability.report import write_report
 
         print_paths(console, write_report(config.out, examinations, seed))
+    for verdict in (verdict for each in examinations for verdict in each.verdicts):
+        if verdict.status is Status.SKIPPED:
+            console.print(f"skipped: {verdict.claim}. {verdict.note}")
     failures = [failure for examination in examinations for failure in examination.failures]
     for failure in failures:
         console.print(failure, style="bold red")
@@ -174,6 +179,23 @@ def _verdicts_table(examinations: Sequence[Examination]) -> Table:
     return table
 
 
+def _machine_table(examinations: Sequence[Examination]) -> Table:
+    """A row a file of theorems that Coq has checked."""
+    table = _table(
+        "Machine-checked proofs", "statement", "theorems", "axioms", "seconds", "spoiled copies"
+    )
+    for file, copies in machine_checked(examinations):
+        rejected = sum(each.status is Status.VIOLATED for each in copies)
+        table.add_row(
+            Text(file.statement, "bold"),
+            ", ".join(file.theorems),
+            ", ".join(axiom.rpartition(".")[2] for axiom in file.axioms),
+            f"{file.seconds:.1f}",
+            f"{rejected} of {len(copies)} rejected",
+        )
+    return table
+
+
 def _rejections_table(examinations: Sequence[Examination]) -> Table:
     """Every negative control and counterexample: each must be violated."""
     table = _table(
@@ -213,7 +235,9 @@ def _status(status: Status) -> Text:
 
 
 def _comparison(verdict: Verdict) -> str:
-    """Both numbers, with the tolerance where there is one; the claim that a count is 0 says so."""
+    """Both numbers, with the tolerance where there is one; what was skipped has none."""
+    if verdict.status is Status.SKIPPED:
+        return ""
     sign = {"<=": "≤", ">=": "≥", "==": "="}.get(verdict.relation, verdict.relation)
     tolerance = f" ± {verdict.tolerance:.1g}" if verdict.tolerance else ""
     return f"{verdict.measured:.6g} {sign} {verdict.stated:.6g}{tolerance}"
@@ -226,8 +250,10 @@ def _summary(examinations: Sequence[Examination], seed: int, seconds: float) -> 
     rejected, refuted = (
         sum(v.status is Status.VIOLATED for v in group) for group in (spoiled, printed)
     )
+    left_out = sum(v.status is Status.SKIPPED for each in examinations for v in each.verdicts)
+    skipped = f" ({left_out} skipped)" if left_out else ""
     return (
-        f"{verdicts} verdicts; {rejected} of {len(spoiled)} negative controls rejected; "
+        f"{verdicts} verdicts{skipped}; {rejected} of {len(spoiled)} negative controls rejected; "
         f"{refuted} of {len(printed)} misprinted statements refuted; {seconds:.0f} s; --seed {seed}"
     )
 

@@ -21,8 +21,8 @@ from stability.report.figures import FIGURES
 from stability.report.formulas import FORMULAS
 from stability.runs.atomic import atomic_write
 from stability.runs.figure_style import Figure, figure_style, save_figure
-from stability.statements.examination import Examination
-from stability.statements.verdict import Status, Verdict
+from stability.statements.examination import Examination, evidence, machine_checked
+from stability.statements.verdict import Evidence, Status, Verdict
 
 __all__ = ["write_report"]
 
@@ -110,6 +110,11 @@ def _page(examinations: Sequence[Examination], **rest: Any) -> str:
         (files("stability.report") / "page.html").read_text(encoding="utf-8")
     )
     rest |= {"formulas": FORMULAS, "headlines": _headlines(examinations), "Status": Status}
+    rest |= {
+        "evidence": evidence(examinations),
+        "Evidence": Evidence,
+        "machine_checked": machine_checked(examinations),
+    }
     return template.render(examinations=examinations, **rest)
 
 
@@ -122,6 +127,8 @@ def _number(value: object) -> str:
 
 
 def _compared(verdict: Verdict) -> str:
+    if verdict.status is Status.SKIPPED:
+        return verdict.note
     sign = {"<=": "≤", ">=": "≥", "==": "="}.get(verdict.relation, verdict.relation)
     return f"{_number(verdict.measured)} {sign} {_number(verdict.stated)}"
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from stability.gaussian.alpha import alpha as float_alpha
 from stability.laws.expectation import NormalMixture
-from stability.statements.verdict import Relation, Status, Verdict
+from stability.statements.verdict import Evidence, Relation, Status, Verdict
 
 if TYPE_CHECKING:
     from flint import arb
@@ -263,6 +263,7 @@ def _verdict(
         stated=_end(stated, not upper),
         status=Status.HOLDS if holds else Status.VIOLATED,
         method=f"certified: ball arithmetic, radius {radius:.1g}",
+        evidence=Evidence.CERTIFIED,
     )
 
 

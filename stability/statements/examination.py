@@ -21,9 +21,18 @@ from stability.runs.command_line import UsageError
 from stability.runs.processors import processors
 from stability.statements import STATEMENTS
 from stability.statements.claim import Claim
-from stability.statements.verdict import Status, Verdict
+from stability.statements.verdict import Evidence, MachineChecked, Status, Verdict
 
-__all__ = ["ClaimVerdicts", "Examination", "claims", "controls", "examine", "examine_all"]
+__all__ = [
+    "ClaimVerdicts",
+    "Examination",
+    "claims",
+    "controls",
+    "evidence",
+    "examine",
+    "examine_all",
+    "machine_checked",
+]
 
 DEFAULT_LAMS = (0.05, 0.2, 1.0)
 """λ at which a statement that depends on it is examined where only families are given."""
@@ -35,6 +44,7 @@ _WORST_FIRST = (
     Status.UNDECIDED,
     Status.VACUOUS,
     Status.NOT_APPLICABLE,
+    Status.SKIPPED,
 )
 
 
@@ -126,6 +136,41 @@ class Examination:
             "controls": [verdict.to_dict() for verdict in self.controls],
             "failures": list(self.failures),
         }
+
+
+def evidence(examinations: Sequence[Examination]) -> dict[str, dict[Evidence, int]]:
+    """Count the verdicts that hold on each statement, by kind of evidence.
+
+    Args:
+        examinations: Of any statements.
+
+    Returns:
+        Id of the statement -> kind -> number of verdicts, in the order of the paper.
+    """
+    found: dict[str, dict[Evidence, int]] = {}
+    for verdict in (verdict for each in examinations for verdict in each.verdicts):
+        counts = found.setdefault(verdict.statement, dict.fromkeys(Evidence, 0))
+        counts[verdict.evidence] += verdict.status in (Status.HOLDS, Status.CORRECTED)
+    return found
+
+
+def machine_checked(
+    examinations: Sequence[Examination],
+) -> list[tuple[MachineChecked, Sequence[Verdict]]]:
+    """Pair each file that Coq has checked with the verdicts on its spoiled copies.
+
+    Args:
+        examinations: Of any statements.
+
+    Returns:
+        The pairs, in order; none where Coq is not installed.
+    """
+    return [
+        (file, [each for each in examination.controls if each.claim.startswith(f"{file.claim}: ")])
+        for examination in examinations
+        for file in examination.verdicts
+        if isinstance(file, MachineChecked)
+    ]
 
 
 def examine_all(

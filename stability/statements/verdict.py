@@ -4,6 +4,7 @@ holds.
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,7 +12,7 @@ from typing import Any, Literal
 
 from stability.laws.bracket import Bracket
 
-__all__ = ["Relation", "Status", "Verdict", "at_most", "compare"]
+__all__ = ["Evidence", "MachineChecked", "Relation", "Status", "Verdict", "at_most", "compare"]
 
 Relation = Literal["==", "<=", ">=", "<", ">"]
 
@@ -27,6 +28,16 @@ class Status(StrEnum):
     UNDECIDED = "undecided"
     VACUOUS = "vacuous"  # its condition is not met, or its bound is infinite: it says nothing here
     NOT_APPLICABLE = "not applicable"  # an assumption is measured to be false
+    SKIPPED = "skipped"  # not checked: a program that it needs is not installed
+
+
+class Evidence(StrEnum):
+    """The kinds of evidence behind a verdict, strongest first (docs/theory/proofs.md)."""
+
+    MACHINE = "proved by machine"
+    ALGEBRA = "proved by computer algebra"
+    CERTIFIED = "certified by ball arithmetic"
+    NUMERICAL = "checked numerically"
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,7 @@ class Verdict:
             checks.
         erratum: Id of the erratum that applies (E1 … E9), or "".
         note: What holds instead, or the counterexample.
+        evidence: Kind of evidence.
     """
 
     claim: str
@@ -65,6 +77,13 @@ class Verdict:
     assumptions: Mapping[str, float | Bracket] = field(default_factory=dict)
     erratum: str = ""
     note: str = ""
+    evidence: Evidence = Evidence.NUMERICAL
+
+    @property
+    def statement(self) -> str:
+        """Id of the statement without its part: "Theorem 1" for the claim "Theorem 1, (11)"."""
+        named = re.match(r"(Lemma [A-Z]\.|(Proposition|Theorem|Assumption) )\d|S\d", self.claim)
+        return named[0] if named else self.claim.partition(",")[0]
 
     @property
     def tightness(self) -> float:
@@ -146,6 +165,21 @@ class Verdict:
         }
         plain = {**dataclasses.asdict(self), **derived}
         return {name: _finite(value) for name, value in plain.items()}
+
+
+@dataclass(frozen=True)
+class MachineChecked(Verdict):
+    """A file of theorems that Coq has checked.
+
+    Attributes:
+        theorems: Names of the theorems in it.
+        axioms: Names of the axioms that they rest on.
+        seconds: Time that Coq took.
+    """
+
+    theorems: tuple[str, ...] = ()
+    axioms: tuple[str, ...] = ()
+    seconds: float = 0.0
 
 
 def _finite(value: Any) -> Any:

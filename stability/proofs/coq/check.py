@@ -1,0 +1,213 @@
+"""Compiles the Coq files and their spoiled copies with `coqc`, where it is installed."""
+
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from stability.proofs.coq.theorems import ALLOWED_AXIOMS, Development, Spoiled
+
+__all__ = [
+    "MISSING",
+    "Checked",
+    "Rejection",
+    "check_file",
+    "coq_version",
+    "reject",
+    "theorem_names",
+]
+
+MISSING = "Coq and Coquelicot are needed: apt install coq libcoq-coquelicot"
+"""What to do where `coq_version` is empty."""
+
+_SECONDS = 120
+"""Longest time for one file; the slowest takes about two seconds."""
+_NAME = re.compile(r"^([A-Za-z_][\w.']*)\s*(?::|$)")
+_POSITION = re.compile(r'^File "[^"]*", line (\d+), characters (\d+)', re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What Coq said of one file.
+
+    Attributes:
+        theorems: Names of the theorems that it holds.
+        axioms: Names of the axioms that they rest on, sorted; () if it was not accepted.
+        fault: Why it is not accepted, in one line; "" if it is.
+        seconds: Time that Coq took.
+    """
+
+    theorems: tuple[str, ...]
+    axioms: tuple[str, ...]
+    fault: str
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """What Coq said of a spoiled copy.
+
+    Attributes:
+        broken: Name of the theorem or lemma whose proof no longer goes through; "" if the copy was
+            accepted, or was refused for another reason than a proof.
+        message: End of Coq's error.
+    """
+
+    broken: str
+    message: str
+
+
+@cache
+def coq_version() -> str:
+    """Version of the installed Coq, e.g. "8.16.1"; "" if Coq or its library Coquelicot is
+    missing.
+    """
+    coqc = shutil.which("coqc")
+    if coqc is None:
+        return ""
+
+    try:
+        asked = subprocess.run(
+            [coqc, "--version"], capture_output=True, text=True, timeout=_SECONDS, check=False
+        )
+        done, _ = _compile("probe", "From Coquelicot Require Import Coquelicot.\n")
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    version = re.search(r"version (\S+)", asked.stdout)
+    return version[1] if version and done.returncode == 0 else ""
+
+
+def theorem_names(source: str) -> tuple[str, ...]:
+    """Names of the theorems in a Coq file, in order."""
+    return tuple(re.findall(r"^Theorem ([\w']+)", source, re.MULTILINE))
+
+
+def check_file(development: Development) -> Checked:
+    """Compile a file and compare what it rests on with what is allowed.
+
+    Args:
+        development: The file.
+
+    Returns:
+        The theorems with their axioms, or the fault: an error of Coq, a theorem whose axioms are
+        not printed, or an axiom that is not in `ALLOWED_AXIOMS`.
+
+    Raises:
+        OSError: If `coqc` cannot be run.
+    """
+    source = development.source
+    names = theorem_names(source)
+    try:
+        done, seconds = _compile(development.name, source)
+    except subprocess.TimeoutExpired:
+        return Checked(names, (), f"coqc took more than {_SECONDS} s", _SECONDS)
+    if done.returncode != 0:
+        return Checked(names, (), _message(done.stderr) or "coqc failed", seconds)
+
+    axioms = _axioms(done.stdout)
+    foreign = sorted(set(axioms) - ALLOWED_AXIOMS)
+    missing = [name for name in names if name not in _printed(source)]
+    fault = ""
+    if foreign:
+        fault = f"rests on {', '.join(foreign)}"
+    elif missing or not names:
+        fault = f"axioms are not printed for {', '.join(missing) or 'any theorem'}"
+    return Checked(names, axioms, fault, seconds)
+
+
+def reject(development: Development, spoiled: Spoiled) -> Rejection:
+    """Compile a spoiled copy, which Coq must reject inside a proof.
+
+    Args:
+        development: The file.
+        spoiled: What is replaced in it.
+
+    Returns:
+        The proof that broke.
+
+    Raises:
+        ValueError: If the text to replace does not occur exactly once.
+        OSError: If `coqc` cannot be run.
+    """
+    source = development.source
+    if source.count(spoiled.old) != 1:
+        raise ValueError(
+            f"{development.name}.v: {spoiled.old!r} must occur once, "
+            f"occurs {source.count(spoiled.old)} times"
+        )
+
+    copy = source.replace(spoiled.old, spoiled.new)
+    try:
+        done, _ = _compile(development.name, copy)
+    except subprocess.TimeoutExpired:
+        return Rejection("", f"undecided: coqc took more than {_SECONDS} s")
+    if done.returncode == 0:
+        return Rejection("", "accepted")
+
+    changed = source[: source.index(spoiled.old)].count("\n") + 1
+    return Rejection(_broken_proof(copy, done.stderr, changed), _message(done.stderr))
+
+
+def _compile(name: str, source: str) -> tuple["subprocess.CompletedProcess[str]", float]:
+    """Run `coqc` on a text in a temporary folder: what it printed, and its seconds."""
+    coqc = shutil.which("coqc")
+    if coqc is None:
+        raise FileNotFoundError(MISSING)
+    with tempfile.TemporaryDirectory(prefix="coq-") as folder:
+        path = Path(folder) / f"{name}.v"
+        path.write_text(source, encoding="utf-8")
+        started = time.perf_counter()
+        # -q: the user's coqrc does not count
+        done = subprocess.run(
+            [coqc, "-q", "-w", "none", path.name],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            timeout=_SECONDS,
+            check=False,
+        )
+        return done, time.perf_counter() - started
+
+
+def _printed(source: str) -> set[str]:
+    """Names of the theorems whose axioms the file prints at its end."""
+    printed = r"^Definition theorems := (.*?)\.\nPrint Assumptions theorems\.\s*\Z"
+    found = re.search(printed, source, re.MULTILINE | re.DOTALL)
+    return set(re.findall(r"@([\w']+)", found[1])) if found else set()
+
+
+def _axioms(printed: str) -> tuple[str, ...]:
+    """Full names in what `Print Assumptions` printed."""
+    names = [match[1] for line in printed.splitlines() if (match := _NAME.match(line))]
+    # a module that is imported is left out of the names
+    short = {axiom.rpartition(".")[2]: axiom for axiom in ALLOWED_AXIOMS}
+    return tuple(sorted({short.get(name, name) for name in names} - {"Axioms"}))
+
+
+def _broken_proof(source: str, error: str, changed: int) -> str:
+    """Name of the proof in which an error lies, from line `changed` on; "" if it lies elsewhere.
+
+    So a copy whose statement does not even parse, or makes no sense, is not counted as rejected.
+    """
+    position = _POSITION.search(error)
+    if not position or int(position[1]) < changed:
+        return ""
+
+    lines = source.splitlines(keepends=True)
+    before = (
+        "".join(lines[: int(position[1]) - 1]) + lines[int(position[1]) - 1][: int(position[2])]
+    )
+    steps = re.findall(r"^(?:Theorem|Lemma) ([\w']+)|\b(Proof|Qed)\.", before, re.MULTILINE)
+    names = [name for name, _ in steps if name]
+    return names[-1] if steps and steps[-1][1] == "Proof" and names else ""
+
+
+def _message(error: str) -> str:
+    """The end of Coq's message, where it says what is wrong."""
+    _, _, message = error.partition("Error:")
+    return " ".join(message.split())[-160:]
