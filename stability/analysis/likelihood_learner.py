@@ -12,8 +12,8 @@ from torch.func import grad, hessian, vmap
 
 from stability.analysis.operators import climb
 from stability.laws.capabilities import in_domain
-from stability.laws.expectation import Member, draw
 from stability.laws.family import Family
+from stability.laws.law import Member, draw
 from stability.loop.arguments import require_methods
 from stability.loop.regimes import TrainingSet
 

@@ -25,8 +25,9 @@ from stability.analysis.local_table import local_table
 from stability.analysis.operators import Maximum, NoMaximum, infinite_map, maximum_likelihood
 from stability.laws.bracket import Bracket, Condition
 from stability.laws.capabilities import HasStart
-from stability.laws.expectation import Data, Empirical, Law, Member, Rule, as_law, draw, rule
+from stability.laws.expectation import Rule, rule
 from stability.laws.family import Family, hessians, scores
+from stability.laws.law import Data, Empirical, Law, Member, as_law, draw
 from stability.laws.psd import sqrtm
 from stability.loop.arguments import (
     is_array_like,

@@ -9,8 +9,10 @@ from torch import Tensor
 from torch.func import grad, jacrev
 
 from stability.laws.capabilities import in_domain
-from stability.laws.expectation import Data, Expectation, Member, Rule, draw, rule, tolerance
+from stability.laws.expectation import Expectation, Rule, rule
 from stability.laws.family import Family, scores
+from stability.laws.law import Data, Member, draw
+from stability.laws.quadrature import tolerance
 from stability.loop.regimes import synthetic_count
 
 __all__ = ["Maximum", "NoMaximum", "finite_map", "h1", "h2", "infinite_map", "maximum_likelihood"]

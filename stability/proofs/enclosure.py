@@ -13,7 +13,7 @@ from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
 
-from stability.laws.expectation import NormalMixture
+from stability.laws.law import NormalMixture
 
 try:
     from flint import acb, arb, arb_mat, ctx

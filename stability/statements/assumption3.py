@@ -25,8 +25,8 @@ from stability.analysis.local_analysis import analyse
 from stability.analysis.operators import infinite_map
 from stability.gaussian.mean import paths
 from stability.laws.bracket import Bracket
-from stability.laws.expectation import Law, draw
 from stability.laws.family import Family
+from stability.laws.law import Law, draw
 from stability.loop.regimes import Mix, TrainingSet, synthetic_count
 from stability.loop.retraining import retrain
 from stability.loop.whole_counts import require_whole

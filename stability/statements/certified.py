@@ -17,7 +17,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from stability.gaussian.alpha import alpha as float_alpha
-from stability.laws.expectation import NormalMixture
+from stability.laws.law import NormalMixture
 from stability.statements.verdict import Evidence, Relation, Status, Verdict
 
 if TYPE_CHECKING:

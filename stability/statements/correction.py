@@ -24,8 +24,8 @@ from stability.analysis.jacobian import jacobian, spectral_radius
 from stability.analysis.local_analysis import analyse
 from stability.analysis.operators import infinite_map
 from stability.families import StudentT
-from stability.laws.expectation import Blend, Density, Member, NormalMixture
 from stability.laws.family import Family
+from stability.laws.law import Blend, Density, Member, NormalMixture
 from stability.statements.claim import Claim, Premise
 from stability.statements.instances import assumptions
 from stability.statements.mutation import Mutation

@@ -17,8 +17,8 @@ from stability.analysis.local_analysis import LocalAnalysis, analyse
 from stability.families import FAMILIES, Gaussian
 from stability.laws.bracket import Bracket
 from stability.laws.capabilities import in_domain
-from stability.laws.expectation import Blend, Data, Law, Member, NormalMixture, as_law
 from stability.laws.family import Family
+from stability.laws.law import Blend, Data, Law, Member, NormalMixture, as_law
 
 __all__ = [
     "MISSPECIFIED",

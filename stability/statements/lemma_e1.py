@@ -17,8 +17,9 @@ from torch import Tensor
 from stability.analysis.basin import axes
 from stability.analysis.local_analysis import LocalAnalysis
 from stability.analysis.operators import infinite_map
-from stability.laws.expectation import Data, Law, Member, rule
+from stability.laws.expectation import rule
 from stability.laws.family import Family, hessians, scores
+from stability.laws.law import Data, Law, Member
 from stability.statements.instances import DataName, Instance, assumptions, instance, mean_slack
 from stability.statements.verdict import Status, Verdict, compare
 

@@ -31,8 +31,9 @@ from stability.families import (
     StudentT,
 )
 from stability.laws.bracket import Condition
-from stability.laws.expectation import Data, Member, rule
+from stability.laws.expectation import rule
 from stability.laws.family import Family, hessians
+from stability.laws.law import Data, Member
 from stability.statements.instances import DataName, Instance, assumptions, instance, jacobian_slack
 from stability.statements.verdict import Status, Verdict, compare
 

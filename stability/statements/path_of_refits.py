@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from stability.analysis.likelihood_learner import LikelihoodLearner
 from stability.families import FAMILIES
 from stability.gaussian.mean import paths
-from stability.laws.expectation import Member, draw
+from stability.laws.law import Member, draw
 from stability.laws.monte_carlo import mean_square_slack
 from stability.loop.capabilities import HasLambda
 from stability.loop.regimes import Accumulate, FreshReal, FullySynthetic, Mix, Regime

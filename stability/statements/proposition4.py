@@ -15,8 +15,9 @@ from torch import Tensor
 
 from stability.analysis.basin import axes
 from stability.analysis.operators import infinite_map
-from stability.laws.expectation import Data, Expectation, Member, Rule, rule
+from stability.laws.expectation import Expectation, Rule, rule
 from stability.laws.family import Family, scores
+from stability.laws.law import Data, Member
 from stability.statements.instances import DataName, Instance, assumptions, instance
 from stability.statements.verdict import Verdict, compare
 

@@ -17,8 +17,8 @@ from stability.analysis.jacobian import jacobian
 from stability.analysis.local_analysis import LocalAnalysis
 from stability.analysis.operators import infinite_map
 from stability.laws.bracket import Bracket, Condition
-from stability.laws.expectation import Data
 from stability.laws.family import Family
+from stability.laws.law import Data
 from stability.statements.instances import DataName, Instance, assumptions, instance, jacobian_slack
 from stability.statements.verdict import Status, Verdict, at_most, compare
 

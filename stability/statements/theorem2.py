@@ -20,7 +20,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binom, chi2, norm
 
 from stability.families import Logistic, StudentT
-from stability.laws.expectation import Member, NormalMixture
+from stability.laws.law import Member, NormalMixture
 from stability.laws.monte_carlo import mean_square_slack, share_slack
 from stability.statements.assumption3 import Constants, Fitted, KnownVarianceGaussian, Loop
 from stability.statements.verdict import Status, Verdict, compare

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from stability.laws.bracket import Bracket
 from stability.laws.capabilities import Discrete
-from stability.laws.expectation import Data, Density, Empirical, Law, Member, as_law, draw
+from stability.laws.law import Data, Density, Empirical, Law, Member, as_law, draw
 from stability.transport.assignment import assign
 from stability.transport.wasserstein_1d import NoMoment, w1
 

@@ -13,18 +13,10 @@ from numpy.polynomial import legendre
 
 from stability.laws.axis import Axis
 from stability.laws.capabilities import Discrete
-from stability.laws.expectation import (
-    SMALLEST,
-    Data,
-    Density,
-    Panels,
-    Rule,
-    as_law,
-    kronrod,
-    panels,
-    rule,
-)
+from stability.laws.expectation import Rule, rule
+from stability.laws.law import Data, Density, as_law
 from stability.laws.psd import sqrtm
+from stability.laws.quadrature import SMALLEST, Panels, kronrod, panels
 
 __all__ = ["Distance", "NoMoment", "gaussian_w2", "w1", "w2"]
 

@@ -11,7 +11,7 @@ import torch
 from numpy.polynomial import legendre
 from scipy import stats
 
-from stability.laws.expectation import NormalMixture
+from stability.laws.law import NormalMixture
 from stability.transport.wasserstein_1d import Distance
 
 

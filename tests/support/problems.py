@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from stability.analysis.lipschitz_search import Constant
 from stability.families import CurvedNormal, Gamma, Linkage, Logistic, StudentT
 from stability.laws.bracket import Bracket
-from stability.laws.expectation import Member, NormalMixture
+from stability.laws.law import Member, NormalMixture
 from stability.statements.instances import Instance, instance
 from tests.stability.analysis.test_local_analysis import local_problems
 from tests.support.strategies import (

@@ -15,7 +15,7 @@ from stability import (
 from stability.analysis.likelihood_learner import LikelihoodLearner
 from stability.analysis.operators import climb, finite_map, maximum_likelihood
 from stability.families import FAMILIES, Logistic, StudentT
-from stability.laws.expectation import Member, draw
+from stability.laws.law import Member, draw
 from stability.loop.retraining import RetrainingError
 
 POINTS = {

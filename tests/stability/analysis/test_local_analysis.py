@@ -25,7 +25,7 @@ from stability.analysis.operators import NoMaximum
 from stability.families import Linkage
 from stability.families import StudentT as ShippedStudentT
 from stability.laws.bracket import Condition
-from stability.laws.expectation import Member, NormalMixture
+from stability.laws.law import Member, NormalMixture
 from stability.laws.psd import sqrtm
 from tests.conftest import FALSE_ALARM
 from tests.stability.analysis.test_operators import Normal, Redundant, StudentT, Variance, vector

@@ -17,7 +17,7 @@ from stability.analysis.operators import (
     infinite_map,
     maximum_likelihood,
 )
-from stability.laws.expectation import Member, NormalMixture
+from stability.laws.law import Member, NormalMixture
 from tests.conftest import FALSE_ALARM
 
 MIXTURE = NormalMixture((0.7, 0.3), (-1.0, 2.0), (0.6, 1.0))  # mean −0.1, second moment 2.452

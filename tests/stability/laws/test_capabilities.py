@@ -14,7 +14,8 @@ from stability.laws.capabilities import (
     HasStart,
     in_domain,
 )
-from stability.laws.expectation import Member, NormalMixture, rule
+from stability.laws.expectation import rule
+from stability.laws.law import Member, NormalMixture
 
 
 class Exponential:

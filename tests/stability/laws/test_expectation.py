@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from stability.families import StudentT
-from stability.laws.expectation import Member, NormalMixture, as_law, kronrod, panels, rule
+from stability.laws.expectation import rule
+from stability.laws.law import Member, NormalMixture, as_law
+from stability.laws.quadrature import kronrod, panels
 from tests.conftest import FALSE_ALARM
 
 

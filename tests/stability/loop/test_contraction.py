@@ -10,7 +10,7 @@ from stability.analysis.likelihood_learner import LikelihoodLearner
 from stability.analysis.local_analysis import analyse
 from stability.families import StudentT
 from stability.gaussian.alpha import alpha
-from stability.laws.expectation import NormalMixture, draw
+from stability.laws.law import NormalMixture, draw
 from stability.loop.contraction import Displacement, coupled, gaps, rate, shares
 from tests.conftest import FALSE_ALARM
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 
 from stability.families import GaussianMean, StudentT
-from stability.laws.expectation import Member
+from stability.laws.law import Member
 from stability.laws.monte_carlo import mean_square_slack
 from stability.statements.assumption3 import Constants, Fitted, KnownVarianceGaussian, Loop
 from tests.conftest import FALSE_ALARM

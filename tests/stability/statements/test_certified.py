@@ -18,7 +18,7 @@ import stability.proofs
 from stability.analysis.local_analysis import analyse
 from stability.families import StudentT
 from stability.gaussian.alpha import alpha, alpha_isotropic
-from stability.laws.expectation import NormalMixture
+from stability.laws.law import NormalMixture
 from stability.statements import certified
 from stability.statements.certified import (
     GRID,

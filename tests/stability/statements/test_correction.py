@@ -9,7 +9,7 @@ from scipy.stats import norm
 
 from stability.analysis.bounds import contraction_bound
 from stability.analysis.jacobian import jacobian, spectral_radius
-from stability.laws.expectation import Blend, NormalMixture
+from stability.laws.law import Blend, NormalMixture
 from stability.laws.monte_carlo import share_slack
 from stability.statements import correction
 from stability.statements.correction import GRID, check, correction_bound

@@ -7,7 +7,8 @@ from scipy.stats import kstwo, lognorm
 
 from stability.analysis.operators import maximum_likelihood
 from stability.families import FAMILIES, Gaussian, StudentT
-from stability.laws.expectation import NormalMixture, rule
+from stability.laws.expectation import rule
+from stability.laws.law import NormalMixture
 from stability.statements.instances import (
     MISSPECIFIED,
     TRUTHS,

@@ -10,7 +10,7 @@ from stability.analysis.bounds import rate_bound
 from stability.analysis.local_analysis import analyse
 from stability.analysis.operators import NoMaximum, infinite_map
 from stability.families import FAMILIES
-from stability.laws.expectation import NormalMixture
+from stability.laws.law import NormalMixture
 from stability.statements import local_stability
 from stability.statements.instances import instance
 from stability.statements.local_stability import GRID, check, controls, counterexamples

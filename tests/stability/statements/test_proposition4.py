@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from stability.analysis.operators import infinite_map
 from stability.families import GaussianMean
-from stability.laws.expectation import NormalMixture
+from stability.laws.law import NormalMixture
 from stability.statements import proposition4
 from stability.statements.proposition4 import GRID, check, controls, counterexamples
 from stability.statements.verdict import Status

@@ -11,7 +11,7 @@ from stability.analysis import local_analysis
 from stability.analysis.bounds import contraction_bound
 from stability.analysis.operators import NoMaximum
 from stability.laws.bracket import Bracket
-from stability.laws.expectation import NormalMixture
+from stability.laws.law import NormalMixture
 from stability.statements import theorem1
 from stability.statements.instances import instance
 from stability.statements.theorem1 import GRID, check, controls, counterexamples

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom, multivariate_normal, norm
 
 from stability.families import Logistic
-from stability.laws.expectation import Member
+from stability.laws.law import Member
 from stability.statements.assumption3 import Fitted, KnownVarianceGaussian
 from stability.statements.theorem2 import (
     GRID,

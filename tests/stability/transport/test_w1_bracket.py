@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from stability.families import GaussianMean, StudentT
-from stability.laws.expectation import Member, NormalMixture
+from stability.laws.law import Member, NormalMixture
 from stability.transport.w1_bracket import same_law, w1_bracket
 from stability.transport.wasserstein_1d import w1
 

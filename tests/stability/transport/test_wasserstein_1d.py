@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import special_ortho_group, wasserstein_distance
 
 from stability.families import StudentT
-from stability.laws.expectation import Member, NormalMixture
+from stability.laws.law import Member, NormalMixture
 from stability.transport.wasserstein import wasserstein
 from stability.transport.wasserstein_1d import Distance, gaussian_w2, w1, w2
 from tests.support.nasty_pairs import judge, nasty_pairs
