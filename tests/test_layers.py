@@ -5,7 +5,14 @@ import sys
 
 import pytest
 
-from tests.support.import_graph import ROOT, cycle, levels, room_imports, show
+from tests.support.import_graph import (
+    ROOT,
+    cycle,
+    imported_names,
+    levels,
+    room_imports,
+    show,
+)
 
 ORDER = [
     "machine",
@@ -57,6 +64,18 @@ def test_the_theory_knows_neither_the_2d_experiments_nor_the_images():
         text = path.read_text(encoding="utf-8")
         assert "from toy" not in text, path
         assert "from deep" not in text, path
+
+
+def test_tests_take_helpers_from_support_alone():
+    """A helper in another test's file is found by nobody, and goes when that test goes."""
+    folders = ("tests.support", "tests.conftest", "tests.fixtures")
+    wrong = [
+        (str(path.relative_to(ROOT)), name)
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        for name in imported_names(path)
+        if name.startswith("tests.") and not name.startswith(folders)
+    ]
+    assert not wrong
 
 
 def test_a_cycle_is_found():

@@ -23,7 +23,7 @@ from deep.networks.unet_edm import DIGITS, EDMNetwork
 from stability.runs.atomic import PARTIAL_SUFFIX
 from stability.runs.command_line import command
 from tests.conftest import FIXTURES
-from tests.deep.networks.test_unet_edm import networks as edm_networks
+from tests.support.edm_networks import edm_networks
 from tests.support.hostile_weights import own_file
 from tests.support.official import (
     ddpm_fixture,

@@ -19,7 +19,7 @@ from deep.metrics.inception import InceptionError, Unit, load_inception
 from deep.networks.unet_ddpm import DDPMNetwork
 from deep.networks.unet_edm import EDMNetwork
 from stability.runs.command_line import UsageError
-from tests.deep.formats.test_diffusers_folder import CONFIG, TINY, diffusers_state
+from tests.support.diffusers_folders import CONFIG, TINY, diffusers_state
 from tests.support.hostile import Outcome, Reader, examine, fuzz
 from tests.support.hostile_weights import HOSTILE
 from tests.support.official import snapshot, torch_bytes

@@ -17,7 +17,7 @@ from deep.models.ot_cfm import OTCFM
 from deep.networks import unet_cfm, unet_ddpm, unet_edm
 from deep.training.sampling import draw_images
 from deep.training.trainer import TrainConfig, Trainer
-from tests.deep.networks.test_unet_edm import fixture_network
+from tests.support.edm_networks import fixture_network
 from tests.support.official import outputs, relative_error
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

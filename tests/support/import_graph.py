@@ -9,7 +9,7 @@ import ast
 from collections.abc import Mapping
 from pathlib import Path
 
-__all__ = ["ROOT", "cycle", "levels", "room_imports"]
+__all__ = ["ROOT", "cycle", "imported_names", "levels", "room_imports"]
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,12 +33,24 @@ def room_imports(package: str) -> dict[str, set[str]]:
         if room == "__init__":
             continue
 
-        tree = ast.parse(path.read_text(encoding="utf-8"))
-        found = {name for node in ast.walk(tree) for name in _imported(node)}
+        found = imported_names(path)
         rooms = {name.split(".")[1] for name in found if name.startswith(f"{package}.")}
         known = {one for one in rooms if (folder / one).is_dir() or (folder / f"{one}.py").exists()}
         graph.setdefault(room, set()).update(known - {room})
     return graph
+
+
+def imported_names(path: Path) -> set[str]:
+    """Read the import statements of a module, those within functions too.
+
+    Args:
+        path: File of the module.
+
+    Returns:
+        Dotted names of modules, and of names in them.
+    """
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {name for node in ast.walk(tree) for name in _imported(node)}
 
 
 def _imported(node: ast.AST) -> list[str]:

@@ -41,8 +41,16 @@ LEARNERS = {
     ),
     "edm": partial(EDMLearner, settings=EDMConfig(epochs=3, batch=32, width=8, sampler_steps=3)),
 }
+SMALL_FLOW = OTCFMConfig(epochs=3, batch=32, width=16)
+"""A flow that trains in a tenth of a second, for whole experiments."""
+
 WEIGHING = ("em", "kde", "flow", "vae")
 WITH_DENSITY = ("em", "kde", "flow")
+SETTINGS = {
+    {"em": "mixture"}.get(name, name): learner.keywords["settings"]
+    for name, learner in LEARNERS.items()
+}
+"""Small settings by the names of the command line."""
 
 
 def moons(*sizes):

@@ -13,7 +13,6 @@ from stability.families import CurvedNormal, Gamma, Linkage, Logistic, StudentT
 from stability.laws.bracket import Bracket
 from stability.laws.law import Member, NormalMixture
 from stability.statements.instances import Instance, instance
-from tests.stability.analysis.test_local_analysis import local_problems
 from tests.support.strategies import (
     boxes,
     linear_logits,
@@ -28,6 +27,24 @@ def few(examples: int) -> settings:
     smaller.
     """
     return settings(max_examples=examples, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+
+
+def positive_matrix(seed, d, rank, log_condition):
+    """A symmetric matrix with `rank` eigenvalues in [10^−log_condition, 1] and the others 0."""
+    rng = np.random.default_rng(seed)
+    basis = np.linalg.qr(rng.normal(size=(d, d)))[0]
+    values = np.where(np.arange(d) < rank, 10 ** (-log_condition * rng.random(d)), 0)
+    return (basis * values) @ basis.T
+
+
+@st.composite
+def local_problems(draw):
+    """A ≺ 0 with condition number <= 1e4, B ≼ 0 of any rank from 0 to d, and λ in [0, 1000]."""
+    d = draw(st.integers(1, 5))
+    seed = draw(st.integers(0, 2**31))
+    A = -positive_matrix(seed, d, d, 4)
+    B = -positive_matrix(seed + 1, d, draw(st.integers(0, d)), 4) * 10 ** draw(st.floats(-2, 2))
+    return A, B, draw(st.floats(0, 1e3))
 
 
 @st.composite

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.toy.test_run import SMALL
+from tests.support.learners_2d import SETTINGS
 from toy.contraction import Coupled, configuration, displacement, main
 from toy.densities.shapes import two_moons
 from toy.learners.settings import KDEConfig, MixtureConfig
@@ -15,7 +15,7 @@ TINY = Coupled(lam=(0.5,), displacements=("shift",), rounds=2, samples=40, seeds
 
 def history(out, options=TINY, model="kde", density="moons", settings=None):
     config: Any = configuration(model)
-    main(config(replace(options, out=out), density=density, settings=settings or SMALL[model]))
+    main(config(replace(options, out=out), density=density, settings=settings or SETTINGS[model]))
     return [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
 
 

@@ -15,7 +15,7 @@ from stability import (
     Verified,
     Weighted,
 )
-from tests.toy.learners.test_ot_cfm import SMALL
+from tests.support.learners_2d import SMALL_FLOW
 from toy.densities.preferences import inner, right
 from toy.experiment import Experiment
 from toy.two_moons import TwoMoons, main
@@ -23,7 +23,7 @@ from toy.two_moons import TwoMoons, main
 TINY = Experiment(lam=(0.5,), retrainings=2, samples=40, threads=2)
 
 
-def history(tmp_path, name, experiment=TINY, flow=SMALL, **options):
+def history(tmp_path, name, experiment=TINY, flow=SMALL_FLOW, **options):
     """The history of a tiny two-moons run."""
     main(TwoMoons(replace(experiment, out=tmp_path / name), flow, **options))
     return [
@@ -110,7 +110,7 @@ def test_the_record_of_a_run(tmp_path, capsys):
     }
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["config"]["lam"] == [0.5]
-    assert config["config"]["epochs"] == SMALL.epochs
+    assert config["config"]["epochs"] == SMALL_FLOW.epochs
     assert config["environment"]["threads"] == 2
 
 
@@ -161,7 +161,7 @@ def test_every_option_of_the_experiment_changes_the_result(tmp_path, change, no_
     ],
 )
 def test_every_option_of_the_flow_changes_the_result(tmp_path, change, no_figures):
-    assert history(tmp_path, "changed", flow=replace(SMALL, **change)) != history(
+    assert history(tmp_path, "changed", flow=replace(SMALL_FLOW, **change)) != history(
         tmp_path, "default"
     )
 
@@ -169,11 +169,11 @@ def test_every_option_of_the_flow_changes_the_result(tmp_path, change, no_figure
 def test_the_other_options_change_what_they_say(tmp_path, no_figures):
     assert history(tmp_path, "grid", angles="grid") != history(tmp_path, "default")
     loose, tight = (
-        replace(SMALL, integrator="dopri5", tolerance=tolerance) for tolerance in (1e-1, 1e-4)
+        replace(SMALL_FLOW, integrator="dopri5", tolerance=tolerance) for tolerance in (1e-1, 1e-4)
     )
     assert history(tmp_path, "loose", flow=loose) != history(tmp_path, "tight", flow=tight)
     # both solvers are exact, so only rounding could differ; threads change the speed
-    pot = history(tmp_path, "pot", flow=replace(SMALL, solver="pot"))
+    pot = history(tmp_path, "pot", flow=replace(SMALL_FLOW, solver="pot"))
     one_thread = history(tmp_path, "one thread", replace(TINY, threads=1))
     for default, *others in zip(history(tmp_path, "default"), pot, one_thread, strict=True):
         for other in others:

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.toy.learners.test_ot_cfm import SMALL
+from tests.support.learners_2d import SMALL_FLOW
 from toy.experiment import Experiment
 from toy.figure8 import Figure8, QuickFigure8, claims, main
 
@@ -10,7 +10,7 @@ TINY = Experiment(retrainings=2, samples=30, seeds=3, threads=1)
 
 
 def test_it_runs_and_tests_its_claims(tmp_path, capsys, no_figures):
-    config = Figure8(replace(TINY, out=tmp_path / "run"), SMALL)
+    config = Figure8(replace(TINY, out=tmp_path / "run"), SMALL_FLOW)
     main(config)
     first = (tmp_path / "run" / "claims.md").read_text(encoding="utf-8")
     out = capsys.readouterr().out

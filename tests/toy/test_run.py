@@ -6,13 +6,12 @@ from typing import Any
 import pytest
 
 from stability.runs.command_line import UsageError
-from tests.support.learners_2d import LEARNERS
+from tests.support.learners_2d import SETTINGS
 from toy.densities.shapes import DENSITIES
 from toy.experiment import BY_LAMBDA, Experiment
 from toy.run import MODELS, configuration, main, model_named
 
 TINY = Experiment(lam=(0.5,), retrainings=1, samples=40, threads=1)
-SMALL = {name: LEARNERS[{"mixture": "em"}.get(name, name)].keywords["settings"] for name in MODELS}
 
 
 def history(out, model, experiment=TINY, density="moons", **settings):
@@ -21,7 +20,7 @@ def history(out, model, experiment=TINY, density="moons", **settings):
         config(
             replace(experiment, out=out),
             density=density,
-            settings=replace(SMALL[model], **settings),
+            settings=replace(SETTINGS[model], **settings),
         )
     )
     return [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]

@@ -1,39 +1,14 @@
 import re
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from deep.checkpoint import read
 from deep.networks.state_dict import shapes_of
 from deep.networks.unet_edm import CIFAR10, DIGITS, FFHQ64, EDMNetwork
-from tests.conftest import FIXTURES
+from tests.support.edm_networks import edm_networks, fixture_network
 from tests.support.official import outputs, relative_error
-
-
-def fixture_network() -> Any:
-    return read(FIXTURES / "edm_tiny.pkl").build().eval()
-
-
-@st.composite
-def networks(draw):
-    """Small configurations of every kind."""
-    levels = draw(st.integers(1, 3))
-    resolution = draw(st.sampled_from([1, 2, 3])) * 2 ** (levels - 1)
-    resolutions = [resolution >> level for level in range(levels)]
-    return EDMNetwork(
-        resolution=resolution,
-        channels=draw(st.integers(1, 3)),
-        model_channels=4 * draw(st.integers(1, 3)),
-        channel_mult=tuple(draw(st.lists(st.integers(1, 3), min_size=levels, max_size=levels))),
-        num_blocks=draw(st.integers(1, 3)),
-        attn_resolutions=tuple(r for r in resolutions if draw(st.booleans())),
-        augment_dim=draw(st.integers(0, 3)),
-        channel_mult_emb=draw(st.integers(1, 4)),
-    )
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -102,7 +77,7 @@ LAYER = re.compile(
 )
 
 
-@given(networks())
+@given(edm_networks())
 @settings(max_examples=30)
 def test_names_follow_the_rule_and_tell_the_configuration(config):
     with torch.device("meta"):

@@ -9,7 +9,7 @@ from deep.models.edm import EDM
 from deep.training.network_inputs import weights_for
 from deep.training.trainer import Trainer
 from stability.runs.command_line import UsageError
-from tests.deep.training.test_resume_point import CFM, NETWORK, WARMUP, official
+from tests.support.warm_up import CFM, NETWORK, WARMUP, official
 
 
 @pytest.fixture

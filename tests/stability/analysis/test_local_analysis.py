@@ -28,27 +28,10 @@ from stability.laws.bracket import Condition
 from stability.laws.law import Member, NormalMixture
 from stability.laws.psd import sqrtm
 from tests.conftest import FALSE_ALARM
-from tests.stability.analysis.test_operators import Normal, Redundant, StudentT, Variance, vector
+from tests.support.problems import local_problems
+from tests.support.small_families import Normal, Redundant, StudentT, Variance, vector
 
 MIXTURE = NormalMixture((0.7, 0.3), (-1.0, 2.0), (0.6, 1.0))
-
-
-def positive_matrix(seed, d, rank, log_condition):
-    """A symmetric matrix with `rank` eigenvalues in [10^−log_condition, 1] and the others 0."""
-    rng = np.random.default_rng(seed)
-    basis = np.linalg.qr(rng.normal(size=(d, d)))[0]
-    values = np.where(np.arange(d) < rank, 10 ** (-log_condition * rng.random(d)), 0)
-    return (basis * values) @ basis.T
-
-
-@st.composite
-def local_problems(draw):
-    """A ≺ 0 with condition number <= 1e4, B ≼ 0 of any rank from 0 to d, and λ in [0, 1000]."""
-    d = draw(st.integers(1, 5))
-    seed = draw(st.integers(0, 2**31))
-    A = -positive_matrix(seed, d, d, 4)
-    B = -positive_matrix(seed + 1, d, draw(st.integers(0, d)), 4) * 10 ** draw(st.floats(-2, 2))
-    return A, B, draw(st.floats(0, 1e3))
 
 
 @given(local_problems())

@@ -15,8 +15,8 @@ from stability.statements import local_stability
 from stability.statements.instances import instance
 from stability.statements.local_stability import GRID, check, controls, counterexamples
 from stability.statements.verdict import Status
-from tests.stability.analysis.test_operators import vector
 from tests.support.problems import few, instances
+from tests.support.small_families import vector
 
 EXPONENTIAL = {"gaussian", "gaussian_natural", "gaussian_mean", "gamma", "gamma_log", "binomial"}
 

@@ -9,8 +9,8 @@ from stability.statements import maximisers
 from stability.statements.examination import controls
 from stability.statements.maximisers import GRID, check, copies, counterexamples
 from stability.statements.verdict import Status
-from tests.stability.analysis.test_operators import TwoPeaks, vector
 from tests.support.problems import few
+from tests.support.small_families import TwoPeaks, vector
 from tests.support.strategies import mixtures
 
 

@@ -12,8 +12,8 @@ from stability.statements import proposition3
 from stability.statements.instances import instance
 from stability.statements.proposition3 import GRID, check, controls
 from stability.statements.verdict import Status
-from tests.stability.analysis.test_operators import Redundant
 from tests.support.problems import few, instances, local_analyses
+from tests.support.small_families import Redundant
 
 PRINTED, CORRECTED, CONCAVE, UNIQUE = range(4)
 

@@ -16,8 +16,8 @@ from stability.statements import theorem1
 from stability.statements.instances import instance
 from stability.statements.theorem1 import GRID, check, controls, counterexamples
 from stability.statements.verdict import Status
-from tests.stability.analysis.test_operators import FreeMixture, StudentT, vector
 from tests.support.problems import few, instances, local_analyses
+from tests.support.small_families import FreeMixture, StudentT, vector
 
 BOUND, SHARP, BASIN, RATE = range(4)
 MIXTURE = NormalMixture((0.7, 0.3), (-1.0, 2.0), (0.6, 1.0))

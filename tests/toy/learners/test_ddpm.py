@@ -9,7 +9,7 @@ from stability import TrainingSet
 from stability.diffusion.width_map import SAMPLERS
 from tests.conftest import FALSE_ALARM, FIXTURES
 from tests.support.gaussian_data import VARIANCES, assert_moments, denoiser
-from tests.toy.learners.test_temporal_network import plain
+from tests.support.plain_networks import plain_temporal
 from toy.densities.shapes import eight_gaussians
 from toy.learners.ddpm import DDPMLearner
 from toy.learners.denoising import blocks
@@ -113,7 +113,7 @@ def test_chains_train_as_plain_networks_do_one_at_a_time(settings):
     data = data_of(35, 16, 50)
     together, start = trained(data, settings, fits=2), trained(data, settings, fits=0)
     for chain in range(3):
-        module = plain(start.network, chain, settings.width, settings.layers)
+        module = plain_temporal(start.network, chain, settings.width, settings.layers)
         adam = torch.optim.Adam(module.parameters(), lr=settings.learning_rate)
         for fit in range(2):
             stream, points = np.random.default_rng([2 + fit, chain]), [data[chain].points]

@@ -10,7 +10,7 @@ from stability.diffusion.heun import Heun
 from stability.diffusion.schedules import edm_noise_levels
 from tests.conftest import FALSE_ALARM
 from tests.support.gaussian_data import VARIANCES, assert_moments, denoiser
-from tests.toy.learners.test_mlp import reference
+from tests.support.plain_networks import plain_mlp
 from toy.densities.shapes import eight_gaussians
 from toy.learners.denoising import blocks
 from toy.learners.edm import EDMLearner
@@ -51,7 +51,7 @@ def test_the_preconditioning():
     x, ln σ/4).
     """
     learner = trained(data_of(20), replace(SMALL, sigma_data=0.7))
-    module, data = reference(learner.network, 0), 0.7
+    module, data = plain_mlp(learner.network, 0), 0.7
     x = torch.tensor([[[0.3, -2.0], [5.0, 0.1]]])
     for sigma in (0.002, 0.3, 80.0):
         total = sigma**2 + data**2
@@ -82,7 +82,7 @@ def test_chains_train_as_plain_networks_do_one_at_a_time():
     data = data_of(35, 16, 50)
     together, start = trained(data, fits=2), trained(data, fits=0)
     for chain in range(3):
-        module = reference(start.network, chain)
+        module = plain_mlp(start.network, chain)
         adam = torch.optim.Adam(module.parameters(), lr=SMALL.learning_rate)
         for fit in range(2):
             stream, points = np.random.default_rng([2 + fit, chain]), [data[chain].points]

@@ -1,24 +1,10 @@
-import itertools
-
 import numpy as np
 import pytest
 import torch
 
 from tests.conftest import FIXTURES
+from tests.support.plain_networks import plain_mlp
 from toy.learners.mlp import ReplicatedMLP
-
-
-def reference(network, chain):
-    """The same chain as a plain torch module."""
-    widths = [network.shapes[0][0][1], *(shape[0] for shape, _ in network.shapes)]
-    modules = []
-    for a, b in itertools.pairwise(widths):
-        modules += [torch.nn.utils.skip_init(torch.nn.Linear, a, b), torch.nn.SELU()]
-    module = torch.nn.Sequential(*modules[:-1])
-    module.load_state_dict(
-        {name.removeprefix("net."): value for name, value in network.state_of(chain).items()}
-    )
-    return module
 
 
 def test_torchcfm_network_with_its_weights():
@@ -46,7 +32,7 @@ def test_each_chain_is_its_own_network(rng):
     y = network.forward(network.layers(), x)
     assert y.shape == (4, 7, 3)
     for chain in range(4):
-        torch.testing.assert_close(y[chain], reference(network, chain)(x[chain]))
+        torch.testing.assert_close(y[chain], plain_mlp(network, chain)(x[chain]))
     some = network.forward(network.layers(network.theta[[2, 0]]), x[[2, 0]])
     torch.testing.assert_close(some, y[[2, 0]])
 

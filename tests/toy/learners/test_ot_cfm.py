@@ -9,13 +9,13 @@ from stability.diffusion.dopri5 import dopri5, row_norm
 from stability.diffusion.flow import Flow
 from tests.conftest import FIXTURES
 from tests.support.gaussian_data import AXES, VARIANCES, assert_moments
-from tests.toy.learners.test_mlp import reference
+from tests.support.learners_2d import SMALL_FLOW
+from tests.support.plain_networks import plain_mlp
 from toy.densities.shapes import SOURCES, two_moons
 from toy.learners.coupling import Coupling, blocks
 from toy.learners.ot_cfm import OTCFMLearner
 from toy.learners.settings import OTCFMConfig
 
-SMALL = OTCFMConfig(epochs=3, batch=32, width=16)
 STEPS = {"euler": {"ode_steps": 99}, "dopri5": {"tolerance": 1e-6}}
 
 
@@ -30,7 +30,7 @@ def rngs(count, seed=0):
     return [np.random.default_rng([seed, r]) for r in range(count)]
 
 
-def trained(data, settings=SMALL, fits=1, **options):
+def trained(data, settings=SMALL_FLOW, fits=1, **options):
     learner = OTCFMLearner(len(data), settings, **options)
     learner.reset(rngs(len(data), seed=1))
     for fit in range(fits):
@@ -39,7 +39,8 @@ def trained(data, settings=SMALL, fits=1, **options):
 
 
 @pytest.mark.parametrize(
-    "settings", [SMALL, replace(SMALL, pairs="permutation", sigma=0.2, source="8gaussians")]
+    "settings",
+    [SMALL_FLOW, replace(SMALL_FLOW, pairs="permutation", sigma=0.2, source="8gaussians")],
 )
 def test_chains_train_as_plain_networks_do_one_at_a_time(settings):
     """Different lengths, two fits: each chain equals a torch module trained by torch's Adam on
@@ -57,7 +58,7 @@ def test_chains_train_as_plain_networks_do_one_at_a_time(settings):
         "pot",
     )
     for chain in range(3):
-        module = reference(start.network, chain)
+        module = plain_mlp(start.network, chain)
         adam = torch.optim.Adam(module.parameters(), lr=settings.learning_rate)
         for fit in range(2):
             stream = np.random.default_rng([2 + fit, chain])
@@ -78,7 +79,7 @@ def test_chains_train_as_plain_networks_do_one_at_a_time(settings):
 
 def test_a_chain_does_not_depend_on_the_chains_beside_it():
     data = moons(70, 32, 100)
-    together, alone = trained(data), OTCFMLearner(1, SMALL)
+    together, alone = trained(data), OTCFMLearner(1, SMALL_FLOW)
     alone.reset([np.random.default_rng([1, 1])])
     alone.fit(data[1:2], [np.random.default_rng([2, 1])])
     # random draws are identical; batched products may round differently
@@ -89,7 +90,7 @@ def test_a_chain_does_not_depend_on_the_chains_beside_it():
 
 def test_going_on_from_a_state_is_exact():
     data = moons(40, 64)
-    whole, first, second = trained(data, fits=2), trained(data), OTCFMLearner(2, SMALL)
+    whole, first, second = trained(data, fits=2), trained(data), OTCFMLearner(2, SMALL_FLOW)
     state = first.state_dict()
     first.fit(data, rngs(2, seed=9))  # the state is a copy
     second.load_state_dict(state)
@@ -104,7 +105,7 @@ def test_a_fit_goes_on_from_parameters_and_optimiser():
     data = moons(40)
     kept, dropped = trained(data, fits=2), trained(data)
     dropped.load_state_dict(
-        {**dropped.state_dict(), "adam": OTCFMLearner(1, SMALL).state_dict()["adam"]}
+        {**dropped.state_dict(), "adam": OTCFMLearner(1, SMALL_FLOW).state_dict()["adam"]}
     )
     dropped.fit(data, rngs(1, seed=3))
     assert not torch.equal(kept.network.theta, dropped.network.theta)
@@ -176,7 +177,9 @@ def test_samples_of_gaussian_data_with_the_exact_velocity(integrator, sigma, rng
 
 @pytest.mark.parametrize("integrator", ["euler", "dopri5"])
 def test_samples_do_not_depend_on_how_many_or_on_other_chains(integrator):
-    learner = trained(moons(40, 64), replace(SMALL, integrator=integrator, **STEPS[integrator]))
+    learner = trained(
+        moons(40, 64), replace(SMALL_FLOW, integrator=integrator, **STEPS[integrator])
+    )
     few, many = learner.sample([3, 8], rngs(2)), learner.sample([20, 20], rngs(2))
     assert [len(x) for x in few] == [3, 8]
     # a point takes steps of its own; products of other sizes round differently, which moves steps
@@ -188,7 +191,7 @@ def test_samples_do_not_depend_on_how_many_or_on_other_chains(integrator):
 
 
 def test_a_loss_that_is_not_finite_stops_with_chain_and_step():
-    learner = OTCFMLearner(2, replace(SMALL, learning_rate=1e38))
+    learner = OTCFMLearner(2, replace(SMALL_FLOW, learning_rate=1e38))
     learner.reset(rngs(2))
     with (
         pytest.raises(FloatingPointError, match=r"the loss of chain 0 is (inf|nan) at step \d"),
@@ -210,7 +213,7 @@ def test_training_brings_samples_to_the_data():
     way.
     """
     data = moons(500)
-    settings = replace(SMALL, epochs=30, batch=128, width=32)
+    settings = replace(SMALL_FLOW, epochs=30, batch=128, width=32)
     untrained, learner = trained(data, settings, fits=0), trained(data, settings)
     target = data[0].points.mean(axis=0)
     gaps = [
@@ -248,4 +251,4 @@ def test_bad_settings(setting, message):
 
 def test_a_state_of_another_network_is_refused():
     with pytest.raises(ValueError, match=r"parameters of shape \(1, "):
-        OTCFMLearner(1, SMALL).load_state_dict(OTCFMLearner(2, SMALL).state_dict())
+        OTCFMLearner(1, SMALL_FLOW).load_state_dict(OTCFMLearner(2, SMALL_FLOW).state_dict())

@@ -1,51 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from torch import nn
-from torch.nn.utils import skip_init
 
 from tests.conftest import FIXTURES
+from tests.support.plain_networks import plain_temporal
 from toy.learners.temporal_network import ReplicatedTemporalNetwork
-
-
-class Layer(nn.Module):
-    def __init__(self, width):
-        super().__init__()
-        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.fc1, self.fc2 = (skip_init(nn.Linear, width, width, bias=False) for _ in range(2))
-        self.enc = skip_init(nn.Linear, width, width)
-        self.act = nn.LeakyReLU(0.02)
-
-    def forward(self, h, u):
-        return h + self.fc2(self.act(self.norm2(self.fc1(self.act(self.norm1(h))) + self.enc(u))))
-
-
-class Plain(nn.Module):
-    """ddpm-torch's toy network written out for one chain, from its published description."""
-
-    def __init__(self, width, layers):
-        super().__init__()
-        self.width = width
-        self.in_fc = skip_init(nn.Linear, 2, width, bias=False)
-        self.temp_fc = nn.ModuleList([Layer(width)] * layers)
-        self.out_norm = nn.LayerNorm(width)
-        self.out_fc = skip_init(nn.Linear, width, 2)
-        self.t_proj = nn.Sequential(skip_init(nn.Linear, width, width), nn.LeakyReLU(0.02))
-
-    def forward(self, x, t):
-        half = self.width // 2
-        angle = t[:, None] * torch.exp(-np.log(10000) * torch.arange(half) / (half - 1))
-        u = self.t_proj(torch.cat([angle.sin(), angle.cos()], dim=1))
-        h = self.in_fc(x)
-        for layer in self.temp_fc:
-            h = layer(h, u)
-        return self.out_fc(self.out_norm(h))
-
-
-def plain(network, chain, width, layers):
-    module = Plain(width, layers)
-    module.load_state_dict(network.state_of(chain))
-    return module
 
 
 def published():
@@ -84,7 +43,7 @@ def test_each_chain_is_its_own_network(layers, rng):
     t = torch.from_numpy(rng.integers(9, size=(4, 7)))
     y = network.forward(network.theta, x, t)
     for chain in range(4):
-        expected = plain(network, chain, 6, layers)(x[chain], t[chain])
+        expected = plain_temporal(network, chain, 6, layers)(x[chain], t[chain])
         torch.testing.assert_close(y[chain], expected, rtol=1e-4, atol=1e-5)
     some = network.forward(network.theta[[2, 0]], x[[2, 0]], t[[2, 0]])
     torch.testing.assert_close(some, y[[2, 0]], rtol=1e-4, atol=1e-5)
