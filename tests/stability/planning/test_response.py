@@ -21,7 +21,7 @@ from stability.loop.retraining import retrain
 from stability.planning.labels import propagate
 from stability.planning.response import fraction_spread, path_law
 from tests.conftest import FALSE_ALARM
-from tests.stability.planning.test_labels import UserRegime, last_two, random_half
+from tests.support.user_regimes import UserRegime, last_two, random_half
 
 
 def price(regime, n, t):
