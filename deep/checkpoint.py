@@ -26,6 +26,7 @@ from deep.networks.state_dict import StateError
 from stability.runs.atomic import atomic_write
 from stability.runs.command_line import UsageError, command
 from stability.runs.console import make_console
+from stability.runs.option_error import OptionError
 from stability.runs.untrusted import UntrustedFileError, open_regular, printable
 
 __all__ = [
@@ -161,17 +162,17 @@ class CheckpointFile:
             ("export", self.export, ".pt"),
         ):
             if path is not None and path.suffix != suffix:
-                raise ValueError(f"--{option} must name a {suffix} file, got {path}")
+                raise OptionError(f"--{option} must name a {suffix} file, got {path}")
         for option, value in (
             ("resolution", self.resolution),
             ("head-channels", self.head_channels),
         ):
             if value is not None and value < 1:
-                raise ValueError(f"--{option} must be >= 1, got {value}")
+                raise OptionError(f"--{option} must be >= 1, got {value}")
             if value is not None and value > 2**14:
-                raise ValueError(f"--{option} must be <= {2**14}, got {value}")
+                raise OptionError(f"--{option} must be <= {2**14}, got {value}")
         if self.sha256 is not None and not re.fullmatch("[0-9a-fA-F]{64}", self.sha256):
-            raise ValueError(
+            raise OptionError(
                 f"--sha256 must be 64 hexadecimal digits, got {printable(self.sha256, 80)}"
             )
 

@@ -26,6 +26,7 @@ from deep.reports.found_runs import Chain, FoundRunError, Series, Setting, find_
 from stability.loop.regimes import FullySynthetic, Mix
 from stability.runs.command_line import UsageError, command
 from stability.runs.console import make_console
+from stability.runs.option_error import OptionError
 
 __all__ = ["Degradation", "Slope", "SlopeTest", "main", "slope_tests", "slopes"]
 
@@ -49,7 +50,7 @@ class Degradation:
 
     def __post_init__(self) -> None:
         if not 0 < self.level < 1:
-            raise ValueError(f"--level must be between 0 and 1, got {self.level}")
+            raise OptionError(f"--level must be between 0 and 1, got {self.level}")
 
 
 @dataclass(frozen=True)

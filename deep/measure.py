@@ -15,7 +15,6 @@ import numpy as np
 import torch
 import tyro
 from rich.box import SIMPLE_HEAD
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from deep.data import ImageSet
@@ -28,7 +27,9 @@ from stability.machine.cache_folder import cache_folder
 from stability.runs.atomic import atomic_write
 from stability.runs.command_line import UsageError, command
 from stability.runs.console import make_console, print_paths
+from stability.runs.option_error import OptionError
 from stability.runs.processors import default_threads, use_threads
+from stability.runs.progress import progress_bar
 from stability.runs.ranges import (
     LARGEST_COUNT,
     LARGEST_SEED,
@@ -102,10 +103,10 @@ class Measure:
             threads=(0, MOST_THREADS),
         )
         if not self.metrics:
-            raise ValueError(f"--metrics must name at least one of {', '.join(METRICS)}")
+            raise OptionError(f"--metrics must name at least one of {', '.join(METRICS)}")
         require_one_network(self)
         if self.device == "cuda" and not torch.cuda.is_available():
-            raise ValueError("--device cuda: no CUDA device is available, use cpu or auto")
+            raise OptionError("--device cuda: no CUDA device is available, use cpu or auto")
 
 
 def main(config: Measure) -> None:
@@ -123,7 +124,7 @@ def main(config: Measure) -> None:
 
     measured: dict[str, list[Measurement]] = {}
     measures: dict[int, ImageMetrics] = {}  # by the number of generated images
-    with _progress_bar() as progress:
+    with progress_bar() as progress:
         images = sum(len(one.images) for one in samples.values())
         images += len(train.images) + (0 if held_out is None else len(held_out))
         task = progress.add_task(f"features: {space.name}", total=images)
@@ -258,18 +259,6 @@ def _write(
         file.write(
             json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False).encode() + b"\n"
         )
-
-
-def _progress_bar() -> Progress:
-    console = make_console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-    )
 
 
 if __name__ == "__main__":

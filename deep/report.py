@@ -4,16 +4,12 @@ The page opens from the disk and reaches nothing else; a slider goes through the
 samples.
 """
 
-import base64
 import io
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import numpy as np
 import tyro
 from PIL import Image
@@ -31,11 +27,25 @@ from deep.reports.found_runs import FoundRun, FoundRunError, Series, Setting, fi
 from stability.runs.atomic import atomic_write
 from stability.runs.command_line import UsageError, command
 from stability.runs.console import make_console, print_paths
-from stability.runs.figure_style import Figure, figure_style, save_figure
+from stability.runs.figure_style import figure_style, save_figure
 from stability.runs.output_folder import claim_output_folder
+from stability.runs.page import (
+    as_text,
+    data_address,
+    environment_rows,
+    figure_address,
+    render_page,
+)
 
 __all__ = ["Report", "main"]
 
+TITLE = "Iterative retraining of image models"
+ABOUT = (
+    "What became of generative models that were retrained on their own samples, mixed with real "
+    "data or not: as in Figures 1, 2, 5 to 7 and 9 of Bertrand, Bose, Duplessis, Jiralerspong and "
+    "Gidel, On the Stability of Iterative Retraining of Generative Models on their own Data (ICLR "
+    "2024)."
+)
 SIDE = 5  # images along the side of a grid on the page
 
 
@@ -70,7 +80,7 @@ def main(config: Report) -> None:
         written += paths
     page = out / "report.html"
     with atomic_write(page) as file:
-        file.write(_page(sections).encode())
+        file.write(render_page(TITLE, ABOUT, sections).encode())
     for section in sections:
         for table in _terminal_tables(section):
             console.print(table)
@@ -85,33 +95,24 @@ def _draw(setting: Setting, out: Path) -> tuple[list[dict[str, str]], list[Path]
             figure = draw(setting)
             if figure is not None:
                 written += save_figure(figure, out / f"{setting.name}-{name}")
-                pictures.append({"name": name, "caption": caption, "source": _svg(figure)})
+                pictures.append(
+                    {"name": name, "caption": caption, "source": figure_address(figure)}
+                )
     return pictures, written
-
-
-def _svg(figure: Figure) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(
-        buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    )
-    return _data("image/svg+xml", buffer.getvalue())
-
-
-def _data(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def _section(setting: Setting) -> dict[str, Any]:
     """What the page says of a setting, and its samples; without figures."""
     return {
         "name": setting.name,
-        "features": ", ".join(dict.fromkeys(run.history[0].features for run in setting.runs)),
+        "words": f"Features: {_features(setting)}.",
         "last": last_generation(setting),
         "tables": _numbers(setting),
         "generations": grid_generations(setting),
-        "grids": _grids(setting),
-        "config": {option: _as_text(value) for option, value in setting.config.items()},
-        "environment": _environments(setting),
+        "grids": (grids := _grids(setting)),
+        "grids_words": _grids_words(grids),
+        "config": {option: as_text(value) for option, value in setting.config.items()},
+        "environment": environment_rows([run.environment for run in setting.runs]),
         "runs": [
             (
                 run.folder,
@@ -139,6 +140,8 @@ def _numbers(setting: Setting) -> list[dict[str, Any]]:
     return [
         {
             "reference": reference,
+            "caption": f"Generation {t} against {reference}: mean ± standard deviation over the "
+            "seeds",
             "heads": ["regime", "seeds", *(f"{one.label}_{one.images}" for one in several)],
             "rows": [
                 [
@@ -158,6 +161,19 @@ def _mean_sd(values: np.ndarray) -> str:
     if not len(values):
         return "–"
     return f"{values.mean():.4g}" + (f" ± {values.std(ddof=1):.2g}" if np.ptp(values) else "")
+
+
+def _features(setting: Setting) -> str:
+    """Names of the feature spaces that its runs used."""
+    return ", ".join(dict.fromkeys(run.history[0].features for run in setting.runs))
+
+
+def _grids_words(grids: Sequence[dict[str, Any]]) -> str:
+    """What is said below the samples."""
+    seeds = {grid["seed"] for grid in grids}
+    return "The same latents in every generation" + (
+        f"; seed {seeds.pop()}." if len(seeds) == 1 else "."
+    )
 
 
 def _grids(setting: Setting) -> list[dict[str, Any]]:
@@ -181,35 +197,11 @@ def _picture(pixels: np.ndarray) -> str:
     Image.fromarray(pixels).save(
         buffer, format=kind, **({} if kind == "png" else {"quality": 92, "subsampling": 0})
     )
-    return _data(f"image/{kind}", buffer.getvalue())
+    return data_address(f"image/{kind}", buffer.getvalue())
 
 
 def _regimes(run: FoundRun) -> str:
     return "; ".join(dict.fromkeys(chain.regime for chain in run.history[0].chains))
-
-
-def _environments(setting: Setting) -> dict[str, str]:
-    """What is recorded of where the runs ran, all that occurs."""
-    found: dict[str, dict[str, None]] = {}
-    for run in setting.runs:
-        for name, value in run.environment.items():
-            for key, one in value.items() if isinstance(value, dict) else [(name, value)]:
-                found.setdefault(key, {})[_as_text(one)] = None
-    return {name: "; ".join(values) for name, values in found.items()}
-
-
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
-def _page(sections: Sequence[dict[str, Any]]) -> str:
-    environment = jinja2.Environment(
-        autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
-    )
-    template = environment.from_string(
-        (files("deep.reports") / "page.html").read_text(encoding="utf-8")
-    )
-    return template.render(sections=sections)
 
 
 def _terminal_tables(section: dict[str, Any]) -> Iterator[Table]:

@@ -33,11 +33,14 @@ from deep.retraining.learner import ImageLearner, Schedule
 from deep.retraining.presets import PRESETS, Config, Preset
 from deep.retraining.real_images import RealImages, is_cifar10, split
 from deep.retraining.tables import print_tables
-from deep.training.first_process import from_first_process, patient_accelerator
+from deep.training.first_process import (
+    AcceleratedProcesses,
+    from_first_process,
+    patient_accelerator,
+)
 from deep.training.memory import require_room
 from deep.training.network_inputs import images_for, input_digest, weights_for
-from deep.training.open_run import OpenRun, open_run, recorded
-from deep.training.progress import progress_bar
+from deep.training.presets import NOT_RECORDED
 from deep.training.trainer import Trainer
 from stability.loop.regimes import TrainingSet
 from stability.loop.retraining import Generation, retrain
@@ -45,6 +48,9 @@ from stability.loop.streams import Purpose, stream
 from stability.machine.cache_folder import cache_folder
 from stability.runs.command_line import UsageError, command
 from stability.runs.console import make_console, print_paths
+from stability.runs.loop_options import parts_of, recorded_options
+from stability.runs.open_run import OpenRun, open_run
+from stability.runs.progress import progress_bar
 from stability.runs.run_directory import RunDirectoryError
 from stability.runs.sealed import write_sealed_npz
 
@@ -62,7 +68,8 @@ def main(config: Config) -> None:
     )
     try:
         images = images_for(config.network, config.run.data)
-        asked = recorded(config.name, config.run, config.network, config.model, config.training)
+        asked = {"model": config.name}
+        asked |= recorded_options(*parts_of(config), without=NOT_RECORDED)
         asked["data_digest"] = images.digest
         for option in ("init", "inception", "trust_torchscript"):
             if (file := getattr(config.run, option)) is not None:
@@ -81,7 +88,8 @@ def main(config: Config) -> None:
         # all that can be refused is refused before --overwrite removes a run
         _require_measurable(config, real)
         start = _start(config)
-        with open_run(f"retrain-{config.name}", asked, config.run, accelerator) as run:
+        processes = AcceleratedProcesses(accelerator)
+        with open_run(f"retrain-{config.name}", asked, config.run, processes) as run:
             _retrain(config, real, start, run, accelerator)
             if run.directory is not None:
                 console = make_console()
@@ -221,7 +229,8 @@ def _learner(
         "processes": accelerator.num_processes,
     }
     where["device"] = torch.cuda.get_device_name() if accelerator.device.type == "cuda" else "cpu"
-    setting = {**recorded(config.name, config.network, config.model, config.training), **where}
+    of_models = recorded_options(config.network, config.model, config.training)
+    setting = {"model": config.name, **of_models, **where}
     _, *shape = real.train.images.shape
     return ImageLearner(
         Trainer(config.model, _new_network(config), config.training, accelerator),

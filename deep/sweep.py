@@ -18,6 +18,7 @@ import tyro
 
 from stability.runs.command_line import UsageError, command
 from stability.runs.grid import MOST_RUNS, GridOptions, GridRun, run_grid, split_arguments
+from stability.runs.option_error import OptionError
 
 __all__ = ["Sweep", "main"]
 
@@ -49,28 +50,28 @@ class Sweep(GridOptions):
 
     def __post_init__(self) -> None:
         if not self.lam and not self.fully_synthetic:
-            raise ValueError(
+            raise OptionError(
                 "--lambda must have a value, or give --fully-synthetic: there is nothing to run"
             )
         for lam in self.lam:
             if not (math.isfinite(lam) and lam >= 0):
-                raise ValueError(
+                raise OptionError(
                     f"--lambda must be finite and >= 0, got {lam:g} (no real data: "
                     "--fully-synthetic)"
                 )
         if len(set(self.lam)) < len(self.lam):
-            raise ValueError(
+            raise OptionError(
                 f"--lambda must not repeat a value, got {' '.join(f'{lam:g}' for lam in self.lam)}"
             )
         super().__post_init__()
         rows = len(self.lam) + self.fully_synthetic
         if self.seeds * rows > MOST_RUNS:
-            raise ValueError(
+            raise OptionError(
                 f"--seeds {self.seeds} for {rows} rows are {self.seeds * rows:.4g} runs; "
                 f"a sweep has at most {MOST_RUNS:,}"
             )
         if self.gpus_per_run > 1 and self.command not in IMAGE_MODELS:
-            raise ValueError(
+            raise OptionError(
                 f"--gpus-per-run must be at most 1 for {self.command}, got {self.gpus_per_run:g}"
             )
         for option in self.options:

@@ -20,12 +20,10 @@ from rich.table import Table
 from deep import checkpoint
 from deep.formats.checkpoint_record import Checkpoint, own_copy
 from deep.training.figures import image_grid, loss_curve
-from deep.training.first_process import patient_accelerator
+from deep.training.first_process import AcceleratedProcesses, patient_accelerator
 from deep.training.memory import require_room
 from deep.training.network_inputs import images_for, input_digest, weights_for
-from deep.training.open_run import OpenRun, open_run, recorded
-from deep.training.presets import PRESETS, Config
-from deep.training.progress import progress_bar
+from deep.training.presets import NOT_RECORDED, PRESETS, Config
 from deep.training.sampling import draw_images, save_images
 from deep.training.trainer import Carry, Trainer
 from stability.loop.retraining import RetrainingError
@@ -34,6 +32,9 @@ from stability.runs.atomic import atomic_write
 from stability.runs.command_line import command
 from stability.runs.console import make_console, print_paths
 from stability.runs.figure_style import figure_style, save_figure
+from stability.runs.loop_options import parts_of, recorded_options
+from stability.runs.open_run import OpenRun, open_run
+from stability.runs.progress import progress_bar
 from stability.runs.run_directory import RunDirectoryError
 from stability.runs.state_file import read_state, write_state
 from stability.runs.untrusted import UntrustedFileError
@@ -53,7 +54,8 @@ def main(config: Config) -> None:
     try:
         data = images_for(config.network, config.run.data)
         images = data.images
-        asked = recorded(config.name, config.run, config.network, config.model, config.training)
+        asked = {"model": config.name}
+        asked |= recorded_options(*parts_of(config), without=NOT_RECORDED)
         asked["data_digest"] = data.digest
         if config.run.init is not None:
             asked["init_digest"] = input_digest("init", config.run.init)
@@ -68,7 +70,8 @@ def main(config: Config) -> None:
         )
         if config.run.init is not None:  # refused, if it must be, before --overwrite removes a run
             _start(config, config.run.init)
-        with open_run(f"train-{config.name}", asked, config.run, accelerator) as run:
+        processes = AcceleratedProcesses(accelerator)
+        with open_run(f"train-{config.name}", asked, config.run, processes) as run:
             trainer, losses, training = _train(config, images, run, accelerator)
             samples, sampling = _sample(config, trainer, images.shape[1:], accelerator)
             if accelerator.is_main_process:

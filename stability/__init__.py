@@ -51,39 +51,57 @@ if TYPE_CHECKING:
     from stability.loop.retraining import Generation, Learner, RetrainingError, retrain
     from stability.loop.streams import Purpose, stream
     from stability.runs.command_learner import from_commands
+    from stability.runs.history import ChainRecord, History, HistoryError
+    from stability.runs.loop_options import LoopOptions
+    from stability.runs.observer import Floor, Observer, Quantity, View
+    from stability.runs.outcome import Status
+    from stability.runs.real_data import Pool
+    from stability.runs.result import Result
     from stability.runs.run_directory import RunDirectory, RunDirectoryError
-    from stability.statements.verdict import Status, Verdict
+    from stability.runs.study import Study
+    from stability.statements.verdict import Verdict
     from stability.transport.assignment import assign
     from stability.transport.wasserstein import wasserstein
     from stability.transport.wasserstein_1d import gaussian_w2, w1, w2
 
 __all__ = [
     "Accumulate",
+    "ChainRecord",
     "Curated",
     "Displacement",
     "Family",
+    "Floor",
     "FreshReal",
     "FullySynthetic",
     "GaussianLearner",
     "Generation",
     "HasLogProb",
+    "History",
+    "HistoryError",
     "Learner",
     "LikelihoodLearner",
     "LocalAnalysis",
+    "LoopOptions",
     "Mix",
+    "Observer",
+    "Pool",
     "Purpose",
+    "Quantity",
     "Regime",
     "ReplaceShare",
+    "Result",
     "RetrainingError",
     "RoundInputs",
     "RunDirectory",
     "RunDirectoryError",
     "Status",
+    "Study",
     "Subsample",
     "SupportsWeights",
     "TrainingSet",
     "Verdict",
     "Verified",
+    "View",
     "Weighted",
     "analyse",
     "assign",
@@ -125,8 +143,15 @@ _NAMES = {
     "loop.retraining": ("Generation", "Learner", "RetrainingError", "retrain"),
     "loop.streams": ("Purpose", "stream"),
     "runs.command_learner": ("from_commands",),
+    "runs.history": ("ChainRecord", "History", "HistoryError"),
+    "runs.loop_options": ("LoopOptions",),
+    "runs.observer": ("Floor", "Observer", "Quantity", "View"),
+    "runs.outcome": ("Status",),
+    "runs.real_data": ("Pool",),
+    "runs.result": ("Result",),
     "runs.run_directory": ("RunDirectory", "RunDirectoryError"),
-    "statements.verdict": ("Status", "Verdict"),
+    "runs.study": ("Study",),
+    "statements.verdict": ("Verdict",),
     "transport.assignment": ("assign",),
     "transport.wasserstein": ("wasserstein",),
     "transport.wasserstein_1d": ("gaussian_w2", "w1", "w2"),

@@ -6,7 +6,9 @@ sampler, latents) is what one compares. Number of seeds and generations may diff
 is used.
 """
 
+import errno
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,17 +17,28 @@ from typing import Any
 import numpy as np
 import tyro
 from numpy.typing import NDArray
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
-from scipy.stats import t as student_t
 
 from stability.runs.command_line import UsageError, command
 from stability.runs.console import make_console
+from stability.runs.history import History, HistoryError
+from stability.runs.loop_options import NOT_RECORDED
+from stability.runs.option_error import OptionError
+from stability.runs.outcome import Status
+from stability.runs.recorded_run import RecordedRun, read_run
+from stability.runs.run_layout import CONFIG, EDITION, HISTORY, RunDirectoryError
+from stability.runs.tables import plain_table
+from stability.runs.trends import Interval, student_interval
 from stability.runs.untrusted import printable
-from toy.measures.recorded_run import QUANTITIES, read_config, read_history
-from toy.measures.tables import by_regime
 
-__all__ = ["Compare", "Difference", "changed_options", "differences", "main", "require_comparable"]
+__all__ = [
+    "Compare",
+    "Difference",
+    "changed_options",
+    "differences",
+    "main",
+    "read_plane_run",
+    "require_comparable",
+]
 
 OF_THE_DATA = ("density", "samples", "angles", "seed")
 """Options on which the real data and the draws of the truth depend: without equal ones, no
@@ -43,7 +56,9 @@ OF_THE_ROWS = (
 """Options that the names of the regimes tell, which must be the same."""
 OF_THE_LENGTH = ("retrainings", "seeds")
 """Options of which the smaller value is used."""
-OF_THE_MACHINE = ("device", "threads")
+QUANTITIES = ("w1", "w2")
+NEEDED = {"lam", "regime", "samples", "seed", "seeds", "retrainings", "latents"}
+"""Options that every 2-D experiment has."""
 
 MIXTURES = {
     "ddpm-torch": "8gaussians",
@@ -73,7 +88,7 @@ class Compare:
 
     def __post_init__(self) -> None:
         if not 0 < self.level < 1:
-            raise ValueError(f"--level must be in (0, 1), got {self.level}")
+            raise OptionError(f"--level must be in (0, 1), got {self.level}")
 
 
 @dataclass(frozen=True)
@@ -83,8 +98,7 @@ class Difference:
     Attributes:
         mean: Over seeds, of the first run.
         sd: See `mean`.
-        low: Interval of the mean difference, other − run.
-        high: See `low`.
+        interval: Of the mean difference, other − run.
     """
 
     regime: str
@@ -92,13 +106,12 @@ class Difference:
     seeds: int
     mean: float
     sd: float
-    low: float
-    high: float
+    interval: Interval
 
     @property
-    def different(self) -> bool:
-        """Whether the interval leaves 0 out."""
-        return self.low > 0 or self.high < 0
+    def status(self) -> Status:
+        """Whether they differ: HOLDS, or UNDECIDED."""
+        return Status.HOLDS if self.interval.leaves_out_zero else Status.UNDECIDED
 
 
 def require_comparable(config: Mapping[str, Any], other: Mapping[str, Any]) -> None:
@@ -133,7 +146,7 @@ def changed_options(
         Both values by option, None where a run does not have it; without those that choose the
         data, the rows, the length and the machine.
     """
-    fixed = (*OF_THE_DATA, *OF_THE_ROWS, *OF_THE_LENGTH, *OF_THE_MACHINE, "mixture")
+    fixed = (*OF_THE_DATA, *OF_THE_ROWS, *OF_THE_LENGTH, *NOT_RECORDED, EDITION, "mixture")
     names = [name for name in {**config, **other} if name not in fixed]
     pairs = {name: (config.get(name), other.get(name)) for name in names}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
@@ -153,20 +166,19 @@ def _data(config: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def differences(history: list[Any], other: list[Any], level: float) -> list[Difference]:
+def differences(history: History, other: History, level: float) -> list[Difference]:
     """A row for each regime and each of W1 and W2; all intervals hold together with probability 1 −
     level.
 
     Args:
-        history: Lines of `history.jsonl`. Seeds and generations that only one run has are left out.
+        history: Of a run. Seeds and generations that only one run has are left out.
         other: See `history`.
 
     Raises:
         ValueError: If the regimes are not the same, or there are fewer than two seeds to compare.
     """
     curves = {
-        quantity: (by_regime(history, quantity), by_regime(other, quantity))
-        for quantity in QUANTITIES
+        quantity: (history.values(quantity), other.values(quantity)) for quantity in QUANTITIES
     }
     one, two = curves["w1"]
     if one.keys() != two.keys():
@@ -195,35 +207,67 @@ def _difference(
     regime: str, quantity: str, run: NDArray[np.float64], other: NDArray[np.float64], level: float
 ) -> Difference:
     """From one value a seed of each run, (S,)."""
-    gap, seeds = other - run, len(run)
-    half = student_t.ppf(1 - level / 2, seeds - 1) * gap.std(ddof=1) / seeds**0.5
-    low, high = float(gap.mean() - half), float(gap.mean() + half)
-    return Difference(regime, quantity, seeds, float(run.mean()), float(run.std(ddof=1)), low, high)
+    interval = student_interval(other - run, level)
+    return Difference(
+        regime, quantity, len(run), float(run.mean()), float(run.std(ddof=1)), interval
+    )
+
+
+def read_plane_run(folder: Path) -> RecordedRun:
+    """Read a run of a 2-D experiment.
+
+    Args:
+        folder: Of the run.
+
+    Returns:
+        Its options and history, with W1 and W2 of every chain, and equally many seeds a row.
+
+    Raises:
+        UsageError: If it is none, or has no finished generation, or is damaged.
+        OSError: If it has no config.json.
+    """
+    try:
+        run = read_run(folder)
+    except HistoryError as error:
+        raise UsageError(f"{error}; it is damaged") from None
+    except RunDirectoryError:
+        raise FileNotFoundError(
+            errno.ENOENT, os.strerror(errno.ENOENT), str(folder / CONFIG)
+        ) from None
+    if not run.config.keys() >= NEEDED or "data" in run.config:
+        raise UsageError(f"{folder} is not a run of a 2-D experiment (toy.run, toy.two_moons, …)")
+    file, history = folder / HISTORY, run.history
+    if not history:
+        raise UsageError(f"{file} has no finished generation")
+    if not set(QUANTITIES) <= set(history.keys()) or len(set(map(len, history.rows.values()))) > 1:
+        raise UsageError(f"{file} has no W1 and W2 of every chain, or other seeds in each row")
+    if not all(np.isfinite(x).all() for q in QUANTITIES for x in history.values(q).values()):
+        raise UsageError(f"{file} has distances that are not finite")
+    return run
 
 
 def main(config: Compare) -> None:
     """Print the comparison."""
-    options = [read_config(run) for run in (config.run, config.other)]
+    runs = [read_plane_run(run) for run in (config.run, config.other)]
+    options = [run.config for run in runs]
     try:
         require_comparable(*options)
-        rows = differences(read_history(config.run), read_history(config.other), config.level)
+        rows = differences(runs[0].history, runs[1].history, config.level)
     except ValueError as error:
         raise UsageError(str(error)) from None
 
-    table = Table(
-        title="difference, other − run, paired over seeds", box=SIMPLE_HEAD, pad_edge=False
-    )
-    for column in ("regime", "", "run", "difference", "outcome"):
+    table = plain_table("difference, other − run, paired over seeds")
+    for column in ("regime", "", "run", "difference", "they differ"):
         # in a narrow window words are broken, and numbers are whole
-        words = column in ("regime", "outcome")
+        words = column in ("regime", "they differ")
         table.add_column(column, justify="left" if words else "right", no_wrap=not words)
     for row in rows:
         table.add_row(
             printable(row.regime),
             row.quantity.upper(),
             f"{row.mean:.3f} ± {row.sd:.3f}",
-            f"[{row.low:+.3f}, {row.high:+.3f}]",
-            "differs" if row.different else "no significant difference",
+            f"[{row.interval.low:+.3f}, {row.interval.high:+.3f}]",
+            row.status.value,
         )
     table.caption = (
         f"{rows[0].seeds} seeds; intervals that all hold together with probability "

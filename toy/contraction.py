@@ -10,40 +10,35 @@ any exponential family. What differs from it is the model's doing.
 import math
 import sys
 import time
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, make_dataclass
-from pathlib import Path
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import torch
 import tyro
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from stability.loop.contraction import Displacement, Rate, coupled, gaps, rate, shares
 from stability.loop.regimes import FullySynthetic, Mix, Regime
+from stability.loop.retraining import Generation
 from stability.loop.streams import Purpose, stream
 from stability.runs.command_line import command
 from stability.runs.console import make_console, print_paths
 from stability.runs.figure_style import Figure, figure_style, regime_looks, save_figure
-from stability.runs.memory_limit import Need, require_memory
-from stability.runs.processors import default_threads
-from stability.runs.ranges import (
-    LARGEST_COUNT,
-    LARGEST_SEED,
-    MOST_ROUNDS,
-    MOST_SEEDS,
-    MOST_THREADS,
-    require_range,
-)
-from stability.runs.run_directory import RunDirectory
+from stability.runs.history import History
+from stability.runs.loop_options import LoopOptions
+from stability.runs.observer import Draw, Quantity, View
+from stability.runs.option_error import OptionError
+from stability.runs.ranges import MOST_ROUNDS, require_range
+from stability.runs.result import Result
+from stability.runs.study import Study
+from stability.runs.tables import plain_table
 from toy.densities.shapes import DENSITIES, Distribution
-from toy.experiment import open_run, progress_bar
+from toy.experiment import PlaneLearner, loop_settings, require_room
 from toy.run import MODELS, model_named, settings_of
 
-__all__ = ["Coupled", "configuration", "displacement", "main"]
+__all__ = ["Coupled", "PairObserver", "configuration", "displacement", "main"]
 
 Kind = Literal["shift", "stretch", "wave"]
 SCALE_POINTS = 10_000
@@ -51,8 +46,8 @@ LEAST_SHARE = 0.2  # of a displacement that the displaced chain's first model mu
 
 
 @dataclass(frozen=True)
-class Coupled:
-    """What is coupled, and how often."""
+class Coupled(LoopOptions):
+    """What is coupled, and how often; a fully synthetic row, λ = ∞, is added."""
 
     lam: Annotated[tuple[float, ...], tyro.conf.arg(name="lambda", metavar="λ [λ ...]")] = (
         0.0,
@@ -63,57 +58,39 @@ class Coupled:
     )
     """Synthetic points per real point, each a row of the result; a fully synthetic row, λ = ∞,
     is added."""
-    displacements: tuple[Kind, ...] = ("shift", "stretch", "wave")
-    """How the data of a second chain are displaced: all alike, away from the origin, or to and
-    fro like a wave."""
-    size: float = 0.5
-    """Root mean square length of the displacement, in standard deviations of the data."""
-    rounds: int = 4
+    retrainings: Annotated[int, tyro.conf.arg(aliases=("--rounds",))] = 4
     """Retrainings after the displaced one."""
     samples: int = 500
     """n: real points, and coupled points drawn of each generation."""
     seeds: int = 4
     """S: pairs for each λ and displacement, trained side by side."""
-    seed: int = 0
-    """Determines every random draw of the run."""
-    from_scratch: bool = False
-    """Start each retraining from new parameters, the same in both chains, instead of the present
-    ones."""
-    out: Path | None = None
-    """Folder of the run. Default: runs/NAME-DIGEST, a digest of the configuration. A run found
-    there is continued."""
-    overwrite: bool = False
-    """Remove the run found in the folder and start again."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the networks live; auto: a GPU if there is one."""
-    threads: int = 0
-    """Processor threads to use; 0: one for each processor that is ours. Results are
-    bit-identical only at equal counts."""
+    displacements: tuple[Kind, ...] = ("shift", "stretch", "wave")
+    """How the data of a second chain are displaced: all alike, away from the origin, or to and
+    fro like a wave."""
+    size: float = 0.5
+    """Root mean square length of the displacement, in standard deviations of the data."""
 
     def __post_init__(self) -> None:
-        for lam in self.lam:
-            if not (math.isfinite(lam) and lam >= 0):
-                raise ValueError(f"--lambda must be finite and >= 0, got {lam:g}")
-        for option in ("lam", "displacements"):
-            values = getattr(self, option)
+        super().__post_init__()
+        if self.regime != "mix" or self.fully_synthetic:
+            raise OptionError(
+                "--regime must be mix, without --fully-synthetic: the rows are those of Algorithm "
+                "1, and the fully synthetic one is always there"
+            )
+        for option, values in (("lambda", self.lam), ("displacements", self.displacements)):
             if len(set(values)) < len(values) or not values:
-                name = "lambda" if option == "lam" else option
-                raise ValueError(
-                    f"--{name} must have values, none of them twice, got "
+                raise OptionError(
+                    f"--{option} must have values, none of them twice, got "
                     f"{' '.join(map(str, values))}"
                 )
         if not 1e-3 <= self.size <= 100:  # what single precision can show
-            raise ValueError(f"--size must be in [0.001, 100], got {self.size:g}")
-        require_range(
-            self,
-            rounds=(1, MOST_ROUNDS),
-            samples=(2, LARGEST_COUNT),
-            seeds=(1, MOST_SEEDS),
-            seed=(0, LARGEST_SEED),
-            threads=(0, MOST_THREADS),
-        )
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise ValueError("--device cuda: no CUDA device is available, use cpu or auto")
+            raise OptionError(f"--size must be in [0.001, 100], got {self.size:g}")
+        require_range(self, retrainings=(1, MOST_ROUNDS))
+
+    @property
+    def rows(self) -> list[Regime]:
+        """One regime for each λ, and fully synthetic."""
+        return [*map(Mix, self.lam), FullySynthetic()]
 
 
 def displacement(kind: Kind, size: float, truth: Distribution, seed: int) -> Displacement:
@@ -170,126 +147,86 @@ def configuration(model: str) -> type:
     return config
 
 
+class PairObserver:
+    """Measures pairs of coupled chains.
+
+    Args:
+        displacements: One a pair.
+    """
+
+    quantities = (
+        Quantity("share", "Share of the displacement that is left"),
+        Quantity("gap", "Root mean square distance of coupled draws"),
+        Quantity("parameter_gap", "Distance of the parameters"),
+    )
+
+    def __init__(self, displacements: Sequence[Displacement]) -> None:
+        self._displacements = displacements
+
+    def floor(self, truth: Draw, n: int, rng: np.random.Generator) -> dict[str, float]:
+        """It has none: a share has no noise floor."""
+        return {}
+
+    def __call__(self, view: View) -> dict[str, float]:
+        """Raise: a pair is two chains."""
+        raise TypeError("pairs of chains are measured together")
+
+    def measure(
+        self, generation: Generation, learner: Any, views: Sequence[View]
+    ) -> list[dict[str, float]]:
+        """Measure all pairs."""
+        one, two = np.split(learner.parameters.astype(float), 2)
+        measured = {
+            "share": shares(generation, self._displacements),
+            "gap": gaps(generation),
+            "parameter_gap": np.linalg.norm(two - one, axis=1),
+        }
+        return [
+            {key: float(values[pair]) for key, values in measured.items()}
+            for pair in range(len(views))
+        ]
+
+
 def main(config: Any) -> None:
     """Run the experiment that `config`, of a class made by `configuration`, describes."""
     started = time.monotonic()
     options: Coupled = config.coupled
-    _require_room(config)
-    with open_run(f"contraction-{config.density}-{config.model}", config, options) as run:
-        _run(run, config)
-        history = run.history()
+    truth, kinds = DENSITIES[config.density], options.displacements
+    require_room(options, options.rows, config.settings, chains=2 * len(kinds))
+    moves = {kind: displacement(kind, options.size, truth, options.seed) for kind in kinds}
+    rows = [(regime, kind) for regime in options.rows for kind in kinds]
+    of_pairs = [moves[kind] for _, kind in rows for _ in range(options.seeds)]
+
+    def loop(learner: Any, real: Any, regimes: Any, generations: int, **others: Any) -> Iterator:
+        return coupled(learner, real, of_pairs, regimes, generations, **others)
+
+    def finish(result: Result) -> None:
         with figure_style():
-            figures = save_figure(_figure(history, options), run.figures / "contraction")
+            figure = _figure(result.history, options)
+            figures = save_figure(figure, result.folder / "figures" / "contraction")
         console = make_console()
-        console.print(_table(history, options))
+        console.print(_table(result.history, options))
         console.print(f"\ncontraction of {config.model}: {time.monotonic() - started:.0f} s")
-        print_paths(console, (run.path / "history.jsonl", *figures))
+        print_paths(console, (result.folder / "history.jsonl", *figures, result.report()))
 
-
-def _require_room(config: Any) -> None:
-    """UsageError if the pairs of chains take more memory than there is."""
-    options: Coupled = config.coupled
-    with warnings.catch_warnings(action="ignore"):  # the run itself warns of a λ that draws nothing
-        drawn = [regime.synthetic(options.samples) for regime in _regimes(options)]
-    pairs = len(options.displacements) * options.seeds
-    points = 2 * pairs * sum(options.samples + max(options.samples, m) for m in drawn)
-    option = "--lambda" if max(drawn) > options.samples else "--samples"
-    needs = [Need(f"training sets and samples of {points:.3g} points", option, 2 * 4 * points)]
-    if options.device == "cpu" or not torch.cuda.is_available():
-        chains = 2 * pairs * len(drawn)
-        threads = options.threads or default_threads()
-        needs += config.settings.memory(chains, options.samples + max(drawn), threads)
-    require_memory(needs)
-
-
-def _regimes(options: Coupled) -> list[Regime]:
-    return [*(Mix(lam) for lam in options.lam), FullySynthetic()]
-
-
-def _run(run: RunDirectory, config: Any) -> None:
-    options, truth = config.coupled, DENSITIES[config.density]
-    pairs = [
-        (regime, kind, replica)
-        for regime in _regimes(options)
-        for kind in options.displacements
-        for replica in range(options.seeds)
-    ]
-    moves = {
-        kind: displacement(kind, options.size, truth, options.seed)
-        for kind in options.displacements
-    }
-    of_pairs = [moves[kind] for _, kind, _ in pairs]
-    real = [
-        truth(options.samples, stream(options.seed, Purpose.REAL, replica)) for *_, replica in pairs
-    ]
-    checkpoint = run.latest()
-    done = checkpoint.generation.t + 1 if checkpoint else 0
-    with progress_bar() as progress:
-        task = progress.add_task("coupled chains", total=options.rounds + 1, completed=done)
-        learner = MODELS[config.model].learner(
-            chains=2 * len(pairs),
-            settings=config.settings,
-            device=torch.device(run.environment["device"]),
-            workers=run.environment["threads"],
-            on_progress=lambda share: progress.update(task, completed=done + share),
-        )
-        if checkpoint:
-            learner.load_state_dict(checkpoint.learner)
-        generations = coupled(
-            learner,
-            real,
-            of_pairs,
-            [regime for regime, *_ in pairs],
-            options.rounds,
-            replicas=[replica for *_, replica in pairs],
-            after=checkpoint.generation if checkpoint else None,
-            seed=options.seed,
-            draws=options.samples,
-            from_scratch=options.from_scratch,
-        )
-        clock = time.monotonic()
-        for generation in generations:
-            one, two = np.split(learner.parameters.astype(float), 2)
-            measured = zip(
-                gaps(generation),
-                shares(generation, of_pairs),
-                np.linalg.norm(two - one, axis=1),
-                strict=True,
-            )
-            records = [
-                {
-                    "regime": str(regime),
-                    "displacement": kind,
-                    "replica": replica,
-                    "share": float(share),
-                    "gap": float(gap),
-                    "parameter_gap": float(parameter_gap),
-                }
-                for (regime, kind, replica), (gap, share, parameter_gap) in zip(
-                    pairs, measured, strict=True
-                )
-            ]
-            seconds, clock = time.monotonic() - clock, time.monotonic()
-            run.record(generation, {"pairs": records}, learner.state_dict(), {}, seconds)
-            done = generation.t + 1
-            progress.update(task, completed=done)
-
-
-History = Sequence[Mapping[str, Any]]
+    Study(
+        name=f"contraction-{config.density}-{config.model}",
+        learner=PlaneLearner(
+            partial(MODELS[config.model].learner, settings=config.settings), chains=2
+        ),
+        real=truth,
+        regimes=[regime for regime, _ in rows],
+        labels=[{"displacement": kind} for _, kind in rows],
+        observers=[PairObserver(of_pairs)],
+        loop=loop,
+        finish=finish,
+        **loop_settings(config, options),
+    ).run()
 
 
 def _values(history: History, key: str, regime: Regime, kind: str) -> np.ndarray:
     """A recorded number, (T + 1, S)."""
-    return np.array(
-        [
-            [
-                p[key]
-                for p in line["pairs"]
-                if (p["regime"], p["displacement"]) == (str(regime), kind)
-            ]
-            for line in history
-        ]
-    )
+    return history.values(key)[f"{regime}, {kind}"]
 
 
 def _limit(regime: Regime) -> float:
@@ -313,16 +250,13 @@ def _shown(measured: Rate) -> str:
 
 
 def _table(history: History, options: Coupled) -> Table:
-    table = Table(
-        box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title_style="bold", caption_style=""
-    )
-    table.title = "share of a displacement that is left after a retraining"
+    table = plain_table("share of a displacement that is left after a retraining")
     table.add_column("regime")
     table.add_column("λ/(1+λ)", justify="right")
     for kind in options.displacements:
         table.add_column(kind, justify="right")
     table.add_column("parameters", justify="right")
-    for regime in _regimes(options):
+    for regime in options.rows:
         rates = [_rate(history, regime, kind) for kind in options.displacements]
         moved = np.concatenate(
             [_values(history, "parameter_gap", regime, kind) for kind in options.displacements], 1
@@ -336,7 +270,7 @@ def _table(history: History, options: Coupled) -> Table:
 
 
 def _figure(history: History, options: Coupled) -> Figure:
-    regimes = _regimes(options)
+    regimes = options.rows
     figure = Figure(figsize=(7.4, max(3.0, 0.6 + 0.18 * len(regimes))))  # as high as its legend
     rates, curves = figure.subplots(1, 2)
     at = np.array([_limit(regime) for regime in regimes])

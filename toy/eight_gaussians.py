@@ -8,13 +8,14 @@ from typing import Annotated, Literal
 import tyro
 
 from stability.runs.command_line import command
+from stability.runs.observer import OF_THE_TRUTH, Quantity
 from toy.densities.mixtures import IsotropicMixture
 from toy.densities.shapes import eight_gaussians, ffjord_eight_gaussians, torchcfm_eight_gaussians
 from toy.experiment import Experiment, run_experiment
 from toy.learners.ddpm import DDPMLearner
 from toy.learners.exact import ExactDiffusion
 from toy.learners.settings import DDPMConfig
-from toy.measures.metrics import OF_THE_TRUTH, Profile, Quantity
+from toy.measures.metrics import Profile
 from toy.measures.modes import mode_profile
 
 __all__ = ["EightGaussians", "QuickEightGaussians", "main"]

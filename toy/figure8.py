@@ -13,6 +13,7 @@ import tyro
 from stability.runs.atomic import atomic_write
 from stability.runs.command_line import command
 from stability.runs.console import make_console, print_paths
+from stability.runs.option_error import OptionError
 from toy.densities.shapes import two_moons
 from toy.experiment import FIGURE_8_LAMBDAS, Experiment, run_experiment
 from toy.learners.ot_cfm import OTCFMLearner
@@ -26,8 +27,7 @@ from toy.measures.claims import (
     markdown,
     stays,
 )
-from toy.measures.recorded_run import QUANTITIES, read_history
-from toy.measures.tables import by_regime
+from toy.measures.metrics import DISTANCES
 
 __all__ = ["Figure8", "QuickFigure8", "claims", "main"]
 
@@ -56,12 +56,12 @@ class Figure8:
             or self.experiment.regime != "mix"
             or self.experiment.fully_synthetic
         ):
-            raise ValueError(
+            raise OptionError(
                 "--lambda, --regime and --fully-synthetic: Figure 8 has its own rows; see "
                 "toy.two_moons"
             )
         if self.experiment.retrainings < 1:
-            raise ValueError(
+            raise OptionError(
                 f"--retrainings must be >= 1 for a slope, got {self.experiment.retrainings}"
             )
 
@@ -104,7 +104,7 @@ def main(config: Figure8) -> None:
     experiment = config.experiment
     regimes = [str(regime) for regime in experiment.regimes(FIGURE_8_LAMBDAS)]
     stated = claims(regimes, experiment.retrainings)
-    folder = run_experiment(
+    result = run_experiment(
         "figure8",
         config,
         experiment,
@@ -113,14 +113,14 @@ def main(config: Figure8) -> None:
         make_learner=partial(OTCFMLearner, settings=config.flow),
         settings=config.flow,
     )
-    history = read_history(folder)
-    curves = {quantity: by_regime(history, quantity) for quantity in QUANTITIES}
+    curves = {quantity.key: result.history.values(quantity.key) for quantity in DISTANCES}
+    claims_file = result.folder / "claims.md"
     outcomes = [claim.test(curves) for claim in stated]
-    with atomic_write(folder / "claims.md") as file:
+    with atomic_write(claims_file) as file:
         file.write(markdown(stated, outcomes).encode())
     console = make_console()
     console.print(claims_table(stated, outcomes))
-    print_paths(console, [folder / "claims.md"])
+    print_paths(console, [claims_file])
 
 
 if __name__ == "__main__":

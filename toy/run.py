@@ -31,7 +31,7 @@ from toy.learners.settings import (
     VAEConfig,
 )
 from toy.learners.vae import VAELearner
-from toy.measures.metrics import RESEMBLANCE, Profile
+from toy.measures.metrics import Profile
 from toy.measures.modes import mode_profile
 
 __all__ = ["MODELS", "Model", "configuration", "main", "model_named", "settings_of"]
@@ -106,7 +106,7 @@ def main(config: Any) -> None:
         profile=Profile(partial(mode_profile, truth=truth), SHOWN)
         if isinstance(truth, IsotropicMixture)
         else None,
-        more=RESEMBLANCE,
+        resemblance=True,
     )
 
 

@@ -7,49 +7,48 @@ changes the width. The difference of the trained networks from it is what learni
 
 import json
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
 
 from stability.diffusion.flow import Flow
 from stability.diffusion.heun import Heun
 from stability.diffusion.sampler import Sampler
 from stability.diffusion.schedules import edm_noise_levels
 from stability.diffusion.width_map import SAMPLERS, folds, lam_of_fixed_point, orbit
-from stability.loop.regimes import FullySynthetic, Mix
-from stability.loop.retraining import Learner, retrain
-from stability.loop.streams import Purpose, stream
+from stability.loop.regimes import FullySynthetic, Mix, Regime
 from stability.runs.atomic import atomic_write
 from stability.runs.command_line import command
 from stability.runs.console import make_console, print_paths
-from stability.runs.figure_style import Axes, Figure, figure_style, save_figure
-from stability.runs.memory_limit import Need, require_memory
-from stability.runs.output_folder import claim_output_folder
-from stability.runs.processors import default_threads, use_threads
-from stability.runs.ranges import (
-    LARGEST_COUNT,
-    LARGEST_SEED,
-    MOST_ROUNDS,
-    MOST_SEEDS,
-    MOST_THREADS,
-    require_range,
+from stability.runs.figure_style import (
+    Axes,
+    Figure,
+    figure_style,
+    regime_looks,
+    save_figure,
 )
+from stability.runs.loop_options import LoopOptions, recorded_options
+from stability.runs.observer import OF_THE_TRUTH, Draw, Quantity, View
+from stability.runs.open_run import run_folder
+from stability.runs.option_error import OptionError
+from stability.runs.output_folder import claim_output_folder
+from stability.runs.ranges import LARGEST_COUNT, require_range
+from stability.runs.study import Study
+from stability.runs.tables import plain_table
 from toy.densities.mixtures import IsotropicMixture
+from toy.experiment import PlaneLearner, loop_settings, require_room
 from toy.learners.ddpm import DDPMLearner
 from toy.learners.edm import EDMLearner
 from toy.learners.ot_cfm import OTCFMLearner
 from toy.learners.settings import DDPMConfig, EDMConfig, OTCFMConfig
 
-__all__ = ["Case", "WidthMap", "cases", "main", "theory_figure", "trained_widths"]
+__all__ = ["Case", "WidthMap", "WidthObserver", "cases", "main", "theory_figure", "trained_widths"]
 
-REGIMES = {"fully synthetic": math.inf, "λ = 1": 1.0}
 SHOWN = (
     "DDPM 100, fixed-large",
     "DDPM 100, fixed-small",
@@ -58,66 +57,61 @@ SHOWN = (
     "EDM Heun 40",
     "flow, Euler 99",
 )
-LOOKS = {
-    "fully synthetic": {"color": "#D55E00", "marker": "^"},
-    "λ = 1": {"color": "#0072B2", "marker": "o"},
-}
 
 
 @dataclass(frozen=True)
-class WidthMap:
+class WidthMap(LoopOptions):
     """Retrain DDPM, DDIM, EDM and flow matching on N(0, s₀² I) and compare the width with the
     prediction.
 
     Writes a figure of the prediction for all widths and λ, one of predicted and trained widths, and
-    the numbers.
+    the numbers. Without --lambda: λ = 1 and fully synthetic.
     """
 
-    s0: float = 0.1
-    """Standard deviation of a coordinate of the real data."""
     retrainings: int = 5
     """T: generations 0 (real data only) to T."""
     samples: int = 2000
     """n: real points, and points drawn of each generation."""
+    s0: float = 0.1
+    """Standard deviation of a coordinate of the real data."""
     epochs: int = 100
     """Passes over the training set a (re)training; 0: the prediction alone."""
     batch: int = 250
     """Points a step."""
     width: int = 64
     """Of the networks."""
-    seeds: int = 1
-    """Independent repeats, trained side by side."""
-    seed: int = 0
-    """Determines every random draw."""
-    out: Path = Path("runs/width_map")
-    """Folder of the figures and numbers."""
-    threads: int = 0
-    """Processor threads to use; 0: one for each processor that is ours."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.regime not in ("mix", "synthetic"):
+            raise OptionError(
+                f"--regime must be mix or synthetic, which have a prediction, got {self.regime}"
+            )
         if not 1e-6 <= self.s0 <= 1e6:  # what single precision can train on
-            raise ValueError(f"--s0 must be from 1e-6 to 1e6, got {self.s0:g}")
-        require_range(
-            self,
-            retrainings=(0, MOST_ROUNDS),
-            epochs=(0, LARGEST_COUNT),
-            seed=(0, LARGEST_SEED),
-            threads=(0, MOST_THREADS),
-            batch=(1, LARGEST_COUNT),
-            seeds=(1, MOST_SEEDS),
-            samples=(2, LARGEST_COUNT),
-        )
+            raise OptionError(f"--s0 must be from 1e-6 to 1e6, got {self.s0:g}")
+        require_range(self, epochs=(0, LARGEST_COUNT), batch=(1, LARGEST_COUNT))
         if self.width < 4 or self.width % 2:
-            raise ValueError(f"--width must be even and >= 4, got {self.width}")
+            raise OptionError(f"--width must be even and >= 4, got {self.width}")
         require_range(self, width=(4, LARGEST_COUNT))
+
+    @property
+    def rows(self) -> list[Regime]:
+        """Fully synthetic, where it is asked for, and one for each λ."""
+        rows = self.regimes((1.0,))
+        return sorted(rows, key=lambda row: not isinstance(row, FullySynthetic))
+
+    @property
+    def folder(self) -> Path:
+        """Where figures and numbers go, and the runs below."""
+        return run_folder("width_map", recorded_options(self), self.out)
 
 
 @dataclass(frozen=True)
 class Case:
-    """A sampler, and the learner that is sampled by it: chains -> learner."""
+    """A sampler, and the learner that is sampled by it, as `PlaneLearner.make`."""
 
     sampler: Sampler
-    make_learner: Callable[[int], Learner]
+    make_learner: Callable[..., Any]
 
 
 def cases(config: WidthMap) -> dict[str, Case]:
@@ -150,46 +144,66 @@ def cases(config: WidthMap) -> dict[str, Case]:
     return found
 
 
-def trained_widths(config: WidthMap, case: Case) -> dict[str, np.ndarray]:
-    """Standard deviation of the samples' coordinates over s₀, (T + 1, S) for each regime."""
-    truth, seeds = IsotropicMixture(np.zeros((1, 2)), config.s0), config.seeds
-    regimes = [*[FullySynthetic()] * seeds, *[Mix(1.0)] * seeds]
-    replicas = [*range(seeds)] * 2
-    real = [
-        truth(config.samples, stream(config.seed, Purpose.REAL, replica)) for replica in replicas
-    ]
-    generations = retrain(
-        case.make_learner(2 * seeds),
-        real,
-        regimes,
-        config.retrainings,
-        seed=config.seed,
-        replicas=replicas,
-        draws=config.samples,
-    )
-    widths = np.array(
-        [[x[: config.samples].std() / config.s0 for x in g.samples] for g in generations]
-    )
-    return {"fully synthetic": widths[:, :seeds], "λ = 1": widths[:, seeds:]}
+class WidthObserver:
+    """Standard deviation of the samples' coordinates over s₀."""
+
+    quantities = (Quantity("width", "Width over s₀", "width over s₀", floor=OF_THE_TRUTH),)
+
+    def __init__(self, s0: float) -> None:
+        self._s0 = s0
+
+    def floor(self, truth: Draw, n: int, rng: np.random.Generator) -> dict[str, float]:
+        """Of a draw of the truth."""
+        return {"width": float(truth(n, rng).std() / self._s0)}
+
+    def __call__(self, view: View) -> dict[str, float]:
+        """Of the samples."""
+        return {"width": float(view.samples.std() / self._s0)}
+
+
+def trained_widths(config: WidthMap, name: str, case: Case) -> Mapping[str, np.ndarray]:
+    """Run, or finish, one panel.
+
+    Args:
+        config: Options of the command.
+        name: Of the panel.
+        case: Its sampler and learner.
+
+    Returns:
+        Standard deviation of the samples' coordinates over s₀, (T + 1, S) for each row.
+    """
+    folder = "".join(c if c.isalnum() else "-" for c in name.lower()).replace("--", "-")
+    options = replace(config, out=config.folder / "runs" / folder)
+    settings = loop_settings(options, options)
+    result = Study(
+        name="width_map",
+        learner=PlaneLearner(case.make_learner),
+        real=IsotropicMixture(np.zeros((1, 2)), config.s0),
+        regimes=config.rows,
+        observers=[WidthObserver(config.s0)],
+        **settings | {"options": {**settings["options"], "panel": name}},
+    ).run()
+    return result.history.values("width")
 
 
 def main(config: WidthMap) -> None:
     """Compute, draw and print."""
-    _require_room(config)
-    use_threads(config.threads or default_threads())
-    claim_output_folder(config.out, "toy.width_map")
+    if config.epochs:
+        largest = DDPMConfig(epochs=config.epochs, batch=config.batch, width=config.width)
+        require_room(config, config.rows, largest)
+    claim_output_folder(config.folder, "toy.width_map")
     console = make_console()
     with figure_style():
-        paths = save_figure(theory_figure(), config.out / "width_map")
+        paths = save_figure(theory_figure(), config.folder / "width_map")
     if config.epochs:
         panels = cases(config)
-        widths = {}
+        widths: dict[str, Mapping[str, np.ndarray]] = {}
         for name, case in panels.items():
-            widths[name] = trained_widths(config, case)
+            widths[name] = trained_widths(config, name, case)
             _print(console, config, name, case, widths[name])
         with figure_style():
-            paths += save_figure(_comparison(config, panels, widths), config.out / "trained")
-        paths.append(config.out / "widths.json")
+            paths += save_figure(_comparison(config, panels, widths), config.folder / "trained")
+        paths.append(config.folder / "widths.json")
         with atomic_write(paths[-1]) as file:
             plain = {
                 name: {regime: x.tolist() for regime, x in of.items()}
@@ -199,54 +213,40 @@ def main(config: WidthMap) -> None:
     print_paths(console, paths)
 
 
-def _require_room(config: WidthMap) -> None:
-    """UsageError if the largest panel takes more memory than there is."""
-    if not config.epochs:
-        return
-    chains = len(REGIMES) * config.seeds
-    points = 4 * config.samples * chains  # n real and n drawn; at λ = 1 as many again to train on
-    needs = [Need(f"training sets and samples of {points:.3g} points", "--samples", 2 * 4 * points)]
-    settings = DDPMConfig(epochs=config.epochs, batch=config.batch, width=config.width)
-    require_memory([*needs, *settings.memory(chains, 2 * config.samples, 1)])
-
-
-def _predicted(config: WidthMap, case: Case, lam: float) -> np.ndarray:
+def _predicted(config: WidthMap, case: Case, regime: Regime) -> np.ndarray:
     """Standard deviation of the samples of generations 0 … T over s₀."""
+    lam = regime.lam if isinstance(regime, Mix) else math.inf
     fitted = orbit(case.sampler, config.s0**2, lam, config.retrainings)
     return np.sqrt(case.sampler.variance(fitted)) / config.s0
 
 
 def _print(
-    console: Console, config: WidthMap, name: str, case: Case, widths: dict[str, np.ndarray]
+    console: Console, config: WidthMap, name: str, case: Case, widths: Mapping[str, np.ndarray]
 ) -> None:
-    table = Table(
-        title=f"{name}: width over s₀ = {config.s0:g} after t retrainings", box=SIMPLE_HEAD
-    )
+    table = plain_table(f"{name}: width over s₀ = {config.s0:g} after t retrainings")
     table.add_column("")
     for t in range(config.retrainings + 1):
         table.add_column(f"t = {t}", justify="right")
-    for regime, lam in REGIMES.items():
-        table.add_row(f"{regime}, predicted", *(f"{x:.3f}" for x in _predicted(config, case, lam)))
-        table.add_row(f"{regime}, trained", *(f"{x.mean():.3f}" for x in widths[regime]))
+    for regime in config.rows:
+        predicted = _predicted(config, case, regime)
+        table.add_row(f"{regime}, predicted", *(f"{x:.3f}" for x in predicted))
+        table.add_row(f"{regime}, trained", *(f"{x.mean():.3f}" for x in widths[str(regime)]))
     console.print(table)
 
 
 def _comparison(
-    config: WidthMap, panels: dict[str, Case], widths: dict[str, dict[str, np.ndarray]]
+    config: WidthMap, panels: dict[str, Case], widths: Mapping[str, Mapping[str, np.ndarray]]
 ) -> Figure:
     figure = Figure(figsize=(2.1 * 5, 2 * 2.2))
     grid = figure.subplots(2, 5, sharex=True)
     t = np.arange(config.retrainings + 1)
+    looks = regime_looks(list(map(str, config.rows)))
     for axes, (name, case) in zip(grid.flat, panels.items(), strict=True):
-        for regime, lam in REGIMES.items():
-            axes.plot(
-                t,
-                _predicted(config, case, lam),
-                color=LOOKS[regime]["color"],
-                label=f"{regime}, predicted",
-            )
-            mean = widths[name][regime].mean(axis=1)
-            axes.plot(t, mean, linestyle="", **LOOKS[regime], label=f"{regime}, trained")
+        for regime in config.rows:
+            predicted, look = _predicted(config, case, regime), looks[str(regime)]
+            axes.plot(t, predicted, color=look["color"], label=f"{regime}, predicted")
+            mean = widths[name][str(regime)].mean(axis=1)
+            axes.plot(t, mean, **look | {"linestyle": ""}, label=f"{regime}, trained")
         axes.axhline(1, color="0.7", lw=0.8, zorder=0)
         axes.set_title(name)
         low, high = axes.get_ylim()

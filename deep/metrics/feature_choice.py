@@ -16,6 +16,7 @@ from deep.metrics.features import (
 from deep.metrics.inception import Resize
 from deep.metrics.label_encoder import EncoderTraining
 from stability.runs.command_line import UsageError
+from stability.runs.option_error import OptionError
 
 __all__ = ["FeatureOptions", "chosen_space", "require_one_network", "require_space"]
 
@@ -36,9 +37,11 @@ class FeatureOptions(Protocol):
 def require_one_network(options: FeatureOptions) -> None:
     """ValueError if the options contradict each other."""
     if options.inception and options.trust_torchscript:
-        raise ValueError("--inception and --trust-torchscript exclude each other: give one network")
+        raise OptionError(
+            "--inception and --trust-torchscript exclude each other: give one network"
+        )
     if options.resize != "half-pixel" and not options.inception:
-        raise ValueError(f"--resize {options.resize} has no meaning without --inception FILE")
+        raise OptionError(f"--resize {options.resize} has no meaning without --inception FILE")
 
 
 def chosen_space(

@@ -18,6 +18,7 @@ from deep.pixels import rounded_uint8, to_float
 from stability.diffusion.denoiser import x0_from_noise
 from stability.diffusion.schedules import linear_alphas_cumprod
 from stability.diffusion.step_samplers import DDIM, Ancestral
+from stability.runs.option_error import OptionError
 from stability.runs.ranges import MOST_STEPS, require_range
 
 __all__ = ["DDPM"]
@@ -55,12 +56,12 @@ class DDPM:
                 f"{self.beta_last}"
             )
         if self.ddim_steps is not None and not self.sampler.startswith("ddim"):
-            raise ValueError(
+            raise OptionError(
                 f"--ddim-steps {self.ddim_steps} has no meaning for --sampler {self.sampler}; "
                 "leave it out, or set it to None where a preset gives it"
             )
         if self.ddim_steps is not None and not 2 <= self.ddim_steps <= self.timesteps:
-            raise ValueError(
+            raise OptionError(
                 f"--ddim-steps must be from 2 to --timesteps {self.timesteps}, got "
                 f"{self.ddim_steps}"
             )

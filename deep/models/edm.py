@@ -18,6 +18,7 @@ from deep.pixels import floored_uint8, to_float
 from stability.diffusion.heun import Heun
 from stability.diffusion.preconditioning import weight
 from stability.diffusion.schedules import edm_noise_levels
+from stability.runs.option_error import OptionError
 from stability.runs.ranges import MOST_STEPS, require_range
 
 __all__ = ["EDM"]
@@ -66,12 +67,12 @@ class EDM:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.p_mean) and 0 < self.p_std < math.inf):
-            raise ValueError(
+            raise OptionError(
                 f"--p-mean must be finite and --p-std finite and > 0, got {self.p_mean} and "
                 f"{self.p_std}"
             )
         if not 0 <= self.augment <= 1:
-            raise ValueError(f"--augment must be a probability, got {self.augment}")
+            raise OptionError(f"--augment must be a probability, got {self.augment}")
         require_range(self, steps=(1, MOST_STEPS))
         if not 0 < self.sigma_min < self.sigma_max < math.inf:
             raise ValueError(
@@ -80,18 +81,18 @@ class EDM:
             )
         for option in ("rho", "churn_noise"):
             if not 0 < getattr(self, option) < math.inf:
-                raise ValueError(
+                raise OptionError(
                     f"--{option.replace('_', '-')} must be finite and > 0, got "
                     f"{getattr(self, option)}"
                 )
         for option in ("churn", "churn_min", "churn_max"):
             if not getattr(self, option) >= 0:
-                raise ValueError(
+                raise OptionError(
                     f"--{option.replace('_', '-')} must be >= 0, got {getattr(self, option)}"
                 )
         for option in ("churn_min", "churn_max", "churn_noise"):
             if not self.churn and getattr(self, option) != getattr(EDM, option):
-                raise ValueError(f"--{option.replace('_', '-')} has no meaning without --churn")
+                raise OptionError(f"--{option.replace('_', '-')} has no meaning without --churn")
 
     def inputs(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
         """Images, σ (b,), what augmentation does to each (b, 8), and noise ε like the images."""

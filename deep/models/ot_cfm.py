@@ -17,6 +17,7 @@ from deep.models.protocol import Noise
 from deep.pixels import floored_uint8, to_float
 from stability.diffusion.flow import Dopri5, Euler, Integrator
 from stability.diffusion.minibatch import optimal_permutation
+from stability.runs.option_error import OptionError
 from stability.runs.ranges import MOST_STEPS, require_range
 
 __all__ = ["OTCFM"]
@@ -47,13 +48,13 @@ class OTCFM:
 
     def __post_init__(self) -> None:
         if not 0 <= self.sigma < float("inf"):
-            raise ValueError(f"--sigma must be finite and >= 0, got {self.sigma}")
+            raise OptionError(f"--sigma must be finite and >= 0, got {self.sigma}")
         for option, integrator in (("tolerance", "dopri5"), ("euler_steps", "euler")):
             if getattr(self, option) is not None and self.integrator != integrator:
                 name = option.replace("_", "-")
-                raise ValueError(f"--{name} has no meaning for --integrator {self.integrator}")
+                raise OptionError(f"--{name} has no meaning for --integrator {self.integrator}")
         if self.tolerance is not None and not LEAST_TOLERANCE <= self.tolerance < 1:
-            raise ValueError(
+            raise OptionError(
                 f"--tolerance must be from {LEAST_TOLERANCE} to below 1, got {self.tolerance}"
             )
         require_range(self, euler_steps=(1, MOST_STEPS))

@@ -2,19 +2,17 @@
 and in motion.
 """
 
-import io
 import math
 import warnings
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 
 from deep.reports.figures import metrics_over_generations, parameter_distances, sample_grids
 from deep.reports.found_runs import Setting, read_setting
 from deep.training.figures import image_grid
-from stability.runs.atomic import atomic_write
-from stability.runs.figure_style import Figure, FigureCanvasAgg, figure_style, rcParams, save_figure
+from stability.runs.animation import frame_of, write_gif
+from stability.runs.figure_style import Figure, figure_style, rcParams, save_figure
 from stability.runs.figure_text import plain, wrapped
 
 __all__ = ["draw_figures"]
@@ -42,7 +40,8 @@ def draw_figures(run: Path) -> list[Path]:
             )
         if (grids := sample_grids(setting)) is not None:
             paths += save_figure(grids, figures / "samples")
-            _write_gif(figures / "samples.gif", [_frame(setting, t) for t in stored])
+            frames = [_frame(setting, t) for t in stored]
+            write_gif(figures / "samples.gif", frames, GIF_MILLISECONDS)
             paths.append(figures / "samples.gif")
     return paths
 
@@ -56,7 +55,6 @@ def _frame(setting: Setting, t: int) -> Image.Image:
     above = 0.15 * (1 + max(title.count("\n") for title in titles.values()))
 
     figure = Figure(figsize=(GIF_SIDE * columns, rows * (GIF_SIDE + above) + 0.3), dpi=100)
-    canvas = FigureCanvasAgg(figure)
     places = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in places:
         axes.set_axis_off()
@@ -67,20 +65,4 @@ def _frame(setting: Setting, t: int) -> Image.Image:
         axes.set_title(titles[regime])
 
     figure.suptitle(f"t = {t}")
-    canvas.draw()
-    pixels = Image.fromarray(np.asarray(canvas.buffer_rgba()))
-    return pixels.convert("P", palette=Image.Palette.ADAPTIVE, colors=256)
-
-
-def _write_gif(path: Path, frames: list[Image.Image]) -> None:
-    content = io.BytesIO()
-    frames[0].save(
-        content,
-        format="gif",
-        save_all=True,
-        append_images=frames[1:],
-        duration=GIF_MILLISECONDS,
-        loop=0,
-    )
-    with atomic_write(path) as file:
-        file.write(content.getvalue())
+    return frame_of(figure, colours=256)

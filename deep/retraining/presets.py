@@ -41,6 +41,7 @@ from stability.loop.regimes import (
     Subsample,
 )
 from stability.loop.retraining import Latents
+from stability.runs.option_error import OptionError
 from stability.runs.ranges import (
     LARGEST_COUNT,
     LARGEST_SEED,
@@ -168,16 +169,16 @@ class Retrain:
     def __post_init__(self) -> None:
         for lam in self.lam:
             if not (math.isfinite(lam) and lam >= 0):
-                raise ValueError(
+                raise OptionError(
                     f"--lambda must be finite and >= 0, got {lam:g} (no real data: "
                     "--fully-synthetic)"
                 )
         if len(set(self.lam)) < len(self.lam):
-            raise ValueError(
+            raise OptionError(
                 f"--lambda must not repeat a value, got {' '.join(f'{lam:g}' for lam in self.lam)}"
             )
         if self.regime == "synthetic" and self.lam:
-            raise ValueError(
+            raise OptionError(
                 "--lambda has no meaning for --regime synthetic: it always trains on n synthetic "
                 "images"
             )
@@ -196,18 +197,18 @@ class Retrain:
             threads=(0, MOST_THREADS),
         )
         if not 0 <= self.checkpoint_seconds < math.inf:
-            raise ValueError(
+            raise OptionError(
                 f"--checkpoint-seconds must be finite and >= 0, got {self.checkpoint_seconds}"
             )
         if self.init and self.from_scratch:
-            raise ValueError(
+            raise OptionError(
                 f"--from-scratch has no meaning with --init {self.init}: choose one start"
             )
         if not self.metrics:
-            raise ValueError(f"--metrics must name at least one of {', '.join(METRICS)}")
+            raise OptionError(f"--metrics must name at least one of {', '.join(METRICS)}")
         require_one_network(self)
         if self.device == "cuda" and not torch.cuda.is_available():
-            raise ValueError("--device cuda: no CUDA device is available, use cpu or auto")
+            raise OptionError("--device cuda: no CUDA device is available, use cpu or auto")
 
     @property
     def regimes(self) -> list[Regime]:
@@ -236,7 +237,7 @@ class RetrainEDM:
 
     def __post_init__(self) -> None:
         if self.model.augment and self.network.augment_dim != LABELS:
-            raise ValueError(
+            raise OptionError(
                 f"--augment {self.model.augment} needs --augment-dim {LABELS}, the length of its "
                 "labels"
             )

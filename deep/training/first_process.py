@@ -13,7 +13,7 @@ from accelerate.utils import InitProcessGroupKwargs, broadcast_object_list
 from stability.runs.command_line import UsageError
 from stability.runs.processors import local_processes
 
-__all__ = ["from_first_process", "patient_accelerator"]
+__all__ = ["AcceleratedProcesses", "from_first_process", "patient_accelerator"]
 
 Result = TypeVar("Result")
 
@@ -58,6 +58,27 @@ def from_first_process(accelerator: Accelerator, make: Callable[[], Result]) -> 
     if accelerator.num_processes > 1:
         broadcast_object_list(told)
     return told[0]
+
+
+class AcceleratedProcesses:
+    """The processes of an accelerator, as `stability.runs.open_run.Processes`."""
+
+    def __init__(self, accelerator: Accelerator) -> None:
+        self._accelerator = accelerator
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the first one."""
+        return self._accelerator.is_main_process
+
+    @property
+    def count(self) -> int:
+        """Number of them."""
+        return self._accelerator.num_processes
+
+    def from_main(self, make: Callable[[], Result]) -> Result:
+        """What `make` returns in the first one, in all of them."""
+        return from_first_process(self._accelerator, make)
 
 
 def _require_launcher() -> None:

@@ -20,6 +20,7 @@ from deep.networks.unet_ddpm import DDPMNetwork
 from deep.networks.unet_edm import EDMNetwork
 from deep.training.precision import Precision
 from deep.training.trainer import Carry, Decay, HalfLife, TrainConfig
+from stability.runs.option_error import OptionError
 from stability.runs.ranges import (
     LARGEST_COUNT,
     LARGEST_SEED,
@@ -28,7 +29,11 @@ from stability.runs.ranges import (
     require_range,
 )
 
-__all__ = ["PRESETS", "Config", "Run", "TrainDDPM", "TrainEDM", "TrainOTCFM"]
+__all__ = ["NOT_RECORDED", "PRESETS", "Config", "Run", "TrainDDPM", "TrainEDM", "TrainOTCFM"]
+
+
+NOT_RECORDED = frozenset(("checkpoint_seconds", "sample_batch", "cache"))
+"""Options of image commands that do not decide the result."""
 
 
 @dataclass(frozen=True)
@@ -78,15 +83,15 @@ class Run:
             threads=(0, MOST_THREADS),
         )
         if not 0 <= self.checkpoint_seconds < math.inf:
-            raise ValueError(
+            raise OptionError(
                 f"--checkpoint-seconds must be finite and >= 0, got {self.checkpoint_seconds}"
             )
         if self.carry and not self.init:
-            raise ValueError(
+            raise OptionError(
                 f"--carry {self.carry} needs --init: a new network has nothing to carry"
             )
         if self.device == "cuda" and not torch.cuda.is_available():
-            raise ValueError("--device cuda: no CUDA device is available, use cpu or auto")
+            raise OptionError("--device cuda: no CUDA device is available, use cpu or auto")
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ class TrainEDM:
 
     def __post_init__(self) -> None:
         if self.model.augment and self.network.augment_dim != LABELS:
-            raise ValueError(
+            raise OptionError(
                 f"--augment {self.model.augment} needs --augment-dim {LABELS}, the length of its "
                 "labels"
             )

@@ -27,6 +27,7 @@ from deep.formats.checkpoint_record import Checkpoint
 from deep.models.protocol import ImageModel
 from deep.training.precision import Precision, autocast
 from deep.training.resume_point import resume_point
+from stability.runs.option_error import OptionError
 from stability.runs.ranges import LARGEST_COUNT, MOST_IMAGES, require_range
 
 __all__ = ["Carry", "Decay", "HalfLife", "Progress", "TrainConfig", "Trainer"]
@@ -59,9 +60,9 @@ class HalfLife:
 
     def __post_init__(self) -> None:
         if self.images < 1:
-            raise ValueError(f"--ema.images must be >= 1, got {self.images}")
+            raise OptionError(f"--ema.images must be >= 1, got {self.images}")
         if not 0 <= self.share < math.inf:
-            raise ValueError(f"--ema.share must be finite and >= 0, got {self.share}")
+            raise OptionError(f"--ema.share must be finite and >= 0, got {self.share}")
 
     def decay(self, batch: int, images_seen: int, updates: int, ramp: bool) -> float:
         half_life = (
@@ -81,7 +82,7 @@ class Decay:
 
     def __post_init__(self) -> None:
         if not 0 <= self.factor < 1:
-            raise ValueError(f"--ema.factor must be in [0, 1), got {self.factor}")
+            raise OptionError(f"--ema.factor must be in [0, 1), got {self.factor}")
 
     def decay(self, batch: int, images_seen: int, updates: int, ramp: bool) -> float:
         return (
@@ -128,9 +129,9 @@ class TrainConfig:
             ramp_images=(0, MOST_IMAGES),
         )
         if not 0 < self.learning_rate < math.inf:
-            raise ValueError(f"--learning-rate must be finite and > 0, got {self.learning_rate}")
+            raise OptionError(f"--learning-rate must be finite and > 0, got {self.learning_rate}")
         if not 0 <= self.clip < math.inf:
-            raise ValueError(f"--clip must be finite and >= 0, got {self.clip}")
+            raise OptionError(f"--clip must be finite and >= 0, got {self.clip}")
 
     def rate(self, images_seen: int) -> float:
         """Learning rate of the step that is made after `images_seen` images."""
@@ -176,7 +177,7 @@ class Trainer:
         self, model: ImageModel, network: nn.Module, settings: TrainConfig, accelerator: Accelerator
     ) -> None:
         if settings.batch % accelerator.num_processes:
-            raise ValueError(
+            raise OptionError(
                 f"--batch must be a multiple of the {accelerator.num_processes} processes, got "
                 f"{settings.batch}"
             )

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 
@@ -18,7 +18,15 @@ from stability.loop.capabilities import uses_weights
 from stability.loop.regimes import Regime, RoundInputs, TrainingSet
 from stability.loop.streams import Purpose, stream
 
-__all__ = ["FreshData", "Generation", "Latents", "Learner", "RetrainingError", "retrain"]
+__all__ = [
+    "FreshData",
+    "FreshRounds",
+    "Generation",
+    "Latents",
+    "Learner",
+    "RetrainingError",
+    "retrain",
+]
 
 Latents = Literal["fresh", "shared"]
 
@@ -27,6 +35,15 @@ class FreshData(Protocol):
     """Draws n new real points, (n, …)."""
 
     def __call__(self, n: int, rng: np.random.Generator) -> np.ndarray: ...
+
+
+@runtime_checkable
+class FreshRounds(Protocol):
+    """New real data that are set aside for each round, instead of drawn by a generator."""
+
+    def of_round(self, t: int) -> FreshData:
+        """New real data of the retraining that makes generation t >= 1."""
+        ...
 
 
 class RetrainingError(ArithmeticError):
@@ -112,7 +129,7 @@ def retrain(
     seed: int,
     replicas: Sequence[int] | None = None,
     draws: int = 0,
-    fresh: FreshData | None = None,
+    fresh: FreshData | FreshRounds | None = None,
     latents: Latents = "fresh",
     from_scratch: bool = False,
     after: Generation | None = None,
@@ -126,7 +143,8 @@ def retrain(
         replicas: Random streams of each chain, default 0 … R−1. Chains with equal replica share all
             random numbers.
         draws: Sample at least so many points of each generation, for whoever watches.
-        fresh: (k, rng) -> (k, …) new real data, for regimes that need it.
+        fresh: (k, rng) -> (k, …) new real data, for regimes that need it; or an object whose
+            `of_round(t)` is such a function.
         latents: "fresh" draws independent sampling noise each generation, as in Algorithm 1;
             "shared" reuses the same noise each time, as the official EDM driver does (fixed seeds,
             deterministic sampler). This is another process with another stationary error: for a
@@ -165,7 +183,8 @@ def retrain(
     def fresh_data(r: int, t: int) -> Callable[[int], np.ndarray]:
         if not (fresh and regimes[r].needs_fresh_real):
             return _no_fresh_data
-        return partial(fresh, rng=stream(seed, Purpose.FRESH, replicas[r], t))
+        source = fresh.of_round(t) if isinstance(fresh, FreshRounds) else fresh
+        return partial(source, rng=stream(seed, Purpose.FRESH, replicas[r], t))
 
     def training_sets(previous: Generation) -> list[TrainingSet]:
         t = previous.t + 1
@@ -234,12 +253,12 @@ def _check_arguments(
     learner: Learner,
     real: Sequence[np.ndarray],
     regimes: Sequence[Regime],
-    fresh: FreshData | None,
+    fresh: FreshData | FreshRounds | None,
     latents: Latents,
 ) -> None:
     if latents not in get_args(Latents):
         raise ValueError(f"latents must be one of {get_args(Latents)}, got {latents!r}")
-    if fresh is not None and not callable(fresh):
+    if fresh is not None and not (callable(fresh) or isinstance(fresh, FreshRounds)):
         raise TypeError(f"fresh must be a function (n, rng) -> (n, …), got {type(fresh).__name__}")
 
     for r, x in enumerate(real):

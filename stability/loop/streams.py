@@ -28,6 +28,7 @@ class Purpose(IntEnum):
     TRUTH = 5  # draws of the true distribution that samples are compared with
     FLOOR = 6  # pairs of draws of the true distribution, for the noise floor
     CHOICE = 7  # which points a regime picks
+    OBSERVE = 8  # random choices of an observer
 
 
 def stream(seed: int, purpose: Purpose, replica: int, generation: int = 0) -> np.random.Generator:

@@ -18,6 +18,7 @@ from typing import Any, NoReturn, TextIO, TypeVar
 import tyro
 
 from stability.loop.retraining import RetrainingError
+from stability.runs.option_error import on_command_line
 from stability.runs.run_directory import RunDirectoryError
 from stability.runs.untrusted import printable
 
@@ -49,7 +50,7 @@ def command(
     Output that nobody reads any more (`| head`) ends the command without a word, with status 1.
     """
     _prepare_streams()
-    with _quiet_when_output_is_closed():
+    with on_command_line(), _quiet_when_output_is_closed():
         config = parse(config_type, arguments)
         warnings.showwarning = _one_line_warning
         try:
@@ -89,7 +90,7 @@ def parse(config_type: type[Config], arguments: Sequence[str] | None = None) -> 
     _refuse_malformed(given)
     shown = io.StringIO()
     try:
-        with contextlib.redirect_stderr(shown):
+        with on_command_line(), contextlib.redirect_stderr(shown):
             return tyro.cli(
                 config_type, prog=_program(), args=given, config=(tyro.conf.FlagCreatePairsOff,)
             )

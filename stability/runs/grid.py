@@ -26,6 +26,7 @@ from stability.runs.atomic import atomic_write
 from stability.runs.attached import ProcessExit
 from stability.runs.command_line import EXIT_FAILED, EXIT_USAGE, UsageError
 from stability.runs.console import make_console, print_paths
+from stability.runs.option_error import OptionError
 from stability.runs.processors import processors
 from stability.runs.ranges import LARGEST_COUNT, LARGEST_SEED, MOST_SEEDS, require_range
 from stability.runs.ray_session import (
@@ -79,11 +80,11 @@ class GridOptions:
             retries=(0, LARGEST_COUNT),
         )
         if not 0 < self.cpus_per_run < math.inf:
-            raise ValueError(f"--cpus-per-run must be finite and > 0, got {self.cpus_per_run}")
+            raise OptionError(f"--cpus-per-run must be finite and > 0, got {self.cpus_per_run}")
         if not 0 <= self.gpus_per_run < math.inf or (
             self.gpus_per_run > 1 and self.gpus_per_run % 1
         ):
-            raise ValueError(
+            raise OptionError(
                 f"--gpus-per-run must be in [0, 1] or a whole number, got {self.gpus_per_run}"
             )
 

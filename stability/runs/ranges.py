@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+from stability.runs.option_error import OptionError
+
 __all__ = [
     "LARGEST_COUNT",
     "LARGEST_SEED",
@@ -50,9 +52,9 @@ def require_range(config: Any, **ranges: tuple[int, int]) -> None:
         if value is None:
             continue
         if value < least:
-            raise ValueError(f"{option} must be >= {least}, got {value}")
+            raise OptionError(f"{option} must be >= {least}, got {value}")
         if value > most:
-            raise ValueError(f"{option} must be <= {most}, got {value}")
+            raise OptionError(f"{option} must be <= {most}, got {value}")
 
 
 def require_positive(config: Any, *names: str) -> None:
@@ -68,4 +70,4 @@ def require_positive(config: Any, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
         if value is not None and not 0 < value < math.inf:
-            raise ValueError(f"--{name.replace('_', '-')} must be finite and > 0, got {value}")
+            raise OptionError(f"--{name.replace('_', '-')} must be finite and > 0, got {value}")

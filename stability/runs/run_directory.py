@@ -5,6 +5,7 @@ Layout:
     config.json        the whole configuration, and where it ran (versions, commit, threads)
     history.jsonl      one line a generation; the same bytes whether or not the run was interrupted
     timings.jsonl      one line a generation; not reproducible, hence apart
+    study.json         what was measured, with its noise floors
     checkpoints/       the last two generations: learner, training sets, samples, observers
     samples/           what each generation drew
     figures/           pictures
@@ -35,9 +36,12 @@ import numpy as np
 from stability.loop.regimes import TrainingSet
 from stability.loop.retraining import Generation
 from stability.runs.atomic import PARTIAL_SUFFIX, atomic_write, sync_folder
+from stability.runs.keep import KEEP_ALL, KEEP_LAST, Keep
 from stability.runs.run_layout import (
     CONFIG,
+    EDITION,
     LOCK,
+    STUDY,
     RunDirectoryError,
     config_digest,
     found_run,
@@ -62,7 +66,6 @@ LARGEST_HISTORY, LARGEST_SAMPLES = 2**31, 2**36
 """Bytes of history.jsonl, and of a file of samples."""
 MOST_THREADS = 4096
 PACKAGE = "iterative-retraining"
-_KEPT_CHECKPOINTS = 2
 # ends the names in a configuration under which digests of input files stand
 _OF_CONTENT = "_digest"
 
@@ -139,6 +142,8 @@ class RunDirectory:
         config: JSON-serialisable; decides whether a run found there is the same one.
         environment: Recorded beside it when the run starts, not compared.
         overwrite: Remove a run found there first; files that no run writes stay.
+        keep: Checkpoints that stay.
+        keep_samples: Samples that stay.
 
     Raises:
         RunDirectoryError: If the folder holds another run (naming the first difference), something
@@ -152,8 +157,11 @@ class RunDirectory:
         config: Mapping[str, Any],
         environment: Mapping[str, Any] | None = None,
         overwrite: bool = False,
+        keep: Keep = KEEP_LAST,
+        keep_samples: Keep = KEEP_ALL,
     ) -> None:
         self.path = Path(path)
+        self._keep, self._keep_samples = keep, keep_samples
         self._config: dict[str, Any] = json.loads(json.dumps(config))
         self._look(overwrite)
 
@@ -180,6 +188,12 @@ class RunDirectory:
         if found.problem:
             raise RunDirectoryError(
                 f"{self.path} {found.problem}, choose another --out or use --overwrite"
+            )
+        if self._config.get(EDITION) != found.config.get(EDITION) and EDITION in self._config:
+            raise RunDirectoryError(
+                f"{self.path} holds a run of an earlier edition, which can be read "
+                "(stability.Result.open) but not continued; choose another --out or use "
+                "--overwrite"
             )
         for name in [*self._config, *(name for name in found.config if name not in self._config)]:
             if found.config.get(name) != self._config.get(name):
@@ -273,9 +287,11 @@ class RunDirectory:
         """Remove what was made for a new run that has recorded nothing; of an empty folder that
         is all.
         """
-        if getattr(self, "_resumed", False) or own_files(self.path):
+        recorded = [file for file in own_files(self.path) if file.name != STUDY]
+        if getattr(self, "_resumed", False) or recorded:
             return
         with suppress(OSError):
+            (self.path / STUDY).unlink(missing_ok=True)
             remove_empty(self.path)
             if found_run(self.path) is not None:
                 (self.path / CONFIG).unlink()
@@ -410,8 +426,11 @@ class RunDirectory:
 
     def _drop_old(self, newest: int) -> None:
         for t, old in self._stored():
-            if t <= newest - _KEPT_CHECKPOINTS:
+            if not self._keep.keeps(t, newest):
                 old.unlink()
+        for t in range(newest - 1):
+            if not self._keep_samples.keeps(t, newest):
+                self._samples(t).unlink(missing_ok=True)
 
     def _stored(self) -> list[tuple[int, Path]]:
         """Checkpoints and their generations, the newest first."""
@@ -497,7 +516,10 @@ class RunDirectory:
         written again.
         """
         assert self._digests is not None
+        newest = len(self._digests.samples) - 1
         for t, recorded in enumerate(self._digests.samples):
+            if not self._keep_samples.keeps(t, newest):
+                continue
             try:
                 with open_regular(self._samples(t), LARGEST_SAMPLES) as file:
                     problem = (

@@ -18,8 +18,11 @@ from stability.runs.untrusted import UntrustedFileError, parse_json, printable, 
 
 __all__ = [
     "CONFIG",
+    "EDITION",
     "FOLDERS",
+    "HISTORY",
     "LOCK",
+    "STUDY",
     "UNFINISHED",
     "Recorded",
     "RunDirectoryError",
@@ -31,9 +34,11 @@ __all__ = [
     "write_config",
 ]
 
-CONFIG, LOCK = "config.json", ".lock"
+CONFIG, LOCK, STUDY, HISTORY = "config.json", ".lock", "study.json", "history.jsonl"
 FOLDERS = ("checkpoints/unfinished", "checkpoints", "samples", "figures")
 FORMAT = "iterative-retraining run 2"
+EDITION = "history"
+"""Name in a configuration of the version of the history's lines; the previous edition had none."""
 LARGEST_CONFIG = 2**24
 """Bytes of config.json."""
 
@@ -46,7 +51,8 @@ _NAMES = {
     "checkpoints": r"generation-\d{4,}\.pt|training\.pt",
     "samples": r"(generation|grid)-\d{4,}\.npz|samples\.npz",
     "figures": rf"({_IMAGES})\.(png|pdf|gif)",
-    "": r"history\.jsonl|history-kept-\d+\.jsonl|timings\.jsonl|network\.safetensors|claims\.md",
+    "": r"history\.jsonl|history-kept-\d+\.jsonl|timings\.jsonl|network\.safetensors|claims\.md|"
+    r"study\.json|report\.html",
 }
 _OURS = {
     folder: re.compile(rf"({names})({re.escape(PARTIAL_SUFFIX)})?")
@@ -168,7 +174,7 @@ def _recorded(path: Path) -> Recorded:
 
 def _require_kinds(folder: Path, names: set[str]) -> None:
     """Refuse links: what is written and removed under them would be elsewhere."""
-    for name in ("history.jsonl", "timings.jsonl"):
+    for name in (HISTORY, "timings.jsonl", STUDY):
         if name in names and not stat.S_ISREG((folder / name).lstat().st_mode):
             raise RunDirectoryError(
                 f"{folder / name} must be a regular file, not a folder, link or pipe"

@@ -11,24 +11,11 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from stability.laws.bracket import Bracket
+from stability.runs.outcome import Status
 
 __all__ = ["Evidence", "MachineChecked", "Relation", "Status", "Verdict", "at_most", "compare"]
 
 Relation = Literal["==", "<=", ">=", "<", ">"]
-
-
-class Status(StrEnum):
-    """How a statement fares on an instance."""
-
-    HOLDS = "holds"
-    # fails as printed; the corrected statement, which `note` names, holds
-    CORRECTED = "holds with correction"
-    VIOLATED = "violated"
-    # what is measured is known up to an interval that leaves it open
-    UNDECIDED = "undecided"
-    VACUOUS = "vacuous"  # its condition is not met, or its bound is infinite: it says nothing here
-    NOT_APPLICABLE = "not applicable"  # an assumption is measured to be false
-    SKIPPED = "skipped"  # not checked: a program that it needs is not installed
 
 
 class Evidence(StrEnum):

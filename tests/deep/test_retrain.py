@@ -292,7 +292,7 @@ def test_new_real_images_are_new_in_every_round(tmp_path):
 
 def test_too_few_new_images_are_found_out_at_the_start(tmp_path):
     message = (
-        "--regime fresh needs 1340 new real images in all, and digits has 1127 beside the "
+        "regime fresh needs 1340 new real images in all, and digits has 1127 beside the "
         "670 of --real"
     )
     with pytest.raises(UsageError, match=message):
@@ -315,23 +315,23 @@ def test_generation_0_is_shared_by_runs_with_other_regimes(whole, tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"lam": (-1.0,)}, "--lambda must be finite and >= 0, got -1"),
-        ({"lam": (1.0, 1.0)}, "--lambda must not repeat a value, got 1 1"),
-        ({"lam": (1.0,), "regime": "synthetic"}, "--lambda has no meaning for --regime synthetic"),
-        ({"retrainings": -1}, "--retrainings must be >= 0, got -1"),
-        ({"images_per_retraining": 0}, "--images-per-retraining must be >= 1, got 0"),
-        ({"grid": 0}, "--grid must be >= 1, got 0"),
+        ({"lam": (-1.0,)}, "lam must be finite and >= 0, got -1"),
+        ({"lam": (1.0, 1.0)}, "lam must not repeat a value, got 1 1"),
+        ({"lam": (1.0,), "regime": "synthetic"}, "lam has no meaning for regime synthetic"),
+        ({"retrainings": -1}, "retrainings must be >= 0, got -1"),
+        ({"images_per_retraining": 0}, "images_per_retraining must be >= 1, got 0"),
+        ({"grid": 0}, "grid must be >= 1, got 0"),
         (
             {"checkpoint_seconds": float("nan")},
-            "--checkpoint-seconds must be finite and >= 0, got nan",
+            "checkpoint_seconds must be finite and >= 0, got nan",
         ),
         (
             {"init": Path("a.pkl"), "from_scratch": True},
-            "--from-scratch has no meaning with --init a.pkl",
+            "from_scratch has no meaning with init a.pkl",
         ),
-        ({"metrics": ()}, "--metrics must name at least one of fd, kd, pr, w2"),
-        ({"resize": "tensorflow"}, "--resize tensorflow has no meaning without --inception"),
-        ({"augment": 0.5}, "--augment 0.5 needs --augment-dim 9"),
+        ({"metrics": ()}, "metrics must name at least one of fd, kd, pr, w2"),
+        ({"resize": "tensorflow"}, "resize tensorflow has no meaning without inception"),
+        ({"augment": 0.5}, "augment 0.5 needs augment_dim 9"),
     ],
 )
 def test_bad_options(change, message, tmp_path):

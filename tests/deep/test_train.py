@@ -353,11 +353,11 @@ def test_a_checkpoint_of_another_run_is_refused(trained, tmp_path, no_curve):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"images": 0}, "--images must be >= 1, got 0"),
-        ({"sample_batch": 0}, "--sample-batch must be >= 1"),
-        ({"checkpoint_seconds": -1.0}, "--checkpoint-seconds must be finite and >= 0"),
-        ({"carry": "ema"}, "--carry ema needs --init"),
-        ({"augment": 0.5}, "--augment 0.5 needs --augment-dim 9"),
+        ({"images": 0}, "images must be >= 1, got 0"),
+        ({"sample_batch": 0}, "sample_batch must be >= 1"),
+        ({"checkpoint_seconds": -1.0}, "checkpoint_seconds must be finite and >= 0"),
+        ({"carry": "ema"}, "carry ema needs init"),
+        ({"augment": 0.5}, "augment 0.5 needs augment_dim 9"),
     ],
 )
 def test_bad_settings(change, message, tmp_path):

@@ -4,28 +4,27 @@ import os
 import numpy as np
 import pytest
 
+from stability.loop.regimes import FullySynthetic, Mix
 from stability.runs.command_line import command
+from stability.runs.history import SCHEMA, History, HistoryLine
+from stability.runs.run_layout import EDITION
 from tests.conftest import FALSE_ALARM
+from tests.support.histories import history_of
 from toy.compare import Compare, differences, main
 
+BOTH = (Mix(1.0), FullySynthetic())
 
-def history(rng, seeds=8, generations=11, shift=0.0, regimes=("λ = 1", "fully synthetic")):
-    return [
+
+def history(rng, seeds=8, generations=11, shift=0.0, regimes=BOTH):
+    def noise():
+        return 0.1 * rng.random((generations, seeds))
+
+    return history_of(
         {
-            "t": t,
-            "chains": [
-                {
-                    "regime": name,
-                    "replica": r,
-                    "w1": 1 + shift + 0.1 * rng.random(),
-                    "w2": 2 + 0.1 * rng.random(),
-                }
-                for name in regimes
-                for r in range(seeds)
-            ],
+            "w1": {regime: 1 + shift + noise() for regime in regimes},
+            "w2": {regime: 2 + noise() for regime in regimes},
         }
-        for t in range(generations)
-    ]
+    )
 
 
 def test_runs_that_are_alike_are_told_apart_at_the_level_only(rng):
@@ -34,7 +33,7 @@ def test_runs_that_are_alike_are_told_apart_at_the_level_only(rng):
     assert [(row.regime, row.quantity) for row in rows] == [
         (regime, quantity) for regime in ("λ = 1", "fully synthetic") for quantity in ("w1", "w2")
     ]
-    assert not any(row.different for row in rows)
+    assert {row.status for row in rows} == {"undecided"}
 
 
 def test_a_shift_is_found_and_its_interval_holds_it(rng):
@@ -46,32 +45,34 @@ def test_a_shift_is_found_and_its_interval_holds_it(rng):
         for row in differences(history(rng), history(rng, shift=0.5), FALSE_ALARM)
     }
     found = rows["λ = 1", "w1"]
-    assert found.different
-    assert found.low < 0.5 < found.high
-    assert not rows["λ = 1", "w2"].different
+    assert found.status == "holds"
+    assert found.interval.low < 0.5 < found.interval.high
+    assert rows["λ = 1", "w2"].status == "undecided"
 
 
 def test_a_run_does_not_differ_from_itself(rng):
     same = history(rng)
-    assert not any(row.different for row in differences(same, same, 0.05))
-    assert all(row.low == row.high == 0 for row in differences(same, same, 0.05))
+    rows = differences(same, same, 0.05)
+    assert {row.status for row in rows} == {"undecided"}
+    assert all(row.interval.low == row.interval.high == 0 for row in rows)
 
 
 def test_runs_are_compared_on_what_both_have(rng):
     long, short = history(rng), history(rng, shift=0.5)
-    cut = [
-        {"t": line["t"], "chains": [chain for chain in line["chains"] if chain["replica"] < 5]}
-        for line in short[:6]
-    ]
+    cut = History(
+        tuple(
+            HistoryLine(line.t, tuple(c for c in line.chains if c.seed < 5)) for line in short[:6]
+        )
+    )
     rows = differences(long, cut, 0.05)
     assert {row.seeds for row in rows} == {5}
-    w1 = np.array([[c["w1"] for c in line["chains"] if c["regime"] == "λ = 1"] for line in long])
+    w1 = long.values("w1")["λ = 1"]
     assert rows[0].mean == pytest.approx(w1[1:6, :5].mean())
 
 
 def test_other_regimes_are_refused(rng):
     with pytest.raises(ValueError, match="the same regimes, got λ = 1, fully synthetic and λ = 1"):
-        differences(history(rng), history(rng, regimes=("λ = 1",)), 0.05)
+        differences(history(rng), history(rng, regimes=(Mix(1.0),)), 0.05)
 
 
 def test_one_seed_is_refused(rng):
@@ -89,8 +90,9 @@ def write_run(folder, lines, **options):
     """A folder with what `toy.compare` reads; None leaves an option out."""
     folder.mkdir()
     config = {name: value for name, value in (OPTIONS | options).items() if value is not None}
-    (folder / "config.json").write_text(json.dumps({"config": config, "environment": {}}))
-    text = "".join(json.dumps(line) + "\n" for line in lines)
+    content = {"config": config | {EDITION: SCHEMA}, "environment": {}}
+    (folder / "config.json").write_text(json.dumps(content))
+    text = "".join(json.dumps({"t": line.t, **line.to_data()}) + "\n" for line in lines)
     (folder / "history.jsonl").write_text(text, encoding="utf-8")
     return folder
 
@@ -170,8 +172,17 @@ def test_what_the_runs_differ_in_is_said(tmp_path, capsys, rng):
 
 def test_other_rows_are_refused(tmp_path, capsys, rng):
     a = write_run(tmp_path / "a", history(rng))
-    b = write_run(tmp_path / "b", history(rng, regimes=("λ = 1",)), fully_synthetic=False)
+    b = write_run(tmp_path / "b", history(rng, regimes=(Mix(1.0),)), fully_synthetic=False)
     assert "must have the same regimes" in refused(capsys, a, b)
+
+
+GOOD = {
+    "regime": {"mix": {"lam": 1.0}}, "seed": 0, "n": 1, "m": 0, "measured": {"w1": 1, "w2": 1},
+}  # fmt: skip
+
+
+def damaged_line(t=0, schema=SCHEMA, **changes):
+    return json.dumps({"t": t, "schema": schema, "chains": [GOOD | changes]}).encode() + b"\n"
 
 
 DAMAGED = [
@@ -179,13 +190,19 @@ DAMAGED = [
     b"{\n",
     b"null\n",
     b"[]\n",
-    b'{"t": 0, "chains": []}\n',
-    b'{"t": 0, "chains": [{"regime": "a"}]}\n',
-    b'{"t": 0, "chains": [{"regime": "a", "replica": 0, "w1": NaN, "w2": 1}]}\n',
-    b'{"t": 0, "chains": [{"regime": "a", "replica": 0, "w1": "1", "w2": 1}]}\n',
-    b'{"t": 0, "chains": [{"regime": "a", "replica": 0, "w1": 1e999, "w2": 1}]}\n',
-    b'{"t": 0, "chains": [{"regime": ["a"], "replica": 0, "w1": 1, "w2": 1}]}\n',
-    b'{"t": 1, "chains": [{"regime": "a", "replica": 0, "w1": 1, "w2": 1}]}\n',
+    b'{"t": 0, "schema": 3, "chains": []}\n',
+    b'{"t": 0, "schema": 3, "chains": [{"regime": "a"}]}\n',
+    damaged_line(measured={"w1": float("nan"), "w2": 1}),
+    damaged_line(measured={"w1": "1", "w2": 1}),
+    damaged_line(measured={"w1": "inf", "w2": 1}),
+    damaged_line(measured={"w2": 1}),
+    damaged_line().replace(b'"w1": 1', b'"w1": 1e999'),
+    damaged_line(regime=["a"]),
+    damaged_line(regime={"mix": {"lam": -1.0}}),
+    damaged_line(regime={"unknown": {}}),
+    damaged_line(n=0),
+    damaged_line(t=1),
+    damaged_line(schema=4),
     b'{"t": 0, "chains": ' + b"[" * 100_000 + b"\n",
     b"\xff\xfe\n",
 ]
@@ -207,8 +224,8 @@ def test_a_generation_without_a_chain_is_damage_and_a_cut_line_is_not(tmp_path, 
     with (cut / "history.jsonl").open("ab") as file:
         file.write(b'{"t": 11, "chai')
     assert run(capsys, good, cut)[0] == 0
-    lines[3]["chains"].pop()
-    assert "line 4 is not generation 3" in refused(capsys, good, write_run(tmp_path / "bad", lines))
+    lines = [*lines[:3], HistoryLine(3, lines[3].chains[:-1]), *lines[4:]]
+    assert "line 4 has other chains" in refused(capsys, good, write_run(tmp_path / "bad", lines))
 
 
 @pytest.mark.parametrize(
@@ -236,5 +253,5 @@ def test_a_pipe_in_the_place_of_a_file_does_not_hang(tmp_path, capsys, rng):
 
 
 def test_a_level_is_a_probability(tmp_path):
-    with pytest.raises(ValueError, match="--level must be in"):
+    with pytest.raises(ValueError, match="level must be in"):
         Compare(tmp_path, tmp_path, level=np.float64(1.5))

@@ -10,7 +10,7 @@ from toy.contraction import Coupled, configuration, displacement, main
 from toy.densities.shapes import two_moons
 from toy.learners.settings import KDEConfig, MixtureConfig
 
-TINY = Coupled(lam=(0.5,), displacements=("shift",), rounds=2, samples=40, seeds=2, threads=1)
+TINY = Coupled(lam=(0.5,), displacements=("shift",), retrainings=2, samples=40, seeds=2, threads=1)
 
 
 def history(out, options=TINY, model="kde", density="moons", settings=None):
@@ -20,7 +20,9 @@ def history(out, options=TINY, model="kde", density="moons", settings=None):
 
 
 def values(lines, key, regime):
-    return np.array([[p[key] for p in line["pairs"] if p["regime"] == regime] for line in lines])
+    return np.array(
+        [[p["measured"][key] for p in line["chains"] if p["regime"] == regime] for line in lines]
+    )
 
 
 @pytest.fixture
@@ -36,13 +38,13 @@ def test_a_gaussian_contracts_by_lambda_over_one_plus_lambda(tmp_path, no_figure
     options = replace(TINY, lam=(0.2, 0.5, 1.0, 2.0), samples=400)
     lines = history(tmp_path / "run", options, "mixture", "normal", MixtureConfig(components=1))
     for lam in options.lam:
-        shares = values(lines, "share", f"λ = {lam:g}")
+        shares = values(lines, "share", {"mix": {"lam": lam}})
         # the displacement widens nothing, so only the samples' own variance of x̄, of order
         # 1/√(λn), could tell
         np.testing.assert_allclose(
             shares, np.outer((lam / (1 + lam)) ** np.arange(3), [1, 1]), atol=0.02
         )
-    np.testing.assert_allclose(values(lines, "share", "fully synthetic"), 1, atol=1e-3)
+    np.testing.assert_allclose(values(lines, "share", {"fully-synthetic": {}}), 1, atol=1e-3)
 
 
 def test_a_kernel_estimate_without_real_data_keeps_every_affine_displacement(tmp_path, no_figure):
@@ -51,14 +53,14 @@ def test_a_kernel_estimate_without_real_data_keeps_every_affine_displacement(tmp
     """
     lines = history(tmp_path / "run", replace(TINY, displacements=("shift", "stretch")))
     # float32 samples
-    np.testing.assert_allclose(values(lines, "share", "fully synthetic"), 1, atol=1e-3)
-    assert (values(lines, "share", "λ = 0.5")[1:] < 0.7).all()
+    np.testing.assert_allclose(values(lines, "share", {"fully-synthetic": {}}), 1, atol=1e-3)
+    assert (values(lines, "share", {"mix": {"lam": 0.5}})[1:] < 0.7).all()
 
 
 @pytest.mark.parametrize("model", ["ot-cfm", "ddpm", "flow"])
 def test_it_runs_for_networks_and_goes_on_after_a_stop(model, tmp_path, capsys):
     whole = history(tmp_path / "whole", model=model)
-    assert [len(line["pairs"]) for line in whole] == [4, 4, 4]
+    assert [len(line["chains"]) for line in whole] == [4, 4, 4]
     assert {"shift", "λ/(1+λ)"} <= set(capsys.readouterr().out.split())
     assert (tmp_path / "whole" / "figures" / "contraction.png").exists()
     path = tmp_path / "whole" / "history.jsonl"
@@ -84,11 +86,12 @@ CHANGES: list[dict[str, Any]] = [
     {"lam": (1.0,)},
     {"displacements": ("wave",)},
     {"size": 0.1},
-    {"rounds": 1},
+    {"retrainings": 1},
     {"samples": 41},
     {"seeds": 1},
     {"seed": 1},
     {"from_scratch": True},
+    {"latents": "shared"},
 ]
 
 
@@ -114,19 +117,21 @@ def test_a_model_that_does_not_take_up_a_displacement_says_so(tmp_path, no_figur
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"lam": (-1.0,)}, "--lambda must be finite and >= 0, got -1"),
-        ({"lam": (1.0, 1.0)}, "--lambda must have values, none of them twice, got 1.0 1.0"),
-        ({"lam": ()}, "--lambda must have values"),
+        ({"lam": (-1.0,)}, "lam must be finite and >= 0, got -1"),
+        ({"lam": (1.0, 1.0)}, "lam must not repeat a value, got 1 1"),
+        ({"lam": ()}, "lam must have values"),
+        ({"regime": "accumulate"}, "regime must be mix"),
+        ({"fully_synthetic": True}, "regime must be mix, without fully_synthetic"),
         (
             {"displacements": ("shift", "shift")},
-            "--displacements must have values, none of them twice",
+            "displacements must have values, none of them twice",
         ),
-        ({"size": 0.0}, r"--size must be in \[0.001, 100\], got 0"),
-        ({"size": float("nan")}, r"--size must be in \[0.001, 100\], got nan"),
-        ({"rounds": 0}, "--rounds must be >= 1, got 0"),
-        ({"samples": 1}, "--samples must be >= 2, got 1"),
-        ({"seeds": 0}, "--seeds must be >= 1"),
-        ({"threads": -1}, "--threads must be >= 0"),
+        ({"size": 0.0}, r"size must be in \[0.001, 100\], got 0"),
+        ({"size": float("nan")}, r"size must be in \[0.001, 100\], got nan"),
+        ({"retrainings": 0}, "retrainings must be >= 1, got 0"),
+        ({"samples": 1}, "samples must be >= 2, got 1"),
+        ({"seeds": 0}, "seeds must be >= 1"),
+        ({"threads": -1}, "threads must be >= 0"),
     ],
 )
 def test_bad_options(options, message):

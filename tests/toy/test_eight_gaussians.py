@@ -25,13 +25,14 @@ def history(tmp_path, name, experiment=TINY, diffusion=SMALL, **options):
 
 def test_the_record_of_a_run(tmp_path, capsys):
     lines = history(tmp_path, "run", replace(TINY, lam=(), seeds=2))
-    assert [chain["regime"] for chain in lines[-1]["chains"]] == ["λ = 1", "λ = 1"] + 2 * [
-        "fully synthetic"
+    assert [list(chain["regime"]) for chain in lines[-1]["chains"]] == 2 * [["mix"]] + 2 * [
+        ["fully-synthetic"]
     ]
     assert [(c["n"], c["m"]) for c in lines[-1]["chains"]] == [(40, 40)] * 2 + [(0, 40)] * 2
     for chain in lines[-1]["chains"]:
-        assert len(chain["weights"]) == 8
-        assert sum(chain["weights"]) == pytest.approx(1)
+        measured = chain["measured"]
+        assert len(measured["weights"]) == 8
+        assert sum(measured["weights"]) == pytest.approx(1)
         assert {
             "width",
             "width_median",
@@ -41,7 +42,7 @@ def test_the_record_of_a_run(tmp_path, capsys):
             "shift",
             "w1",
             "w2",
-        } <= set(chain)
+        } <= set(measured)
     out = capsys.readouterr().out
     for words in (
         "Within-mode sd / true sd",

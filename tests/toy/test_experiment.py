@@ -31,6 +31,11 @@ def history(tmp_path, name, experiment=TINY, flow=SMALL_FLOW, **options):
     ]
 
 
+def w2(line):
+    """Of the first chain."""
+    return line["chains"][0]["measured"]["w2"]
+
+
 @pytest.mark.parametrize(
     ("options", "regimes"),
     [
@@ -61,16 +66,16 @@ def test_options_choose_the_regimes(options, regimes):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"lam": (-1.0,)}, "--lambda must be finite and >= 0, got -1"),
-        ({"lam": (0.5, float("nan"))}, "--lambda must be finite and >= 0, got nan"),
-        ({"lam": (float("inf"),)}, "got inf .no real data: --fully-synthetic"),
-        ({"lam": (0.5, 0.5)}, "--lambda must not repeat a value, got 0.5 0.5"),
-        ({"lam": (0.5,), "regime": "synthetic"}, "--lambda has no meaning for --regime synthetic"),
-        ({"samples": 1}, "--samples must be >= 2, got 1"),
-        ({"seeds": 0}, "--seeds must be >= 1, got 0"),
-        ({"retrainings": -1}, "--retrainings must be >= 0, got -1"),
-        ({"seed": -1}, "--seed must be >= 0, got -1"),
-        ({"threads": -2}, "--threads must be >= 0, got -2"),
+        ({"lam": (-1.0,)}, "lam must be finite and >= 0, got -1"),
+        ({"lam": (0.5, float("nan"))}, "lam must be finite and >= 0, got nan"),
+        ({"lam": (float("inf"),)}, "got inf .no real data: fully_synthetic"),
+        ({"lam": (0.5, 0.5)}, "lam must not repeat a value, got 0.5 0.5"),
+        ({"lam": (0.5,), "regime": "synthetic"}, "lam has no meaning for regime synthetic"),
+        ({"samples": 1}, "samples must be >= 2, got 1"),
+        ({"seeds": 0}, "seeds must be >= 1, got 0"),
+        ({"retrainings": -1}, "retrainings must be >= 0, got -1"),
+        ({"seed": -1}, "seed must be >= 0, got -1"),
+        ({"threads": -2}, "threads must be >= 0, got -2"),
     ],
 )
 def test_bad_options(options, message):
@@ -83,27 +88,25 @@ def test_the_record_of_a_run(tmp_path, capsys):
     lines = history(tmp_path, "run", experiment)
     assert [line["t"] for line in lines] == [0, 1, 2]
     first, last = lines[0]["chains"], lines[-1]["chains"]
-    assert [(c["regime"], c["replica"]) for c in last] == [
-        ("λ = 0.5", 0),
-        ("λ = 0.5", 1),
-        ("fully synthetic", 0),
-        ("fully synthetic", 1),
+    mix, synthetic = {"mix": {"lam": 0.5}}, {"fully-synthetic": {}}
+    assert [(c["regime"], c["seed"]) for c in last] == [
+        (mix, 0),
+        (mix, 1),
+        (synthetic, 0),
+        (synthetic, 1),
     ]
-    assert [(c["n"], c["m"], c["lambda"]) for c in first] == [(40, 0, 0.0)] * 4
-    assert [(c["n"], c["m"], c["lambda"]) for c in last] == [(40, 20, 0.5)] * 2 + [
-        (0, 40, None)
-    ] * 2
-    assert [c["share"] for c in last] == [pytest.approx(1 / 3)] * 2 + [1.0] * 2
+    assert [(c["n"], c["m"]) for c in first] == [(40, 0)] * 4
+    assert [(c["n"], c["m"]) for c in last] == [(40, 20)] * 2 + [(0, 40)] * 2
     # chains of a seed are one model until their data differ
     assert first[0] | {"regime": ""} == first[2] | {"regime": ""}
-    assert first[0]["w1"] != first[1]["w1"]
-    assert last[0]["w1"] != last[2]["w1"]
+    assert first[0]["measured"]["w1"] != first[1]["measured"]["w1"]
+    assert last[0]["measured"]["w1"] != last[2]["measured"]["w1"]
     out = capsys.readouterr().out
     for path in ("history.jsonl", "distances.png", "distances.pdf", "densities.png", "samples.gif"):
         assert path in out
     written = {p.name for p in (tmp_path / "run").rglob("*") if p.is_file() and p.name != ".lock"}
     assert written == {
-        *("config.json", "history.jsonl", "timings.jsonl"),
+        *("config.json", "history.jsonl", "study.json", "timings.jsonl", "report.html"),
         *(f"generation-000{t}.npz" for t in (0, 1, 2)),
         *(f"generation-000{t}.pt" for t in (1, 2)),
         *("distances.png", "distances.pdf", "densities.png", "densities.pdf", "samples.gif"),
@@ -177,7 +180,7 @@ def test_the_other_options_change_what_they_say(tmp_path, no_figures):
     one_thread = history(tmp_path, "one thread", replace(TINY, threads=1))
     for default, *others in zip(history(tmp_path, "default"), pot, one_thread, strict=True):
         for other in others:
-            assert other["chains"][0]["w2"] == pytest.approx(default["chains"][0]["w2"], rel=1e-3)
+            assert w2(other) == pytest.approx(w2(default), rel=1e-3)
 
 
 def test_an_unwritable_folder_is_an_os_error(tmp_path):

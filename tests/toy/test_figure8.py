@@ -40,7 +40,7 @@ def test_presets():
         ({"lam": (0.5,)}, "Figure 8 has its own rows"),
         ({"fully_synthetic": True}, "Figure 8 has its own rows"),
         ({"regime": "fresh"}, "Figure 8 has its own rows"),
-        ({"retrainings": 0}, "--retrainings must be >= 1 for a slope, got 0"),
+        ({"retrainings": 0}, "retrainings must be >= 1 for a slope, got 0"),
     ],
 )
 def test_bad_options(options, message):

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
+from stability.loop.regime_data import BY_LAMBDA
 from stability.runs.command_line import UsageError
 from tests.support.learners_2d import SETTINGS
 from toy.densities.shapes import DENSITIES
-from toy.experiment import BY_LAMBDA, Experiment
+from toy.experiment import Experiment
 from toy.run import MODELS, configuration, main, model_named
 
 TINY = Experiment(lam=(0.5,), retrainings=1, samples=40, threads=1)
@@ -40,9 +41,9 @@ def test_every_model_runs(model, regime, tmp_path, capsys, no_figures):
     lines = history(tmp_path / "run", model, replace(TINY, regime=regime, lam=lam), density)
     assert [line["t"] for line in lines] == [0, 1]
     (chain,) = lines[-1]["chains"]
-    assert {"w1", "w2", "sliced", "memorised", "parameter_distance"} <= set(chain)
-    assert ("nll" in chain) == (model in ("flow", "mixture", "kde"))
-    assert ("width" in chain) == density.startswith("8gaussians")
+    assert {"w1", "w2", "sliced", "memorised", "parameter_distance"} <= set(chain["measured"])
+    assert ("nll" in chain["measured"]) == (model in ("flow", "mixture", "kde"))
+    assert ("width" in chain["measured"]) == density.startswith("8gaussians")
     assert "Sliced" in capsys.readouterr().out
 
 
@@ -85,20 +86,20 @@ def test_every_choice_of_data_changes_the_result(tmp_path, no_figures):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"weight": 0.0}, r"--weight must be in \(0, 1\), got 0.0"),
+        ({"weight": 0.0}, r"weight must be in \(0, 1\), got 0.0"),
         (
             {"weight": 0.5, "regime": "synthetic", "lam": ()},
-            "--weight has no meaning without real data",
+            "weight has no meaning without real data",
         ),
         (
             {"weight": 0.5, "fully_synthetic": True, "lam": ()},
-            "--weight has no meaning without real data",
+            "weight has no meaning without real data",
         ),
-        ({"choices": 3}, "--choices has no meaning without --reward"),
-        ({"reward": "right", "choices": 0}, "--choices must be >= 1, got 0"),
-        ({"tries": 3}, "--tries has no meaning without --verifier"),
-        ({"verifier": "inner", "tries": 0}, "--tries must be >= 1, got 0"),
-        ({"temperature": 0.0}, "--temperature must be finite and > 0, got 0.0"),
+        ({"choices": 3}, "choices has no meaning without reward"),
+        ({"reward": "right", "choices": 0}, "choices must be >= 1, got 0"),
+        ({"tries": 3}, "tries has no meaning without verifier"),
+        ({"verifier": "inner", "tries": 0}, "tries must be >= 1, got 0"),
+        ({"temperature": 0.0}, "temperature must be finite and > 0, got 0.0"),
     ],
 )
 def test_bad_options(options, message):

@@ -11,6 +11,7 @@ from stability.diffusion.flow import Dopri5, Euler, Integrator
 from stability.diffusion.schedules import linear_alphas_cumprod
 from stability.diffusion.step_samplers import DDIM, Ancestral, StepSampler
 from stability.runs.memory_limit import Need
+from stability.runs.option_error import OptionError
 from stability.runs.ranges import LARGEST_COUNT, MOST_STEPS, require_positive, require_range
 from toy.densities.shapes import Source
 from toy.learners.network_size import mlp_size, network_memory, spline_size, temporal_size
@@ -87,18 +88,18 @@ class OTCFMConfig:
     def __post_init__(self) -> None:
         require_range(self, epochs=COUNT, batch=COUNT, width=COUNT, ode_steps=(1, MOST_STEPS))
         if self.plan < 0 or (self.plan and self.batch % self.plan):
-            raise ValueError(f"--plan must be 0 or divide --batch {self.batch}, got {self.plan}")
+            raise OptionError(f"--plan must be 0 or divide --batch {self.batch}, got {self.plan}")
         require_positive(self, "learning_rate")
         if self.ode_steps is not None and self.integrator != "euler":
-            raise ValueError(f"--ode-steps has no meaning for --integrator {self.integrator}")
+            raise OptionError(f"--ode-steps has no meaning for --integrator {self.integrator}")
         if self.tolerance is not None and self.integrator != "dopri5":
-            raise ValueError(f"--tolerance has no meaning for --integrator {self.integrator}")
+            raise OptionError(f"--tolerance has no meaning for --integrator {self.integrator}")
         if self.tolerance is not None and not LEAST_TOLERANCE <= self.tolerance < 1:
-            raise ValueError(
+            raise OptionError(
                 f"--tolerance must be from {LEAST_TOLERANCE} to below 1, got {self.tolerance}"
             )
         if not 0 <= self.sigma < math.inf:
-            raise ValueError(f"--sigma must be finite and >= 0, got {self.sigma}")
+            raise OptionError(f"--sigma must be finite and >= 0, got {self.sigma}")
 
     def make_integrator(self) -> Integrator:
         """Return the ODE solver that the settings name."""
@@ -156,12 +157,12 @@ class DDPMConfig:
         steps = (1, MOST_STEPS)
         require_range(self, epochs=COUNT, batch=COUNT, layers=steps, diffusion_steps=steps)
         if self.width < 4 or self.width % 2:
-            raise ValueError(f"--width must be even and >= 4, got {self.width}")
+            raise OptionError(f"--width must be even and >= 4, got {self.width}")
         require_range(self, width=(4, LARGEST_COUNT))
         require_positive(self, "learning_rate", "clip")
         for option in ("beta_first", "beta_last"):
             if not 0 < getattr(self, option) < 1:
-                raise ValueError(
+                raise OptionError(
                     f"--{option.replace('_', '-')} must be in (0, 1), got {getattr(self, option)}"
                 )
 
@@ -215,9 +216,9 @@ class EDMConfig:
         require_range(self, epochs=COUNT, batch=COUNT, width=COUNT, sampler_steps=(2, MOST_STEPS))
         require_positive(self, "learning_rate", "sigma_data", "log_sigma_sd")
         if not abs(self.log_sigma_mean) < math.inf:
-            raise ValueError(f"--log-sigma-mean must be finite, got {self.log_sigma_mean}")
+            raise OptionError(f"--log-sigma-mean must be finite, got {self.log_sigma_mean}")
         if not 0 <= self.churn < math.inf:
-            raise ValueError(f"--churn must be finite and >= 0, got {self.churn}")
+            raise OptionError(f"--churn must be finite and >= 0, got {self.churn}")
 
     def memory(self, chains: int, points: int, threads: int) -> list[Need]:
         """Estimate the memory of a fit from below; see `LearnerSettings`."""
@@ -337,7 +338,7 @@ class KDEConfig:
 
     def __post_init__(self) -> None:
         if not 0 <= self.bandwidth < math.inf:
-            raise ValueError(f"--bandwidth must be finite and >= 0, got {self.bandwidth}")
+            raise OptionError(f"--bandwidth must be finite and >= 0, got {self.bandwidth}")
 
     def memory(self, chains: int, points: int, threads: int) -> list[Need]:
         """Estimate the memory of a fit from below; see `LearnerSettings`."""

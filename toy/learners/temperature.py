@@ -5,10 +5,27 @@ from typing import Any
 
 import numpy as np
 
-from stability.loop.capabilities import uses_weights
+from stability.loop.capabilities import HasLogProb, uses_weights
 from stability.loop.regimes import TrainingSet
+from stability.runs.option_error import OptionError
 
-__all__ = ["Tempered"]
+__all__ = ["Tempered", "TemperedDensity", "tempered"]
+
+
+def tempered(learner: Any, temperature: float) -> Any:
+    """Sample a learner at another temperature.
+
+    Args:
+        learner: Any learner.
+        temperature: τ, > 0.
+
+    Returns:
+        The learner itself at τ = 1, or else around it a `Tempered`, which has a density if it has.
+    """
+    if temperature == 1:
+        return learner
+    kind = TemperedDensity if isinstance(learner, HasLogProb) else Tempered
+    return kind(learner, temperature)
 
 
 class Tempered:
@@ -28,7 +45,7 @@ class Tempered:
 
     def __init__(self, learner: Any, temperature: float) -> None:
         if not 0 < temperature < float("inf"):
-            raise ValueError(f"--temperature must be finite and > 0, got {temperature}")
+            raise OptionError(f"--temperature must be finite and > 0, got {temperature}")
         self._learner, self._scale = learner, temperature**0.5
 
     @property
@@ -61,9 +78,13 @@ class Tempered:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._learner.load_state_dict(state)
 
-    def __getattr__(self, name: str) -> Any:
-        """What else the learner has, such as `log_prob` (of its model, not of the samples)."""
-        return getattr(self._learner, name)
+
+class TemperedDensity(Tempered):
+    """A `Tempered` learner with a density."""
+
+    def log_prob(self, points: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
+        """Log-density of each chain's model, not of the law of its samples."""
+        return self._learner.log_prob(points)
 
 
 class _Cooled:

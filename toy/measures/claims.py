@@ -1,16 +1,15 @@
 """Claims about curves over generations, stated before a run and tested on its seeds after it."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
-from scipy.stats import binomtest
-from scipy.stats import t as student_t
+
+from stability.runs.outcome import Status
+from stability.runs.trends import sign_test, slopes, student_interval
 
 __all__ = [
     "CurveClaim",
@@ -20,7 +19,6 @@ __all__ = [
     "drifts_less",
     "ends_below",
     "markdown",
-    "slopes",
     "stays",
 ]
 
@@ -34,11 +32,11 @@ class Outcome:
     """What the seeds say.
 
     Attributes:
-        status: Whether the condition is met (`fails` does not prove the opposite of the claim), or
-            `undecided`: too few seeds to meet it, or to miss it, whatever they show.
+        status: HOLDS, VIOLATED (the opposite is found) or UNDECIDED.
+        measured: The numbers behind it.
     """
 
-    status: Literal["holds", "fails", "undecided"]
+    status: Status
     measured: str
 
 
@@ -51,7 +49,7 @@ class CurveClaim:
         condition: When it holds.
         test: Of the curves.
         error: Greatest probability that, although nothing is there, a claim of a difference holds,
-            or one of none fails.
+            or one of none is violated.
     """
 
     words: str
@@ -60,35 +58,14 @@ class CurveClaim:
     test: Callable[[Curves], Outcome]
 
 
-def slopes(values: NDArray[np.float64], first: int) -> NDArray[np.float64]:
-    """Least-squares slope over generations `first` … T of each seed: (T + 1, S) -> (S,).
-
-    Raises:
-        ValueError: If only one is.
-    """
-    window = values[first:]
-    if len(window) < 2:
-        raise ValueError(f"a slope needs two generations from {first} on, got {len(values)} in all")
-    t = np.arange(len(window)) - (len(window) - 1) / 2
-    return t @ window / (t @ t)
-
-
 def _sign_test(differences: NDArray[np.float64], level: float, unit: str) -> Outcome:
-    """Whether more than half of the differences are positive, exactly, one-sided; a tie counts
-    against it.
-    """
-    seeds, positive = len(differences), int((differences > 0).sum())
-    p = float(binomtest(positive, seeds, alternative="greater").pvalue)
-    status = "holds" if p <= level else "undecided" if 0.5**seeds > level else "fails"
+    """Whether more than half of the differences are positive, exactly; a tie counts against it."""
+    test = sign_test(differences)
     return Outcome(
-        status, f"{positive} of {seeds} seeds, p = {p:.1g}; mean {differences.mean():.3g} {unit}"
+        test.outcome(level),
+        f"{test.positive} of {test.seeds} seeds, p = {test.p:.1g}; mean {differences.mean():.3g} "
+        f"{unit}",
     )
-
-
-def _interval(values: NDArray[np.float64]) -> tuple[float, float]:
-    """95 % interval of the mean, by Student's t."""
-    half = student_t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
-    return float(values.mean() - half), float(values.mean() + half)
 
 
 def drifts(quantity: str, regime: str, first: int, level: float) -> CurveClaim:
@@ -132,18 +109,20 @@ def stays(quantity: str, regime: str, control: str, first: int) -> CurveClaim:
     """The quantity does not grow, or no more than in a control that sees no synthetic data, seed by
     seed.
 
-    It fails only where two one-sided t-tests at 2.5 % both find growth, so with no more probability
-    than one of them.
+    It is violated only where two one-sided t-tests at 2.5 % both find growth, so with no more
+    probability than one of them.
     """
 
     def test(curves: Curves) -> Outcome:
         mine, theirs = (slopes(curves[quantity][name], first) for name in (regime, control))
         if len(mine) < 3:
-            return Outcome("undecided", f"{len(mine)} seed{'s' if len(mine) > 1 else ''}")
-        (low, high), (less, more) = _interval(mine), _interval(mine - theirs)
-        status = "fails" if low > 0 and less > 0 else "holds"
+            return Outcome(Status.UNDECIDED, f"{len(mine)} seed{'s' if len(mine) > 1 else ''}")
+        alone, beside = student_interval(mine), student_interval(mine - theirs)
+        grows = alone.low > 0 and beside.low > 0
         return Outcome(
-            status, f"[{low:.2g}, {high:.2g}] a retraining; difference [{less:.2g}, {more:.2g}]"
+            Status.VIOLATED if grows else Status.HOLDS,
+            f"[{alone.low:.2g}, {alone.high:.2g}] a retraining; difference "
+            f"[{beside.low:.2g}, {beside.high:.2g}]",
         )
 
     return CurveClaim(

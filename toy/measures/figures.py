@@ -2,56 +2,38 @@
 in motion.
 """
 
-import io
 import math
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from stability.loop.streams import Purpose, stream
-from stability.runs.atomic import atomic_write
-from stability.runs.figure_style import (
-    Axes,
-    Figure,
-    FigureCanvasAgg,
-    MaxNLocator,
-    figure_style,
-    log_scale,
-    rcParams,
-    regime_looks,
-    save_figure,
-)
-from stability.runs.figure_text import legend_above, plain, wrapped
-from stability.runs.run_directory import RunDirectory, RunDirectoryError
+from stability.runs.animation import frame_of, write_gif
+from stability.runs.curves import quantity_curves
+from stability.runs.figure_style import Axes, Figure, figure_style, rcParams, save_figure
+from stability.runs.figure_text import plain, wrapped
+from stability.runs.keep import Keep
+from stability.runs.result import Result
+from stability.runs.run_layout import RunDirectoryError
+from stability.runs.tables import shown_generations
 from toy.densities.shapes import Distribution
-from toy.measures.metrics import DISTANCES, OF_THE_TRUTH, NoiseFloor, Quantity
-from toy.measures.tables import by_regime, shown_generations
+from toy.measures.metrics import DISTANCES
 
 __all__ = ["draw_figures"]
 
 GIF_MILLISECONDS = 250
 GIF_FRAMES = 60  # at most: a long run shows every k-th generation
 BINS = 90
-PANEL_HEIGHT = 1.9  # inches for the label of a curve's axis
 GIF_COLUMNS = 5  # rows of the run side by side
 ROW_LABEL = 7  # points: the names beside the panels of densities
 GIF_SIDE = 2.4  # inches of a row of the run
 
 
-def draw_figures(
-    run: RunDirectory,
-    history: Sequence[Mapping[str, Any]],
-    regimes: Sequence[str],
-    floor: NoiseFloor,
-    truth: Distribution,
-    seed: int,
-    quantities: Sequence[Quantity] = (),
-) -> list[Path]:
+def draw_figures(result: Result, truth: Distribution, seed: int) -> list[Path]:
     """Draw all figures of a run into its folder.
 
     Panels and animation show the first seed. A generation whose samples are lost is left out of
@@ -59,21 +41,17 @@ def draw_figures(
     many, so that a denser one is a denser law.
 
     Args:
-        run: Folder of the run, with the samples of each generation.
-        history: Its lines.
-        regimes: Names of the rows.
-        floor: What a perfect model would have.
+        result: The run.
         truth: Draws the points that the samples are shown beside.
         seed: Of those points.
-        quantities: To be shown in a figure of their own, beside that of the distances.
 
     Returns:
         The paths written.
     """
-    # regime -> its first chain
-    first = {name: [c["regime"] for c in history[0]["chains"]].index(name) for name in regimes}
+    history, folder = result.history, result.folder / "figures"
+    first = {name: positions[0] for name, positions in history.rows.items()}
     last = len(history) - 1
-    drawn = _samples(run, {*shown_generations(last), *_frames(last)})
+    drawn = _samples(result, {*shown_generations(last), *_frames(last)})
     shown, frames = (
         [t for t in wanted if t in drawn] for wanted in (shown_generations(last), _frames(last))
     )
@@ -83,25 +61,31 @@ def draw_figures(
     true = truth(n, stream(seed, Purpose.TRUTH, 0))
     window = _window(true)
 
+    others = [quantity for quantity in result.shown() if quantity not in DISTANCES]
     with figure_style():
-        paths = save_figure(_curves(history, floor, DISTANCES), run.figures / "distances")
-        if quantities:
-            paths += save_figure(_curves(history, floor, quantities), run.figures / "profile")
+        curves = quantity_curves(history, result.recorded.study, DISTANCES)
+        paths = save_figure(curves, folder / "distances")
+        if others:
+            profile = quantity_curves(history, result.recorded.study, others)
+            paths += save_figure(profile, folder / "profile")
         panels = _density_panels(true, samples, shown, window)
-        paths += save_figure(panels, run.figures / "densities")
-        paths.append(run.figures / "samples.gif")
-        _write_gif(paths[-1], [_frame(t, samples[t], true, window) for t in frames])
+        paths += save_figure(panels, folder / "densities")
+        paths.append(folder / "samples.gif")
+        pictures = [_frame(t, samples[t], true, window) for t in frames]
+        write_gif(paths[-1], pictures, GIF_MILLISECONDS)
     return paths
 
 
-def _samples(run: RunDirectory, generations: set[int]) -> dict[int, list[np.ndarray]]:
+def _samples(result: Result, generations: set[int]) -> dict[int, list[np.ndarray]]:
     """What these generations drew; the last one is always there, since its checkpoint has it."""
     samples = {}
+    keep = Keep.parse(result.recorded.study.keep_samples)
     for t in sorted(generations):
         try:
-            samples[t] = run.load_samples(t)
+            samples[t] = list(result.samples(t))
         except RunDirectoryError as error:
-            warnings.warn(f"{error}: densities and samples.gif leave out t = {t}", stacklevel=2)
+            if keep.keeps(t, len(result.history) - 1):
+                warnings.warn(f"{error}: densities and samples.gif leave out t = {t}", stacklevel=2)
     return samples
 
 
@@ -115,53 +99,6 @@ def _window(points: np.ndarray, margin: float = 0.35) -> tuple[np.ndarray, np.nd
     """
     low, high = points.min(axis=0), points.max(axis=0)
     return low - margin * (high - low), high + margin * (high - low)
-
-
-def _curves(
-    history: Sequence[Mapping[str, Any]], floor: NoiseFloor, quantities: Sequence[Quantity]
-) -> Figure:
-    columns = min(4, len(quantities))
-    rows = math.ceil(len(quantities) / columns)
-    figure = Figure(figsize=(3.3 * columns, 0.4 + 2.6 * rows))
-    places = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes in places[len(quantities) :]:
-        axes.set_axis_off()
-
-    for axes, quantity in zip(places, quantities, strict=False):
-        _panel(axes, history, floor, quantity)
-
-    seeds = len(next(iter(by_regime(history, "w1").values()))[0])
-    spread = f"mean and standard deviation over {seeds} seeds" if seeds > 1 else None
-    legend_above(figure, spread)
-    return figure
-
-
-def _panel(
-    axes: Axes, history: Sequence[Mapping[str, Any]], floor: NoiseFloor, quantity: Quantity
-) -> None:
-    mean, sd = floor.of(quantity)
-    if not math.isnan(mean):
-        axes.axhspan(mean - sd, mean + sd, color="0.85", lw=0)
-        line = ":" if quantity.floor == OF_THE_TRUTH else "-"
-        axes.axhline(mean, color="0.5", lw=1, linestyle=line, label=quantity.floor)
-
-    curves = by_regime(history, quantity.key)
-    looks = regime_looks(list(curves))
-    for name, values in curves.items():
-        t, centre = np.arange(len(values)), values.mean(axis=1)
-        every = max(1, len(t) // 10)
-        (line,) = axes.plot(t, centre, label=plain(name), markevery=every, **looks[name])
-        if values.shape[1] > 1:
-            spread = values.std(axis=1, ddof=1)
-            low, high = centre - spread, centre + spread
-            axes.fill_between(t, low, high, color=line.get_color(), alpha=0.2, lw=0)
-
-    axes.set(xlabel="retrainings t", ylabel=wrapped(quantity.label, PANEL_HEIGHT))
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if quantity.log:
-        log_scale(axes)
-    elif quantity.from_zero:
-        axes.set_ylim(0, None)
 
 
 def _density_panels(
@@ -233,7 +170,6 @@ def _frame(
 
     height = rows * (GIF_SIDE * _aspect(window) + above) + 0.3
     figure = Figure(figsize=(GIF_SIDE * columns, height), dpi=100)
-    canvas = FigureCanvasAgg(figure)
     places = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes in places[len(samples) :]:
         axes.set_axis_off()
@@ -245,20 +181,4 @@ def _frame(
         _bare(axes, window)
 
     figure.suptitle(f"t = {t}")
-    canvas.draw()
-    pixels = Image.fromarray(np.asarray(canvas.buffer_rgba()))
-    return pixels.convert("P", palette=Image.Palette.ADAPTIVE, colors=32)
-
-
-def _write_gif(path: Path, frames: Sequence[Image.Image]) -> None:
-    content = io.BytesIO()
-    frames[0].save(
-        content,
-        format="gif",
-        save_all=True,
-        append_images=frames[1:],
-        duration=GIF_MILLISECONDS,
-        loop=0,
-    )
-    with atomic_write(path) as file:
-        file.write(content.getvalue())
+    return frame_of(figure, colours=32)

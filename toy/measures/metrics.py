@@ -1,62 +1,31 @@
-"""What is measured at each generation: Wasserstein distances to the truth, memorisation, how far
-parameters went.
+"""Observers of 2-D models: Wasserstein distances to the truth, memorisation, likelihood, and how
+far parameters went.
 """
 
-import math
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from scipy.spatial import KDTree
 
 from stability.loop.retraining import Generation
-from stability.loop.streams import Purpose, stream
+from stability.runs.observer import OF_THE_TRUTH, Draw, Quantity, View
 from stability.transport.wasserstein import wasserstein
-from toy.densities.shapes import Distribution, KnownDensity
+from toy.densities.shapes import KnownDensity
 
 __all__ = [
     "DISTANCES",
-    "OF_THE_TRUTH",
-    "RESEMBLANCE",
-    "Distances",
-    "NoiseFloor",
+    "ExactDistances",
+    "Likelihood",
+    "ParametersMoved",
     "Profile",
-    "Quantity",
-    "noise_floor",
-    "profile_floor",
+    "Resemblance",
     "resemblance",
-    "resemblance_floor",
     "sliced_wasserstein",
 ]
 
-FLOOR_PAIRS = 32
 DIRECTIONS = 64
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """A recorded number as tables and figures show it.
-
-    Attributes:
-        key: Its name in the history.
-        title: Of its table.
-        label: Of its axis.
-        log: A logarithmic axis.
-        from_zero: Whether a linear one begins at 0.
-        floor: The words for its `NoiseFloor`, which is the least to be expected of a distance
-            alone.
-    """
-
-    key: str
-    title: str
-    label: str
-    log: bool = False
-    from_zero: bool = True
-    floor: str = "noise floor"
-
 
 DISTANCES = (
     Quantity("w1", "W1 to the truth", "$W_1$ to the truth"),
@@ -64,83 +33,162 @@ DISTANCES = (
 )
 
 
-OF_THE_TRUTH = "a sample of the truth"
-"""Words for the floor of what is no distance: it may lie above what a model gets, or below."""
+@dataclass(frozen=True)
+class ExactDistances:
+    """Exact W1 and W2 between samples and true points, in units of x.
 
-RESEMBLANCE = (
-    Quantity("sliced", "Sliced W2 to the truth", "sliced $W_2$ to the truth"),
-    Quantity(
-        "memorised",
-        "Share of samples nearer to training data than to new data",
-        "share nearer to training data",
-        floor=OF_THE_TRUTH,
-    ),
-    Quantity(
-        "nll",
-        "Negative log-likelihood of new data",
-        "−log p of new data,\nnats a point",
-        from_zero=False,
-        floor=OF_THE_TRUTH,
-    ),
-)
+    Attributes:
+        most: Points a set, at most: exact transport takes n³.
+    """
+
+    most: int
+    quantities = DISTANCES
+    thread_safe = True
+
+    def floor(self, truth: Draw, n: int, rng: np.random.Generator) -> dict[str, float]:
+        """Between two independent draws of the truth."""
+        k = min(n, self.most)
+        return _distances(truth(k, rng), truth(k, rng))
+
+    def __call__(self, view: View) -> dict[str, float]:
+        """Between the samples and as many true points."""
+        return _distances(view.samples[: self.most], view.truth[: self.most])
+
+
+def _distances(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
+    w1, w2 = wasserstein(x, y)
+    return {"w1": w1, "w2": w2}
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What is measured of a generation's samples alone, beside the distances.
+    """What is measured of a generation's samples alone.
 
     Attributes:
-        measure: (n, 2) -> numbers and lists for the history.
-        shown: Those that tables and figures show.
+        describe: (n, 2) -> numbers and lists for the history.
+        quantities: Those that tables and figures show.
     """
 
-    measure: Callable[[np.ndarray], dict[str, Any]]
-    shown: tuple[Quantity, ...]
+    describe: Callable[[np.ndarray], dict[str, Any]]
+    quantities: tuple[Quantity, ...]
+
+    def floor(self, truth: Draw, n: int, rng: np.random.Generator) -> dict[str, float]:
+        """Of a draw of the truth."""
+        found = self.describe(truth(n, rng))
+        return {quantity.key: found[quantity.key] for quantity in self.quantities}
+
+    def __call__(self, view: View) -> dict[str, Any]:
+        """Of the samples."""
+        return self.describe(view.samples)
 
 
-@dataclass(frozen=True)
-class NoiseFloor:
-    """What a perfect model would have, mean and sd: W1 and W2 between two independent draws of the
-    truth, and the quantities of a profile, by key, of such a draw.
+class ParametersMoved:
+    """‖θ_t − θ_0‖ of a learner with `parameters`, (R, P)."""
 
-    Attributes:
-        draws: So many pairs; the mean is right to sd/√draws.
+    quantities = (
+        Quantity("parameter_distance", "Distance of the parameters", "‖θ − θ₀‖", shown=False),
+    )
+
+    def __init__(self) -> None:
+        self._origin: np.ndarray | None = None
+
+    def floor(self, truth: Draw, n: int, rng: np.random.Generator) -> dict[str, float]:
+        """It has none."""
+        return {}
+
+    def __call__(self, view: View) -> dict[str, float]:
+        """Raise: parameters are those of the learner, not of a view."""
+        raise TypeError("parameter distances are measured of all chains at once")
+
+    def measure(
+        self, generation: Generation, learner: Any, views: Sequence[View]
+    ) -> list[dict[str, float]]:
+        """Measure all chains.
+
+        Raises:
+            ValueError: If generation 0 was not seen and no state was loaded.
+        """
+        parameters = learner.parameters
+        if generation.t == 0:
+            self._origin = parameters.copy()
+        if self._origin is None:
+            raise ValueError(
+                "the parameters of generation 0 are not known: observe it, or load the observer's "
+                "state"
+            )
+        moved = np.linalg.norm(parameters.astype(float) - self._origin, axis=1)
+        return [{"parameter_distance": float(distance)} for distance in moved]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"origin": self._origin}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._origin = state["origin"]
+
+
+class Resemblance:
+    """Sliced W2 to the truth, and how many samples resemble training data.
+
+    Args:
+        shown: Whether tables and figures show it.
     """
 
-    w1: tuple[float, float]
-    w2: tuple[float, float]
-    profile: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    draws: int = FLOOR_PAIRS
-
-    def of(self, quantity: Quantity) -> tuple[float, float]:
-        """Mean and sd of a quantity; nan where they are not known."""
-        return {"w1": self.w1, "w2": self.w2, **self.profile}.get(
-            quantity.key, (math.nan, math.nan)
+    def __init__(self, shown: bool = True) -> None:
+        self._shown = shown
+        self.quantities = (
+            Quantity("sliced", "Sliced W2 to the truth", "sliced $W_2$ to the truth", shown=shown),
+            Quantity(
+                "memorised",
+                "Share of samples nearer to training data than to new data",
+                "share nearer to training data",
+                floor=OF_THE_TRUTH,
+                shown=shown,
+            ),
         )
 
+    def floor(self, truth: Draw, n: int, rng: np.random.Generator) -> dict[str, float]:
+        """Of three independent draws of the truth: samples, training data and new data."""
+        if not self._shown:
+            return {}
+        return resemblance(*(truth(n, rng) for _ in range(3)))
 
-def noise_floor(
-    truth: Distribution, n: int, seed: int, workers: int = 1, pairs: int = FLOOR_PAIRS
-) -> NoiseFloor:
-    """The noise floor for n points a set, from `pairs` independent pairs; sd is that of one
-    pair, not of the mean.
+    def __call__(self, view: View) -> dict[str, float]:
+        """Of the samples beside the real data and new true points."""
+        return resemblance(view.samples, view.real, view.truth)
+
+
+class Likelihood:
+    """Negative log-likelihood of new data, in nats a point, of models that have a density.
+
+    Args:
+        shown: Whether tables and figures show it.
     """
 
-    def distances(k: int) -> tuple[float, ...]:
-        rng = stream(seed, Purpose.FLOOR, k)
-        return wasserstein(truth(n, rng), truth(n, rng))
+    def __init__(self, shown: bool = True) -> None:
+        self._shown = shown
+        self.quantities = (
+            Quantity(
+                "nll",
+                "Negative log-likelihood of new data",
+                "−log p of new data,\nnats a point",
+                from_zero=False,
+                floor=OF_THE_TRUTH,
+                shown=shown,
+            ),
+        )
 
-    with ThreadPoolExecutor(workers) as pool:
-        w1, w2 = np.array(list(pool.map(distances, range(pairs)))).T
-    return NoiseFloor(_mean_sd(w1), _mean_sd(w2), draws=pairs)
+    def floor(self, truth: Draw, n: int, rng: np.random.Generator) -> dict[str, float]:
+        """Of a draw of the truth under the truth, where that has a density."""
+        if not (self._shown and isinstance(truth, KnownDensity)):
+            return {}
+        *_, fresh = (truth(n, rng) for _ in range(3))  # the draw that resemblance calls new data
+        return {"nll": float(-truth.log_prob(fresh).mean())}
 
-
-def profile_floor(
-    profile: Profile, truth: Distribution, n: int, seed: int
-) -> dict[str, tuple[float, float]]:
-    """The shown quantities of a profile for n draws of the truth, mean and sd, by key."""
-    drawn = [profile.measure(truth(n, stream(seed, Purpose.FLOOR, k))) for k in range(FLOOR_PAIRS)]
-    return {q.key: _mean_sd(np.array([record[q.key] for record in drawn])) for q in profile.shown}
+    def __call__(self, view: View) -> Mapping[str, float]:
+        """Of the true points under the chain's model."""
+        if view.log_prob is None:
+            return {}
+        return {"nll": -float(view.log_prob(view.truth).mean())}
 
 
 def sliced_wasserstein(x: np.ndarray, y: np.ndarray) -> float:
@@ -170,79 +218,3 @@ def resemblance(x: np.ndarray, real: np.ndarray, fresh: np.ndarray) -> dict[str,
     """
     nearest = (KDTree(points).query(x)[0] for points in (real, fresh))
     return {"sliced": sliced_wasserstein(x, fresh), "memorised": float(np.less(*nearest).mean())}
-
-
-def resemblance_floor(truth: Distribution, n: int, seed: int) -> dict[str, tuple[float, float]]:
-    """What a perfect model would have, mean and sd by key: of `resemblance`, and nll where
-    `truth` has a density.
-    """
-    records = []
-    for k in range(FLOOR_PAIRS):
-        rng = stream(seed, Purpose.FLOOR, k)
-        x, real, fresh = (truth(n, rng) for _ in range(3))
-        records.append(resemblance(x, real, fresh))
-        if isinstance(truth, KnownDensity):
-            records[-1]["nll"] = float(-truth.log_prob(fresh).mean())
-    return {key: _mean_sd(np.array([record[key] for record in records])) for key in records[0]}
-
-
-def _mean_sd(values: np.ndarray) -> tuple[float, float]:
-    return float(values.mean()), float(values.std(ddof=1))
-
-
-class Distances:
-    """An observer: measures each chain of a generation.
-
-    `samples` drawn points are compared with as many fresh draws of `truth`, the same for chains
-    with equal replica.
-    """
-
-    def __init__(
-        self,
-        truth: Distribution,
-        samples: int,
-        seed: int,
-        replicas: Sequence[int],
-        workers: int = 1,
-    ) -> None:
-        self._truth, self._samples, self._seed, self._replicas, self._workers = (
-            truth,
-            samples,
-            seed,
-            replicas,
-            workers,
-        )
-        self._origin: np.ndarray | None = None
-
-    def __call__(self, generation: Generation, parameters: np.ndarray) -> list[dict[str, Any]]:
-        """One record a chain: w1, w2 (units of x) and parameter_distance ‖θ_t − θ_0‖ from
-        `parameters` (R, P).
-        """
-        if generation.t == 0:
-            self._origin = parameters.copy()
-        if self._origin is None:
-            raise ValueError(
-                "the parameters of generation 0 are not known: observe it, or load the observer's "
-                "state"
-            )
-
-        def distances(r: int) -> tuple[float, ...]:
-            rng = stream(self._seed, Purpose.TRUTH, self._replicas[r], generation.t)
-            return wasserstein(
-                generation.samples[r][: self._samples], self._truth(self._samples, rng)
-            )
-
-        with ThreadPoolExecutor(self._workers) as pool:
-            measured = list(pool.map(distances, range(len(self._replicas))))
-        moved = np.linalg.norm(parameters.astype(float) - self._origin, axis=1)
-        return [
-            {"w1": w1, "w2": w2, "parameter_distance": float(d)}
-            for (w1, w2), d in zip(measured, moved, strict=True)
-        ]
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"origin": None if self._origin is None else torch.from_numpy(self._origin)}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        origin = state["origin"]
-        self._origin = None if origin is None else origin.numpy().copy()

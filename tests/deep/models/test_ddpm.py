@@ -130,14 +130,14 @@ def test_the_loss_of_the_best_predictor_is_the_one_of_theory(rng):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"timesteps": 1}, "--timesteps must be >= 2, got 1"),
+        ({"timesteps": 1}, "timesteps must be >= 2, got 1"),
         ({"beta_first": 0.0}, "0 < --beta-first"),
         ({"beta_last": 1.0}, "--beta-last < 1"),
-        ({"ddim_steps": 1}, "--ddim-steps must be from 2 to --timesteps 1000, got 1"),
+        ({"ddim_steps": 1}, "ddim_steps must be from 2 to timesteps 1000, got 1"),
         ({"ddim_steps": 2000}, "got 2000"),
         (
             {"ddim_steps": 50, "sampler": "fixed-large"},
-            "--ddim-steps 50 has no meaning for --sampler fixed-large",
+            "ddim_steps 50 has no meaning for sampler fixed-large",
         ),
     ],
 )

@@ -203,13 +203,13 @@ def test_losses_of_parts_are_parts_of_the_losses():
     ("setting", "message"),
     [
         ({"p_std": 0.0}, "--p-std finite and > 0"),
-        ({"augment": 1.5}, "--augment must be a probability, got 1.5"),
-        ({"steps": 0}, "--steps must be >= 1, got 0"),
+        ({"augment": 1.5}, "augment must be a probability, got 1.5"),
+        ({"steps": 0}, "steps must be >= 1, got 0"),
         ({"sigma_min": 90.0}, "--sigma-min < --sigma-max"),
         ({"sigma_min": 0.0}, "0 < --sigma-min"),
-        ({"rho": -1.0}, "--rho must be finite and > 0"),
-        ({"churn_noise": float("inf")}, "--churn-noise must be finite"),
-        ({"churn": float("nan")}, "--churn must be >= 0, got nan"),
+        ({"rho": -1.0}, "rho must be finite and > 0"),
+        ({"churn_noise": float("inf")}, "churn_noise must be finite"),
+        ({"churn": float("nan")}, "churn must be >= 0, got nan"),
     ],
 )
 def test_bad_settings(setting, message):

@@ -129,13 +129,13 @@ def test_losses_are_means_over_pixels():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"sigma": -0.1}, "--sigma must be finite and >= 0, got -0.1"),
-        ({"tolerance": 0.0}, "--tolerance must be from 1e-09 to below 1, got 0.0"),
-        ({"integrator": "euler", "euler_steps": 0}, "--euler-steps must be >= 1, got 0"),
-        ({"euler_steps": 5}, "--euler-steps has no meaning for --integrator dopri5"),
+        ({"sigma": -0.1}, "sigma must be finite and >= 0, got -0.1"),
+        ({"tolerance": 0.0}, "tolerance must be from 1e-09 to below 1, got 0.0"),
+        ({"integrator": "euler", "euler_steps": 0}, "euler_steps must be >= 1, got 0"),
+        ({"euler_steps": 5}, "euler_steps has no meaning for integrator dopri5"),
         (
             {"integrator": "euler", "tolerance": 1e-3},
-            "--tolerance has no meaning for --integrator euler",
+            "tolerance has no meaning for integrator euler",
         ),
     ],
 )

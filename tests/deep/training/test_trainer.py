@@ -381,11 +381,11 @@ def test_a_state_of_another_network_is_refused(make):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"batch": 0}, "--batch must be >= 1, got 0"),
-        ({"microbatch": -1}, "--microbatch must be >= 0, got -1"),
-        ({"ramp_images": -1}, "--ramp-images must be >= 0"),
-        ({"learning_rate": 0.0}, "--learning-rate must be finite and > 0, got 0.0"),
-        ({"clip": float("nan")}, "--clip must be finite and >= 0, got nan"),
+        ({"batch": 0}, "batch must be >= 1, got 0"),
+        ({"microbatch": -1}, "microbatch must be >= 0, got -1"),
+        ({"ramp_images": -1}, "ramp_images must be >= 0"),
+        ({"learning_rate": 0.0}, "learning_rate must be finite and > 0, got 0.0"),
+        ({"clip": float("nan")}, "clip must be finite and >= 0, got nan"),
     ],
 )
 def test_bad_settings(setting, message):
@@ -394,11 +394,11 @@ def test_bad_settings(setting, message):
 
 
 def test_bad_averages():
-    with pytest.raises(ValueError, match=r"--ema.images must be >= 1, got 0"):
+    with pytest.raises(ValueError, match=r"ema.images must be >= 1, got 0"):
         HalfLife(images=0)
-    with pytest.raises(ValueError, match=r"--ema.share must be finite"):
+    with pytest.raises(ValueError, match=r"ema.share must be finite"):
         HalfLife(share=math.inf)
-    with pytest.raises(ValueError, match=r"--ema.factor must be in \[0, 1\), got 1.0"):
+    with pytest.raises(ValueError, match=r"ema.factor must be in \[0, 1\), got 1.0"):
         Decay(factor=1.0)
 
 

@@ -16,7 +16,7 @@ def test_values_within_pass(value):
 
 
 @pytest.mark.parametrize(
-    ("value", "message"), [(0, "--sample-batch must be >= 1, got 0"), (6, "<= 5, got 6")]
+    ("value", "message"), [(0, "sample_batch must be >= 1, got 0"), (6, "<= 5, got 6")]
 )
 def test_values_outside_are_refused_by_name(value, message):
     with pytest.raises(ValueError, match=message):

@@ -220,15 +220,15 @@ def test_progress_reaches_one_and_never_falls():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"epochs": 0}, "--epochs must be >= 1, got 0"),
-        ({"batch": 0}, "--batch must be >= 1"),
-        ({"layers": 0}, "--layers must be >= 1"),
-        ({"diffusion_steps": 0}, "--diffusion-steps must be >= 1"),
-        ({"width": 7}, "--width must be even and >= 4, got 7"),
-        ({"learning_rate": 0.0}, "--learning-rate must be finite and > 0, got 0.0"),
-        ({"clip": 0.0}, "--clip must be finite and > 0, got 0.0"),
-        ({"beta_first": 0.0}, r"--beta-first must be in \(0, 1\), got 0.0"),
-        ({"beta_last": 1.0}, r"--beta-last must be in \(0, 1\), got 1.0"),
+        ({"epochs": 0}, "epochs must be >= 1, got 0"),
+        ({"batch": 0}, "batch must be >= 1"),
+        ({"layers": 0}, "layers must be >= 1"),
+        ({"diffusion_steps": 0}, "diffusion_steps must be >= 1"),
+        ({"width": 7}, "width must be even and >= 4, got 7"),
+        ({"learning_rate": 0.0}, "learning_rate must be finite and > 0, got 0.0"),
+        ({"clip": 0.0}, "clip must be finite and > 0, got 0.0"),
+        ({"beta_first": 0.0}, r"beta_first must be in \(0, 1\), got 0.0"),
+        ({"beta_last": 1.0}, r"beta_last must be in \(0, 1\), got 1.0"),
     ],
 )
 def test_bad_settings(setting, message):

@@ -134,15 +134,15 @@ def test_training_approaches_the_exact_denoiser():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"epochs": 0}, "--epochs must be >= 1, got 0"),
-        ({"batch": 0}, "--batch must be >= 1"),
-        ({"width": 0}, "--width must be >= 1"),
-        ({"sampler_steps": 1}, "--sampler-steps must be >= 2, got 1"),
-        ({"learning_rate": -1.0}, "--learning-rate must be finite and > 0"),
-        ({"sigma_data": 0.0}, "--sigma-data must be finite and > 0"),
-        ({"log_sigma_sd": 0.0}, "--log-sigma-sd must be finite and > 0"),
-        ({"log_sigma_mean": float("nan")}, "--log-sigma-mean must be finite, got nan"),
-        ({"churn": -1.0}, "--churn must be finite and >= 0, got -1.0"),
+        ({"epochs": 0}, "epochs must be >= 1, got 0"),
+        ({"batch": 0}, "batch must be >= 1"),
+        ({"width": 0}, "width must be >= 1"),
+        ({"sampler_steps": 1}, "sampler_steps must be >= 2, got 1"),
+        ({"learning_rate": -1.0}, "learning_rate must be finite and > 0"),
+        ({"sigma_data": 0.0}, "sigma_data must be finite and > 0"),
+        ({"log_sigma_sd": 0.0}, "log_sigma_sd must be finite and > 0"),
+        ({"log_sigma_mean": float("nan")}, "log_sigma_mean must be finite, got nan"),
+        ({"churn": -1.0}, "churn must be finite and >= 0, got -1.0"),
     ],
 )
 def test_bad_settings(setting, message):

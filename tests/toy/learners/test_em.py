@@ -117,10 +117,10 @@ def test_fewer_different_points_than_components():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"components": 0}, "--components must be >= 1, got 0"),
-        ({"iterations": 0}, "--iterations must be >= 1"),
-        ({"floor": 0.0}, "--floor must be finite and > 0, got 0.0"),
-        ({"gain": float("nan")}, "--gain must be finite"),
+        ({"components": 0}, "components must be >= 1, got 0"),
+        ({"iterations": 0}, "iterations must be >= 1"),
+        ({"floor": 0.0}, "floor must be finite and > 0, got 0.0"),
+        ({"gain": float("nan")}, "gain must be finite"),
     ],
 )
 def test_bad_settings(setting, message):

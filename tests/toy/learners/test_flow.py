@@ -66,11 +66,11 @@ def test_training_raises_the_likelihood_of_new_data(rng):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"epochs": 0}, "--epochs must be >= 1, got 0"),
-        ({"couplings": 0}, "--couplings must be >= 1"),
-        ({"bins": 1}, "--bins must be >= 2, got 1"),
-        ({"box": 0.0}, "--box must be finite and > 0, got 0.0"),
-        ({"learning_rate": float("nan")}, "--learning-rate must be finite"),
+        ({"epochs": 0}, "epochs must be >= 1, got 0"),
+        ({"couplings": 0}, "couplings must be >= 1"),
+        ({"bins": 1}, "bins must be >= 2, got 1"),
+        ({"box": 0.0}, "box must be finite and > 0, got 0.0"),
+        ({"learning_rate": float("nan")}, "learning_rate must be finite"),
     ],
 )
 def test_bad_settings(setting, message):

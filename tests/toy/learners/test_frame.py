@@ -184,5 +184,5 @@ def test_a_cool_gaussian_shrinks_by_the_temperature(rng):
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan"), float("inf")])
 def test_a_bad_temperature_is_refused(temperature):
-    with pytest.raises(ValueError, match="--temperature must be finite and > 0"):
+    with pytest.raises(ValueError, match="temperature must be finite and > 0"):
         Tempered(GaussianLearner(1, 2), temperature)

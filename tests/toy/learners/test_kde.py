@@ -64,5 +64,5 @@ def test_points_on_a_line_are_refused_by_name():
 
 @pytest.mark.parametrize("bandwidth", [-0.1, float("inf"), float("nan")])
 def test_a_bad_bandwidth(bandwidth):
-    with pytest.raises(ValueError, match="--bandwidth must be finite and >= 0"):
+    with pytest.raises(ValueError, match="bandwidth must be finite and >= 0"):
         KDEConfig(bandwidth=bandwidth)

@@ -67,8 +67,8 @@ def test_it_learns_a_gaussian(rng):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"epochs": 0}, "--epochs must be >= 1, got 0"),
-        ({"learning_rate": -1.0}, "--learning-rate must be finite and > 0"),
+        ({"epochs": 0}, "epochs must be >= 1, got 0"),
+        ({"learning_rate": -1.0}, "learning_rate must be finite and > 0"),
     ],
 )
 def test_bad_settings(setting, message):

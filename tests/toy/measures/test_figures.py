@@ -2,28 +2,38 @@
 it is.
 """
 
-from types import SimpleNamespace
-from typing import cast
+import math
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from stability import Accumulate, Curated, FullySynthetic, Mix, Subsample, Verified, Weighted
-from stability.runs.run_directory import RunDirectory
+from stability.runs import animation
+from stability.runs.observer import OF_THE_TRUTH, Floor
+from stability.runs.recorded_run import RecordedRun
+from stability.runs.result import Result
+from stability.runs.study_file import StudyFile
 from tests.support.figures import clipped, overlapping
+from tests.support.histories import history_of
 from toy.densities.preferences import inner, right
 from toy.densities.shapes import two_moons
 from toy.eight_gaussians import SHOWN
 from toy.measures import figures
-from toy.measures.metrics import DISTANCES, OF_THE_TRUTH, RESEMBLANCE, NoiseFloor
+from toy.measures.metrics import DISTANCES, Likelihood, Resemblance
 
-FLOOR = NoiseFloor((0.2, 0.05), (0.3, 0.05), {"memorised": (0.5, 0.01), "sliced": (0.1, 0.01)})
+SHOWN_2D = (*DISTANCES, *Resemblance().quantities, *Likelihood().quantities)
+FLOORS = {
+    "w1": Floor(0.2, 0.05, 32),
+    "w2": Floor(0.3, 0.05, 32),
+    "memorised": Floor(0.5, 0.01, 32),
+    "sliced": Floor(0.1, 0.01, 32),
+}
+RESEMBLANCE = SHOWN_2D[2:]
 LONG = [
-    str(Verified(Curated(Weighted(Subsample(Accumulate(lam)), 0.3), right), inner))
-    for lam in (0.5, 2.0)
+    Verified(Curated(Weighted(Subsample(Accumulate(lam)), 0.3), right), inner) for lam in (0.5, 2.0)
 ]
-SHORT = [str(Mix(0.5)), str(Mix(2.0)), str(FullySynthetic())]
+SHORT = [Mix(0.5), Mix(2.0), FullySynthetic()]
 
 
 @pytest.fixture
@@ -32,7 +42,7 @@ def draw(tmp_path, monkeypatch):
     GIF.
     """
 
-    def run(names, rng, sizes=None, generations=3, seeds=1, shown=RESEMBLANCE, value=1.0):
+    def run(regimes, rng, sizes=None, generations=3, seeds=1, shown=RESEMBLANCE, value=1.0):
         kept = {}
 
         def keep(figure, path):
@@ -41,18 +51,18 @@ def draw(tmp_path, monkeypatch):
 
         monkeypatch.setattr(figures, "save_figure", keep)
         (tmp_path / "figures").mkdir(exist_ok=True)
-        chains = [(name, r) for name in names for r in range(seeds)]
-        measured = {q.key: value for q in (*DISTANCES, *RESEMBLANCE, *SHOWN)}
-        history = [
-            {"t": t, "chains": [{"regime": name, "replica": r, **measured} for name, r in chains]}
-            for t in range(generations)
-        ]
+        measured = {q.key: math.nan if value is None else value for q in (*DISTANCES, *shown)}
+        curves = {
+            key: {regime: [[one] * seeds] * generations for regime in regimes}
+            for key, one in measured.items()
+        }
         points = rng.standard_normal((5000, 2))
-        sizes = sizes or [50] * len(names)
+        sizes = sizes or [50] * len(regimes)
         samples = [points[:size] for size in sizes for _ in range(seeds)]
-        of_a_run = SimpleNamespace(load_samples=lambda t: samples, figures=tmp_path / "figures")
-        folder = cast(RunDirectory, of_a_run)
-        figures.draw_figures(folder, history, names, FLOOR, two_moons, 0, shown)
+        study = StudyFile((*DISTANCES, *shown), FLOORS, generations - 1)
+        recorded = RecordedRun(tmp_path, {}, {}, history_of(curves), study)
+        monkeypatch.setattr(Result, "samples", lambda result, t: samples)
+        figures.draw_figures(Result(recorded), two_moons, 0)
         return kept, tmp_path / "figures" / "samples.gif"
 
     return run
@@ -100,13 +110,13 @@ def test_every_name_and_label_is_whole(names, shown, draw, rng):
 @pytest.mark.parametrize("count", [1, 5, 12])
 def test_titles_of_the_animation_are_whole(count, rng, monkeypatch):
     drawn = []
-    real = figures.FigureCanvasAgg
+    real = animation.FigureCanvasAgg
 
     def canvas(figure):
         drawn.append(figure)
         return real(figure)
 
-    monkeypatch.setattr(figures, "FigureCanvasAgg", canvas)
+    monkeypatch.setattr(animation, "FigureCanvasAgg", canvas)
     points = rng.standard_normal((20, 2))
     samples = {f"{LONG[0]} {k}": points for k in range(count)}
     with figures.figure_style():
@@ -119,7 +129,7 @@ def test_only_distances_have_a_noise_floor(draw, rng):
     kept, _ = draw(SHORT, rng)
     floors = {
         axes.get_ylabel().replace("\n", " "): [
-            line.get_label() for line in axes.lines if line.get_label() not in SHORT
+            line.get_label() for line in axes.lines if line.get_label() not in list(map(str, SHORT))
         ]
         for name in ("distances", "profile")
         for axes in kept[name].axes

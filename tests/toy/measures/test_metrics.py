@@ -1,76 +1,83 @@
+from types import SimpleNamespace
+from typing import cast
+
 import numpy as np
 import pytest
 from scipy.stats import binom
 
 from stability import Generation, Purpose, TrainingSet, stream
+from stability.runs.observer import View, as_floor
 from stability.transport.wasserstein import wasserstein
 from tests.conftest import FALSE_ALARM
 from toy.densities.shapes import eight_gaussians, standard_normal
 from toy.measures.metrics import (
-    Distances,
-    noise_floor,
+    ExactDistances,
+    Likelihood,
+    ParametersMoved,
+    Resemblance,
     resemblance,
-    resemblance_floor,
     sliced_wasserstein,
 )
 
 
-def generation(t, *samples):
-    data = TrainingSet(np.zeros((2, 2)), real=2)
-    return Generation(t, (data,) * len(samples), samples)
+def view(x, real, truth, log_prob=None, seed=0):
+    data = TrainingSet(real, len(real))
+    return View(1, 0, seed, x, data, truth, real, log_prob, np.random.default_rng(0))
 
 
-def truth_of(seed, replica, t, n=30):
-    return standard_normal(n, stream(seed, Purpose.TRUTH, replica, t))
-
-
-def test_distances_to_the_draws_of_the_replica(rng):
-    samples = [standard_normal(40, rng) for _ in range(3)]  # more than are measured
-    observe = Distances(standard_normal, 30, seed=4, replicas=[0, 1, 0], workers=2)
-    records = observe(generation(0, *samples), np.zeros((3, 5)))
-    for x, replica, record in zip(samples, [0, 1, 0], records, strict=True):
-        assert (record["w1"], record["w2"]) == wasserstein(x[:30], truth_of(4, replica, 0))
-    at_the_truth = observe(generation(1, *(truth_of(4, r, 1) for r in (0, 1, 0))), np.zeros((3, 5)))
-    assert [(record["w1"], record["w2"]) for record in at_the_truth] == [(0.0, 0.0)] * 3
+def test_distances_are_those_of_as_many_points(rng):
+    x, truth = (standard_normal(40, rng) for _ in range(2))
+    found = ExactDistances(30)(view(x, x, truth))
+    assert (found["w1"], found["w2"]) == wasserstein(x[:30], truth[:30])
+    assert ExactDistances(30)(view(x, x, x)) == {"w1": 0.0, "w2": 0.0}
 
 
 def test_parameters_are_measured_from_generation_zero_even_after_a_restart():
     start, end = np.array([[0.0, 0.0], [1.0, 1.0]]), np.array([[3.0, 4.0], [1.0, 1.0]])
-    observe = Distances(standard_normal, 5, seed=0, replicas=[0, 1])
-    x = np.zeros((5, 2))
-    assert [r["parameter_distance"] for r in observe(generation(0, x, x), start)] == [0, 0]
-    resumed = Distances(standard_normal, 5, seed=0, replicas=[0, 1])
+    observe, views = ParametersMoved(), [cast(View, None)] * 2
+
+    def at(t, parameters, observer):
+        generation = Generation(t, (), ())
+        measured = observer.measure(generation, SimpleNamespace(parameters=parameters), views)
+        return [record["parameter_distance"] for record in measured]
+
+    assert at(0, start, observe) == [0, 0]
+    resumed = ParametersMoved()
     resumed.load_state_dict(observe.state_dict())
     for each in (observe, resumed):
-        assert [r["parameter_distance"] for r in each(generation(2, x, x), end)] == [5, 0]
-
-
-def test_a_start_without_generation_zero_is_refused():
+        assert at(2, end, each) == [5, 0]
     with pytest.raises(ValueError, match="parameters of generation 0 are not known"):
-        Distances(standard_normal, 5, seed=0, replicas=[0])(
-            generation(1, np.zeros((5, 2))), np.zeros((1, 2))
-        )
+        at(1, start, ParametersMoved())
+
+
+def floors(observer, truth, n, seed):
+    """Mean and sd over 32 draws, as of a study."""
+    drawn = [observer.floor(truth, n, stream(seed, Purpose.FLOOR, k)) for k in range(32)]
+    return {key: as_floor([values[key] for values in drawn]) for key in drawn[0]}
 
 
 def test_the_noise_floor_is_what_a_perfect_model_reaches(rng):
-    """A perfect sampler's distances come from the same distribution as the floor's pairs: a
-    two-sample rank bound.
-    """
-    floor = noise_floor(standard_normal, 50, seed=int(rng.integers(2**32)), workers=2)
+    """A perfect sampler's distances come from the same distribution as the floor's pairs."""
+    floor = floors(ExactDistances(50), standard_normal, 50, int(rng.integers(2**32)))
     perfect = [wasserstein(standard_normal(50, rng), standard_normal(50, rng)) for _ in range(32)]
-    for (mean, sd), values in zip((floor.w1, floor.w2), np.transpose(perfect), strict=True):
-        assert values.std(ddof=1) / 4 < sd < values.std(ddof=1) * 4
+    for one, values in zip(floor.values(), np.transpose(perfect), strict=True):
+        assert values.std(ddof=1) / 4 < one.sd < values.std(ddof=1) * 4
         # the means of 32 each differ by less than 6 standard errors
-        assert abs(values.mean() - mean) < 6 * sd * (2 / 32) ** 0.5
-    assert (
-        floor == noise_floor(standard_normal, 50, seed=0)
-        or floor.w1 != noise_floor(standard_normal, 50, seed=0).w1
-    )
+        assert abs(values.mean() - one.mean) < 6 * one.sd * (2 / 32) ** 0.5
 
 
-def test_the_floor_falls_with_the_number_of_points():
-    few, many = (noise_floor(standard_normal, n, seed=1, pairs=8).w1[0] for n in (10, 200))
+def test_the_floor_falls_with_the_number_of_points(rng):
+    seed = int(rng.integers(2**32))
+    few, many = (floors(ExactDistances(n), standard_normal, n, seed)["w1"].mean for n in (10, 200))
     assert many < few
+
+
+def test_likelihood_is_that_of_the_true_points(rng):
+    truth = eight_gaussians(50, rng)
+    found = Likelihood()(view(truth, truth, truth, eight_gaussians.log_prob))
+    assert found["nll"] == pytest.approx(-eight_gaussians.log_prob(truth).mean())
+    assert Likelihood()(view(truth, truth, truth)) == {}
+    assert Likelihood().floor(standard_normal, 9, rng) == {}  # this truth has no density
 
 
 def test_sliced_distance_of_a_shift_and_of_a_stretch(rng):
@@ -113,11 +120,13 @@ def test_copies_are_memorised_and_independent_samples_are_not(rng):
 
 def test_the_floor_of_resemblance(rng):
     seed = int(rng.integers(2**32))
-    floor = resemblance_floor(standard_normal, 200, seed)
+    floor = floors(Resemblance(), standard_normal, 200, seed)
     assert set(floor) == {"sliced", "memorised"}
-    mean, sd = floor["memorised"]
-    assert 0.02 < sd < 0.06  # binomial of 200 would be 0.035; nearest points are shared
-    assert abs(mean - 0.5) < 7 * sd / 32**0.5  # Student's t with 31 degrees of freedom at 1e-6 is 6
-    known = resemblance_floor(eight_gaussians, 200, seed)["nll"]
+    memorised = floor["memorised"]
+    assert 0.02 < memorised.sd < 0.06  # binomial of 200 would be 0.035; nearest points are shared
+    # Student's t with 31 degrees of freedom at 1e-6 is 6
+    assert abs(memorised.mean - 0.5) < 7 * memorised.sd / 32**0.5
+    known = floors(Likelihood(), eight_gaussians, 200, seed)["nll"]
     entropy = np.log(8) + np.log(2 * np.pi * np.e * (0.02**2 / 2.0004))  # modes do not overlap
-    assert abs(known[0] - entropy) < 7 * known[1] / 32**0.5
+    assert abs(known.mean - entropy) < 7 * known.sd / 32**0.5
+    assert Resemblance(shown=False).floor(standard_normal, 9, rng) == {}

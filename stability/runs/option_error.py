@@ -1,0 +1,41 @@
+"""Errors of options: the Python API names arguments (`lam`), the command line options
+(`--lambda`).
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+__all__ = ["OptionError", "on_command_line"]
+
+_ON_COMMAND_LINE = ContextVar("_ON_COMMAND_LINE", default=False)
+_OPTION = re.compile(r"--([a-z][a-z0-9-]*)")
+_ARGUMENTS = {"lambda": "lam"}  # where the argument has another name than the option
+
+
+class OptionError(ValueError):
+    """A value that an option cannot have.
+
+    Args:
+        message: What is wrong, with options as on the command line: `--ode-steps must be >= 1`. In
+            a Python program the message says `ode_steps must be >= 1`.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message if _ON_COMMAND_LINE.get() else _OPTION.sub(_argument, message))
+
+
+@contextmanager
+def on_command_line() -> Iterator[None]:
+    """Within the block, messages name options, with dashes."""
+    token = _ON_COMMAND_LINE.set(True)
+    try:
+        yield
+    finally:
+        _ON_COMMAND_LINE.reset(token)
+
+
+def _argument(option: re.Match[str]) -> str:
+    """The argument of the Python API that an option sets."""
+    return _ARGUMENTS.get(option[1], option[1].replace("-", "_"))

@@ -1,0 +1,104 @@
+"""The progress bar of every command, on standard error; nothing where that is no terminal."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from stability.runs.console import make_console
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+__all__ = ["Bars", "generations_bar", "progress_bar"]
+
+
+def progress_bar(show: bool = True) -> "Progress":
+    """Make a context whose tasks count what is done and estimate the time left.
+
+    Args:
+        show: False in the processes beside the first one.
+
+    Returns:
+        The bar.
+    """
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = make_console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not (show and console.is_terminal),
+    )
+
+
+class Bars:
+    """Moves the bar of generations and, where a learner says what it does, a second one.
+
+    Without a bar nothing is shown.
+    """
+
+    def __init__(self, bar: "Progress | None" = None, total: int = 0, done: int = 0) -> None:
+        self._bar, self._done = bar, done
+        self._generations = bar and bar.add_task("generations", total=total, completed=done)
+        self._now: Any = None
+
+    def within(self, fraction: float) -> None:
+        """Show a generation under way.
+
+        Args:
+            fraction: Of it that is done, in [0, 1].
+        """
+        self._update(self._generations, completed=self._done + fraction)
+
+    def what(self, words: str, done: int, total: int) -> None:
+        """Show the work of the moment.
+
+        Args:
+            words: What is being done.
+            done: How much of it.
+            total: Of how much.
+        """
+        if self._now is None and self._bar is not None:
+            self._now = self._bar.add_task("", total=None)
+        self._update(self._now, description=words, completed=done, total=total)
+
+    def finished(self, done: int) -> None:
+        """Show finished generations.
+
+        Args:
+            done: Number of them.
+        """
+        self._done = done
+        self._update(self._generations, completed=done)
+
+    def _update(self, task: Any, **changes: Any) -> None:
+        if self._bar is not None:
+            self._bar.update(task, **changes)
+
+
+@contextmanager
+def generations_bar(total: int, done: int, show: bool = True) -> Iterator[Bars]:
+    """Show generations as they are finished.
+
+    Args:
+        total: Number of generations, with generation 0.
+        done: Those that are finished.
+        show: False in the processes beside the first one.
+
+    Yields:
+        What moves the bars.
+    """
+    with progress_bar(show) as bar:
+        yield Bars(bar, total, done)
