@@ -28,7 +28,7 @@ from stability.runs.console import make_console, print_paths
 from stability.runs.figure_style import Figure, figure_style, regime_looks, save_figure
 from stability.runs.history import History
 from stability.runs.loop_options import LoopOptions
-from stability.runs.observer import Draw, Quantity, View
+from stability.runs.observer import Quantity, TruthDraw, View
 from stability.runs.option_error import OptionError
 from stability.runs.ranges import MOST_ROUNDS, require_range
 from stability.runs.result import Result
@@ -163,7 +163,7 @@ class PairObserver:
     def __init__(self, displacements: Sequence[Displacement]) -> None:
         self._displacements = displacements
 
-    def floor(self, truth: Draw, n: int, rng: np.random.Generator) -> dict[str, float]:
+    def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, float]:
         """It has none: a share has no noise floor."""
         return {}
 

@@ -81,12 +81,10 @@ class Experiment(LoopOptions):
 
     def regimes(self, paper_lambdas: Sequence[float] = FIGURE_8_LAMBDAS) -> list[Regime]:
         """Make the rows, with what goes around them."""
-        rows = super().regimes(paper_lambdas)
+        rows: list[Any] = super().regimes(paper_lambdas)
         if self.weight is not None:
-            rows = [
-                row if isinstance(row, FullySynthetic) else Weighted(row, self.weight)
-                for row in rows
-            ]
+            weight = self.weight
+            rows = [r if isinstance(r, FullySynthetic) else Weighted(r, weight) for r in rows]
         if self.reward is not None:
             rows = [Curated(row, REWARDS[self.reward], self.choices) for row in rows]
         if self.verifier is not None:

@@ -33,7 +33,7 @@ from stability.runs.figure_style import (
     save_figure,
 )
 from stability.runs.loop_options import LoopOptions, recorded_options
-from stability.runs.observer import OF_THE_TRUTH, Draw, Quantity, View
+from stability.runs.observer import OF_THE_TRUTH, Quantity, TruthDraw, View
 from stability.runs.open_run import run_folder
 from stability.runs.option_error import OptionError
 from stability.runs.output_folder import claim_output_folder
@@ -152,7 +152,7 @@ class WidthObserver:
     def __init__(self, s0: float) -> None:
         self._s0 = s0
 
-    def floor(self, truth: Draw, n: int, rng: np.random.Generator) -> dict[str, float]:
+    def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, float]:
         """Of a draw of the truth."""
         return {"width": float(truth(n, rng).std() / self._s0)}
 
@@ -175,13 +175,14 @@ def trained_widths(config: WidthMap, name: str, case: Case) -> Mapping[str, np.n
     folder = "".join(c if c.isalnum() else "-" for c in name.lower()).replace("--", "-")
     options = replace(config, out=config.folder / "runs" / folder)
     settings = loop_settings(options, options)
+    settings["options"]["panel"] = name
     result = Study(
         name="width_map",
         learner=PlaneLearner(case.make_learner),
         real=IsotropicMixture(np.zeros((1, 2)), config.s0),
         regimes=config.rows,
         observers=[WidthObserver(config.s0)],
-        **settings | {"options": {**settings["options"], "panel": name}},
+        **settings,
     ).run()
     return result.history.values("width")
 

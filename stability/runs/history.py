@@ -255,11 +255,11 @@ def checked(history: History, file: Path) -> History:
     Raises:
         HistoryError: Names the first line that differs.
     """
-    for line in history:
-        one, first = ([(c.row, c.seed) for c in x.chains] for x in (line, history[0]))
-        if one != first:
-            raise HistoryError(f"{file}, line {line.t + 1} has other chains than line 1")
-    if history and len(set(first)) < len(first):
+    lines = [[(chain.row, chain.seed) for chain in line.chains] for line in history]
+    for t, chains in enumerate(lines):
+        if chains != lines[0]:
+            raise HistoryError(f"{file}, line {t + 1} has other chains than line 1")
+    if lines and len(set(lines[0])) < len(lines[0]):
         raise HistoryError(f"{file} has the same chain twice")
     return history
 

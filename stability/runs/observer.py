@@ -17,12 +17,12 @@ __all__ = [
     "NOISE_FLOOR",
     "OF_THE_TRUTH",
     "ChainsObserver",
-    "Draw",
     "Floor",
     "Observer",
     "Quantity",
     "SupportsState",
     "SupportsThreads",
+    "TruthDraw",
     "View",
     "as_floor",
 ]
@@ -90,7 +90,7 @@ def as_floor(values: Sequence[float]) -> Floor:
     return Floor(float(measured.mean()), float(measured.std(ddof=1)), len(measured))
 
 
-class Draw(Protocol):
+class TruthDraw(Protocol):
     """Draws n points of a law, (n, …).
 
     The first k of n draws of one generator are its k draws.
@@ -136,7 +136,7 @@ class Observer(Protocol):
         ...
 
     def floor(
-        self, truth: Draw, n: int, rng: np.random.Generator
+        self, truth: TruthDraw, n: int, rng: np.random.Generator
     ) -> Mapping[str, float] | Mapping[str, Floor]:
         """Measure a perfect model once.
 

@@ -10,7 +10,7 @@ import numpy as np
 from stability.loop.arguments import is_array_like, numeric_array, whole_number
 from stability.loop.retraining import FreshData, FreshRounds
 from stability.loop.streams import Purpose, stream
-from stability.runs.observer import Draw
+from stability.runs.observer import TruthDraw
 
 __all__ = ["NotEnoughDataError", "Pool", "RealData", "Rounds", "real_data"]
 
@@ -59,7 +59,7 @@ class RealData:
         real_of: Seed -> its real data, (n, …); the same array each time.
         truth_of: Seed, generation -> true points (compared, …).
         fresh: New real data; None if there are none.
-        floor_draw: Makes a `Draw` of independent sets of true points.
+        floor_draw: Makes a `TruthDraw` of independent sets of true points.
         covers: What intervals over seeds cover, in words.
     """
 
@@ -69,7 +69,7 @@ class RealData:
     real_of: Callable[[int], np.ndarray]
     truth_of: Callable[[int, int], np.ndarray]
     fresh: FreshData | FreshRounds | None
-    floor_draw: Callable[[], Draw]
+    floor_draw: Callable[[], TruthDraw]
     covers: str
 
 
@@ -136,8 +136,9 @@ def real_data(
     else:
         if samples is None:
             raise ValueError("samples must be given where real is a function")
-        n, fresh = whole_number(samples, "samples", 1), real
-        real_of = cache(lambda replica: real(n, stream(seed, Purpose.REAL, replica)))
+        draw: Any = real
+        n, fresh = whole_number(samples, "samples", 1), draw
+        real_of = cache(lambda replica: draw(n, stream(seed, Purpose.REAL, replica)))  # type: ignore[assignment]
         covers = (
             "intervals over seeds cover training and sampling noise, and the real set, which is "
             "drawn anew for each seed"
@@ -173,7 +174,7 @@ def _of_pool(
 
 def _of_truth(
     truth: Any, real_of: Callable[[int], np.ndarray], draws: int, seed: int
-) -> tuple[int, Callable[[int, int], np.ndarray], Callable[[], Draw]]:
+) -> tuple[int, Callable[[int, int], np.ndarray], Callable[[], TruthDraw]]:
     """Points that are compared, the truth of a seed and a generation, and what floors draw."""
     if isinstance(truth, Pool):
         truth = truth.points
@@ -191,7 +192,9 @@ def _of_truth(
             f"truth must be an array or a function (n, rng), got {type(truth).__name__}"
         )
 
-    def truth_of(replica: int, t: int) -> np.ndarray:
-        return truth(draws, stream(seed, Purpose.TRUTH, replica, t))
+    law: Any = truth
 
-    return draws, truth_of, lambda: truth
+    def truth_of(replica: int, t: int) -> np.ndarray:
+        return law(draws, stream(seed, Purpose.TRUTH, replica, t))
+
+    return draws, truth_of, lambda: law

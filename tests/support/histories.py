@@ -3,16 +3,15 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stability.loop.regimes import FullySynthetic, Mix, Regime
+from stability.loop.regimes import FullySynthetic, Regime
 from stability.runs.history import ChainRecord, History, HistoryLine
 
 __all__ = ["chain", "history_of"]
 
 
-def chain(regime: Regime, seed: int, n: int = 6, m: int = 3, **measured: Any) -> ChainRecord:
-    """A record; fully synthetic has no real points."""
-    if regime == FullySynthetic():
-        n, m = 0, n + m
+def chain(regime: Regime, seed: int, **measured: Any) -> ChainRecord:
+    """A record of 6 real and 3 synthetic points; fully synthetic has no real ones."""
+    n, m = (0, 9) if regime == FullySynthetic() else (6, 3)
     return ChainRecord(regime, seed, n, m, measured)
 
 
@@ -32,11 +31,7 @@ def history_of(
             HistoryLine(
                 t,
                 tuple(
-                    chain(
-                        Mix(regime) if isinstance(regime, float | int) else regime,
-                        s,
-                        **{key: float(of[regime][t][s]) for key, of in curves.items()},
-                    )
+                    chain(regime, s, **{key: float(of[regime][t][s]) for key, of in curves.items()})
                     for regime in regimes
                     for s in range(seeds)
                 ),

@@ -43,7 +43,7 @@ class Means:
 
     quantities = (Quantity("mean", "Distance of the mean"), Quantity("hidden", shown=False))
 
-    def floor(self, truth, n, rng):
+    def floor(self, truth, n, rng) -> Any:
         return {"mean": float(np.linalg.norm(truth(n, rng).mean(0) - truth(n, rng).mean(0)))}
 
     def __call__(self, view: View):

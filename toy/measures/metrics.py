@@ -10,7 +10,7 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from stability.loop.retraining import Generation
-from stability.runs.observer import OF_THE_TRUTH, Draw, Quantity, View
+from stability.runs.observer import OF_THE_TRUTH, Quantity, TruthDraw, View
 from stability.transport.wasserstein import wasserstein
 from toy.densities.shapes import KnownDensity
 
@@ -45,7 +45,7 @@ class ExactDistances:
     quantities = DISTANCES
     thread_safe = True
 
-    def floor(self, truth: Draw, n: int, rng: np.random.Generator) -> dict[str, float]:
+    def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, float]:
         """Between two independent draws of the truth."""
         k = min(n, self.most)
         return _distances(truth(k, rng), truth(k, rng))
@@ -72,7 +72,7 @@ class Profile:
     describe: Callable[[np.ndarray], dict[str, Any]]
     quantities: tuple[Quantity, ...]
 
-    def floor(self, truth: Draw, n: int, rng: np.random.Generator) -> dict[str, float]:
+    def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, float]:
         """Of a draw of the truth."""
         found = self.describe(truth(n, rng))
         return {quantity.key: found[quantity.key] for quantity in self.quantities}
@@ -92,7 +92,7 @@ class ParametersMoved:
     def __init__(self) -> None:
         self._origin: np.ndarray | None = None
 
-    def floor(self, truth: Draw, n: int, rng: np.random.Generator) -> dict[str, float]:
+    def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, float]:
         """It has none."""
         return {}
 
@@ -146,7 +146,7 @@ class Resemblance:
             ),
         )
 
-    def floor(self, truth: Draw, n: int, rng: np.random.Generator) -> dict[str, float]:
+    def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, float]:
         """Of three independent draws of the truth: samples, training data and new data."""
         if not self._shown:
             return {}
@@ -177,7 +177,7 @@ class Likelihood:
             ),
         )
 
-    def floor(self, truth: Draw, n: int, rng: np.random.Generator) -> dict[str, float]:
+    def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, float]:
         """Of a draw of the truth under the truth, where that has a density."""
         if not (self._shown and isinstance(truth, KnownDensity)):
             return {}

@@ -202,7 +202,7 @@ def test_losses_of_parts_are_parts_of_the_losses():
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"p_std": 0.0}, "--p-std finite and > 0"),
+        ({"p_std": 0.0}, "p_std finite and > 0"),
         ({"augment": 1.5}, "augment must be a probability, got 1.5"),
         ({"steps": 0}, "steps must be >= 1, got 0"),
         ({"sigma_min": 90.0}, "--sigma-min < --sigma-max"),

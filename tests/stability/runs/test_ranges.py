@@ -30,5 +30,5 @@ def test_positive_values_pass(value):
 
 @pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan")])
 def test_values_that_are_not_positive_are_refused_by_name(value):
-    with pytest.raises(ValueError, match=f"--sample-batch must be finite and > 0, got {value}"):
+    with pytest.raises(ValueError, match=f"sample_batch must be finite and > 0, got {value}"):
         require_positive(Config(value), "sample_batch")
