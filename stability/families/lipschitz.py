@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Lipschitz", "location_scale_derivative", "spectral_supremum"]
+__all__ = ["Lipschitz", "bernstein", "location_scale_derivative", "spectral_supremum"]
 
 RELATIVE = 1e-10
 """How far above the supremum the value of `spectral_supremum` may lie, relative to it."""
@@ -35,6 +35,17 @@ class Lipschitz:
     def __post_init__(self):
         if not self.value >= 0:
             raise ValueError(f"value must be >= 0 or inf, got {self.value}")
+
+
+def bernstein(degree: int) -> float:
+    """The largest sup ‖M''‖ / sup ‖M‖ of trigonometric polynomials M of a degree: its square.
+
+    Source: Bernstein's inequality, applied to M and to M'.
+
+    Args:
+        degree: >= 1.
+    """
+    return float(degree**2)
 
 
 def spectral_supremum(

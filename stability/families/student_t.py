@@ -8,7 +8,7 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
-from stability.families.lipschitz import Lipschitz, spectral_supremum
+from stability.families.lipschitz import Lipschitz, bernstein, spectral_supremum
 from stability.families.protocol import is_vector, require_points, require_theta, uniforms
 
 __all__ = ["StudentT"]
@@ -78,7 +78,7 @@ class StudentT:
             / scale
             * np.array([8 / self.nu**1.5 / scale**2, 8 / self.nu / scale, 8 / self.nu**0.5])
         )
-        curvature = 9 * float(np.sqrt(size[0] ** 2 + 2 * size[1] ** 2 + size[2] ** 2))
+        curvature = bernstein(3) * float(np.sqrt(size[0] ** 2 + 2 * size[1] ** 2 + size[2] ** 2))
         value = spectral_supremum(
             lambda psi: self._derivative(psi, scale),
             lambda left, right: np.full_like(left, curvature),

@@ -14,6 +14,7 @@ __all__ = [
     "Bounded",
     "Discrete",
     "HasDomain",
+    "HasFisher",
     "HasLandmarks",
     "HasLandmarksAt",
     "HasLipschitz",
@@ -100,6 +101,15 @@ class HasLipschitz(Protocol):
 
     def lipschitz(self, theta: Tensor) -> LipschitzConstant:
         """Lipschitz constant of x ↦ ∇²_θ log p_θ(x) at `theta` (P,)."""
+        ...
+
+
+@runtime_checkable
+class HasFisher(Protocol):
+    """A family with its Fisher information in closed form."""
+
+    def fisher(self, theta: Tensor) -> Tensor:
+        """Fisher information at `theta` (P,): (P, P)."""
         ...
 
 

@@ -13,6 +13,7 @@ from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
 
+from stability.families.lipschitz import bernstein
 from stability.laws.law import NormalMixture
 
 try:
@@ -174,7 +175,7 @@ def _lipschitz(nu: int, scale: arb, points: int = 2048) -> arb:
         )
         largest = largest.max(norm(arb_mat(rows) * (2 * (nu + 1) * cos * cos * cos / scale)))
     step = arb.pi() / points
-    return largest.union(largest / (1 - 9 * step * step / 8))
+    return largest.union(largest / (1 - bernstein(3) * step * step / 8))
 
 
 @dataclass(frozen=True)

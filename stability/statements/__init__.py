@@ -30,5 +30,7 @@ STATEMENTS = (
     "correction",
     "certified",
     "proofs",
+    "gaussian_exponents",
+    "assumption1",
 )
 """Names of the modules."""

@@ -49,6 +49,17 @@ class Constants:
         """
         return self.eps_opt + self.a / math.sqrt(n) * math.sqrt(math.log(self.b / delta))
 
+    def allowance(self, n: int, t: int, delta: float) -> float:
+        """What each of t retrainings may be off by, so that all are within it with probability 1 −
+        δ: (13) at the level δ/t, by a union bound.
+
+        Args:
+            n: Real points.
+            t: Retrainings, >= 1.
+            delta: In (0, 1].
+        """
+        return self.step(n, delta / t)
+
 
 @dataclass(frozen=True)
 class Loop:
@@ -66,6 +77,9 @@ class Loop:
         covariance: (P, P) of θ_t about θ*, to first order in 1/n (S3).
         steps: (k, R) ‖G^n(θ) − G^∞(θ)‖, the largest over the θ that `seen` names; a row a round,
             independent along rows.
+        at_star: (R,) the same at θ* alone, of the first round.
+        residuals: (R,) G^n(θ*) − G^∞(θ*) along the direction in which it scatters most.
+        pull: The largest ‖G^∞(θ) − θ*‖/‖θ − θ*‖ at other points of U than `rho` was found at.
     """
 
     name: str
@@ -76,6 +90,9 @@ class Loop:
     condition: float | Bracket
     covariance: NDArray[np.float64]
     steps: NDArray[np.float64]
+    at_star: NDArray[np.float64]
+    residuals: NDArray[np.float64]
+    pull: float
     seen: str
 
     def least_a(self, n: int) -> float:
@@ -127,6 +144,8 @@ class KnownVarianceGaussian:
         flat = self.tau * paths(Mix(lam), n, t, replicas * self.d, rng)
         errors = flat.reshape(t + 1, replicas, self.d)
         rho = lam / (1 + lam)
+        residuals = errors[1:] - rho * errors[:-1]
+        steps = np.linalg.norm(residuals, axis=2)
         return Loop(
             name=f"Gaussian mean, d = {self.d}, τ = {self.tau:g}",
             errors=errors,
@@ -135,7 +154,10 @@ class KnownVarianceGaussian:
             rho=rho,
             condition=lam,
             covariance=self.tau**2 / n * mixed(lam, t) * np.eye(self.d),
-            steps=np.linalg.norm(errors[1:] - rho * errors[:-1], axis=2),
+            steps=steps,
+            at_star=steps[0],
+            residuals=residuals[0, :, 0],
+            pull=rho,
             seen="all of U",
         )
 
@@ -171,23 +193,28 @@ class Fitted:
         local = analyse(self.family, self.data, lam, n=n)
         centre = torch.tensor(local.theta)
         K = np.linalg.inv(local.A + lam * local.B)
-        largest = float(np.linalg.eigvalsh(K @ (local.C + lam * local.fisher) @ K)[-1])
-        axes = self.radius * torch.eye(len(centre), dtype=torch.float64)
-        grid = torch.cat([centre[None], centre + axes, centre - axes])  # (J, P)
-        image = infinite_map(self.family, self.data, lam)
-        images = torch.stack([image(theta).theta for theta in grid])
-        steps, eps_opt = self._steps(grid, images, n, lam, replicas, rng)
+        values, vectors = np.linalg.eigh(K @ (local.C + lam * local.fisher) @ K)
+        G = infinite_map(self.family, self.data, lam)
+        grid = torch.cat([centre[None], centre + _edge(self.radius, len(centre))])  # (J, P)
+        images = torch.stack([G(theta).theta for theta in grid])
+        residuals, eps_opt = self._residuals(grid, images, n, lam, replicas, rng)
+        steps = residuals.norm(dim=2)
+        between = centre + _between(self.radius, len(centre))
+        pulled = torch.stack([G(theta).theta for theta in between])
         return Loop(
             name=type(self.family).__name__,
             errors=self._paths(centre, n, lam, t, replicas, rng),
             constants=Constants(
-                a=2 * math.sqrt(largest), b=2 ** (len(centre) / 2), eps_opt=eps_opt
+                a=2 * math.sqrt(values[-1]), b=2 ** (len(centre) / 2), eps_opt=eps_opt
             ),
             radius=self.radius,
-            rho=max(local.norm, float((images[1:] - centre).norm(dim=1).max()) / self.radius),
+            rho=max(local.norm, _pull(images[1:], grid[1:], centre)),
             condition=local.condition,
             covariance=local.sandwich + excess_covariance(local.A, local.B, lam, n, t),
-            steps=steps,
+            steps=steps.amax(1)[None].numpy(),
+            at_star=steps[:, 0].numpy(),
+            residuals=residuals[:, 0].numpy() @ vectors[:, -1],
+            pull=_pull(pulled, between, centre),
             seen=f"θ* and {len(grid) - 1} points at the edge of U",
         )
 
@@ -203,7 +230,7 @@ class Fitted:
         generations = retrain(learner, real, [Mix(lam)] * replicas, t, seed=seed)
         return np.array([(learner.theta - centre).numpy() for _ in generations])
 
-    def _steps(
+    def _residuals(
         self,
         grid: Tensor,
         images: Tensor,
@@ -211,9 +238,9 @@ class Fitted:
         lam: float,
         replicas: int,
         rng: np.random.Generator,
-    ) -> tuple[np.ndarray, float]:
-        """sup ‖G^n − G^∞‖ over `grid` (J, P) for each replica, and ε_OPT: how far a second fit
-        moves a first.
+    ) -> tuple[Tensor, float]:
+        """G^n − G^∞ at each point of `grid` (J, P) for each replica, (R, J, P), and ε_OPT: how far
+        a second fit moves a first.
         """
         # replica by replica, (R J, P)
         learner = LikelihoodLearner(self.family, grid.repeat(replicas, 1))
@@ -230,5 +257,28 @@ class Fitted:
         learner.fit(training, streams)
         first = learner.theta
         learner.fit(training, streams)
-        residual = (first.reshape(replicas, *images.shape) - images).norm(dim=2)  # (R, J)
-        return residual.amax(1)[None].numpy(), float((learner.theta - first).norm(dim=1).max())
+        residuals = first.reshape(replicas, *images.shape) - images
+        return residuals, float((learner.theta - first).norm(dim=1).max())
+
+
+def _edge(radius: float, P: int) -> Tensor:
+    """Both ends of each axis of a ball, (2P, P)."""
+    axes = radius * torch.eye(P, dtype=torch.float64)
+    return torch.cat([axes, -axes])
+
+
+def _between(radius: float, P: int) -> Tensor:
+    """Points of a ball in other directions: along diagonals, at the edge and half way, (4P, P); on
+    a line, half way alone, (2, 1).
+    """
+    edge = _edge(radius, P)
+    if P == 1:
+        return edge / 2
+    diagonal = edge + edge.roll(1, dims=0)
+    diagonal = radius * diagonal / diagonal.norm(dim=1, keepdim=True)
+    return torch.cat([diagonal, diagonal / 2])
+
+
+def _pull(images: Tensor, points: Tensor, centre: Tensor) -> float:
+    """The largest ‖G^∞(θ) − θ*‖/‖θ − θ*‖ at some points (J, P)."""
+    return float(((images - centre).norm(dim=1) / (points - centre).norm(dim=1)).max())

@@ -82,13 +82,12 @@ class Claim:
         case: str,
         *,
         measured: float,
-        claimed: float,
+        claimed: float | Bracket,
         method: str,
         tolerance: float = 0.0,
         scale: float = 0.0,
         false_alarm: float = 0.0,
         assumptions: Mapping[str, float | Bracket] = MappingProxyType({}),
-        claimed_from_below: bool = False,
         in_place_of: Verdict | None = None,
         note: str = "",
     ) -> Verdict:
@@ -97,7 +96,7 @@ class Claim:
         Args:
             case: What the claim is checked on.
             measured: Left side.
-            claimed: Right side.
+            claimed: Right side, or the interval that holds it.
             method: How `measured` was found, and why the tolerance is what it is.
             tolerance: Absolute slack, in the units of `claimed`.
             scale: Size of the quantity whose difference is measured, where `claimed` is 0; 0 if
@@ -105,8 +104,6 @@ class Claim:
             false_alarm: Probability of `violated` although the claim is true.
             assumptions: Measured values of what the claim assumes, or intervals that hold them;
                 each need is among them.
-            claimed_from_below: Whether `claimed` is computed from a constant that was only searched
-                for, and may be larger: a violation is then undecided.
             in_place_of: Verdict on the printed claim that this one corrects.
             note: What else the reader must know.
 
@@ -115,11 +112,11 @@ class Claim:
             where the printed claim does not, `UNDECIDED` where an interval leaves it open,
             `VACUOUS` or `NOT_APPLICABLE` where the claim says nothing, and `HOLDS` otherwise.
         """
-        status = self._silence(claimed, assumptions) or compare(
-            measured, self.relation, claimed, tolerance
+        ends = (claimed.low, claimed.high) if isinstance(claimed, Bracket) else (claimed, claimed)
+        found = {compare(measured, self.relation, end, tolerance) for end in ends}
+        status = self._silence(ends, assumptions) or (
+            found.pop() if len(found) == 1 else Status.UNDECIDED
         )
-        if status is Status.VIOLATED and claimed_from_below:
-            status = Status.UNDECIDED
         if status is Status.HOLDS and in_place_of and in_place_of.status is not Status.HOLDS:
             status = Status.CORRECTED
         return Verdict(
@@ -128,7 +125,7 @@ class Claim:
             instance=case,
             measured=measured,
             relation=self.relation,
-            stated=claimed,
+            stated=ends[1] if math.isfinite(ends[1]) else ends[0],
             status=status,
             method=method,
             tolerance=tolerance,
@@ -139,16 +136,21 @@ class Claim:
             note=note,
         )
 
-    def _silence(self, claimed: float, assumptions: Mapping[str, float | Bracket]) -> Status | None:
+    def _silence(
+        self, claimed: tuple[float, float], assumptions: Mapping[str, float | Bracket]
+    ) -> Status | None:
         """Why the claim says nothing about a case; None if it says something."""
         for need in self.needs:
             value = assumptions[need.name]
-            ends = (value.low, value.high) if isinstance(value, Bracket) else (value,)
+            ends = {value.low, value.high} if isinstance(value, Bracket) else {value}
+            if math.isinf(need.value):
+                # what holds with a number that was only searched for holds with a larger one
+                ends = {min(ends)}
             met = {compare(end, need.relation, need.value) for end in ends}
             if Status.VIOLATED in met:
                 return need.otherwise if len(met) == 1 else Status.UNDECIDED
 
         low, high = self.values
-        below = self.relation in ("<=", "<") and claimed >= high
-        above = self.relation in (">=", ">") and claimed <= low
+        below = self.relation in ("<=", "<") and claimed[0] >= high
+        above = self.relation in (">=", ">") and claimed[1] <= low
         return Status.VACUOUS if below or above else None

@@ -64,9 +64,12 @@ class ClaimVerdicts:
 
     @property
     def tightest(self) -> Verdict:
-        """The one with the least margin; the first, if none of them compares finite numbers."""
+        """Of those that say something, the one with the least margin; the first, if none compares
+        finite numbers.
+        """
+        silent = (Status.VACUOUS, Status.NOT_APPLICABLE)
         return min(
-            self.verdicts,
+            [verdict for verdict in self.verdicts if verdict.status not in silent] or self.verdicts,
             key=lambda verdict: math.inf if math.isnan(verdict.margin) else verdict.margin,
         )
 

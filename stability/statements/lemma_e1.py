@@ -8,6 +8,7 @@ is that at θ (erratum E8).
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,72 @@ from torch import Tensor
 from stability.analysis.basin import axes
 from stability.analysis.local_analysis import LocalAnalysis
 from stability.analysis.operators import infinite_map
+from stability.laws.bracket import Bracket
 from stability.laws.expectation import rule
 from stability.laws.family import Family, hessians, scores
 from stability.laws.law import Data, Law, Member
+from stability.statements.claim import FINITE_L, Claim
 from stability.statements.instances import DataName, Instance, assumptions, instance, mean_slack
-from stability.statements.verdict import Status, Verdict, compare
+from stability.statements.mutation import Mutation, scaled
+from stability.statements.verdict import Verdict
 
-__all__ = ["GRID", "check", "controls", "counterexamples"]
+__all__ = ["GRID", "MUTATIONS", "check", "counterexamples"]
+
+_claim = partial(
+    Claim,
+    source="Lemma E.1",
+    no_evidence="θ* alone, where G(θ) = θ: (76) and what is printed agree there.",
+)
+_difference = partial(
+    _claim,
+    relation="==",
+    falsified_by="A family, data and λ for which central differences of the map give another "
+    "matrix.",
+)
+
+AWAY = _difference(
+    id="Lemma E.1 i), (76)",
+    words="JG(θ) = −λ(∇²H₁(G(θ)) + λ∇²_{θ'θ'}H₂(θ, G(θ)))⁻¹ ∇²_{θθ'}H₂(θ, G(θ)) near θ*",
+    erratum="E8",
+)
+HESSIANS = _difference(
+    id="Lemma E.1 ii), (77)", words="B = ∇²_{θ'θ'}H₂(θ*, θ*) = −∇²_{θθ'}H₂(θ*, θ*)"
+)
+JACOBIAN = _difference(
+    id="Lemma E.1 ii), (78)",
+    words="J = (I + λA⁻¹B)⁻¹ λA⁻¹B with B = ∇²_{θ',θ'}H₂",
+    erratum="E3",
+)
+ANALYSED = _difference(
+    id="Lemma E.1, J of the analysis",
+    words="J = λ(A + λB)⁻¹B, the same matrix, as everything else here uses it",
+)
+DISTANCE = _claim(
+    id="Lemma E.1 iii), (80)",
+    words="‖B − A‖₂ ≤ Lε",
+    relation="<=",
+    falsified_by="A family and data with a larger distance.",
+    needs=(FINITE_L,),
+)
+RATIO = _claim(
+    id="Lemma E.1 iii), (79)",
+    words="‖A⁻¹B‖₂ ≤ 1 + Lε/α",
+    relation="<=",
+    falsified_by="A family and data with a larger norm.",
+    needs=(FINITE_L,),
+)
+PRINTED_AWAY = _difference(
+    id="Lemma E.1 i), (76) as printed",
+    words="the Jacobian of G∞ at θ has ∇²H₁ at θ in it",
+    erratum="E8",
+    refuted_because="G(θ) is where the gradient vanishes, so the Hessian of H₁ is needed there.",
+)
+PRINTED_SIGN = _difference(
+    id="Lemma E.1 ii), (78) as printed",
+    words="J = (I + λA⁻¹B)⁻¹ λA⁻¹B with B = ∇²_{θ,θ'}H₂",
+    erratum="E3",
+    refuted_because="∇²_{θ,θ'}H₂ = −∇²_{θ',θ'}H₂ at θ*: it would give −λ/(1 − λ) for λ/(1 + λ).",
+)
 
 GRID: tuple[dict[str, Any], ...] = (
     {"family": "gaussian", "data": "misspecified", "lam": 1.0},
@@ -59,20 +119,56 @@ def check(
     Raises:
         ValueError: For bad arguments, NoMaximum where there is no θ*.
     """
-    return _check(instance(family, data, start), lam)
+    where = instance(family, data, start)
+    local = where.local.at(lam)
+    V, star = axes(local), torch.from_numpy(local.theta)
+    mixed = _differences(
+        lambda theta: _mean_score(where.family, Member(where.family, theta), star), local.theta, V
+    )
+    G = infinite_map(where.family, where.law, lam)
+    seen = np.linalg.solve(V, _differences(lambda theta: G(theta).theta.numpy(), local.theta, V))
 
-
-def controls() -> list[Verdict]:
-    """The same with a spoiled sign or constant: each is `violated`."""
-    linkage, t = instance("linkage", "misspecified"), instance("student_t", "misspecified")
-    return [
-        _check(linkage, 0.5, sign=-1.0)[0],  # the mixed derivative with the sign of B
-        _check(linkage, 0.5, scale=1.001)[1],  # 1.001 B in (77)
-        _check(linkage, 0.5, sign=-1.0)[2],  # B as printed (E3)
-        _check(linkage, 0.5, scale=1.01)[2],  # 1.01 B in (78)
-        _check(linkage, 0.5, spread=0.1)[3],  # a tenth of Lε
-        _check(t, 0.5, spread=0.1)[4],  # a tenth of Lε
+    case = f"{where.name}, λ = {lam:g}"
+    common: dict[str, Any] = {
+        "claimed": 0.0,
+        "tolerance": _DIFFERENCES,
+        "assumptions": assumptions(local),
+    }
+    method = (
+        f"central differences of {{}}; largest difference, step {_STEP} standard errors, in "
+        "the eigenbasis of J"
+    )
+    matrices = (
+        (JACOBIAN, formula_78(local.A, local.B, lam), formula_78_printed(local.A, local.B, lam)),
+        (ANALYSED, local.J, None),
+    )
+    verdicts = [
+        _away_verdict(where, lam, V, case, method, common),
+        HESSIANS.verdict(
+            case,
+            measured=float(np.abs(V.T @ (local.B @ V + mixed)).max()),
+            scale=float(np.abs(V.T @ local.B @ V).max()),
+            method=method.format("θ ↦ E_{p_θ} ∇ log p_θ*"),
+            **common,
+        ),
     ]
+    for claim, J, as_printed in matrices:
+        how = {"method": method.format("G∞ at θ*"), **common}
+        printed = as_printed is not None and PRINTED_SIGN.verdict(
+            case, measured=float(np.abs(np.linalg.solve(V, as_printed @ V) - seen).max()), **how
+        )
+        verdicts.append(
+            claim.verdict(
+                case,
+                measured=float(np.abs(np.linalg.solve(V, J @ V) - seen).max()),
+                scale=float(np.abs(seen).max()),
+                in_place_of=printed or None,
+                note="with B = ∇²_{θ,θ'}H₂, as printed, the sign is wrong" if printed else "",
+                **how,
+            )
+        )
+    # the order of the lemma: (80) is used in (79), and the analysis comes last
+    return [*verdicts[:3], *_norms(local, case), *verdicts[3:]]
 
 
 def counterexamples() -> list[Verdict]:
@@ -81,108 +177,127 @@ def counterexamples() -> list[Verdict]:
     local = where.local.at(lam)
     V = axes(local)
     mean = instance("gaussian_mean", "well specified")
-    _, printed = _away(where, lam, V)
+    printed = np.abs(_away(where, lam, V, at_image=False)).max()
+    jacobian_ = formula_78(mean.local.A, -mean.local.B, lam)
     return [
-        _equal(
-            "Lemma E.1 i), (76) as printed",
-            "the Jacobian of G∞ at θ has ∇²H₁ at θ in it",
-            printed,
-            _DIFFERENCES,
-            "largest difference from central differences of G∞, in the eigenbasis of J",
-            instance=f"{where.name}, λ = {lam:g}, {_AWAY} standard errors from θ*",
-            erratum="E8",
+        PRINTED_AWAY.verdict(
+            f"{where.name}, λ = {lam:g}, {_AWAY} standard errors from θ*",
+            measured=float(printed),
+            claimed=0.0,
+            tolerance=_DIFFERENCES,
+            method="largest difference from central differences of G∞, in the eigenbasis of J",
             note="with ∇²H₁ at G(θ) it holds",
         ),
-        _equal(
-            "Lemma E.1 ii), (78) as printed",
-            "J = (I + λA⁻¹B)⁻¹ λA⁻¹B with B = ∇²_{θ,θ'}H₂",
-            float(abs(_jacobian(mean.local.A, -mean.local.B, lam) - lam / (1 + lam))[0, 0]),
-            1e-9,
-            "difference from λ/(1 + λ), exact for the mean of a Gaussian",
-            instance=f"{mean.name}, λ = {lam:g}",
-            erratum="E3",
+        PRINTED_SIGN.verdict(
+            f"{mean.name}, λ = {lam:g}",
+            measured=float(abs(jacobian_ - lam / (1 + lam))[0, 0]),
+            claimed=0.0,
+            tolerance=1e-9,
+            method="difference from λ/(1 + λ), exact for the mean of a Gaussian",
             note="with B = ∇²_{θ',θ'}H₂ it holds; the printed B gives −λ/(1 − λ)",
         ),
     ]
 
 
-def _jacobian(A: np.ndarray, B: np.ndarray, lam: float) -> np.ndarray:
-    """(78), as it is printed."""
+_CASE = {"family": "linkage", "data": "misspecified", "lam": 0.5}
+_T = {"family": "student_t", "data": "misspecified", "lam": 0.5}
+_HERE = "stability.statements.lemma_e1"
+_CONSTANT = "stability.analysis.lipschitz_search.Constant.bracket"
+
+MUTATIONS = (
+    Mutation(AWAY, f"{_HERE}.formula_76", "the other sign", _CASE, scaled(-1.0)),
+    Mutation(HESSIANS, f"{_HERE}._mean_score", "1.001 times E ∇ log p", _CASE, scaled(1.001)),
+    Mutation(JACOBIAN, f"{_HERE}.formula_78", "the other sign", _CASE, scaled(-1.0)),
+    Mutation(JACOBIAN, f"{_HERE}.formula_78", "J", _CASE),
+    Mutation(ANALYSED, "stability.analysis.jacobian.jacobian", "the other sign", _T, scaled(-1.0)),
+    Mutation(DISTANCE, f"{_HERE}.limit_80", "Lε", _CASE),
+    Mutation(RATIO, f"{_HERE}.limit_79", "the bound", _T),
+)
+"""Slips, and the claim that each must break."""
+
+
+def formula_76(first: np.ndarray, second: np.ndarray, mixed: np.ndarray, lam: float) -> np.ndarray:
+    """(76) from ∇²H₁ and ∇²_{θ'θ'}H₂ at G(θ), and ∇²_{θθ'}H₂: (P, P)."""
+    return -lam * np.linalg.inv(first + lam * second) @ mixed
+
+
+def formula_78(A: np.ndarray, B: np.ndarray, lam: float) -> np.ndarray:
+    """(78), as it is printed, (P, P)."""
     X = lam * np.linalg.solve(A, B)
     return np.linalg.solve(np.eye(len(A)) + X, X)
 
 
-def _check(
-    where: Instance, lam: float, *, sign: float = 1.0, scale: float = 1.0, spread: float = 1.0
-) -> list[Verdict]:
-    """sign, scale: multiply B.   spread: multiplies Lε."""
-    local = where.local.at(lam)
-    V, B = axes(local), sign * scale * local.B
-    star = torch.from_numpy(local.theta)
+def formula_78_printed(A: np.ndarray, B: np.ndarray, lam: float) -> np.ndarray:
+    """(78) with the printed B = ∇²_{θ,θ'}H₂, which is −B; inf where it does not exist."""
+    X = -lam * np.linalg.solve(A, B)
+    try:
+        return np.linalg.solve(np.eye(len(A)) + X, X)
+    except np.linalg.LinAlgError:
+        return np.full_like(X, np.inf)
 
-    corrected, printed = _away(where, lam, V, sign)
-    mixed = _differences(
-        lambda theta: _mean_score(where.family, Member(where.family, theta), star), local.theta, V
+
+def limit_80(local: LocalAnalysis) -> Bracket:
+    """Lε of (80)."""
+    L = local.lipschitz.bracket
+    return Bracket(_product(L.low, local.eps.low), _product(L.high, local.eps.high))
+
+
+def limit_79(local: LocalAnalysis) -> Bracket:
+    """1 + Lε/α of (79)."""
+    return limit_80(local).map(lambda product: 1 + product / local.alpha)
+
+
+def _product(L: float, eps: float) -> float:
+    """Lε; inf where L or ε is."""
+    return L * eps if max(L, eps) < math.inf else math.inf
+
+
+def _away_verdict(
+    where: Instance, lam: float, V: np.ndarray, case: str, method: str, common: dict[str, Any]
+) -> Verdict:
+    """(76) away from θ*, with what is printed beside it."""
+    how = {"method": method.format(f"G∞ at {_AWAY} standard errors from θ*"), **common}
+    printed = float(np.abs(_away(where, lam, V, at_image=False)).max())
+    return AWAY.verdict(
+        case,
+        measured=float(np.abs(_away(where, lam, V)).max()),
+        scale=lam / (1 + lam),
+        in_place_of=PRINTED_AWAY.verdict(case, measured=printed, **how),
+        note=f"with ∇²H₁ at θ, as printed, it is {printed:.2g} off",
+        **how,
     )
-    opposite = float(np.abs(V.T @ (B @ V + mixed)).max())
-    J = np.linalg.solve(V, _jacobian(local.A, B, lam) @ V)
-    G = infinite_map(where.family, where.law, lam)
-    seen = np.linalg.solve(V, _differences(lambda theta: G(theta).theta.numpy(), local.theta, V))
-    common: dict[str, Any] = {
-        "instance": f"{where.name}, λ = {lam:g}",
-        "assumptions": assumptions(local),
-    }
-    method = (
-        f"central differences of {{}}; largest difference, step {_STEP} standard errors, in "
-        "the eigenbasis of J"
-    )
-    return [
-        _equal(
-            "Lemma E.1 i), (76)",
-            "JG(θ) = −λ(∇²H₁(G(θ)) + λ∇²_{θ'θ'}H₂(θ, G(θ)))⁻¹ ∇²_{θθ'}H₂(θ, G(θ)) near θ*",
-            corrected,
-            _DIFFERENCES,
-            method.format(f"G∞ at {_AWAY} standard errors from θ*"),
-            erratum="E8",
-            corrects=printed > _DIFFERENCES,
-            note=f"with ∇²H₁ at θ, as printed, it is {printed:.2g} off",
-            **common,
-        ),
-        _equal(
-            "Lemma E.1 ii), (77)",
-            "B = ∇²_{θ'θ'}H₂(θ*, θ*) = −∇²_{θθ'}H₂(θ*, θ*)",
-            opposite,
-            _DIFFERENCES,
-            method.format("θ ↦ E_{p_θ} ∇ log p_θ*"),
-            **common,
-        ),
-        _equal(
-            "Lemma E.1 ii), (78)",
-            "J = (I + λA⁻¹B)⁻¹ λA⁻¹B with B = ∇²_{θ',θ'}H₂",
-            float(np.abs(J - seen).max()),
-            _DIFFERENCES,
-            method.format("G∞ at θ*"),
-            erratum="E3",
-            corrects=lam * float(local.mu[0]) > _DIFFERENCES,  # λμ/(1 + λμ) against −λμ/(1 − λμ)
-            note="with B = ∇²_{θ,θ'}H₂, as printed, the sign is wrong",
-            **common,
-        ),
-        _at_most(local, "(80)", "‖B − A‖₂ ≤ Lε", local.A - local.B, 0.0, spread, common),
-        _at_most(
-            local,
-            "(79)",
-            "‖A⁻¹B‖₂ ≤ 1 + Lε/α",
-            np.linalg.solve(local.A, local.B),
-            1.0,
-            spread / local.alpha,
-            common,
-        ),
-    ]
 
 
-def _away(where: Instance, lam: float, V: np.ndarray, sign: float = 1.0) -> tuple[float, float]:
-    """How far (76) is from central differences away from θ*: with ∇²H₁ at G(θ), and with ∇²H₁ at
-    θ as printed.
+def _norms(local: LocalAnalysis, case: str) -> list[Verdict]:
+    """(80) and (79): ‖B − A‖₂ and ‖A⁻¹B‖₂ against what L, ε and α allow."""
+    verdicts = []
+    for claim, matrix, limit, factor in (
+        (DISTANCE, local.A - local.B, limit_80(local), 1.0),
+        (RATIO, np.linalg.solve(local.A, local.B), limit_79(local), 1 / local.alpha),
+    ):
+        measured = float(np.linalg.norm(matrix, 2))
+        verdicts.append(
+            claim.verdict(
+                case,
+                measured=measured,
+                claimed=limit,
+                tolerance=factor * (1 + max(1.0, measured)) * mean_slack(local) + 1e-12,
+                method="spectral norm; tolerance: of integration",
+                assumptions=assumptions(local),
+                note=local.lipschitz.reason if local.lipschitz.value == math.inf else "",
+            )
+        )
+    return verdicts
+
+
+def _away(where: Instance, lam: float, V: np.ndarray, at_image: bool = True) -> np.ndarray:
+    """(76) less central differences of G∞, away from θ*, in the units of V: (P, P).
+
+    Args:
+        where: The family and the data.
+        lam: λ.
+        V: Axes, (P, P).
+        at_image: Whether ∇²H₁ is taken at G(θ); False: at θ, as printed.
     """
     size = _AWAY
     while not where.contains(torch.from_numpy(where.local.theta + V @ np.full(len(V), 2 * size))):
@@ -203,11 +318,8 @@ def _away(where: Instance, lam: float, V: np.ndarray, sign: float = 1.0) -> tupl
     law_rule = rule(Member(where.family, theta), lambda x: both(x).flatten(1))
     second, mixed = law_rule.expect(both(law_rule.points)).value.numpy()
     seen = np.linalg.solve(V, _differences(lambda at: G(at).theta.numpy(), point, V))
-    gaps = []
-    for at in (image, theta):
-        K = np.linalg.inv(_mean_hessian(where.family, where.law, at) + lam * second)
-        gaps.append(float(np.abs(np.linalg.solve(V, -lam * sign * K @ mixed @ V) - seen).max()))
-    return gaps[0], gaps[1]
+    first = _mean_hessian(where.family, where.law, image if at_image else theta)
+    return np.linalg.solve(V, formula_76(first, second, mixed, lam) @ V) - seen
 
 
 def _mean_hessian(family: Family, law: Law, theta: Tensor) -> np.ndarray:
@@ -231,71 +343,3 @@ def _differences(
         for column in V.T
     ]
     return np.stack([(plus - minus) / (2 * _STEP) for plus, minus in ends], 1)
-
-
-def _equal(
-    claim: str,
-    words: str,
-    measured: float,
-    tolerance: float,
-    method: str,
-    *,
-    corrects: bool = False,
-    **rest: Any,
-) -> Verdict:
-    """A verdict on a difference that must be 0.
-
-    Args:
-        corrects: Whether the statement as printed fails on this instance.
-    """
-    status = compare(measured, "==", 0.0, tolerance)
-    return Verdict(
-        claim=claim,
-        words=words,
-        measured=measured,
-        relation="==",
-        stated=0.0,
-        status=Status.CORRECTED if corrects and status is Status.HOLDS else status,
-        method=method,
-        tolerance=tolerance,
-        **rest,
-    )
-
-
-def _at_most(
-    local: LocalAnalysis,
-    number: str,
-    words: str,
-    matrix: np.ndarray,
-    base: float,
-    factor: float,
-    common: dict[str, Any],
-) -> Verdict:
-    """‖matrix‖₂ <= base + factor · Lε, for a matrix that is linear in A or B with at most that
-    factor.
-    """
-    L, measured, stated, tolerance = (
-        local.lipschitz,
-        float(np.linalg.norm(matrix, 2)),
-        math.inf,
-        0.0,
-    )
-    status, method = Status.NOT_APPLICABLE, "spectral norm; tolerance: of integration"
-    if math.isfinite(L.value):
-        stated = base + factor * L.value * local.eps.high
-        tolerance = factor * (1 + max(1.0, measured)) * mean_slack(local) + 1e-12
-        status = compare(measured, "<=", stated, tolerance)
-        if status is Status.VIOLATED and not L.is_upper_bound:
-            status = Status.UNDECIDED  # L may be larger than what the search found
-    return Verdict(
-        claim=f"Lemma E.1 iii), {number}",
-        words=words,
-        measured=measured,
-        relation="<=",
-        stated=stated,
-        status=status,
-        method=method,
-        tolerance=tolerance,
-        note=L.reason if status is Status.NOT_APPLICABLE else "",
-        **common,
-    )

@@ -9,6 +9,7 @@ docs/theory/local-stability.md.
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,6 @@ import torch
 from torch import Tensor
 
 from stability.analysis.basin import axes, linear_rate
-from stability.analysis.bounds import rate_bound
 from stability.analysis.jacobian import jacobian, spectral_radius
 from stability.analysis.local_analysis import LocalAnalysis
 from stability.analysis.operators import infinite_map
@@ -31,13 +31,102 @@ from stability.families import (
     StudentT,
 )
 from stability.laws.bracket import Condition
+from stability.laws.capabilities import HasFisher
 from stability.laws.expectation import rule
 from stability.laws.family import Family, hessians
 from stability.laws.law import Data, Member
-from stability.statements.instances import DataName, Instance, assumptions, instance, jacobian_slack
-from stability.statements.verdict import Status, Verdict, compare
+from stability.statements.claim import FINITE_L, Claim
+from stability.statements.instances import (
+    DataName,
+    Instance,
+    assumptions,
+    instance,
+    jacobian_slack,
+    mean_slack,
+)
+from stability.statements.mutation import Mutation, scaled
+from stability.statements.verdict import Verdict
 
-__all__ = ["GRID", "check", "controls", "counterexamples"]
+__all__ = ["GRID", "MUTATIONS", "check", "counterexamples", "predicted_rate"]
+
+_claim = partial(
+    Claim,
+    source="own result S1",
+    no_evidence="Small λ, where Theorem 1 already says it.",
+)
+
+STABLE = _claim(
+    id="S1",
+    words="ρ(J) < 1 at every finite λ",
+    relation="<",
+    falsified_by="A family of exact likelihoods, data with α > 0 and a finite λ with ρ(J) >= 1.",
+)
+RATE = _claim(
+    id="S1, rate",
+    words="ρ(J) = λμ/(1 + λμ)",
+    relation="==",
+    falsified_by="A case in which the two differ by more than integration leaves open.",
+)
+DECAY = _claim(
+    id="S1, decay",
+    words="a small perturbation of θ* shrinks by λμ/(1 + λμ) a retraining",
+    relation="==",
+    falsified_by="Orbits of the map itself that come nearer at another rate.",
+)
+CONSTANTS = _claim(
+    id="S1, from α, L and ε",
+    words="ρ(J) ≤ q/(1 + q) < 1 with q = λ(1 + Lε/α)",
+    relation="<=",
+    falsified_by="A family, data and λ with a larger ρ(J).",
+    needs=(FINITE_L,),
+)
+HALF_LIFE = _claim(
+    id="S1, half-life",
+    words="after log ½/log ρ(J) retrainings a perturbation has halved: ρ^t = ½",
+    relation="==",
+    falsified_by="A rate with another power.",
+)
+INFORMATION = _claim(
+    id="S1, B = −F",
+    words="B = −E s sᵀ under the model, and that is the family's Fisher information",
+    relation="==",
+    falsified_by="A family whose log_prob is no normalised regular likelihood.",
+)
+UNIVERSAL = _claim(
+    id="S2",
+    words="in an exponential family all eigenvalues of J are λ/(1 + λ), whatever the data and the "
+    "coordinates",
+    relation="==",
+    source="own result S2",
+    falsified_by="An exponential family, data and λ with another eigenvalue.",
+    no_evidence="Well-specified data, where A = B in every family.",
+)
+
+_refuted = partial(
+    _claim,
+    words="retraining contracts by a factor < 1 near θ*",
+    relation="<",
+)
+WITHOUT_SIGN = _refuted(
+    id="S1, without B ≼ 0",
+    falsified_by="A = −I, B = diag(0.9, −0.5).",
+    refuted_because="B ≼ 0 is what every likelihood has; A + λB may be singular without it.",
+)
+WITHOUT_SAMPLES = _refuted(
+    id="S1, without exact samples",
+    falsified_by="A Gaussian sampled at temperature 1.25².",
+    refuted_because="A tempered sampler multiplies a change of the variance by λτ²/(1 + λ).",
+)
+WITHOUT_CONCAVITY = _refuted(
+    id="S1, without Assumption 2",
+    falsified_by="The location of Student's t with half of the data at each of ±√ν.",
+    refuted_because="A = 0: the maximum is of fourth order.",
+)
+EUCLIDEAN = _refuted(
+    id="S1, in the Euclidean norm",
+    falsified_by="Sheared coordinates.",
+    refuted_because="The contraction is in the norm of −A − λB; ‖J‖₂ may be above 1.",
+)
 
 GRID: tuple[dict[str, Any], ...] = (
     {"family": "student_t", "data": "misspecified", "lam": 1.0},
@@ -68,19 +157,17 @@ def check(
     """
     where = instance(family, data, start)
     local = where.local.at(lam)
-    return [*_rates(where, local), *_universal(where, local)]
-
-
-def controls() -> list[Verdict]:
-    """Each with a spoiled constant or assumption: each is `violated`."""
-    t, binomial = instance("student_t", "misspecified"), instance("binomial", "misspecified")
-    at = t.local.at(1.0)
     return [
-        _rates(t, at, sign=-1.0)[0],  # B = +F
-        *_rates(t, at, factor=1.01)[1:3],  # 1.01 μ
-        _rates(binomial, binomial.local.at(1.0), spoil=0.99)[3],  # 0.99 q/(1 + q)
-        *_universal(t, at, exponential=True),  # Student's t is no exponential family
+        *_rates(where, local),
+        *_universal(where, local),
+        _half_life(where.name, local),
+        *_information(where, local),
     ]
+
+
+def predicted_rate(mu: float, lam: float) -> float:
+    """λμ/(1 + λμ): what an eigenvalue μ of (−B, −A) makes of a perturbation in one retraining."""
+    return lam * mu / (1 + lam * mu)
 
 
 def counterexamples() -> list[Verdict]:
@@ -92,14 +179,14 @@ def counterexamples() -> list[Verdict]:
     nu, tau, lam = 5.0, 1.25, 4.0
     return [
         _witness(
-            "without B ≼ 0",
+            WITHOUT_SIGN,
             "A = −I, B = diag(0.9, −0.5), λ = 1",
             spectral_radius(jacobian(-np.eye(2), np.diag([0.9, -0.5]), 1.0)),
             "ρ(J), closed form",
             "‖B − A‖₂ = 1.9 α: within what Lε allows, but not the expected Hessian of a likelihood",
         ),
         _witness(
-            "without exact samples",
+            WITHOUT_SAMPLES,
             f"gaussian, misspecified, samples from N(μ, τ²σ²), τ = {tau:g}, λ = {lam:g}",
             _tempered(tau, lam),
             "ratio of successive changes of the variance, by iterating G∞ at the tempered θ",
@@ -107,14 +194,14 @@ def counterexamples() -> list[Verdict]:
             "for ever",
         ),
         _witness(
-            "without Assumption 2",
+            WITHOUT_CONCAVITY,
             f"location of Student's t, ν = {nu:g}, scale 1, half of the data at each of ±√ν; λ = 1",
             spectral_radius(jacobian(*_flat(nu), 1.0)),
             "ρ(J) at the maximum θ* = 0, by quadrature",
             "α = 0: the maximum is of fourth order, and iterates approach it like 1/√t",
         ),
         _witness(
-            "in the Euclidean norm",
+            EUCLIDEAN,
             "A = −SᵀS, B = −Sᵀ diag(2, 0.1) S, S = ((1, 20), (0, 1)), λ = 1",
             float(np.linalg.norm(sheared, 2)),
             "‖J‖₂, closed form",
@@ -124,17 +211,42 @@ def counterexamples() -> list[Verdict]:
     ]
 
 
-def _witness(what: str, where: str, measured: float, method: str, note: str) -> Verdict:
-    return Verdict(
-        claim=f"S1, {what}",
-        words="retraining contracts by a factor < 1 near θ*",
-        instance=where,
+_T = {"family": "student_t", "data": "misspecified", "lam": 1.0}
+_BINOMIAL = {"family": "binomial", "data": "misspecified", "lam": 1.0}
+_HERE = "stability.statements.local_stability"
+_LOCAL = "stability.analysis.local_analysis.LocalAnalysis"
+
+MUTATIONS = (
+    Mutation(
+        STABLE,
+        "stability.analysis.jacobian.jacobian",
+        "B = +F",
+        _T,
+        lambda right: lambda A, B, lam: right(A, -B, lam),
+    ),
+    Mutation(RATE, f"{_HERE}.predicted_rate", "the rate", _T),
+    Mutation(DECAY, f"{_HERE}.predicted_rate", "the rate", _T),
+    Mutation(CONSTANTS, f"{_LOCAL}.rate_bound", "the bound", _BINOMIAL),
+    Mutation(HALF_LIFE, f"{_LOCAL}.half_life", "no log 2", _T, scaled(1 / math.log(2))),
+    Mutation(INFORMATION, "stability.families.student_t.StudentT.fisher", "F", _T, scaled(1.001)),
+    Mutation(
+        UNIVERSAL,
+        f"{_HERE}._is_exponential",
+        "Student's t taken for an exponential family",
+        _T,
+        lambda right: lambda family: True,
+    ),
+)
+"""Slips, and the claim that each must break."""
+
+
+def _witness(claim: Claim, where: str, measured: float, method: str, note: str) -> Verdict:
+    return claim.verdict(
+        where,
         measured=measured,
-        relation="<",
-        stated=1.0,
-        status=compare(measured, "<", 1.0, -1e-9),
-        method=f"{method}; tolerance: a factor of 1 up to rounding is no contraction",
+        claimed=1.0,
         tolerance=-1e-9,
+        method=f"{method}; tolerance: a factor of 1 up to rounding is no contraction",
         note=note,
     )
 
@@ -178,94 +290,83 @@ def _tempered(tau: float, lam: float) -> float:
     return float(second / first)
 
 
-def _rates(
-    where: Instance,
-    local: LocalAnalysis,
-    *,
-    sign: float = 1.0,
-    factor: float = 1.0,
-    spoil: float = 1.0,
-) -> list[Verdict]:
-    """Check the rate ρ(J), and the bound on it.
-
-    Args:
-        where: The instance.
-        local: Its local analysis.
-        sign: Multiplies B.
-        factor: Multiplies μ.
-        spoil: Multiplies the bound from α, L and ε.
-    """
-    lam, L, slack, mu = (
-        local.lam,
-        local.lipschitz,
-        jacobian_slack(local),
-        factor * float(local.mu[0]),
-    )
-    rho, stated = spectral_radius(jacobian(local.A, sign * local.B, lam)), lam * mu / (1 + lam * mu)
+def _rates(where: Instance, local: LocalAnalysis) -> list[Verdict]:
+    """The rate ρ(J) against μ, against orbits, and against what the constants allow."""
+    lam, slack = local.lam, jacobian_slack(local)
+    rho, predicted = spectral_radius(local.J), predicted_rate(float(local.mu[0]), lam)
     G = infinite_map(where.family, where.law, lam)
-    decay = linear_rate(lambda theta: G(theta).theta, local.theta, axes(local))
-    curvature = 3e-3 * stated * (1 - stated) + slack + 1e-7
-    limit = spoil * rate_bound(lam, local.alpha, local.eps.high, L.value)
-    within = compare(rho, "<=", limit, slack)
-    if not math.isfinite(L.value):
-        within = Status.NOT_APPLICABLE
-    elif within is Status.VIOLATED and not L.is_upper_bound:
-        within = Status.UNDECIDED  # L may be larger than what the search found
-    common: dict[str, Any] = {
-        "instance": f"{where.name}, λ = {lam:g}",
-        "assumptions": assumptions(local),
-    }
+    case = f"{where.name}, λ = {lam:g}"
+    common: dict[str, Any] = {"assumptions": assumptions(local)}
     met = local.theorem1_condition
     printed = "" if met is Condition.MET else f"the condition of Theorem 1 is {met}"
     return [
-        Verdict(
-            claim="S1",
-            words="ρ(J) < 1 at every finite λ",
+        STABLE.verdict(
+            case,
             measured=rho,
-            relation="<",
-            stated=1.0,
-            status=compare(rho, "<", 1.0),
+            claimed=1.0,
             method=f"eigenvalues of J, A and B by {local.method}",
             note=printed,
             **common,
         ),
-        Verdict(
-            claim="S1, rate",
-            words="ρ(J) = λμ/(1 + λμ)",
+        RATE.verdict(
+            case,
             measured=rho,
-            relation="==",
-            stated=stated,
-            status=compare(rho, "==", stated, slack),
+            claimed=predicted,
+            tolerance=slack,
             method="eigenvalues of J against μ, those of the pair (−B, −A); tolerance: of "
             "integration",
-            tolerance=slack,
             **common,
         ),
-        Verdict(
-            claim="S1, decay",
-            words="a small perturbation of θ* shrinks by λμ/(1 + λμ) a retraining",
-            measured=decay,
-            relation="==",
-            stated=stated,
-            status=compare(decay, "==", stated, curvature),
+        DECAY.verdict(
+            case,
+            measured=linear_rate(lambda theta: G(theta).theta, local.theta, axes(local)),
+            claimed=predicted,
+            tolerance=3e-3 * predicted * (1 - predicted) + slack + 1e-7,
             method="two orbits of G∞; half their difference, from 0.01 standard errors off θ*; "
-            "tolerance: 30 "
-            "times the square of that, relative to ρ(1 − ρ), and integration",
-            tolerance=curvature,
+            "tolerance: 30 times the square of that, relative to ρ(1 − ρ), and integration",
             **common,
         ),
-        Verdict(
-            claim="S1, from α, L and ε",
-            words="ρ(J) ≤ q/(1 + q) < 1 with q = λ(1 + Lε/α)",
+        CONSTANTS.verdict(
+            case,
             measured=rho,
-            relation="<=",
-            stated=limit,
-            status=within,
-            method=f"eigenvalues of J; tolerance: of integration; L: {L.reason}",
+            claimed=local.rate_bound,
             tolerance=slack,
+            method=f"eigenvalues of J; tolerance: of integration; L: {local.lipschitz.reason}",
             note=printed,
             **common,
         ),
+    ]
+
+
+def _half_life(name: str, local: LocalAnalysis) -> Verdict:
+    """ρ to the power of the half-life; ½ at once where ρ is 0."""
+    power = local.rho**local.half_life if local.rho > 1e-12 else 0.5
+    return HALF_LIFE.verdict(
+        f"{name}, λ = {local.lam:g}",
+        measured=power,
+        claimed=0.5,
+        tolerance=1e-9,
+        method="closed form; tolerance: rounding",
+    )
+
+
+def _information(where: Instance, local: LocalAnalysis) -> list[Verdict]:
+    """B against −E s sᵀ, and that against the closed form of the family, if it has one."""
+    matrices = {"E ∇² log p": -local.B}
+    if isinstance(where.family, HasFisher):
+        star = torch.from_numpy(local.theta)
+        matrices["the closed form"] = where.family.fisher(star).numpy()
+    size = float(np.linalg.norm(local.fisher, 2))
+    return [
+        INFORMATION.verdict(
+            f"{where.name}, {kind}",
+            measured=float(np.linalg.norm(matrix - local.fisher, 2)),
+            claimed=0.0,
+            tolerance=2 * mean_slack(local) + 1e-8 * size,
+            scale=size,
+            method="norm of the difference from E s sᵀ; tolerance: of integration",
+        )
+        for kind, matrix in matrices.items()
     ]
 
 
@@ -276,29 +377,21 @@ def _is_exponential(family: Family) -> bool:
     return isinstance(family, Gaussian | GaussianNatural | GaussianMean | Gamma | LinearLogits)
 
 
-def _universal(
-    where: Instance, local: LocalAnalysis, *, exponential: bool = False
-) -> list[Verdict]:
-    """S2. exponential: take the family for one."""
-    if not (exponential or _is_exponential(where.family)):
+def _universal(where: Instance, local: LocalAnalysis) -> list[Verdict]:
+    """S2, where the family is an exponential one."""
+    if not _is_exponential(where.family):
         return []
-    lam = local.lam
-    eigenvalues, stated = np.linalg.eigvals(local.J).real, lam / (1 + lam)
-    measured = float(eigenvalues[np.abs(eigenvalues - stated).argmax()])
-    tolerance = jacobian_slack(local) + 1e-8 * stated  # torch's trigamma has 9 digits
+    predicted = predicted_rate(1.0, local.lam)
+    eigenvalues = np.linalg.eigvals(local.J).real
     return [
-        Verdict(
-            claim="S2",
-            words="in an exponential family all eigenvalues of J are λ/(1 + λ), whatever the data "
-            "and the coordinates",
-            instance=f"{where.name}, λ = {lam:g}",
-            measured=measured,
-            relation="==",
-            stated=stated,
-            status=compare(measured, "==", stated, tolerance),
+        UNIVERSAL.verdict(
+            f"{where.name}, λ = {local.lam:g}",
+            measured=float(eigenvalues[np.abs(eigenvalues - predicted).argmax()]),
+            claimed=predicted,
+            # torch's trigamma has 9 digits
+            tolerance=jacobian_slack(local) + 1e-8 * predicted,
             method="eigenvalues of J; the one that is farthest off; tolerance: of integration, "
             "and of torch's trigamma",
-            tolerance=tolerance,
             assumptions=assumptions(local),
         )
     ]

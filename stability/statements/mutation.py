@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from stability.laws.bracket import Bracket
 from stability.statements.claim import Claim
 from stability.statements.verdict import Status, Verdict
 
@@ -91,6 +92,8 @@ def scaled(factor: float) -> Replacement:
         @wraps(right)
         def wrong(*arguments: Any, **named: Any) -> Any:
             value = right(*arguments, **named)
+            if isinstance(value, Bracket):
+                return value.map(lambda end: factor * end)
             if isinstance(value, tuple):
                 return tuple(factor * part for part in value)
             return factor * value

@@ -10,6 +10,7 @@ there the expected Hessian of log p is not negative.
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,9 +21,61 @@ from torch import Tensor
 from stability.families import Gaussian, GaussianFull
 from stability.families.gaussian import symmetric_basis
 from stability.laws.family import Family, hessians, scores
-from stability.statements.verdict import Status, Verdict, compare
+from stability.statements.claim import Claim
+from stability.statements.mutation import Mutation, scaled
+from stability.statements.verdict import Verdict
 
-__all__ = ["GRID", "alpha", "check", "controls", "counterexamples"]
+__all__ = ["GRID", "MUTATIONS", "alpha", "check", "counterexamples"]
+
+_claim = partial(
+    Claim,
+    source="Proposition 2",
+    relation="==",
+    no_evidence="Points at the mean alone, where several terms vanish.",
+)
+_difference = partial(
+    _claim, falsified_by="One entry at one point that differs by more than the tolerance."
+)
+
+GRADIENT = _difference(
+    id="Proposition 2, (59)",
+    words="−∇ log p = (Σ⁻¹(μ − x), ½(x − μ)(x − μ)ᵀ − ½Σ)",
+    erratum="E2",
+)
+HESSIAN = _difference(
+    id="Proposition 2, (60)",
+    words="−∇² log p has the blocks Σ⁻¹, (μ − x) ⊗ I and ½(Σ ⊗ Σ), on symmetric perturbations",
+)
+CONCAVE = _claim(
+    id="Proposition 2",
+    words="E_{p_θ} ∇² log p_θ ≺ 0 (Assumption 2)",
+    relation="<",
+    falsified_by="One Gaussian with an eigenvalue >= 0.",
+)
+ALPHA = _claim(
+    id="Proposition 2, α",
+    words="α = min(λmin(Σ⁻¹), ½ λmin(Σ)²)",
+    falsified_by="One Gaussian with another smallest eigenvalue.",
+)
+LIPSCHITZ = _claim(
+    id="Proposition 2, Lipschitz",
+    words="‖∇² log p_θ(x) − ∇² log p_θ(y)‖₂ = ‖x − y‖: L = 1 (Assumption 1)",
+    falsified_by="One pair of points with another ratio.",
+)
+PRINTED_GRADIENT = _claim(
+    id="Proposition 2, (59) as printed",
+    words="the gradient of −log p in Σ⁻¹ is ½(x − μ)(x − μ)ᵀ − Σ",
+    falsified_by="N(0, 1) at x = 0.",
+    erratum="E2",
+    refuted_because="log det Σ⁻¹ has the factor ½: the gradient is ½(x − μ)(x − μ)ᵀ − ½Σ.",
+)
+ALL_ENTRIES = _claim(
+    id="Proposition 2, in all d² entries",
+    words="E ∇² log p ≺ 0 with Σ⁻¹ any matrix, as (58) and (60) are printed",
+    relation="<",
+    falsified_by="N(0, I) in two dimensions, on an antisymmetric direction.",
+    refuted_because="On antisymmetric perturbations of Σ⁻¹ the block ½(Σ ⊗ Σ) has the wrong sign.",
+)
 
 GRID: tuple[dict[str, Any], ...] = (
     {"mean": (0.5,), "covariance": ((0.25,),)},
@@ -59,18 +112,54 @@ def check(
     Raises:
         ValueError: For bad arguments.
     """
-    return _check(mean, covariance, rng, points)
+    mu, sigma = _gaussian(mean, covariance, points)
+    d, family = len(mu), Gaussian(len(mu))
+    precision = torch.from_numpy(np.linalg.inv(sigma))
+    precision = (precision + precision.T) / 2
+    theta = family.join(torch.from_numpy(mu), precision)
+    x = torch.from_numpy(mu + 2 * rng.standard_normal((points, d)) @ np.linalg.cholesky(sigma).T)
+    # one standard error along each column
+    unit = np.linalg.inv(np.linalg.cholesky(family.fisher(theta).numpy())).T
 
-
-def controls(rng: np.random.Generator) -> list[Verdict]:
-    """Each with a spoiled constant or sign: each is `violated`."""
-    spoiled = {"mean": (1.0, -2.0), "covariance": ((2.0, 0.6), (0.6, 0.5)), "rng": rng}
+    least = -float(np.linalg.eigvalsh(_expected_hessian(family, theta, mu, sigma))[-1])
+    entries = torch.cat([torch.from_numpy(mu), precision.flatten()])
+    slopes = {
+        "symmetric perturbations of Σ⁻¹": _slope(hessians(family, theta, x).numpy(), x.numpy()),
+        "all d² entries of Σ⁻¹": _slope(hessians(GaussianFull(d), entries, x).numpy(), x.numpy()),
+    }
+    eigenvalues = ", ".join(f"{value:.3g}" for value in np.linalg.eigvalsh(sigma)[::-1])
+    case = f"d = {d}, Σ with eigenvalues {eigenvalues}"
+    assumptions = {"α": least, "L": next(iter(slopes.values()))}
+    exactly = "automatic differentiation, averaged exactly (it is affine in x)"
     return [
-        *_check(**spoiled, share=1.0)[:2],  # −Σ in (59), as printed (E2)
-        *_check(**spoiled, half=0.51)[2:4],  # 0.51 (Σ ⊗ Σ) in (60)
-        _check(**spoiled, sign=-1.0)[4],  # −log p
-        _check(**spoiled, factor=1.01)[5],  # 1.01 α
-        *_check(**spoiled, lipschitz=0.99)[6:],  # L = 0.99
+        *_derivatives(family, theta, mu, sigma, x, unit, case),
+        CONCAVE.verdict(
+            case,
+            measured=-least,
+            claimed=0.0,
+            method=f"λmax by {exactly}",
+            assumptions=assumptions,
+        ),
+        ALPHA.verdict(
+            case,
+            measured=least,
+            claimed=alpha(sigma),
+            tolerance=1e-9 * alpha(sigma),
+            method=f"−λmax by {exactly}; tolerance: rounding",
+            assumptions=assumptions,
+        ),
+        *(
+            LIPSCHITZ.verdict(
+                case,
+                measured=slope,
+                claimed=lipschitz(),
+                tolerance=1e-9,
+                method=f"automatic differentiation, on {coordinates}: the ratio farthest from 1, "
+                "of all pairs of points; tolerance: rounding",
+                assumptions=assumptions,
+            )
+            for coordinates, slope in slopes.items()
+        ),
     ]
 
 
@@ -83,27 +172,18 @@ def counterexamples() -> list[Verdict]:
     full = _expected_hessian(two, _vector(0, 0, 1, 0, 0, 1), np.zeros(2), np.eye(2))
     largest = float(np.linalg.eigvalsh(full)[-1])
     return [
-        Verdict(
-            claim="Proposition 2, (59) as printed",
-            words="the gradient of −log p in Σ⁻¹ is ½(x − μ)(x − μ)ᵀ − Σ",
-            instance="N(0, 1) at x = 0",
+        PRINTED_GRADIENT.verdict(
+            "N(0, 1) at x = 0",
             measured=gradient,
-            relation="==",
-            stated=-1.0,
-            status=compare(gradient, "==", -1.0, 1e-12),
-            method="automatic differentiation; tolerance: rounding",
+            claimed=-1.0,
             tolerance=1e-12,
-            erratum="E2",
+            method="automatic differentiation; tolerance: rounding",
             note="it is ½(x − μ)(x − μ)ᵀ − ½Σ",
         ),
-        Verdict(
-            claim="Proposition 2, in all d² entries",
-            words="E ∇² log p ≺ 0 with Σ⁻¹ any matrix, as (58) and (60) are printed",
-            instance="N(0, I), d = 2",
+        ALL_ENTRIES.verdict(
+            "N(0, I), d = 2",
             measured=largest,
-            relation="<",
-            stated=0.0,
-            status=compare(largest, "<", 0.0),
+            claimed=0.0,
             method="automatic differentiation of (58), averaged exactly",
             note="½ on the antisymmetric direction, where (60) has the wrong sign; ≺ 0 on "
             "symmetric perturbations",
@@ -111,152 +191,121 @@ def counterexamples() -> list[Verdict]:
     ]
 
 
-def _check(
-    mean: ArrayLike,
-    covariance: ArrayLike,
-    rng: np.random.Generator,
-    points: int = 6,
-    *,
-    share: float = 0.5,
-    half: float = 0.5,
-    sign: float = 1.0,
-    factor: float = 1.0,
-    lipschitz: float = 1.0,
-) -> list[Verdict]:
-    """Args:
-    share: Of Σ in (59), of Σ ⊗ Σ in (60).
-    half: See `share`.
-    sign: Of E ∇² log p.
-    factor: Of α.
-    lipschitz: L.
-    """
+_CASE = {"mean": (1.0, -2.0), "covariance": ((2.0, 0.6), (0.6, 0.5))}
+_HERE = "stability.statements.proposition2"
+
+MUTATIONS = (
+    Mutation(
+        GRADIENT,
+        f"{_HERE}.gradient",
+        "−Σ in (59), as printed",
+        _CASE,
+        lambda right: lambda mu, sigma, x, share=0.5: right(mu, sigma, x, 1.0),
+    ),
+    Mutation(
+        HESSIAN,
+        f"{_HERE}.hessian",
+        "0.51 (Σ ⊗ Σ) in (60)",
+        _CASE,
+        lambda right: lambda mu, sigma, x, half=0.5: right(mu, sigma, x, 0.51),
+    ),
+    Mutation(CONCAVE, f"{_HERE}._expected_hessian", "the sign of log p", _CASE, scaled(-1.0)),
+    Mutation(ALPHA, f"{_HERE}.alpha", "α", _CASE),
+    Mutation(LIPSCHITZ, f"{_HERE}.lipschitz", "L", _CASE),
+)
+"""Slips, and the claim that each must break."""
+
+
+def lipschitz() -> float:
+    """L of Assumption 1 for Gaussians in (μ, Σ⁻¹)."""
+    return 1.0
+
+
+def _gaussian(mean: ArrayLike, covariance: ArrayLike, points: int) -> tuple[np.ndarray, np.ndarray]:
+    """The mean and the covariance as arrays.   ValueError if an argument is out of range."""
     mu, sigma = np.asarray(mean, dtype=float), np.asarray(covariance, dtype=float)
     d = len(mu)
     if points < 2:
         raise ValueError(f"points must be >= 2, got {points}")
     if not np.isfinite(mu).all():
         raise ValueError(f"mean must be finite, got {mean}")
-    definite = (
-        sigma.shape == (d, d)
-        and np.array_equal(sigma, sigma.T)
-        and np.linalg.eigvalsh(sigma)[0] > 0
-    )
-    if not definite:
+    symmetric = sigma.shape == (d, d) and np.array_equal(sigma, sigma.T)
+    if not (symmetric and np.linalg.eigvalsh(sigma)[0] > 0):
         raise ValueError(
             f"covariance must be symmetric positive definite, of shape ({d}, {d}), got {covariance}"
         )
-    family, full = Gaussian(d), GaussianFull(d)
-    precision = torch.from_numpy(np.linalg.inv(sigma))
-    precision = (precision + precision.T) / 2
-    theta = family.join(torch.from_numpy(mu), precision)
-    x = torch.from_numpy(mu + 2 * rng.standard_normal((points, d)) @ np.linalg.cholesky(sigma).T)
-    # one standard error along each column
-    unit = np.linalg.inv(np.linalg.cholesky(family.fisher(theta).numpy())).T
+    return mu, sigma
 
-    gradient = _gradient(mu, sigma, x.numpy(), share) @ unit
-    second = unit.T @ _hessian(mu, sigma, x.numpy(), half) @ unit
-    gradient_seen = -scores(family, theta, x).numpy() @ unit
+
+def _derivatives(
+    family: Gaussian,
+    theta: Tensor,
+    mu: np.ndarray,
+    sigma: np.ndarray,
+    x: Tensor,
+    unit: np.ndarray,
+    case: str,
+) -> list[Verdict]:
+    """(59) and (60), each by automatic differentiation and by central differences."""
+    points, second = x.numpy(), unit.T @ hessian(mu, sigma, x.numpy()) @ unit
+    seen = -scores(family, theta, x).numpy() @ unit
+    steps = -_differences(lambda at: family.log_prob(at, x)[:, None], theta, unit)[:, 0]
     second_seen = unit.T @ -hessians(family, theta, x).numpy() @ unit
-    gradient_steps = -_differences(lambda at: family.log_prob(at, x)[:, None], theta, unit)[:, 0]
     second_steps = unit.T @ -_differences(lambda at: scores(family, at, x), theta, unit)
-    least = -sign * float(np.linalg.eigvalsh(_expected_hessian(family, theta, mu, sigma))[-1])
-    entries = torch.cat([torch.from_numpy(mu), precision.flatten()])
-    slopes = [
-        _slope(hessians(each, at, x).numpy(), x.numpy())
-        for each, at in ((family, theta), (full, entries))
-    ]
+    units = "; the largest difference, in standard errors of one observation; tolerance: "
+    by_autodiff = f"automatic differentiation{units}rounding", 1e-9
+    by_steps = (
+        f"central differences{units}the square of their step, {_STEP}, times a third derivative",
+        1e-6,
+    )
 
-    eigenvalues = ", ".join(f"{value:.3g}" for value in np.linalg.eigvalsh(sigma)[::-1])
-    common: dict[str, Any] = {
-        "instance": f"d = {d}, Σ with eigenvalues {eigenvalues}",
-        "assumptions": {"α": least, "L": slopes[0]},
-    }
     verdicts = []
-    for seen, steps, stated, rest in (
-        (
-            gradient_seen,
-            gradient_steps,
-            gradient,
-            {
-                "claim": "Proposition 2, (59)",
-                "words": "−∇ log p = (Σ⁻¹(μ − x), ½(x − μ)(x − μ)ᵀ − ½Σ)",
-                "erratum": "E2",
-                "note": "printed with −Σ for −½Σ",
-            },
-        ),
-        (
-            second_seen,
-            second_steps,
-            second,
-            {
-                "claim": "Proposition 2, (60)",
-                "words": "−∇² log p has the blocks Σ⁻¹, (μ − x) ⊗ I and ½(Σ ⊗ Σ), on symmetric "
-                "perturbations",
-                "note": "" if d == 1 else "on antisymmetric ones ½(Σ ⊗ Σ) has the wrong sign",
-            },
-        ),
-    ):
-        units = "; the largest difference, in standard errors of one observation; tolerance: "
-        by_autodiff = f"automatic differentiation{units}rounding"
-        by_steps = (
-            f"central differences{units}the square of their step, {_STEP}, times a third derivative"
-        )
+    for measured, (method, tolerance) in ((seen, by_autodiff), (steps, by_steps)):
         verdicts.append(
-            _equal(float(np.abs(seen - stated).max()), 1e-9, method=by_autodiff, **rest, **common)
+            _gradient_verdict(measured, mu, sigma, points, unit, case, method, tolerance)
         )
+    for measured, (method, tolerance) in ((second_seen, by_autodiff), (second_steps, by_steps)):
         verdicts.append(
-            _equal(float(np.abs(steps - stated).max()), 1e-6, method=by_steps, **rest, **common)
-        )
-
-    exactly = "automatic differentiation, averaged exactly (it is affine in x)"
-    verdicts.append(
-        Verdict(
-            claim="Proposition 2",
-            words="E_{p_θ} ∇² log p_θ ≺ 0 (Assumption 2)",
-            measured=-least,
-            relation="<",
-            stated=0.0,
-            status=compare(-least, "<", 0.0),
-            method=f"λmax by {exactly}",
-            **common,
-        )
-    )
-    limit = factor * alpha(sigma)
-    verdicts.append(
-        Verdict(
-            claim="Proposition 2, α",
-            words="α = min(λmin(Σ⁻¹), ½ λmin(Σ)²)",
-            measured=least,
-            relation="==",
-            stated=limit,
-            status=compare(least, "==", limit, 1e-9 * limit),
-            method=f"−λmax by {exactly}; tolerance: rounding",
-            tolerance=1e-9 * limit,
-            **common,
-        )
-    )
-    for slope, coordinates in zip(
-        slopes, ("symmetric perturbations of Σ⁻¹", "all d² entries of Σ⁻¹"), strict=True
-    ):
-        verdicts.append(
-            Verdict(
-                claim="Proposition 2, Lipschitz",
-                words="‖∇² log p_θ(x) − ∇² log p_θ(y)‖₂ = ‖x − y‖: L = 1 (Assumption 1)",
-                measured=slope,
-                relation="==",
-                stated=lipschitz,
-                status=compare(slope, "==", lipschitz, 1e-9),
-                method=f"automatic differentiation, on {coordinates}: the ratio farthest from 1, "
-                "of all pairs of "
-                "points; tolerance: rounding",
-                tolerance=1e-9,
-                **common,
+            HESSIAN.verdict(
+                case,
+                measured=float(np.abs(measured - second).max()),
+                claimed=0.0,
+                tolerance=tolerance,
+                scale=float(np.abs(second).max()),
+                method=method,
+                note="" if len(mu) == 1 else "on antisymmetric ones ½(Σ ⊗ Σ) has the wrong sign",
             )
         )
     return verdicts
 
 
-def _gradient(mu: np.ndarray, sigma: np.ndarray, x: np.ndarray, share: float) -> np.ndarray:
+def _gradient_verdict(
+    seen: np.ndarray,
+    mu: np.ndarray,
+    sigma: np.ndarray,
+    x: np.ndarray,
+    unit: np.ndarray,
+    case: str,
+    method: str,
+    tolerance: float,
+) -> Verdict:
+    """(59) as corrected; what is printed, with −Σ, stands beside it."""
+    stated = gradient(mu, sigma, x) @ unit
+    printed = gradient(mu, sigma, x, 1.0) @ unit
+    numbers: dict[str, Any] = {"claimed": 0.0, "tolerance": tolerance, "method": method}
+    return GRADIENT.verdict(
+        case,
+        measured=float(np.abs(seen - stated).max()),
+        scale=float(np.abs(stated).max()),
+        in_place_of=PRINTED_GRADIENT.verdict(
+            case, measured=float(np.abs(seen - printed).max()), **numbers
+        ),
+        note="printed with −Σ for −½Σ",
+        **numbers,
+    )
+
+
+def gradient(mu: np.ndarray, sigma: np.ndarray, x: np.ndarray, share: float = 0.5) -> np.ndarray:
     """−∇ log p by (59), with `share` of Σ, in the coordinates of `Gaussian`: (n, P)."""
     gap = x - mu
     blocks = gap[:, :, None] * gap[:, None] / 2 - share * sigma
@@ -264,7 +313,7 @@ def _gradient(mu: np.ndarray, sigma: np.ndarray, x: np.ndarray, share: float) ->
     return np.concatenate([-gap @ np.linalg.inv(sigma), by_precision], 1)
 
 
-def _hessian(mu: np.ndarray, sigma: np.ndarray, x: np.ndarray, half: float) -> np.ndarray:
+def hessian(mu: np.ndarray, sigma: np.ndarray, x: np.ndarray, half: float = 0.5) -> np.ndarray:
     """−∇² log p by (60), with `half` of Σ ⊗ Σ, in the coordinates of `Gaussian`: (n, P, P)."""
     d, basis = len(mu), symmetric_basis(len(mu)).numpy()
     result = np.empty((len(x), d + len(basis), d + len(basis)))
@@ -298,27 +347,15 @@ def _differences(
     )
 
 
-def _slope(hessian: np.ndarray, x: np.ndarray) -> float:
+def _slope(second: np.ndarray, x: np.ndarray) -> float:
     """‖∇² log p(x) − ∇² log p(y)‖₂ / ‖x − y‖ of that pair for which it is farthest from 1: (n,
     P, P), (n, d).
     """
     i, j = np.triu_indices(len(x), 1)
-    slopes = np.linalg.norm(hessian[i] - hessian[j], 2, axis=(1, 2)) / np.linalg.norm(
+    slopes = np.linalg.norm(second[i] - second[j], 2, axis=(1, 2)) / np.linalg.norm(
         x[i] - x[j], axis=1
     )
     return float(slopes[np.abs(slopes - 1).argmax()])
-
-
-def _equal(measured: float, tolerance: float, **rest: Any) -> Verdict:
-    """A verdict on a difference that must be 0; with an erratum, the printed formula is known to
-    fail everywhere.
-    """
-    status = compare(measured, "==", 0.0, tolerance)
-    if status is Status.HOLDS and "erratum" in rest:
-        status = Status.CORRECTED
-    return Verdict(
-        measured=measured, relation="==", stated=0.0, status=status, tolerance=tolerance, **rest
-    )
 
 
 def _vector(*values: float) -> Tensor:

@@ -6,7 +6,8 @@ at θ*, and by continuity near it.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -20,10 +21,47 @@ from stability.laws.bracket import Condition
 from stability.laws.expectation import rule
 from stability.laws.family import Family, hessians, scores
 from stability.laws.law import Data, Law, Member
+from stability.statements.claim import FINITE_L, Claim, Premise
 from stability.statements.instances import DataName, Instance, assumptions, instance, mean_slack
-from stability.statements.verdict import Status, Verdict, compare
+from stability.statements.mutation import Mutation, scaled
+from stability.statements.verdict import Verdict
 
-__all__ = ["GRID", "check", "controls"]
+__all__ = ["GRID", "MUTATIONS", "check"]
+
+_claim = partial(
+    Claim,
+    source="Proposition 3",
+    no_evidence="H₁ alone: it is concave at θ* by Assumption 2.",
+)
+
+PRINTED = _claim(
+    id="Proposition 3, (67)",
+    words="∇²H ≼ −α(1 + λ) + λεL ≺ 0 at θ* if εL < α",
+    relation="<=",
+    falsified_by="A family and data with εL < α and a larger eigenvalue.",
+    needs=(FINITE_L, Premise("εL/α", "<", 1.0)),
+)
+CORRECTED = _claim(
+    id="Proposition 3, without εL < α",
+    words="∇²H ≼ −α − λ λmin(F) ≺ 0 at θ*, whatever εL is",
+    relation="<=",
+    falsified_by="A likelihood, data and λ with a larger eigenvalue.",
+    erratum="E9",
+)
+CONCAVE = _claim(
+    id="Proposition 3, in a neighbourhood",
+    words="H(θ, ·) is strongly concave in a neighbourhood U of θ*, for θ in U",
+    relation="<",
+    falsified_by="A case in which no ellipsoid about θ* is small enough.",
+    erratum="E9",
+)
+UNIQUE = _claim(
+    id="Proposition 3",
+    words="H(θ, ·) has one local maximiser in U",
+    relation="==",
+    falsified_by="Two points of U from which Newton's method reaches different maximisers.",
+    erratum="E9",
+)
 
 Objective: TypeAlias = tuple[Tensor, Tensor]
 """θ' ↦ Σ weights_i log p_θ'(points_i): points (k, d), weights (k,)."""
@@ -57,139 +95,134 @@ def check(
     return [*_curvature(where, local), *_neighbourhood(where, local)]
 
 
-def controls() -> list[Verdict]:
-    """Each with a spoiled constant or sign: each is `violated`."""
-    linkage, mixture = instance("linkage", "misspecified"), instance("mixture", "well specified")
-    return [
-        _curvature(linkage, linkage.local.at(5.0), spread=0.0)[0],  # −α(1 + λ), without λεL
-        _curvature(linkage, linkage.local.at(5.0), share=1.01)[1],  # 1.01 λmin(F)
-        *_neighbourhood(linkage, linkage.local.at(5.0), sign=-1.0),  # H₁ − λH₂
-        # so wide that labels are switched in it
-        _neighbourhood(mixture, mixture.local.at(0.05), radii=(2.0,))[1],
-    ]
+_LINKAGE = {"family": "linkage", "data": "misspecified", "lam": 5.0}
+_MIXTURE = {"family": "mixture", "data": "well specified", "lam": 0.05}
+_HERE = "stability.statements.proposition3"
 
 
-def _curvature(
-    where: Instance, local: LocalAnalysis, *, spread: float = 1.0, share: float = 1.0
-) -> list[Verdict]:
-    """λmax(A + λB) against (67) and against E9.
+def _minus(right: Callable[..., Objective]) -> Callable[..., Objective]:
+    return lambda one, two, factor: right(one, two, -factor)
 
-    Args:
-        spread: Multiplies εL. share: multiplies λmin(F).
-    """
-    lam, L, eps = local.lam, local.lipschitz.value, local.eps.high
-    measured = float(np.linalg.eigvalsh(local.A + lam * local.B)[-1])
-    tolerance = (1 + lam) * mean_slack(local)
-    printed = (
-        -local.alpha * (1 + lam) + lam * spread * eps * L if max(eps, L) < math.inf else math.inf
+
+MUTATIONS = (
+    Mutation(
+        PRINTED,
+        f"{_HERE}.limit_67",
+        "−α(1 + λ), without λεL",
+        _LINKAGE,
+        lambda right: lambda lam, alpha, product: right(lam, alpha, 0.0),
+    ),
+    Mutation(CORRECTED, f"{_HERE}.limit_e9", "−α − λ λmin(F) and 1 % more", _LINKAGE, scaled(1.01)),
+    Mutation(CONCAVE, f"{_HERE}._sum", "H₁ − λH₂", _LINKAGE, _minus),
+    Mutation(UNIQUE, f"{_HERE}._sum", "H₁ − λH₂", _LINKAGE, _minus),
+    Mutation(
+        UNIQUE,
+        f"{_HERE}._radii",
+        "U so wide that labels are switched in it",
+        _MIXTURE,
+        lambda right: lambda: (2.0,),
+    ),
+)
+"""Slips, and the claim that each must break."""
+
+
+def limit_67(lam: float, alpha: float, product: float) -> float:
+    """−α(1 + λ) + λεL of (67); inf where εL is.   product: εL."""
+    return -alpha * (1 + lam) + lam * product if product < math.inf else math.inf
+
+
+def limit_e9(lam: float, alpha: float, least: float) -> float:
+    """−α − λ λmin(F), which needs no condition (E9).   least: λmin(F)."""
+    return -alpha - lam * least
+
+
+def _radii() -> tuple[float, ...]:
+    """Sizes of U that are tried, in standard errors of one observation."""
+    return tuple(2.0**-k for k in range(7))
+
+
+def _curvature(where: Instance, local: LocalAnalysis) -> list[Verdict]:
+    """λmax(A + λB) against (67) and against E9."""
+    lam, k = local.lam, local.k
+    met = k.below(1) is Condition.MET
+    common: dict[str, Any] = {
+        "measured": float(np.linalg.eigvalsh(local.A + lam * local.B)[-1]),
+        "tolerance": (1 + lam) * mean_slack(local),
+        "assumptions": assumptions(local) | {"εL/α": k.low if k.known else k},
+    }
+    case = f"{where.name}, λ = {lam:g}"
+    printed = PRINTED.verdict(
+        case,
+        claimed=k.map(lambda ratio: limit_67(lam, local.alpha, local.alpha * ratio)),
+        method=f"λmax(A + λB); L: {local.lipschitz.reason}; tolerance: of integration",
+        **common,
     )
     least = max(0.0, float(np.linalg.eigvalsh(local.fisher)[0]))
-    corrected = -local.alpha - lam * share * least
-    meets_condition = local.k.below(1) is Condition.MET
-    common: dict[str, Any] = {
-        "instance": f"{where.name}, λ = {lam:g}",
-        "measured": measured,
-        "relation": "<=",
-        "tolerance": tolerance,
-        "assumptions": assumptions(local) | {"εL/α": local.k},
-    }
-    as_printed, holds = (
-        compare(measured, "<=", stated, tolerance) for stated in (printed, corrected)
-    )
-    if not math.isfinite(L):
-        as_printed = Status.NOT_APPLICABLE
-    elif local.k.below(1) is Condition.NOT_MET:
-        as_printed = Status.VACUOUS
-    elif local.k.below(1) is Condition.UNDECIDED:
-        as_printed = Status.UNDECIDED
     return [
-        Verdict(
-            claim="Proposition 3, (67)",
-            words="∇²H ≼ −α(1 + λ) + λεL ≺ 0 at θ* if εL < α",
-            stated=printed,
-            status=as_printed,
-            method=f"λmax(A + λB); L: {local.lipschitz.reason}; tolerance: of integration",
-            **common,
-        ),
-        Verdict(
-            claim="Proposition 3, without εL < α",
-            words="∇²H ≼ −α − λ λmin(F) ≺ 0 at θ*, whatever εL is",
-            stated=corrected,
-            status=Status.CORRECTED if holds is Status.HOLDS and not meets_condition else holds,
+        printed,
+        CORRECTED.verdict(
+            case,
+            claimed=limit_e9(lam, local.alpha, least),
             method="λmax(A + λB) from Hessians, F from scores; tolerance: of integration",
-            erratum="E9",
-            note="" if meets_condition else "the condition εL < α is not met, and not needed",
+            in_place_of=printed,
+            note="" if met else "the condition εL < α is not met, and not needed",
             **common,
         ),
     ]
 
 
-def _neighbourhood(
-    where: Instance,
-    local: LocalAnalysis,
-    *,
-    sign: float = 1.0,
-    radii: Sequence[float] = tuple(2.0**-k for k in range(7)),
-) -> list[Verdict]:
-    """Two verdicts on U, the first ellipsoid of one of the `radii` in which H(θ, ·) is seen to be
-    strongly concave.
-
-    Args:
-        sign: Of λ.
-        radii: In standard errors of one observation; if H is nowhere concave U is the last.
+def _neighbourhood(where: Instance, local: LocalAnalysis) -> list[Verdict]:
+    """Two verdicts on U, the first ellipsoid of a radius in which H(θ, ·) is seen to be strongly
+    concave; the smallest if it is nowhere.
     """
     V, P = axes(local), len(local.theta)
-    ends = [sign_ * unit for unit in np.eye(P) for sign_ in (1, -1)]
+    radius, worst, spread = _ellipsoid(where, local, V)
+    case = f"{where.name}, λ = {local.lam:g}"
+    common: dict[str, Any] = {
+        "claimed": 0.0,
+        "scale": 1.0,
+        "assumptions": assumptions(local) | {"radius of U": radius},
+    }
+    return [
+        CONCAVE.verdict(
+            case,
+            measured=worst,
+            method=f"λmax(∇²H) at {2 * P + 1} points of U, the largest, in units where it is −1 "
+            f"at θ*: the centre and the ends of the axes of an ellipsoid of {radius:g} standard "
+            "errors of one observation",
+            **common,
+        ),
+        UNIQUE.verdict(
+            case,
+            measured=spread,
+            tolerance=1e-6,
+            method=f"Newton's method from {2 * P + 1} points of U; largest distance between what "
+            "it reaches, in standard errors, for a θ at the edge of U; tolerance: where it stops",
+            **common,
+        ),
+    ]
+
+
+def _ellipsoid(where: Instance, local: LocalAnalysis, V: np.ndarray) -> tuple[float, float, float]:
+    """Radius of U, the largest eigenvalue of ∇²H there, and how far apart maximisers from U are."""
+    ends = [sign * unit for unit in np.eye(len(V)) for sign in (1, -1)]
     real = _points(where, where.law, torch.from_numpy(local.theta))
-    worst, spread, radius = math.inf, math.inf, radii[-1]
+    worst, spread, radii = math.inf, math.inf, _radii()
     for radius in radii:
-        U = [
-            torch.from_numpy(local.theta + V @ (radius * offset)) for offset in [np.zeros(P), *ends]
-        ]
+        offsets = [radius * offset for offset in [np.zeros(len(V)), *ends]]
+        U = [torch.from_numpy(local.theta + V @ offset) for offset in offsets]
         if not all(where.contains(theta) for theta in U):
             continue
         objectives = [
-            _sum(real, _points(where, Member(where.family, theta), theta), sign * local.lam)
+            _sum(real, _points(where, Member(where.family, theta), theta), local.lam)
             for theta in U[:3]  # θ*, and both ends of the slowest axis
         ]
-        worst = max(_curve(where.family, H, theta, V) for H in objectives for theta in U) / (
-            1 + local.lam
-        )
+        curves = [_curve(where.family, H, theta, V) for H in objectives for theta in U]
+        worst = max(curves) / (1 + local.lam)
         if worst < 0 or radius == radii[-1]:
             spread = _spread(where.family, objectives[1], U, V)
-            break
-    common: dict[str, Any] = {
-        "instance": f"{where.name}, λ = {local.lam:g}",
-        "stated": 0.0,
-        "assumptions": assumptions(local) | {"radius of U": radius},
-        "erratum": "E9",
-    }
-    return [
-        Verdict(
-            claim="Proposition 3, in a neighbourhood",
-            words="H(θ, ·) is strongly concave in a neighbourhood U of θ*, for θ in U",
-            measured=worst,
-            relation="<",
-            status=compare(worst, "<", 0.0),
-            method=f"λmax(∇²H) at {2 * P + 1} points of U, the largest, in units where it is −1 "
-            "at θ*: the centre "
-            f"and the ends of the axes of an ellipsoid of {radius:g} standard errors of one "
-            "observation",
-            **common,
-        ),
-        Verdict(
-            claim="Proposition 3",
-            words="H(θ, ·) has one local maximiser in U",
-            measured=spread,
-            relation="==",
-            status=compare(spread, "==", 0.0, 1e-6),
-            method=f"Newton's method from {2 * P + 1} points of U; largest distance between what "
-            "it reaches, in "
-            "standard errors, for a θ at the edge of U; tolerance: where it stops",
-            tolerance=1e-6,
-            **common,
-        ),
-    ]
+            return radius, worst, spread
+    return radii[-1], worst, spread
 
 
 def _points(where: Instance, law: Law, theta: Tensor) -> Objective:

@@ -7,6 +7,8 @@ move θ*.
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,10 +20,48 @@ from stability.analysis.operators import infinite_map
 from stability.laws.expectation import Expectation, Rule, rule
 from stability.laws.family import Family, scores
 from stability.laws.law import Data, Member
+from stability.statements.claim import ERROR_RATE, Claim
 from stability.statements.instances import DataName, Instance, assumptions, instance
-from stability.statements.verdict import Verdict, compare
+from stability.statements.mutation import Mutation
+from stability.statements.verdict import Verdict
 
-__all__ = ["GRID", "check", "controls", "counterexamples"]
+__all__ = ["GRID", "MUTATIONS", "check", "counterexamples"]
+
+_claim = partial(
+    Claim,
+    source="Proposition 4, eq. (10)",
+    no_evidence="That iterates end somewhere: the end need not be θ*.",
+    error_rate=ERROR_RATE,
+)
+
+FIXED = _claim(
+    id="Proposition 4",
+    words="G∞(θ*) = θ*",
+    relation="==",
+    falsified_by="A family and data for which the map moves θ* by more than integration leaves "
+    "open.",
+)
+STATIONARY = _claim(
+    id="Proposition 4, stationarity",
+    words="the gradients of H₁ and of H₂(θ*, ·) vanish at θ*: at every λ",
+    relation="==",
+    falsified_by="A mean score at θ* that is not 0.",
+)
+LARGEST = _claim(
+    id="Proposition 4, maximality",
+    words="H₁ and H₂(θ*, ·) are largest at θ*: at every λ",
+    relation="<=",
+    falsified_by="A θ near θ* with a larger mean log-likelihood.",
+)
+TEMPERED = _claim(
+    id="Proposition 4, samples at another temperature",
+    words="θ* is a fixed point although samples are drawn from N(μ, τ²σ²)",
+    relation="==",
+    falsified_by="A Gaussian at τ = 0.9 and at τ = 1.1.",
+    error_rate=0.0,
+    refuted_because="The learner does not maximise the likelihood of what it samples: the variance "
+    "becomes (1 + λτ²)/(1 + λ) times as large.",
+)
 
 GRID: tuple[dict[str, Any], ...] = (
     {"family": "gaussian", "data": "misspecified", "lam": 1.0},
@@ -49,54 +89,10 @@ def check(
     Raises:
         ValueError: For bad ones, NoMaximum where there is no θ*.
     """
-    return _check(instance(family, data, start), lam)
-
-
-def controls() -> list[Verdict]:
-    """The same at points other than θ*, a tenth and a thousandth of a standard error away: each
-    is `violated`.
-    """
-    where = instance("student_t", "misspecified")
-    return [verdict for offset in (0.1, 1e-3) for verdict in _check(where, 0.5, offset)]
-
-
-def counterexamples() -> list[Verdict]:
-    """Outside the assumptions: samples drawn at temperature τ² (guidance, truncation), of N(μ,
-    τ²σ²) for N(μ, σ²).
-    """
-    where, lam = instance("gaussian", "misspecified"), 1.0
-    G, star = infinite_map(where.family, where.law, lam), torch.from_numpy(where.local.theta)
-    found = []
-    for tau in (0.9, 1.1):
-        variance = 1 / float(G(star * torch.tensor([1.0, tau**-2], dtype=torch.float64)).theta[1])
-        measured = variance * float(star[1])
-        found.append(
-            Verdict(
-                claim="Proposition 4, samples at another temperature",
-                words="θ* is a fixed point although samples are drawn from N(μ, τ²σ²)",
-                instance=f"{where.name}, λ = {lam:g}, τ = {tau:g}",
-                measured=measured,
-                relation="==",
-                stated=1.0,
-                status=compare(measured, "==", 1.0, 1e-6),
-                method="variance after one retraining from θ*, over that before",
-                tolerance=1e-6,
-                note=f"it is (1 + λτ²)/(1 + λ) = {(1 + lam * tau**2) / (1 + lam):.6f}: not a "
-                "likelihood of its samples",
-            )
-        )
-    return found
-
-
-def _check(where: Instance, lam: float, offset: float = 0.0) -> list[Verdict]:
-    """offset: how far from θ* to look instead, along each axis, in standard errors."""
+    where = instance(family, data, start)
     local = where.local.at(lam)
-    V = axes(local)
-    point = local.theta + V @ np.full(len(V), offset)
-    theta = torch.from_numpy(point)
-    moved = np.linalg.solve(
-        V, infinite_map(where.family, where.law, lam)(theta).theta.numpy() - point
-    )
+    V, theta = axes(local), fixed_point(where)
+    point = theta.numpy()
 
     def functions(x: Tensor) -> Tensor:
         return torch.cat(
@@ -109,59 +105,101 @@ def _check(where: Instance, lam: float, offset: float = 0.0) -> list[Verdict]:
         for law_rule in rules
     ]
     slope, slack = max(value for value, _ in slopes), max(error for _, error in slopes)
-    others = [
-        other
-        for step in _steps(len(V))
-        if where.contains(other := torch.from_numpy(point + V @ step))
-    ]
+    image = infinite_map(where.family, where.law, lam)(theta).theta.numpy()
+    others = [torch.from_numpy(point + V @ step) for step in _steps(len(V))]
+    others = [other for other in others if where.contains(other)]
     gain, gain_slack = max(
         _gain(where.family, law_rule, theta, other) for law_rule in rules for other in others
     )
+
     chance = any(law_rule.method == "monte carlo" for law_rule in rules)
     units = (
         "in standard errors of one observation; tolerance: six times the error estimate of "
         "the integrals"
     )
     common: dict[str, Any] = {
-        "stated": 0.0,
-        "instance": f"{where.name}, λ = {lam:g}",
+        "claimed": 0.0,
+        "scale": 1.0,
         "assumptions": assumptions(local),
         "false_alarm": 1e-6 if chance else 0.0,  # six standard errors, for at most 500 parameters
     }
-    distance = float(np.linalg.norm(moved))
+    case = f"{where.name}, λ = {lam:g}"
     return [
-        Verdict(
-            claim="Proposition 4",
-            words="G∞(θ*) = θ*",
-            measured=distance,
-            relation="==",
-            status=compare(distance, "==", 0.0, slack),
+        FIXED.verdict(
+            case,
+            measured=float(np.linalg.norm(np.linalg.solve(V, image - point))),
+            tolerance=slack,
             method=f"move by Newton's method, {units}",
-            tolerance=slack,
             **common,
         ),
-        Verdict(
-            claim="Proposition 4, stationarity",
-            words="the gradients of H₁ and of H₂(θ*, ·) vanish at θ*: at every λ",
+        STATIONARY.verdict(
+            case,
             measured=slope,
-            relation="==",
-            status=compare(slope, "==", 0.0, slack),
-            method=f"E of the score under the data and under p_θ*, the larger, {units}",
             tolerance=slack,
+            method=f"E of the score under the data and under p_θ*, the larger, {units}",
             **common,
         ),
-        Verdict(
-            claim="Proposition 4, maximality",
-            words="H₁ and H₂(θ*, ·) are largest at θ*: at every λ",
+        LARGEST.verdict(
+            case,
             measured=gain,
-            relation="<=",
-            status=compare(gain, "<=", 0.0, gain_slack),
+            tolerance=gain_slack,
             method=f"E log p at {len(others)} points, up to 2 standard errors away; largest gain; "
             "tolerance: likewise",
-            tolerance=gain_slack,
             **common,
         ),
     ]
+
+
+def counterexamples() -> list[Verdict]:
+    """Outside the assumptions: samples drawn at temperature τ² (guidance, truncation), of N(μ,
+    τ²σ²) for N(μ, σ²).
+    """
+    where, lam = instance("gaussian", "misspecified"), 1.0
+    G, star = infinite_map(where.family, where.law, lam), torch.from_numpy(where.local.theta)
+    found = []
+    for tau in (0.9, 1.1):
+        variance = 1 / float(G(star * torch.tensor([1.0, tau**-2], dtype=torch.float64)).theta[1])
+        found.append(
+            TEMPERED.verdict(
+                f"{where.name}, λ = {lam:g}, τ = {tau:g}",
+                measured=variance * float(star[1]),
+                claimed=1.0,
+                tolerance=1e-6,
+                method="variance after one retraining from θ*, over that before",
+                note=f"it is (1 + λτ²)/(1 + λ) = {(1 + lam * tau**2) / (1 + lam):.6f}: not a "
+                "likelihood of its samples",
+            )
+        )
+    return found
+
+
+def fixed_point(where: Instance) -> Tensor:
+    """θ*, the point that the map must leave where it is, (P,)."""
+    return torch.from_numpy(where.local.theta)
+
+
+def _off(standard_errors: float) -> Callable[..., Callable[[Instance], Tensor]]:
+    """A point so many standard errors away from θ* along each axis."""
+
+    def by(right: Callable[[Instance], Tensor]) -> Callable[[Instance], Tensor]:
+        def point(where: Instance) -> Tensor:
+            V = axes(where.local)
+            return right(where) + torch.from_numpy(V @ np.full(len(V), standard_errors))
+
+        return point
+
+    return by
+
+
+_CASE = {"family": "student_t", "data": "misspecified", "lam": 0.5}
+_POINT = "stability.statements.proposition4.fixed_point"
+
+MUTATIONS = tuple(
+    Mutation(claim, _POINT, f"θ* {offset} standard errors off", _CASE, _off(offset))
+    for offset in (0.1, 1e-3)
+    for claim in (FIXED, STATIONARY, LARGEST)
+)
+"""Slips, and the claim that each must break."""
 
 
 def _length(V: np.ndarray, gradient: Expectation) -> tuple[float, float]:

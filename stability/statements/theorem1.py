@@ -7,26 +7,102 @@ is stable at every finite λ, condition or not. Section 6 quotes the condition w
 """
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from stability.analysis.basin import axes, basin
+from stability.analysis.bounds import contraction_bound
 from stability.analysis.jacobian import jacobian
 from stability.analysis.local_analysis import LocalAnalysis
 from stability.analysis.operators import infinite_map
 from stability.laws.bracket import Bracket, Condition
 from stability.laws.family import Family
 from stability.laws.law import Data
+from stability.statements.claim import FINITE_L, Claim, Premise
 from stability.statements.instances import DataName, Instance, assumptions, instance, jacobian_slack
-from stability.statements.verdict import Status, Verdict, at_most, compare
+from stability.statements.mutation import Mutation
+from stability.statements.verdict import Status, Verdict
 
-__all__ = ["GRID", "check", "controls", "counterexamples"]
+__all__ = ["GRID", "MUTATIONS", "check", "counterexamples"]
+
+_claim = partial(
+    Claim,
+    source="Theorem 1",
+    no_evidence="Cases in which λ(1 + Lε/α) is far below ½: (11) is then many times ‖J‖₂.",
+)
+_FINITE = (FINITE_L, Premise("ε", "<", math.inf, Status.NOT_APPLICABLE))
+_CONDITION = (*_FINITE, Premise("λ(1 + Lε/α)", "<", 0.5))
+
+NORM = _claim(
+    id="Theorem 1, (11)",
+    words="‖J‖₂ ≤ λ(α + εL)/(α − λ(α + εL)) < 1 if λ(1 + Lε/α) < ½",
+    relation="<=",
+    falsified_by="A family, data and λ that meet the condition and have a larger ‖J‖₂.",
+    needs=_CONDITION,
+)
+SHARP = _claim(
+    id="Theorem 1, sharp, on a family",
+    words="‖J‖₂ ≤ max(q/(1 + q), λ(k − 1)/(1 − λ(k − 1))), k = Lε/α, q = λ(1 + k)",
+    relation="<=",
+    source="own result, docs/theory/theorem1.md",
+    falsified_by="A family, data and λ with a larger ‖J‖₂.",
+    needs=_FINITE,
+)
+BASIN = _claim(
+    id="Theorem 1, δ",
+    words="there is δ > 0 such that θ_t → θ* from ‖θ_0 − θ*‖ ≤ δ",
+    relation=">",
+    falsified_by="A case that meets the condition and whose orbits leave θ* from however near.",
+    needs=_CONDITION,
+)
+RATE = _claim(
+    id="Theorem 1, (12)",
+    words="‖θ_t − θ*‖ = Õ((11)^t)",
+    relation="<=",
+    falsified_by="An orbit that comes nearer by less than (11) a step, near θ*.",
+    needs=_CONDITION,
+)
+BELOW_ONE = _claim(
+    id="Theorem 1, (11) < 1",
+    words="(11) is below 1 where λ(1 + Lε/α) < ½",
+    relation="<",
+    falsified_by="Constants that meet the condition with (11) >= 1.",
+    needs=_CONDITION,
+)
+LIMIT = _claim(
+    id="Theorem 1, the limit of λ",
+    words="at λ = 1/(2(1 + Lε/α)) bound (11) is 1",
+    relation="==",
+    falsified_by="Constants for which (11) is another number there.",
+    needs=_FINITE,
+)
+SECTION_6 = _claim(
+    id="Theorem 1, condition as in Section 6",
+    words="(11) is < 1 if λ(1 + Lε/α) < 1",
+    relation="<",
+    source="Section 6",
+    erratum="E4",
+    falsified_by="Student's t at λ = 0.2.",
+    refuted_because="The condition of Theorem 1 has ½, and (11) is 1 there.",
+)
+SECTION_6_NORM = _claim(
+    id="Theorem 1, condition as in Section 6, any matrices",
+    words="‖J‖₂ < 1 if A ≼ −α, ‖B − A‖₂ ≤ Lε and λ(1 + Lε/α) < 1",
+    relation="<",
+    source="Section 6",
+    erratum="E4",
+    falsified_by="A = −1 and B = 9 at λ = 0.08.",
+    refuted_because="B ≼ 0 is needed besides, which a likelihood has.",
+)
 
 GRID: tuple[dict[str, Any], ...] = (
     {"family": "student_t", "data": "misspecified", "lam": 0.05},
-    {"family": "student_t", "data": "misspecified", "lam": 1.0},  # the condition is not met
+    {"family": "student_t", "data": "misspecified", "lam": 0.2},  # it is in [½, 1): not met
+    {"family": "student_t", "data": "misspecified", "lam": 1.0},  # nor here
     {"family": "student_t", "data": "well specified", "lam": 0.4},
     {"family": "logistic", "data": "misspecified", "lam": 0.1},
     {"family": "binomial", "data": "misspecified", "lam": 0.45},
@@ -50,18 +126,7 @@ def check(
     """
     where = instance(family, data, start)
     local = where.local.at(lam)
-    return [*_norms(where.name, local), *_orbits(where, local)]
-
-
-def controls() -> list[Verdict]:
-    """Each with a spoiled constant: each is `violated`."""
-    t, binomial = instance("student_t", "misspecified"), instance("binomial", "misspecified")
-    return [
-        _norms(t.name, t.local.at(0.05), spoil=0.1)[0],  # a tenth of (11)
-        _norms(binomial.name, binomial.local.at(0.45), spoil=0.99)[1],  # 0.99 of the sharp bound
-        _orbits(binomial, binomial.local.at(0.1), reach=3.0)[0],  # a map that overshoots θ*
-        _orbits(binomial, binomial.local.at(0.1), spoil=0.1)[1],  # a tenth of (11)
-    ]
+    return [*_norms(where.name, local), *_orbits(where, local), *_limits(where.name, local)]
 
 
 def counterexamples() -> list[Verdict]:
@@ -71,69 +136,79 @@ def counterexamples() -> list[Verdict]:
     t, lam, k = instance("student_t", "misspecified"), 0.08, 10.0
     local = t.local.at(0.2)
     J = jacobian(-np.eye(1), np.array([[k - 1]]), lam)
-    found = []
-    for words, name, condition, measured, note in (
-        (
-            "(11) is < 1 if λ(1 + Lε/α) < 1",
+    return [
+        SECTION_6.verdict(
             f"{t.name}, λ = 0.2",
-            local.condition.low,
-            local.bound.high,
-            "Theorem 1 has ½",
+            measured=local.bound.high,
+            claimed=1.0,
+            method="closed form",
+            assumptions={"λ(1 + Lε/α)": local.condition.low},
+            note="Theorem 1 has ½",
         ),
-        (
-            "‖J‖₂ < 1 if A ≼ −α, ‖B − A‖₂ ≤ Lε and λ(1 + Lε/α) < 1",
+        SECTION_6_NORM.verdict(
             f"A = −1, B = {k - 1:g}, λ = {lam:g}",
-            lam * (1 + k),
-            float(np.linalg.norm(J, 2)),
-            "B > 0: not the expected Hessian of a likelihood; S1 needs B ≼ 0 and no condition",
+            measured=float(np.linalg.norm(J, 2)),
+            claimed=1.0,
+            method="closed form",
+            assumptions={"λ(1 + Lε/α)": lam * (1 + k)},
+            note="B > 0: not the expected Hessian of a likelihood; S1 needs B ≼ 0 and no condition",
         ),
-    ):
-        found.append(
-            Verdict(
-                claim="Theorem 1, condition as in Section 6",
-                words=words,
-                instance=name,
-                measured=measured,
-                relation="<",
-                stated=1.0,
-                status=compare(measured, "<", 1.0),
-                method="closed form",
-                assumptions={"λ(1 + Lε/α)": condition},
-                erratum="E4",
-                note=note,
-            )
-        )
-    return found
+    ]
 
 
-def _norms(name: str, local: LocalAnalysis, *, spoil: float = 1.0) -> list[Verdict]:
-    """spoil: multiplies the bounds."""
-    tolerance = jacobian_slack(local)
-    printed, sharp = (bound.map(lambda b: spoil * b) for bound in (local.bound, local.sharp_bound))
+_T = {"family": "student_t", "data": "misspecified", "lam": 0.05}
+_BINOMIAL = {"family": "binomial", "data": "misspecified", "lam": 0.45}
+_NEAR = {**_BINOMIAL, "lam": 0.1}
+_BOUNDS = "stability.analysis.bounds"
+_LOCAL = "stability.analysis.local_analysis.LocalAnalysis"
+
+
+def _overshooting(right: Callable[..., Any]) -> Callable[..., Any]:
+    """A map that goes three times as far as G∞."""
+
+    def orbits(G: Callable[[Any], Any], *rest: Any) -> Any:
+        return right(lambda theta: theta + 3.0 * (G(theta) - theta), *rest)
+
+    return orbits
+
+
+def _halved(right: Callable[..., Any]) -> Callable[..., Any]:
+    """Half of λ(1 + Lε/α): the same as 1 for ½ in the condition."""
+    return lambda local: right(local).map(lambda value: value / 2)
+
+
+MUTATIONS = (
+    Mutation(NORM, f"{_LOCAL}.bound", "(11)", _T),
+    Mutation(SHARP, f"{_LOCAL}.sharp_bound", "the bound", _BINOMIAL),
+    Mutation(
+        BASIN,
+        "stability.analysis.basin.basin",
+        "a map that overshoots θ*",
+        _NEAR,
+        _overshooting,
+    ),
+    Mutation(RATE, f"{_LOCAL}.bound", "(11)", _NEAR),
+    Mutation(BELOW_ONE, f"{_LOCAL}.condition", "half of it", {**_T, "lam": 0.2}, _halved),
+    Mutation(LIMIT, f"{_LOCAL}.lam_limit_theorem", "the limit", _T),
+)
+"""Slips, and the claim that each must break."""
+
+
+def _norms(name: str, local: LocalAnalysis) -> list[Verdict]:
+    """‖J‖₂ against (11) and against the sharp bound."""
     common: dict[str, Any] = {
-        "instance": f"{name}, λ = {local.lam:g}",
         "measured": local.norm,
-        "relation": "<=",
-        "tolerance": tolerance,
+        "tolerance": jacobian_slack(local),
         "method": f"‖J‖₂, A and B by {local.method}; tolerance: of integration; L: "
         f"{local.lipschitz.reason}",
         "assumptions": assumptions(local),
     }
-    met = local.theorem1_condition
+    met, sharp, case = local.theorem1_condition, local.sharp_bound, f"{name}, λ = {local.lam:g}"
     return [
-        Verdict(
-            claim="Theorem 1, (11)",
-            words="‖J‖₂ ≤ λ(α + εL)/(α − λ(α + εL)) < 1 if λ(1 + Lε/α) < ½",
-            stated=_shown(printed),
-            status=_status(local, at_most(local.norm, printed, tolerance), met),
-            note=_note(local),
-            **common,
-        ),
-        Verdict(
-            claim="Theorem 1, sharp",
-            words="‖J‖₂ ≤ max(q/(1 + q), λ(k − 1)/(1 − λ(k − 1))), k = Lε/α, q = λ(1 + k)",
-            stated=_shown(sharp),
-            status=_status(local, at_most(local.norm, sharp, tolerance), sharp.below(math.inf)),
+        NORM.verdict(case, claimed=local.bound, note=_note(local), **common),
+        SHARP.verdict(
+            case,
+            claimed=sharp,
             note=f"below 1 although the condition of Theorem 1 is {met}"
             if sharp.high < 1 and met is not Condition.MET
             else _open_above(sharp),
@@ -142,63 +217,48 @@ def _norms(name: str, local: LocalAnalysis, *, spoil: float = 1.0) -> list[Verdi
     ]
 
 
-def _orbits(
-    where: Instance, local: LocalAnalysis, *, spoil: float = 1.0, reach: float = 1.0
-) -> list[Verdict]:
-    """Args:
-    spoil: Multiplies (11).
-    reach: How far to go from θ to G∞(θ); 1 is there, more overshoots.
-    """
+def _orbits(where: Instance, local: LocalAnalysis) -> list[Verdict]:
+    """A basin of θ*, and the rate at which the slowest orbit comes nearer."""
     G = infinite_map(where.family, where.law, local.lam)
-    found = basin(lambda theta: theta + reach * (G(theta).theta - theta), local.theta, axes(local))
-    bound = local.bound.map(lambda value: spoil * value)
-    met = local.theorem1_condition
-    common: dict[str, Any] = {
-        "instance": f"{where.name}, λ = {local.lam:g}",
-        "assumptions": assumptions(local),
-        "note": _note(local),
-    }
-    orbits = (
-        f"{2 * len(local.theta)} orbits of G∞; from the ends of the axes of an ellipsoid around θ*"
+    found = basin(lambda theta: G(theta).theta, local.theta, axes(local))
+    common: dict[str, Any] = {"assumptions": assumptions(local), "note": _note(local)}
+    case, orbits = (
+        f"{where.name}, λ = {local.lam:g}",
+        f"{2 * len(local.theta)} orbits of G∞; from the ends of the axes of an ellipsoid around θ*",
     )
     return [
-        Verdict(
-            claim="Theorem 1, δ",
-            words="there is δ > 0 such that θ_t → θ* from ‖θ_0 − θ*‖ ≤ δ",
+        BASIN.verdict(
+            case,
             measured=found.radius,
-            relation=">",
-            stated=0.0,
-            status=_status(local, compare(found.radius, ">", 0.0), met),
+            claimed=0.0,
             method=f"{orbits}, which come closer at each step: its inner radius; "
             f"{found.ellipsoid:g} standard errors",
             **common,
         ),
-        Verdict(
-            claim="Theorem 1, (12)",
-            words="‖θ_t − θ*‖ = Õ((11)^t)",
+        RATE.verdict(
+            case,
             measured=found.rate,
-            relation="<=",
-            stated=_shown(bound),
-            status=_status(local, at_most(found.rate, bound, 1e-6), met),
-            method=f"{orbits}: the factor of a step of the slowest, near θ*; tolerance: of G∞",
+            claimed=local.bound,
             tolerance=1e-6,
+            method=f"{orbits}: the factor of a step of the slowest, near θ*; tolerance: of G∞",
             **common,
         ),
     ]
 
 
-def _status(local: LocalAnalysis, compared: Status, condition: Condition) -> Status:
-    """The status of a comparison under a condition that may be open."""
-    if math.inf in (local.lipschitz.value, local.eps.low):
-        return Status.NOT_APPLICABLE
-    if condition is Condition.NOT_MET:
-        return Status.VACUOUS
-    return Status.UNDECIDED if condition is Condition.UNDECIDED else compared
-
-
-def _shown(bound: Bracket) -> float:
-    """The bound itself, or its upper end, or the lower one where there is no upper one."""
-    return bound.high if math.isfinite(bound.high) else bound.low
+def _limits(name: str, local: LocalAnalysis) -> list[Verdict]:
+    """What the condition is for: (11) below 1, and 1 at its limit."""
+    limit, L = local.lam_limit_theorem.high, local.lipschitz.value
+    at_limit = contraction_bound(limit, local.alpha, local.eps.low, L)
+    common: dict[str, Any] = {"assumptions": assumptions(local), "method": "closed form"}
+    return [
+        BELOW_ONE.verdict(
+            f"{name}, λ = {local.lam:g}", measured=local.bound.high, claimed=1.0, **common
+        ),
+        LIMIT.verdict(
+            f"{name}, λ = {limit:.4g}", measured=at_limit, claimed=1.0, tolerance=1e-9, **common
+        ),
+    ]
 
 
 def _open_above(bound: Bracket) -> str:

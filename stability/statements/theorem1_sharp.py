@@ -16,15 +16,47 @@ q/(1 + q) < 1 whatever k and λ are. (‖J‖₂ may then still exceed 1 if k > 
 """
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from stability.analysis.bounds import contraction_bound, rate_bound, sharp_bound
 from stability.analysis.jacobian import jacobian
-from stability.statements.verdict import Status, Verdict, compare
+from stability.statements.claim import Claim, Premise
+from stability.statements.mutation import Mutation
+from stability.statements.verdict import Verdict
 
-__all__ = ["GRID", "check", "controls"]
+__all__ = ["FROM_CONSTANTS", "GRID", "MUTATIONS", "SHARP", "check"]
+
+_claim = partial(
+    Claim,
+    source="own result, docs/theory/theorem1.md",
+    no_evidence="Pairs with A = B, where the bound is λ/(1 + λ) at best.",
+)
+_BELOW_ONE = Premise("λ(Lε/α − 1)", "<", 1.0)
+
+SHARP = _claim(
+    id="Theorem 1, sharp",
+    words="‖J‖₂ ≤ max(q/(1 + q), λ(k − 1)/(1 − λ(k − 1))), k = Lε/α, q = λ(1 + k)",
+    relation="<=",
+    falsified_by="A ≼ −α and B with ‖B − A‖₂ ≤ Lε and a larger ‖J‖₂.",
+    needs=(_BELOW_ONE,),
+)
+ATTAINED = _claim(
+    id="Theorem 1, sharp, attained",
+    words="the bound is attained: α, L and ε alone allow no better",
+    relation="==",
+    falsified_by="A smaller bound that holds for every such pair.",
+    needs=(_BELOW_ONE,),
+)
+FROM_CONSTANTS = _claim(
+    id="S1, from α, L and ε, any matrices",
+    words="ρ(J) ≤ q/(1 + q) < 1 for an exact likelihood, at every λ",
+    relation="<=",
+    source="own result S1",
+    falsified_by="A ≼ −α and B ≼ 0 with ‖B − A‖₂ ≤ Lε and a larger ρ(J).",
+)
 
 GRID: tuple[dict[str, Any], ...] = (
     {"lam": 0.05, "k": 2.37, "d": 2},
@@ -53,106 +85,79 @@ def check(
     Raises:
         ValueError: For bad arguments.
     """
-    return _check(lam, k, d, rng, pairs)
-
-
-def controls(rng: np.random.Generator) -> list[Verdict]:
-    """The same with the bounds 1 % smaller, and with B that is no Hessian of a likelihood: each
-    is `violated`.
-    """
-    return [
-        *_check(1.0, 0.9, 3, rng, spoil=0.99),  # the first term of the maximum is the larger
-        *_check(0.08, 10.0, 2, rng, spoil=0.99)[:2],  # the second is
-        _check(2.0, 5.0, 2, rng, signed=False)[2],  # ρ(J) without B ≼ 0
-    ]
-
-
-def _check(
-    lam: float,
-    k: float,
-    d: int,
-    rng: np.random.Generator,
-    pairs: int = 20_000,
-    *,
-    spoil: float = 1.0,
-    signed: bool = True,
-) -> list[Verdict]:
-    """Check both bounds; see `check`.
-
-    Args:
-        lam: See `check`.
-        k: See `check`.
-        d: See `check`.
-        rng: See `check`.
-        pairs: See `check`.
-        spoil: Multiplies the bounds.
-        signed: Whether the bound on ρ is tried on B ≼ 0 alone.
-    """
-    bound, rate = spoil * sharp_bound(lam, 1.0, k, 1.0), spoil * rate_bound(lam, 1.0, k, 1.0)
     if d < 1 or pairs < 2:
         raise ValueError(f"d must be >= 1 and pairs >= 2, got {d} and {pairs}")
+    bound, rate = sharp_bound(lam, 1.0, k, 1.0), rate_bound(lam, 1.0, k, 1.0)
     A, E = _pairs(k, d, rng, pairs)
-    says = math.isfinite(bound)
     # there is no bound where J is infinite at B = α/λ, which is within Lε of A = −α
     seen = attained = math.inf
-    if says:
+    if math.isfinite(bound):
         seen = float(np.linalg.norm(_jacobians(A, A + E, lam), 2, axis=(1, 2)).max())
-        attained = max(
-            float(abs(jacobian(-np.eye(1), np.array([[B]]), lam)[0, 0])) for B in (-(1 + k), k - 1)
-        )
-    # as far from A as it may be with B ≼ 0
-    shrink = (
-        np.maximum(1.0, np.linalg.eigvals(np.linalg.solve(-A, E)).real.max(axis=1))
-        if signed
-        else np.ones(pairs)
-    )
-    spectra = np.linalg.eigvals(_jacobians(A, A + E / shrink[:, None, None], lam))
-    instance = f"λ = {lam:g}, Lε/α = {k:g}, {pairs} pairs of {d} × {d} matrices"
+        ends = (np.array([[B]]) for B in (-(1 + k), k - 1))
+        attained = max(float(abs(jacobian(-np.eye(1), B, lam)[0, 0])) for B in ends)
+    radii = np.abs(np.linalg.eigvals(_jacobians(A, A + _signed(A, E), lam)))
+
+    case = f"λ = {lam:g}, Lε/α = {k:g}, {pairs} pairs of {d} × {d} matrices"
     common: dict[str, Any] = {
         "assumptions": {"λ(1 + Lε/α)": lam * (1 + k), "λ(Lε/α − 1)": lam * (k - 1)}
     }
-    printed = contraction_bound(lam, 1.0, k, 1.0)
+    exact: dict[str, Any] = {
+        "claimed": bound,
+        "tolerance": 1e-9 * bound if math.isfinite(bound) else 0.0,
+        "note": f"(11) gives {contraction_bound(lam, 1.0, k, 1.0):.6g}",
+        **common,
+    }
     return [
-        Verdict(
-            claim="Theorem 1, sharp",
-            words="‖J‖₂ ≤ max(q/(1 + q), λ(k − 1)/(1 − λ(k − 1))), k = Lε/α, q = λ(1 + k)",
-            instance=instance,
+        SHARP.verdict(
+            case,
             measured=seen,
-            relation="<=",
-            stated=bound,
-            status=compare(seen, "<=", bound, 1e-9 * bound) if says else Status.VACUOUS,
             method="the worst of random pairs with A ≼ −α and ‖B − A‖₂ = Lε; tolerance: rounding",
-            tolerance=1e-9 * bound if says else 0.0,
-            note=f"(11) gives {printed:.6g}",
-            **common,
+            **exact,
         ),
-        Verdict(
-            claim="Theorem 1, sharp, attained",
-            words="the bound is attained: α, L and ε alone allow no better",
-            instance=f"λ = {lam:g}, Lε/α = {k:g}",
+        ATTAINED.verdict(
+            f"λ = {lam:g}, Lε/α = {k:g}",
             measured=attained,
-            relation="==",
-            stated=bound,
-            status=compare(attained, "==", bound, 1e-9 * bound) if says else Status.VACUOUS,
             method="‖J‖₂ for A = −1 and B = −1 − k or B = k − 1; tolerance: rounding",
-            tolerance=1e-9 * bound if says else 0.0,
-            note=f"(11) gives {printed:.6g}",
-            **common,
+            **exact,
         ),
-        Verdict(
-            claim="S1, from α, L and ε",
-            words="ρ(J) ≤ q/(1 + q) < 1 for an exact likelihood, at every λ",
-            instance=instance,
-            measured=float(np.abs(spectra).max()),
-            relation="<=",
-            stated=rate,
-            status=compare(float(np.abs(spectra).max()), "<=", rate, 1e-9),
+        FROM_CONSTANTS.verdict(
+            case,
+            measured=float(radii.max()),
+            claimed=rate,
+            tolerance=1e-9,
             method="the worst of random pairs with A ≼ −α, B ≼ 0 and ‖B − A‖₂ ≤ Lε; tolerance: "
             "rounding",
-            tolerance=1e-9,
             **common,
         ),
     ]
+
+
+_FIRST = {"lam": 1.0, "k": 0.9, "d": 3}  # the first term of the maximum is the larger
+_SECOND = {"lam": 0.08, "k": 10.0, "d": 2}  # the second is
+_BOUNDS = "stability.analysis.bounds"
+
+MUTATIONS = (
+    *(
+        Mutation(claim, f"{_BOUNDS}.sharp_bound", "the bound", case)
+        for case in (_FIRST, _SECOND)
+        for claim in (SHARP, ATTAINED)
+    ),
+    Mutation(FROM_CONSTANTS, f"{_BOUNDS}.rate_bound", "the bound", _FIRST),
+    Mutation(
+        FROM_CONSTANTS,
+        "stability.statements.theorem1_sharp._signed",
+        "any sign of B",
+        {"lam": 2.0, "k": 5.0, "d": 2},
+        lambda right: lambda A, E: E,
+    ),
+)
+"""Slips, and the claim that each must break."""
+
+
+def _signed(A: np.ndarray, E: np.ndarray) -> np.ndarray:
+    """E, shrunk where it must be for A + E ≼ 0: as far from A as a likelihood allows."""
+    largest = np.linalg.eigvals(np.linalg.solve(-A, E)).real.max(axis=1)
+    return E / np.maximum(1.0, largest)[:, None, None]
 
 
 def _pairs(k: float, d: int, rng: np.random.Generator, pairs: int) -> tuple[np.ndarray, np.ndarray]:

@@ -70,6 +70,9 @@ def test_the_least_a_is_enough_and_no_less_is(steps, n, eps_opt):
         0.5,
         np.empty(0),
         np.array([steps]),
+        np.empty(0),
+        np.empty(0),
+        0.5,
         "",
     )
 

@@ -21,7 +21,7 @@ sizes = st.floats(0.01, 100)
 factors = st.floats(1.001, 50)
 
 
-def verdict(claim=BELOW, measured=1.0, claimed=2.0, **rest):
+def verdict(claim=BELOW, measured=1.0, claimed: float | Bracket = 2.0, **rest):
     return claim.verdict("i", measured=measured, claimed=claimed, method="m", **rest)
 
 
@@ -47,12 +47,6 @@ def test_a_need_that_is_not_met_silences_the_claim():
     assert verdict(needy, 3.0, assumptions={"L": 1.0, "λ": 0.5}).status is Status.VACUOUS
     assert verdict(needy, 3.0, assumptions={"L": 1.0, "λ": math.nan}).status is Status.VACUOUS
     assert verdict(needy, 3.0, assumptions={"L": 1.0, "λ": 0.4}).status is Status.VIOLATED
-    open_ = {"L": Bracket(1.0, math.inf), "λ": 0.4}  # a search for L bounds it from below alone
-    assert verdict(needy, assumptions=open_).status is Status.UNDECIDED
-    both = {"L": 1.0, "λ": Bracket(0.5, 0.7)}
-    assert verdict(needy, assumptions=both).status is Status.VACUOUS
-    with pytest.raises(KeyError):  # a need must be measured
-        verdict(needy, assumptions={"L": 1.0})
 
 
 def test_a_bound_outside_of_what_can_be_measured_says_nothing():
@@ -70,8 +64,19 @@ def test_a_claim_that_holds_where_the_printed_one_does_not_is_a_correction():
     assert verdict(measured=3.0, in_place_of=printed).status is Status.VIOLATED
 
 
-def test_a_constant_that_was_only_searched_for_refutes_nothing():
-    assert verdict(measured=3.0, claimed_from_below=True).status is Status.UNDECIDED
+def test_an_interval_decides_where_both_ends_agree():
+    assert verdict(claimed=Bracket(1.5, 2.0)).status is Status.HOLDS
+    assert verdict(claimed=Bracket(1.5, math.inf)).stated == 1.5
+    assert verdict(measured=1.7, claimed=Bracket(1.5, 2.0)).status is Status.UNDECIDED
+    assert verdict(measured=2.1, claimed=Bracket(1.5, 2.0)).status is Status.VIOLATED
+    # a constant that was only searched for refutes nothing
+    assert verdict(measured=2.1, claimed=Bracket(1.5, math.inf)).status is Status.UNDECIDED
+    assert verdict(claimed=Bracket(math.inf, math.inf)).status is Status.VACUOUS
+    needy = replace(BELOW, needs=(Premise("λ", "<", 0.5), FINITE_L))
+    open_ = {"λ": Bracket(0.1, 0.6), "L": 1.0}
+    assert verdict(needy, assumptions=open_).status is Status.UNDECIDED
+    searched = {"λ": 0.1, "L": Bracket(1.0, math.inf)}
+    assert verdict(needy, assumptions=searched).status is Status.HOLDS
 
 
 @given(measured=sizes, slack=st.floats(0, 0.5), room=st.floats(0, 0.99), factor=factors)

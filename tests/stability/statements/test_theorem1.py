@@ -7,19 +7,19 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stability.analysis import local_analysis
 from stability.analysis.bounds import contraction_bound
 from stability.analysis.operators import NoMaximum
 from stability.laws.bracket import Bracket
 from stability.laws.law import NormalMixture
 from stability.statements import theorem1
+from stability.statements.examination import controls
 from stability.statements.instances import instance
-from stability.statements.theorem1 import GRID, check, controls, counterexamples
+from stability.statements.theorem1 import GRID, check, counterexamples
 from stability.statements.verdict import Status
 from tests.support.problems import few, instances, local_analyses
 from tests.support.small_families import FreeMixture, StudentT, vector
 
-BOUND, SHARP, BASIN, RATE = range(4)
+BOUND, SHARP, BASIN, RATE, BELOW_ONE = range(5)
 MIXTURE = NormalMixture((0.7, 0.3), (-1.0, 2.0), (0.6, 1.0))
 
 
@@ -34,7 +34,7 @@ def test_the_grid(where):
         if condition < 0.5
         else Status.VACUOUS
     )
-    for k in (BOUND, BASIN, RATE):
+    for k in (BOUND, BASIN, RATE, BELOW_ONE):
         assert verdicts[k].status is expected, verdicts[k]
     assert verdicts[SHARP].status is not Status.VIOLATED
     assert verdicts[BASIN].measured > 0.1  # a stable iteration, whatever the theorem says
@@ -42,7 +42,7 @@ def test_the_grid(where):
 
 
 def test_the_numbers_of_the_student_t_example():
-    bound, sharp, _, rate = check("student_t", "misspecified", 0.05)
+    bound, sharp, _, rate, *_ = check("student_t", "misspecified", 0.05)
     assumed = {name: float(f"{value:.6g}") for name, value in bound.assumptions.items()}
     assert assumed == pytest.approx(
         {"α": 0.41082, "L": 2.0083, "ε": 0.48414, "λ(1 + Lε/α)": 0.16833}, abs=1e-4
@@ -76,17 +76,9 @@ def test_any_matrices(local):
     assert sharp.status is (Status.HOLDS if math.isfinite(sharp.stated) else Status.VACUOUS)
 
 
-def test_every_control_is_rejected():
-    for verdict in controls():
+def test_every_mutation_is_noticed(rng):
+    for verdict in controls(theorem1, rng):
         assert verdict.status is Status.VIOLATED, verdict
-
-
-def test_a_bound_ten_times_too_small_is_rejected(monkeypatch):
-    monkeypatch.setattr(
-        local_analysis, "contraction_bound", lambda *constants: 0.1 * contraction_bound(*constants)
-    )
-    verdicts = check("binomial", "misspecified", 0.2)
-    assert [verdict.status is Status.VIOLATED for verdict in verdicts] == [True, False, False, True]
 
 
 def test_section_6_quotes_a_condition_that_is_not_enough():  # E4
@@ -109,10 +101,10 @@ def test_ones_own_family_without_a_known_l():
     """L is searched for, and only a lower bound: it can refute the condition, not confirm it."""
     start = vector(0.0, 0.0)
     verdicts = check(StudentT(), MIXTURE, 0.05, start)
-    assert all(verdict.status is Status.UNDECIDED for verdict in verdicts), verdicts
+    for verdict in verdicts:
+        decided = verdict.claim in (theorem1.SHARP.id, theorem1.LIMIT.id)  # true of any larger L
+        assert verdict.status is (Status.HOLDS if decided else Status.UNDECIDED), verdict
     assert "not refuted; the bound is ≥ 0.2024" in verdicts[BOUND].note
-    local = instance(StudentT(), MIXTURE, start).local.at(0.05)
-    assert theorem1._norms("", local, spoil=0.1)[BOUND].status is Status.UNDECIDED
     assert all(
         verdict.status is Status.VACUOUS for verdict in check(StudentT(), MIXTURE, 1.0, start)[:1]
     )
