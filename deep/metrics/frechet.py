@@ -24,7 +24,7 @@ from torch import Tensor
 
 from deep.metrics.feature_sets import BLOCK, require_features
 
-__all__ = ["Moments", "frechet_distance", "moments"]
+__all__ = ["FeatureMoments", "frechet_distance", "moments"]
 
 _ACCURATE = 1e-6
 """Singular values above this share of the largest are taken from one factorisation: their
@@ -32,7 +32,7 @@ vectors are right to 1e-10."""
 
 
 @dataclass(frozen=True, eq=False)
-class Moments:
+class FeatureMoments:
     """Mean (d,) and covariance (d, d) of a set of features, float64."""
 
     mean: Tensor
@@ -50,7 +50,7 @@ class Moments:
         return (vectors[:, resolved] * values[resolved].sqrt()).T * scale
 
 
-def moments(features: Tensor) -> Moments:
+def moments(features: Tensor) -> FeatureMoments:
     """Of features (n, d), n >= 2, on any device; the covariance divides by n − 1, as pytorch-fid,
     fls and EDM do.
 
@@ -68,10 +68,10 @@ def moments(features: Tensor) -> Moments:
     for rows in features.split(BLOCK):
         gap = rows.double() - mean
         covariance.addmm_(gap.T, gap, alpha=1 / (n - 1))
-    return Moments(mean, covariance)
+    return FeatureMoments(mean, covariance)
 
 
-def frechet_distance(one: Moments, two: Moments) -> float:
+def frechet_distance(one: FeatureMoments, two: FeatureMoments) -> float:
     """FD >= 0 between two sets of features, in units of a feature squared.
 
     It is symmetric, and 0 for equal moments.

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from deep.metrics.features import FeatureSpace, cached_features, extract
-from deep.metrics.frechet import Moments, frechet_distance, moments
+from deep.metrics.frechet import FeatureMoments, frechet_distance, moments
 from deep.metrics.kernel_distance import kernel_distance, subset_kernel_distances
 from deep.metrics.precision_recall import Neighbourhoods, neighbourhoods, precision_recall
 from stability.loop.streams import Purpose, stream
@@ -262,7 +262,7 @@ class _Set:
     k: int
 
     @cached_property
-    def moments(self) -> Moments:
+    def moments(self) -> FeatureMoments:
         return moments(self.features)
 
     @cached_property

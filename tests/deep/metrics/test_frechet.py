@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deep.metrics.frechet import Moments, frechet_distance, moments
+from deep.metrics.frechet import FeatureMoments, frechet_distance, moments
 from stability.transport.wasserstein_1d import gaussian_w2
 from tests.conftest import FIXTURES
 
@@ -101,7 +101,7 @@ def test_published_values(published):
 def test_dividing_by_n_is_caught(published):
     """Negative control: the convention of StyleGAN3 is told from ours."""
     real, fake = (torch.from_numpy(published[name]).double() for name in ("real", "fake"))
-    by_n = [Moments(x.mean(0), x.T.cov(correction=0)) for x in (real, fake)]
+    by_n = [FeatureMoments(x.mean(0), x.T.cov(correction=0)) for x in (real, fake)]
     assert frechet_distance(*by_n) != pytest.approx(float(published["fid_float64"]), rel=1e-4)
 
 
@@ -178,7 +178,9 @@ def test_features_that_are_always_zero_change_nothing(seed, n, m):
 @given(mean=st.tuples(*[st.floats(-9, 9)] * 2), sd=st.tuples(*[st.floats(0, 9)] * 2))
 def test_the_squared_w2_of_gaussians_on_the_line(mean, sd):
     one, two = (
-        Moments(torch.tensor([m], dtype=torch.float64), torch.tensor([[s**2]], dtype=torch.float64))
+        FeatureMoments(
+            torch.tensor([m], dtype=torch.float64), torch.tensor([[s**2]], dtype=torch.float64)
+        )
         for m, s in zip(mean, sd, strict=True)
     )
     assert frechet_distance(one, two) == pytest.approx(

@@ -1,0 +1,1 @@
+"""What a study can measure of any learner's samples; each observer has its floor."""

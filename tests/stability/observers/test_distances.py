@@ -1,0 +1,66 @@
+"""Distances of samples to true points, in any dimension and of any shape."""
+
+import numpy as np
+import pytest
+from scipy.optimize import linear_sum_assignment
+from scipy.stats import wasserstein_distance
+
+from stability.observers.distances import Distances, sliced_wasserstein
+from tests.support.views import view_of
+
+
+def test_they_are_those_of_an_assignment_in_five_dimensions(rng):
+    x, y = rng.standard_normal((40, 5)), rng.standard_normal((40, 5)) + 1
+    cost = np.linalg.norm(x[:, None] - y[None], axis=2)
+    measured = Distances()(view_of(x, y))
+    for key, p in (("w1", 1), ("w2", 2)):
+        rows, columns = linear_sum_assignment(cost**p)
+        assert measured[key] == pytest.approx((cost**p)[rows, columns].mean() ** (1 / p))
+
+
+def test_numbers_are_compared_as_points_of_one_dimension(rng):
+    x, y = rng.standard_normal(50), rng.standard_normal(50)
+    measured = Distances()(view_of(x, y))
+    assert measured["w1"] == pytest.approx(wasserstein_distance(x, y))
+    assert measured["sliced"] == pytest.approx(measured["w2"])
+
+
+def test_images_are_flattened(rng):
+    x, y = rng.integers(0, 255, (2, 20, 3, 4, 4)).astype(np.uint8)
+    flat = Distances()(view_of(x.reshape(20, -1), y.reshape(20, -1)))
+    assert Distances()(view_of(x, y)) == flat
+
+
+@pytest.mark.parametrize("d", [1, 2, 7])
+def test_a_shift_is_known_to_sliced_distances(d, rng):
+    x = rng.standard_normal((300, d))
+    shift = rng.standard_normal(d)
+    found = sliced_wasserstein(x, x + shift)
+    assert found <= np.linalg.norm(shift) * (1 + 1e-12)
+    if d <= 2:  # of equally spaced lines exactly
+        assert found == pytest.approx(np.linalg.norm(shift) / np.sqrt(d))
+    assert sliced_wasserstein(x, x) == 0
+    assert sliced_wasserstein(3 * x, 3 * (x + shift)) == pytest.approx(3 * found)
+
+
+def test_only_so_many_points_are_transported_exactly(rng):
+    x, y = rng.standard_normal((30, 2)), rng.standard_normal((30, 2))
+    few, cut = Distances(most=10)(view_of(x, y)), Distances()(view_of(x[:10], y[:10]))
+    assert few["w1"] == cut["w1"]
+    assert few["sliced"] != cut["sliced"]  # of all points
+
+
+def test_what_is_asked_is_measured_and_nothing_else(rng):
+    x = rng.standard_normal((10, 2))
+    for exact, sliced in ((True, False), (False, True)):
+        observer = Distances(exact=exact, sliced=sliced)
+        keys = {quantity.key for quantity in observer.quantities}
+        assert set(observer(view_of(x, x))) == keys == set(observer.floor(normal, 10, rng))
+    with pytest.raises(ValueError, match="must not both be False"):
+        Distances(exact=False, sliced=False)
+    with pytest.raises(ValueError, match="most must be >= 1"):
+        Distances(most=0)
+
+
+def normal(n, rng):
+    return rng.standard_normal((n, 2))
