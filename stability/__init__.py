@@ -50,6 +50,12 @@ if TYPE_CHECKING:
     )
     from stability.loop.retraining import Generation, Learner, RetrainingError, retrain
     from stability.loop.streams import Purpose, stream
+    from stability.observers.distances import Distances
+    from stability.observers.likelihood import Likelihood
+    from stability.observers.memorisation import Memorisation
+    from stability.observers.moments import Moments
+    from stability.observers.two_sample import ClassifierTest, TwoSample
+    from stability.observers.user_function import UserFunction
     from stability.runs.command_learner import from_commands
     from stability.runs.history import ChainRecord, History, HistoryError
     from stability.runs.loop_options import LoopOptions
@@ -59,6 +65,7 @@ if TYPE_CHECKING:
     from stability.runs.result import Result
     from stability.runs.run_directory import RunDirectory, RunDirectoryError
     from stability.runs.study import Study
+    from stability.runs.table_schema import TableSchema
     from stability.statements.verdict import Verdict
     from stability.transport.assignment import assign
     from stability.transport.wasserstein import wasserstein
@@ -67,8 +74,10 @@ if TYPE_CHECKING:
 __all__ = [
     "Accumulate",
     "ChainRecord",
+    "ClassifierTest",
     "Curated",
     "Displacement",
+    "Distances",
     "Family",
     "Floor",
     "FreshReal",
@@ -79,10 +88,13 @@ __all__ = [
     "History",
     "HistoryError",
     "Learner",
+    "Likelihood",
     "LikelihoodLearner",
     "LocalAnalysis",
     "LoopOptions",
+    "Memorisation",
     "Mix",
+    "Moments",
     "Observer",
     "Pool",
     "Purpose",
@@ -98,7 +110,10 @@ __all__ = [
     "Study",
     "Subsample",
     "SupportsWeights",
+    "TableSchema",
     "TrainingSet",
+    "TwoSample",
+    "UserFunction",
     "Verdict",
     "Verified",
     "View",
@@ -142,6 +157,12 @@ _NAMES = {
     ),
     "loop.retraining": ("Generation", "Learner", "RetrainingError", "retrain"),
     "loop.streams": ("Purpose", "stream"),
+    "observers.distances": ("Distances",),
+    "observers.likelihood": ("Likelihood",),
+    "observers.user_function": ("UserFunction",),
+    "observers.memorisation": ("Memorisation",),
+    "observers.moments": ("Moments",),
+    "observers.two_sample": ("ClassifierTest", "TwoSample"),
     "runs.command_learner": ("from_commands",),
     "runs.history": ("ChainRecord", "History", "HistoryError"),
     "runs.loop_options": ("LoopOptions",),
@@ -151,6 +172,7 @@ _NAMES = {
     "runs.result": ("Result",),
     "runs.run_directory": ("RunDirectory", "RunDirectoryError"),
     "runs.study": ("Study",),
+    "runs.table_schema": ("TableSchema",),
     "statements.verdict": ("Verdict",),
     "transport.assignment": ("assign",),
     "transport.wasserstein": ("wasserstein",),

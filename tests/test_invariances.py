@@ -25,9 +25,10 @@ from deep.metrics.kernel_distance import kernel_distance
 from deep.metrics.label_encoder import LabelEncoder
 from deep.metrics.parameter_distance import parameter_distance
 from deep.metrics.precision_recall import neighbourhoods, precision_recall
+from stability.observers.distances import sliced_wasserstein
 from stability.transport.wasserstein import wasserstein
 from stability.transport.wasserstein_1d import gaussian_w2
-from toy.measures.metrics import resemblance, sliced_wasserstein
+from toy.measures.metrics import resemblance
 
 SCALES = (1e-8, 1e-3, 1e3, 1e8)
 SHIFTS = (1.0, 1e3, 1e7)

@@ -9,6 +9,9 @@ from typing import Any
 from stability.loop.capabilities import uses_weights
 from stability.loop.regimes import Curated, FullySynthetic, Regime, Verified, Weighted
 from stability.loop.retraining import Learner
+from stability.observers.distances import Distances
+from stability.observers.likelihood import Likelihood
+from stability.observers.parameters import ParametersMoved
 from stability.runs.command_line import UsageError
 from stability.runs.console import make_console, print_paths
 from stability.runs.loop_options import LoopOptions, parts_of, recorded_options
@@ -26,9 +29,6 @@ from toy.learners.settings import LearnerSettings
 from toy.learners.temperature import tempered
 from toy.measures.figures import draw_figures
 from toy.measures.metrics import (
-    ExactDistances,
-    Likelihood,
-    ParametersMoved,
     Profile,
     Resemblance,
 )
@@ -231,7 +231,7 @@ def run_experiment(
     require_room(experiment, regimes, settings, transported)
     observers: list[Observer] = [
         *([profile] if profile else []),
-        ExactDistances(transported),
+        Distances(transported, sliced=False),
         ParametersMoved(),
         Resemblance(shown=resemblance),
         Likelihood(shown=resemblance),

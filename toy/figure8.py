@@ -10,6 +10,7 @@ from typing import Annotated
 
 import tyro
 
+from stability.observers.distances import EXACT
 from stability.runs.atomic import atomic_write
 from stability.runs.command_line import command
 from stability.runs.console import make_console, print_paths
@@ -27,7 +28,6 @@ from toy.measures.claims import (
     markdown,
     stays,
 )
-from toy.measures.metrics import DISTANCES
 
 __all__ = ["Figure8", "QuickFigure8", "claims", "main"]
 
@@ -113,7 +113,7 @@ def main(config: Figure8) -> None:
         make_learner=partial(OTCFMLearner, settings=config.flow),
         settings=config.flow,
     )
-    curves = {quantity.key: result.history.values(quantity.key) for quantity in DISTANCES}
+    curves = {quantity.key: result.history.values(quantity.key) for quantity in EXACT}
     claims_file = result.folder / "claims.md"
     outcomes = [claim.test(curves) for claim in stated]
     with atomic_write(claims_file) as file:

@@ -12,14 +12,14 @@ from rich.table import Table
 from scipy.stats import t as student_t
 
 from stability.loop.regimes import TrainingSet
-from stability.observers.copies import Copies
 from stability.observers.distances import Distances
-from stability.observers.measure import Measure
+from stability.observers.memorisation import Memorisation
 from stability.observers.moments import Moments
 from stability.observers.two_sample import ClassifierTest, TwoSample
+from stability.observers.user_function import UserFunction
 from stability.runs.command_line import command
 from stability.runs.console import make_console
-from stability.runs.observer import Draw, Floor, Observer, View, as_floor
+from stability.runs.observer import Floor, Observer, TruthDraw, View, as_floor
 from stability.runs.ranges import LARGEST_COUNT, LARGEST_SEED, require_range
 
 __all__ = ["FloorCheck", "floor_of", "is_outside", "main", "shares_outside"]
@@ -78,12 +78,14 @@ def all_observers(dimension: int) -> list[Observer]:
         Moments([f"x{i + 1}" for i in range(min(dimension, 1))] if dimension == 1 else ()),
         TwoSample(),
         ClassifierTest(),
-        Copies(),
-        Measure("median_norm", _median_norm, "Median of the norm (a user's function)"),
+        Memorisation(),
+        UserFunction("median_norm", _median_norm, "Median of the norm (a user's function)"),
     ]
 
 
-def floor_of(observer: Observer, truth: Draw, n: int, rng: np.random.Generator) -> dict[str, Floor]:
+def floor_of(
+    observer: Observer, truth: TruthDraw, n: int, rng: np.random.Generator
+) -> dict[str, Floor]:
     """The floors of an observer, as a study makes them.
 
     Args:
@@ -117,8 +119,8 @@ def is_outside(key: str, value: float, floor: Floor, level: float = 0.95) -> boo
 
 def shares_outside(
     observer: Observer,
-    truth: Draw,
-    model: Draw,
+    truth: TruthDraw,
+    model: TruthDraw,
     n: int,
     repeats: int,
     rng: np.random.Generator,

@@ -8,17 +8,18 @@ from numpy.typing import NDArray
 
 from stability.loop.arguments import whole_number
 from stability.observers.points import first_of_both
-from stability.runs.observer import Draw, Quantity, View
+from stability.runs.observer import Quantity, TruthDraw, View
 from stability.transport.wasserstein import wasserstein
 
-__all__ = ["Distances", "sliced_wasserstein"]
+__all__ = ["EXACT", "Distances", "sliced_wasserstein"]
 
 DIRECTIONS = 64
 """Lines onto which a sliced distance projects."""
-_EXACT = (
+EXACT = (
     Quantity("w1", "W1 to the truth", "$W_1$ to the truth"),
     Quantity("w2", "W2 to the truth", "$W_2$ to the truth"),
 )
+"""The exact distances."""
 _SLICED = Quantity("sliced", "Sliced W2 to the truth", "sliced $W_2$ to the truth")
 
 
@@ -82,9 +83,9 @@ class Distances:
     @property
     def quantities(self) -> tuple[Quantity, ...]:
         """W1 and W2, then sliced W2."""
-        return (*(_EXACT if self.exact else ()), *((_SLICED,) if self.sliced else ()))
+        return (*(EXACT if self.exact else ()), *((_SLICED,) if self.sliced else ()))
 
-    def floor(self, truth: Draw, n: int, rng: np.random.Generator) -> dict[str, float]:
+    def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, float]:
         """Between two independent draws of the truth.
 
         Args:

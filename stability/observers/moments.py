@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from stability.observers.points import rows_of
-from stability.runs.observer import OF_THE_TRUTH, Draw, Quantity, View
+from stability.runs.observer import OF_THE_TRUTH, Quantity, TruthDraw, View
 
 __all__ = ["Moments", "mean_interval", "share_interval", "spread_interval"]
 
@@ -98,7 +98,7 @@ class Moments:
         )
         self.quantities = (*_OVERALL, *of_each)
 
-    def floor(self, truth: Draw, n: int, rng: np.random.Generator) -> dict[str, float]:
+    def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, float]:
         """Of a draw of the truth beside another one.
 
         Args:

@@ -15,7 +15,7 @@ from scipy.stats import rankdata
 
 from stability.loop.arguments import whole_number
 from stability.observers.points import first_of_both
-from stability.runs.observer import OF_THE_TRUTH, Draw, Quantity, View
+from stability.runs.observer import OF_THE_TRUTH, Quantity, TruthDraw, View
 
 __all__ = ["ClassifierTest", "PermutationTest", "TwoSample", "classifier_test", "two_sample"]
 
@@ -134,7 +134,7 @@ class TwoSample:
         whole_number(self.permutations, "permutations", 1)
         whole_number(self.most, "most", 2)
 
-    def floor(self, truth: Draw, n: int, rng: np.random.Generator) -> dict[str, float]:
+    def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, float]:
         """Between two independent draws of the truth.
 
         Args:
@@ -197,7 +197,7 @@ class ClassifierTest:
         whole_number(self.permutations, "permutations", 1)
         whole_number(self.most, "most", 4)
 
-    def floor(self, truth: Draw, n: int, rng: np.random.Generator) -> dict[str, float]:
+    def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, float]:
         """Between two independent draws of the truth.
 
         Args:

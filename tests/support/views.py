@@ -3,9 +3,10 @@
 import numpy as np
 
 from stability.loop.regimes import TrainingSet
-from stability.runs.observer import View
+from stability.loop.streams import Purpose, stream
+from stability.runs.observer import View, as_floor
 
-__all__ = ["view_of"]
+__all__ = ["floors_of", "view_of"]
 
 
 def view_of(samples, truth, real=None, rng=None, log_prob=None, t=1):
@@ -33,3 +34,16 @@ def view_of(samples, truth, real=None, rng=None, log_prob=None, t=1):
         log_prob=log_prob,
         rng=rng,
     )
+
+
+def floors_of(observer, truth, n, seed):
+    """Floors of an observer as a study makes them: mean and sd over 32 draws.
+
+    Args:
+        observer: The observer.
+        truth: Draws true points.
+        n: Points a set.
+        seed: Of the study.
+    """
+    drawn = [observer.floor(truth, n, stream(seed, Purpose.FLOOR, k)) for k in range(32)]
+    return {key: as_floor([values[key] for values in drawn]) for key in drawn[0]}

@@ -12,6 +12,7 @@ from PIL import Image
 from scipy.ndimage import gaussian_filter
 
 from stability.loop.streams import Purpose, stream
+from stability.observers.distances import EXACT
 from stability.runs.animation import frame_of, write_gif
 from stability.runs.curves import quantity_curves
 from stability.runs.figure_style import Axes, Figure, figure_style, rcParams, save_figure
@@ -21,7 +22,6 @@ from stability.runs.result import Result
 from stability.runs.run_layout import RunDirectoryError
 from stability.runs.tables import shown_generations
 from toy.densities.shapes import Distribution
-from toy.measures.metrics import DISTANCES
 
 __all__ = ["draw_figures"]
 
@@ -61,9 +61,9 @@ def draw_figures(result: Result, truth: Distribution, seed: int) -> list[Path]:
     true = truth(n, stream(seed, Purpose.TRUTH, 0))
     window = _window(true)
 
-    others = [quantity for quantity in result.shown() if quantity not in DISTANCES]
+    others = [quantity for quantity in result.shown() if quantity not in EXACT]
     with figure_style():
-        curves = quantity_curves(history, result.recorded.study, DISTANCES)
+        curves = quantity_curves(history, result.recorded.study, EXACT)
         paths = save_figure(curves, folder / "distances")
         if others:
             profile = quantity_curves(history, result.recorded.study, others)

@@ -6,7 +6,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.stats import wasserstein_distance
 
 from stability.observers.distances import Distances, sliced_wasserstein
-from tests.support.views import view_of
+from stability.transport.wasserstein import wasserstein
+from tests.support.views import floors_of, view_of
 
 
 def test_they_are_those_of_an_assignment_in_five_dimensions(rng):
@@ -55,12 +56,56 @@ def test_what_is_asked_is_measured_and_nothing_else(rng):
     for exact, sliced in ((True, False), (False, True)):
         observer = Distances(exact=exact, sliced=sliced)
         keys = {quantity.key for quantity in observer.quantities}
-        assert set(observer(view_of(x, x))) == keys == set(observer.floor(normal, 10, rng))
+        assert set(observer(view_of(x, x))) == keys == set(observer.floor(law, 10, rng))
     with pytest.raises(ValueError, match="must not both be False"):
         Distances(exact=False, sliced=False)
     with pytest.raises(ValueError, match="most must be >= 1"):
         Distances(most=0)
 
 
-def normal(n, rng):
+def law(n, rng):
     return rng.standard_normal((n, 2))
+
+
+def test_distances_are_those_of_as_many_points(rng):
+    x, truth = (rng.standard_normal((40, 2)) for _ in range(2))
+    found = Distances(30, sliced=False)(view_of(x, truth))
+    assert (found["w1"], found["w2"]) == wasserstein(x[:30], truth[:30])
+    assert Distances(30, sliced=False)(view_of(x, x)) == {"w1": 0.0, "w2": 0.0}
+
+
+def test_the_noise_floor_is_what_a_perfect_model_reaches(rng):
+    """A perfect sampler's distances come from the same distribution as the floor's pairs."""
+    floor = floors_of(Distances(50, sliced=False), law, 50, int(rng.integers(2**32)))
+    perfect = [wasserstein(law(50, rng), law(50, rng)) for _ in range(32)]
+    for one, values in zip(floor.values(), np.transpose(perfect), strict=True):
+        assert values.std(ddof=1) / 4 < one.sd < values.std(ddof=1) * 4
+        # the means of 32 each differ by less than 6 standard errors
+        assert abs(values.mean() - one.mean) < 6 * one.sd * (2 / 32) ** 0.5
+
+
+def test_the_floor_falls_with_the_number_of_points(rng):
+    seed = int(rng.integers(2**32))
+    few, many = (floors_of(Distances(n, sliced=False), law, n, seed)["w1"].mean for n in (10, 200))
+    assert many < few
+
+
+def test_sliced_distance_of_a_shift_and_of_a_stretch(rng):
+    """A shift v moves projections by v·u, of mean square |v|²/2; a stretch a by (a − 1) times
+    the projections'.
+    """
+    x = rng.standard_normal((60, 2)) * (2, 0.5)
+    v = rng.standard_normal(2)
+    assert sliced_wasserstein(x, rng.permutation(x + v)) == pytest.approx(
+        np.linalg.norm(v) / 2**0.5
+    )
+    stretched = sliced_wasserstein(x, rng.permutation(1.5 * x))
+    assert stretched == pytest.approx(0.5 * (np.square(x).sum(axis=1).mean() / 2) ** 0.5)
+    assert sliced_wasserstein(x, x) == 0
+    with pytest.raises(ValueError, match=r"must be of the same shape \(n, d\)"):
+        sliced_wasserstein(x, x[1:])
+
+
+def test_sliced_distance_is_at_most_w2_over_the_root_of_two(rng):
+    x, y = rng.standard_normal((80, 2)), rng.standard_exponential((80, 2))
+    assert 0 < sliced_wasserstein(x, y) <= wasserstein(x, y, (2,))[0] / 2**0.5 + 1e-12

@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from stability import Accumulate, Curated, FullySynthetic, Mix, Subsample, Verified, Weighted
+from stability.observers.distances import EXACT
+from stability.observers.likelihood import Likelihood
 from stability.runs import animation
 from stability.runs.observer import OF_THE_TRUTH, Floor
 from stability.runs.recorded_run import RecordedRun
@@ -20,9 +22,13 @@ from toy.densities.preferences import inner, right
 from toy.densities.shapes import two_moons
 from toy.eight_gaussians import SHOWN
 from toy.measures import figures
-from toy.measures.metrics import DISTANCES, Likelihood, Resemblance
+from toy.measures.metrics import Resemblance
 
-SHOWN_2D = (*DISTANCES, *Resemblance().quantities, *Likelihood().quantities)
+SHOWN_2D = (
+    *EXACT,
+    *Resemblance().quantities,
+    *Likelihood().quantities,
+)
 FLOORS = {
     "w1": Floor(0.2, 0.05, 32),
     "w2": Floor(0.3, 0.05, 32),
@@ -51,7 +57,7 @@ def draw(tmp_path, monkeypatch):
 
         monkeypatch.setattr(figures, "save_figure", keep)
         (tmp_path / "figures").mkdir(exist_ok=True)
-        measured = {q.key: math.nan if value is None else value for q in (*DISTANCES, *shown)}
+        measured = {q.key: math.nan if value is None else value for q in (*EXACT, *shown)}
         curves = {
             key: {regime: [[one] * seeds] * generations for regime in regimes}
             for key, one in measured.items()
@@ -59,7 +65,7 @@ def draw(tmp_path, monkeypatch):
         points = rng.standard_normal((5000, 2))
         sizes = sizes or [50] * len(regimes)
         samples = [points[:size] for size in sizes for _ in range(seeds)]
-        study = StudyFile((*DISTANCES, *shown), FLOORS, generations - 1)
+        study = StudyFile((*EXACT, *shown), FLOORS, generations - 1)
         recorded = RecordedRun(tmp_path, {}, {}, history_of(curves), study)
         monkeypatch.setattr(Result, "samples", lambda result, t: samples)
         figures.draw_figures(Result(recorded), two_moons, 0)

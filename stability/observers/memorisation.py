@@ -6,12 +6,12 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from stability.observers.points import rows_of
-from stability.runs.observer import OF_THE_TRUTH, Draw, Quantity, View
+from stability.runs.observer import OF_THE_TRUTH, Quantity, TruthDraw, View
 
-__all__ = ["Copies", "copies"]
+__all__ = ["Memorisation", "memorisation"]
 
 
-def copies(samples: np.ndarray, real: np.ndarray, fresh: np.ndarray) -> dict[str, float]:
+def memorisation(samples: np.ndarray, real: np.ndarray, fresh: np.ndarray) -> dict[str, float]:
     """Compare samples with training points and with as many new ones.
 
     Args:
@@ -36,7 +36,7 @@ def copies(samples: np.ndarray, real: np.ndarray, fresh: np.ndarray) -> dict[str
 
 
 @dataclass(frozen=True)
-class Copies:
+class Memorisation:
     """Shares of samples that are copies of real training data, or nearer to them than to new data.
 
     The truth must be other points than the real data, or `memorised` means nothing.
@@ -53,7 +53,7 @@ class Copies:
         Quantity("copied", "Share of samples that equal a training point", floor=OF_THE_TRUTH),
     )
 
-    def floor(self, truth: Draw, n: int, rng: np.random.Generator) -> dict[str, float]:
+    def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, float]:
         """Of three independent draws of the truth: samples, training data and new data.
 
         Args:
@@ -61,7 +61,7 @@ class Copies:
             n: Points a set.
             rng: To draw with.
         """
-        return copies(*(truth(n, rng) for _ in range(3)))
+        return memorisation(*(truth(n, rng) for _ in range(3)))
 
     def __call__(self, view: View) -> dict[str, float]:
         """Of the samples beside the real data and the true points.
@@ -69,4 +69,4 @@ class Copies:
         Args:
             view: What there is to see.
         """
-        return copies(view.samples, view.real, view.truth)
+        return memorisation(view.samples, view.real, view.truth)

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stability.runs.observer import NOISE_FLOOR, OF_THE_TRUTH, Draw, Quantity, View
+from stability.runs.observer import NOISE_FLOOR, OF_THE_TRUTH, Quantity, TruthDraw, View
 
-__all__ = ["Measure"]
+__all__ = ["UserFunction"]
 
 
 @dataclass(frozen=True)
-class Measure:
+class UserFunction:
     """A number that a function gives of samples, or of samples and true points.
 
     Attributes:
@@ -32,7 +32,7 @@ class Measure:
         floor = NOISE_FLOOR if self.compares else OF_THE_TRUTH
         return (Quantity(self.key, self.title, from_zero=self.compares, floor=floor),)
 
-    def floor(self, truth: Draw, n: int, rng: np.random.Generator) -> dict[str, float]:
+    def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, float]:
         """Of a draw of the truth (beside another one, where the function compares).
 
         Args:

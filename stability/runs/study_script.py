@@ -1,0 +1,147 @@
+"""A user's Python file that makes a study, and one of its rows as a program of its own.
+
+    study = Study(learner=…, real=…, regimes=[…], …)
+
+    if __name__ == "__main__":
+        study.run()
+
+`python study.py` runs all of it. A sweep runs each row and seed as
+`python -m stability.runs.study_script study.py --row 0 --seed 3 --out FOLDER`.
+"""
+
+import importlib.util
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+
+from stability.loop.regimes import Regime
+from stability.runs.command_line import UsageError, command
+from stability.runs.console import make_console, print_paths
+from stability.runs.option_error import OptionError
+from stability.runs.ranges import LARGEST_SEED, MOST_THREADS, require_range
+from stability.runs.study import Study
+
+__all__ = ["StudyPart", "load_study", "main", "one_run"]
+
+NAME = "study"
+"""Name of the study in the file."""
+
+
+@dataclass(frozen=True)
+class StudyPart:
+    """Run one row of a study with one seed."""
+
+    file: tyro.conf.Positional[Path]
+    """Python file that makes a Study named `study`."""
+    row: int
+    """Which of its regimes, counted from 0."""
+    seed: int
+    """Determines every random draw of the run, in place of the study's own seed."""
+    out: Path
+    """Folder of the run."""
+    threads: int = 1
+    """Processor threads to use."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where networks live; auto: a GPU if there is one."""
+
+    def __post_init__(self) -> None:
+        require_range(self, seed=(0, LARGEST_SEED), threads=(0, MOST_THREADS))
+        if self.row < 0:
+            raise OptionError(f"--row must be >= 0, got {self.row}")
+
+
+def load_study(file: Path) -> Study:
+    """Run a user's file, as `import` does, and take its study.
+
+    Args:
+        file: Python file with a `Study` named `study`.
+
+    Returns:
+        The study.
+
+    Raises:
+        UsageError: If there is no such file, or it makes no study of that name.
+    """
+    if not file.is_file():
+        raise UsageError(f"{file}: there is no such file")
+    spec = importlib.util.spec_from_file_location(f"{NAME}_script", file)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{file} must be a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    # its neighbours can be imported, as when it is run itself
+    sys.path.insert(0, str(file.parent.absolute()))
+    spec.loader.exec_module(module)
+
+    study = getattr(module, NAME, None)
+    if not isinstance(study, Study):
+        found = "nothing of that name" if study is None else type(study).__name__
+        raise UsageError(
+            f"{file} must make a Study named `{NAME}` (and run it below "
+            f'`if __name__ == "__main__":`), got {found}'
+        )
+    return study
+
+
+def rows_of(study: Study) -> list[tuple[Regime, Mapping[str, str]]]:
+    """List the rows of a study.
+
+    Args:
+        study: The study.
+
+    Returns:
+        Regime and labels of each.
+    """
+    labels = study.labels or [{} for _ in study.regimes]
+    return list(zip(study.regimes, labels, strict=True))
+
+
+def one_run(study: Study, row: int, seed: int, **place: Any) -> Study:
+    """Take one row of a study, with one seed.
+
+    Args:
+        study: The study.
+        row: Which of its regimes.
+        seed: In place of the study's own.
+        place: Other fields to replace, such as `out`.
+
+    Returns:
+        A study of one chain.
+
+    Raises:
+        UsageError: If there is no such row, or the learner is made for the chains of the whole
+            study.
+    """
+    rows = rows_of(study)
+    if not 0 <= row < len(rows):
+        raise UsageError(f"--row must be in [0, {len(rows)}), got {row}")
+    if hasattr(study.learner, "fit") and not isinstance(study.learner, type):
+        raise UsageError(
+            "learner must be a function of the number of chains, as of from_estimator, to run rows "
+            f"one by one; got one of {getattr(study.learner, 'chains', '?')} chains"
+        )
+    regime, labels = rows[row]
+    return replace(study, regimes=[regime], labels=[labels], seeds=1, seed=seed, **place)
+
+
+def main(config: StudyPart) -> None:
+    """Run it, or finish it."""
+    study = load_study(config.file)
+    part = one_run(
+        study,
+        config.row,
+        config.seed,
+        out=config.out,
+        threads=config.threads,
+        device=config.device,
+        progress=False,
+    )
+    print_paths(make_console(), [part.run().folder])
+
+
+if __name__ == "__main__":
+    command(StudyPart, main)
