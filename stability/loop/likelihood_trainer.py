@@ -25,7 +25,7 @@ __all__ = ["ModuleLearner", "ModuleRecipe", "from_log_prob"]
 class ModuleRecipe:
     """Makes a `ModuleLearner` for so many chains; see `from_log_prob` for the fields."""
 
-    build: Callable[[], nn.Module]
+    new_module: Callable[[], nn.Module]
     first_epochs: int = 200
     epochs: int = 20
     batch_size: int = 256
@@ -56,7 +56,7 @@ class ModuleRecipe:
     def as_data(self) -> dict[str, Any]:
         """What decides the result, as JSON values: the module and the trainer's options."""
         with _seeded(0):
-            module = self.build()
+            module = self.new_module()
         return {
             "module": str(module),
             "first_epochs": self.first_epochs,
@@ -126,7 +126,7 @@ class ModuleLearner:
         self._modules: list[nn.Module] = []
         with _seeded(0):
             for _ in range(whole_number(chains, "chains", 1)):
-                self._modules.append(recipe.build())
+                self._modules.append(recipe.new_module())
         self._optimisers = [self._optimiser(module) for module in self._modules]
         self._fitted = False
         self._probed = False
@@ -161,7 +161,7 @@ class ModuleLearner:
         """
         for r, rng in enumerate(rngs):
             with _seeded(new_seed(rng)):
-                self._modules[r] = self._recipe.build()
+                self._modules[r] = self._recipe.new_module()
             self._optimisers[r] = self._optimiser(self._modules[r])
         self._fitted = False
 
