@@ -5,6 +5,7 @@ chain has an object of its own, built anew for each fit from a seed of the loop'
 """
 
 import inspect
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from stability.loop.regimes import TrainingSet
 __all__ = ["EstimatorLearner", "EstimatorRecipe", "TableCodec", "from_estimator"]
 
 _SEED_NAMES = ("random_state", "seed")
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _STORABLE = (bool, int, float, str, np.ndarray, np.generic, type(None))
 
 
@@ -63,7 +65,8 @@ class EstimatorRecipe:
         """What decides the result, as JSON values: class and parameters of the objects."""
         model = self.factory(0)
         params = model.get_params(deep=False) if hasattr(model, "get_params") else {}
-        shown = {name: repr(value) for name, value in sorted(params.items())}
+        # an address in memory is another one in the next process
+        shown = {name: _ADDRESS.sub("", repr(value)) for name, value in sorted(params.items())}
         return {
             "estimator": f"{type(model).__module__}.{type(model).__qualname__}",
             "params": {name: value for name, value in shown.items() if name not in _SEED_NAMES},

@@ -5,6 +5,7 @@ The trainer is small on purpose: Adam on minibatches, that goes on with its pres
 optimiser state, as Algorithm 1 asks. Modules of zuko and normflows work as they are.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -58,7 +59,8 @@ class ModuleRecipe:
         with _seeded(0):
             module = self.new_module()
         return {
-            "module": str(module),
+            # an address in memory is another one in the next process
+            "module": re.sub(r" at 0x[0-9a-f]+", "", str(module)),
             "first_epochs": self.first_epochs,
             "epochs": self.epochs,
             "batch_size": self.batch_size,

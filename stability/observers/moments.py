@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,7 +110,7 @@ class Moments:
         measured = self._measured(truth(n, rng), truth(n, rng))
         return {q.key: measured[q.key] for q in self.quantities if q.key in measured}
 
-    def __call__(self, view: View) -> dict[str, float | list[float]]:
+    def __call__(self, view: View) -> dict[str, Any]:
         """Of the samples beside the true points.
 
         Args:
@@ -117,7 +118,7 @@ class Moments:
         """
         return self._measured(view.samples, view.truth)
 
-    def _measured(self, samples: np.ndarray, true: np.ndarray) -> dict:
+    def _measured(self, samples: np.ndarray, true: np.ndarray) -> dict[str, Any]:
         x, y = rows_of(samples), rows_of(true)
         if self._names and len(self._names) != x.shape[1]:
             raise ValueError(
@@ -138,7 +139,7 @@ class Moments:
         return measured
 
 
-def _of_coordinate(name: str, x: NDArray[np.float64], is_share: bool) -> dict:
+def _of_coordinate(name: str, x: NDArray[np.float64], is_share: bool) -> dict[str, Any]:
     """Mean and spread of one coordinate (n,) with their intervals."""
     if is_share and np.isin(x, (0, 1)).all():
         interval = share_interval(int(x.sum()), len(x))

@@ -574,8 +574,10 @@ def _bytes(size: float) -> str:
     return f"{size:,.3g} TB"
 
 
-def _name(value: Any) -> str:
-    """A function or an object by its name."""
+def _name(value: Any) -> Any:
+    """A function or an object by its name, or by what it says of itself as JSON values."""
+    if hasattr(value, "as_data") and not isinstance(value, type):
+        return value.as_data()
     value = value.func if isinstance(value, partial) else value
     return getattr(value, "__qualname__", None) or type(value).__qualname__
 

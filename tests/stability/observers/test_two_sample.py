@@ -67,9 +67,9 @@ def test_the_area_is_that_of_scikit_learn(rng):
     x, y = rng.standard_normal((60, 2)), rng.standard_normal((60, 2)) + 0.5
 
     class Kept(LogisticRegression):
-        def predict_proba(self, points):
-            self.points = points
-            return super().predict_proba(points)
+        def predict_proba(self, X):  # scikit-learn's name
+            self.points = X
+            return super().predict_proba(X)
 
     classifier = Kept()
     found = classifier_test(x, y, classifier, 1, rng)
