@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from stability.observers.moments import Moments
     from stability.observers.two_sample import ClassifierTest, TwoSample
     from stability.observers.user_function import UserFunction
+    from stability.planning.monitor import check
     from stability.runs.command_learner import from_commands
     from stability.runs.history import ChainRecord, History, HistoryError
     from stability.runs.loop_options import LoopOptions
@@ -120,6 +121,7 @@ __all__ = [
     "Weighted",
     "analyse",
     "assign",
+    "check",
     "coupled",
     "from_commands",
     "from_estimator",
@@ -163,6 +165,7 @@ _NAMES = {
     "observers.memorisation": ("Memorisation",),
     "observers.moments": ("Moments",),
     "observers.two_sample": ("ClassifierTest", "TwoSample"),
+    "planning.monitor": ("check",),
     "runs.command_learner": ("from_commands",),
     "runs.history": ("ChainRecord", "History", "HistoryError"),
     "runs.loop_options": ("LoopOptions",),

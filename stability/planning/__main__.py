@@ -8,6 +8,8 @@ __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
     "plan": ("plan_command", "how much synthetic data a loop can take, and at what price"),
+    "check": ("check_command", "whether a loop is degrading, from what each generation drew"),
+    "verify": ("verify", "whether a run folder or a watch's state is whole"),
 }
 """Module of each command, in which `NAME_main(arguments)` runs it, and what it answers."""
 

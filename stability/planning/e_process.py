@@ -30,6 +30,7 @@ from scipy.special import betaincinv, logsumexp
 __all__ = [
     "FRACTIONS",
     "EProcess",
+    "betting_upper_limit",
     "binary_upper_limit",
     "log_growth",
     "start",
@@ -40,19 +41,24 @@ FRACTIONS = (0.005, 0.015, 0.04, 0.1, 0.25, 0.5, 0.8)
 """Fractions of the wealth that are staked on a point, with equal shares of the initial wealth."""
 LARGEST_RATE = 0.8
 """Bound on the exponent λ of `upper_limit`, which must be below 1."""
+LARGEST_BET = 4.0
+"""Bound on the λ of `betting_upper_limit`."""
+_BISECTIONS = 30
 _BLOCK = 64
 """Factors whose product is taken before its logarithm; 0.2^64 and 4^64 are far from under- and
 overflow, and larger factors are clipped."""
 _LARGEST_FACTOR = 1e4
+_SMALLEST_FACTOR = 1e-12
 
 
 def upper_limit(
-    scores: NDArray[np.float64],
+    mean: NDArray[np.float64],
+    square: NDArray[np.float64],
+    n: int,
     level: NDArray[np.float64] | float,
-    centre: NDArray[np.float64] | float,
     variance: NDArray[np.float64] | float,
 ) -> NDArray[np.float64]:
-    """Upper confidence limit of a mean score: above it with probability at least 1 − level.
+    """Upper confidence limit of a mean score: too low with probability at most `level`.
 
     Exact at every n. For λ in [0, 1) and a constant c in [0, 1],
     E exp(λ(μ − x) − ψ(λ)(x − c)²) <= 1 with ψ(λ) = −log(1 − λ) − λ, hence by Markov's inequality
@@ -62,24 +68,61 @@ def upper_limit(
     Source: Fan, Grama and Liu 2015, Lemma 4.1.
 
     Args:
-        scores: In [0, 1], shape (n, …): independent, or each with a mean that its past fixes; then
-            the limit is that of the average of these means.
+        mean: Of n scores in [0, 1] that are independent, or each with a mean that its past fixes
+            (then the limit is that of the average of these means), shape (…).
+        square: Mean of (x − c)² with a constant c in [0, 1] that is known without the scores,
+            shape (…).
+        n: Scores, >= 1.
         level: Probability of a limit that is too low, one or of shape (…).
-        centre: The constant c, known without the scores.
         variance: A guess of the variance v that was made without the scores; a wrong one costs
             width, never validity.
 
     Returns:
         The limits, shape (…), at most 1.
     """
-    n = len(scores)
     log_odds = -np.log(level)
     rate = np.minimum(np.sqrt(2 * log_odds / (n * np.maximum(variance, 1e-12))), LARGEST_RATE)
     spread = -np.log1p(-rate) - rate
-    squares = np.square(scores - centre).sum(axis=0)
 
-    limit = scores.mean(axis=0) + (log_odds + spread * squares) / (n * rate)
+    limit = mean + (log_odds / n + spread * square) / rate
     return np.minimum(limit, 1.0)
+
+
+def betting_upper_limit(
+    scores: NDArray[np.float64],
+    level: NDArray[np.float64] | float,
+    variance: NDArray[np.float64] | float,
+) -> NDArray[np.float64]:
+    """Upper confidence limit of the mean of independent scores of one law, by betting.
+
+    For a fixed λ, Π(1 + λ(m − x)) has expectation 1 if m is the mean, and it grows with m; the
+    limit is where it reaches 1/level. Tighter than `upper_limit` at small n; needs all scores.
+
+    Source: Waudby-Smith and Ramdas 2024, Section 4.
+
+    Args:
+        scores: In [0, 1], shape (n, …).
+        level: Probability of a limit that is too low, one or of shape (…).
+        variance: A guess of the variance that was made without the scores, one or of shape (…).
+
+    Returns:
+        The limits, shape (…), at most 1.
+    """
+    n, log_odds = len(scores), -np.log(level) + np.zeros(scores.shape[1:])
+    rate = np.minimum(np.sqrt(2 * log_odds / (n * np.maximum(variance, 1e-12))), LARGEST_BET)
+    low, high = np.maximum(1 - 1 / rate, 0) + 1e-12, np.ones_like(log_odds)  # 1 + λ(m − 1) > 0
+    for _ in range(_BISECTIONS):
+        middle = (low + high) / 2
+        enough = _log_product(1 + rate * (middle - scores)) >= log_odds
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
+    return high
+
+
+def _log_product(factors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Logarithm of the product over the first axis."""
+    blocks = np.arange(0, len(factors), _BLOCK // 4)
+    products = np.multiply.reduceat(np.maximum(factors, _SMALLEST_FACTOR), blocks, axis=0)
+    return np.log(products).sum(axis=0)
 
 
 def binary_upper_limit(
@@ -108,7 +151,7 @@ def log_growth(
     """Logarithm of the factor by which each gambler's wealth grows on one round's points.
 
     Args:
-        scores: In [0, 1], shape (m, …).
+        scores: In [0, 1], shape (m, …); nobody bets on NaN.
         limits: The null's bound m of each score's mean, shape (…); where it is 1 or more, nothing
             can speak against the null and nobody bets.
         fractions: Of the wealth, each in (0, 1).
@@ -116,8 +159,8 @@ def log_growth(
     Returns:
         Shape (…, K), a column a fraction.
     """
-    betting = limits < 1
-    ratio = np.where(betting, scores / np.where(betting, np.maximum(limits, 1e-300), 1.0), 1.0)
+    betting = (limits < 1) & ~np.isnan(scores)
+    ratio = np.where(betting, scores / np.maximum(limits, 1e-300), 1.0)
     blocks = np.arange(0, len(scores), _BLOCK)
     growth = np.empty((*np.shape(limits), len(fractions)))
     for k, fraction in enumerate(fractions):

@@ -4,18 +4,24 @@ from itertools import product
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
 from stability.planning.e_process import (
     FRACTIONS,
+    betting_upper_limit,
     binary_upper_limit,
     log_growth,
     start,
     upper_limit,
 )
 from tests.conftest import FALSE_ALARM
+
+
+def limits_of(x, level, centre, variance):
+    """Limits of the means of columns of scores (n, …)."""
+    return upper_limit(x.mean(axis=0), np.square(x - centre).mean(axis=0), len(x), level, variance)
 
 
 def run(scores, limits):
@@ -29,7 +35,8 @@ def run(scores, limits):
     return np.array(values)
 
 
-@given(theta=st.floats(0.05, 0.95), slack=st.floats(0, 0.3))
+@settings(max_examples=8)
+@given(theta=st.floats(0.05, 0.95), slack=st.one_of(st.just(0.0), st.floats(0, 0.3)))
 def test_the_expected_wealth_is_1_at_the_edge_of_the_null_and_less_inside(theta, slack):
     """All outcomes of 3 rounds of 2 yes/no points, with their probabilities."""
     limits = np.array([min(theta + slack, 0.99)])
@@ -75,18 +82,27 @@ def test_the_upper_limit_is_too_low_as_seldom_as_it_says(law, rng):
         "rare": (lambda: (rng.random((n, repeats)) < 0.05).astype(float), 0.05, 0.05),
         "narrow": (lambda: rng.beta(40, 40, (n, repeats)), 0.5, 0.003),
     }[law]
-    limits = upper_limit(draw(), level, mean, variance)
+    limits = limits_of(draw(), level, mean, variance)
     low = int((limits < mean).sum())
-    assert low <= binom.isf(FALSE_ALARM / 3, repeats, level)
+    assert low <= binom.isf(FALSE_ALARM / 9, repeats, level)
+    betting = betting_upper_limit(draw(), level, variance)
+    assert (betting < mean).sum() <= binom.isf(FALSE_ALARM / 9, repeats, level)
     plain = int((draw().mean(axis=0) < mean).sum())  # negative control: no margin at all
-    assert plain > binom.isf(FALSE_ALARM / 3, repeats, level)
+    assert plain > binom.isf(FALSE_ALARM / 9, repeats, level)
 
 
 def test_a_wrong_guess_of_centre_and_variance_costs_width_not_validity(rng):
     x = rng.random((200, 3000))
-    right, wrong = upper_limit(x, 0.05, 0.5, 1 / 12), upper_limit(x, 0.05, 0.9, 0.9)
+    right, wrong = limits_of(x, 0.05, 0.5, 1 / 12), limits_of(x, 0.05, 0.9, 0.9)
     assert wrong.mean() > right.mean()
     assert (wrong < 0.5).sum() <= binom.isf(FALSE_ALARM, 3000, 0.05)
+
+
+def test_the_limit_by_betting_is_tighter_at_small_n_and_one_with_the_other_at_large_n(rng):
+    small, large = rng.random((30, 500)), rng.random((4000, 50))
+    tight, wide = (limits_of(x, 0.01, 0.5, 1 / 12).mean() for x in (small, large))
+    assert betting_upper_limit(small, 0.01, 1 / 12).mean() < tight
+    assert betting_upper_limit(large, 0.01, 1 / 12).mean() == pytest.approx(wide, abs=2e-3)
 
 
 @given(n=st.integers(1, 200), share=st.floats(0, 1), level=st.floats(1e-4, 0.3))
@@ -103,7 +119,7 @@ def test_null_loops_that_are_watched_in_every_round_seldom_alarm(rng):
     """
     loops, n, m, alpha = 400, 200, 50, 0.05
     reference = rng.random((n, loops, 1))
-    limits = upper_limit(reference, 0.4 * alpha, 0.5, 1 / 12)
+    limits = limits_of(reference, 0.4 * alpha, 0.5, 1 / 12)
     rounds = rng.random((50, m, loops, 1))
 
     alarms = int((run(rounds, limits).max(axis=0) >= -np.log(0.6 * alpha)).sum())
