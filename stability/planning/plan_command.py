@@ -9,6 +9,7 @@ import tyro
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from stability.loop.retraining import RetrainingError
 from stability.planning.labels import RegimeError
 from stability.planning.plan_record import TITLES, Plan, columns_of, shown
 from stability.planning.planner import plan
@@ -25,20 +26,25 @@ RegimeChoice = Literal["mix", "synthetic", "accumulate", "fresh", "replace", "su
 class PlanOptions:
     """Plan a retraining loop before it runs.
 
-    Leave out one of --real, --lambda, --generations and --tolerate, and it is solved for.
+    With a number of real points, from theory alone: leave out one of --real, --lambda,
+    --generations and --tolerate, and it is solved for. With the real data and --learner, a pilot
+    of two rounds is run; with --round, the files of one round are read.
     """
 
+    data: Annotated[Path | None, tyro.conf.Positional] = None
+    """The real data: .csv, .parquet, .npy or .npz."""
     real: int | None = None
-    """Number of real points n."""
+    """Number of real points n, for a plan from theory."""
     regime: tuple[RegimeChoice, ...] = ("mix",)
     """How the next training set is made; one or more. mix: the real points and m new samples;
     synthetic: n samples alone; accumulate: the real points and all samples so far; fresh: n new
     real points and m samples; replace: samples take the place of real points; subsample: n of
     what accumulate would see."""
     lam: Annotated[tuple[float, ...], tyro.conf.arg(name="lambda", metavar="λ [λ ...]")] = ()
-    """Synthetic points per real point, one or more. None: the largest that is tolerated."""
+    """Synthetic points per real point, one or more. None: from theory, the largest that is
+    tolerated; with data, 0.1, 0.3 and 1."""
     generations: int | None = None
-    """Retrainings. None: for ever."""
+    """Retrainings. None: for ever; with data, 10."""
     tolerate: str | None = None
     """Largest acceptable increase: 10% or 0.1."""
     on: Measure = "error"
@@ -53,11 +59,30 @@ class PlanOptions:
     """Price of a real point, in any currency."""
     cost_synthetic: float | None = None
     """Price of a synthetic point, in the same currency."""
+    learner: str | None = None
+    """Class in a file, such as synth.py:Synth, whose objects have fit and sample. The file is run.
+    The class may take a seed."""
+    known_round: Annotated[
+        tuple[Path, Path] | None, tyro.conf.arg(name="round", metavar="TRAIN SAMPLES")
+    ] = None
+    """Files of one round: what a model was trained on, and what it drew."""
+    target: str | None = None
+    """Column of two values that a classifier predicts, trained on samples."""
+    budget: str | None = None
+    """Such as "target_ap >= 0.95x": 0.95 of the average precision that real rows give."""
+    categories: tuple[str, ...] = ()
+    """Columns of whole numbers that are codes, not quantities."""
+    repeats: int = 3
+    """Repeats of the pilot, >= 2."""
+    seed: int = 0
+    """Determines the pilot and the forecasts."""
     out: Path | None = None
     """Folder for plan.json, plan.html, gate.yaml and the figure. None: print only."""
 
     def __post_init__(self) -> None:
         fraction(self.tolerate, "--tolerate")
+        if self.data is not None and self.real is not None:
+            raise ValueError("give the real data or --real, their number, not both")
 
 
 def fraction(text: str | None, option: str) -> float | None:
@@ -106,6 +131,8 @@ def run(options: PlanOptions) -> Plan:
         found = plan(**_arguments(options))
     except (RegimeError, ValueError) as error:
         raise UsageError(str(error)) from error
+    except ArithmeticError as error:
+        raise RetrainingError(f"the pilot: {error}") from error
 
     console = make_console()
     for title, rows in (
@@ -127,15 +154,18 @@ def run(options: PlanOptions) -> Plan:
 
 
 def _arguments(options: PlanOptions) -> dict[str, Any]:
-    given = {key: value for key, value in vars(options).items() if key != "out"}
-    return given | {"tolerate": fraction(options.tolerate, "--tolerate")}
+    given = {key: value for key, value in vars(options).items() if key not in ("out", "data")}
+    real = options.real if options.data is None else options.data
+    return given | {"real": real, "tolerate": fraction(options.tolerate, "--tolerate")}
 
 
 def _table(title: str, rows: Sequence[Any]) -> Table:
     table = Table(box=SIMPLE_HEAD, title=title or None, title_justify="left")
     keys = columns_of(rows)
+    if "target" in keys:  # the page has all columns, a terminal of 80 characters has not
+        keys = [key for key in keys if key not in ("error", "seeds", "synthetic_fraction")]
     for key in keys:
-        table.add_column(TITLES[key], justify="left" if key == keys[0] else "right")
+        table.add_column(TITLES[key], overflow="fold")
     for row in rows:
         table.add_row(*(shown(row, key) for key in keys))
     return table

@@ -28,28 +28,20 @@ TITLES = {
     "rounds": "rounds",
     "seeds": "seeds",
     "cost": "cost",
-    "described": "linear model",
-    "target": "target score",
-    "target_low": "from",
-    "target_high": "to",
-    "shift": "largest shift (sd)",
+    "described": "described",
+    "target": "score",
+    "shift": "shift (sd)",
     "shift_of": "of",
     "alive": "P(alive)",
-    "alive_of": "rarest category",
+    "alive_of": "rarest",
     "keeps": "budget",
     "functional": "functional",
-    "real": "real data",
+    "real": "real",
     "delta": "δ (sd)",
-    "delta_low": "from",
-    "delta_high": "to",
     "response": "J",
-    "response_low": "from",
-    "response_high": "to",
     "obeys": "theory",
     "fit": "curve",
     "forecast": "forecast",
-    "forecast_low": "from",
-    "forecast_high": "to",
     "note": "note",
     "category": "category",
 }
@@ -62,6 +54,10 @@ EXPLAINED = {
     "rounds": "retrainings within the tolerance",
     "seeds": "independent chains that show what the loop adds (5 %, power 80 %)",
     "cost": "for the error that the real points alone would have",
+    "score": "worst round's average precision for the target, over that of the real rows",
+    "shift (sd)": "largest forecast shift of a functional, in standard deviations of a point",
+    "described": "whether the response curves of the pilot hold for the whole path",
+    "x (a, b)": "an estimate and its 90 % interval",
 }
 """What heads stand for."""
 PERCENTS = frozenset(("synthetic_fraction", "alive"))
@@ -185,15 +181,23 @@ def shown(row: Row, key: str) -> str:
     value = row.get(key)
     if value is None:
         return ""
-    if isinstance(value, str):
-        return value
+    text = value if isinstance(value, str) else _number(key, value)
+    ends = row.get(f"{key}_low"), row.get(f"{key}_high")
+    if ends[0] is None or ends[1] is None:
+        return text
+    return f"{text} ({_number(key, ends[0], 2)}, {_number(key, ends[1], 2)})"
+
+
+def _number(key: str, value: float, digits: int = 3) -> str:
     if key in PERCENTS:
         return percent(value)
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
     if isinstance(value, int):
         return f"{value}"
-    return f"{value:.3g}".replace("-", "−") if abs(value) < 1000 else f"{value:.0f}"
+    if abs(value) < 1e-12:
+        return "0"
+    return f"{value:.{digits}g}".replace("-", "−") if abs(value) < 1000 else f"{value:.0f}"
 
 
 def percent(fraction: float) -> str:

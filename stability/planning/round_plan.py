@@ -1,0 +1,161 @@
+"""Plans from the files of one round: the bias of that round, and a range over the response."""
+
+import numpy as np
+
+from stability.planning.forecast import Forecast, forecast
+from stability.planning.functionals import Functionals
+from stability.planning.pilot_plan import Rule
+from stability.planning.plan_record import Curve, Plan
+from stability.planning.response_curve import ResponseCurve
+
+__all__ = ["RESPONSES", "answer_from_round"]
+
+RESPONSES = (0.5, 1.0, 1.2)
+"""J of the rows: a model that forgets, one that follows, one that exaggerates."""
+MOST_ROWS = 12
+
+
+def answer_from_round(
+    functionals: Functionals,
+    train: np.ndarray,
+    samples: np.ndarray,
+    rules: tuple[Rule, ...],
+    n: int,
+    generations: int,
+    seed: int,
+) -> Plan:
+    """Plan from one training set and the draws of its model.
+
+    Args:
+        functionals: What is followed, from the real points.
+        train: (k, d), what the model was trained on.
+        samples: (m, d), its draws.
+        rules: The rows.
+        n: Real points.
+        generations: Retrainings T.
+        seed: Of the simulated noises.
+
+    Returns:
+        The plan: each row once for each response of `RESPONSES`.
+
+    Raises:
+        RegimeError: If a regime looks at values.
+    """
+    r, s = functionals.means(train), functionals.means(samples)
+    errors = functionals.values(samples).std(axis=0, ddof=1) / np.sqrt(len(samples))
+    errors = np.maximum(errors, functionals.deviation / len(samples))
+    rows, curves, shifts = [], [], {}
+    for k, (name, lam, regime) in enumerate(rules):
+        for response in RESPONSES:
+            of_round = [
+                [_curve(float(r[q]), float(s[q]), float(errors[q]), response, len(train))]
+                for q in range(len(r))
+            ]
+            rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(102, k)))
+            path = forecast(regime, functionals, of_round, n, generations, rng)
+            row, curve = _row(name, lam, response, path, functionals, n)
+            rows.append(row)
+            curves.append(curve)
+            shifts[(name, lam, response)] = row["shift"]
+    found = _biases(functionals, r, s, errors)
+    return Plan(
+        verdict=_verdict(rows, generations, found),
+        question=f"What happens in {generations} rounds?",
+        rows=tuple(rows),
+        functionals=tuple(found[:MOST_ROWS]),
+        conditions=_conditions(len(train), len(samples), n),
+        curves=tuple(curves),
+        axis="largest shift (standard deviations)",
+        gate={"alpha": 0.05, "tolerance": min(abs(row["shift"]) for row in rows) + 2 / n**0.5},
+        inputs={"n": n, "generations": generations, "responses": list(RESPONSES)},
+    )
+
+
+def _curve(r: float, s: float, error: float, response: float, size: int) -> ResponseCurve:
+    """The line through one round with an assumed slope."""
+    return ResponseCurve(
+        size=size,
+        origin=r,
+        width=1.0,
+        coefficients=np.array([s - r, response - 1]),
+        covariance=np.diag([error**2, 0.0]),
+        excess=0.0,
+        low=-np.inf,
+        high=np.inf,
+    )
+
+
+def _row(
+    name: str,
+    lam: float | None,
+    response: float,
+    path: Forecast,
+    functionals: Functionals,
+    n: int,
+) -> tuple[dict, Curve]:
+    last = path.model[:, -1]
+    gaps = (last - functionals.mean[:, None]) / functionals.deviation[:, None]
+    worst = int(abs(np.median(gaps, axis=1)).argmax())
+    low, middle, high = (path.interval(worst) - functionals.mean[worst]) / functionals.deviation[
+        worst
+    ]
+    row = {
+        "regime": name,
+        "lam": np.inf if lam is None else lam,
+        "synthetic_fraction": path.synthetic_fraction,
+        "response": response,
+        "error": float(np.sqrt(1 + n * (gaps**2).mean(axis=1)).max()),
+        "shift": float(middle[-1]),
+        "shift_of": functionals.names[worst],
+        "described": "J assumed" if path.possible.all() else "not described: impossible fraction",
+    }
+    label = (
+        f"{name} at λ = {lam:g}, J = {response:g}"
+        if lam is not None
+        else f"{name}, J = {response:g}"
+    )
+    ends = (tuple(map(float, part)) for part in (middle, low, high))
+    return row, Curve(label, *ends)
+
+
+def _biases(
+    functionals: Functionals, r: np.ndarray, s: np.ndarray, errors: np.ndarray
+) -> list[dict]:
+    """Bias of the round with its interval, the largest first."""
+    bias, scale = s - r, functionals.deviation
+    order = np.argsort(-abs(bias) / errors)
+    return [
+        {
+            "functional": functionals.names[q],
+            "real": float(functionals.mean[q]),
+            "delta": float(bias[q] / scale[q]),
+            "delta_low": float((bias[q] - 1.645 * errors[q]) / scale[q]),
+            "delta_high": float((bias[q] + 1.645 * errors[q]) / scale[q]),
+        }
+        for q in order
+    ]
+
+
+def _verdict(rows: list[dict], generations: int, biases: list[dict]) -> str:
+    """The range over J of the largest shift of each row."""
+    parts = []
+    for key in dict.fromkeys((row["regime"], row["lam"]) for row in rows):
+        own = [abs(row["shift"]) for row in rows if (row["regime"], row["lam"]) == key]
+        lam = "" if np.isinf(key[1]) else f" at λ = {key[1]:g}"
+        parts.append(f"{key[0]}{lam}: {min(own):.2g} to {max(own):.2g} sd")
+    worst = biases[0]
+    return (
+        f"Largest shift after {generations} rounds, over responses J from {RESPONSES[0]:g} to "
+        f"{RESPONSES[-1]:g}, is, for {'; '.join(parts)} (most in {rows[0]['shift_of']}); the round "
+        f"itself moved {worst['functional']} by {worst['delta']:+.2g} sd."
+    )
+
+
+def _conditions(train: int, samples: int, n: int) -> tuple[str, ...]:
+    return (
+        f"From one round: {train} points trained on, {samples} draws, {n} real points.",
+        "One round knows neither the response J nor the noise of training: rows assume J, and "
+        "whether a linear model describes this one takes three rounds, or refits (--learner).",
+        "The bias is that of this size of training set; bandwidths and early stopping change with "
+        "size.",
+    )

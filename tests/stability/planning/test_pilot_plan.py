@@ -1,0 +1,306 @@
+import math
+import re
+
+import numpy as np
+import pytest
+from scipy.stats import chi2, norm
+
+from stability.gaussian.learner import GaussianLearner
+from stability.loop.regimes import Accumulate, FreshReal, FullySynthetic, Mix, ReplaceShare
+from stability.planning.forecast import PATHS, forecast
+from stability.planning.functionals import of_points
+from stability.planning.labels import propagate
+from stability.planning.pilot import response_curves, run_pilot
+from stability.planning.pilot_plan import sizes_of
+from stability.planning.plan_inputs import InputError, load_learner, read_points
+from stability.planning.planner import plan
+from stability.planning.response import path_law
+from stability.planning.response_curve import ResponseCurve, fit_curve
+from stability.planning.target_score import parse_budget, target_score
+from tests.conftest import FALSE_ALARM
+from tests.stability.planning.test_response import Responding
+
+
+def test_a_curve_takes_the_degree_that_the_points_need():
+    r = np.repeat([0.0, 0.25, 0.5, 0.75, 1.0, 1.8], 3)
+    groups = np.repeat(np.arange(6), 3)
+    jitter = 1e-4 * np.tile([-1.0, 0.0, 1.0], 6)
+    for degree, y in enumerate((0 * r - 0.3, -0.3 + 0.2 * r, -0.3 + 0.2 * r - 0.4 * r**2)):
+        curve = fit_curve(r, r + y + jitter, groups, size=10, origin=0.0, noise=1e-8)
+        assert len(curve.coefficients) == degree + 1
+        assert curve.bias[0] == pytest.approx(-0.3, abs=1e-3)
+        assert curve.response[0] == pytest.approx(1.2 if degree else 1.0, abs=1e-3)
+        assert (curve.low, curve.high) == (0.0, 1.8)
+        assert curve.misfit < 1
+        # beyond what was seen: along the tangent
+        outside = curve.shift(np.array([2.8]), curve.coefficients[None])
+        slope = (0, 0.2, 0.2 - 0.8 * 1.8)[degree]
+        at_end = (-0.3, 0.06, 0.06 - 0.4 * 1.8**2)[degree]
+        assert outside[0] == pytest.approx(at_end + slope, abs=1e-3)
+
+
+def test_points_that_leave_the_curve_are_a_misfit():
+    r = np.repeat([0.0, 0.25, 0.5, 0.75, 1.0, 1.8], 3)
+    groups = np.repeat(np.arange(6), 3)
+    jitter = 1e-4 * np.tile([-1.0, 0.0, 1.0], 6)
+    curve = fit_curve(r, 2 * r + np.sin(9 * r) + jitter, groups, size=10, origin=0.0, noise=1e-8)
+    assert curve.misfit > 1.5
+
+
+REGIMES = [Mix(0.5), Accumulate(1.0), FreshReal(1.0), ReplaceShare(1.0), FullySynthetic()]
+
+
+@pytest.mark.parametrize("regime", REGIMES, ids=str)
+def test_a_forecast_on_a_straight_curve_is_the_law(regime, rng):
+    """Mean and variance over the paths, against linear algebra."""
+    n, generations, response, bias = 40, 5, 0.8, 0.3
+    real = rng.standard_normal((n, 1))
+    functionals = of_points(real)
+    scale = float(functionals.deviation[0])
+    line = ResponseCurve(
+        n, float(functionals.mean[0]), 1.0, np.array([bias, response - 1]), np.zeros((2, 2)),
+        0.0, -np.inf, np.inf,
+    )  # fmt: skip
+    flat = [[line]] + [[line]] * (len(functionals.names) - 1)
+    found = forecast(regime, functionals, flat, n, generations, rng)
+    law = path_law(
+        propagate(regime, n, generations),
+        spread=scale**2,
+        response=response,
+        bias=bias,
+        given_real=not isinstance(regime, ReplaceShare),
+    )
+    gaps = found.model[0, -1] - functionals.mean[0] - law.mean[-1]
+    variance = law.variance[-1]
+    if isinstance(regime, ReplaceShare):  # the real points are given, which of them stay is not
+        mixed = path_law(propagate(Mix(1.0), n, generations), response=response, spread=0.0)
+        assert mixed.variance[-1] == 0
+        variance = float(gaps.var())
+    tail = FALSE_ALARM / (4 * len(REGIMES))
+    assert abs(gaps.mean()) < norm.isf(tail) * math.sqrt(variance / PATHS)
+    if not isinstance(regime, ReplaceShare):
+        low, high = chi2.ppf(tail, PATHS - 1), chi2.isf(tail, PATHS - 1)
+        assert low < gaps.var() * PATHS / variance < high
+
+
+def test_a_pilot_finds_bias_and_response_and_forecasts_what_the_loop_does(rng):
+    real = rng.standard_normal((300, 2))
+    found = plan(
+        real, learner=biased_learner(0.8, -0.5), lam=(0.5, 1.0), generations=6, tolerate=0.1
+    )
+    rows = {row["functional"]: row for row in found.functionals}
+    for name in ("x1", "x2"):
+        mean = rows[name]["real"]
+        # s = .8 r − .5, so that at the real mean s − r = −.2 · mean − .5
+        assert rows[name]["delta"] == pytest.approx(-0.5 - 0.2 * mean, abs=0.15)
+        assert "δ" in rows[name]["obeys"]
+    assert abs(found.rows[1]["shift"]) > 0.5
+    assert found.rows[1]["keeps"] == "broken"
+    assert found.verdict.startswith("None of these keeps the error of every functional")
+    assert any("do not hold for this model" in sentence for sentence in found.conditions)
+
+
+def test_the_forecast_of_a_pilot_is_the_law_of_its_learner(rng):
+    real = rng.standard_normal((300, 2))
+    functionals = of_points(real)
+    pilot = run_pilot(biased_learner(0.8, -0.5), real, functionals, (300, 600), repeats=3)
+    found = forecast(Mix(1.0), functionals, response_curves(pilot), 300, 6, rng)
+    law = path_law(propagate(Mix(1.0), 300, 6), response=0.8, bias=-0.5)
+    for q in (0, 2):  # the two means
+        middle = np.median(found.model[q, -1])
+        # about f* = 0; the mean of 300 real points is off by .3 with probability 2e-7
+        assert middle == pytest.approx(law.mean[-1], abs=0.35)
+        assert found.beyond[q] > 6
+
+
+def biased_learner(response, bias):
+    def make(chains):
+        return Responding(chains, 2, response, bias)
+
+    return make
+
+
+class Rounding(GaussianLearner):
+    """A Gaussian of a yes/no column beside a number; what it draws is rounded at one half."""
+
+    def sample(self, counts, rngs):
+        drawn = super().sample(counts, rngs)
+        return [np.column_stack([x[:, 0], x[:, 1] > 0.5]).astype(float) for x in drawn]
+
+
+def test_a_rare_category_that_rounding_loses(rng):
+    """A fraction of .05 comes out as Φ(−(½ − p)/√(p(1 − p))) = .0195: seen from two rounds."""
+    n, p = 2000, 0.05
+    yes = np.zeros(n)
+    yes[: round(p * n)] = 1.0
+    real = np.column_stack([rng.standard_normal(n) + 2 * yes, yes])
+
+    found = plan(
+        real,
+        learner=lambda chains: Rounding(chains, 2),
+        lam=(0.0, 1.0),
+        generations=5,
+        target="x2",
+        budget="target_ap >= 0.5x",
+    )
+    row = next(row for row in found.functionals if row["functional"] == "x2")
+    sd = math.sqrt(p * (1 - p))
+    assert row["delta"] * sd == pytest.approx(norm.cdf(-(0.5 - p) / sd) - p, abs=0.01)
+    assert "δ" in row["obeys"]
+    assert all(row["variance"] is None for row in found.rows)  # theory's prices are not shown
+    none, one = (row["forecast"] for row in found.categories)
+    assert none == pytest.approx(0.0195, abs=0.008)
+    assert one < 0.012
+    assert [row["category"] for row in found.categories] == ["x2", "x2"]
+
+
+def test_a_pilot_has_points_of_two_rounds_only(rng):
+    real = rng.standard_normal((50, 2))
+    seen = []
+
+    class Watched(GaussianLearner):
+        def fit(self, datasets, rngs):
+            seen.append(len(datasets[0].points))
+            super().fit(datasets, rngs)
+
+    rules = (("mix", 1.0, Mix(1.0)),)
+    assert sizes_of(rules, 50, 4) == (50, 100)
+    assert sizes_of((("accumulate", 1.0, Accumulate(1.0)),), 50, 9) == (50, 200)
+    pilot = run_pilot(
+        lambda chains: Watched(chains, 2), real, of_points(real), (50, 100), repeats=2, seed=3
+    )
+    assert len(seen) == len(pilot.refits) == 2 * 12
+    assert pilot.sizes == (50, 100)
+    again = run_pilot(
+        lambda chains: GaussianLearner(chains, 2), real, of_points(real), (50, 100),
+        repeats=2, seed=3,
+    )  # fmt: skip
+    assert all(
+        np.array_equal(one.model, two.model)
+        for one, two in zip(pilot.refits, again.refits, strict=True)
+    )
+
+
+def test_one_round_gives_a_range_over_the_response(rng):
+    real = rng.standard_normal((400, 2))
+    samples = rng.standard_normal((4000, 2)) + np.array([0.5, 0.0])
+    found = plan(real, known_round=(real, samples), lam=1.0, generations=8)
+    shifts = [row["shift"] for row in found.rows]
+    for shift, response in zip(shifts, (0.5, 1.0, 1.2), strict=True):
+        law = path_law(propagate(Mix(1.0), 400, 8), response=response, bias=0.5)
+        assert shift == pytest.approx(law.mean[-1], rel=0.25, abs=0.2)
+    assert shifts[0] < shifts[1] < shifts[2]
+    assert "over responses J from 0.5 to 1.2" in found.verdict
+
+
+def test_the_score_of_draws(rng):
+    labels = np.arange(400) % 10 == 0
+    points = np.column_stack([labels + 0.01 * rng.standard_normal(400), labels]).astype(float)
+    score = target_score(points, ("x", "fraud"), "fraud")
+    assert score.reference == pytest.approx(1)
+    assert score(points) == pytest.approx(1)
+    lost = points.copy()
+    lost[:, 1] = 0
+    assert score(lost) == pytest.approx(0.1)  # that of guessing
+    assert score(np.concatenate([points, lost])) == pytest.approx(0.55)
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [("amount", "must have two values"), ("other", "must be the name of a column")],
+)
+def test_a_target_that_is_no_class_is_refused(target, words, rng):
+    points = np.column_stack([rng.standard_normal(50), np.arange(50) % 2])
+    with pytest.raises(ValueError, match=words):
+        target_score(points, ("amount", "fraud"), target)
+
+
+def test_budgets():
+    assert parse_budget("target_ap >= 0.95x").relative
+    assert not parse_budget("target_ap>=.4").relative
+    for text in ("target_ap > 0.9x", "f1 >= 0.9", "target_ap >= 0x", ""):
+        with pytest.raises(ValueError, match="budget must be like"):
+            parse_budget(text)
+
+
+SYNTH = """
+import numpy as np
+import pandas as pd
+class Synth:
+    def __init__(self, seed):
+        self.seed = seed
+    def fit(self, table):
+        self.table = table
+    def sample(self, count, seed):
+        rng = np.random.default_rng(seed)
+        return self.table.iloc[rng.integers(len(self.table), size=count)]
+"""
+
+
+def test_a_table_and_a_synthesizer_from_files(tmp_path, rng, capsys):
+    from stability.planning.__main__ import main
+
+    (tmp_path / "synth.py").write_text(SYNTH)
+    rows = ["amount,city,fraud"]
+    for i in range(120):
+        rows.append(f"{rng.normal():.4f},{'ABC'[i % 3]},{int(i % 8 == 0)}")
+    (tmp_path / "data.csv").write_text("\n".join(rows) + "\n")
+
+    main([
+        "plan", str(tmp_path / "data.csv"), "--learner", f"{tmp_path / 'synth.py'}:Synth",
+        "--lambda", "0.5", "--generations", "3", "--repeats", "2", "--target", "fraud",
+        "--budget", "target_ap >= 0.5x", "--out", str(tmp_path / "out"),
+    ])  # fmt: skip
+    printed = capsys.readouterr().out
+    assert "city = A" in printed
+    assert re.search(r"average precision for\s+fraud = 1", printed)
+    assert (tmp_path / "out" / "plan.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("a,a\n1,2\n3,4\n", None),  # pandas renames the second
+        ("a,b\n1,2\n", "at least 2 rows"),
+        ("a,b\n", "must have a cell"),
+        ("a,b\n1,inf\n2,3\n", "infinite"),
+    ],
+)
+def test_tables_that_cannot_be_planned_with(content, words, tmp_path):
+    path = tmp_path / "data.csv"
+    path.write_text(content)
+    if words is None:
+        assert read_points(path, "real").values.shape[0] == 2
+    else:
+        with pytest.raises(InputError, match=words):
+            read_points(path, "real")
+
+
+def test_other_bad_inputs_are_one_line(tmp_path, rng):
+    real = rng.standard_normal((20, 2))
+    np.save(tmp_path / "pickle.npy", np.array([{}, {}], dtype=object), allow_pickle=True)
+    for data, words in (
+        (tmp_path / "data.txt", "must end in .npy, .npz, .csv or .parquet"),
+        (tmp_path / "pickle.npy", "pickle"),
+        (np.array([[1.0, np.nan], [1, 2]]), "must be finite"),
+        (np.ones((3, 2, 2)), r"must be an array \(n, d\)"),
+    ):
+        with pytest.raises(InputError, match=words):
+            read_points(data, "real")
+    with pytest.raises(InputError, match="must have 2 columns"):
+        read_points(np.ones((5, 3)), "samples", like=read_points(real, "real"))
+    for learner, words in (
+        ("synth", "must be like synth.py:Synth"),
+        (f"{tmp_path}/no.py:Synth", "there is no file"),
+        (3, "must be a class"),
+    ):
+        with pytest.raises(InputError, match=words):
+            load_learner(learner, None)
+    for arguments, words in (
+        ({"real": real}, "give learner .* or known_round"),
+        ({"real": real, "learner": object, "bias": 0.1}, "bias is for a plan from theory"),
+        ({"real": 10, "target": "y"}, "target needs the real data"),
+        ({"real": np.ones((5, 2)), "known_round": (real, real)}, "every column is constant"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            plan(**arguments)
