@@ -57,6 +57,8 @@ if TYPE_CHECKING:
     from stability.observers.two_sample import ClassifierTest, TwoSample
     from stability.observers.user_function import UserFunction
     from stability.planning.monitor import check
+    from stability.planning.plan_record import Plan
+    from stability.planning.planner import plan
     from stability.runs.command_learner import from_commands
     from stability.runs.history import ChainRecord, History, HistoryError
     from stability.runs.loop_options import LoopOptions
@@ -97,6 +99,7 @@ __all__ = [
     "Mix",
     "Moments",
     "Observer",
+    "Plan",
     "Pool",
     "Purpose",
     "Quantity",
@@ -127,6 +130,7 @@ __all__ = [
     "from_estimator",
     "from_log_prob",
     "gaussian_w2",
+    "plan",
     "retrain",
     "stream",
     "w1",
@@ -173,6 +177,8 @@ _NAMES = {
     "runs.outcome": ("Status",),
     "runs.real_data": ("Pool",),
     "runs.result": ("Result",),
+    "planning.plan_record": ("Plan",),
+    "planning.planner": ("plan",),
     "runs.run_directory": ("RunDirectory", "RunDirectoryError"),
     "runs.study": ("Study",),
     "runs.table_schema": ("TableSchema",),
