@@ -18,7 +18,7 @@ from stability.planning.response import path_law
 from stability.planning.response_curve import ResponseCurve, fit_curve
 from stability.planning.target_score import parse_budget, target_score
 from tests.conftest import FALSE_ALARM
-from tests.stability.planning.test_response import Responding
+from tests.support.responding import Responding
 
 
 def test_a_curve_takes_the_degree_that_the_points_need():

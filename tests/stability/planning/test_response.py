@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from scipy.special import polygamma
 from scipy.stats import t as student
 
-from stability.gaussian.learner import GaussianLearner
 from stability.loop.regimes import (
     Accumulate,
     FreshReal,
@@ -21,6 +20,7 @@ from stability.loop.retraining import retrain
 from stability.planning.labels import propagate
 from stability.planning.response import fraction_spread, path_law
 from tests.conftest import FALSE_ALARM
+from tests.support.responding import Responding
 from tests.support.user_regimes import UserRegime, last_two, random_half
 
 
@@ -65,18 +65,6 @@ def test_accumulating_tends_to_trigamma_and_its_subsample_to_kazdan():
     measured = price(Subsample(Accumulate(1.0)), n, t)
     assert measured < math.pi**2 / 2 - 2
     assert measured == pytest.approx(math.pi**2 / 2 - 2, rel=3 / t + 10 / n)
-
-
-class Responding(GaussianLearner):
-    """Model mean = J · (training mean) + δ, with variance 1."""
-
-    def __init__(self, chains, dimension, response, bias):
-        super().__init__(chains, dimension, covariance=np.eye(dimension))
-        self.response, self.bias = response, bias
-
-    def fit(self, datasets, rngs):
-        super().fit(datasets, rngs)
-        self.mean = self.response * self.mean + self.bias
 
 
 REGIMES = [
