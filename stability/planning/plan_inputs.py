@@ -17,7 +17,7 @@ from stability.runs.array_files import npz_sizes, read_npy, read_npz
 from stability.runs.table_schema import TableSchema, table_columns
 from stability.runs.untrusted import UntrustedFileError, open_regular, printable
 
-__all__ = ["InputError", "Points", "TableCodec", "load_learner", "read_points"]
+__all__ = ["InputError", "PlainCodec", "Points", "load_learner", "read_points"]
 
 LARGEST_ARRAY = 2**32
 LARGEST_TABLE = 2**30
@@ -29,7 +29,7 @@ class InputError(ValueError):
 
 
 @dataclass(frozen=True)
-class TableCodec:
+class PlainCodec:
     """A schema whose tables have plain types: whole numbers and truth values not as objects.
 
     Attributes:
@@ -78,7 +78,7 @@ class Points:
 
     values: NDArray[np.float64]
     names: tuple[str, ...]
-    codec: TableCodec | None = None
+    codec: PlainCodec | None = None
 
 
 def read_points(
@@ -147,7 +147,7 @@ def _table_points(data: Any, like: Points | None, categories: Collection[str]) -
         if cells.dtype.kind in "iuf" and np.isin(cells[cells == cells], (0, 1)).all()
     ]
     schema = TableSchema.of(data, {*categories, *binary})
-    codec = TableCodec(schema)
+    codec = PlainCodec(schema)
     return Points(codec.encode(data), schema.coordinates, codec)
 
 
@@ -183,7 +183,7 @@ def _read_table(path: Path, suffix: str) -> Any:
             raise UntrustedFileError(f"is no readable table ({printable(error)})") from None
 
 
-def load_learner(learner: Any, codec: TableCodec | None) -> Any:
+def load_learner(learner: Any, codec: PlainCodec | None) -> Any:
     """Make a recipe (number of chains -> learner) of what a user has.
 
     Args:
