@@ -17,7 +17,7 @@ from stability.planning.pilot import Pilot, response_curves
 from stability.planning.plan_record import Curve, Plan, percent
 from stability.planning.prices import price, seeds_to_see_bias
 from stability.planning.response_curve import ResponseCurve
-from stability.planning.target_score import Budget, TargetScore
+from stability.planning.target_score import ScoreBudget, TargetScore
 
 __all__ = ["PilotQuestion", "answer_from_pilot", "sizes_of"]
 
@@ -51,7 +51,7 @@ class PilotQuestion:
     seed: int
     tolerance: float | None = None
     target: TargetScore | None = None
-    budget: Budget | None = None
+    budget: ScoreBudget | None = None
     source: str = ""
 
 

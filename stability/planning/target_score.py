@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Budget", "TargetScore", "parse_budget", "target_score"]
+__all__ = ["ScoreBudget", "TargetScore", "parse_budget", "target_score"]
 
 FOLDS = 10
 _BUDGET = re.compile(r"\s*target_ap\s*>=\s*(\d*\.?\d+)\s*(x?)\s*")
 
 
 @dataclass(frozen=True)
-class Budget:
+class ScoreBudget:
     """A lower bound on the average precision.
 
     Attributes:
@@ -123,7 +123,7 @@ def target_score(points: NDArray, names: Sequence[str], target: str) -> TargetSc
     return TargetScore(names[rarer], rarer, inputs, np.asarray(points, dtype=float), reference)
 
 
-def parse_budget(text: str) -> Budget:
+def parse_budget(text: str) -> ScoreBudget:
     """Read `target_ap >= 0.95x` or `target_ap >= 0.4`.
 
     Args:
@@ -140,7 +140,7 @@ def parse_budget(text: str) -> Budget:
         raise ValueError(
             f'budget must be like "target_ap >= 0.95x" or "target_ap >= 0.4", got {text}'
         )
-    return Budget(float(found[1]), found[2] == "x")
+    return ScoreBudget(float(found[1]), found[2] == "x")
 
 
 def _predicted(x: NDArray, labels: NDArray, held_out: NDArray) -> NDArray[np.float64]:
