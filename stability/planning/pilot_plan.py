@@ -17,7 +17,7 @@ from stability.planning.pilot import Pilot, response_curves
 from stability.planning.plan_record import Curve, Plan, percent
 from stability.planning.prices import price, seeds_to_see_bias
 from stability.planning.response_curve import ResponseCurve
-from stability.planning.target_score import ScoreBudget, TargetScore
+from stability.planning.target_score import PrecisionScore, ScoreBudget
 
 __all__ = ["PilotQuestion", "answer_from_pilot", "sizes_of"]
 
@@ -50,7 +50,7 @@ class PilotQuestion:
     generations: int
     seed: int
     tolerance: float | None = None
-    target: TargetScore | None = None
+    target: PrecisionScore | None = None
     budget: ScoreBudget | None = None
     source: str = ""
 
@@ -129,7 +129,7 @@ def answer_from_pilot(pilot: Pilot, question: PilotQuestion) -> Plan:
 
 
 def _scores(
-    pilot: Pilot, target: TargetScore, path: Forecast, rng: np.random.Generator
+    pilot: Pilot, target: PrecisionScore, path: Forecast, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """(T + 1, paths), score over that of real rows.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["ScoreBudget", "TargetScore", "parse_budget", "target_score"]
+__all__ = ["PrecisionScore", "ScoreBudget", "parse_budget", "target_score"]
 
 FOLDS = 10
 _BUDGET = re.compile(r"\s*target_ap\s*>=\s*(\d*\.?\d+)\s*(x?)\s*")
@@ -29,7 +29,7 @@ class ScoreBudget:
 
 
 @dataclass(frozen=True, eq=False)
-class TargetScore:
+class PrecisionScore:
     """Average precision, on the real rows, of a classifier trained on other rows.
 
     The classifier is a logistic regression on standardised columns.
@@ -82,7 +82,7 @@ class TargetScore:
         return _average_precision(truth, chances)
 
 
-def target_score(points: NDArray, names: Sequence[str], target: str) -> TargetScore:
+def target_score(points: NDArray, names: Sequence[str], target: str) -> PrecisionScore:
     """Make the score of a target column.
 
     Args:
@@ -120,7 +120,7 @@ def target_score(points: NDArray, names: Sequence[str], target: str) -> TargetSc
         x = points[:, inputs]
         chances[inside] = _predicted(x[~inside], labels[~inside], x[inside])
     reference = _average_precision(labels, chances)
-    return TargetScore(names[rarer], rarer, inputs, np.asarray(points, dtype=float), reference)
+    return PrecisionScore(names[rarer], rarer, inputs, np.asarray(points, dtype=float), reference)
 
 
 def parse_budget(text: str) -> ScoreBudget:
