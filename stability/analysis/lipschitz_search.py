@@ -5,14 +5,19 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.func import jacfwd, vmap
+from torch.func import grad, jacfwd, jvp, vmap
 
 from stability.laws.bracket import Bracket
 from stability.laws.capabilities import HasLipschitz
 from stability.laws.expectation import Rule
 from stability.laws.family import Family, hessians
+from stability.laws.law import Member, draw
 
-__all__ = ["Constant", "lipschitz_constant", "lipschitz_search"]
+__all__ = ["Constant", "lipschitz_constant", "lipschitz_search", "sampled_lipschitz"]
+
+_MOST_CELLS = 2_000_000
+"""Numbers in the third derivatives of a search, d P² a point; beyond, chords are looked at."""
+_CHORDS, _POWERS = 200, 3
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,52 @@ def lipschitz_constant(
         for law in (model, data)
     ]
     return lipschitz_search(family, theta, torch.cat(seen), generator)
+
+
+def sampled_lipschitz(
+    family: Family, theta: Tensor, model: Member, points: Tensor, seed: int
+) -> Constant:
+    """L of a family in many dimensions: what the family says, or a search among draws.
+
+    Args:
+        family: With `lipschitz`, or without.
+        theta: (P,).
+        model: p_θ.
+        points: (n, d) draws of the data.
+        seed: Of the search, >= 0.
+
+    Returns:
+        The constant; a lower bound unless the family says it.
+    """
+    if isinstance(family, HasLipschitz):
+        known = family.lipschitz(theta)
+        return Constant(float(known.value), known.reason, is_upper_bound=True)
+    generator = torch.Generator().manual_seed(seed + 4)
+    own = draw(model, 500, generator)
+    theirs = points[torch.randint(len(points), (500,), generator=generator)]
+    if len(theta) ** 2 * points.shape[1] * 11_000 <= _MOST_CELLS * 100:
+        return lipschitz_search(family, theta, torch.cat([own, theirs]), generator)
+    return _steepest_chord(family, theta, own[:_CHORDS], theirs[:_CHORDS], generator)
+
+
+def _steepest_chord(
+    family: Family, theta: Tensor, one: Tensor, two: Tensor, generator: torch.Generator
+) -> Constant:
+    """|vᵀ(H(x) − H(y))v|/‖x − y‖ over pairs of draws, v by power iteration: no matrix is formed."""
+
+    def product(x: Tensor, v: Tensor) -> Tensor:
+        return jvp(grad(lambda t: family.log_prob(t, x[None])[0]), (theta,), (v,))[1]
+
+    v = torch.randn(len(one), len(theta), generator=generator, dtype=torch.float64)
+    for _ in range(_POWERS):
+        v = v / v.norm(dim=1, keepdim=True)
+        v = vmap(product)(one, v) - vmap(product)(two, v)
+    slopes = v.norm(dim=1) / (one - two).norm(dim=1)
+    return Constant(
+        float(torch.nan_to_num(slopes).max()),
+        f"steepest of {len(one)} chords between draws: a lower bound on L",
+        is_upper_bound=False,
+    )
 
 
 def _between_atoms(x: Tensor, hessian: Tensor) -> Constant:

@@ -4,8 +4,9 @@ bound (11), and S1–S3.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
-from typing import Any
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +14,12 @@ from rich.table import Table
 from torch import Tensor
 
 from stability.analysis.bounds import condition, contraction_bound, rate_bound, sharp_bound
+from stability.analysis.flat_directions import Section, flat_directions
+from stability.analysis.hypotheses import (
+    heavy_tails,
+    require_exact_sampling,
+    require_interface,
+)
 from stability.analysis.jacobian import (
     generalised_eigenvalues,
     jacobian,
@@ -20,14 +27,18 @@ from stability.analysis.jacobian import (
     spectral_radius,
     stationary_covariance,
 )
-from stability.analysis.lipschitz_search import Constant, lipschitz_constant
-from stability.analysis.local_table import local_table
+from stability.analysis.lipschitz_search import Constant, lipschitz_constant, sampled_lipschitz
+from stability.analysis.local_table import as_html, as_text, local_table
+from stability.analysis.matrix_free import climb_matrix_free
 from stability.analysis.operators import Maximum, NoMaximum, infinite_map, maximum_likelihood
+from stability.analysis.replicates import Moments, Replicates, perturbed
+from stability.analysis.sampled_moments import sampled_moments
+from stability.analysis.torch_family import as_family
 from stability.laws.bracket import Bracket, Condition
-from stability.laws.capabilities import HasStart
-from stability.laws.expectation import Rule, rule
-from stability.laws.family import Family, hessians, scores
-from stability.laws.law import Data, Empirical, Law, Member, as_law, draw
+from stability.laws.capabilities import Discrete, HasStart
+from stability.laws.expectation import Expectation, Rule, rule
+from stability.laws.family import Family, hessians, mean_hessian, scores
+from stability.laws.law import Data, Density, Empirical, Law, Member, as_law, draw
 from stability.laws.psd import sqrtm
 from stability.loop.arguments import (
     is_array_like,
@@ -39,6 +50,14 @@ from stability.loop.arguments import (
 from stability.transport.w1_bracket import same_law, w1_bracket
 
 __all__ = ["LocalAnalysis", "analyse"]
+
+_EXACT = Replicates((), "exact")
+_UNKNOWN = Bracket(0.0, math.inf, "not looked for")
+_NONE = Constant(0.0, "not looked for", is_upper_bound=False)
+_FEW = 60
+"""Parameters up to which the search for θ* forms matrices at each step."""
+_PARTS = 10
+"""Parts of the draws from which the noise of the second route is estimated."""
 
 
 @dataclass(frozen=True)
@@ -54,10 +73,17 @@ class LocalAnalysis:
         C: See `A`.
         fisher: (P, P) E_p s sᵀ, which must be −B, and is found without second derivatives.
         eps: ε = W1(p_θ*, p_data) (eq. (8)), in units of x, between two bounds; see `w1_bracket`.
-        method: How A … fisher were found, and integration_error: of A and B, the largest entry (see
-            `Estimate`).
-        jacobian_gap: Largest difference between J and what `jacobian_check` says, another way to
-            it; nan if not looked at.
+        method: How A … fisher were found.
+        integration_error: Largest error of an entry of A and B: of quadrature, or one standard
+            error.
+        jacobian_gap: Difference between J and what `jacobian_check` says, another way to it, in
+            the entry where it is largest; nan if not looked at.
+        jacobian_allowed: What integration and noise leave open of that difference.
+        jacobian_check: The other way.
+        replicates: The moments as they might have come out; see `error`.
+        flat: (P', P' − P) directions along which p_θ does not change, orthonormal; A … fisher are
+            on their complement.
+        note: What else the reader must know, or "".
     """
 
     lam: float
@@ -72,7 +98,41 @@ class LocalAnalysis:
     method: str
     integration_error: float
     jacobian_gap: float
+    jacobian_allowed: float
     jacobian_check: str
+    replicates: Replicates = _EXACT
+    flat: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)), repr=False)
+    note: str = ""
+
+    def error(self, name: str) -> Any:
+        """What a number may be wrong by: a 95 % interval is the number ± this.
+
+        Args:
+            name: A field or property with a number, a vector or a matrix, e.g. "rho".
+
+        Returns:
+            Half-width of the interval where expectations are means of draws, and the largest change
+            within its errors where they are quadrature; of the number's own shape.
+        """
+        return self._errors.setdefault(name, self._error(name))
+
+    @cached_property
+    def _errors(self) -> dict[str, Any]:
+        return {}
+
+    def _error(self, name: str) -> Any:
+        value = np.asarray(getattr(self, name), dtype=float)
+        replicas = [
+            np.asarray(getattr(replace(self, replicates=_EXACT, **vars(each)), name), dtype=float)
+            for each in self.replicates.moments
+        ]
+        found = self.replicates.error(value, np.stack(replicas) if replicas else value)
+        return float(found) if found.ndim == 0 else found
+
+    @property
+    def routes_agree(self) -> bool:
+        """Whether both ways to J give one matrix, up to noise; True if there is one way alone."""
+        return not self.jacobian_gap > self.jacobian_allowed
 
     @property
     def alpha(self) -> float:
@@ -106,9 +166,12 @@ class LocalAnalysis:
 
     def _between(self, increasing: Callable[[float, float, float, float], float]) -> Bracket:
         """A function of (λ, α, ε, L) that falls with α and grows with ε and L, at both ends."""
-        L = self.lipschitz.bracket
-        low = increasing(self.lam, self.alpha, self.eps.low, L.low)
-        return Bracket(low, max(low, increasing(self.lam, self.alpha, self.eps.high, L.high)))
+        L, alpha = self.lipschitz.bracket, self.alpha
+        error = self.error("alpha")
+        low = increasing(self.lam, alpha + error, self.eps.low, L.low)
+        if not alpha > error:
+            return Bracket(low, math.inf)
+        return Bracket(low, max(low, increasing(self.lam, alpha - error, self.eps.high, L.high)))
 
     @property
     def k(self) -> Bracket:
@@ -231,12 +294,18 @@ class LocalAnalysis:
         """Fields and properties as plain values for JSON: matrices as lists, inf and nan as
         strings.
         """
-        names = [field.name for field in fields(self)]
+        names = [each.name for each in fields(self) if each.name != "replicates"]
         names += [name for name, value in vars(type(self)).items() if isinstance(value, property)]
         return {name: _plain(getattr(self, name)) for name in names}
 
     def __rich__(self) -> Table:
         return local_table(self)
+
+    def __str__(self) -> str:
+        return as_text(local_table(self))
+
+    def _repr_html_(self) -> str:
+        return as_html(local_table(self))
 
 
 def _plain(value: Any) -> Any:
@@ -258,98 +327,253 @@ def analyse(
     n: int = 1,
     draws: int = 100_000,
     tol: float | None = None,
+    seed: int = 0,
+    bounds: bool = True,
 ) -> LocalAnalysis:
     """Find θ* and everything local about retraining on n real points and λn of one's own (Theorem
     1, S1–S3).
 
+    In one and two dimensions expectations are quadrature; above, or where a law is a sampler, they
+    are means of draws, and every number has a 95 % interval (`LocalAnalysis.error`).
+
     Args:
-        family: `log_prob` and `sample` are enough. If it has `lipschitz(theta)`, a record with
-            value and reason, that is L; else L is searched for, which gives a lower bound. `start`,
-            `support`, `atoms`, `in_domain` are used if there.
-        data: See `stability.laws.expectation`.
-        lam: Finite, >= 0. start (P,) or (s, P): where the search for θ* begins; needed if the
-            family has no `start`. n: scales V and sandwich alone.
-        draws: Of Monte Carlo (above 2-D, or a sampler), and of quadrature. All randomness is seeded
-            with 0.
-        tol: See `draws`.
+        family: `log_prob` and `sample` are enough, or a torch flow of zuko or normflows. If it has
+            `lipschitz(theta)`, a record with value and reason, that is L; else L is searched for,
+            which gives a lower bound. `start`, `support`, `atoms`, `in_domain` are used if there.
+        data: Points (n, d), a density or a sampler; see `stability.laws.expectation`.
+        lam: Synthetic points per real point, finite, >= 0.
+        start: (P,) or (s, P), where the search for θ* begins; needed if the family has no `start`.
+        n: Real points; scales V and the sandwich alone.
+        draws: Draws of each law where expectations are means.
+        tol: Of quadrature; see `rule`.
+        seed: Of all draws, >= 0.
+        bounds: Whether to look for L and ε, which the bounds need and nothing else does.
+
+    Returns:
+        The analysis.
 
     Raises:
-        ValueError: For bad arguments; NoMaximum (an ArithmeticError) if there is no θ* or A is not
-            negative definite there.
+        ValueError: For bad arguments, and for a family that is none (see `hypotheses`).
+        NoMaximum: An ArithmeticError, if there is no θ* or A is not negative definite there.
     """
+    family = as_family(family)
     require_methods(family, "family", "log_prob", "sample")
     require_number(lam, "lam")
     if not (math.isfinite(lam) and lam >= 0):
         raise ValueError(f"lam must be finite and >= 0, got {lam}")
-    n, draws = whole_number(n, "n", 1), whole_number(draws, "draws", 1)
+    n, draws, seed = whole_number(n, "n", 1), whole_number(draws, "draws", 1), _seed(seed)
     if start is not None:
         start = torch.as_tensor(numeric_array(start, "start"), dtype=torch.float64)
     law = as_law(numeric_array(data, "data").astype(float) if is_array_like(data) else data)
-    theta = _maximiser(family, law, start, draws, tol)
-    model = Member(family, theta)
+    points = _points(law, draws, seed)
+    begin = _start(family, law, start)
+    require_interface(family, begin.reshape(-1, begin.shape[-1])[0], points)
 
-    def moments(law_rule: Rule) -> tuple[np.ndarray, np.ndarray, float]:
-        hessian_mean = law_rule.expect(hessians(family, theta, law_rule.points))
-        score = scores(family, theta, law_rule.points)
-        outer = law_rule.expect(score[:, :, None] * score[:, None])
-        return hessian_mean.value.numpy(), outer.value.numpy(), float(hessian_mean.error.max())
+    settings = _Settings(lam, n, draws, tol, seed, bounds)
+    if _by_quadrature(family, law, points.shape[1]):
+        return _quadrature(family, law, begin, settings)
+    return _sampled(family, law, points, begin, settings)
+
+
+class _Settings(NamedTuple):
+    """The arguments of `analyse` but for the family and the data."""
+
+    lam: float
+    n: int
+    draws: int
+    tol: float | None
+    seed: int
+    bounds: bool
+
+    def eps(self, model: Law, law: Law) -> Bracket:
+        return w1_bracket(model, law, seed=self.seed) if self.bounds else _UNKNOWN
+
+
+def _seed(seed: int) -> int:
+    return whole_number(seed, "seed", 0)
+
+
+def _points(law: Law, draws: int, seed: int) -> Tensor:
+    """The points that are the law of the data, or draws of it."""
+    if isinstance(law, Empirical):
+        return law.points
+    return draw(law, draws, torch.Generator().manual_seed(seed))
+
+
+def _by_quadrature(family: Family, law: Law, d: int) -> bool:
+    """Whether expectations under both laws are sums or integrals, and no means of draws."""
+    if isinstance(family, Discrete) and family.atoms is not None:
+        return not isinstance(law, Density) or d <= 2 or isinstance(law, Discrete)
+    atoms = isinstance(law, Discrete) and law.atoms is not None
+    return d <= 2 and (isinstance(law, Density | Empirical) or atoms)
+
+
+def _quadrature(family: Family, law: Law, start: Tensor, settings: _Settings) -> LocalAnalysis:
+    """By sums and integrals."""
+    lam, n, draws, tol, seed, bounds = settings
+    known = isinstance(law, Member) and same_law(Member(family, law.theta), law)
+    theta = law.theta.clone() if known else None  # θ* of a member's own law, by Gibbs' inequality
+    if theta is None:
+        theta = maximum_likelihood(family, law, start, draws=draws, tol=tol).theta
+    model = Member(family, theta)
+    require_exact_sampling(family, theta, seed)
 
     def functions(x: Tensor) -> Tensor:
         score = scores(family, theta, x)
         outer = score[:, :, None] * score[:, None]
         return torch.cat([hessians(family, theta, x).flatten(1), outer.flatten(1)], 1)
 
-    data_rule = rule(law, functions, draws=draws, tol=tol)
-    model_rule = rule(model, functions, draws=draws, tol=tol)
-    if data_rule.points.shape[1] != model_rule.points.shape[1]:
-        dimensions = data_rule.points.shape[1], model_rule.points.shape[1]
-        raise ValueError(
-            f"data and family must have one dimension, got {dimensions[0]} and {dimensions[1]}"
-        )
-    A, C, error_A = moments(data_rule)
-    B, fisher, error_B = moments(model_rule)
-    alpha = float(-np.linalg.eigvalsh(A)[-1])
-    if not alpha > 0:
-        raise NoMaximum(f"not strongly concave: alpha = {alpha:.3g} at theta = {theta.tolist()}")
-    J, sampled = jacobian(A, B, lam), "monte carlo" in (data_rule.method, model_rule.method)
-    if not lam:
-        check, other = "nothing: it is 0 at λ = 0", J
-    elif sampled:
-        check, other = "λ(A − λ E s sᵀ)⁻¹(−E s sᵀ)", jacobian(A, -fisher, lam)
-    else:
-        check, other = (
-            "finite differences of G∞",
-            _differences(infinite_map(family, law, lam, tol=tol), theta, A),
-        )
+    rules = [rule(each, functions, draws=draws, tol=tol) for each in (law, model)]
+    (A, C, gradient), (B, fisher, _) = (_expected(family, theta, each) for each in rules)
+    moments = Moments(theta.numpy(), *(_value(each) for each in (A, B, C, fisher)))
+    by_theta = np.abs(np.linalg.pinv(moments.A)) @ gradient.error.numpy()
+    errors = Moments(by_theta, *(each.error.numpy() for each in (A, B, C, fisher)))
+    _require_concave(moments.A, theta)
+
+    check, J = "nothing: it is 0 at λ = 0", jacobian(moments.A, moments.B, lam)
+    other = J
+    if lam:
+        check = "finite differences of G∞"
+        other = _differences(infinite_map(family, law, lam, tol=tol), theta, moments.A)
+    worst = max(float(errors.A.max()), float(errors.B.max()))
     return LocalAnalysis(
         lam=lam,
         n=n,
-        theta=theta.numpy(),
-        lipschitz=lipschitz_constant(family, theta, model_rule, data_rule),
-        A=A,
-        B=B,
-        C=C,
-        fisher=fisher,
-        eps=w1_bracket(model, law),
-        method=f"{data_rule.method} under the data, {model_rule.method} under the model",
-        integration_error=max(error_A, error_B),
+        **vars(moments),
+        lipschitz=lipschitz_constant(family, theta, rules[1], rules[0], seed) if bounds else _NONE,
+        eps=settings.eps(model, law),
+        method=f"{rules[0].method} under the data, {rules[1].method} under the model",
+        integration_error=worst,
         jacobian_gap=float(np.abs(J - other).max()),
+        jacobian_allowed=1e-4 * (1 + float(np.abs(J).max())) + _slack(moments, worst, lam),
         jacobian_check=check,
+        replicates=perturbed(moments, errors, seed),
     )
 
 
-def _maximiser(
-    family: Family, law: Law, start: Tensor | None, draws: int, tol: float | None
-) -> Tensor:
-    """θ* (P,); of data that are the member θ of the family it is θ itself, by Gibbs' inequality."""
-    if isinstance(law, Member) and same_law(Member(family, law.theta), law):
-        return torch.as_tensor(law.theta, dtype=torch.float64)
-    return maximum_likelihood(family, law, _start(family, law, start), draws=draws, tol=tol).theta
+def _value(expectation: Expectation) -> np.ndarray:
+    return expectation.value.numpy()
+
+
+def _expected(
+    family: Family, theta: Tensor, law_rule: Rule
+) -> tuple[Expectation, Expectation, Expectation]:
+    """E ∇² log p, E s sᵀ and E s under a rule."""
+    score = scores(family, theta, law_rule.points)
+    outer = law_rule.expect(score[:, :, None] * score[:, None])
+    return (
+        law_rule.expect(hessians(family, theta, law_rule.points)),
+        outer,
+        law_rule.expect(score),
+    )
+
+
+def _sampled(
+    family: Family, law: Law, points: Tensor, start: Tensor, settings: _Settings
+) -> LocalAnalysis:
+    """By means of draws; directions along which p_θ does not change are left out."""
+    lam, n, draws, _, seed, bounds = settings
+    known = isinstance(law, Member) and same_law(Member(family, law.theta), law)
+    theta = law.theta.clone() if known else _sampled_maximum(family, points, start)
+    require_exact_sampling(family, theta, seed)
+    flat = flat_directions(family, theta, points, seed)
+    within = family if not flat.shape[1] else Section(family, theta, flat)
+    at = theta if not flat.shape[1] else theta.new_zeros(len(theta) - flat.shape[1])
+
+    exact = isinstance(law, Empirical)
+    moments, replicates = sampled_moments(within, at, points, exact, known, draws, seed)
+    _require_concave(moments.A, theta)
+    if flat.shape[1]:
+        moments, replicates = (
+            replace(moments, theta=theta.numpy()),
+            replace(
+                replicates,
+                moments=tuple(
+                    replace(each, theta=within.whole(torch.from_numpy(each.theta)).numpy())
+                    for each in replicates.moments
+                ),
+            ),
+        )
+    gap, allowed = _second_route(within, at, moments, replicates, lam, draws, seed)
+    model = Member(family, theta)
+    A_error = replicates.error(moments.A, np.stack([each.A for each in replicates.moments]))
+    B_error = replicates.error(moments.B, np.stack([each.B for each in replicates.moments]))
+    return LocalAnalysis(
+        lam=lam,
+        n=n,
+        **vars(moments),
+        lipschitz=sampled_lipschitz(within, at, model, points, seed) if bounds else _NONE,
+        eps=settings.eps(model, law),
+        method=f"{'exact' if exact else 'monte carlo'} under the data, monte carlo under the model",
+        integration_error=float(max(A_error.max(), B_error.max())) / 2,
+        jacobian_gap=gap,
+        jacobian_allowed=allowed,
+        jacobian_check="λ(A + λ E ∇² log p)⁻¹ E ∇² log p",
+        replicates=replicates,
+        flat=flat.numpy(),
+        note=heavy_tails(scores(family, theta, points[:20_000])),
+    )
+
+
+def _sampled_maximum(family: Family, points: Tensor, start: Tensor) -> Tensor:
+    """θ* on points: with matrices for few parameters, without for many or redundant ones."""
+    starts = start.reshape(-1, start.shape[-1])
+    if starts.shape[1] <= _FEW:
+        redundant = flat_directions(family, starts[0], points)
+        if not redundant.shape[1]:
+            return maximum_likelihood(family, points, start).theta
+    weights = torch.full((len(points),), 1 / len(points), dtype=torch.float64)
+    try:
+        found = [climb_matrix_free(family, points, weights, each) for each in starts]
+    except ArithmeticError as error:
+        raise NoMaximum(str(error)) from error
+    return max(found, key=lambda theta: float(weights @ family.log_prob(theta, points)))
+
+
+def _second_route(
+    family: Family,
+    theta: Tensor,
+    moments: Moments,
+    replicates: Replicates,
+    lam: float,
+    draws: int,
+    seed: int,
+) -> tuple[float, float]:
+    """Largest difference of J from that by the Hessian under the model, and what noise allows."""
+    if not lam or len(theta) > _FEW:
+        return math.nan, math.nan
+    model = draw(
+        Member(family, theta), draws // 4 + _PARTS, torch.Generator().manual_seed(seed + 3)
+    )
+    others = np.stack(
+        [
+            jacobian(moments.A, mean_hessian(family, theta, part).numpy(), lam)
+            for part in model.tensor_split(_PARTS)
+        ]
+    )
+    J = jacobian(moments.A, moments.B, lam)
+    own = replicates.error(J, np.stack([jacobian(m.A, m.B, lam) for m in replicates.moments]))
+    noise = 8.0 * others.std(axis=0, ddof=1) / math.sqrt(_PARTS) + 3 * own
+    gaps = np.abs(others.mean(axis=0) - J)
+    worst = np.unravel_index(np.argmax(gaps / (noise + 1e-300)), gaps.shape)
+    return float(gaps[worst]), float(noise[worst])
+
+
+def _slack(moments: Moments, error: float, lam: float) -> float:
+    """What integration errors of A and B leave open of J, in spectral norm, to first order."""
+    inverse = float(np.linalg.norm(np.linalg.inv(moments.A + lam * moments.B), 2))
+    return len(moments.A) * error * inverse * (1 + 2 * lam)
+
+
+def _require_concave(A: np.ndarray, theta: Tensor) -> None:
+    alpha = float(-np.linalg.eigvalsh(A)[-1])
+    if not alpha > 0:
+        raise NoMaximum(f"not strongly concave: alpha = {alpha:.3g} at theta = {theta.tolist()}")
 
 
 def _start(family: Family, law: Law, start: Tensor | None) -> Tensor:
     if start is not None:
-        return torch.as_tensor(start, dtype=torch.float64)
+        return start
     if not isinstance(family, HasStart):
         raise ValueError(
             f"start must be given, since {type(family).__name__} has no start(x), got None"

@@ -1,10 +1,13 @@
 """A local analysis as a table for people."""
 
+import html
+import io
 import math
 from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 
 from stability.laws.bracket import Condition
@@ -12,7 +15,9 @@ from stability.laws.bracket import Condition
 if TYPE_CHECKING:
     from stability.analysis.local_analysis import LocalAnalysis
 
-__all__ = ["local_table"]
+__all__ = ["as_html", "as_text", "local_table"]
+
+_WIDTH = 110
 
 
 def local_table(local: "LocalAnalysis") -> Table:
@@ -37,14 +42,49 @@ def local_table(local: "LocalAnalysis") -> Table:
     return result
 
 
+def as_text(table: Table) -> str:
+    """A table as plain text, 110 characters wide.
+
+    Args:
+        table: Any table of rich.
+
+    Returns:
+        Its lines.
+    """
+    console = Console(width=_WIDTH, file=io.StringIO(), color_system=None)
+    with console.capture() as captured:
+        console.print(table)
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+
+def as_html(table: Table) -> str:
+    """A table for a notebook.
+
+    Args:
+        table: Any table of rich whose cells are plain text.
+
+    Returns:
+        One HTML element.
+    """
+    cells = [[html.escape(str(cell)) for cell in column.cells] for column in table.columns]
+    head = "".join(f"<th>{html.escape(str(column.header))}</th>" for column in table.columns)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>"
+        for row in zip(*cells, strict=True)
+    )
+    title = html.escape(str(table.title or ""))
+    return f"<table><caption>{title}</caption><tr>{head}</tr>{body}</table>"
+
+
 def _theorem1(local: "LocalAnalysis") -> list[tuple[str, str, str]]:
     """What Theorem 1 assumes and says."""
     vacuous = local.bound.low == math.inf
     met = local.theorem1_condition
     why = ": L may be larger" if met is not Condition.NOT_MET and _searched(local) else ""
+    flat = f"; {local.flat.shape[1]} flat directions left out" if local.flat.size else ""
     return [
-        ("θ*", _vector(local.theta), "maximum likelihood (eq. 7)"),
-        ("α", f"{local.alpha:.5g}", "strong concavity (Assumption 2)"),
+        ("θ*", _shown(local, "theta"), f"maximum likelihood (eq. 7){flat}"),
+        ("α", _shown(local, "alpha"), "strong concavity (Assumption 2)"),
         ("L", f"{local.lipschitz.bracket:.5g}", local.lipschitz.reason),
         ("ε", f"{local.eps:.5g}", f"W1(p_θ*, p_data): {local.eps.reason}"),
         ("λ(1 + Lε/α)", f"{local.condition:.5g}", f"Theorem 1 needs < 1/2: {met}{why}"),
@@ -57,10 +97,10 @@ def _theorem1(local: "LocalAnalysis") -> list[tuple[str, str, str]]:
 def _loop(local: "LocalAnalysis") -> list[tuple[str, str, str]]:
     """How retraining behaves near θ*."""
     return [
-        ("‖J‖₂", f"{local.norm:.5g}", "J the Jacobian of G∞ at θ*"),
-        ("ρ(J)", f"{local.rho:.5g}", "stable" if local.stable else "unstable"),
-        ("μ", _vector(local.mu), "eigenvalues of (−B, −A); those of J are λμ/(1+λμ) (S1)"),
-        ("half-life", f"{local.half_life:.3g}", "retrainings that halve a perturbation"),
+        ("‖J‖₂", _shown(local, "norm"), "J the Jacobian of G∞ at θ*"),
+        ("ρ(J)", _shown(local, "rho"), "stable" if local.stable else "unstable"),
+        ("μ", _shown(local, "mu"), "eigenvalues of (−B, −A); those of J are λμ/(1+λμ) (S1)"),
+        ("half-life", _shown(local, "half_life", 3), "retrainings that halve a perturbation"),
         ("λ for stability", f"< {local.lam_limit:.5g}", "where ρ(J) < 1 (S1)"),
     ]
 
@@ -69,29 +109,47 @@ def _costs(local: "LocalAnalysis") -> list[tuple[str, str, str]]:
     """What misspecification costs, what retraining costs, and both."""
     ceiling = f"{local.retraining_ceiling:.4g}"
     return [
-        ("misspecification", _vector(local.misspecification), "error of one fit / Cramér–Rao: F S"),
+        (
+            "misspecification",
+            _shown(local, "misspecification"),
+            "error of one fit / Cramér–Rao: spectrum of F S (S3)",
+        ),
         (
             "retraining",
-            _vector(local.retraining),
-            f"error with retraining / without: S⁻¹(S + V); below {ceiling} at every λ (S3)",
+            _shown(local, "retraining"),
+            f"error with retraining / without: S⁻¹(S + V); below {ceiling} at every λ",
         ),
-        ("both", _vector(local.inflation), "error with retraining / Cramér–Rao: F (S + V)"),
+        ("both", _shown(local, "inflation"), "error with retraining / Cramér–Rao: F (S + V)"),
     ]
 
 
 def _checks(local: "LocalAnalysis") -> list[tuple[str, str, str]]:
-    """The same numbers by other routes."""
-    return [
+    """The same numbers by other routes, and how large the errors are that stand behind ±."""
+    routes = "agree" if local.routes_agree else "DISAGREE"
+    gap = f"{local.jacobian_gap:.1g}, {local.jacobian_allowed:.1g} allowed"
+    rows = [
         ("checks", f"{local.integration_error:.1g}", f"error of A and B ({local.method})"),
         ("", f"{local.fisher_gap:.1g}", "B against −E s sᵀ, relative"),
-        ("", f"{local.jacobian_gap:.1g}", f"J against {local.jacobian_check}"),
+        ("", f"{routes}: {gap}", f"J against {local.jacobian_check}"),
     ]
+    if local.replicates.method == "jackknife":
+        rows.append(("±", "", "95 % intervals: jackknife over batches of draws"))
+    if local.note:
+        rows.append(("note", "", local.note))
+    return rows
+
+
+def _shown(local: "LocalAnalysis", name: str, digits: int = 5) -> str:
+    """A number or the first of a vector, with errors as far as they can be seen."""
+    values, errors = (np.atleast_1d(v) for v in (getattr(local, name), local.error(name)))
+    shown = [
+        f"{value:.{digits}g}" + (f" ± {error:.2g}" if error > 1e-6 * (1 + abs(value)) else "")
+        for value, error in zip(values[:8], errors, strict=False)
+    ]
+    if np.ndim(getattr(local, name)) == 0:
+        return shown[0]
+    return f"({', '.join(shown)}{', …' if len(values) > 8 else ''})"
 
 
 def _searched(local: "LocalAnalysis") -> bool:
     return not local.lipschitz.is_upper_bound
-
-
-def _vector(values: np.ndarray) -> str:
-    shown = ", ".join(f"{value:.5g}" for value in values[:8])
-    return f"({shown}{', …' if len(values) > 8 else ''})"

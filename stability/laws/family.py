@@ -9,7 +9,13 @@ import torch
 from torch import Tensor
 from torch.func import grad, jacrev, vmap
 
-__all__ = ["Family", "hessians", "scores"]
+__all__ = ["Family", "hessians", "mean_hessian", "scores"]
+
+
+_ROWS = 100_000
+"""Points of a chunk of a mean Hessian, times P."""
+_DIRECTIONS = 32
+"""Columns of a mean Hessian that are computed at once."""
 
 
 @runtime_checkable
@@ -32,12 +38,49 @@ class Family(Protocol):
 
 
 def scores(family: Family, theta: Tensor, x: Tensor) -> Tensor:
-    """∇_θ log p_θ at each point: (n, P)."""
+    """∇_θ log p_θ at each point.
+
+    Args:
+        family: Any family.
+        theta: (P,).
+        x: (n, d).
+
+    Returns:
+        (n, P).
+    """
     return vmap(grad(lambda t, point: family.log_prob(t, point[None])[0]), (None, 0))(theta, x)
 
 
 def hessians(family: Family, theta: Tensor, x: Tensor) -> Tensor:
-    """∇²_θ log p_θ at each point: (n, P, P)."""
+    """∇²_θ log p_θ at each point.
+
+    Args:
+        family: Any family.
+        theta: (P,).
+        x: (n, d).
+
+    Returns:
+        (n, P, P).
+    """
     return vmap(jacrev(grad(lambda t, point: family.log_prob(t, point[None])[0])), (None, 0))(
         theta, x
     )
+
+
+def mean_hessian(family: Family, theta: Tensor, x: Tensor) -> Tensor:
+    """∇²_θ of the mean of log p_θ over points, in memory that does not grow with n P².
+
+    Args:
+        family: Any family.
+        theta: (P,).
+        x: (n, d).
+
+    Returns:
+        (P, P).
+    """
+    rows = max(1, _ROWS // max(1, len(theta)))
+    total = theta.new_zeros(len(theta), len(theta))
+    for chunk in x.split(rows):
+        slope = grad(lambda t, points=chunk: family.log_prob(t, points).sum())
+        total = total + jacrev(slope, chunk_size=_DIRECTIONS)(theta)
+    return (total + total.T) / (2 * len(x))

@@ -1,0 +1,75 @@
+"""Directions in which θ changes and p_θ does not: redundant parameters, quotiented out."""
+
+import torch
+from torch import Tensor
+
+from stability.laws.family import Family, scores
+
+__all__ = ["Section", "flat_directions"]
+
+_POINTS = 2000
+_NOTHING = 1e-14
+"""Eigenvalues of the mean of s sᵀ below this, relative to the largest in units of its diagonal."""
+_ASIDE = 1e-3
+"""How far from θ the rank is looked at once more, relative to 1 + ‖θ‖."""
+
+
+def flat_directions(family: Family, theta: Tensor, points: Tensor, seed: int = 0) -> Tensor:
+    """The directions along which the score vanishes at every point, here and beside θ.
+
+    A score that vanishes at θ alone, as that of N(θ², 1) at 0, is a singular point of the family
+    and no redundancy: it does not count.
+
+    Args:
+        family: Any family.
+        theta: (P,).
+        points: (n, d) with n > P; at most 2000 + 2 P of them are looked at.
+        seed: Of the place beside θ, >= 0.
+
+    Returns:
+        (P, k) orthonormal; k = 0 for most families.
+    """
+    some = points[: _POINTS + 2 * len(theta)]
+    if len(some) <= len(theta):
+        return theta.new_zeros(len(theta), 0)
+    here = _null_space(family, theta, some)
+    if here.shape[1]:
+        generator = torch.Generator().manual_seed(seed)
+        direction = torch.randn(len(theta), generator=generator, dtype=torch.float64)
+        size = _ASIDE * (1 + float(theta.norm())) / direction.norm()
+        beside = _null_space(family, theta + size * direction, some)
+        if beside.shape[1] < here.shape[1]:
+            return theta.new_zeros(len(theta), 0)
+    return here
+
+
+def _null_space(family: Family, theta: Tensor, points: Tensor) -> Tensor:
+    s = torch.cat([scores(family, theta, x) for x in points.split(500)])
+    values, vectors = torch.linalg.eigh(s.T @ s / len(s))
+    return vectors[:, values <= _NOTHING * values[-1].clamp(min=1e-300) * len(theta)]
+
+
+class Section:
+    """A family on the complement of its flat directions: θ = centre + basis η, η (P − k,).
+
+    Args:
+        family: With redundant parameters.
+        centre: (P,) where η is 0.
+        flat: (P, k) orthonormal, as found by `flat_directions`.
+    """
+
+    def __init__(self, family: Family, centre: Tensor, flat: Tensor) -> None:
+        self.family, self.centre = family, centre
+        self.basis = torch.linalg.qr(flat, mode="complete")[0][:, flat.shape[1] :]
+
+    def whole(self, eta: Tensor) -> Tensor:
+        """θ (P,) of η (P − k,)."""
+        return self.centre + self.basis @ eta
+
+    def log_prob(self, theta: Tensor, x: Tensor) -> Tensor:
+        """log p of each point, at η = `theta`."""
+        return self.family.log_prob(self.whole(theta), x)
+
+    def sample(self, theta: Tensor, n: int, generator: torch.Generator) -> Tensor:
+        """n draws at η = `theta`."""
+        return self.family.sample(self.whole(theta), n, generator)
