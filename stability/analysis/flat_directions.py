@@ -1,8 +1,11 @@
 """Directions in which θ changes and p_θ does not: redundant parameters, quotiented out."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
+from stability.analysis.replicates import Moments
 from stability.laws.family import Family, scores
 
 __all__ = ["Section", "flat_directions"]
@@ -65,6 +68,10 @@ class Section:
     def whole(self, eta: Tensor) -> Tensor:
         """θ (P,) of η (P − k,)."""
         return self.centre + self.basis @ eta
+
+    def lifted(self, moments: Moments) -> Moments:
+        """Moments with θ* (P,) for their η*; matrices stay on the complement."""
+        return replace(moments, theta=self.whole(torch.from_numpy(moments.theta)).numpy())
 
     def log_prob(self, theta: Tensor, x: Tensor) -> Tensor:
         """log p of each point, at η = `theta`."""

@@ -10,10 +10,10 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.func import grad, jvp, vmap
+from torch.func import jvp
 
 from stability.laws.capabilities import in_domain
-from stability.laws.family import Family
+from stability.laws.family import Family, scores
 from stability.laws.law import Member, draw
 
 __all__ = ["heavy_tails", "require_exact_sampling", "require_interface"]
@@ -23,6 +23,8 @@ _LOOKED_AT = 16
 """Directions of θ along which Bartlett's identities are tested."""
 _STANDARD_ERRORS = 7.0
 """A mean that is farther from 0 is not 0: by chance once in 4e11 normal means."""
+_DIFFERENCE = 1e-6
+"""Step of finite differences in θ, relative to 1 + ‖θ‖."""
 _CARRIED = 0.2
 """Share of a sum of squares that one of many draws may carry."""
 _TORCH = "log_prob must be made of torch operations that torch.func can differentiate and map"
@@ -54,27 +56,38 @@ def require_interface(family: Family, theta: Tensor, x: Tensor) -> None:
         raise ValueError(f"log_prob must return float64 as theta and x are, got {value.dtype}")
     alone = torch.cat([family.log_prob(theta, point[None]) for point in few])
     if not torch.allclose(value, alone, rtol=1e-6, atol=1e-6, equal_nan=True):
-        raise ValueError(
-            "log_prob must give each point a value of its own, got one that others change"
-        )
+        raise ValueError("log_prob must treat points one by one, got a value that others change")
     _require_derivatives(family, theta, few)
     _require_sampler(family, theta, few)
 
 
 def _require_derivatives(family: Family, theta: Tensor, few: Tensor) -> None:
-    def slope(point: Tensor) -> Tensor:
-        return grad(lambda t: family.log_prob(t, point[None])[0])(theta)
-
     try:
-        first = vmap(slope)(few)
+        first = scores(family, theta, few)
     except Exception as error:
         raise ValueError(
             f"{_TORCH}: no numpy, no .item(), no branches on values; {_first_line(error)}"
         ) from error
-    if not first.any() and torch.isfinite(family.log_prob(theta, few)).all():
-        again = vmap(lambda point: grad(lambda t: family.log_prob(t, point[None])[0])(theta + 0.1))
-        if not again(few).any():
-            raise ValueError("log_prob must depend on theta through torch, got a zero gradient")
+    if not first.any() and not scores(family, theta + 0.1, few).any():
+        raise ValueError(f"log_prob must depend on theta; {_TORCH}: no .item(), no detach()")
+    _require_true_slope(family, theta, few, first)
+
+
+def _require_true_slope(family: Family, theta: Tensor, few: Tensor, slopes: Tensor) -> None:
+    """ValueError where differences of log p say otherwise than its derivative: a detached θ."""
+    h = _DIFFERENCE * (1 + float(theta.norm()))
+    for v in torch.eye(len(theta), dtype=torch.float64)[:_LOOKED_AT]:
+        ends = theta + h * v, theta - h * v
+        if not all(in_domain(family, end) for end in ends):
+            continue
+        seen = (family.log_prob(ends[0], few) - family.log_prob(ends[1], few)) / (2 * h)
+        said = slopes @ v
+        both = torch.isfinite(seen) & torch.isfinite(said)
+        if ((seen - said).abs() > 1e-3 * (1 + seen.abs() + said.abs()))[both].any():
+            raise ValueError(
+                f"{_TORCH}: no .item(), no detach(); its derivative says {said[both].tolist()} "
+                f"where differences say {seen[both].tolist()}"
+            )
 
 
 def _require_sampler(family: Family, theta: Tensor, few: Tensor) -> None:
@@ -161,19 +174,20 @@ def _along(family: Family, theta: Tensor, x: Tensor, v: Tensor) -> tuple[Tensor,
         return jvp(value, (t,), (torch.ones_like(t),))[1]
 
     zero = theta.new_zeros(())
-    return jvp(first, (zero,), (torch.ones_like(zero),))
+    slope, bend = jvp(first, (zero,), (torch.ones_like(zero),))[:2]
+    return slope, bend
 
 
-def heavy_tails(scores_: Tensor) -> str:
+def heavy_tails(score: Tensor) -> str:
     """Say whether one draw dominates the mean of s sᵀ, which then may not exist.
 
     Args:
-        scores_: (n, P) of independent draws.
+        score: (n, P) of independent draws.
 
     Returns:
         A line for people, or "".
     """
-    squares = (scores_ / scores_.std(0).clamp(min=1e-300)).square().sum(1)
+    squares = (score / score.std(0).clamp(min=1e-300)).square().sum(1)
     share = float(squares.max() / squares.sum().clamp(min=1e-300))
     if len(squares) < 200 or share < _CARRIED:
         return ""

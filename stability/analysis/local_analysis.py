@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 import torch
@@ -411,9 +411,8 @@ def _by_quadrature(family: Family, law: Law, d: int) -> bool:
 def _quadrature(family: Family, law: Law, start: Tensor, settings: _Settings) -> LocalAnalysis:
     """By sums and integrals."""
     lam, n, draws, tol, seed, bounds = settings
-    known = isinstance(law, Member) and same_law(Member(family, law.theta), law)
-    theta = law.theta.clone() if known else None  # θ* of a member's own law, by Gibbs' inequality
-    if theta is None:
+    theta = start
+    if not _is_own_law(law, family):
         theta = maximum_likelihood(family, law, start, draws=draws, tol=tol).theta
     model = Member(family, theta)
     require_exact_sampling(family, theta, seed)
@@ -473,27 +472,17 @@ def _sampled(
 ) -> LocalAnalysis:
     """By means of draws; directions along which p_θ does not change are left out."""
     lam, n, draws, _, seed, bounds = settings
-    known = isinstance(law, Member) and same_law(Member(family, law.theta), law)
-    theta = law.theta.clone() if known else _sampled_maximum(family, points, start)
+    known = _is_own_law(law, family)
+    theta = start if known else _sampled_maximum(family, points, start)
     require_exact_sampling(family, theta, seed)
     flat = flat_directions(family, theta, points, seed)
-    within = family if not flat.shape[1] else Section(family, theta, flat)
-    at = theta if not flat.shape[1] else theta.new_zeros(len(theta) - flat.shape[1])
+    within = Section(family, theta, flat)
+    at = theta.new_zeros(len(theta) - flat.shape[1])
 
     exact = isinstance(law, Empirical)
     moments, replicates = sampled_moments(within, at, points, exact, known, draws, seed)
     _require_concave(moments.A, theta)
-    if flat.shape[1]:
-        moments, replicates = (
-            replace(moments, theta=theta.numpy()),
-            replace(
-                replicates,
-                moments=tuple(
-                    replace(each, theta=within.whole(torch.from_numpy(each.theta)).numpy())
-                    for each in replicates.moments
-                ),
-            ),
-        )
+    replicates = replace(replicates, moments=tuple(map(within.lifted, replicates.moments)))
     gap, allowed = _second_route(within, at, moments, replicates, lam, draws, seed)
     model = Member(family, theta)
     A_error = replicates.error(moments.A, np.stack([each.A for each in replicates.moments]))
@@ -501,7 +490,7 @@ def _sampled(
     return LocalAnalysis(
         lam=lam,
         n=n,
-        **vars(moments),
+        **vars(within.lifted(moments)),
         lipschitz=sampled_lipschitz(within, at, model, points, seed) if bounds else _NONE,
         eps=settings.eps(model, law),
         method=f"{'exact' if exact else 'monte carlo'} under the data, monte carlo under the model",
@@ -571,7 +560,14 @@ def _require_concave(A: np.ndarray, theta: Tensor) -> None:
         raise NoMaximum(f"not strongly concave: alpha = {alpha:.3g} at theta = {theta.tolist()}")
 
 
+def _is_own_law(law: Law, family: Family) -> TypeGuard[Member]:
+    """Whether the data are a member of the family by construction."""
+    return isinstance(law, Member) and same_law(Member(family, law.theta), law)
+
+
 def _start(family: Family, law: Law, start: Tensor | None) -> Tensor:
+    if _is_own_law(law, family):
+        return law.theta  # θ* itself, by Gibbs' inequality
     if start is not None:
         return start
     if not isinstance(family, HasStart):

@@ -1,5 +1,7 @@
 """The maximum of a likelihood in many parameters: Newton's method by products with the Hessian."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from scipy.optimize import minimize
@@ -13,14 +15,14 @@ __all__ = ["climb_matrix_free"]
 _ROWS = 20_000
 _GRADIENT = 1e-7
 """Gradient of the mean log-likelihood at which a climb ends, relative to 1 + |its value|."""
-_MOST_STEPS = 300
+_WARM_STEPS, _MOST_STEPS = 1000, 300
 
 
 def climb_matrix_free(family: Family, points: Tensor, weights: Tensor, start: Tensor) -> Tensor:
     """The local maximum of θ ↦ Σ weights_i log p_θ(points_i) near `start`.
 
-    Newton's method in a trust region, with conjugate gradients (SciPy's trust-ncg): no matrix is
-    formed, and points are taken in chunks.
+    L-BFGS to come near, then Newton's method in a trust region, with conjugate gradients (SciPy's
+    trust-ncg): no matrix is formed, and points are taken in chunks.
 
     Args:
         family: Any family.
@@ -36,8 +38,8 @@ def climb_matrix_free(family: Family, points: Tensor, weights: Tensor, start: Te
     """
     chunks = list(zip(points.split(_ROWS), weights.split(_ROWS), strict=True))
 
-    def summed(of_chunk) -> np.ndarray:
-        return -sum(of_chunk(x, w) for x, w in chunks).numpy()
+    def summed(of_chunk: Callable[[Tensor, Tensor], Tensor]) -> np.ndarray:
+        return -torch.stack([of_chunk(x, w) for x, w in chunks]).sum(0).numpy()
 
     def value(theta: np.ndarray) -> float:
         at = torch.from_numpy(theta)
@@ -53,9 +55,12 @@ def climb_matrix_free(family: Family, points: Tensor, weights: Tensor, start: Te
         return summed(lambda x, w: jvp(grad(lambda t: w @ family.log_prob(t, x)), (at,), (v,))[1])
 
     allowed = _GRADIENT * (1 + abs(value(start.numpy())))
+    near = minimize(
+        value, start.numpy(), jac=slope, method="L-BFGS-B", options={"maxiter": _WARM_STEPS}
+    )
     found = minimize(
         value,
-        start.numpy(),
+        near.x,
         jac=slope,
         hessp=product,
         method="trust-ncg",

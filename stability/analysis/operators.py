@@ -213,6 +213,11 @@ def climb(family: Family, points: Tensor, weights: Tensor, start: Tensor) -> Max
         size = 1.0
         while at(theta + size * step) < value + 1e-4 * size * gain - _ROUNDING * (1 + abs(value)):
             size /= 2
+            if size < 1e-12 and not in_domain(family, theta + 1e-3 * step):
+                raise NoMaximum(
+                    "the maximum is at the edge of the domain: the objective still grows at "
+                    f"theta = {theta.tolist()}, gradient {gradient.tolist()}"
+                )
             if size < 1e-12:
                 raise NoMaximum(
                     f"no step gains although the gradient is {gradient.tolist()} at "

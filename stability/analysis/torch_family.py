@@ -50,7 +50,7 @@ class TorchFamily:
         self._shapes = [p.shape for _, p in named]
         self._theta = torch.cat([p.detach().reshape(-1) for _, p in named])
         for _, p in named:
-            p.requires_grad_(requires_grad=False)
+            p.requires_grad = False
 
     def _parameters(self, theta: Tensor) -> dict[str, Tensor]:
         parts = theta.split([shape.numel() for shape in self._shapes])
@@ -67,7 +67,7 @@ class TorchFamily:
         """n draws, (n, d); the flow draws from torch's global generator, which is put back."""
         seed = int(torch.randint(2**62, (1,), generator=generator))
         with torch.random.fork_rng(devices=[]), torch.no_grad(), _float64():
-            torch.random.default_generator.manual_seed(seed)
+            torch.manual_seed(seed)  # in the fork
             return functional_call(self._call, self._parameters(theta), (None, n)).double()
 
     def start(self, x: Tensor) -> Tensor:

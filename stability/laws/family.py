@@ -12,6 +12,8 @@ from torch.func import grad, jacrev, vmap
 __all__ = ["Family", "hessians", "mean_hessian", "scores"]
 
 
+_TOGETHER = 32
+"""Points whose scores are rows of one Jacobian."""
 _ROWS = 100_000
 """Points of a chunk of a mean Hessian, times P."""
 _DIRECTIONS = 32
@@ -48,7 +50,18 @@ def scores(family: Family, theta: Tensor, x: Tensor) -> Tensor:
     Returns:
         (n, P).
     """
-    return vmap(grad(lambda t, point: family.log_prob(t, point[None])[0]), (None, 0))(theta, x)
+    try:
+        return vmap(grad(lambda t, point: family.log_prob(t, point[None])[0]), (None, 0))(theta, x)
+    except RuntimeError as error:
+        if "vmap" not in str(error) and "broadcast shape" not in str(error):
+            raise
+        # adds in place, which torch cannot map over points: rows of a Jacobian instead
+        return torch.cat(
+            [
+                jacrev(lambda t, at=rows: family.log_prob(t, at))(theta)
+                for rows in x.split(_TOGETHER)
+            ]
+        )
 
 
 def hessians(family: Family, theta: Tensor, x: Tensor) -> Tensor:
