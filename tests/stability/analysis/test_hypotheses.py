@@ -9,7 +9,7 @@ import torch
 from stability.analysis.hypotheses import heavy_tails, require_exact_sampling
 from stability.analysis.local_analysis import analyse
 from stability.analysis.operators import NoMaximum
-from tests.stability.analysis.test_operators import Normal, StudentT, vector
+from tests.support.small_families import Normal, StudentT, vector
 
 LINE = np.linspace(-1.0, 1.0, 200)[:, None]
 SPACE = np.random.default_rng(0).normal(size=(400, 3))
