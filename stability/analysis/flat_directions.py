@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from stability.analysis.replicates import Moments
+from stability.analysis.replicates import ScoreMoments
 from stability.laws.family import Family, scores
 
 __all__ = ["Section", "flat_directions"]
@@ -69,8 +69,8 @@ class Section:
         """θ (P,) of η (P − k,)."""
         return self.centre + self.basis @ eta
 
-    def lifted(self, moments: Moments) -> Moments:
-        """Moments with θ* (P,) for their η*; matrices stay on the complement."""
+    def lifted(self, moments: ScoreMoments) -> ScoreMoments:
+        """ScoreMoments with θ* (P,) for their η*; matrices stay on the complement."""
         return replace(moments, theta=self.whole(torch.from_numpy(moments.theta)).numpy())
 
     def log_prob(self, theta: Tensor, x: Tensor) -> Tensor:

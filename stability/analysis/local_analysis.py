@@ -31,7 +31,7 @@ from stability.analysis.lipschitz_search import Constant, lipschitz_constant, sa
 from stability.analysis.local_table import as_html, as_text, local_table
 from stability.analysis.matrix_free import climb_matrix_free
 from stability.analysis.operators import Maximum, NoMaximum, infinite_map, maximum_likelihood
-from stability.analysis.replicates import Moments, Replicates, perturbed
+from stability.analysis.replicates import Replicates, ScoreMoments, perturbed
 from stability.analysis.sampled_moments import sampled_moments
 from stability.analysis.torch_family import as_family
 from stability.laws.bracket import Bracket, Condition
@@ -424,9 +424,9 @@ def _quadrature(family: Family, law: Law, start: Tensor, settings: _Settings) ->
 
     rules = [rule(each, functions, draws=draws, tol=tol) for each in (law, model)]
     (A, C, gradient), (B, fisher, _) = (_expected(family, theta, each) for each in rules)
-    moments = Moments(theta.numpy(), *(_value(each) for each in (A, B, C, fisher)))
+    moments = ScoreMoments(theta.numpy(), *(_value(each) for each in (A, B, C, fisher)))
     by_theta = np.abs(np.linalg.pinv(moments.A)) @ gradient.error.numpy()
-    errors = Moments(by_theta, *(each.error.numpy() for each in (A, B, C, fisher)))
+    errors = ScoreMoments(by_theta, *(each.error.numpy() for each in (A, B, C, fisher)))
     _require_concave(moments.A, theta)
 
     check, J = "nothing: it is 0 at λ = 0", jacobian(moments.A, moments.B, lam)
@@ -522,7 +522,7 @@ def _sampled_maximum(family: Family, points: Tensor, start: Tensor) -> Tensor:
 def _second_route(
     family: Family,
     theta: Tensor,
-    moments: Moments,
+    moments: ScoreMoments,
     replicates: Replicates,
     lam: float,
     draws: int,
@@ -548,7 +548,7 @@ def _second_route(
     return float(gaps[worst]), float(noise[worst])
 
 
-def _slack(moments: Moments, error: float, lam: float) -> float:
+def _slack(moments: ScoreMoments, error: float, lam: float) -> float:
     """What integration errors of A and B leave open of J, in spectral norm, to first order."""
     inverse = float(np.linalg.norm(np.linalg.inv(moments.A + lam * moments.B), 2))
     return len(moments.A) * error * inverse * (1 + 2 * lam)

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from scipy.stats import t as student
 
-__all__ = ["BATCHES", "Moments", "Replicates", "perturbed"]
+__all__ = ["BATCHES", "Replicates", "ScoreMoments", "perturbed"]
 
 BATCHES = 20
 """Batches that are left out in turn, and perturbations of quadrature."""
@@ -22,7 +22,7 @@ _CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
-class Moments:
+class ScoreMoments:
     """θ*, and what the law of the data and the model say of the derivatives there.
 
     Attributes:
@@ -42,14 +42,14 @@ class Moments:
 
 @dataclass(frozen=True)
 class Replicates:
-    """Moments as they might have come out.
+    """ScoreMoments as they might have come out.
 
     Attributes:
         moments: One for each batch left out, or for each perturbation.
         method: Which of the two; "exact" where nothing is left open.
     """
 
-    moments: tuple[Moments, ...]
+    moments: tuple[ScoreMoments, ...]
     method: Literal["exact", "quadrature", "jackknife"]
 
     def error(self, value: np.ndarray, replicas: np.ndarray) -> np.ndarray:
@@ -73,8 +73,8 @@ class Replicates:
         return student.isf((1 - _CONFIDENCE) / 2, count - 1) * standard + bias
 
 
-def perturbed(moments: Moments, errors: Moments, seed: int) -> Replicates:
-    """Moments moved by their errors, with signs at random.
+def perturbed(moments: ScoreMoments, errors: ScoreMoments, seed: int) -> Replicates:
+    """ScoreMoments moved by their errors, with signs at random.
 
     Args:
         moments: As computed.
@@ -93,7 +93,7 @@ def perturbed(moments: Moments, errors: Moments, seed: int) -> Replicates:
         return value + ((step + step.T) / math.sqrt(2) if value.ndim == 2 else step)
 
     replicas = tuple(
-        Moments(*(moved(vars(moments)[name], vars(errors)[name]) for name in vars(moments)))
+        ScoreMoments(*(moved(vars(moments)[name], vars(errors)[name]) for name in vars(moments)))
         for _ in range(BATCHES)
     )
     return Replicates(replicas, "quadrature")

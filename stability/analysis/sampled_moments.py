@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stability.analysis.replicates import BATCHES, Moments, Replicates
+from stability.analysis.replicates import BATCHES, Replicates, ScoreMoments
 from stability.laws.family import Family, mean_hessian, scores
 from stability.laws.law import Member, draw
 
@@ -31,8 +31,8 @@ def sampled_moments(
     own_law: bool,
     draws: int,
     seed: int,
-) -> tuple[Moments, Replicates]:
-    """Moments at θ*, and one replicate for each batch of draws that is left out.
+) -> tuple[ScoreMoments, Replicates]:
+    """ScoreMoments at θ*, and one replicate for each batch of draws that is left out.
 
     Args:
         family: Log-density and sampler.
@@ -57,7 +57,7 @@ def sampled_moments(
 
     gradient, C = _stacked(_first_and_outer(family, theta, x) for x in data_batches)
     A = np.stack([mean_hessian(family, theta, x).numpy() for x in data_batches])
-    whole = Moments(theta.numpy(), A.mean(0), -fisher.mean(0), C.mean(0), fisher.mean(0))
+    whole = ScoreMoments(theta.numpy(), A.mean(0), -fisher.mean(0), C.mean(0), fisher.mean(0))
 
     def without(values: np.ndarray, j: int) -> np.ndarray:
         return values.mean(0) if len(values) == 1 else np.delete(values, j, axis=0).mean(0)
@@ -73,15 +73,17 @@ def sampled_moments(
         by_A, by_C, by_fisher = drift(steps[j])
         F = without(fisher, j) + by_fisher
         replicas.append(
-            Moments(theta.numpy() + steps[j], without(A, j) + by_A, -F, without(C, j) + by_C, F)
+            ScoreMoments(
+                theta.numpy() + steps[j], without(A, j) + by_A, -F, without(C, j) + by_C, F
+            )
         )
     return whole, Replicates(tuple(replicas), "jackknife")
 
 
-def _alike(theta: Tensor, fisher: np.ndarray) -> tuple[Moments, Replicates]:
+def _alike(theta: Tensor, fisher: np.ndarray) -> tuple[ScoreMoments, Replicates]:
     """A = B = −C = −F: of the member θ on its own law, from its Fisher information by batches."""
     parts = [fisher.mean(0), *(np.delete(fisher, j, axis=0).mean(0) for j in range(len(fisher)))]
-    whole, *rest = (Moments(theta.numpy(), -F, -F, F, F) for F in parts)
+    whole, *rest = (ScoreMoments(theta.numpy(), -F, -F, F, F) for F in parts)
     return whole, Replicates(tuple(rest), "jackknife")
 
 

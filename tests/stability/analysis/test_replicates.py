@@ -6,7 +6,7 @@ from scipy.stats import t as student
 
 from benchmarks.family_coverage import CASES, covered
 from stability.analysis.local_analysis import analyse
-from stability.analysis.replicates import Moments, Replicates, perturbed
+from stability.analysis.replicates import Replicates, ScoreMoments, perturbed
 from stability.families import StudentT
 from stability.laws.law import NormalMixture
 
@@ -22,15 +22,15 @@ def test_the_jackknife_of_a_mean_is_student_s_interval(rng):
 
 def test_quadrature_moves_by_its_errors_and_no_more():
     value = np.array([[2.0, 0.5], [0.5, 1.0]])
-    moments = Moments(np.zeros(2), -value, -value, value, value)
+    moments = ScoreMoments(np.zeros(2), -value, -value, value, value)
     error = np.full((2, 2), 1e-3)
-    found = perturbed(moments, Moments(np.zeros(2), error, error, error, error), 0)
+    found = perturbed(moments, ScoreMoments(np.zeros(2), error, error, error, error), 0)
     assert found.method == "quadrature"
     for each in found.moments:
         assert 0 < np.abs(each.A - moments.A).max() <= math.sqrt(2) * 1e-3 + 1e-15
         assert np.array_equal(each.A, each.A.T)
         assert np.array_equal(each.theta, moments.theta)
-    exact = perturbed(moments, Moments(*(0 * v for v in vars(moments).values())), 0)
+    exact = perturbed(moments, ScoreMoments(*(0 * v for v in vars(moments).values())), 0)
     assert exact.method == "exact"
 
 
