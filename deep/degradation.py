@@ -9,7 +9,6 @@ something does not grow cannot be shown by a test: for those rows the interval o
 printed, and that of its difference from λ = 0, which only trains longer on real data.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,20 +16,18 @@ from typing import Literal
 
 import numpy as np
 import tyro
-from rich.box import SIMPLE_HEAD
 from rich.table import Table
-from scipy.stats import binomtest
-from scipy.stats import t as student_t
 
-from deep.reports.found_runs import Chain, FoundRunError, Series, Setting, find_settings
+from deep.reports.found_runs import FoundRunError, Series, Setting, find_settings
 from stability.loop.regimes import FullySynthetic, Mix
 from stability.runs.command_line import UsageError, command
 from stability.runs.console import make_console
 from stability.runs.option_error import OptionError
+from stability.runs.outcome import Status
+from stability.runs.tables import plain_table
+from stability.runs.trends import SignTest, sign_test, slopes, student_interval
 
-__all__ = ["Degradation", "Slope", "SlopeTest", "main", "slope_tests", "slopes"]
-
-FULLY_SYNTHETIC, CONTROL = str(FullySynthetic()), str(Mix(0.0))
+__all__ = ["Degradation", "SlopeTest", "main", "slope_tests"]
 
 
 @dataclass(frozen=True)
@@ -55,70 +52,44 @@ class Degradation:
 
 @dataclass(frozen=True)
 class SlopeTest:
-    """A sign test: is the median over seeds of `values` positive? p: exact, one-sided."""
+    """A sign test over seeds of whether a distance grows.
+
+    Attributes:
+        claim: What is claimed.
+        test: Of the signs.
+        level: Greatest probability to find it although it is not so.
+    """
 
     claim: str
-    values: np.ndarray
+    test: SignTest
     level: float
 
     @property
-    def positive(self) -> int:
-        return int((self.values > 0).sum())
-
-    @property
-    def p(self) -> float:
-        return float(binomtest(self.positive, len(self.values), alternative="greater").pvalue)
-
-    @property
-    def outcome(self) -> str:
-        """undecided: too few seeds to find anything, whatever they show."""
-        if 0.5 ** len(self.values) > self.level:
-            return "undecided"
-        return "yes" if self.p <= self.level else "not found"
+    def status(self) -> Status:
+        """HOLDS, VIOLATED (the opposite is found) or UNDECIDED."""
+        return self.test.outcome(self.level)
 
 
-@dataclass(frozen=True)
-class Slope:
-    """A mean over seeds, and its 95 % interval by Student's t; infinite with one seed."""
+def slope_tests(by_regime: dict[str, np.ndarray], alone: str, level: float) -> list[SlopeTest]:
+    """Test whether one row grows, and whether it grows faster than the others.
 
-    mean: float
-    half_width: float
+    Args:
+        by_regime: Slopes (S,) of each row, the same seeds in the same order.
+        alone: The row that sees no real data.
+        level: Probability that any of the tests finds growth although there is none.
 
-    @classmethod
-    def of(cls, values: np.ndarray) -> "Slope":
-        """values: (S,)."""
-        n = len(values)
-        half = (
-            student_t.ppf(0.975, n - 1) * values.std(ddof=1) / math.sqrt(n) if n > 1 else math.inf
-        )
-        return cls(float(values.mean()), float(half))
-
-    def __str__(self) -> str:
-        return f"{self.mean:.3g} ± {self.half_width:.2g}"
-
-
-def slopes(values: np.ndarray) -> np.ndarray:
-    """Least-squares slopes over generations, (T + 1, S) -> (S,), for T >= 1."""
-    t = np.arange(len(values)) - (len(values) - 1) / 2
-    return t @ values / (t @ t)
-
-
-def slope_tests(by_regime: dict[str, np.ndarray], level: float) -> list[SlopeTest]:
-    """Args:
-    by_regime: Slopes (S,) of each regime, the same seeds in the same order. level: of all tests
-        together.
+    Returns:
+        A test of that row, and one beside each other row.
     """
-    others = [regime for regime in by_regime if regime != FULLY_SYNTHETIC]
+    others = [regime for regime in by_regime if regime != alone]
     each = level / (1 + len(others))
-    alone = by_regime[FULLY_SYNTHETIC]
-    grows = SlopeTest(f"grows when {FULLY_SYNTHETIC}", alone, each)
-    return [
-        grows,
-        *(
-            SlopeTest(f"and faster than at {name}", alone - by_regime[name], each)
-            for name in others
-        ),
+    slope = by_regime[alone]
+    grows = SlopeTest(f"grows when {alone}", sign_test(slope), each)
+    faster = [
+        SlopeTest(f"and faster than at {name}", sign_test(slope - by_regime[name]), each)
+        for name in others
     ]
+    return [grows, *faster]
 
 
 def main(config: Degradation) -> None:
@@ -136,8 +107,9 @@ def main(config: Degradation) -> None:
             f"{setting.name}: {series.label}, {series.images} images against "
             f"{series.reference}, {seeds} seeds"
         )
-        console.print(_slopes_table(title, by_regime))
-        console.print(_tests_table(slope_tests(by_regime, config.level), config.level))
+        control, alone = setting.row_of(Mix(0.0)), _alone(setting)
+        console.print(_slopes_table(title, by_regime, control))
+        console.print(_tests_table(slope_tests(by_regime, alone, config.level), config.level))
 
 
 def _frechet(setting: Setting, reference: str) -> Series:
@@ -154,8 +126,7 @@ def _frechet(setting: Setting, reference: str) -> Series:
 
 def _common(setting: Setting, series: Series) -> dict[str, np.ndarray]:
     """Values (T + 1, S) of each regime, for the seeds and the generations that all of them have."""
-    if FULLY_SYNTHETIC not in setting.rows:
-        raise UsageError(f"FOLDER: {setting.name} has no {FULLY_SYNTHETIC} row")
+    _alone(setting)
     chains = {
         regime: {chain.repeat: chain for chain in row} for regime, row in setting.rows.items()
     }
@@ -163,7 +134,7 @@ def _common(setting: Setting, series: Series) -> dict[str, np.ndarray]:
     if not seeds:
         raise UsageError(f"FOLDER: the rows of {setting.name} have no seed in common")
     columns = {
-        regime: [_values(row[seed], series) for seed in seeds] for regime, row in chains.items()
+        regime: [row[seed].values(series) for seed in seeds] for regime, row in chains.items()
     }
     shortest = min(len(column) for row in columns.values() for column in row)
     if shortest < 2:
@@ -175,31 +146,43 @@ def _common(setting: Setting, series: Series) -> dict[str, np.ndarray]:
     }
 
 
-def _values(chain: Chain, series: Series) -> list[float]:
-    return [record.measured[series][0] for record in chain.records]
+def _alone(setting: Setting) -> str:
+    """The fully synthetic row. UsageError if there is none."""
+    row = setting.row_of(FullySynthetic())
+    if row is None:
+        raise UsageError(f"FOLDER: {setting.name} has no fully synthetic row")
+    return row
 
 
-def _slopes_table(title: str, by_regime: dict[str, np.ndarray]) -> Table:
-    table = Table(title=title, box=SIMPLE_HEAD, pad_edge=False, title_style="bold")
+def _slopes_table(title: str, by_regime: dict[str, np.ndarray], control: str | None) -> Table:
+    table = plain_table(title)
     table.add_column("regime")
-    for column in ("growth a retraining", f"more than at {CONTROL}"):
+    for column in ("growth a retraining", f"more than at {Mix(0.0)}"):
         table.add_column(column, justify="right")
-    control = by_regime.get(CONTROL)
     for regime, values in by_regime.items():
-        more = "–" if control is None or regime == CONTROL else str(Slope.of(values - control))
-        table.add_row(regime, str(Slope.of(values)), more)
+        beside = control is not None and regime != control
+        more = _interval(values - by_regime[control]) if beside and control else "–"
+        table.add_row(regime, _interval(values), more)
     table.caption = "mean over seeds, and half of its 95 % interval"
     return table
 
 
+def _interval(values: np.ndarray) -> str:
+    """A mean over seeds, and half of its interval; infinite with one seed."""
+    interval = student_interval(values)
+    return f"{interval.mean:.3g} ± {interval.half_width:.2g}"
+
+
 def _tests_table(tests: Sequence[SlopeTest], level: float) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = plain_table("")
     table.add_column("the distance")
-    for column in ("seeds", "p", "level", "found"):
+    for column in ("seeds", "p", "level", "outcome"):
         table.add_column(column, justify="right")
     for test in tests:
-        seeds = f"{test.positive} of {len(test.values)}"
-        table.add_row(test.claim, seeds, f"{test.p:.2g}", f"{test.level:.2g}", test.outcome)
+        found = test.test
+        seeds = f"{found.positive} of {found.seeds}"
+        status = test.status.value
+        table.add_row(test.claim, seeds, f"{found.p:.2g}", f"{test.level:.2g}", status)
     table.caption = (
         f"sign tests; probability that any of them finds what is not there: at most {level:g}"
     )

@@ -118,11 +118,11 @@ def _section(setting: Setting) -> dict[str, Any]:
                 run.folder,
                 run.config["seed"],
                 _regimes(run),
-                f"{len(run.history) - 1} of {run.config['retrainings']}",
+                f"{run.generations - 1} of {run.config['retrainings']}",
             )
             for run in setting.runs
         ],
-        "unfinished": sum(len(run.history) <= run.config["retrainings"] for run in setting.runs),
+        "unfinished": sum(run.generations <= run.config["retrainings"] for run in setting.runs),
     }
 
 
@@ -165,7 +165,7 @@ def _mean_sd(values: np.ndarray) -> str:
 
 def _features(setting: Setting) -> str:
     """Names of the feature spaces that its runs used."""
-    return ", ".join(dict.fromkeys(run.history[0].features for run in setting.runs))
+    return ", ".join(dict.fromkeys(run.features for run in setting.runs))
 
 
 def _grids_words(grids: Sequence[dict[str, Any]]) -> str:
@@ -201,7 +201,7 @@ def _picture(pixels: np.ndarray) -> str:
 
 
 def _regimes(run: FoundRun) -> str:
-    return "; ".join(dict.fromkeys(chain.regime for chain in run.history[0].chains))
+    return "; ".join(run.recorded.history.rows)
 
 
 def _terminal_tables(section: dict[str, Any]) -> Iterator[Table]:

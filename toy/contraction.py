@@ -8,7 +8,6 @@ any exponential family. What differs from it is the model's doing.
 """
 
 import math
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, make_dataclass
@@ -36,7 +35,7 @@ from stability.runs.study import Study
 from stability.runs.tables import plain_table
 from toy.densities.shapes import DENSITIES, Distribution
 from toy.experiment import PlaneLearner, loop_settings, require_room
-from toy.run import MODELS, model_named, settings_of
+from toy.run import MODELS, ModelChoice, settings_of
 
 __all__ = ["Coupled", "PairObserver", "configuration", "displacement", "main"]
 
@@ -306,4 +305,4 @@ def _figure(history: History, options: Coupled) -> Figure:
 
 
 if __name__ == "__main__":
-    command(configuration(model_named(sys.argv[1:])), main)
+    command(lambda chosen: configuration(chosen.model), main, preset=ModelChoice)

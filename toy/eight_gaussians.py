@@ -1,14 +1,14 @@
 """Retrain DDPM on eight Gaussians with its own samples (Figure 3): python -m toy.eight_gaussians"""
 
-import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal, cast
 
 import tyro
 
 from stability.runs.command_line import command
 from stability.runs.observer import OF_THE_TRUTH, Quantity
+from stability.runs.option_error import OptionError
 from toy.densities.mixtures import IsotropicMixture
 from toy.densities.shapes import eight_gaussians, ffjord_eight_gaussians, torchcfm_eight_gaussians
 from toy.experiment import Experiment, run_experiment
@@ -18,8 +18,10 @@ from toy.learners.settings import DDPMConfig
 from toy.measures.metrics import Profile
 from toy.measures.modes import mode_profile
 
-__all__ = ["EightGaussians", "QuickEightGaussians", "main"]
+__all__ = ["EightGaussians", "Quick", "QuickEightGaussians", "configuration", "main"]
 
+OF_A_NETWORK = ("epochs", "batch", "learning_rate", "width", "layers", "shuffle")
+"""Settings without effect on a learner that is exact."""
 MIXTURES: dict[str, IsotropicMixture] = {
     "ddpm-torch": eight_gaussians,
     "ffjord": ffjord_eight_gaussians,
@@ -76,6 +78,18 @@ class EightGaussians:
     mixture: Literal["ddpm-torch", "ffjord", "torchcfm"] = "ddpm-torch"
     """Which of the three "8 Gaussians" of public code; the paper's experiment uses ddpm-torch."""
 
+    def __post_init__(self) -> None:
+        if self.learner != "exact":
+            return
+        (own,) = (field for field in fields(self) if field.name == "diffusion")
+        default = cast(Any, own.default_factory)()
+        for option in OF_A_NETWORK:
+            if getattr(self.diffusion, option) != getattr(default, option):
+                raise OptionError(
+                    f"--{option.replace('_', '-')} has no meaning for --learner exact, which "
+                    "trains no network"
+                )
+
 
 @dataclass(frozen=True)
 class QuickEightGaussians(EightGaussians):
@@ -109,11 +123,19 @@ def main(config: EightGaussians) -> None:
     )
 
 
+@dataclass(frozen=True)
+class Quick:
+    """The options that the others begin with."""
+
+    consumed: ClassVar[bool] = True
+    quick: bool = False
+    """Smaller, in minutes."""
+
+
+def configuration(chosen: Quick) -> type[EightGaussians]:
+    """The configuration of the command, at the paper's size or small."""
+    return QuickEightGaussians if chosen.quick else EightGaussians
+
+
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    quick = "--quick" in arguments
-    command(
-        QuickEightGaussians if quick else EightGaussians,
-        main,
-        [a for a in arguments if a != "--quick"],
-    )
+    command(configuration, main, preset=Quick)

@@ -14,7 +14,7 @@ from stability.observers.likelihood import Likelihood
 from stability.observers.parameters import ParametersMoved
 from stability.runs.command_line import UsageError
 from stability.runs.console import make_console, print_paths
-from stability.runs.loop_options import LoopOptions, parts_of, recorded_options
+from stability.runs.loop_options import LoopOptions, parts_of, recorded_options, study_settings
 from stability.runs.memory_limit import Need, require_memory
 from stability.runs.observer import Observer
 from stability.runs.option_error import OptionError
@@ -183,15 +183,7 @@ def loop_settings(config: Any, options: LoopOptions) -> dict[str, Any]:
     Returns:
         Keyword arguments of `Study`.
     """
-    same = ("seeds", "samples", "seed", "latents", "from_scratch", "out", "overwrite", "keep")
-    same += ("keep_samples", "max_hours", "device", "threads")
-    values = {name: getattr(options, name) for name in same}
-    console = make_console()
-    return values | {
-        "generations": options.retrainings,
-        "options": recorded_options(*parts_of(config)),
-        "say": lambda words: console.print(words, soft_wrap=True),
-    }
+    return study_settings(options) | {"options": recorded_options(*parts_of(config))}
 
 
 def run_experiment(

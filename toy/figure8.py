@@ -2,7 +2,6 @@
 toy.figure8
 """
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +15,7 @@ from stability.runs.command_line import command
 from stability.runs.console import make_console, print_paths
 from stability.runs.option_error import OptionError
 from toy.densities.shapes import two_moons
+from toy.eight_gaussians import Quick
 from toy.experiment import FIGURE_8_LAMBDAS, Experiment, run_experiment
 from toy.learners.ot_cfm import OTCFMLearner
 from toy.learners.settings import OTCFMConfig
@@ -29,7 +29,7 @@ from toy.measures.claims import (
     stays,
 )
 
-__all__ = ["Figure8", "QuickFigure8", "claims", "main"]
+__all__ = ["Figure8", "QuickFigure8", "claims", "configuration", "main"]
 
 LEVEL = 1e-3  # of each sign test: ten seeds that agree
 
@@ -123,7 +123,10 @@ def main(config: Figure8) -> None:
     print_paths(console, [claims_file])
 
 
+def configuration(chosen: Quick) -> type[Figure8]:
+    """The configuration of the command, at the paper's size or small."""
+    return QuickFigure8 if chosen.quick else Figure8
+
+
 if __name__ == "__main__":
-    arguments = sys.argv[1:]
-    quick = "--quick" in arguments
-    command(QuickFigure8 if quick else Figure8, main, [a for a in arguments if a != "--quick"])
+    command(configuration, main, preset=Quick)

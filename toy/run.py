@@ -2,9 +2,8 @@
 --regime accumulate
 """
 
-import sys
 from collections.abc import Callable, Mapping
-from dataclasses import field, make_dataclass
+from dataclasses import dataclass, field, make_dataclass
 from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -34,7 +33,7 @@ from toy.learners.vae import VAELearner
 from toy.measures.metrics import Profile
 from toy.measures.modes import mode_profile
 
-__all__ = ["MODELS", "Model", "configuration", "main", "model_named", "settings_of"]
+__all__ = ["MODELS", "Model", "ModelChoice", "configuration", "main", "settings_of"]
 
 
 class Model(NamedTuple):
@@ -110,17 +109,13 @@ def main(config: Any) -> None:
     )
 
 
-def model_named(arguments: list[str]) -> str:
-    """The model that the arguments name, or the default; a name that is none is left for the
-    parser to refuse.
-    """
-    for i, argument in enumerate(arguments):
-        option, _, value = argument.partition("=")
-        value = value or "".join(arguments[i + 1 : i + 2])
-        if option == "--model" and value in MODELS:
-            return value
-    return "ot-cfm"
+@dataclass(frozen=True)
+class ModelChoice:
+    """The model, which decides what other options there are."""
+
+    model: Literal[tuple(MODELS)] = "ot-cfm"  # type: ignore[valid-type]
+    """Class of models."""
 
 
 if __name__ == "__main__":
-    command(configuration(model_named(sys.argv[1:])), main)
+    command(lambda chosen: configuration(chosen.model), main, preset=ModelChoice)

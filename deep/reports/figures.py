@@ -3,22 +3,22 @@
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
 
 import numpy as np
 
 from deep.reports.found_runs import Series, Setting
+from stability.runs.curves import draw_curve, draw_floor
 from stability.runs.figure_style import (
     Axes,
     Captioned,
     Figure,
     LogLocator,
-    MaxNLocator,
     NullLocator,
     log_scale,
     regime_looks,
 )
 from stability.runs.figure_text import legend_above, plain, text_width, wrapped
+from stability.runs.observer import Floor
 from stability.runs.untrusted import printable
 
 __all__ = [
@@ -57,7 +57,7 @@ def metrics_over_generations(setting: Setting) -> Figure:
     figure, panels = _metric_panels(setting)
     for axes, series in panels:
         for regime, look in regime_looks(list(setting.rows)).items():
-            _curve(axes, setting.values(regime, series), label=plain(regime), **look)
+            draw_curve(axes, setting.values(regime, series), label=plain(regime), **look)
         axes.set_xlabel("retrainings t")
         _scale(axes, series)
     legend_above(figure, _over_seeds(setting))
@@ -80,7 +80,7 @@ def parameter_distances(setting: Setting) -> Figure:
     for regime, look in regime_looks(list(setting.rows)).items():
         distances = setting.parameter_distances(regime)
         # a logarithm has no place for the 0 at t = 0
-        _curve(axes, distances[1:], first=1, label=plain(regime), **look)
+        draw_curve(axes, distances[1:], first=1, label=plain(regime), **look)
     axes.set(xlabel="retrainings t", ylabel="‖θₜ − θ₀‖ / p")
     log_scale(axes)
     legend_above(figure, _over_seeds(setting))
@@ -189,7 +189,7 @@ def shown_series(setting: Setting) -> dict[str, list[Series]]:
 
 def last_generation(setting: Setting) -> int:
     """The last that all runs of the setting have."""
-    return min(len(run.history) for run in setting.runs) - 1
+    return min(run.generations for run in setting.runs) - 1
 
 
 def grid_generations(setting: Setting) -> list[int]:
@@ -242,25 +242,12 @@ def _scale(axes: Axes, series: Series) -> None:
         axes.yaxis.set_minor_locator(NullLocator())
 
 
-def _curve(axes: Axes, values: np.ndarray, first: int = 0, **look: Any) -> None:
-    """values: (generations, seeds)."""
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    t, centre = first + np.arange(len(values)), values.mean(axis=1)
-    (line,) = axes.plot(t, centre, markevery=max(1, len(t) // 10), **look)
-    if values.shape[1] > 1:
-        spread = values.std(axis=1, ddof=1)
-        axes.fill_between(
-            t, centre - spread, centre + spread, color=line.get_color(), alpha=0.2, lw=0
-        )
-
-
 def _floor(axes: Axes, floors: np.ndarray, words: str) -> None:
     """floors: (S,), what as many real images get, one a run."""
     if len(floors):
         spread = floors.std(ddof=1) if len(floors) > 1 else 0.0
-        axes.axhspan(floors.mean() - spread, floors.mean() + spread, color="0.85", lw=0)
-        line = ":" if words == REAL_IMAGES else "-"
-        axes.axhline(floors.mean(), color="0.5", lw=1, linestyle=line, label=words)
+        floor = Floor(float(floors.mean()), float(spread))
+        draw_floor(axes, floor, words, least=words != REAL_IMAGES)
 
 
 def _short(regime: str) -> str:

@@ -5,10 +5,9 @@ together: to a setting. In a setting, a row is a regime, and its chains are the 
 seeds, wherever their folders are.
 """
 
-import json
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,15 +15,18 @@ from typing import Any
 
 import numpy as np
 
+from stability.loop.regime_data import order_of
+from stability.loop.regimes import Regime
 from stability.runs.array_files import read_npz
-from stability.runs.untrusted import UntrustedFileError, parse_json, printable, read_bytes
+from stability.runs.history import ChainRecord, HistoryError, as_json, count, name
+from stability.runs.recorded_run import RecordedRun, read_config, read_run
+from stability.runs.run_layout import CONFIG, HISTORY
+from stability.runs.untrusted import UntrustedFileError, printable
 
 __all__ = [
     "Chain",
     "FoundRun",
     "FoundRunError",
-    "Line",
-    "Record",
     "Series",
     "Setting",
     "find_settings",
@@ -37,11 +39,10 @@ OF_A_RUN = (
     "fully_synthetic",
     "regime",
     "retrainings",
+    "seeds",
 )  # options that differ between the runs of a setting
-LARGEST_CONFIG, LARGEST_HISTORY, LARGEST_GRID = 2**24, 2**31, 2**32
-"""Bytes of the files that are read."""
-LARGEST_NUMBER = 1e100
-"""What a history may hold: the square of a larger one is none, and no axis shows it."""
+LARGEST_GRID = 2**32
+"""Bytes of a file of samples that is read."""
 LONGEST_NAME = 40
 """Characters of a model's and of a data set's name in the names of files."""
 # what the configuration of deep.retrain has, and no other
@@ -75,42 +76,57 @@ class Series:
 
 
 @dataclass(frozen=True)
-class Record:
-    """What the history says of a chain in one generation.
+class FoundRun:
+    """One run of deep.retrain.
 
     Attributes:
-        parameter_distance: ‖θ_t − θ_0‖₂ / p.
-        measured: Value and floor, if there is one, of each series.
+        recorded: What its folder says.
+        series: Key of each series in its history.
     """
 
-    regime: str
-    replica: int
-    parameter_distance: float
-    measured: dict[Series, tuple[float, float | None]]
+    recorded: RecordedRun
+    series: Mapping[Series, str]
 
+    @property
+    def folder(self) -> Path:
+        """Where it is."""
+        return self.recorded.folder
 
-@dataclass(frozen=True)
-class Line:
-    """A generation. random_parameter_distance: ‖θ_random − θ_0‖₂ / p."""
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Its options."""
+        return self.recorded.config
 
-    features: str
-    chains: tuple[Record, ...]
-    random_parameter_distance: float
+    @property
+    def environment(self) -> Mapping[str, Any]:
+        """Where it was started."""
+        return self.recorded.environment
 
+    @property
+    def generations(self) -> int:
+        """Those that are finished."""
+        return len(self.recorded.history)
 
-@dataclass(frozen=True)
-class FoundRun:
-    """One run directory, as `stability.runs.run_directory` documents it, of deep.retrain."""
+    @property
+    def features(self) -> str:
+        """Name of the feature space."""
+        about = (quantity.about for quantity in self.recorded.study.quantities)
+        return next((str(one["features"]) for one in about if "features" in one), "")
 
-    folder: Path
-    config: dict[str, Any]
-    environment: dict[str, Any]
-    history: list[Line]
+    def floor(self, series: Series) -> float | None:
+        """What as many real images get; None where there were too few of them."""
+        floor = self.recorded.study.floors.get(self.series[series])
+        return None if floor is None else floor.mean
+
+    @property
+    def lost_grids(self) -> list[int]:
+        """Generations whose grid should be there and is not."""
+        return sorted(set(range(self.generations)) - set(self.grids))
 
     @property
     def grids(self) -> list[int]:
         """The generations whose grid of samples is stored."""
-        return [t for t in range(len(self.history)) if self._grid(t).is_file()]
+        return [t for t in range(self.generations) if self._grid(t).is_file()]
 
     def grid(self, t: int) -> np.ndarray:
         """Samples of generation t, (chains, k, c, h, w) uint8, the same k latents in each.
@@ -123,7 +139,7 @@ class FoundRun:
             images = read_npz(path, LARGEST_GRID, ["images"])["images"]
         except (UntrustedFileError, OSError, MemoryError) as error:
             raise FoundRunError(f"{path} is damaged ({printable(error)})") from None
-        chains = len(self.history[0].chains)
+        chains = len(self.recorded.history[0].chains)
         if (
             images.ndim != 5
             or images.dtype != np.uint8
@@ -148,18 +164,24 @@ class Chain:
     r: int
 
     @property
-    def records(self) -> list[Record]:
+    def records(self) -> list[ChainRecord]:
         """One a generation."""
-        return [line.chains[self.r] for line in self.run.history]
+        return [line.chains[self.r] for line in self.run.recorded.history]
 
     @property
-    def regime(self) -> str:
+    def regime(self) -> Regime:
+        """Its regime."""
         return self.records[0].regime
 
     @property
     def repeat(self) -> tuple[int, int]:
-        """What tells it from other chains of its regime: seed and replica."""
-        return self.run.config["seed"], self.records[0].replica
+        """What tells it from other chains of its regime: the run's seed and its own."""
+        return self.run.config["seed"], self.records[0].seed
+
+    def values(self, series: Series) -> list[float]:
+        """A number of each generation."""
+        key = self.run.series[series]
+        return [record.measured[key] for record in self.records]
 
 
 @dataclass(frozen=True)
@@ -177,44 +199,49 @@ class Setting:
     @cached_property
     def rows(self) -> dict[str, list[Chain]]:
         """The chains of each regime, by seed; regimes by λ, without real data last."""
-        chains = [Chain(run, r) for run in self.runs for r in range(len(run.history[0].chains))]
+        chains = [
+            Chain(run, r) for run in self.runs for r in range(len(run.recorded.history[0].chains))
+        ]
         rows: dict[str, list[Chain]] = {}
-        for chain in sorted(chains, key=lambda chain: (_order(chain.regime), chain.repeat)):
-            rows.setdefault(chain.regime, []).append(chain)
+        for chain in sorted(chains, key=lambda chain: (order_of(chain.regime), chain.repeat)):
+            rows.setdefault(str(chain.regime), []).append(chain)
         return rows
 
     @cached_property
     def series(self) -> list[Series]:
-        """All that is measured in every generation of every chain, in the order of the first."""
-        records = [
-            record for chains in self.rows.values() for chain in chains for record in chain.records
-        ]
-        return [
-            series
-            for series in records[0].measured
-            if all(series in record.measured for record in records)
-        ]
+        """All that is measured in every run, in the order of the first."""
+        return [one for one in self.runs[0].series if all(one in run.series for run in self.runs)]
+
+    def row_of(self, regime: Regime) -> str | None:
+        """Name of the row of a regime; None if there is none."""
+        return next((row for row, chains in self.rows.items() if chains[0].regime == regime), None)
 
     def values(self, regime: str, series: Series) -> np.ndarray:
         """(generations, seeds), as many generations as all seeds of the regime have."""
-        return self._table(regime, lambda record: record.measured[series][0])
+        return self._table(regime, lambda chain: chain.values(series))
 
     def floor(self, series: Series) -> np.ndarray:
         """What as many real images get, one a run; empty where there were too few of them."""
-        floors = [run.history[0].chains[0].measured[series][1] for run in self.runs]
+        floors = [run.floor(series) for run in self.runs]
         return np.array([floor for floor in floors if floor is not None])
 
     def parameter_distances(self, regime: str) -> np.ndarray:
         """‖θ_t − θ_0‖₂ / p (Figure 9), (generations, seeds)."""
-        return self._table(regime, lambda record: record.parameter_distance)
+        return self._table(regime, lambda chain: [_moved(record) for record in chain.records])
 
     def random_parameter_distances(self) -> np.ndarray:
         """‖θ_random − θ_0‖₂ / p, one a run: the reference line of Figure 9."""
-        return np.array([run.history[0].random_parameter_distance for run in self.runs])
+        firsts = [run.recorded.history[0].chains[0].measured for run in self.runs]
+        return np.array([one["random_parameter_distance"] / one["parameters"] for one in firsts])
 
-    def _table(self, regime: str, number: Callable[[Record], float]) -> np.ndarray:
-        columns = [[number(record) for record in chain.records] for chain in self.rows[regime]]
+    def _table(self, regime: str, numbers: Callable[[Chain], Sequence[float]]) -> np.ndarray:
+        columns = [numbers(chain) for chain in self.rows[regime]]
         return np.array(list(zip(*columns, strict=False)))
+
+
+def _moved(record: ChainRecord) -> float:
+    """‖θ_t − θ_0‖₂ / p."""
+    return record.measured["parameter_distance"] / record.measured["parameters"]
 
 
 def find_settings(folder: Path) -> list[Setting]:
@@ -273,7 +300,7 @@ def _settings(runs: Sequence[FoundRun]) -> list[Setting]:
     """The runs by setting. FoundRunError if two runs are the same repeat."""
     together: dict[str, list[FoundRun]] = {}
     for run in runs:
-        together.setdefault(json.dumps(_shared(run.config), sort_keys=True), []).append(run)
+        together.setdefault(as_json(_shared(run.config)), []).append(run)
     settings: list[Setting] = []
     names: dict[str, int] = {}
     for members in together.values():
@@ -293,32 +320,26 @@ def _settings(runs: Sequence[FoundRun]) -> list[Setting]:
 
 def _read(folder: Path) -> FoundRun | None:
     """The run in a folder; None if it is none of deep.retrain, or has no generation yet."""
-    content = _json(_bytes(folder / "config.json", LARGEST_CONFIG), f"{folder / 'config.json'}")
-    config = content.get("config") if isinstance(content, dict) else None
-    if not isinstance(config, dict) or not config.keys() >= MARKS:
-        return None
-    _require_plausible(config, folder / "config.json")
-    environment = content.get("environment") or {}
-    if not isinstance(environment, dict):
+    try:
+        config, _ = read_config(folder)
+        if not config.keys() >= MARKS:
+            return None
+        _require_plausible(config, folder / CONFIG)
+        recorded = read_run(folder)
+    except HistoryError as error:
+        raise FoundRunError(str(error)) from None
+    except OSError as error:
         raise FoundRunError(
-            f"{folder / 'config.json'} is not of a run of deep.retrain: its environment is no "
-            "object"
-        )
-
-    path = folder / "history.jsonl"
-    lines = _bytes(path, LARGEST_HISTORY).splitlines(keepends=True) if path.exists() else []
-    if lines and not lines[-1].endswith(b"\n"):
-        lines.pop()  # being written, or cut by a kill
-    history = [_generation(line, t, path) for t, line in enumerate(lines)]
-    for t, line in enumerate(history):
-        if [(c.regime, c.replica) for c in line.chains] != [
-            (c.regime, c.replica) for c in history[0].chains
-        ]:
-            raise FoundRunError(f"{path}, line {t + 1} has other chains than line 1")
-    return FoundRun(folder, config, environment, history) if history else None
+            f"{error.filename} cannot be read ({error.strerror or error})"
+        ) from None
+    if not recorded.history:
+        return None
+    series = _series(recorded)
+    _require_measured(recorded, series)
+    return FoundRun(recorded, series)
 
 
-def _require_plausible(config: dict[str, Any], path: Path) -> None:
+def _require_plausible(config: Mapping[str, Any], path: Path) -> None:
     """FoundRunError if an option that is used here has a value that the command would not take."""
     whole = {
         name: type(config[name]) is int and 0 <= config[name] < 2**63
@@ -327,103 +348,53 @@ def _require_plausible(config: dict[str, Any], path: Path) -> None:
     text = {
         name: isinstance(config[name], str) and bool(config[name]) for name in ("model", "data")
     }
-    for name, good in (whole | text).items():
+    for option, good in (whole | text).items():
         if not good:
             raise FoundRunError(
-                f"{path} is not of a run of deep.retrain: {name} = {printable(config[name], 50)}"
+                f"{path} is not of a run of deep.retrain: {option} = "
+                f"{printable(config[option], 50)}"
             )
 
 
-def _bytes(path: Path, largest: int) -> bytes:
+def _series(run: RecordedRun) -> dict[Series, str]:
+    """The keys of what is measured against real images."""
+    found = {}
     try:
-        return read_bytes(path, largest)
-    except UntrustedFileError as error:
-        raise FoundRunError(f"{path} {error}") from None
-    except OSError as error:
-        raise FoundRunError(f"{path} cannot be read ({error.strerror or error})") from None
+        for quantity in run.study.quantities:
+            if "reference" in quantity.about:
+                about = quantity.about
+                sizes = count(about["images"]), count(about["reference_images"])
+                metric, reference = name(about["metric"]), name(about["reference"])
+                name(about["features"])
+                if not _is_drawable(quantity.key):
+                    raise ValueError
+                found[Series(metric, sizes[0], reference, sizes[1])] = quantity.key
+    except (KeyError, ValueError):
+        raise FoundRunError(f"{run.folder} has a damaged description of what it measured") from None
+    return found
 
 
-def _generation(line: bytes, t: int, path: Path) -> Line:
-    where = f"{path}, line {t + 1}"
-    found = _json(line, where)
-    try:
-        if found["t"] != t or not found["chains"]:
-            raise ValueError
-        chains = tuple(
-            Record(
-                regime=_name(chain["regime"]),
-                replica=_whole(chain["replica"]),
-                parameter_distance=_number(chain["parameter_distance"])
-                / _whole(chain["parameters"]),
-                measured={
-                    _series(one): (
-                        _number(one["value"]),
-                        None if one["floor"] is None else _number(one["floor"]),
-                    )
-                    for one in chain["measurements"]
-                },
-            )
-            for chain in found["chains"]
-        )
-        distance = _number(found["random_parameter_distance"]) / _whole(
-            found["chains"][0]["parameters"]
-        )
-        return Line(_name(found["features"]), chains, distance)
-    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError):
-        raise FoundRunError(f"{where} is not generation {t} of a run of deep.retrain") from None
+def _is_drawable(name: str) -> bool:
+    """Whether a figure shows it as it is: $ begins mathematics."""
+    return "$" not in name
 
 
-def _json(text: bytes, where: str) -> Any:
-    try:
-        return parse_json(text)
-    except UntrustedFileError as error:
-        raise FoundRunError(f"{where} {error}") from None
+def _require_measured(run: RecordedRun, series: Mapping[Series, str]) -> None:
+    """FoundRunError unless every generation has all series and parameters, as finite numbers."""
+    needed = [*series.values(), "parameter_distance", "random_parameter_distance", "parameters"]
+    for line in run.history:
+        for chain in line.chains:
+            values = [chain.measured.get(key) for key in needed]
+            good = all(isinstance(x, int | float) and np.isfinite(x) for x in values)
+            if not good or chain.measured["parameters"] < 1 or not _is_drawable(chain.row):
+                raise FoundRunError(
+                    f"{run.folder / HISTORY}, line {line.t + 1} is not generation {line.t} of a "
+                    "run of deep.retrain"
+                )
 
 
-def _series(measurement: dict[str, Any]) -> Series:
-    images = _whole(measurement["images"])
-    name = _name(measurement["metric"]).removesuffix(f"_{images}")
-    return Series(
-        name, images, _name(measurement["reference"]), _whole(measurement["reference_images"])
-    )
-
-
-def _number(value: Any) -> float:
-    """ValueError unless it is a number of JSON that can be drawn."""
-    if type(value) not in (int, float) or not abs(value) <= LARGEST_NUMBER:
-        raise ValueError
-    return float(value)
-
-
-def _whole(value: Any) -> int:
-    """ValueError unless it is a count."""
-    if type(value) is not int or not 0 <= value < 2**63:
-        raise ValueError
-    return value
-
-
-def _name(value: Any) -> str:
-    """ValueError unless it can be shown as it is, in a terminal and in a figure, where $ begins
-    mathematics.
-    """
-    if not isinstance(value, str) or not value or printable(value) != value or "$" in value:
-        raise ValueError
-    return value
-
-
-def _shared(config: dict[str, Any]) -> dict[str, Any]:
+def _shared(config: Mapping[str, Any]) -> dict[str, Any]:
     return {option: value for option, value in config.items() if option not in OF_A_RUN}
-
-
-def _order(regime: str) -> tuple[bool, str, float]:
-    """By kind and λ; regimes without λ last."""
-    parts = re.fullmatch(r"(.*?)λ = ([-+.\de]+)(.*)", regime)
-    try:
-        return (
-            (True, regime, 0.0) if parts is None else (False, parts[1] + parts[3], float(parts[2]))
-        )
-    except ValueError:
-        return (True, regime, 0.0)
 
 
 def _refuse_repeats(setting: Setting) -> None:

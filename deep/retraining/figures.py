@@ -32,7 +32,7 @@ def draw_figures(run: Path) -> list[Path]:
         paths = save_figure(metrics_over_generations(setting), figures / "metrics")
         paths += save_figure(parameter_distances(setting), figures / "parameters")
         stored = setting.runs[0].grids
-        if lost := sorted(set(range(len(setting.runs[0].history))) - set(stored)):
+        if lost := setting.runs[0].lost_grids:
             numbers = ", ".join(map(str, lost))
             warnings.warn(
                 f"{run / 'samples'} lacks the grid of t = {numbers}: the pictures leave it out",

@@ -8,12 +8,11 @@ official files have nothing else.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
-import torch
 import tyro
 
 from deep.data import DIGITS
@@ -31,26 +30,10 @@ from deep.networks.unet_edm import EDMNetwork
 from deep.training.precision import Precision
 from deep.training.presets import PRESETS as TRAININGS
 from deep.training.trainer import Carry, TrainConfig
-from stability.loop.regimes import (
-    Accumulate,
-    FreshReal,
-    FullySynthetic,
-    Mix,
-    Regime,
-    ReplaceShare,
-    Subsample,
-)
-from stability.loop.retraining import Latents
+from stability.loop.regimes import Regime
+from stability.runs.loop_options import LoopOptions
 from stability.runs.option_error import OptionError
-from stability.runs.ranges import (
-    LARGEST_COUNT,
-    LARGEST_SEED,
-    MOST_IMAGES,
-    MOST_ROUNDS,
-    MOST_SUBSETS,
-    MOST_THREADS,
-    require_range,
-)
+from stability.runs.ranges import LARGEST_COUNT, MOST_IMAGES, MOST_SUBSETS, require_range
 
 __all__ = [
     "PAPER_LAMBDAS",
@@ -66,19 +49,16 @@ __all__ = [
 Preset = Literal["digits", "cifar10", "ffhq64"]
 PAPER_LAMBDAS = (0.0, 0.001, 0.01, *(i / 10 for i in range(1, 11)))
 """The legend of Figure 5; the values of Figures 2 and 6 are not in the text."""
-BY_LAMBDA: dict[str, Callable[[float], Regime]] = {
-    "mix": Mix,
-    "accumulate": Accumulate,
-    "fresh": FreshReal,
-    "replace": ReplaceShare,
-    "subsample": lambda lam: Subsample(Accumulate(lam)),
-}
 
 
 @dataclass(frozen=True)
-class Retrain:
-    """What every retraining has in common."""
+class Retrain(LoopOptions):
+    """What every retraining of an image model has in common; points are images."""
 
+    retrainings: int = 5
+    """T: generations 0 (real images only) to T."""
+    samples: int = 0
+    """Images drawn of each generation to measure it; 0: n."""
     preset: Preset = "digits"
     """Settings that the other options start from: of the paper for CIFAR-10 and FFHQ-64, or for
     a laptop. Without it: cifar10 where --data is a CIFAR-10 archive, digits otherwise."""
@@ -91,18 +71,6 @@ class Retrain:
     held_out: str | None = None
     """Real images that are not trained on, to measure against, instead of those that --real
     leaves. Without it: CIFAR-10's test batch where there is one."""
-    lam: Annotated[tuple[float, ...], tyro.conf.arg(name="lambda", metavar="λ [λ ...]")] = ()
-    """Synthetic images per real image, m = floor(λ n); one or more values, each a row of the
-    result."""
-    regime: Literal["mix", "synthetic", "accumulate", "fresh", "replace", "subsample"] = "mix"
-    """What a retraining sees: the n real images and m new samples (mix), n samples alone
-    (synthetic), the real images and every synthetic set so far (accumulate), n new real
-    images and m new samples (fresh), n images of which the share λ/(1+λ) is samples
-    (replace), or n images drawn from what accumulate would see (subsample)."""
-    fully_synthetic: bool = False
-    """Add a fully synthetic row; alone, short for --regime synthetic."""
-    retrainings: int = 5
-    """T: generations 0 (real images only) to T."""
     images_per_retraining: int = 16_000
     """Training images a retraining, counted with repetition: the same for every λ."""
     first_images: int = 150_000
@@ -114,13 +82,6 @@ class Retrain:
     """What goes on beside the weights: Adam, average and learning rate's ramp (optimizer), or
     the average alone, from which the weights start again (ema, as in the official EDM
     command)."""
-    from_scratch: bool = False
-    """Start each retraining from new weights."""
-    samples: int = 0
-    """Images drawn of each generation to measure it; 0: n."""
-    latents: Latents = "fresh"
-    """Sampling noise: new in each generation (Algorithm 1), or the same each time (as the
-    official EDM driver does)."""
     grid: int = 36
     """Images that every generation draws from the same latents, to be looked at."""
     metrics: Annotated[tuple[Metric, ...], tyro.conf.arg(metavar="{fd,kd,pr,w2} [...]")] = METRICS
@@ -145,56 +106,26 @@ class Retrain:
     """Images that a process draws, or whose features it computes, at once."""
     sample_precision: Precision = "fp32"
     """Of the network's convolutions and matrix products in sampling."""
-    seed: int = 0
-    """Determines every random draw of the run."""
     checkpoint_seconds: float = 60.0
     """Least time between two savings of an unfinished training or sampling; finished ones are
     saved at once."""
     cache: Path | None = None
     """Folder for generation 0, features and encoder. Default: iterative-retraining in the user's
     caches."""
-    out: Path | None = None
-    """Folder of the run. Default: runs/NAME-DIGEST, a digest of the configuration. A run found
-    there is continued."""
-    overwrite: bool = False
-    """Remove the run found in the folder and start again."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the network lives; auto: GPUs if there are any."""
-    threads: int = 0
-    """Processor threads of each process; 0: its share of the processors that are ours. Results are
-    bit-identical only at equal counts."""
     paper_lambdas: tyro.conf.Fixed[tyro.conf.Suppress[tuple[float, ...]]] = (1.0,)
     """Rows where no --lambda is given, beside fully synthetic."""
 
     def __post_init__(self) -> None:
-        for lam in self.lam:
-            if not (math.isfinite(lam) and lam >= 0):
-                raise OptionError(
-                    f"--lambda must be finite and >= 0, got {lam:g} (no real data: "
-                    "--fully-synthetic)"
-                )
-        if len(set(self.lam)) < len(self.lam):
-            raise OptionError(
-                f"--lambda must not repeat a value, got {' '.join(f'{lam:g}' for lam in self.lam)}"
-            )
-        if self.regime == "synthetic" and self.lam:
-            raise OptionError(
-                "--lambda has no meaning for --regime synthetic: it always trains on n synthetic "
-                "images"
-            )
+        super().__post_init__()
         require_range(
             self,
             real=(0, LARGEST_COUNT),
-            retrainings=(0, MOST_ROUNDS),
             images_per_retraining=(1, MOST_IMAGES),
             first_images=(1, MOST_IMAGES),
-            samples=(0, LARGEST_COUNT),
             grid=(1, LARGEST_COUNT),
             k=(1, LARGEST_COUNT),
             kid_subsets=(0, MOST_SUBSETS),
             sample_batch=(1, LARGEST_COUNT),
-            seed=(0, LARGEST_SEED),
-            threads=(0, MOST_THREADS),
         )
         if not 0 <= self.checkpoint_seconds < math.inf:
             raise OptionError(
@@ -207,22 +138,15 @@ class Retrain:
         if not self.metrics:
             raise OptionError(f"--metrics must name at least one of {', '.join(METRICS)}")
         require_one_network(self)
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise OptionError("--device cuda: no CUDA device is available, use cpu or auto")
 
-    @property
-    def regimes(self) -> list[Regime]:
-        """One a row, in the order of the tables."""
-        by_lambda = BY_LAMBDA.get(self.regime)
-        rows: list[Regime] = []
-        if by_lambda and (self.lam or not self.fully_synthetic):
-            rows = [by_lambda(lam) for lam in self.lam or self.paper_lambdas]
-        paper_comparison = self.regime == "mix" and not self.lam
-        return (
-            [*rows, FullySynthetic()]
-            if self.fully_synthetic or not by_lambda or paper_comparison
-            else rows
-        )
+    @staticmethod
+    def least_samples() -> int:
+        """The least value of `samples`: 0 stands for n."""
+        return 0
+
+    def regimes(self, paper_lambdas: Sequence[float] | None = None) -> list[Regime]:
+        """Make the rows; without --lambda those of the preset."""
+        return super().regimes(self.paper_lambdas if paper_lambdas is None else paper_lambdas)
 
 
 @dataclass(frozen=True)

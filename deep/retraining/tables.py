@@ -1,108 +1,94 @@
 """Tables of one run of deep.retrain for the terminal."""
 
-from collections.abc import Mapping, Sequence
-from itertools import groupby
-from typing import Any
+from collections.abc import Sequence
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from stability.runs.history import History
+from stability.runs.recorded_run import RecordedRun
+from stability.runs.study_file import StudyFile
+from stability.runs.tables import lambda_cell, plain_table
+
 __all__ = ["print_tables"]
 
-History = Sequence[Mapping[str, Any]]
 ALL_GENERATIONS = 5  # retrainings of which each is shown; of more, the paper's and the last
 
 
-def print_tables(console: Console, history: History) -> None:
+def print_tables(console: Console, run: RecordedRun) -> None:
     """What each row was trained on, and for each reference what was measured, below what real
     images get.
     """
-    console.print(_data(history[-1]))
-    for compared, group in groupby(history[0]["chains"][0]["measurements"], _compared):
-        console.print(_metrics(history, compared, list(group)))
+    console.print(_data(run.history))
+    groups: dict[tuple[int, str, int], list[str]] = {}
+    for quantity in run.study.quantities:
+        if "reference" in quantity.about:
+            compared = (quantity.about[name] for name in ("images", "reference"))
+            images, reference = compared
+            count = quantity.about["reference_images"]
+            groups.setdefault((images, reference, count), []).append(quantity.key)
+    for compared, keys in groups.items():
+        console.print(_metrics(run.history, run.study, compared, keys))
 
 
-def _data(last: Mapping[str, Any]) -> Table:
-    table = _table(
-        f"What generation {last['t']} was trained on",
-        ("regime", "n", "m", "λ = m/n", "m/(n+m)", "images seen", "‖θ − θ₀‖/p"),
-    )
-    for chain in last["chains"]:
-        lam = "∞" if chain["lambda"] is None else f"{chain['lambda']:g}"
-        moved = f"{chain['parameter_distance'] / chain['parameters']:.3g}"
-        counts = (
-            str(chain["n"]),
-            str(chain["m"]),
-            lam,
-            f"{chain['share']:.3f}",
-            f"{chain['images_seen']:,}",
-        )
-        table.add_row(chain["regime"], *counts, moved)
-    p = last["chains"][0]["parameters"]
+def _data(history: History) -> Table:
+    last = history[-1]
+    table = plain_table(f"What generation {last.t} was trained on")
+    for column in ("regime", "n", "m", "λ = m/n", "m/(n+m)", "images seen", "‖θ − θ₀‖/p"):
+        table.add_column(column, justify="left" if column == "regime" else "right")
+    for chain in last.chains:
+        measured = chain.measured
+        moved = f"{measured['parameter_distance'] / measured['parameters']:.3g}"
+        counts = (str(chain.n), str(chain.m), lambda_cell(chain), f"{chain.share:.3f}")
+        table.add_row(chain.row, *counts, f"{measured['images_seen']:,}", moved)
+    first = last.chains[0].measured
+    p = first["parameters"]
     table.caption = (
         f"n real and m synthetic images; θ: average weights, p = {p:,} of them; "
-        f"‖θ − θ₀‖/p of new weights: {last['random_parameter_distance'] / p:.3g}"
+        f"‖θ − θ₀‖/p of new weights: {first['random_parameter_distance'] / p:.3g}"
     )
     return table
 
 
 def _metrics(
-    history: History, compared: tuple[int, str, int], first: Sequence[Mapping[str, Any]]
+    history: History, study: StudyFile, compared: tuple[int, str, int], keys: Sequence[str]
 ) -> Table:
     """Args:
     compared: Generated images, reference, and its images.
-    first: What was measured so of the first generation.
+    keys: What was measured so.
     """
     images, reference, count = compared
-    names = [one["metric"].removesuffix(f"_{images}").split("-")[0] for one in first]
-    table = _table(
+    about = {quantity.key: quantity.about for quantity in study.quantities}
+    names = [about[key]["metric"].split("-")[0] for key in keys]
+    table = plain_table(
         f"{images} generated images against {count} ({reference}), in features of "
-        f"{history[0]['features']}",
-        ("regime", "t", *names),
+        f"{about[keys[0]]['features']}"
     )
-    if first[0]["floor"] is not None:
-        table.add_row("real images", "", *map(_floor, first))
+    for column in ("regime", "t", *names):
+        table.add_column(column, justify="left" if column == "regime" else "right")
+    if keys[0] in study.floors:
+        table.add_row("real images", "", *(_floor(study, key) for key in keys))
         table.caption = (
             f"real images: {images} others ± standard error; the floor of a distance, "
             "not of a share"
         )
-    for r, chain in enumerate(history[0]["chains"]):
+    for r, chain in enumerate(history[0].chains):
         table.add_section()
         for line in _shown(history):
-            values = [
-                one["value"]
-                for one in line["chains"][r]["measurements"]
-                if _compared(one) == compared
-            ]
-            table.add_row(chain["regime"], str(line["t"]), *map(_number, values))
+            values = [line.chains[r].measured[key] for key in keys]
+            table.add_row(chain.row, str(line.t), *map(_number, values))
     return table
 
 
-def _shown(history: History) -> History:
+def _shown(history: History) -> list:
     last = len(history) - 1
-    return [
-        line for line in history if last <= ALL_GENERATIONS or line["t"] in (0, 5, 10, 15, last)
-    ]
+    return [line for line in history if last <= ALL_GENERATIONS or line.t in (0, 5, 10, 15, last)]
 
 
-def _compared(one: Mapping[str, Any]) -> tuple[int, str, int]:
-    return one["images"], one["reference"], one["reference_images"]
-
-
-def _floor(one: Mapping[str, Any]) -> str:
-    error = one.get("floor_error")  # histories of earlier versions have none
-    return _number(one["floor"]) + ("" if error is None else f" ± {error:.2g}")
+def _floor(study: StudyFile, key: str) -> str:
+    floor = study.floor(key)
+    return _number(floor.mean) + (f" ± {floor.sd:.2g}" if floor.sd > 0 else "")
 
 
 def _number(value: float) -> str:
     return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
-
-
-def _table(title: str, columns: Sequence[str]) -> Table:
-    table = Table(
-        title=title, box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True, title_style="bold"
-    )
-    for column in columns:
-        table.add_column(column, justify="left" if column == "regime" else "right")
-    return table

@@ -13,7 +13,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TextIO, TypeVar
+from typing import Any, NoReturn, TextIO
 
 import tyro
 
@@ -23,8 +23,6 @@ from stability.runs.run_directory import RunDirectoryError
 from stability.runs.untrusted import printable
 
 __all__ = ["UsageError", "command", "parse"]
-
-Config = TypeVar("Config")
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -39,9 +37,12 @@ class UsageError(ValueError):
 
 
 def command(
-    config_type: type[Config], run: Callable[[Config], Any], arguments: Sequence[str] | None = None
+    config_type: Any,
+    run: Callable[[Any], Any],
+    arguments: Sequence[str] | None = None,
+    preset: type | None = None,
 ) -> None:
-    """Parse the command line into `config_type`, run, and leave with a status.
+    """Parse the command line as `parse` does, run, and leave with a status.
 
     0: done.   2: a bad option or a folder that cannot be used.   1: the run failed.   130:
     interrupted.
@@ -51,7 +52,7 @@ def command(
     """
     _prepare_streams()
     with on_command_line(), _quiet_when_output_is_closed():
-        config = parse(config_type, arguments)
+        config = parse(config_type, arguments, preset)
         warnings.showwarning = _one_line_warning
         try:
             run(config)
@@ -80,19 +81,44 @@ def command(
             )
 
 
-def parse(config_type: type[Config], arguments: Sequence[str] | None = None) -> Config:
-    """The configuration that the arguments (default: of this process) describe.
+def parse(
+    config_type: Any, arguments: Sequence[str] | None = None, preset: type | None = None
+) -> Any:
+    """Read the configuration that the arguments describe.
 
     Leaves with status 2 and one line that names the option, the value and what is allowed if they
     are wrong.
+
+    Args:
+        config_type: A dataclass, or a union of them; with `preset` a function from it to these.
+        arguments: Default: those of this process.
+        preset: A dataclass of the few options that decide which others there are and what they
+            begin with, such as `--quick`. With the attribute `consumed` true they are no options
+            of the configuration itself.
+
+    Returns:
+        The configuration.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     _refuse_malformed(given)
+    if preset is None:
+        return _parsed(config_type, given)
+
+    chosen, others = _parsed(preset, given, return_unknown_args=True, add_help=False)
+    return _parsed(config_type(chosen), others if getattr(preset, "consumed", False) else given)
+
+
+def _parsed(config_type: Any, given: Sequence[str], **options: Any) -> Any:
+    """What tyro makes of the arguments; leaves with status 2 where they are wrong."""
     shown = io.StringIO()
     try:
         with on_command_line(), contextlib.redirect_stderr(shown):
             return tyro.cli(
-                config_type, prog=_program(), args=given, config=(tyro.conf.FlagCreatePairsOff,)
+                config_type,
+                prog=_program(),
+                args=given,
+                config=(tyro.conf.FlagCreatePairsOff,),
+                **options,
             )
     except ValueError as error:  # of a nested configuration's own checks
         _leave(EXIT_USAGE, str(error))

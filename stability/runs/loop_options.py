@@ -15,6 +15,7 @@ import tyro
 
 from stability.loop.regime_data import BY_LAMBDA, RegimeName
 from stability.loop.regimes import FullySynthetic, Regime
+from stability.runs.console import make_console
 from stability.runs.keep import Keep
 from stability.runs.option_error import OptionError
 from stability.runs.ranges import (
@@ -34,6 +35,7 @@ __all__ = [
     "recorded_options",
     "require_device",
     "require_lambdas",
+    "study_settings",
 ]
 
 Device = Literal["auto", "cpu", "cuda"]
@@ -134,6 +136,24 @@ class LoopOptions:
         if self.fully_synthetic or not by_lambda or paper_comparison:
             rows = [*rows, FullySynthetic()]
         return rows
+
+
+def study_settings(options: LoopOptions) -> dict[str, Any]:
+    """Settings of a `Study` that come from a command's options.
+
+    Args:
+        options: Of the loop.
+
+    Returns:
+        Keyword arguments.
+    """
+    same = ("seeds", "samples", "seed", "latents", "from_scratch", "out", "overwrite", "keep")
+    same += ("keep_samples", "max_hours", "device", "threads")
+    console = make_console()
+    return {name: getattr(options, name) for name in same} | {
+        "generations": options.retrainings,
+        "say": lambda words: console.print(words, soft_wrap=True),
+    }
 
 
 def require_lambdas(lams: Sequence[float]) -> None:

@@ -37,14 +37,7 @@ FD = Series("fd-digits-encoder", 300, "held-out", 360)
 def recorded(folder, r, metric="fd-digits-encoder_300", reference="held-out"):
     """What the history says of a chain, one number a generation."""
     lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
-    return [
-        next(
-            one["value"]
-            for one in line["chains"][r]["measurements"]
-            if (one["metric"], one["reference"]) == (metric, reference)
-        )
-        for line in lines
-    ]
+    return [line["chains"][r]["measured"][f"{metric} {reference}"] for line in lines]
 
 
 # What belongs together
@@ -117,10 +110,8 @@ def spoil_order(folder):
 
 
 def spoil_measurement(folder):
-    text = (folder / "history.jsonl").read_text()
-    (folder / "history.jsonl").write_text(
-        text.replace('"reference_images"', '"images_of_reference"')
-    )
+    text = (folder / "study.json").read_text()
+    (folder / "study.json").write_text(text.replace('"reference_images"', '"images_of_reference"'))
 
 
 def spoil_number(folder):
@@ -152,8 +143,8 @@ def repeat(folder):
     ("spoil", "message"),
     [
         (spoil_json, "history.jsonl, line 2 is not JSON"),
-        (spoil_order, "history.jsonl, line 2 is not generation 1 of a run of deep.retrain"),
-        (spoil_measurement, "history.jsonl, line 1 is not generation 0"),
+        (spoil_order, "history.jsonl, line 2 is not generation 1 of a run"),
+        (spoil_measurement, "study.json is damaged"),
         (spoil_number, "history.jsonl, line 1 is not generation 0"),
         (spoil_config, "config.json is not JSON"),
         (spoil_grid, "grid-0002.npz is damaged"),
@@ -184,13 +175,20 @@ def set_config(**changes):
     return spoil
 
 
+def own(name):
+    """A regime of a user's own."""
+    return {"own": {"name": name, "kind": "Own", "lam": None}}
+
+
 def set_line(at, **changes):
-    """In one line of history, at the top or in its first chain."""
+    """In one line of history, at the top, in its first chain or in what was measured of it."""
 
     def spoil(folder):
         lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+        first = lines[at]["chains"][0]
         for name, value in changes.items():
-            (lines[at] if name in lines[at] else lines[at]["chains"][0])[name] = value
+            places = (lines[at], first, first["measured"])
+            next(place for place in places if name in place)[name] = value
         (folder / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
     return spoil
@@ -232,17 +230,19 @@ HOSTILE = {
     "t": set_line(1, t=[1]),
     "no chains": set_line(0, chains=[]),
     "one chain more": set_line(2, chains=[{}]),
-    "another regime": set_line(2, regime="fully synthetic"),
-    "a control character": set_line(0, regime="\x1b[2J"),
-    "mathematics": set_line(0, regime="$\\frac{1$"),
-    "a long name": set_line(0, features="x" * 10**5),
+    "another regime": set_line(2, regime={"fully-synthetic": {}}),
+    "a control character": set_line(0, regime=own("\x1b[2J")),
+    "mathematics": set_line(0, regime=own("$\\frac{1$")),
+    "a long name": set_line(0, regime=own("x" * 10**5)),
     "a huge number": set_line(1, parameter_distance=1e300),
     "a huge integer": set_line(1, parameter_distance=10**400),
     "infinity": set_line(1, random_parameter_distance=float("inf")),
     "no parameters": set_line(1, parameters=0),
     "a boolean": set_line(1, parameters=True),
-    "no measurement": set_line(1, measurements=[]),
-    "measured of nothing": set_line(1, measurements=[None]),
+    "no measurement": set_line(1, measured={}),
+    "measured of nothing": set_line(1, measured=[None]),
+    "a line of another edition": set_line(1, schema=2),
+    "infinity in words": set_line(1, parameter_distance="inf"),
 }
 
 

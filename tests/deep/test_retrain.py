@@ -24,7 +24,7 @@ from deep.formats.checkpoint_record import own_copy
 from deep.metrics.label_encoder import EncoderTraining
 from deep.models.edm import EDM
 from deep.networks.unet_edm import EDMNetwork
-from deep.retrain import _commands, _preset, main
+from deep.retrain import PresetChoice, commands, main
 from deep.retraining.presets import PAPER_LAMBDAS, PRESETS, Retrain, RetrainEDM
 from deep.training.trainer import TrainConfig
 from stability.loop.regimes import Accumulate, FullySynthetic, Mix, ReplaceShare, Subsample
@@ -33,6 +33,7 @@ from stability.runs.atomic import PARTIAL_SUFFIX
 from stability.runs.command_line import UsageError, command, parse
 from stability.runs.run_directory import RunDirectoryError
 from stability.runs.state_file import read_state
+from stability.runs.study_file import read_study_file
 from tests.conftest import FIXTURES
 from tests.support.official import randomised, snapshot
 from tests.support.states import equal
@@ -48,6 +49,7 @@ NETWORK = EDMNetwork(
     dropout=0.1,
     augment_dim=0,
 )
+MIX, ALONE = {"mix": {"lam": 1.0}}, {"fully-synthetic": {}}
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(["tests.deep.test_retrain"])
 
@@ -96,6 +98,14 @@ def history(folder):
     ]
 
 
+def references(folder):
+    """Real images of each reference."""
+    study = read_study_file(folder / "run")
+    assert study is not None
+    about = [quantity.about for quantity in study.quantities if quantity.about]
+    return {one["reference"]: one["reference_images"] for one in about}
+
+
 def grid(folder, t):
     with np.load(folder / "run" / "samples" / f"grid-{t:04d}.npz") as file:
         return file["images"]
@@ -128,24 +138,25 @@ def test_the_history_says_what_each_generation_saw(whole):
     assert [line["t"] for line in lines] == [0, 1, 2]
     for line in lines:
         mixed, alone = line["chains"]
-        assert (mixed["regime"], alone["regime"]) == ("λ = 1", "fully synthetic")
-        counts = [(c["n"], c["m"], c["lambda"], c["share"]) for c in line["chains"]]
-        assert counts == (
-            [(60, 60, 1, 0.5), (0, 60, None, 1)] if line["t"] else [(60, 0, 0, 0)] * 2
-        )
-        assert mixed["images_seen"] == alone["images_seen"] == 160 + 64 * line["t"]
-        assert line["features"] == "digits-encoder"
-    assert lines[0]["chains"][0]["measurements"] == lines[0]["chains"][1]["measurements"]
-    assert lines[2]["chains"][0]["measurements"] != lines[2]["chains"][1]["measurements"]
+        assert (mixed["regime"], alone["regime"]) == (MIX, ALONE)
+        counts = [(c["n"], c["m"]) for c in line["chains"]]
+        assert counts == ([(60, 60), (0, 60)] if line["t"] else [(60, 0)] * 2)
+        seen = [chain["measured"]["images_seen"] for chain in line["chains"]]
+        assert seen == [160 + 64 * line["t"]] * 2
+    assert lines[0]["chains"][0]["measured"] == lines[0]["chains"][1]["measured"]
+    assert lines[2]["chains"][0]["measured"] != lines[2]["chains"][1]["measured"]
 
 
 def test_each_metric_stands_beside_its_floor_for_both_references(whole):
-    measured = history(whole)[1]["chains"][0]["measurements"]
-    assert {(one["reference"], one["reference_images"], one["images"]) for one in measured} == {
-        ("train", 60, 60),
-        ("held-out", 1737, 60),
+    study = read_study_file(whole / "run")
+    assert study is not None
+    series = [one for one in study.quantities if "reference" in one.about]
+    assert {(q.about["reference"], q.about["reference_images"]) for q in series} == {
+        ("train", 60),
+        ("held-out", 1737),
     }
-    assert {one["metric"] for one in measured} == {
+    assert {q.about["features"] for q in series} == {"digits-encoder"}
+    assert {q.key.split(" ")[0] for q in series} == {
         f"{name}_60"
         for name in (
             "fd-digits-encoder",
@@ -156,7 +167,8 @@ def test_each_metric_stands_beside_its_floor_for_both_references(whole):
             "coverage",
         )
     }
-    assert all(one["floor"] is not None for one in measured)
+    assert set(study.floors) == {q.key for q in series}
+    assert set(study.floors) <= set(history(whole)[1]["chains"][0]["measured"])
 
 
 def test_the_data_of_a_retraining_are_the_real_images_and_what_the_model_drew(whole):
@@ -173,24 +185,23 @@ def test_the_data_of_a_retraining_are_the_real_images_and_what_the_model_drew(wh
 
 
 def test_parameter_distances_are_those_of_the_averages(whole):
-    origin = at_end_of(whole, 2)["observers"]["origin"][0]
+    origin = at_end_of(whole, 2)["observers"]["0"]["origin"][0]
+    random = history(whole)[0]["chains"][0]["measured"]["random_parameter_distance"]
     for t, line in enumerate(history(whole)):
         for r, chain in enumerate(line["chains"]):
-            assert chain["parameters"] == sum(value.numel() for value in origin.values())
+            measured = chain["measured"]
+            assert measured["parameters"] == sum(value.numel() for value in origin.values())
             if t:
                 average = at_end_of(whole, t)["learner"]["states"][r]["ema"]
                 squares = sum(
                     float(((average[name] - value).double() ** 2).sum())
                     for name, value in origin.items()
                 )
-                assert chain["parameter_distance"] == pytest.approx(squares**0.5, rel=1e-5)
+                assert measured["parameter_distance"] == pytest.approx(squares**0.5, rel=1e-5)
             else:
-                assert chain["parameter_distance"] == 0
-        assert line["random_parameter_distance"] == history(whole)[0]["random_parameter_distance"]
-    assert (
-        history(whole)[0]["random_parameter_distance"]
-        > 3 * history(whole)[2]["chains"][0]["parameter_distance"]
-    )
+                assert measured["parameter_distance"] == 0
+            assert measured["random_parameter_distance"] == random
+    assert random > 3 * history(whole)[2]["chains"][0]["measured"]["parameter_distance"]
 
 
 def test_grids_show_the_same_latents(whole):
@@ -284,9 +295,7 @@ def test_new_real_images_are_new_in_every_round(tmp_path):
     for one, two in (first, second):
         # common random numbers
         np.testing.assert_array_equal(one["points"][:60], two["points"][:60])
-    (held_out,) = {
-        one["reference_images"] for one in history(tmp_path)[0]["chains"][0]["measurements"]
-    } - {60}
+    (held_out,) = set(references(tmp_path).values()) - {60}
     assert held_out == 1797 - 60 - 120
 
 
@@ -341,7 +350,7 @@ def test_bad_options(change, message, tmp_path):
 
 def test_rows(tmp_path):
     def regimes(**changes):
-        return config(tmp_path, **changes).run.regimes
+        return config(tmp_path, **changes).run.regimes()
 
     assert regimes() == [Mix(1.0), FullySynthetic()]
     assert regimes(fully_synthetic=True) == [FullySynthetic()]
@@ -357,10 +366,10 @@ def test_rows(tmp_path):
 
 
 def test_without_options_it_is_the_digits_with_a_small_network_beside_one_another():
-    preset = parse(_commands(_preset(["edm"])), ["edm"])
+    preset = parse(commands, ["edm"], PresetChoice)
     assert preset == PRESETS["edm", "digits"]
     assert preset.run.retrainings == 5
-    assert preset.run.regimes == [Mix(1.0), FullySynthetic()]
+    assert preset.run.regimes() == [Mix(1.0), FullySynthetic()]
     with torch.device("meta"):
         assert sum(p.numel() for p in preset.network.build().parameters()) <= 200_000
 
@@ -376,11 +385,11 @@ def test_without_options_it_is_the_digits_with_a_small_network_beside_one_anothe
 )
 def test_settings_of_the_paper(arguments, retrainings, images, batch, steps):
     """Sections 5, G.3 and G.4; Figure 5's legend."""
-    preset = parse(_commands(_preset(arguments)), arguments)
+    preset = parse(commands, arguments, PresetChoice)
     assert (preset.run.retrainings, preset.run.images_per_retraining) == (retrainings, images)
     assert preset.training.batch == batch
     assert steps is None or preset.model.steps == steps
-    assert preset.run.regimes == [*map(Mix, PAPER_LAMBDAS), FullySynthetic()]
+    assert preset.run.regimes() == [*map(Mix, PAPER_LAMBDAS), FullySynthetic()]
     assert PAPER_LAMBDAS == (0, 0.001, 0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
     assert preset.run.carry == ("ema" if arguments[0] == "edm" else "optimizer")
 
@@ -396,7 +405,7 @@ def test_a_preset_that_a_model_does_not_have_is_refused(capsys):
 
 
 def run_command(*arguments):
-    command(_commands(_preset(arguments)), main, arguments)
+    command(commands, main, arguments, PresetChoice)
 
 
 @pytest.mark.parametrize(
@@ -461,14 +470,12 @@ def test_official_files_from_end_to_end(data, side, n, tmp_path, rng, monkeypatc
         [(n, n // 2), (0, n)],
         [(n, n // 2), (0, n)],
     ]
-    assert [line["chains"][0]["images_seen"] for line in lines] == [0, 32, 64]
-    references = {
-        one["reference"]: one["reference_images"] for one in lines[0]["chains"][0]["measurements"]
-    }
-    assert references == (
+    seen = [line["chains"][0]["measured"]["images_seen"] for line in lines]
+    assert seen == [0, 32, 64]
+    assert references(tmp_path) == (
         {"train": 20, "held-out": 4} if side == 32 else {"train": 12, "rest of train": 6}
     )
-    origin = at_end_of(tmp_path, 2)["observers"]["origin"][0]
+    origin = at_end_of(tmp_path, 2)["observers"]["0"]["origin"][0]
     for name, value in weights.named_parameters():
         assert torch.equal(origin[name], value.detach()), name
     assert samples(tmp_path, 2)[1].shape == (n, 3, side, side)
@@ -489,7 +496,7 @@ def test_it_goes_on_from_a_file_of_this_project(whole, tmp_path):
         ),
     )
     main(config(tmp_path, init=file, retrainings=1))
-    origin = at_end_of(tmp_path, 1)["observers"]["origin"][0]
+    origin = at_end_of(tmp_path, 1)["observers"]["0"]["origin"][0]
     assert all(torch.equal(origin[name], state["ema"][name]) for name in origin)
     assert at_end_of(tmp_path, 1)["learner"]["states"][0]["updates"] == state["updates"] + 4
 
@@ -511,7 +518,7 @@ def child(folder, file_bytes=0, **changes):
     sys.stderr = (folder / "err").open("w")
     if file_bytes:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
-    command(_commands("digits"), lambda _: main(config(folder, **changes)), ["edm"])
+    command(commands, lambda _: main(config(folder, **changes)), ["edm"], PresetChoice)
 
 
 def run_child(folder, kill_after=None, **options):

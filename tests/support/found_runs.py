@@ -1,6 +1,5 @@
 """Run directories in the format of deep.retrain, filled with made-up numbers."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,11 @@ from deep.metrics.image_metrics import Measurement
 from stability.loop.regimes import FullySynthetic, Mix, TrainingSet
 from stability.loop.retraining import Generation
 from stability.runs.atomic import atomic_write
+from stability.runs.history import SCHEMA, ChainRecord, HistoryLine
+from stability.runs.observer import Floor, Quantity
 from stability.runs.run_directory import RunDirectory
+from stability.runs.run_layout import EDITION
+from stability.runs.study_file import StudyFile, write_study_file
 
 LATENTS = 30
 REFERENCES = (("train", 1437, 300, False), ("train", 1437, 100, True), ("held-out", 360, 300, True))
@@ -46,6 +49,27 @@ def measured(regime, t, wobble):
             yield Measurement(f"{name}_{images}", images, reference, real, value, None, *floors)
 
 
+def _key(one):
+    return f"{one.metric} {one.reference}"
+
+
+def study_of_made_up_runs():
+    """What study.json says of them."""
+    quantities, floors = [], {}
+    for one in measured(Mix(0.0), 0, 0.0):
+        about = {
+            "metric": one.metric.removesuffix(f"_{one.images}"),
+            "images": one.images,
+            "reference": one.reference,
+            "reference_images": one.reference_images,
+            "features": "FD-digits-encoder",
+        }
+        quantities.append(Quantity(_key(one), about=about))
+        if one.floor is not None:
+            floors[_key(one)] = Floor(one.floor, one.floor_error or 0.0)
+    return StudyFile(quantities, floors)
+
+
 def write_run(folder: Path, regimes=BOTH, seed=0, generations=4, grids=True, **options):
     """A run with so many generations of which the last has the number `retrainings`, unless
     options say otherwise.
@@ -56,6 +80,7 @@ def write_run(folder: Path, regimes=BOTH, seed=0, generations=4, grids=True, **o
         "seed": seed,
         "retrainings": generations - 1,
         "lam": [],
+        EDITION: SCHEMA,
         **options,
     }
     rng = np.random.default_rng(seed)
@@ -64,33 +89,22 @@ def write_run(folder: Path, regimes=BOTH, seed=0, generations=4, grids=True, **o
     with RunDirectory(
         folder, config, {"python": "3.11", "packages": {"torch": "2.13"}, "threads": 1}
     ) as run:
+        write_study_file(folder, study_of_made_up_runs())
         for t in range(generations):
             chains, images = [], []
             for r, regime in enumerate(regimes):
                 noise = 12 * t * (regime == FullySynthetic()) * rng.standard_normal(digits.shape)
                 images.append(np.clip(digits + noise, 0, 255).astype(np.uint8))
-                lam = getattr(regime, "lam", None) if t else 0.0
-                chains.append(
-                    {
-                        "regime": str(regime),
-                        "replica": 0,
-                        "n": 1437,
-                        "m": 0,
-                        "lambda": lam,
-                        "share": 0.0,
-                        "parameter_distance": 0.4 * t**0.5 * (1 + (lam is None)),
-                        "parameters": 100_000,
-                        "images_seen": 1000 * t,
-                        "measurements": [
-                            dataclasses.asdict(one) for one in measured(regime, t, wobbles[r, t])
-                        ],
-                    }
-                )
-            line = {
-                "features": "FD-digits-encoder",
-                "chains": chains,
-                "random_parameter_distance": 30.0 + seed,
-            }
+                alone = t > 0 and regime == FullySynthetic()
+                values = {
+                    "parameter_distance": 0.4 * t**0.5 * (1 + alone),
+                    "parameters": 100_000,
+                    "images_seen": 1000 * t,
+                    "random_parameter_distance": 30.0 + seed,
+                }
+                values |= {_key(one): one.value for one in measured(regime, t, wobbles[r, t])}
+                chains.append(ChainRecord(regime, 0, 1437, 0, values))
+            line = HistoryLine(t, tuple(chains)).to_data()
             samples = tuple(images)
             training = tuple(TrainingSet(x, real=len(x)) for x in samples)
             run.record(

@@ -72,7 +72,7 @@ def test_the_record_of_a_run(tmp_path, capsys):
             {"sampler": "ddim"},
             {"clip": 1.0},
         )),
-        {"learner": "exact"},
+        {"learner": "exact", "diffusion": DDPMConfig(diffusion_steps=10)},
         {"mixture": "ffjord"},
         {"mixture": "torchcfm"},
         {"experiment": replace(TINY, seed=1)},

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from stability.loop.regime_data import BY_LAMBDA
-from stability.runs.command_line import UsageError
+from stability.runs.command_line import UsageError, parse
 from tests.support.learners_2d import SETTINGS
 from toy.densities.shapes import DENSITIES
 from toy.experiment import Experiment
-from toy.run import MODELS, configuration, main, model_named
+from toy.run import MODELS, ModelChoice, configuration, main
 
 TINY = Experiment(lam=(0.5,), retrainings=1, samples=40, threads=1)
 
@@ -133,13 +133,24 @@ def test_every_setting_of_a_model_changes_the_result(model, change, tmp_path, no
     [
         ([], "ot-cfm"),
         (["--model", "vae", "--epochs", "3"], "vae"),
-        (["--epochs", "3", "--model=kde"], "kde"),
-        (["--model", "nothing"], "ot-cfm"),
-        (["--model"], "ot-cfm"),
+        (["--bandwidth", "0.3", "--model=kde"], "kde"),
+        (["--lambda", "0.5", "1", "--model", "flow", "--couplings", "2"], "flow"),
     ],
 )
-def test_the_model_is_found_among_the_arguments(arguments, model):
-    assert model_named(arguments) == model
+def test_the_model_decides_what_options_there_are(arguments, model):
+    config = parse(lambda chosen: configuration(chosen.model), arguments, ModelChoice)
+    assert config.model == model
+    assert type(config.settings) is type(configuration(model)().settings)
+
+
+@pytest.mark.parametrize("arguments", [["--model", "nothing"], ["--model"]])
+def test_a_model_that_is_none_is_one_line(arguments, capsys):
+    with pytest.raises(SystemExit) as leaving:
+        parse(lambda chosen: configuration(chosen.model), arguments, ModelChoice)
+    assert leaving.value.code == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "--model" in said
 
 
 def test_plain_flow_matching_has_independent_pairs():

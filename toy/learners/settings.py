@@ -90,6 +90,9 @@ class OTCFMConfig:
         if self.plan < 0 or (self.plan and self.batch % self.plan):
             raise OptionError(f"--plan must be 0 or divide --batch {self.batch}, got {self.plan}")
         require_positive(self, "learning_rate")
+        for option, default in (("plan", 0), ("solver", "assignment")):
+            if self.pairs == "independent" and getattr(self, option) != default:
+                raise OptionError(f"--{option} has no meaning for --pairs independent")
         if self.ode_steps is not None and self.integrator != "euler":
             raise OptionError(f"--ode-steps has no meaning for --integrator {self.integrator}")
         if self.tolerance is not None and self.integrator != "dopri5":

@@ -3,6 +3,7 @@ whole.
 """
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from deep.reports.found_runs import find_settings
 from deep.retraining.figures import draw_figures
 from stability.loop.regimes import Accumulate, FreshReal, FullySynthetic, Mix, Subsample
 from stability.runs.figure_style import figure_style
+from stability.runs.study_file import write_study_file
 from tests.support.figures import clipped, overlapping
-from tests.support.found_runs import write_run
+from tests.support.found_runs import study_of_made_up_runs, write_run
 
 LONG = (FreshReal(0.123), Subsample(Accumulate(0.001)), Mix(1.0), FullySynthetic())
 
@@ -30,7 +32,7 @@ def rename(folder, name):
     path = folder / "history.jsonl"
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     for line in lines:
-        line["chains"][0]["regime"] = name
+        line["chains"][0]["regime"] = {"own": {"name": name, "kind": "Own", "lam": None}}
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
 
 
@@ -47,7 +49,9 @@ def test_long_names_are_whole(name, tmp_path):
 @pytest.mark.parametrize("name", ["$\\frac{$", "λ = " + "9" * 3000, "_two\nlines"])
 def test_names_from_elsewhere_are_drawn_as_they_are(name, tmp_path, monkeypatch):
     """The reader refuses such names; figures can draw them all the same."""
-    monkeypatch.setattr("deep.reports.found_runs._name", str)
+    monkeypatch.setattr("stability.runs.history.name", str)
+    monkeypatch.setattr("stability.loop.regime_data.LONGEST_NAME", 10**4)
+    monkeypatch.setattr("deep.reports.found_runs._is_drawable", lambda name: True)
     write_run(tmp_path, generations=2)
     rename(tmp_path, name)
     (setting,) = find_settings(tmp_path)
@@ -81,13 +85,10 @@ def test_values_that_do_not_vary_are_drawn(tmp_path):
     path = tmp_path / "history.jsonl"
     lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     for line in lines:
-        line["random_parameter_distance"] = 0.0
         for chain in line["chains"]:
-            chain["parameter_distance"] = 0.0
-            chain["measurements"] = [
-                one | {"value": 0.0, "floor": None} for one in chain["measurements"]
-            ]
+            chain["measured"] = dict.fromkeys(chain["measured"], 0.0) | {"parameters": 100}
     path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    write_study_file(tmp_path, replace(study_of_made_up_runs(), floors={}))
     (setting,) = find_settings(tmp_path)
     with figure_style():
         for draw, _ in FIGURES.values():
