@@ -130,12 +130,15 @@ def _available(asked: Sequence[str]) -> Sequence[str]:
     """The statements to examine; what an extra is missing for is left out with a warning, or
     refused if asked for.
     """
-    missing = "certified needs python-flint: pip install python-flint"
-    if "certified" in asked and not find_spec("flint"):
+    needing = [name for name in STATEMENTS if name.startswith("certified")]
+    if find_spec("flint"):
+        return asked or STATEMENTS
+    missing = " and ".join(needing) + " need python-flint: pip install python-flint"
+    if set(needing) & set(asked):
         raise UsageError(missing)
-    if not asked and not find_spec("flint"):
+    if not asked:
         warnings.warn(f"{missing}; the rest is examined without it", stacklevel=2)
-        return [name for name in STATEMENTS if name != "certified"]
+        return [name for name in STATEMENTS if name not in needing]
     return asked or STATEMENTS
 
 

@@ -25,9 +25,11 @@ except ImportError as error:
 
 __all__ = [
     "Enclosure",
+    "StudentTProblem",
     "alpha",
     "decimal",
     "enclose",
+    "lipschitz_student_t",
     "norm",
     "precision",
     "printed_rate",
@@ -105,6 +107,11 @@ class Enclosure:
         """J = λ(A + λB)⁻¹B (Lemma E.1, E3), for sign·B in place of B."""
         return (self.A + self.B * (sign * lam)).solve(self.B * (sign * lam))
 
+    def relative(self, lam: arb) -> tuple[arb, arb]:
+        """‖J‖₂/λ and ρ(J)/λ, which are not 0 at λ = 0."""
+        J = (self.A + self.B * lam).solve(self.B)
+        return norm(J), spectral_radius(J)
+
     def bound(self, lam: arb) -> arb:
         """Bound (11) on ‖J‖₂; infinite unless λ(1 + Lε/α) is certain to be < 1."""
         q = lam * self.ratio
@@ -141,7 +148,7 @@ def enclose(nu: int, data: NormalMixture) -> Enclosure:
             (decimal(weight), decimal(mean), decimal(sd))
             for weight, mean, sd in zip(data.weights, data.means, data.sds, strict=True)
         ]
-        problem = _Problem(nu, mixture)
+        problem = StudentTProblem(nu, mixture)
         mu, log_scale = problem.maximiser()
         scale = log_scale.exp()
         fisher = [arb(nu + 1) / ((nu + 3) * scale * scale), arb(2 * nu) / (nu + 3)]
@@ -150,12 +157,12 @@ def enclose(nu: int, data: NormalMixture) -> Enclosure:
             log_scale=log_scale,
             A=problem.hessian(mu, log_scale),
             B=arb_mat([[-fisher[0], 0], [0, -fisher[1]]]),
-            lipschitz=_lipschitz(nu, scale),
+            lipschitz=lipschitz_student_t(nu, scale),
             eps=problem.distance(mu, scale),
         )
 
 
-def _lipschitz(nu: int, scale: arb, points: int = 2048) -> arb:
+def lipschitz_student_t(nu: int, scale: arb, points: int = 2048) -> arb:
     """L, the supremum over the whole line of ‖d/dx ∇² log p‖₂, which on the circle φ has period π
     and is even.
 
@@ -179,7 +186,7 @@ def _lipschitz(nu: int, scale: arb, points: int = 2048) -> arb:
 
 
 @dataclass(frozen=True)
-class _Problem:
+class StudentTProblem:
     """E_data log p_θ and the distance between p_θ and the data: Student's t, and (weight, mean,
     sd) of normal laws.
     """
@@ -195,11 +202,10 @@ class _Problem:
         g, slope = acb(0), acb(0)
         for weight, mean, sd in self.mixture:
             unit = sd * arb(2).sqrt()
-            z = acb(mu - mean, tau) / unit
-            w = (-z * z).exp() * (acb(0, -1) * z).erfc()
+            w, derivative = _faddeeva(acb(mu - mean, tau) / unit)
             front = acb(0, -1) * weight * (arb.pi() / 2).sqrt() / sd
             g += front * w
-            slope += front / unit * (acb(0, 2) / arb.pi().sqrt() - 2 * z * w)
+            slope += front / unit * derivative
         return g, slope, tau
 
     def gradient(self, mu: arb, log_scale: arb) -> arb_mat:
@@ -241,8 +247,28 @@ class _Problem:
         for _ in range(8):
             step = self.hessian(*theta).solve(self.gradient(*theta)).entries()
             theta = [(value - change).mid() for value, change in zip(theta, step, strict=True)]
-        box = [value + arb(0, 2.0 ** -(_BITS // 2)) for value in theta]
-        step = self.hessian(*box).solve(self.gradient(*theta)).entries()
+        return self.maximiser_near(theta)
+
+    def maximiser_near(self, theta: list[arb]) -> tuple[arb, arb]:
+        """θ* for all laws of the data, where these are a range, by one step of the interval Newton
+        method from an exact point near it.
+
+        Args:
+            theta: μ and log-scale, without a radius.
+
+        Raises:
+            ArithmeticError: If no box about `theta` is proved to hold one critical point each.
+        """
+        gradient = self.gradient(*theta)
+        first = self.hessian(*theta).solve(gradient).entries()
+        box = [
+            value + 2 * (step.union(-step)) + arb(0, 2.0 ** -(_BITS // 2))
+            for value, step in zip(theta, first, strict=True)
+        ]
+        try:
+            step = self.hessian(*box).solve(gradient).entries()
+        except ZeroDivisionError:
+            raise ArithmeticError(f"the Hessian may be singular near {theta}") from None
         image = [value - change for value, change in zip(theta, step, strict=True)]
         if not all(outer.contains_interior(inner) for outer, inner in zip(box, image, strict=True)):
             raise ArithmeticError(
@@ -318,6 +344,27 @@ class _Problem:
         for j in range(1, (self.nu + 1) // 2):
             series, term = series + term, term * 2 * j / (2 * j + 1) / (1 + z * z / self.nu)
         return arb(0.5) + ((z / root).atan() + z / root / (1 + z * z / self.nu) * series) / arb.pi()
+
+
+def _faddeeva(z: acb) -> tuple[acb, acb]:
+    """w(z) = e^(−z²) erfc(−iz) and w'(z) for Im z > 0, by the mean value theorem.
+
+    w(z) is the integral of e^(−t²/4 + izt)/√π over t > 0, so at a height y = Im z its derivatives
+    are at most |w'| <= min(2/√π, 1/(√π y²)) and |w''| <= min(2, 2/(√π y³)).
+    """
+    centre, root = acb(z.real.mid(), z.imag.mid()), arb.pi().sqrt()
+    w = (-centre * centre).exp() * (acb(0, -1) * centre).erfc()
+    slope = acb(0, 2) / root - 2 * centre * w
+    height, reach = z.imag.lower(), abs(z - centre).upper()
+    first = (2 / root).min(1 / (root * height * height)) * reach
+    second = arb(2).min(2 / (root * height * height * height)) * reach
+    return w + _disc(first), slope + _disc(second)
+
+
+def _disc(radius: arb) -> acb:
+    """All complex numbers of a modulus up to `radius`, and a few more."""
+    within = radius.upper().union(-radius.upper())
+    return acb(within, within)
 
 
 def _normal_cdf(z: arb) -> arb:

@@ -29,6 +29,7 @@ STATEMENTS = (
     "discrete_collapse",
     "correction",
     "certified",
+    "certified_ranges",
     "proofs",
     "gaussian_exponents",
     "assumption1",
