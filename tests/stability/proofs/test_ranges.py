@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from stability import families
 from stability.analysis.local_analysis import analyse
-from stability.laws.expectation import NormalMixture
+from stability.laws.law import NormalMixture
 
 try:
     from flint import acb, arb
