@@ -37,25 +37,40 @@ import toy.width_map
 from stability.runs.command_line import command
 from stability.runs.run_directory import RunDirectory
 
-Start = Callable[[list[str]], tuple[Any, Callable[[Any], Any]]]
-"""From arguments to what a module hands to `command`."""
+Start = Callable[[list[str]], tuple[Any, ...]]
+"""From arguments to what a module hands to `command`: what to parse, what to run and, where
+there is one, the preset."""
 
 STARTS: dict[str, Start] = {
     "stability": lambda _: (stability.__main__.Stability, stability.__main__.run),
     "toy.two_moons": lambda _: (toy.two_moons.TwoMoons, toy.two_moons.main),
-    "toy.run": lambda given: (toy.run.configuration(toy.run.model_named(given)), toy.run.main),
-    "toy.eight_gaussians": lambda _: (toy.eight_gaussians.EightGaussians, toy.eight_gaussians.main),
-    "toy.figure8": lambda _: (toy.figure8.Figure8, toy.figure8.main),
+    "toy.run": lambda _: (
+        lambda chosen: toy.run.configuration(chosen.model),
+        toy.run.main,
+        toy.run.ModelChoice,
+    ),
+    "toy.eight_gaussians": lambda _: (
+        toy.eight_gaussians.configuration,
+        toy.eight_gaussians.main,
+        toy.eight_gaussians.Quick,
+    ),
+    "toy.figure8": lambda _: (
+        toy.figure8.configuration,
+        toy.figure8.main,
+        toy.eight_gaussians.Quick,
+    ),
     "toy.width_map": lambda _: (toy.width_map.WidthMap, toy.width_map.main),
-    "toy.contraction": lambda given: (
-        toy.contraction.configuration(toy.run.model_named(given)),
+    "toy.contraction": lambda _: (
+        lambda chosen: toy.contraction.configuration(chosen.model),
         toy.contraction.main,
+        toy.run.ModelChoice,
     ),
     "toy.compare": lambda _: (toy.compare.Compare, toy.compare.main),
     "deep.train": lambda _: (deep.train._commands(), deep.train.main),
-    "deep.retrain": lambda given: (
-        deep.retrain._commands(deep.retrain._preset(given)),
+    "deep.retrain": lambda _: (
+        deep.retrain.commands,
         deep.retrain.main,
+        deep.retrain.PresetChoice,
     ),
     "deep.sweep": lambda _: (deep.sweep.Sweep, deep.sweep.main),
     "deep.checkpoint": lambda _: (deep.checkpoint.CheckpointFile, deep.checkpoint.main),
@@ -72,6 +87,13 @@ STARTS: dict[str, Start] = {
     "benchmarks.toy": lambda _: (benchmarks.toy.Benchmark, benchmarks.toy.main),
     "benchmarks.two_moons": lambda _: (benchmarks.two_moons.Benchmark, benchmarks.two_moons.main),
 }
+
+
+def start(name, given):
+    """What the module does with these arguments."""
+    config, main, *preset = STARTS[name](given)
+    command(config, main, given, *preset)
+
 
 NO_COUNT = ("-1", "1.5", "nan", "inf", "1e3", "0x10", "x", "''", "1000000000000000000000000", "½")
 NO_SIZE = ("nan", "-inf", "-1", "x", "''", "0x1p3", "1,5")
@@ -363,7 +385,7 @@ def test_a_bad_input_is_one_line_and_makes_nothing(line, folder, capsys):
     name, given = _arguments(line)
     before = _listing(folder)
     with warnings.catch_warnings(), pytest.raises(SystemExit) as leaving:
-        command(*STARTS[name](given), given)
+        start(name, given)
     out, err = capsys.readouterr()
     assert leaving.value.code == 2, err
     assert out == ""
@@ -415,7 +437,7 @@ def test_an_overwrite_that_is_refused_keeps_the_old_run(line, folder, capsys):
 
     name, given = _arguments(f"{line} --out old --overwrite --device cpu --threads 1")
     with warnings.catch_warnings(), pytest.raises(SystemExit) as leaving:
-        command(*STARTS[name](given), given)
+        start(name, given)
     assert leaving.value.code == 2
     assert capsys.readouterr().err.startswith("error: ")
     assert _listing(folder) == before
