@@ -26,6 +26,9 @@ __all__ = ["changes", "draw", "facts", "write_check"]
 
 MOST_LISTED = 5
 MOST_COLUMNS = 12
+RARE = 1e-6
+FAR = 1e6
+"""Generations that are called never."""
 _INVALID_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -100,22 +103,20 @@ def _trend(result: CheckResult) -> list[tuple[str, str]]:
     assert trend is not None
     low, high = trend.slope_interval
     soon, late = trend.forecast_interval
-    when = "at this slope never" if math.isinf(trend.forecast) else f"in {trend.forecast:.3g}"
     if trend.forecast == 0:
         when = "already"
+    else:
+        wait = _until(trend.forecast)
+        when = f"in {wait} generations" if wait != "never" else "never, at this slope"
+        when += f" (95 %: {_until(soon)} to {_until(late)})"
     return [
         ("slope", f"{trend.slope:+.3g} a generation (95 %: {low:+.3g} to {high:+.3g})"),
-        (
-            "twice as bad",
-            f"{when} generations (95 %: {_until(soon)} to {_until(late)})".replace(
-                "already generations", "already"
-            ).replace("never generations", "never"),
-        ),
+        ("twice as bad", when),
     ]
 
 
 def _until(value: float) -> str:
-    return "never" if math.isinf(value) else f"{value:.3g}"
+    return "never" if value > FAR else f"{value:.3g}"
 
 
 def _target(result: CheckResult) -> str:
@@ -133,12 +134,15 @@ def _categories(result: CheckResult) -> list[tuple[str, str]]:
     found = []
     last = result.looks[-1]
     for loss in last.losses[:MOST_LISTED]:
-        mark = "alarm" if loss.alarm else "no alarm on that alone"
+        chance = f"chance with no change {loss.chance:.3g}"
+        mark = f"{chance}: alarm" if loss.alarm else f"{chance}: no alarm on that alone"
+        if not loss.alarm and loss.chance < RARE:
+            mark = f"{chance}; no new alarm, since its share had shrunk before"
         found.append(
             (
                 "lost",
                 f"{loss.column} = {loss.level} ({loss.real} of {loss.real_rows} real rows, none in "
-                f"{last.name}); chance with no change {loss.chance:.3g}: {mark}",
+                f"{last.name}); {mark}",
             )
         )
     more = len(last.losses) - MOST_LISTED
@@ -181,8 +185,7 @@ def _smallest(result: CheckResult) -> str:
             else (f"a loss of {size:.0%} {words}")
         )
         said.append(
-            f"{shown} in {worst}"
-            + (f" and less in {len(sizes) - 1} others" if len(sizes) > 1 else "")
+            f"{shown} in {worst}" + (f" (less in {len(sizes) - 1} more)" if len(sizes) > 1 else "")
         )
     return "; ".join(said) + " (power 80 %, lasting through all judged generations)"
 
