@@ -192,6 +192,10 @@ _MODULES = {name: module for module, names in _NAMES.items() for name in names}
 
 def __getattr__(name: str) -> object:
     """Import a public name from its module."""
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("iterative-retraining")
     if name not in _MODULES:
         raise AttributeError(f"module 'stability' has no attribute {name!r}")
 

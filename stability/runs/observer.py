@@ -12,6 +12,7 @@ import numpy as np
 
 from stability.loop.regimes import TrainingSet
 from stability.loop.retraining import Generation
+from stability.runs.history import HistoryLine
 
 __all__ = [
     "NOISE_FLOOR",
@@ -22,6 +23,7 @@ __all__ = [
     "Quantity",
     "SupportsState",
     "SupportsThreads",
+    "Tracker",
     "TruthDraw",
     "View",
     "as_floor",
@@ -181,6 +183,19 @@ class ChainsObserver(Protocol):
 
         Returns:
             Numbers by key, one mapping a view.
+        """
+        ...
+
+
+@runtime_checkable
+class Tracker(Protocol):
+    """An observer that is shown what all of them measured."""
+
+    def track(self, line: HistoryLine) -> None:
+        """Take note of a generation, just before it is recorded.
+
+        Args:
+            line: What was measured of all chains.
         """
         ...
 

@@ -50,6 +50,7 @@ from stability.runs.observer import (
     Quantity,
     SupportsState,
     SupportsThreads,
+    Tracker,
     View,
     as_floor,
 )
@@ -273,7 +274,7 @@ class Study:
             "seed": self.seed,
             "latents": self.latents,
             "from_scratch": self.from_scratch,
-            "observers": [_name(observer) for observer in self.observers],
+            "observers": [_name(o) for o in self.observers if not isinstance(o, Tracker)],
             **_described("real", self.real),
             **_described("truth", self.truth),
         }
@@ -408,6 +409,9 @@ class _Runner:
                 for i, observer in enumerate(self._study.observers)
                 if isinstance(observer, SupportsState)
             }
+            for observer in self._study.observers:
+                if isinstance(observer, Tracker):
+                    observer.track(line)
             directory.record(generation, line.to_data(), learner.state_dict(), states, seconds)
         if isinstance(learner, HasUnfinished):
             learner.forget()

@@ -41,6 +41,12 @@ if __name__ == "__main__":
 """
 
 
+@pytest.fixture(autouse=True)
+def search_path(monkeypatch):
+    """A study's file puts its folder on the path."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+
+
 @pytest.fixture
 def script(tmp_path):
     file = tmp_path / "mixture.py"
