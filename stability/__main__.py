@@ -51,6 +51,13 @@ class Stability:
     lam: Annotated[tuple[float, ...], tyro.conf.arg(name="lambda", metavar="λ [λ ...]")] = ()
     """Synthetic points per real point, one or more values, instead of those of the fixed
     instances."""
+    data: Path | None = None
+    """Points for a family of one's own (--family module:attribute): .npy, or .csv with a point a
+    line."""
+    start: tuple[float, ...] = ()
+    """Parameters where the search for θ* begins, if a family of one's own has no `start`."""
+    draws: int = 100_000
+    """Draws of each law for a family of one's own in more than two dimensions, >= 40."""
     controls: bool = False
     """List each negative control and counterexample with what it measured."""
     out: Path | None = None
@@ -67,6 +74,8 @@ class Stability:
         if self.seed is not None:
             require_range(self, seed=(0, LARGEST_SEED))
         if self.family:
+            self._require_own()
+        if self.family and not self.own:
             from stability.families import FAMILIES  # --help need not wait for torch
 
             for family in self.family:
@@ -78,9 +87,33 @@ class Stability:
                 "--lambda 0.05 1"
             )
 
+    @property
+    def own(self) -> bool:
+        """Whether the family is one of the user's."""
+        return any(":" in family for family in self.family)
+
+    def _require_own(self) -> None:
+        """ValueError if the options of a family of one's own do not fit together."""
+        if not self.own:
+            if self.data or self.start:
+                raise ValueError(
+                    "--data and --start need a family of one's own, e.g. --family "
+                    f"mymodule:Weibull, got --family {' '.join(self.family)}"
+                )
+            return
+        if len(self.family) > 1 or tuple(self.statements) != ("theorem1",) or not self.data:
+            raise ValueError(
+                "--family module:attribute needs theorem1, one family and --data, e.g. theorem1 "
+                "--family mymodule:Weibull --data x.csv --lambda 0.05 1"
+            )
+        require_range(self, draws=(40, 10**8))
+
 
 def run(config: Stability) -> None:
     """Examine, print, write; SystemExit with status 1 if something did not come out as it must."""
+    if config.own:
+        _run_own(config)
+        return
     started = time.monotonic()
     if config.out:
         claim_output_folder(config.out, "stability")  # or its fault would show after the work
@@ -124,6 +157,27 @@ def run(config: Stability) -> None:
     console.print(_summary(examinations, seed, time.monotonic() - started))
     if failures:
         raise SystemExit(EXIT_VIOLATED)
+
+
+def _run_own(config: Stability) -> None:
+    """Theorem 1 for a family of one's own on data of one's own."""
+    if config.out:
+        claim_output_folder(config.out, "stability")
+    from stability.report import own_family
+
+    console = make_console()
+    if not console.is_terminal:
+        console.width = 120
+    assert config.data is not None
+    seed = 0 if config.seed is None else config.seed
+    family, points = own_family.load_family(config.family[0]), own_family.load_points(config.data)
+    lams = config.lam or (0.05, 0.2, 1.0)
+    local = own_family.analysed(family, points, lams[0], config.start, seed, config.draws)
+    console.print(local)
+    console.print(own_family.lambda_table(local, lams))
+    console.print(own_family.parameters(local, family))
+    if config.out:
+        print_paths(console, own_family.write_curve(local, lams, config.out))
 
 
 def _available(asked: Sequence[str]) -> Sequence[str]:

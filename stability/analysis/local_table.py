@@ -126,11 +126,12 @@ def _costs(local: "LocalAnalysis") -> list[tuple[str, str, str]]:
 def _checks(local: "LocalAnalysis") -> list[tuple[str, str, str]]:
     """The same numbers by other routes, and how large the errors are that stand behind ±."""
     routes = "agree" if local.routes_agree else "DISAGREE"
-    gap = f"{local.jacobian_gap:.1g}, {local.jacobian_allowed:.1g} allowed"
+    gap = f"{routes}: {local.jacobian_gap:.1g}, {local.jacobian_allowed:.1g} allowed"
+    looked = math.isfinite(local.jacobian_gap)
     rows = [
         ("checks", f"{local.integration_error:.1g}", f"error of A and B ({local.method})"),
         ("", f"{local.fisher_gap:.1g}", "B against −E s sᵀ, relative"),
-        ("", f"{routes}: {gap}", f"J against {local.jacobian_check}"),
+        ("", gap if looked else "", f"J against {local.jacobian_check}"),
     ]
     if local.replicates.method == "jackknife":
         rows.append(("±", "", "95 % intervals: jackknife over batches of draws"))

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from stability.laws.capabilities import Discrete
 from stability.laws.law import Data, Density, Empirical, as_law, draw, require_mass
-from stability.laws.quadrature import Panels, Probe, panels
+from stability.laws.quadrature import NO_MASS_AT_ALL, Panels, Probe, panels
 
 __all__ = ["Expectation", "Rule", "rule"]
 
@@ -159,7 +159,7 @@ def _exact(points: Tensor, weights: Tensor) -> Rule:
 def _nodes(boxes: Panels) -> Rule:
     """The nodes of all panels as a list of points, without those that have no mass."""
     c, q, d = boxes.points.shape
-    keep = (boxes.mass > 0).reshape(-1)
+    keep = (boxes.mass > NO_MASS_AT_ALL).reshape(-1)
     panel = torch.arange(c).repeat_interleave(q)
     mass, slack, doubt = (v.reshape(-1)[keep] for v in (boxes.mass, boxes.slack, boxes.doubt))
     points = boxes.points.reshape(-1, d)[keep]

@@ -33,6 +33,8 @@ _ADDED = (
 )
 """What Kronrod's rule of 21 nodes adds to Gauss's of 10, with 0 and reflections (QUADPACK,
 qk21)."""
+NO_MASS_AT_ALL = 1e-200
+"""Where there is less, derivatives overflow in floating point, and add nothing."""
 SMALLEST = 1e-300
 """Nearer to an end of the support no density is looked at."""
 _PILOT = 2000
@@ -421,7 +423,7 @@ def _probed(probe: Probe | None, points: Tensor, density: Tensor) -> Tensor:
     one = torch.ones(len(points), 1, dtype=torch.float64)
     if probe is None:
         return one
-    massive = density > 0
+    massive = density > NO_MASS_AT_ALL
     values = probe(points[massive])
     if not torch.isfinite(values).all():
         where = points[massive][(~torch.isfinite(values)).any(1)][0].tolist()

@@ -1,0 +1,212 @@
+"""Theorem 1 for a user's family on a user's data: a row a λ with errors, and the curve over λ."""
+
+import importlib
+import inspect
+import io
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from stability.analysis.local_analysis import LocalAnalysis, analyse
+from stability.runs.array_files import read_npy
+from stability.runs.command_line import UsageError
+from stability.runs.figure_style import Figure, FigureCanvasAgg, figure_style, save_figure
+from stability.runs.untrusted import read_bytes
+
+__all__ = [
+    "analysed",
+    "lambda_table",
+    "load_family",
+    "load_points",
+    "parameters",
+    "write_curve",
+]
+
+_LARGEST = 2**28
+"""Bytes of a file of points."""
+_BLUE, _ORANGE, _RED = "#0072B2", "#E69F00", "#D55E00"
+
+
+def load_family(name: str) -> Any:
+    """Import a family, and make one if it is a class or a function without arguments.
+
+    Args:
+        name: "module:attribute"; the module is looked for in the present folder too.
+
+    Returns:
+        The family.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    module, _, attribute = name.partition(":")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+        return found() if inspect.isclass(found) or inspect.isfunction(found) else found
+    except (ImportError, AttributeError, TypeError, ValueError, SyntaxError) as error:
+        raise UsageError(
+            f"--family must be module:attribute that makes a family without arguments, got {name} "
+            f"({type(error).__name__}: {error})"
+        ) from error
+
+
+def load_points(path: Path) -> np.ndarray:
+    """Points of a file.
+
+    Args:
+        path: .npy, or text with a point a line, numbers between commas; a first line of names is
+            passed over.
+
+    Returns:
+        (n, d).
+
+    Raises:
+        UsageError: If it holds no finite points.
+    """
+    if path.suffix == ".npy":
+        points = read_npy(path, _LARGEST)
+    else:
+        text = read_bytes(path, _LARGEST).decode("utf-8", errors="replace")
+        first, _, rest = text.partition("\n")
+        points = _numbers(rest if _is_header(first) else text, path)
+    points = points[:, None] if points.ndim == 1 else points
+    if points.ndim != 2 or not points.size or not np.isfinite(points).all():
+        raise UsageError(f"--data must hold finite points (n, d), got {points.shape} in {path}")
+    return points.astype(float)
+
+
+def _is_header(line: str) -> bool:
+    try:
+        [float(cell) for cell in line.split(",")]
+    except ValueError:
+        return True
+    return False
+
+
+def _numbers(text: str, path: Path) -> np.ndarray:
+    try:
+        return np.loadtxt(io.StringIO(text), delimiter=",", ndmin=2)
+    except ValueError as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"--data must hold numbers and commas, got {path}: {reason}") from error
+
+
+def analysed(
+    family: Any, points: np.ndarray, lam: float, start: Sequence[float], seed: int, draws: int
+) -> LocalAnalysis:
+    """The analysis at one λ, from which those at others follow.
+
+    Args:
+        family: The user's.
+        points: (n, d).
+        lam: Synthetic points per real point.
+        start: Where the search for θ* begins; () for the family's own `start`.
+        seed: Of all draws.
+        draws: Of Monte Carlo.
+
+    Raises:
+        UsageError: Where `analyse` refuses.
+    """
+    begin = torch.tensor(start, dtype=torch.float64) if start else None
+    try:
+        return analyse(family, points, lam, begin, n=len(points), seed=seed, draws=draws)
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise UsageError(f"--family: {error}") from error
+
+
+def lambda_table(local: LocalAnalysis, lams: Sequence[float]) -> Table:
+    """What Theorem 1, S1 and S3 say at each λ, with errors.
+
+    Args:
+        local: The analysis at any λ.
+        lams: Synthetic points per real point.
+
+    Returns:
+        The table.
+    """
+    table = Table(title="Retraining near θ*, by λ", box=SIMPLE_HEAD, pad_edge=False)
+    heads = "λ", "condition < ½", "bound (11)", "sharp bound", "‖J‖₂", "q/(1+q)", "ρ(J)", "cost"
+    for head in heads:
+        table.add_column(head, overflow="fold")
+    for lam in lams:
+        at = local.at(lam)
+        table.add_row(
+            f"{lam:g}",
+            f"{at.condition:.4g}: {at.theorem1_condition}",
+            f"{at.bound:.4g}",
+            f"{at.sharp_bound:.4g}",
+            _with_error(at.norm, at.error("norm")),
+            f"{at.rate_bound:.4g}",
+            _with_error(at.rho, at.error("rho")),
+            _with_error(float(at.retraining[0]), float(at.error("retraining")[0])),
+        )
+    return table
+
+
+def _with_error(value: float, error: float) -> str:
+    return f"{value:.5g}" + (f" ± {error:.2g}" if error > 1e-6 * (1 + abs(value)) else "")
+
+
+def write_curve(local: LocalAnalysis, lams: Sequence[float], folder: Path) -> list[Path]:
+    """Draw the bounds, ‖J‖₂ and ρ(J) over λ, with bands of error.
+
+    Args:
+        local: The analysis at any λ.
+        lams: Marked on the axis.
+        folder: Where the figure goes.
+
+    Returns:
+        The files.
+    """
+    positive = [lam for lam in lams if lam > 0] or [1.0]
+    grid = np.geomspace(min(positive) / 10, max(positive) * 10, 61)
+    at = [local.at(lam) for lam in grid]
+    with figure_style():
+        figure = Figure(figsize=(5.2, 3.6), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.subplots()
+        bounds = [("bound (11)", "bound", _RED, "--"), ("sharp bound", "sharp_bound", "0.4", ":")]
+        for words, name, colour, line in bounds:
+            lows = [getattr(each, name).low for each in at]
+            open_above = any(getattr(each, name).high > getattr(each, name).low for each in at)
+            infinite = min(lows) == np.inf
+            label = words + (": infinite" if infinite else ", at least" if open_above else "")
+            axes.loglog(grid, lows, line, color=colour, label=label)
+        for words, name, colour in (("‖J‖₂", "norm", _ORANGE), ("ρ(J)", "rho", _BLUE)):
+            values = np.array([getattr(each, name) for each in at])
+            errors = np.array([each.error(name) for each in at])
+            axes.loglog(grid, values, color=colour, label=words)
+            below = np.maximum(values - errors, 1e-9)
+            axes.fill_between(grid, below, values + errors, color=colour, alpha=0.2, linewidth=0)
+        for lam in positive:
+            axes.axvline(lam, color="0.8", linewidth=0.8, zorder=0)
+        axes.axhline(1, color="0.5", linewidth=0.8)
+        top = 10 * max(1.0, float(np.nanmax([each.norm for each in at])))
+        axes.set(xlabel="λ, synthetic points per real point", ylim=(local.at(grid[0]).rho / 3, top))
+        axes.legend()
+        (folder / "figures").mkdir(exist_ok=True)
+        return save_figure(figure, folder / "figures" / "own-family")
+
+
+def parameters(local: LocalAnalysis, family: Any) -> str:
+    """θ* in one line, with the names of the parameters where the family gives them.
+
+    Args:
+        local: The analysis.
+        family: With `parameter_names`, or without.
+    """
+    names = getattr(family, "parameter_names", [f"theta[{k}]" for k in range(len(local.theta))])
+    errors = np.atleast_1d(local.error("theta"))
+    shown = [
+        f"{name} = {_with_error(float(value), float(error))}"
+        for name, value, error in zip(names, local.theta, errors, strict=False)
+    ]
+    return ", ".join(shown[:12]) + (", …" if len(shown) > 12 else "")
