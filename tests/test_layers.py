@@ -103,6 +103,35 @@ def test_importing_the_theory_loads_nothing_heavy():
     assert done.stdout.strip() == "[]"
 
 
+LIGHT = (
+    "stability",
+    "toy.two_moons",
+    "toy.eight_gaussians",
+    "toy.run",
+    "toy.figure8",
+    "toy.compare",
+)
+"""Commands whose help is shown without loading what only the work needs."""
+
+
+@pytest.mark.parametrize("command", LIGHT)
+def test_help_loads_nothing_heavy(command):
+    code = (
+        "import runpy, sys\n"
+        "sys.argv = ['command', '--help']\n"
+        "try:\n"
+        f"    runpy.run_module({command!r}, run_name='__main__', alter_sys=True)\n"
+        "except SystemExit as leaving:\n"
+        "    assert leaving.code == 0, leaving.code\n"
+        f"print('heavy:', [m for m in {HEAVY} if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "--seed" in done.stdout or command == "toy.compare"  # it is the help
+    assert done.stdout.splitlines()[-1] == "heavy: []"
+
+
 def test_every_public_name_can_be_imported():
     import stability
 

@@ -211,7 +211,7 @@ def main(config: Any) -> None:
     Study(
         name=f"contraction-{config.density}-{config.model}",
         learner=PlaneLearner(
-            partial(MODELS[config.model].learner, settings=config.settings), chains=2
+            partial(MODELS[config.model].build, settings=config.settings), chains=2
         ),
         real=truth,
         regimes=[regime for regime, _ in rows],

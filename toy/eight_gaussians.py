@@ -12,8 +12,6 @@ from stability.runs.option_error import OptionError
 from toy.densities.mixtures import IsotropicMixture
 from toy.densities.shapes import eight_gaussians, ffjord_eight_gaussians, torchcfm_eight_gaussians
 from toy.experiment import Experiment, run_experiment
-from toy.learners.ddpm import DDPMLearner
-from toy.learners.exact import ExactDiffusion
 from toy.learners.settings import DDPMConfig
 from toy.measures.metrics import Profile
 from toy.measures.modes import mode_profile
@@ -107,6 +105,9 @@ class QuickEightGaussians(EightGaussians):
 
 def main(config: EightGaussians) -> None:
     """Run the experiment that `config` describes."""
+    from toy.learners.ddpm import DDPMLearner  # torch, which takes a second
+    from toy.learners.exact import ExactDiffusion
+
     truth = MIXTURES[config.mixture]
     network = partial(DDPMLearner, settings=config.diffusion)
     exact = partial(ExactDiffusion, settings=config.diffusion, truth=truth)

@@ -27,7 +27,6 @@ from toy.densities.preferences import REWARDS, VERIFIERS, Reward, Verifier
 from toy.densities.shapes import Distribution
 from toy.learners.settings import LearnerSettings
 from toy.learners.temperature import tempered
-from toy.measures.figures import draw_figures
 from toy.measures.metrics import (
     Profile,
     Resemblance,
@@ -230,6 +229,8 @@ def run_experiment(
     ]
 
     def finish(result: Result) -> None:
+        from toy.measures.figures import draw_figures  # matplotlib, which takes a second
+
         figures = draw_figures(result, truth, experiment.seed)
         console = make_console()
         shown = result.shown()

@@ -17,7 +17,6 @@ from stability.runs.option_error import OptionError
 from toy.densities.shapes import two_moons
 from toy.eight_gaussians import Quick
 from toy.experiment import FIGURE_8_LAMBDAS, Experiment, run_experiment
-from toy.learners.ot_cfm import OTCFMLearner
 from toy.learners.settings import OTCFMConfig
 from toy.measures.claims import (
     CurveClaim,
@@ -101,6 +100,8 @@ def claims(regimes: Sequence[str], retrainings: int) -> list[CurveClaim]:
 
 def main(config: Figure8) -> None:
     """Run the experiment that `config` describes, and test the claims."""
+    from toy.learners.ot_cfm import OTCFMLearner  # torch, which takes a second
+
     experiment = config.experiment
     regimes = [str(regime) for regime in experiment.regimes(FIGURE_8_LAMBDAS)]
     stated = claims(regimes, experiment.retrainings)

@@ -5,6 +5,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, make_dataclass
 from functools import partial
+from importlib import import_module
 from typing import Annotated, Any, Literal, NamedTuple
 
 import tyro
@@ -14,12 +15,6 @@ from toy.densities.mixtures import IsotropicMixture
 from toy.densities.shapes import DENSITIES
 from toy.eight_gaussians import SHOWN
 from toy.experiment import Experiment, run_experiment
-from toy.learners.ddpm import DDPMLearner
-from toy.learners.edm import EDMLearner
-from toy.learners.em import MixtureLearner
-from toy.learners.flow import SplineFlowLearner
-from toy.learners.kde import KDELearner
-from toy.learners.ot_cfm import OTCFMLearner
 from toy.learners.settings import (
     DDPMConfig,
     EDMConfig,
@@ -29,7 +24,6 @@ from toy.learners.settings import (
     SplineFlowConfig,
     VAEConfig,
 )
-from toy.learners.vae import VAELearner
 from toy.measures.metrics import Profile
 from toy.measures.modes import mode_profile
 
@@ -37,21 +31,39 @@ __all__ = ["MODELS", "Model", "ModelChoice", "configuration", "main", "settings_
 
 
 class Model(NamedTuple):
-    """A class of models: its settings, whose defaults are the command's, and its learner."""
+    """A class of models, known by name, so that nothing of it is imported before it is built.
+
+    Attributes:
+        settings: Makes its settings, whose defaults are the command's.
+        module: Module of its learner in `toy.learners`.
+        learner: Class of its learner there.
+    """
 
     settings: Callable[..., Any]
-    learner: Callable[..., Any]
+    module: str
+    learner: str
+
+    def build(self, **arguments: Any) -> Any:
+        """Build the learner.
+
+        Args:
+            arguments: Those of `ReplicatedLearner`.
+
+        Returns:
+            The learner.
+        """
+        return getattr(import_module(f"toy.learners.{self.module}"), self.learner)(**arguments)
 
 
 MODELS: Mapping[str, Model] = {
-    "ot-cfm": Model(OTCFMConfig, OTCFMLearner),
-    "cfm": Model(partial(OTCFMConfig, pairs="independent"), OTCFMLearner),
-    "ddpm": Model(DDPMConfig, DDPMLearner),
-    "edm": Model(EDMConfig, EDMLearner),
-    "flow": Model(SplineFlowConfig, SplineFlowLearner),
-    "vae": Model(VAEConfig, VAELearner),
-    "mixture": Model(MixtureConfig, MixtureLearner),
-    "kde": Model(KDEConfig, KDELearner),
+    "ot-cfm": Model(OTCFMConfig, "ot_cfm", "OTCFMLearner"),
+    "cfm": Model(partial(OTCFMConfig, pairs="independent"), "ot_cfm", "OTCFMLearner"),
+    "ddpm": Model(DDPMConfig, "ddpm", "DDPMLearner"),
+    "edm": Model(EDMConfig, "edm", "EDMLearner"),
+    "flow": Model(SplineFlowConfig, "flow", "SplineFlowLearner"),
+    "vae": Model(VAEConfig, "vae", "VAELearner"),
+    "mixture": Model(MixtureConfig, "em", "MixtureLearner"),
+    "kde": Model(KDEConfig, "kde", "KDELearner"),
 }
 
 
@@ -100,7 +112,7 @@ def main(config: Any) -> None:
         config.experiment,
         real=truth,
         truth=truth,
-        make_learner=partial(MODELS[config.model].learner, settings=config.settings),
+        make_learner=partial(MODELS[config.model].build, settings=config.settings),
         settings=config.settings,
         profile=Profile(partial(mode_profile, truth=truth), SHOWN)
         if isinstance(truth, IsotropicMixture)

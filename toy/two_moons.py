@@ -11,7 +11,6 @@ import tyro
 from stability.runs.command_line import command
 from toy.densities.shapes import two_moons
 from toy.experiment import Experiment, run_experiment
-from toy.learners.ot_cfm import OTCFMLearner
 from toy.learners.settings import OTCFMConfig
 
 __all__ = ["TwoMoons", "main"]
@@ -36,6 +35,8 @@ class TwoMoons:
 
 def main(config: TwoMoons) -> None:
     """Run the experiment that `config` describes."""
+    from toy.learners.ot_cfm import OTCFMLearner  # torch, which takes a second
+
     run_experiment(
         "two_moons",
         config,

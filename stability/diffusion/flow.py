@@ -5,13 +5,13 @@ data.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from torch import Tensor
 
-from stability.diffusion.dopri5 import dopri5
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["Dopri5", "Euler", "Flow", "Integrator"]
 
@@ -30,7 +30,7 @@ class Euler:
         if self.steps < 1:
             raise ValueError(f"steps must be >= 1, got {self.steps}")
 
-    def sample(self, velocity: Callable[[Tensor, Tensor], Tensor], x: Tensor) -> Tensor:
+    def sample(self, velocity: "Callable[[Tensor, Tensor], Tensor]", x: "Tensor") -> "Tensor":
         """Integrate dx/dt = v(t, x) from t = 0 to t = 1.
 
         Args:
@@ -59,7 +59,7 @@ class Dopri5:
         if not 0 < self.tolerance < 1:
             raise ValueError(f"tolerance must be in (0, 1), got {self.tolerance}")
 
-    def sample(self, velocity: Callable[[Tensor, Tensor], Tensor], x: Tensor) -> Tensor:
+    def sample(self, velocity: "Callable[[Tensor, Tensor], Tensor]", x: "Tensor") -> "Tensor":
         """Integrate dx/dt = v(t, x) from t = 0 to t = 1.
 
         Args:
@@ -72,6 +72,8 @@ class Dopri5:
         Raises:
             FloatingPointError: If the field is not finite, or too stiff.
         """
+        from stability.diffusion.dopri5 import dopri5  # with torch, which settings do without
+
         return dopri5(velocity, x, self.tolerance)
 
 

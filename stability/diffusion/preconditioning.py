@@ -4,9 +4,10 @@ Source: Karras et al. (2022), Table 1, column "Ours". Each function takes σ > 0
 standard deviation of a coordinate of the data, both in units of x, elementwise.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["c_in", "c_noise", "c_out", "c_skip", "weight"]
 
@@ -53,7 +54,7 @@ def c_in(sigma: Array, sigma_data: float) -> Array:
     return 1 / (sigma**2 + sigma_data**2) ** 0.5
 
 
-def c_noise(sigma: Tensor) -> Tensor:
+def c_noise(sigma: "Tensor") -> "Tensor":
     """Noise level as the network is told it.
 
     Args:

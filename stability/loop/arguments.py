@@ -4,11 +4,11 @@ is allowed.
 
 import operator
 import reprlib
+import sys
 from numbers import Real
 from typing import Any
 
 import numpy as np
-import torch
 
 __all__ = ["is_array_like", "numeric_array", "require_methods", "require_number", "whole_number"]
 
@@ -24,7 +24,7 @@ def is_array_like(value: Any) -> bool:
     Returns:
         Whether it is an array, a tensor, a table or a list.
     """
-    return isinstance(value, list | tuple | torch.Tensor) or hasattr(value, "__array__")
+    return isinstance(value, list | tuple) or hasattr(value, "__array__")
 
 
 def numeric_array(value: Any, name: str) -> np.ndarray:
@@ -41,7 +41,8 @@ def numeric_array(value: Any, name: str) -> np.ndarray:
         TypeError: If it holds something else: text, dates, complex numbers, mixed columns.
         ValueError: If its rows differ in length, or entries are masked.
     """
-    if isinstance(value, torch.Tensor):
+    torch = sys.modules.get("torch")  # where it is not loaded there are no tensors
+    if torch and isinstance(value, torch.Tensor):
         value = value.detach().cpu()
         value = value.float() if value.dtype == torch.bfloat16 else value
     if np.ma.is_masked(value):

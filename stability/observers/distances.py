@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from stability.loop.arguments import whole_number
 from stability.observers.points import first_of_both
 from stability.runs.observer import Quantity, TruthDraw, View
-from stability.transport.wasserstein import wasserstein
 
 __all__ = ["EXACT", "Distances", "sliced_wasserstein"]
 
@@ -107,6 +106,8 @@ class Distances:
     def _measured(self, x: np.ndarray, y: np.ndarray) -> dict[str, float]:
         measured = {}
         if self.exact:
+            from stability.transport.wasserstein import wasserstein  # compiled; --help does without
+
             measured["w1"], measured["w2"] = wasserstein(*first_of_both(x, y, self.most))
         if self.sliced:
             measured["sliced"] = sliced_wasserstein(*first_of_both(x, y, max(len(x), 1)))

@@ -11,7 +11,6 @@ import warnings
 from pathlib import Path
 
 import threadpoolctl
-import torch
 
 from stability.machine.control_groups import PROC, group_folders
 from stability.runs.command_line import UsageError
@@ -86,6 +85,8 @@ def use_threads(threads: int) -> None:
             f"they work; --threads {max(1, ours // together)} uses them all",
             stacklevel=2,
         )
+
+    import torch  # takes a second; a command's help does without
 
     torch.set_num_threads(threads)
     threadpoolctl.threadpool_limits(threads, user_api="blas")

@@ -5,6 +5,7 @@ torch's restricted loader reads no NumPy arrays. They are stored as tensors of b
 type and shape, and come back as what they were.
 """
 
+import sys
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -12,7 +13,6 @@ from pickle import UnpicklingError
 from typing import IO, Any
 
 import numpy as np
-import torch
 
 from stability.runs.atomic import atomic_write
 from stability.runs.sealed import seal, sealed_digest
@@ -23,10 +23,7 @@ __all__ = ["as_plain", "from_plain", "read_state", "write_state"]
 LARGEST = 2**40
 """Bytes of a file of states: 1 TiB."""
 _ARRAY = "numpy array: type, shape, bytes, whether a scalar"
-_PLAIN = (
-    *(type(None), bool, int, float, complex, str, bytes),
-    *(torch.Tensor, torch.nn.Parameter, torch.Size, torch.dtype, torch.device),
-)
+_PLAIN = (type(None), bool, int, float, complex, str, bytes)
 _CONTAINERS = (dict, OrderedDict, list, tuple)
 
 
@@ -76,6 +73,8 @@ def write_state(path: Path, state: dict[str, Any], name: str = "state") -> None:
         TypeError: If it holds what cannot be stored.
         OSError: As from any file.
     """
+    import torch  # takes a second; a command's help does without
+
     plain = as_plain(state, name)
     with atomic_write(path) as file:
         torch.save(plain, file)
@@ -95,6 +94,8 @@ def read_state(path: Path) -> dict[str, Any]:
         UntrustedFileError: If it is damaged, or was not written by `write_state`.
         OSError: If it cannot be opened.
     """
+    import torch  # takes a second; a command's help does without
+
     with open_regular(path, LARGEST) as file:
         sealed_digest(file)
         _require_unpacked(file)
@@ -153,6 +154,8 @@ def _replaced(value: Any, name: str, replace: Any, known: dict[int, tuple[Any, A
 
 def _stored(value: Any, name: str) -> Any:
     if isinstance(value, np.ndarray | np.generic):
+        import torch  # takes a second; a command's help does without
+
         if value.dtype.hasobject or not (
             type(value) is np.ndarray or isinstance(value, np.generic)
         ):
@@ -169,12 +172,20 @@ def _stored(value: Any, name: str) -> Any:
 
 
 def _require_plain(value: Any, name: str) -> None:
-    if type(value) not in _PLAIN:
+    if type(value) not in (*_PLAIN, *_torch_types()):
         raise TypeError(
             f"{name} is {type(value).__name__}, which cannot be stored: a state holds tensors, "
             "NumPy arrays, numbers, "
             "strings and None, in lists, tuples and dictionaries"
         )
+
+
+def _torch_types() -> tuple[type, ...]:
+    """Types of torch that a state may hold; none where it is not loaded, and so nothing is one."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return ()
+    return (torch.Tensor, torch.nn.Parameter, torch.Size, torch.dtype, torch.device)
 
 
 def _restored(value: Any, name: str) -> Any:

@@ -15,7 +15,6 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import torch
 
 from stability.runs.command_line import UsageError
 from stability.runs.processors import processors
@@ -193,10 +192,15 @@ def examine_all(
     if workers == 1:
         yield from map(examine, *arguments)
         return
-    with ProcessPoolExecutor(
-        workers, get_context("spawn"), initializer=torch.set_num_threads, initargs=(1,)
-    ) as pool:
+    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_use_one_thread) as pool:
         yield from pool.map(examine, *arguments)
+
+
+def _use_one_thread() -> None:
+    """Let torch use one thread in this process."""
+    import torch  # takes a second; a command's help does without
+
+    torch.set_num_threads(1)
 
 
 def examine(

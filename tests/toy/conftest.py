@@ -6,4 +6,4 @@ import pytest
 @pytest.fixture
 def no_figures(monkeypatch):
     """Runs leave out their pictures, which take longer than the rest of a tiny one."""
-    monkeypatch.setattr("toy.experiment.draw_figures", lambda *arguments: [])
+    monkeypatch.setattr("toy.measures.figures.draw_figures", lambda *arguments: [])

@@ -25,7 +25,6 @@ from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import i0e
 
 from toy.densities.mixtures import IsotropicMixture
 
@@ -149,6 +148,8 @@ class Rings:
         """Log density at x (…, 2): the mean over angles of a Gaussian around the circle is a
         Bessel function.
         """
+        from scipy.special import i0e  # a command's help does without
+
         distance, radii = np.linalg.norm(x, axis=-1)[..., None], np.array(self.radii)
         variance = self.sd**2
         # i0e(z) = e^{−z} I_0(z) takes the cross term of (distance − radius)²

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.spatial import KDTree
 
 from stability.observers.distances import sliced_wasserstein
 from stability.runs.observer import OF_THE_TRUTH, Quantity, TruthDraw, View
@@ -78,5 +77,7 @@ def resemblance(x: np.ndarray, real: np.ndarray, fresh: np.ndarray) -> dict[str,
     new one. It is ½ for samples that do not depend on the training points, whatever else is wrong
     with them, and 1 for copies; so memorising is told from collapse.
     """
+    from scipy.spatial import KDTree  # --help does without
+
     nearest = (KDTree(points).query(x)[0] for points in (real, fresh))
     return {"sliced": sliced_wasserstein(x, fresh), "memorised": float(np.less(*nearest).mean())}
