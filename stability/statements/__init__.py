@@ -33,5 +33,6 @@ STATEMENTS = (
     "proofs",
     "gaussian_exponents",
     "assumption1",
+    "misspecified_error",
 )
 """Names of the modules."""
