@@ -26,7 +26,13 @@ from stability.runs.console import make_console, print_paths
 from stability.runs.output_folder import claim_output_folder
 from stability.runs.ranges import LARGEST_SEED, require_range
 from stability.statements import STATEMENTS
-from stability.statements.examination import Examination, examine_all, machine_checked
+from stability.statements.examination import (
+    ClaimVerdicts,
+    Examination,
+    examine_all,
+    machine_checked,
+    tally,
+)
 from stability.statements.verdict import Status, Verdict
 
 EXIT_VIOLATED = 1
@@ -201,10 +207,9 @@ def _claims_table(examinations: Sequence[Examination]) -> Table:
     numbers.
     """
     table = _table(
-        "Statements", "statement", "status", "instances", "tightest margin", "method", "erratum"
+        "Statements", "statement", "status", "tightest margin", "notices", "method", "erratum"
     )
     table.columns[0].min_width = WORDS // 2
-    table.columns[2].justify = "right"
     for examination in examinations:
         for claim in examination.claims:
             tightest = claim.tightest
@@ -214,9 +219,9 @@ def _claims_table(examinations: Sequence[Examination]) -> Table:
                     "\n",
                     textwrap.shorten(tightest.words, WORDS, placeholder=" …"),
                 ),
-                _status(claim.status),
-                str(len(claim.verdicts)),
+                _tally(claim),
                 _comparison(tightest),
+                _factor(claim.resolution),
                 re.split("[,;]", tightest.method)[0],
                 ", ".join(claim.errata),
             )
@@ -291,6 +296,21 @@ def _status(status: Status) -> Text:
     return Text(status.value, colour)
 
 
+def _tally(claim: ClaimVerdicts) -> Text:
+    """How many verdicts have each status, in the colour of the worst."""
+    return Text(claim.tally, _status(claim.status).style)
+
+
+def _factor(resolution: float) -> str:
+    """The smallest wrong factor that is noticed: "a factor of 1.03", "1 part in 1e+09"."""
+    if math.isnan(resolution):
+        return "a sign"
+    if math.isinf(resolution):
+        return "no factor"
+    part = resolution - 1
+    return f"a factor of {resolution:.3g}" if part >= 5e-3 else f"1 part in {1 / part:.0e}"
+
+
 def _comparison(verdict: Verdict) -> str:
     """Both numbers, with the tolerance where there is one; what was skipped has none."""
     if verdict.status is Status.SKIPPED:
@@ -301,16 +321,15 @@ def _comparison(verdict: Verdict) -> str:
 
 
 def _summary(examinations: Sequence[Examination], seed: int, seconds: float) -> str:
-    verdicts = sum(len(examination.verdicts) for examination in examinations)
+    verdicts = [verdict for examination in examinations for verdict in examination.verdicts]
     spoiled = [v for examination in examinations for v in examination.controls]
     printed = [v for examination in examinations for v in examination.counterexamples]
     rejected, refuted = (
         sum(v.status is Status.VIOLATED for v in group) for group in (spoiled, printed)
     )
-    left_out = sum(v.status is Status.SKIPPED for each in examinations for v in each.verdicts)
-    skipped = f" ({left_out} skipped)" if left_out else ""
     return (
-        f"{verdicts} verdicts{skipped}; {rejected} of {len(spoiled)} negative controls rejected; "
+        f"{len(verdicts)} verdicts: {tally(verdicts)}; "
+        f"{rejected} of {len(spoiled)} negative controls rejected; "
         f"{refuted} of {len(printed)} misprinted statements refuted; {seconds:.0f} s; --seed {seed}"
     )
 

@@ -401,7 +401,7 @@ def try_slip(slip: Slip, seed: int, timeout_s: float) -> Result:
             )
         except subprocess.TimeoutExpired:
             return Result(slip, f"not done after {timeout_s:g} s")
-    lines = (done.stdout + done.stderr).strip().splitlines()
+    lines = (done.stdout.strip() or done.stderr.strip()).splitlines()
     return Result(slip, lines[-1] if done.returncode else "")
 
 

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -47,6 +48,24 @@ _WORST_FIRST = (
 )
 
 
+_PLURAL = {Status.HOLDS: "hold", Status.CORRECTED: "hold with correction"}
+
+
+def tally(verdicts: Iterable[Verdict]) -> str:
+    """How many verdicts have each status, best first: "5 hold, 1 vacuous, 1 not applicable".
+
+    Args:
+        verdicts: Any.
+    """
+    counts = Counter(verdict.status for verdict in verdicts)
+    words = [
+        f"{counts[status]} {_PLURAL.get(status, status.value) if counts[status] > 1 else status}"
+        for status in Status
+        if counts[status]
+    ]
+    return ", ".join(words)
+
+
 @dataclass(frozen=True)
 class ClaimVerdicts:
     """The verdicts on one claim, at least one, over all instances."""
@@ -60,6 +79,19 @@ class ClaimVerdicts:
         best of them.
         """
         return min((verdict.status for verdict in self.verdicts), key=_WORST_FIRST.index)
+
+    @property
+    def tally(self) -> str:
+        """How many verdicts have each status, e.g. "5 hold, 1 vacuous, 1 not applicable"."""
+        return tally(self.verdicts)
+
+    @property
+    def resolution(self) -> float:
+        """The smallest factor of a wrong number that one of the verdicts would notice; nan if all
+        compare a sign alone.
+        """
+        factors = [verdict.resolution for verdict in self.verdicts]
+        return min((factor for factor in factors if not math.isnan(factor)), default=math.nan)
 
     @property
     def tightest(self) -> Verdict:

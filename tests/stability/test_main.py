@@ -32,7 +32,7 @@ def test_one_statement_is_checked_and_its_controls_listed():
     assert done.returncode == 0, done.stderr
     assert "Lemma A.1 iii" in done.stdout
     assert done.stdout.count("rejected") >= 5
-    assert "15 verdicts; 5 of 5 negative controls rejected" in done.stdout
+    assert "15 verdicts: 15 hold; 5 of 5 negative controls rejected" in done.stdout
     assert "--seed 3" in done.stdout
 
 

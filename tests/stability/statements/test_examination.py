@@ -6,7 +6,13 @@ import pytest
 
 from stability.runs.command_line import UsageError
 from stability.statements import STATEMENTS, examination
-from stability.statements.examination import ClaimVerdicts, Examination, examine, examine_all
+from stability.statements.examination import (
+    ClaimVerdicts,
+    Examination,
+    examine,
+    examine_all,
+    tally,
+)
 from stability.statements.verdict import Status, Verdict, compare
 
 
@@ -85,6 +91,15 @@ def test_the_tightest_verdict_compares_finite_numbers_if_any_does():
     wide, tight, nothing = verdict(0.1), verdict(1.9), verdict(1.0, math.inf)
     assert ClaimVerdicts("C", (nothing, wide, tight)).tightest is tight
     assert ClaimVerdicts("C", (nothing,)).tightest is nothing
+
+
+def test_statuses_are_counted_in_words():
+    found = [Status.HOLDS] * 5 + [Status.NOT_APPLICABLE, Status.VACUOUS]
+    claim = ClaimVerdicts("C", tuple(verdict(status=status) for status in found))
+    assert claim.tally == "5 hold, 1 vacuous, 1 not applicable"
+    assert tally([verdict(status=Status.CORRECTED)]) == "1 holds with correction"
+    assert claim.resolution == pytest.approx(2)
+    assert math.isnan(ClaimVerdicts("C", (verdict(status=Status.VACUOUS),)).resolution)
 
 
 def test_families_and_lambdas_replace_the_grid(statement, rng):

@@ -1,0 +1,230 @@
+"""Pages of the documentation that are generated from the claims: python -m stability.report.pages
+
+The index of claims, the errata, a page for each of our own results, and, from the verdicts of a
+run, the gallery of statements and families.
+"""
+
+import importlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import latex2mathml.converter
+import tyro
+
+from stability.report.formulas import FORMULAS
+from stability.runs.atomic import atomic_write
+from stability.runs.command_line import UsageError, command
+from stability.runs.console import make_console, print_paths
+from stability.statements import STATEMENTS
+from stability.statements.claim import Claim
+from stability.statements.errata import ERRATA
+from stability.statements.examination import claims
+from stability.statements.own_results import OWN_RESULTS, OwnResult
+
+__all__ = ["Pages", "gallery", "pages", "typeset"]
+
+_GENERATED = "<!-- generated: python -m stability.report.pages docs -->\n\n"
+
+
+@dataclass(frozen=True)
+class Pages:
+    """Write the generated pages of the documentation."""
+
+    docs: tyro.conf.Positional[Path] = Path("docs")
+    """Folder of the documentation; pages go to its folder `theory`."""
+    verdicts: Path | None = None
+    """verdicts.json of `python -m stability --out`; with it the gallery is written, too."""
+
+
+def typeset(text: str) -> str:
+    """Text with each `$…$` as MathML, which browsers show without a script.
+
+    Args:
+        text: Markdown.
+    """
+
+    def mathml(match: re.Match[str]) -> str:
+        formula = latex2mathml.converter.convert(match[1])
+        return formula.replace("*", "&#42;").replace("_", "&#95;").replace("|", "&#124;")
+
+    return re.sub(r"\$([^$]+)\$", mathml, text)
+
+
+def pages() -> dict[str, str]:
+    """The pages that need no run: name of the file in docs/theory -> text."""
+    modules = {name: importlib.import_module(f"stability.statements.{name}") for name in STATEMENTS}
+    declared = {name: claims(module) for name, module in modules.items()}
+    everything = list({each.id: each for own in declared.values() for each in own}.values())
+    return {
+        "claims.md": _index(modules, declared),
+        "errata.md": _errata(everything),
+        "own-results.md": _own_results(),
+        **{
+            f"{id_.lower()}.md": _result(id_, each, everything) for id_, each in OWN_RESULTS.items()
+        },
+    }
+
+
+def _title(module: ModuleType) -> str:
+    return " ".join((module.__doc__ or "").split("\n\n")[0].split())
+
+
+def _index(modules: Mapping[str, ModuleType], declared: Mapping[str, Sequence[Claim]]) -> str:
+    parts = [
+        _GENERATED,
+        "# Index of claims\n\n"
+        "Every claim that `python -m stability` decides, as it is declared in the code: its words, "
+        "what would falsify it, and what does not count as evidence. A claim marked *false* is "
+        "printed somewhere and refuted.\n",
+    ]
+    for name, own in declared.items():
+        if not own:
+            continue
+        formula = f"\n{_block(FORMULAS[name])}\n" if name in FORMULAS else ""
+        parts.append(f"\n## {name}\n\n{_title(modules[name])}\n{formula}")
+        parts += [_claim(claim) for claim in own]
+    return "".join(parts)
+
+
+def _block(latex: str) -> str:
+    return latex2mathml.converter.convert(latex, display="block")
+
+
+def _claim(claim: Claim) -> str:
+    needs = f" Needs {', '.join(map(str, claim.needs))}." if claim.needs else ""
+    erratum = f" Erratum [{claim.erratum}](errata.md)." if claim.erratum else ""
+    rate = f" Error rate of a verdict: {claim.error_rate:g}." if claim.error_rate else ""
+    false = f" **False**: {claim.refuted_because}" if claim.refuted_because else ""
+    return (
+        f"\n**{claim.id}** ({claim.source}). {_code(claim.words)}{false}\n\n"
+        f"- Falsified by: {claim.falsified_by}\n"
+        f"- No evidence: {claim.no_evidence}{needs}{erratum}{rate}\n"
+    )
+
+
+def _code(words: str) -> str:
+    return words.replace("*", r"\*").replace("_", r"\_").replace("|", r"\|")
+
+
+def _errata(everything: Sequence[Claim]) -> str:
+    rows = [
+        f"| {id_} | {each.where} | {each.kind} | {typeset(each.printed)} | {typeset(each.holds)} | "
+        f"[more]({each.page}) |"
+        for id_, each in ERRATA.items()
+    ]
+    refuted = [claim for claim in everything if claim.refuted_because]
+    return (
+        f"{_GENERATED}# Errata\n\n"
+        "Where the paper's statements, proofs or constants fail as printed, and what holds. "
+        "Each is "
+        "checked by `python -m stability --controls`: what is false comes out as *violated* on a "
+        "counterexample, what holds instead holds on all cases.\n\n"
+        "| id | where | kind | as printed | what holds | |\n|---|---|---|---|---|---|\n"
+        + "\n".join(rows)
+        + "\n\n## Claims that are refuted\n\n"
+        "Printed claims, readings of them, and our own results without one of their "
+        "hypotheses.\n\n| claim | says | refuted by | because |\n|---|---|---|---|\n"
+        + "\n".join(
+            f"| {claim.id}{f' ({claim.erratum})' if claim.erratum else ''} | "
+            f"{_code(claim.words)} | "
+            f"{_code(claim.falsified_by)} | {_code(claim.refuted_because)} |"
+            for claim in refuted
+        )
+        + "\n\nBound (11) is not the best that the constants allow: "
+        "[Theorem 1 and its best constant](theorem1.md). And its condition is not needed for local "
+        "stability under exact likelihood: [S1](s1.md).\n"
+    )
+
+
+def _own_results() -> str:
+    rows = [f"- [{id_}. {each.title}]({id_.lower()}.md)" for id_, each in OWN_RESULTS.items()]
+    return (
+        f"{_GENERATED}# Our own results\n\nResults of this project beyond the paper, each with its "
+        "statement, proof, checks and what is new to our knowledge.\n\n" + "\n".join(rows) + "\n"
+    )
+
+
+def _result(id_: str, result: OwnResult, everything: Sequence[Claim]) -> str:
+    named = re.compile(rf"\b{id_}\b")
+    checks = [each for each in everything if named.search(each.source) or each.id.startswith(id_)]
+    listed = "\n".join(
+        f"- **{each.id}**: {_code(each.words)}. Falsified by: {each.falsified_by}"
+        for each in checks
+        if not each.refuted_because
+    )
+    without = "\n".join(
+        f"- **{each.id}**: {each.refuted_because}" for each in checks if each.refuted_because
+    )
+    limits = f"\n## Where it fails\n\n{without}\n" if without else ""
+    none = "No claim of its own; see the proofs by computer algebra, `python -m stability proofs`."
+    return (
+        f"{_GENERATED}# {id_}. {result.title}\n\n## Statement\n\n{typeset(result.statement)}\n\n"
+        f"## Proof\n\n{typeset(result.proof)} More: [{result.page}]({result.page}).\n\n"
+        f"## Check\n\n{listed or none}\n{limits}\n"
+        f"## Novelty\n\nKnown: {result.known}\n\nNew to our knowledge: {result.new}\n"
+    )
+
+
+def gallery(report: Mapping[str, Any]) -> str:
+    """Statements and families: how each claim fares, from the verdicts of a run.
+
+    Args:
+        report: Content of verdicts.json.
+    """
+    cells: dict[str, dict[str, list[str]]] = {}
+    for statement in report["statements"]:
+        for verdict in statement["verdicts"]:
+            family, _, rest = verdict["instance"].partition(", ")
+            if rest.startswith(("misspecified", "well specified")):
+                row = cells.setdefault(verdict["claim"], {})
+                row.setdefault(family, []).append(_cell(verdict))
+    families = sorted({family for row in cells.values() for family in row})
+    head = "| claim | " + " | ".join(families) + " |\n|---"
+    lines = [
+        f"| {claim} | "
+        + " | ".join("<br>".join(dict.fromkeys(row.get(family, ["–"]))) for family in families)
+        + " |"
+        for claim, row in cells.items()
+    ]
+    return (
+        f"{_GENERATED}# Gallery: statements and families\n\n"
+        "Each claim that depends on a family, on the cases that `python -m stability` "
+        "examines: its "
+        "status, and for a bound how much of it is used (1: tight).\n\n"
+        + head
+        + "|---" * len(families)
+        + "|\n"
+        + "\n".join(lines)
+        + "\n"
+    )
+
+
+def _cell(verdict: Mapping[str, Any]) -> str:
+    """Status, and for an inequality that holds the part of the bound that is used."""
+    tight = verdict["tightness"]
+    bound = verdict["relation"] in ("<=", "<") and verdict["status"].startswith("holds")
+    used = f" {tight:.2g}" if bound and isinstance(tight, float) and tight > 0 else ""
+    return f"{verdict['status']}{used}"
+
+
+def write(config: Pages) -> None:
+    """Write the pages; UsageError if the folder is not there."""
+    folder = config.docs / "theory"
+    if not folder.is_dir():
+        raise UsageError(f"{config.docs} must be the folder of the documentation")
+    texts = pages()
+    if config.verdicts:
+        texts["gallery.md"] = gallery(json.loads(config.verdicts.read_text(encoding="utf-8")))
+    for name, text in texts.items():
+        with atomic_write(folder / name) as file:
+            file.write(text.encode())
+    print_paths(make_console(), [folder / name for name in texts])
+
+
+if __name__ == "__main__":
+    command(Pages, write)

@@ -1,0 +1,108 @@
+import importlib
+import json
+import re
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stability.report import pages
+from stability.report.pages import Pages, gallery, typeset, write
+from stability.runs.command_line import UsageError
+from stability.statements import STATEMENTS, examination
+from stability.statements.errata import ERRATA
+from stability.statements.examination import claims, examine
+from stability.statements.own_results import OWN_RESULTS
+from stability.statements.verdict import Status
+
+ROOT = Path(__file__).resolve().parents[3]
+TEMPLATE = re.compile(r"<!-- template -->\n```python\n(.*?)```", re.S)
+
+
+def test_the_pages_are_up_to_date():
+    for name, text in pages.pages().items():
+        written = (ROOT / "docs" / "theory" / name).read_text(encoding="utf-8")
+        assert written == text, f"run python -m stability.report.pages docs: {name}"
+
+
+def test_every_claim_erratum_and_result_is_on_a_page():
+    texts = pages.pages()
+    for name in STATEMENTS:
+        for claim in claims(importlib.import_module(f"stability.statements.{name}")):
+            assert claim.id in texts["claims.md"]
+            assert not claim.erratum or claim.erratum in ERRATA
+            assert not claim.refuted_because or claim.id in texts["errata.md"]
+    assert list(OWN_RESULTS) == [f"S{k}" for k in range(1, 10)]
+    for id_, result in OWN_RESULTS.items():
+        page = texts[f"{id_.lower()}.md"]
+        for part in ("## Statement", "## Proof", "## Check", "Known: ", "New to our knowledge: "):
+            assert part in page
+        assert (ROOT / "docs" / "theory" / result.page).exists()
+
+
+def test_no_formula_is_left_as_source():
+    for name, text in pages.pages().items():
+        assert "\\frac" not in text, name
+        assert "$" not in re.sub(r"<math.*?</math>", "", text), name
+
+
+def test_mathematics_is_typeset_and_keeps_clear_of_markdown():
+    text = typeset(r"a $\theta^\star_1*2$ b")
+    assert text.startswith("a <math")
+    assert text.endswith("</math> b")
+    assert "*" not in text
+    assert "_" not in text
+
+
+def test_the_gallery_has_a_row_a_claim_and_a_column_a_family():
+    def verdict(claim, instance, status, relation="<=", tightness: float | str = 0.5):
+        names = "claim", "instance", "status", "relation", "tightness"
+        return dict(zip(names, (claim, instance, status, relation, tightness), strict=True))
+
+    report = {
+        "statements": [
+            {
+                "verdicts": [
+                    verdict("A", "gamma, misspecified, λ = 1", "holds"),
+                    verdict("A", "student_t, well specified, λ = 1", "vacuous", tightness="nan"),
+                    verdict("B", "gamma, misspecified, λ = 1", "holds", "=="),
+                    verdict("C", "n = 4", "holds"),
+                ]
+            }
+        ]
+    }
+    text = gallery(report)
+    assert "| claim | gamma | student_t |\n|---|---|---|\n" in text
+    assert "| A | holds 0.5 | vacuous |\n| B | holds | – |\n" in text
+
+
+def test_pages_go_into_the_documentation_alone(tmp_path):
+    with pytest.raises(UsageError, match="must be the folder of the documentation"):
+        write(Pages(tmp_path))
+    (tmp_path / "theory").mkdir()
+    (tmp_path / "v.json").write_text(json.dumps({"statements": []}), encoding="utf-8")
+    write(Pages(tmp_path, tmp_path / "v.json"))
+    written = {path.name for path in (tmp_path / "theory").iterdir()}
+    assert written == {*pages.pages(), "gallery.md"}
+
+
+def test_a_statement_from_the_template(monkeypatch):
+    """At most 40 lines; it is examined, its mutation is noticed, and it would be on the page."""
+    text = (ROOT / "docs" / "how-to" / "add-a-statement.md").read_text(encoding="utf-8")
+    (code,) = TEMPLATE.findall(text)
+    assert len(code.splitlines()) <= 40
+    module = types.ModuleType("stability.statements.coins")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    exec(compile(code, "template", "exec"), module.__dict__)
+    monkeypatch.setattr(examination.importlib, "import_module", lambda name: module)
+
+    result = examine("coins", np.random.default_rng())
+    assert result.title == "The mean of n coins: its variance is p(1 − p)/n."
+    assert [verdict.status for verdict in result.verdicts] == [Status.HOLDS] * 2
+    (control,) = result.controls
+    assert control.status is Status.VIOLATED
+    assert not result.failures
+    page = pages._index({"coins": module}, {"coins": claims(module)})
+    assert "**Coins** (Bernoulli (1713))" in page
