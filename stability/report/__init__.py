@@ -18,7 +18,7 @@ import numpy as np
 from markupsafe import Markup
 
 from stability.report.figures import FIGURES
-from stability.report.formulas import FORMULAS
+from stability.report.formulas import FORMULAS, scripts
 from stability.runs.atomic import atomic_write
 from stability.runs.figure_style import Figure, figure_style, save_figure
 from stability.statements.examination import Examination, evidence, machine_checked
@@ -105,7 +105,12 @@ def _page(examinations: Sequence[Examination], **rest: Any) -> str:
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
-    environment.filters |= {"compared": _compared, "number": _number, "mathml": _mathml}
+    environment.filters |= {
+        "compared": _compared,
+        "number": _number,
+        "mathml": _mathml,
+        "scripts": _scripts,
+    }
     template = environment.from_string(
         (files("stability.report") / "page.html").read_text(encoding="utf-8")
     )
@@ -120,6 +125,10 @@ def _page(examinations: Sequence[Examination], **rest: Any) -> str:
 
 def _mathml(latex: str) -> Markup:
     return Markup(latex2mathml.converter.convert(latex, display="block"))
+
+
+def _scripts(words: str) -> Markup:
+    return Markup(scripts(words))
 
 
 def _number(value: object) -> str:

@@ -1,9 +1,11 @@
 """The statements in formulas: LaTeX by the name of the module that checks them."""
 
+import html
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-__all__ = ["FORMULAS"]
+__all__ = ["FORMULAS", "scripts"]
 
 FORMULAS: Mapping[str, str] = MappingProxyType(
     {
@@ -45,3 +47,19 @@ FORMULAS: Mapping[str, str] = MappingProxyType(
         "correction": r"\rho=\frac{\lambda\mu_{\max}}{(1+\lambda\mu_{\max})(1+\gamma)}",
     }
 )
+
+
+def scripts(words: str) -> str:
+    """Words as HTML, with `θ_t`, `θ_{t+1}` and `α^t` as subscripts and superscripts.
+
+    Args:
+        words: Plain text.
+    """
+    text = html.escape(words, quote=False)
+    for mark, tag, bare in (("_", "sub", r"[\w∞']+"), (r"\^", "sup", r"\([^)]*\)|[\w½¼∞−]+")):
+        text = re.sub(
+            rf"{mark}(\{{[^}}]+\}}|{bare})",
+            lambda match, tag=tag: f"<{tag}>{match[1].strip('{}')}</{tag}>",
+            text,
+        )
+    return text.replace("*", "&#42;").replace("|", "&#124;")

@@ -16,7 +16,7 @@ from typing import Any
 import latex2mathml.converter
 import tyro
 
-from stability.report.formulas import FORMULAS
+from stability.report.formulas import FORMULAS, scripts
 from stability.runs.atomic import atomic_write
 from stability.runs.command_line import UsageError, command
 from stability.runs.console import make_console, print_paths
@@ -96,19 +96,15 @@ def _block(latex: str) -> str:
 
 
 def _claim(claim: Claim) -> str:
-    needs = f" Needs {', '.join(map(str, claim.needs))}." if claim.needs else ""
+    needs = f" Needs {scripts(', '.join(map(str, claim.needs)))}." if claim.needs else ""
     erratum = f" Erratum [{claim.erratum}](errata.md)." if claim.erratum else ""
     rate = f" Error rate of a verdict: {claim.error_rate:g}." if claim.error_rate else ""
-    false = f" **False**: {claim.refuted_because}" if claim.refuted_because else ""
+    false = f" **False**: {scripts(claim.refuted_because)}" if claim.refuted_because else ""
     return (
-        f"\n**{claim.id}** ({claim.source}). {_code(claim.words)}{false}\n\n"
-        f"- Falsified by: {claim.falsified_by}\n"
-        f"- No evidence: {claim.no_evidence}{needs}{erratum}{rate}\n"
+        f"\n**{claim.id}** ({claim.source}). {scripts(claim.words)}{false}\n\n"
+        f"- Falsified by: {scripts(claim.falsified_by)}\n"
+        f"- No evidence: {scripts(claim.no_evidence)}{needs}{erratum}{rate}\n"
     )
-
-
-def _code(words: str) -> str:
-    return words.replace("*", r"\*").replace("_", r"\_").replace("|", r"\|")
 
 
 def _errata(everything: Sequence[Claim]) -> str:
@@ -131,8 +127,8 @@ def _errata(everything: Sequence[Claim]) -> str:
         "hypotheses.\n\n| claim | says | refuted by | because |\n|---|---|---|---|\n"
         + "\n".join(
             f"| {claim.id}{f' ({claim.erratum})' if claim.erratum else ''} | "
-            f"{_code(claim.words)} | "
-            f"{_code(claim.falsified_by)} | {_code(claim.refuted_because)} |"
+            f"{scripts(claim.words)} | "
+            f"{scripts(claim.falsified_by)} | {scripts(claim.refuted_because)} |"
             for claim in refuted
         )
         + "\n\nBound (11) is not the best that the constants allow: "
@@ -153,12 +149,14 @@ def _result(id_: str, result: OwnResult, everything: Sequence[Claim]) -> str:
     named = re.compile(rf"\b{id_}\b")
     checks = [each for each in everything if named.search(each.source) or each.id.startswith(id_)]
     listed = "\n".join(
-        f"- **{each.id}**: {_code(each.words)}. Falsified by: {each.falsified_by}"
+        f"- **{each.id}**: {scripts(each.words)}. Falsified by: {scripts(each.falsified_by)}"
         for each in checks
         if not each.refuted_because
     )
     without = "\n".join(
-        f"- **{each.id}**: {each.refuted_because}" for each in checks if each.refuted_because
+        f"- **{each.id}**: {scripts(each.refuted_because)}"
+        for each in checks
+        if each.refuted_because
     )
     limits = f"\n## Where it fails\n\n{without}\n" if without else ""
     none = "No claim of its own; see the proofs by computer algebra, `python -m stability proofs`."
@@ -208,6 +206,7 @@ def _cell(verdict: Mapping[str, Any]) -> str:
     """Status, and for an inequality that holds the part of the bound that is used."""
     tight = verdict["tightness"]
     bound = verdict["relation"] in ("<=", "<") and verdict["status"].startswith("holds")
+    bound = bound and isinstance(verdict["stated"], float) and verdict["stated"] > 0
     used = f" {tight:.2g}" if bound and isinstance(tight, float) and tight > 0 else ""
     return f"{verdict['status']}{used}"
 

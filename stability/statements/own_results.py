@@ -72,7 +72,8 @@ OWN_RESULTS: Mapping[str, OwnResult] = MappingProxyType(
             r"well-specified model the total error is $\frac{1+3\lambda}{1+2\lambda}<\frac32$ "
             r"times "
             r"the Cramér–Rao bound, at every $\lambda$.",
-            r"$\theta_{t+1}-\hat\theta=\mathcal J(\theta_t-\hat\theta)+K\xi_t$ with $\mathrm{Cov}\,"
+            r"To first order $\theta_{t+1}-\hat\theta=\mathcal J(\theta_t-\hat\theta)+K\xi_t$ "
+            r"with $\mathrm{Cov}\,"
             r"\xi_t=\frac\lambda nF$, since $(I-\mathcal J)^{-1}K=A^{-1}$ puts the mean at the "
             r"fit. "
             r"For $A=B=-F$ the equation is scalar: $V(1-c^2)=\frac{\lambda}{(1+\lambda)^2}\frac"

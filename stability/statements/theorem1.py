@@ -15,7 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from stability.analysis.basin import axes, basin
-from stability.analysis.bounds import contraction_bound
+from stability.analysis.bounds import condition, contraction_bound
 from stability.analysis.jacobian import jacobian
 from stability.analysis.local_analysis import LocalAnalysis
 from stability.analysis.operators import infinite_map
@@ -78,6 +78,13 @@ LIMIT = _claim(
     words="at λ = 1/(2(1 + Lε/α)) bound (11) is 1",
     relation="==",
     falsified_by="Constants for which (11) is another number there.",
+    needs=_FINITE,
+)
+UNITS = _claim(
+    id="Theorem 1, units",
+    words="λ(1 + Lε/α) does not depend on the units of θ, in which α and L scale alike",
+    relation="==",
+    falsified_by="A factor of α and L that changes it.",
     needs=_FINITE,
 )
 SECTION_6 = _claim(
@@ -190,6 +197,13 @@ MUTATIONS = (
     Mutation(RATE, f"{_LOCAL}.bound", "(11)", _NEAR),
     Mutation(BELOW_ONE, f"{_LOCAL}.condition", "half of it", {**_T, "lam": 0.2}, _halved),
     Mutation(LIMIT, f"{_LOCAL}.lam_limit_theorem", "the limit", _T),
+    Mutation(
+        UNITS,
+        f"{_BOUNDS}.condition",
+        "Lεα for Lε/α",
+        _T,
+        lambda right: lambda lam, alpha, eps, lipschitz: right(lam, 1 / alpha, eps, lipschitz),
+    ),
 )
 """Slips, and the claim that each must break."""
 
@@ -257,6 +271,13 @@ def _limits(name: str, local: LocalAnalysis) -> list[Verdict]:
         ),
         LIMIT.verdict(
             f"{name}, λ = {limit:.4g}", measured=at_limit, claimed=1.0, tolerance=1e-9, **common
+        ),
+        UNITS.verdict(
+            f"{name}, λ = {local.lam:g}",
+            measured=condition(local.lam, 4 * local.alpha, local.eps.low, 4 * L),
+            claimed=local.condition.low,
+            tolerance=1e-9 * (1 + min(local.condition.low, 1e9)),
+            **common,
         ),
     ]
 

@@ -50,7 +50,7 @@ def test_a_family_and_values_of_lambda_are_examined(capsys):
         ({"lam": (-1.0,)}, "--lambda must be finite and >= 0, got -1"),
         ({"lam": (math.inf,)}, "--lambda must be finite and >= 0, got inf"),
         ({"family": ("nobody",)}, "--family must be one of gaussian"),
-        ({"seed": -1}, "--seed must be >= 0, got -1"),
+        ({"seed": -1}, "seed must be >= 0, got -1"),
         ({"statements": (), "family": ("gamma",)}, "--family and --lambda need a statement"),
     ],
 )

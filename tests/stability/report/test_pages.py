@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from stability.report import pages
+from stability.report.formulas import scripts
 from stability.report.pages import Pages, gallery, typeset, write
 from stability.runs.command_line import UsageError
 from stability.statements import STATEMENTS, examination
@@ -56,10 +57,19 @@ def test_mathematics_is_typeset_and_keeps_clear_of_markdown():
     assert "_" not in text
 
 
+def test_words_have_subscripts_and_superscripts():
+    assert scripts("E σ_t = α(n)^t σ_{t+1} < 1*") == (
+        "E σ<sub>t</sub> = α(n)<sup>t</sup> σ<sub>t+1</sub> &lt; 1&#42;"
+    )
+    for result in OWN_RESULTS.values():  # a paragraph that begins with <math> is no paragraph
+        assert not result.statement.startswith("$")
+        assert not result.proof.startswith("$")
+
+
 def test_the_gallery_has_a_row_a_claim_and_a_column_a_family():
     def verdict(claim, instance, status, relation="<=", tightness: float | str = 0.5):
-        names = "claim", "instance", "status", "relation", "tightness"
-        return dict(zip(names, (claim, instance, status, relation, tightness), strict=True))
+        names = "claim", "instance", "status", "relation", "tightness", "stated"
+        return dict(zip(names, (claim, instance, status, relation, tightness, 1.0), strict=True))
 
     report = {
         "statements": [
