@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 
 from stability.statements import STATEMENTS
-from tests import mutants
-from tests.mutants import ROOT, SLIPS, Mutants, Result, Slip, main, read, replaced, try_slip
+from tests.support import mutants
+from tests.support.mutants import ROOT, SLIPS, Mutants, Result, Slip, main, read, replaced, try_slip
 
 
 def test_there_are_at_least_sixty_slips_and_each_changes_its_file():

@@ -1,4 +1,4 @@
-"""Mutation testing of the instrument itself: python -m tests.mutants
+"""Mutation testing of the instrument itself: python -m tests.support.mutants
 
 A list of plausible mathematical slips (signs, n against n − 1, roots, factors of 2, one law for
 another). Each is applied alone, to a copy of the library in a temporary folder, and the cases of
@@ -24,7 +24,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 
 _EXAMINE = """
 import importlib, inspect, sys
