@@ -4,12 +4,35 @@ import dataclasses
 
 import pytest
 
-from benchmarks import deep, metrics, neighbours, stability, throughput, toy, two_moons
+from benchmarks import (
+    deep,
+    false_alarms,
+    fixed_seed,
+    metrics,
+    neighbours,
+    stability,
+    throughput,
+    toy,
+    two_moons,
+)
 
 
 @pytest.mark.parametrize(
     "benchmark",
-    [part.Benchmark for part in (deep, metrics, neighbours, stability, throughput, toy, two_moons)],
+    [
+        part.Benchmark
+        for part in (
+            deep,
+            false_alarms,
+            fixed_seed,
+            metrics,
+            neighbours,
+            stability,
+            throughput,
+            toy,
+            two_moons,
+        )
+    ],
 )
 def test_counts_below_one_are_refused_by_name(benchmark):
     counts = [
