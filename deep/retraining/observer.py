@@ -23,7 +23,14 @@ from stability.loop.streams import Purpose, stream
 from stability.machine.cache_folder import cache_folder
 from stability.runs.command_line import UsageError
 from stability.runs.loop_options import recorded_options
-from stability.runs.observer import Floor, Quantity, TruthDraw, View
+from stability.runs.observer import (
+    NOISE_FLOOR,
+    OF_THE_TRUTH,
+    Floor,
+    Quantity,
+    TruthDraw,
+    View,
+)
 from stability.runs.sealed import write_sealed_npz
 from stability.runs.study import LearnerPlace
 
@@ -134,8 +141,17 @@ class ImageStudy:
                 "features": self._space.name,
             }
             title = f"{one['metric']} against {one['reference']} ({one['reference_images']:,})"
-            floored = one["floor"] is not None
-            found.append(Quantity(_key(one), title, shown=floored, about=about))
+            distance = about["metric"].startswith(("fd", "fid", "kd", "kid", "w2"))
+            found.append(
+                Quantity(
+                    _key(one),
+                    title,
+                    from_zero=not about["metric"].startswith("k"),  # it is unbiased, and may be < 0
+                    floor=NOISE_FLOOR if distance else OF_THE_TRUTH,
+                    shown=one["floor"] is not None,
+                    about=about,
+                )
+            )
         counts = ("parameter_distance", "parameters", "images_seen", "random_parameter_distance")
         return found + [Quantity(key, shown=False) for key in counts]
 

@@ -206,8 +206,8 @@ def _numbers(result: "Result") -> dict[str, Any]:
 
 
 def _trends(result: "Result") -> list[dict[str, Any]]:
-    """The table of trends, where there are generations for slopes."""
-    if len(result.history) < 3 or not result.shown():
+    """The table of trends, where there are generations for slopes and seeds for tests."""
+    if len(result.history) < 3 or result.history.seeds < 2 or not result.shown():
         return []
     trends = result.trends()
     heads = ["regime", "quantity", "slope", "95 % interval", "seeds that grow", "p", "it grows"]
