@@ -65,12 +65,21 @@ class Replicates:
         if self.method == "exact":
             return np.zeros_like(value)
         if self.method == "quadrature":
-            return np.abs(replicas - value).max(axis=0)
-        count = len(replicas)
+            return _changes(replicas, value).max(axis=0)
+        count, finite = len(replicas), np.isfinite(replicas).all(axis=0) & np.isfinite(value)
+        if not np.all(finite):
+            masked = self.error(np.where(finite, value, 0.0), np.where(finite, replicas, 0.0))
+            return np.where(finite, masked, math.inf)
         middle = replicas.mean(axis=0)
         standard = np.sqrt((count - 1) / count * np.square(replicas - middle).sum(axis=0))
         bias = (count - 1) * np.abs(middle - value)
         return student.isf((1 - _CONFIDENCE) / 2, count - 1) * standard + bias
+
+
+def _changes(replicas: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """|replicas − value|; 0 where both are one infinity."""
+    same = replicas == value
+    return np.abs(np.where(same, 0.0, replicas) - np.where(same, 0.0, value))
 
 
 def perturbed(moments: ScoreMoments, errors: ScoreMoments, seed: int) -> Replicates:

@@ -20,6 +20,14 @@ def test_the_jackknife_of_a_mean_is_student_s_interval(rng):
     assert found == pytest.approx(expected, rel=1e-9)
 
 
+def test_an_infinite_number_has_no_error_or_an_infinite_one():
+    value, replicas = np.array([math.inf, 1.0]), np.array([[math.inf, 1.0], [math.inf, 1.5]])
+    assert Replicates((), "quadrature").error(value, replicas) == pytest.approx([0, 0.5])
+    error = Replicates((), "jackknife").error(value, replicas)
+    assert error[0] == math.inf
+    assert 0 < error[1] < math.inf
+
+
 def test_quadrature_moves_by_its_errors_and_no_more():
     value = np.array([[2.0, 0.5], [0.5, 1.0]])
     moments = ScoreMoments(np.zeros(2), -value, -value, value, value)
