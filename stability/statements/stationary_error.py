@@ -139,6 +139,9 @@ GRID: tuple[dict[str, Any], ...] = (
     {"regime": Mix(1.0), "t": 12, "variance": "learned"},
     {"regime": Mix(4.0), "t": 12, "variance": "learned"},
     {"regime": FullySynthetic(), "t": 5, "latents": "shared", "variance": "learned"},
+    # one round, where a shift of t or a square shows
+    {"regime": Mix(1.0), "t": 1, "latents": "shared"},
+    {"regime": Accumulate(1.0), "t": 1},
 )
 
 
