@@ -21,7 +21,8 @@ from typing import Any
 import filelock
 import pytest
 
-from deep.retrain import _commands, _preset
+from deep.retrain import PresetChoice
+from deep.retrain import commands as retrain_commands
 from deep.sweep import Sweep, main
 from stability.runs.command_line import UsageError, parse
 from tests.support.processes import LIMIT_S, is_alive, waited_for
@@ -242,7 +243,7 @@ def test_the_commands_of_the_documentation_are_understood():
         words = re.sub(r"[\\\"]|\$head|\$PWD/", "", command).split()
         own, each = words[: words.index("--")], words[words.index("--") + 1 :]
         sweep = parse(Sweep, own)
-        retrain = parse(_commands(_preset(each)), [sweep.command, *each])
+        retrain = parse(retrain_commands, [sweep.command, *each], PresetChoice)
         assert len(sweep.runs()) >= 14
         assert retrain.run.retrainings >= 10
 
