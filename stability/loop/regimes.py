@@ -180,7 +180,11 @@ class Mix(_PerRealPoint):
 
 @dataclass(frozen=True)
 class FullySynthetic:
-    """n samples of the present model and no real data: λ → ∞, the paper's "fully synthetic"."""
+    """n samples of the present model and no real data: the paper's "fully synthetic".
+
+    It is not the limit λ → ∞ of `Mix`, where λn samples a generation leave no noise: here the
+    sample stays at n.
+    """
 
     needs_fresh_real = False
     weighted = False

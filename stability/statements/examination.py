@@ -5,6 +5,7 @@ and the proofs.
 import importlib
 import inspect
 import math
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import repeat
 from multiprocessing import get_context
+from threading import Thread
 from types import ModuleType
 from typing import Any
 
@@ -224,12 +226,22 @@ def examine_all(
     if workers == 1:
         yield from map(examine, *arguments)
         return
-    with ProcessPoolExecutor(workers, get_context("spawn"), initializer=_use_one_thread) as pool:
+    with ProcessPoolExecutor(
+        workers, get_context("spawn"), initializer=_start_worker, initargs=(os.getpid(),)
+    ) as pool:
         yield from pool.map(examine, *arguments)
 
 
-def _use_one_thread() -> None:
-    """Let torch use one thread in this process."""
+def _start_worker(parent: int) -> None:
+    """Let torch use one thread in this process, and end it soon after its parent."""
+
+    def follow() -> None:
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    # first, since the import below may outlive the parent
+    Thread(target=follow, daemon=True).start()
     import torch  # takes a second; a command's help does without
 
     torch.set_num_threads(1)

@@ -3,10 +3,13 @@ import math
 import re
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from stability import __main__ as main
+from stability.runs.processors import processors
 from stability.runs.run_directory import RunDirectoryError
 from stability.statements.examination import Examination
 from stability.statements.verdict import Status, Verdict
@@ -102,3 +105,43 @@ def test_out_holds_the_verdicts_and_a_page(monkeypatch, tmp_path):
     assert written["seed"] == 1
     assert written["statements"][0]["verdicts"][0]["status"] == "holds with correction"
     assert "Claim 1" in (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="needs /proc")
+@pytest.mark.skipif(processors() < 2, reason="needs two processors: with one there is no worker")
+def test_workers_end_with_a_command_that_is_terminated():
+    command = [sys.executable, "-m", "stability", "theorem2", "stationary_error"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+        # the two workers, and the process that tracks what they share
+        started = waited_for(lambda: len(children_of(running.pid)) >= 3)
+        children = children_of(running.pid)
+        running.terminate()
+    assert started
+    assert waited_for(lambda: not any(is_running(child) for child in children))
+
+
+def waited_for(condition):
+    """What a condition becomes, or its last value after a minute."""
+    for _ in range(300):
+        if value := condition():
+            return value
+        time.sleep(0.2)
+    return condition()
+
+
+def children_of(pid):
+    try:
+        return Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    except OSError:
+        return []
+
+
+def is_running(pid):
+    """Whether a process is there, and is no corpse that nobody has buried."""
+    try:
+        return (
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+            != "Z"
+        )
+    except OSError:
+        return False
