@@ -140,7 +140,7 @@ def _paths(
 ) -> tuple[NDArray, NDArray, bool]:
     """Means over models and training sets, (T + 1, paths) each, and whether they are possible."""
     rounds, m = propagation.generations + 1, propagation.synthetic
-    deviation, is_fraction = functionals.deviation[q], functionals.fraction[q]
+    is_fraction = functionals.fraction[q]
     coefficients = [curve.draws(PATHS, rng) for curve in curves]
     model, training = np.zeros((rounds, PATHS)), np.zeros((rounds, PATHS))
     drawn = np.zeros((rounds, PATHS))
@@ -149,7 +149,7 @@ def _paths(
     for t in range(rounds):
         real, models = weights[t]
         r = real * functionals.mean[q] + models[:t] @ drawn[:t]
-        r = r + deviation * np.sqrt(picked[t]) * rng.standard_normal(PATHS)
+        r = r + functionals.deviation[q] * np.sqrt(picked[t]) * rng.standard_normal(PATHS)
         low, high, part = _neighbours(curves, propagation.size(t))
         shift = (1 - part) * curves[low].shift(r, coefficients[low])
         shift += part * curves[high].shift(r, coefficients[high])
@@ -162,6 +162,7 @@ def _paths(
         if m and is_fraction:
             drawn[t] = rng.binomial(m, s) / m
         elif m:
+            deviation = curves[low].deviation(r)
             drawn[t] = s + deviation / np.sqrt(m) * rng.standard_normal(PATHS)
     return model, training, possible
 

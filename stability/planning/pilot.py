@@ -43,6 +43,7 @@ class Refit:
         fraction: Synthetic fraction, or `SECOND`.
         training: (q,), means of the functionals over the training set.
         model: (q,), means over draws of the model.
+        spread: (q,), variances of the functionals over those draws.
         score: Score of sets of n draws; NaN without one.
     """
 
@@ -51,6 +52,7 @@ class Refit:
     fraction: float
     training: NDArray[np.float64]
     model: NDArray[np.float64]
+    spread: NDArray[np.float64]
     score: float
 
 
@@ -167,9 +169,16 @@ class _Fitted:
         if self.score is not None:
             scored = self.score(drawn[: SCORED_SETS * self.n])
         self.fits += 1
-        measured = self.functionals.means(drawn[: self.draws])
-        training = self.functionals.means(points)
-        return drawn, Refit(self.repeat, len(points), fraction, training, measured, scored)
+        values = self.functionals.values(drawn[: self.draws])
+        return drawn, Refit(
+            self.repeat,
+            len(points),
+            fraction,
+            self.functionals.means(points),
+            values.mean(axis=0),
+            values.var(axis=0),
+            scored,
+        )
 
 
 def response_curves(pilot: Pilot) -> list[list[ResponseCurve]]:
@@ -191,19 +200,20 @@ def response_curves(pilot: Pilot) -> list[list[ResponseCurve]]:
                     np.array([refit.training[q] for refit in refits]),
                     np.array([refit.model[q] for refit in refits]),
                     np.array([refit.fraction for refit in refits]),
+                    _spread(pilot, q, refits),
                     size=size,
                     origin=float(pilot.functionals.mean[q]),
-                    noise=_noise(pilot, q, refits),
+                    draws=pilot.draws,
                 )
             )
         found.append(curves)
     return found
 
 
-def _noise(pilot: Pilot, q: int, refits: Sequence[Refit]) -> float:
-    """Variance of a measured mean from the draws that measure it."""
-    variance = float(pilot.functionals.deviation[q] ** 2)
-    if pilot.functionals.fraction[q]:
-        s = np.array([refit.model[q] for refit in refits])
-        variance = max(float((s * (1 - s)).mean()), 1 / pilot.draws)
-    return variance / pilot.draws
+def _spread(pilot: Pilot, q: int, refits: Sequence[Refit]) -> NDArray[np.float64]:
+    """(k,), variances of one functional under each model.
+
+    Where all draws of a model are equal, one in as many might have been another.
+    """
+    least = pilot.functionals.deviation[q] ** 2 / pilot.draws
+    return np.maximum([refit.spread[q] for refit in refits], least)

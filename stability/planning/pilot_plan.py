@@ -123,7 +123,7 @@ def answer_from_pilot(pilot: Pilot, question: PilotQuestion) -> Plan:
         categories=tuple(_categories(pilot, rows)),
         curves=tuple(_figure_curve(pilot, question, row) for row in rows),
         axis=_axis(question),
-        gate=_gate(pilot, question, rows, shown),
+        gate=_gate(pilot, question, shown),
         inputs={"n": pilot.n, "repeats": pilot.repeats, "generations": question.generations},
     )
 
@@ -464,10 +464,18 @@ def _figure_curve(pilot: Pilot, question: PilotQuestion, row: _Row) -> Curve:
     return Curve(row.label, *(tuple(map(float, part)) for part in (middle, low, high)))
 
 
-def _gate(
-    pilot: Pilot, question: PilotQuestion, rows: Sequence[_Row], shown: Sequence[dict[str, Any]]
-) -> dict[str, Any]:
+def _gate(pilot: Pilot, question: PilotQuestion, shown: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Options of `check` that guard the row that the plan recommends."""
     kept = [cells for cells in shown if cells.get("keeps") in _KEPT] or list(shown)
     best = max(kept, key=lambda cells: cells["lam"])
-    return {"alpha": 0.05, "tolerance": abs(best["shift"]) + 2 / math.sqrt(pilot.n)}
+    found: dict[str, Any] = {
+        "alpha": 0.05,
+        "tolerance": abs(best["shift"]) + 2 / math.sqrt(pilot.n),
+        "fail_if": ["degrading"],
+    }
+    if question.target is not None:
+        found["target"] = question.target.column
+        least = _least(question)
+        if least is not None:
+            found["fail_if"].append(f"target < {least:g}x")
+    return found

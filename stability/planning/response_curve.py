@@ -29,6 +29,8 @@ class ResponseCurve:
         excess: Variance of one fit about the curve beyond that of the draws that measure it.
         low: Least r that was seen.
         high: Greatest r that was seen.
+        at: (g,), values of r in ascending order, at which `spread` was measured.
+        spread: (g,), variance of f of one draw of the model.
         misfit: Largest deviation of a group of refits from the curve, in its standard errors.
     """
 
@@ -40,6 +42,8 @@ class ResponseCurve:
     excess: float
     low: float
     high: float
+    at: NDArray[np.float64]
+    spread: NDArray[np.float64]
     misfit: float = 0.0
 
     @property
@@ -54,6 +58,17 @@ class ResponseCurve:
             return 1.0, 0.0
         slope = float(self.coefficients[1]) / self.width
         return 1 + slope, math.sqrt(self.covariance[1, 1]) / self.width
+
+    def deviation(self, r: NDArray) -> NDArray[np.float64]:
+        """Standard deviation of f of one draw of the model.
+
+        Args:
+            r: (k,), means over training sets.
+
+        Returns:
+            (k,); beyond what was measured, as at the end.
+        """
+        return np.sqrt(np.interp(r, self.at, self.spread))
 
     def draws(self, count: int, rng: np.random.Generator) -> NDArray[np.float64]:
         """Coefficients that the refits are compatible with.
@@ -93,10 +108,11 @@ def fit_curve(
     r: NDArray,
     s: NDArray,
     groups: NDArray,
+    spread: NDArray,
     *,
     size: int,
     origin: float,
-    noise: float,
+    draws: int,
 ) -> ResponseCurve:
     """Fit a curve to refits at one size.
 
@@ -107,14 +123,16 @@ def fit_curve(
         r: (k,), means over the training sets.
         s: (k,), means over draws of the models.
         groups: (k,), refits of one composition have one number.
+        spread: (k,), variances of f over those draws, not all 0.
         size: Points of the training sets.
         origin: The real points' mean.
-        noise: Variance of a measured s from its draws alone, > 0.
+        draws: Draws that measure each model.
 
     Returns:
         The curve.
     """
     y = s - r
+    noise = float(spread.mean()) / draws
     width = float(max(np.abs(r - origin).max(), 1e-12))
     x = (r - origin) / width
     best, score = 0, math.inf
@@ -122,9 +140,9 @@ def fit_curve(
         residual = _residual(x, y, degree)
         count = degree + 2
         # no fit is better than the draws that measure it
-        spread = max(float(residual @ residual) / len(y), noise)
+        scatter = max(float(residual @ residual) / len(y), noise)
         penalty = 2 * count * len(y) / max(len(y) - count - 1, 0.5)
-        criterion = len(y) * math.log(spread) + float(residual @ residual) / spread + penalty
+        criterion = len(y) * math.log(scatter) + float(residual @ residual) / scatter + penalty
         if criterion < score:
             best, score = degree, criterion
 
@@ -146,6 +164,8 @@ def fit_curve(
         excess=max(variance - noise, 0.0),
         low=float(r.min()),
         high=float(r.max()),
+        at=np.sort(r),
+        spread=np.array([spread[groups == g].mean() for g in groups[np.argsort(r)]]),
         misfit=float(misfit),
     )
 

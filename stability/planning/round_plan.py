@@ -48,7 +48,16 @@ def answer_from_round(
     for k, (name, lam, regime) in enumerate(rules):
         for response in RESPONSES:
             of_round = [
-                [_curve(float(r[q]), float(s[q]), float(errors[q]), response, len(train))]
+                [
+                    _curve(
+                        float(r[q]),
+                        float(s[q]),
+                        float(errors[q]),
+                        response,
+                        len(train),
+                        len(samples),
+                    )
+                ]
                 for q in range(len(r))
             ]
             rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(102, k)))
@@ -71,7 +80,9 @@ def answer_from_round(
     )
 
 
-def _curve(r: float, s: float, error: float, response: float, size: int) -> ResponseCurve:
+def _curve(
+    r: float, s: float, error: float, response: float, size: int, draws: int
+) -> ResponseCurve:
     """The line through one round with an assumed slope."""
     return ResponseCurve(
         size=size,
@@ -82,6 +93,8 @@ def _curve(r: float, s: float, error: float, response: float, size: int) -> Resp
         excess=0.0,
         low=-np.inf,
         high=np.inf,
+        at=np.array([r]),
+        spread=np.array([error**2 * draws]),
     )
 
 

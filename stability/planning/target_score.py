@@ -36,6 +36,7 @@ class PrecisionScore:
 
     Attributes:
         name: Name of the class that is predicted.
+        column: Name of the column that it belongs to.
         coordinate: Coordinate whose mean is the class's fraction.
         inputs: Coordinates that predict.
         points: (n, d), the real rows.
@@ -43,6 +44,7 @@ class PrecisionScore:
     """
 
     name: str
+    column: str
     coordinate: int
     inputs: NDArray[np.int64]
     points: NDArray[np.float64]
@@ -120,7 +122,9 @@ def target_score(points: NDArray, names: Sequence[str], target: str) -> Precisio
         x = points[:, inputs]
         chances[inside] = _predicted(x[~inside], labels[~inside], x[inside])
     reference = _average_precision(labels, chances)
-    return PrecisionScore(names[rarer], rarer, inputs, np.asarray(points, dtype=float), reference)
+    return PrecisionScore(
+        names[rarer], target, rarer, inputs, np.asarray(points, dtype=float), reference
+    )
 
 
 def parse_budget(text: str) -> ScoreBudget:

@@ -359,7 +359,7 @@ def _gate(question: TheoryQuestion, rows: Sequence[dict[str, Any]]) -> dict[str,
     """Options of `check`: a shift that the plan calls normal must not raise the alarm."""
     errors = [row["error"] for row in rows if math.isfinite(row["error"])]
     if not errors or question.n is None:
-        return {}
+        return {"alpha": 0.05}
     return {"alpha": 0.05, "tolerance": max(errors) * 2 / math.sqrt(question.n)}
 
 

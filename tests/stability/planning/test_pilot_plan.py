@@ -26,7 +26,9 @@ def test_a_curve_takes_the_degree_that_the_points_need():
     groups = np.repeat(np.arange(6), 3)
     jitter = 1e-4 * np.tile([-1.0, 0.0, 1.0], 6)
     for degree, y in enumerate((0 * r - 0.3, -0.3 + 0.2 * r, -0.3 + 0.2 * r - 0.4 * r**2)):
-        curve = fit_curve(r, r + y + jitter, groups, size=10, origin=0.0, noise=1e-8)
+        curve = fit_curve(
+            r, r + y + jitter, groups, np.full(18, 1e-4), size=10, origin=0.0, draws=10_000
+        )
         assert len(curve.coefficients) == degree + 1
         assert curve.bias[0] == pytest.approx(-0.3, abs=1e-3)
         assert curve.response[0] == pytest.approx(1.2 if degree else 1.0, abs=1e-3)
@@ -43,7 +45,15 @@ def test_points_that_leave_the_curve_are_a_misfit():
     r = np.repeat([0.0, 0.25, 0.5, 0.75, 1.0, 1.8], 3)
     groups = np.repeat(np.arange(6), 3)
     jitter = 1e-4 * np.tile([-1.0, 0.0, 1.0], 6)
-    curve = fit_curve(r, 2 * r + np.sin(9 * r) + jitter, groups, size=10, origin=0.0, noise=1e-8)
+    curve = fit_curve(
+        r,
+        2 * r + np.sin(9 * r) + jitter,
+        groups,
+        np.full(18, 1e-4),
+        size=10,
+        origin=0.0,
+        draws=10_000,
+    )
     assert curve.misfit > 1.5
 
 
@@ -59,7 +69,7 @@ def test_a_forecast_on_a_straight_curve_is_the_law(regime, rng):
     scale = float(functionals.deviation[0])
     line = ResponseCurve(
         n, float(functionals.mean[0]), 1.0, np.array([bias, response - 1]), np.zeros((2, 2)),
-        0.0, -np.inf, np.inf,
+        0.0, -np.inf, np.inf, np.zeros(1), np.array([scale**2]),
     )  # fmt: skip
     flat = [[line]] + [[line]] * (len(functionals.names) - 1)
     found = forecast(regime, functionals, flat, n, generations, rng)

@@ -1,0 +1,302 @@
+"""Do the forecasts of `plan` hold? A pilot of two rounds, then the loop: python -m
+benchmarks.forecast_calibration
+
+For each learner, data set, regime and λ, 90 % intervals of every functional are made from a pilot,
+and compared with loops on other seeds at t = 2, 5, 10, 20. Beside the coverage stand the widths of
+the intervals, the skill against "nothing changes" (the pilot's own value at t = 0), and how many
+cases were refused because the pilot's curves do not describe the loop, or not that far.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from sklearn.mixture import GaussianMixture
+from sklearn.neighbors import KernelDensity
+from sklearn.tree import DecisionTreeRegressor
+
+from benchmarks.at_least_one import require_at_least_one
+from benchmarks.fraud_plan import RoundingCopula, fraud_table
+from stability import Accumulate, FreshReal, FullySynthetic, Mix, from_estimator, retrain
+from stability.planning.forecast import LEVEL, forecast
+from stability.planning.functionals import of_points
+from stability.planning.pilot import response_curves, run_pilot
+from stability.planning.pilot_plan import PilotQuestion, Rule, answer_from_pilot, sizes_of
+from stability.planning.plan_inputs import PlainCodec
+from stability.runs.command_line import command
+from stability.runs.console import make_console
+from stability.runs.table_schema import TableSchema
+
+HORIZONS = (2, 5, 10, 20)
+MOVED = 0.1
+"""Standard deviations of a point by which a functional that moves has moved since t = 0."""
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Count how often forecasts hold."""
+
+    points: int = 300
+    """n: real points of each case."""
+    seeds: int = 2
+    """Loops a case."""
+    repeats: int = 3
+    """Repeats of each pilot."""
+    seed: int = 1
+    """Of the data, pilots and loops."""
+    lam: tuple[float, ...] = (0.3, 1.0)
+    """Synthetic points per real point."""
+
+    def __post_init__(self) -> None:
+        require_at_least_one(self)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One functional of one loop at one horizon.
+
+    Attributes:
+        learner: Name of the learner.
+        data: Name of the data.
+        regime: Name of the regime.
+        horizon: t.
+        low: Lower end of the interval, in standard deviations of a point from the real mean.
+        middle: Median of the forecast.
+        high: Upper end.
+        still: Value of "nothing changes".
+        seen: What the loop did.
+        start: What it was at t = 0.
+        described: Whether the plan stood by its forecast at this horizon.
+    """
+
+    learner: str
+    data: str
+    regime: str
+    horizon: int
+    low: float
+    middle: float
+    high: float
+    still: float
+    seen: float
+    start: float
+    described: bool
+
+    @property
+    def holds(self) -> bool:
+        """Whether the interval holds what was seen."""
+        return self.low <= self.seen <= self.high
+
+    @property
+    def moves(self) -> bool:
+        """Whether the loop moved this functional."""
+        return abs(self.seen - self.start) > MOVED
+
+
+class SequentialTrees:
+    """A tree-based synthesizer: a column is drawn from the leaf that earlier columns lead to."""
+
+    def fit(self, points: np.ndarray) -> None:
+        self.first = points[:, 0]
+        self.trees, self.leaves = [], []
+        for j in range(1, points.shape[1]):
+            tree = DecisionTreeRegressor(min_samples_leaf=10, random_state=0)
+            tree.fit(points[:, :j], points[:, j])
+            at = tree.apply(points[:, :j])
+            self.trees.append(tree)
+            self.leaves.append({leaf: points[at == leaf, j] for leaf in np.unique(at)})
+
+    def sample(self, count: int, seed: int) -> np.ndarray:
+        rng = np.random.default_rng(seed)
+        drawn = rng.choice(self.first, count)[:, None]
+        for tree, leaves in zip(self.trees, self.leaves, strict=True):
+            at = tree.apply(drawn)
+            column = np.empty(count)
+            for leaf in np.unique(at):
+                column[at == leaf] = rng.choice(leaves[leaf], int((at == leaf).sum()))
+            drawn = np.column_stack([drawn, column])
+        return drawn
+
+
+def ring(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Two noisy circles."""
+    angle, radius = rng.uniform(0, 2 * np.pi, n), rng.choice([1.0, 2.0], n)
+    circle = np.column_stack([np.cos(angle), np.sin(angle)])
+    return radius[:, None] * circle + 0.1 * rng.standard_normal((n, 2))
+
+
+def skewed(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Three correlated columns, one of them lognormal."""
+    z = rng.standard_normal((n, 3))
+    return np.column_stack([z[:, 0], z[:, 0] + z[:, 1], np.exp(0.5 * z[:, 1] + 0.5 * z[:, 2])])
+
+
+_SCHEMA = PlainCodec(
+    TableSchema.of(fraud_table(5000, np.random.default_rng(0)), ("new_device", "fraud"))
+)
+
+
+def fraud(n: int, rng: np.random.Generator) -> np.ndarray:
+    """The fraud table, encoded."""
+    return _SCHEMA.encode(fraud_table(n, rng))
+
+
+DATA = {"ring": ring, "skewed": skewed, "fraud table": fraud}
+SCOTT: Any = {"bandwidth": "scott"}
+LEARNERS = {
+    "Gaussian": from_estimator(lambda seed: GaussianMixture(1, random_state=seed)),
+    "mixture of 4": from_estimator(lambda seed: GaussianMixture(4, random_state=seed)),
+    "kernel density": from_estimator(lambda seed: KernelDensity(**SCOTT)),
+    "trees": from_estimator(lambda seed: SequentialTrees()),
+    "copula": from_estimator(lambda seed: RoundingCopula(), schema=_SCHEMA),
+}
+
+
+def rules(lams: Sequence[float]) -> tuple[Rule, ...]:
+    """The regimes of the grid."""
+    makes = {"mix": Mix, "accumulate": Accumulate, "fresh": FreshReal}
+    by_lambda = [(name, lam, make(lam)) for name, make in makes.items() for lam in lams]
+    return (*by_lambda, ("synthetic", None, FullySynthetic()))
+
+
+def cases(
+    benchmark: Benchmark, learner: str, data: str, seed: int, horizons: Sequence[int] = HORIZONS
+) -> Iterator[Case]:
+    """Forecast and run every regime of one learner on one data set.
+
+    Args:
+        benchmark: The options.
+        learner: Of `LEARNERS`.
+        data: Of `DATA`.
+        seed: Of data, pilot and loops.
+        horizons: t of the comparison.
+
+    Yields:
+        The cases.
+    """
+    law: Callable = DATA[data]
+    rng = np.random.default_rng(seed)
+    real = law(benchmark.points, rng)
+    functionals = of_points(real)
+    grid = rules(benchmark.lam)
+    rounds = max(horizons)
+    pilot = run_pilot(
+        LEARNERS[learner],
+        real,
+        functionals,
+        sizes_of(grid, len(real), rounds),
+        repeats=benchmark.repeats,
+        seed=seed,
+    )
+    curves = response_curves(pilot)
+    shown = answer_from_pilot(pilot, PilotQuestion(grid, rounds, seed)).rows
+    first = [r.model for r in pilot.refits if r.fraction == 0 and r.size == len(real)]
+    still = (np.mean(first, axis=0) - functionals.mean) / functionals.deviation
+    noise = rng.standard_normal((len(functionals.names), 400)) / np.sqrt(pilot.draws)
+
+    for (name, lam, regime), row in zip(grid, shown, strict=True):
+        path = forecast(regime, functionals, curves, len(real), rounds, rng)
+        label = name if lam is None else f"{name} {lam:g}"
+        limit = {"yes": rounds + 1, "no": 0}.get(row["described"])
+        limit = int(row["described"].removeprefix("t < ")) if limit is None else limit
+        for k in range(benchmark.seeds):
+            loop = retrain(
+                LEARNERS[learner](1),
+                [real],
+                [regime],
+                rounds,
+                seed=seed + 1000 + k,
+                draws=pilot.draws,
+                fresh=lambda n, rng: law(n, rng),
+            )
+            seen = np.array([functionals.means(g.samples[0][: pilot.draws]) for g in loop])
+            seen = (seen - functionals.mean) / functionals.deviation
+            for t in horizons:
+                centred = path.model[:, t] - functionals.mean[:, None]
+                paths = centred / functionals.deviation[:, None] + noise
+                tail = (1 - LEVEL) / 2
+                ends = np.quantile(paths, (tail, 0.5, 1 - tail), axis=1)
+                for q in range(len(functionals.names)):
+                    low, middle, high = map(float, ends[:, q])
+                    yield Case(
+                        learner,
+                        data,
+                        label,
+                        t,
+                        low,
+                        middle,
+                        high,
+                        still=float(still[q]),
+                        seen=float(seen[t, q]),
+                        start=float(seen[0, q]),
+                        described=t < limit,
+                    )
+
+
+def summary(title: str, found: Sequence[Case], key: Callable[[Case], str]) -> Table:
+    """Coverage, width, skill and refusals by a key.
+
+    Args:
+        title: Head of the first column.
+        found: The cases.
+        key: Group of a case.
+
+    Returns:
+        The table.
+    """
+    table = Table(box=SIMPLE_HEAD)
+    heads = (title, "cases", "refused", "coverage", "width", "movers", "coverage", "skill")
+    for head in heads:
+        table.add_column(head)
+    groups = [*dict.fromkeys(map(key, found)), "all"]
+    for group in groups:
+        own = [case for case in found if group == "all" or key(case) == group]
+        table.add_row(group, *_numbers(own))
+    return table
+
+
+def _numbers(own: Sequence[Case]) -> list[str]:
+    stood = [case for case in own if case.described]
+    moved = [case for case in stood if case.moves]
+    missed = sum((case.middle - case.seen) ** 2 for case in stood)
+    still = sum((case.still - case.seen) ** 2 for case in stood)
+    width = np.median([case.high - case.low for case in stood]) if stood else np.nan
+    return [
+        str(len(own)),
+        f"{1 - len(stood) / len(own):.2f}",
+        f"{np.mean([case.holds for case in stood]):.2f}" if stood else "",
+        f"{width:.2f}",
+        str(len(moved)),
+        f"{np.mean([case.holds for case in moved]):.2f}" if moved else "",
+        f"{1 - missed / still:.2f}" if still else "",
+    ]
+
+
+def run(benchmark: Benchmark) -> None:
+    """Run the grid and print the tables.
+
+    Args:
+        benchmark: The options.
+    """
+    console = make_console()
+    found: list[Case] = []
+    for learner in LEARNERS:
+        for data in DATA:
+            if learner == "copula" and data != "fraud table":
+                continue
+            own = list(cases(benchmark, learner, data, benchmark.seed))
+            found += own
+            console.print(f"{learner}, {data}: {' '.join(_numbers(own))}", soft_wrap=True)
+    for title, key in (
+        ("t", lambda case: str(case.horizon)),
+        ("regime", lambda case: case.regime),
+        ("learner", lambda case: case.learner),
+        ("data", lambda case: case.data),
+    ):
+        console.print(summary(title, found, key))
+
+
+if __name__ == "__main__":
+    command(Benchmark, run)
