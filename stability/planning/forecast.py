@@ -96,7 +96,9 @@ def forecast(
     weights = [propagation.origins_of(t) for t in range(generations + 1)]
     picked = _noise_of_picks(regime, propagation)
     paths = [
-        _paths(q, functionals, curves[q], propagation, weights, picked, rng)
+        _paths(
+            q, functionals, curves[q], propagation, weights, picked, regime.needs_fresh_real, rng
+        )
         for q in range(len(functionals.names))
     ]
     model = np.array([path[0] for path in paths])
@@ -136,6 +138,7 @@ def _paths(
     propagation: Propagation,
     weights: list[tuple[float, NDArray]],
     picked: NDArray,
+    is_fresh: bool,
     rng: np.random.Generator,
 ) -> tuple[NDArray, NDArray, bool]:
     """Means over models and training sets, (T + 1, paths) each, and whether they are possible."""
@@ -145,10 +148,15 @@ def _paths(
     model, training = np.zeros((rounds, PATHS)), np.zeros((rounds, PATHS))
     drawn = np.zeros((rounds, PATHS))
     possible = True
+    # new real points are about the mean of the law, which the first n points know up to C/n
+    around = functionals.mean[q] + np.zeros(PATHS)
+    if is_fresh:
+        noise = functionals.deviation[q] / np.sqrt(propagation.n)
+        around += noise * rng.standard_normal(PATHS)
 
     for t in range(rounds):
         real, models = weights[t]
-        r = real * functionals.mean[q] + models[:t] @ drawn[:t]
+        r = real * (around if t else functionals.mean[q]) + models[:t] @ drawn[:t]
         r = r + functionals.deviation[q] * np.sqrt(picked[t]) * rng.standard_normal(PATHS)
         low, high, part = _neighbours(curves, propagation.size(t))
         shift = (1 - part) * curves[low].shift(r, coefficients[low])

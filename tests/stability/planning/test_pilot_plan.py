@@ -82,6 +82,11 @@ def test_a_forecast_on_a_straight_curve_is_the_law(regime, rng):
     )
     gaps = found.model[0, -1] - functionals.mean[0] - law.mean[-1]
     variance = law.variance[-1]
+    if isinstance(regime, FreshReal):  # new real points are about f*, known up to C/n
+        unknown = 0.0
+        for _ in range(generations):
+            unknown = response * (1 + unknown) / 2
+        variance += unknown**2 * scale**2 / n
     if isinstance(regime, ReplaceShare):  # the real points are given, which of them stay is not
         mixed = path_law(propagate(Mix(1.0), n, generations), response=response, spread=0.0)
         assert mixed.variance[-1] == 0
