@@ -80,8 +80,8 @@ def test_every_claim_has_an_id_of_its_own_and_says_what_would_refute_it():
     ids = [claim.id for claim in declared.values()]
     assert len(ids) == len(set(ids))
     for claim in declared.values():
-        assert claim.falsified_by.endswith("."), claim
-        assert claim.no_evidence.endswith("."), claim
+        assert claim.falsified_by, claim
+        assert claim.no_evidence, claim
         assert claim.source, claim
         assert claim.erratum in {"", *(f"E{k}" for k in range(1, 10))}, claim
 
