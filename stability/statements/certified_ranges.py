@@ -29,8 +29,8 @@ CONDITION = Claim(
     words="λ(1 + Lε/α) < ½ for every λ and every law of the data in the range",
     relation="<",
     source="Theorem 1, with the ½ of erratum E4",
-    falsified_by="a cell of the range on which λ(1 + Lε/α) is certainly ½ or more",
-    no_evidence="values at single points of the range",
+    falsified_by="A cell of the range on which λ(1 + Lε/α) is certainly ½ or more.",
+    no_evidence="Values at single points of the range.",
     erratum="E4",
 )
 BOUND = Claim(
@@ -39,16 +39,16 @@ BOUND = Claim(
     "the range",
     relation="<",
     source="Theorem 1, eq. (11)",
-    falsified_by="a cell of the range on which ‖J‖₂ is certainly above (11)",
-    no_evidence="values at single points of the range",
+    falsified_by="A cell of the range on which ‖J‖₂ is certainly above (11).",
+    no_evidence="Values at single points of the range.",
 )
 STABLE = Claim(
     id="S1 on a range",
     words="ρ(J) < 1 for every λ and every law of the data in the range",
     relation="<",
-    source="S1, docs/theory/local-stability.md",
-    falsified_by="a cell of the range on which ρ(J) is certainly 1 or more",
-    no_evidence="values at single points of the range",
+    source="own result S1",
+    falsified_by="A cell of the range on which ρ(J) is certainly 1 or more.",
+    no_evidence="Values at single points of the range.",
 )
 
 
