@@ -120,4 +120,4 @@ def _digits() -> ImageSet:
 
     pixels, labels = load_digits(return_X_y=True)
     images = np.round(pixels * (255 / 16)).astype(np.uint8)  # their grey values are 0 … 16
-    return ImageSet(images.reshape(-1, 1, 8, 8), labels.astype(np.int64))
+    return ImageSet(images.reshape(-1, 1, 8, 8), np.asarray(labels, np.int64))

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from stability.loop.arguments import require_methods, whole_number
 from stability.loop.block_sampling import draw_in_blocks, new_seed, require_random_draws
@@ -45,6 +46,7 @@ class EstimatorRecipe:
     sample_by: Callable[[Any, int, int], Any] | None = None
     log_prob_by: Callable[[Any, np.ndarray], Any] | None = None
     schema: TableCodec | None = None
+    threads: int = 1
 
     def __call__(self, chains: int) -> "EstimatorLearner":
         """Make the learner.
@@ -80,6 +82,7 @@ def from_estimator(
     sample: Callable[[Any, int, int], Any] | None = None,
     log_prob: Callable[[Any, np.ndarray], Any] | None = None,
     schema: TableCodec | None = None,
+    threads: int = 1,
 ) -> EstimatorRecipe:
     """Make a learner of objects that fit and sample.
 
@@ -99,12 +102,15 @@ def from_estimator(
             `object.log_prob`, if there is one.
         schema: Maps points to tables: the objects then fit and sample pandas tables, as those of
             SDV do.
+        threads: Threads that the objects' linear algebra and OpenMP loops use, >= 1. Small objects
+            are fastest with one: threads that wait for one another cost more than they save.
 
     Returns:
         A recipe: call it with the number of chains, or hand it to a study.
 
     Raises:
         TypeError: If `factory` is no function of a seed, or its objects lack a method.
+        ValueError: If `threads` is no whole number >= 1.
     """
     if not callable(factory):
         raise TypeError(f"factory must be a function seed -> object, got {type(factory).__name__}")
@@ -113,7 +119,8 @@ def from_estimator(
         require_methods(model, "factory(0)", "fit")
     if sample is None:
         require_methods(model, "factory(0)", "sample")
-    return EstimatorRecipe(factory, fit, sample, log_prob, schema)
+    threads = whole_number(threads, "threads", 1)
+    return EstimatorRecipe(factory, fit, sample, log_prob, schema, threads)
 
 
 class EstimatorLearner:
@@ -165,7 +172,8 @@ class EstimatorLearner:
         """
         for r, (data, rng) in enumerate(zip(datasets, rngs, strict=True)):
             seed = new_seed(rng)
-            self._models[r], attributes = self._fitted(r, seed, data.points, data.weights)
+            with threadpool_limits(self._recipe.threads):
+                self._models[r], attributes = self._fitted(r, seed, data.points, data.weights)
             self._states[r] = {"seed": seed}
             if attributes is not None:
                 self._states[r]["attributes"] = attributes
@@ -215,19 +223,21 @@ class EstimatorLearner:
         if not self._probed:
             self._probed = True
             # a stream of its own, so that a resumed run draws the same without the probe
-            repeats = require_random_draws(
-                lambda k, s: self._drawn(0, k, s), np.random.default_rng(0), self._name
-            )
+            with threadpool_limits(self._recipe.threads):
+                repeats = require_random_draws(
+                    lambda k, s: self._drawn(0, k, s), np.random.default_rng(0), self._name
+                )
             if not repeats:
                 warnings.warn(
                     f"{self._name} takes no seed: the run cannot be repeated; give from_estimator "
                     "a sample=(object, count, seed)",
                     stacklevel=2,
                 )
-        return [
-            draw_in_blocks(lambda k, s, r=r: self._drawn(r, k, s), count, rng, self._name)
-            for r, (count, rng) in enumerate(zip(counts, rngs, strict=True))
-        ]
+        with threadpool_limits(self._recipe.threads):
+            return [
+                draw_in_blocks(lambda k, s, r=r: self._drawn(r, k, s), count, rng, self._name)
+                for r, (count, rng) in enumerate(zip(counts, rngs, strict=True))
+            ]
 
     def _drawn(self, r: int, count: int, seed: int) -> Any:
         """Points of chain r's object, from a seed."""
@@ -265,7 +275,10 @@ class EstimatorLearner:
                 self._models[r] = self._recipe.factory(kept["seed"])
                 vars(self._models[r]).update(kept["attributes"])
             else:
-                self._models[r], _ = self._fitted(r, kept["seed"], kept["points"], kept["weights"])
+                with threadpool_limits(self._recipe.threads):
+                    self._models[r], _ = self._fitted(
+                        r, kept["seed"], kept["points"], kept["weights"]
+                    )
 
 
 class _EstimatorWithDensity(EstimatorLearner):
@@ -286,7 +299,8 @@ class _EstimatorWithDensity(EstimatorLearner):
         values = []
         for model, x in zip(self._models, points, strict=True):
             evaluate = self._recipe.log_prob_by or _own_log_prob
-            value = np.asarray(evaluate(model, x), dtype=float)
+            with threadpool_limits(self._recipe.threads):
+                value = np.asarray(evaluate(model, x), dtype=float)
             if value.shape != (len(x),):
                 raise ArithmeticError(
                     f"log_prob gave {value.shape}, want {(len(x),)}: one number a row"

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from sklearn.mixture import GaussianMixture
 from sklearn.neighbors import KernelDensity
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from stability.loop.capabilities import HasLogProb, uses_weights
 from stability.loop.estimator_learner import from_estimator
@@ -283,3 +284,41 @@ def test_a_false_alarm_about_repeated_draws_is_rarer_than_the_tests_allow():
     from stability.loop.block_sampling import CHANCE
 
     assert CHANCE <= FALSE_ALARM
+
+
+class SeesThreads:
+    """Reports how many threads the linear algebra may use while it fits, samples and evaluates."""
+
+    def __init__(self):
+        self.seen = []
+
+    def look(self):
+        self.seen.append(max(library["num_threads"] for library in threadpool_info()))
+
+    def fit(self, x):
+        self.look()
+        return self
+
+    def sample(self, n, seed):
+        self.look()
+        return np.random.default_rng(seed).normal(size=(n, 1))
+
+    def log_prob(self, x):
+        self.look()
+        return -0.5 * x[:, 0] ** 2
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_object_uses_the_threads_that_the_recipe_says(threads):
+    learner = from_estimator(lambda seed: SeesThreads(), threads=threads)(1)
+    with threadpool_limits(3):
+        learner.fit([TrainingSet(np.zeros((4, 1)), 4)], streams(1))
+        learner.sample([3], streams(1))
+        learner.log_prob([np.zeros((2, 1))])
+        assert set(learner.models[0].seen) == {threads}
+        assert max(library["num_threads"] for library in threadpool_info()) == 3
+
+
+def test_a_number_of_threads_below_one_is_refused():
+    with pytest.raises(ValueError, match="threads must be >= 1, got 0"):
+        from_estimator(mixture, threads=0)
