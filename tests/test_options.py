@@ -181,9 +181,10 @@ COMMANDS = {
             "gain": 1.0,
             "floor": 0.1,
             "density": "checkerboard",
+            "data": Refused({"data": Path("none.npy")}, "--data none.npy: No such file"),
             "model": Same({}, "the class of the settings: tests/toy/test_run.py, every model"),
         },
-        {"density": "moons", "model": "mixture"},
+        {"density": "moons", "data": None, "model": "mixture"},
     ),
     "contraction": Command(
         contraction.main,
@@ -262,7 +263,7 @@ def defaults(tmp_path_factory):
 @pytest.fixture
 def quick(monkeypatch):
     """Without pictures and pages, which take longer than the rest of a tiny run."""
-    monkeypatch.setattr("toy.experiment.draw_figures", lambda *arguments: [])
+    monkeypatch.setattr("toy.measures.figures.draw_figures", lambda *arguments: [])
     monkeypatch.setattr("toy.contraction.save_figure", lambda *arguments: [])
     monkeypatch.setattr("stability.runs.result.Result.report", lambda result: result.folder)
 

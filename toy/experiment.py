@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from stability.loop.capabilities import uses_weights
 from stability.loop.regimes import Curated, FullySynthetic, Regime, Verified, Weighted
 from stability.loop.retraining import Learner
@@ -20,6 +22,7 @@ from stability.runs.observer import Observer
 from stability.runs.option_error import OptionError
 from stability.runs.processors import default_threads
 from stability.runs.ranges import LARGEST_COUNT, require_range
+from stability.runs.real_data import Pool
 from stability.runs.result import Result
 from stability.runs.study import LearnerPlace, Study
 from stability.runs.tables import print_tables
@@ -189,13 +192,14 @@ def run_experiment(
     name: str,
     config: Any,
     experiment: Experiment,
-    real: Distribution,
-    truth: Distribution,
+    real: Distribution | Pool,
+    truth: Distribution | np.ndarray,
     make_learner: Callable[..., Any],
     settings: LearnerSettings | None,
     paper_lambdas: Sequence[float] = FIGURE_8_LAMBDAS,
     profile: Profile | None = None,
     resemblance: bool = False,
+    drawn: Distribution | None = None,
 ) -> Result:
     """Run, or finish, the experiment, print its tables and draw its figures.
 
@@ -203,8 +207,9 @@ def run_experiment(
         name: Of the experiment, in the default folder's name.
         config: The whole configuration, a dataclass.
         experiment: Its options.
-        real: Draws a chain's real data.
-        truth: Draws the points that samples are measured against, and fresh real data.
+        real: Draws a chain's real data, or holds them.
+        truth: Draws the points that samples are measured against, and fresh real data; an array
+            (k, 2): those points, and fresh real data are of `real`.
         make_learner: As `PlaneLearner.make`.
         settings: Of the learner, which say how much memory it takes; None: not known.
         paper_lambdas: Rows without --lambda, beside fully synthetic.
@@ -212,6 +217,7 @@ def run_experiment(
             points.
         resemblance: Whether to show memorisation, sliced W2 and likelihood, which are always
             recorded.
+        drawn: Draws the true points of the figures; None: `truth`.
 
     Returns:
         What came out.
@@ -228,10 +234,12 @@ def run_experiment(
         Likelihood(shown=resemblance),
     ]
 
+    shown_truth: Any = truth if drawn is None else drawn
+
     def finish(result: Result) -> None:
         from toy.measures.figures import draw_figures  # matplotlib, which takes a second
 
-        figures = draw_figures(result, truth, experiment.seed)
+        figures = draw_figures(result, shown_truth, experiment.seed)
         console = make_console()
         shown = result.shown()
         print_tables(console, result.history, result.recorded.study, shown, "parameter_distance")
@@ -243,7 +251,7 @@ def run_experiment(
         learner=PlaneLearner(make_learner, experiment.weight, experiment.temperature),
         real=real,
         truth=truth,
-        fresh=truth,
+        fresh=truth if callable(truth) else None,
         regimes=regimes,
         observers=observers,
         finish=finish,

@@ -1,17 +1,20 @@
-"""Any density, any model, any regime: python -m toy.run --density checkerboard --model flow
---regime accumulate
+"""Any density or points of one's own, any model, any regime: python -m toy.run --density
+checkerboard --model flow --regime accumulate
 """
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, make_dataclass
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
 import tyro
 
-from stability.runs.command_line import command
+from stability.runs.command_line import UsageError, command
 from toy.densities.mixtures import IsotropicMixture
+from toy.densities.own_points import read_own_points
 from toy.densities.shapes import DENSITIES
 from toy.eight_gaussians import SHOWN
 from toy.experiment import Experiment, run_experiment
@@ -28,6 +31,10 @@ from toy.measures.metrics import Profile
 from toy.measures.modes import mode_profile
 
 __all__ = ["MODELS", "Model", "ModelChoice", "configuration", "main", "settings_of"]
+
+DENSITY = "moons"
+DATA = """File .npy with your own points (N, 2), instead of a density: one half is trained on, and
+samples are measured against the other half."""
 
 
 class Model(NamedTuple):
@@ -84,7 +91,8 @@ def configuration(model: str) -> type:
                 Annotated[Experiment, tyro.conf.arg(name="")],
                 field(default_factory=Experiment),
             ),
-            ("density", Literal[tuple(DENSITIES)], field(default="moons")),
+            ("density", Literal[tuple(DENSITIES)], field(default=DENSITY)),
+            ("data", Annotated[Path | None, tyro.conf.arg(help=DATA)], field(default=None)),
             ("model", Literal[tuple(MODELS)], field(default=model)),
             (
                 "settings",
@@ -105,6 +113,9 @@ def configuration(model: str) -> type:
 
 def main(config: Any) -> None:
     """Run the experiment that `config`, of a class made by `configuration`, describes."""
+    if config.data is not None:
+        _run_own_points(config)
+        return
     truth = DENSITIES[config.density]
     run_experiment(
         f"{config.density}-{config.model}",
@@ -118,6 +129,27 @@ def main(config: Any) -> None:
         if isinstance(truth, IsotropicMixture)
         else None,
         resemblance=True,
+    )
+
+
+def _run_own_points(config: Any) -> None:
+    """Run the experiment on points of a file, which is known by what it holds, not by its path."""
+    experiment: Experiment = config.experiment
+    if config.density != DENSITY:
+        raise UsageError(f"--density {config.density} has no meaning with --data")
+    rounds = experiment.retrainings if experiment.regime == "fresh" else 0
+    needed = experiment.samples * (1 + rounds)
+    own = read_own_points(config.data, needed, experiment.seed)
+    run_experiment(
+        f"{config.data.stem}-{config.model}",
+        dataclasses.replace(config, data=own.digest, density="own"),
+        experiment,
+        real=own.real,
+        truth=own.truth,
+        make_learner=partial(MODELS[config.model].build, settings=config.settings),
+        settings=config.settings,
+        resemblance=True,
+        drawn=own,
     )
 
 

@@ -1,15 +1,19 @@
 import json
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from stability.loop.regime_data import BY_LAMBDA
 from stability.runs.command_line import UsageError, parse
+from stability.runs.result import Result
 from tests.support.learners_2d import SETTINGS
 from toy.densities.shapes import DENSITIES
 from toy.experiment import Experiment
+from toy.learners.settings import MixtureConfig
 from toy.run import MODELS, ModelChoice, configuration, main
 
 TINY = Experiment(lam=(0.5,), retrainings=1, samples=40, threads=1)
@@ -174,3 +178,31 @@ def test_a_finished_run_that_lost_samples_is_opened_and_draws_what_it_can(tmp_pa
     assert after.keys() == before.keys()
     assert after["distances.pdf"] == before["distances.pdf"]
     assert after["samples.gif"] != before["samples.gif"]
+
+
+def test_own_points_are_run_and_a_file_of_other_points_is_another_run(
+    rng, tmp_path, monkeypatch, no_figures
+):
+    monkeypatch.chdir(tmp_path)
+    settings = MixtureConfig(components=2, iterations=2)
+    experiment = Experiment(lam=(0.5,), retrainings=1, samples=30, threads=1, device="cpu")
+    made = configuration("mixture")
+
+    def run_it():
+        main(made(experiment=experiment, settings=settings, data=Path("points.npy")))
+        return {path.name for path in Path("runs").iterdir()}
+
+    np.save("points.npy", points := rng.standard_normal((200, 2)))
+    first = run_it()
+    assert len(first) == 1
+    (name,) = first
+    assert name.startswith("points-mixture-")
+    result = Result.open(Path("runs") / name)
+    assert len(result.history) == 2
+    assert np.isfinite(result.samples(generation=0, seed=0)[0]).all()
+
+    assert run_it() == first
+    np.save("points.npy", points + 1)
+    assert len(run_it()) == 2
+    with pytest.raises(UsageError, match="--density rings has no meaning with --data"):
+        main(made(experiment=experiment, settings=settings, data=Path("x"), density="rings"))
