@@ -20,7 +20,6 @@ from deep.formats.checkpoint_record import NETWORKS, Checkpoint
 from deep.metrics.feature_choice import require_space
 from deep.metrics.image_metrics import least_images, require_enough
 from deep.reports.found_runs import FoundRunError
-from deep.retraining.figures import draw_figures
 from deep.retraining.observer import ImageStudy
 from deep.retraining.presets import PRESETS, Config, Preset
 from deep.retraining.real_images import RealImages, is_cifar10, split
@@ -103,6 +102,8 @@ def _inputs(config: Config) -> tuple[RealImages, dict[str, Any]]:
 
 def _figures(folder: Path) -> list[Path]:
     """The paths written. RunDirectoryError if what they show is damaged."""
+    from deep.retraining.figures import draw_figures  # matplotlib, which takes half a second
+
     try:
         return draw_figures(folder)
     except FoundRunError as error:

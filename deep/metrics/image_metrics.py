@@ -32,7 +32,6 @@ from deep.metrics.frechet import FeatureMoments, frechet_distance, moments
 from deep.metrics.kernel_distance import kernel_distance, subset_kernel_distances
 from deep.metrics.precision_recall import Neighbourhoods, neighbourhoods, precision_recall
 from stability.loop.streams import Purpose, stream
-from stability.transport.wasserstein import wasserstein
 
 __all__ = ["METRICS", "W2_LIMIT", "ImageMetrics", "Measurement", "Metric", "least_images"]
 
@@ -236,6 +235,8 @@ class ImageMetrics:
                 both = precision_recall(real.neighbourhoods, fake.neighbourhoods)
                 found |= {name: (value, None) for name, value in vars(both).items()}
             elif max(len(fake.features), len(real.features)) <= W2_LIMIT:
+                from stability.transport.wasserstein import wasserstein  # compiled: half a second
+
                 (w2,) = wasserstein(
                     fake.features.cpu().numpy(), real.features.cpu().numpy(), orders=[2]
                 )

@@ -16,7 +16,6 @@ from deep.models.ddpm import mirrored
 from deep.models.protocol import Noise
 from deep.pixels import floored_uint8, to_float
 from stability.diffusion.flow import Dopri5, Euler, Integrator
-from stability.diffusion.minibatch import optimal_permutation
 from stability.runs.option_error import OptionError
 from stability.runs.ranges import MOST_STEPS, require_range
 
@@ -72,6 +71,8 @@ class OTCFM:
         The plan is solved on the host: with a GPU, this is the only thing in a step that waits for
         it.
         """
+        from stability.diffusion.minibatch import optimal_permutation  # compiled: half a second
+
         b, device = len(images), generator.device
         data = to_float(mirrored(images, generator) if self.flip else images)
         source = torch.randn(data.shape, generator=generator, device=device)

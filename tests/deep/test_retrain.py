@@ -18,6 +18,7 @@ import torch
 from PIL import Image
 
 import deep.metrics.feature_choice
+import deep.retraining.figures
 from deep import checkpoint
 from deep.data import load_images
 from deep.formats.checkpoint_record import own_copy
@@ -89,7 +90,7 @@ def short_encoder(seed):
 def quick(monkeypatch):
     """Without the slowest parts of a tiny run."""
     monkeypatch.setattr(deep.metrics.feature_choice, "EncoderTraining", short_encoder)
-    monkeypatch.setattr("deep.retrain.draw_figures", lambda run: [])
+    monkeypatch.setattr("deep.retraining.figures.draw_figures", lambda run: [])
 
 
 def history(folder):
@@ -513,7 +514,7 @@ def child(folder, file_bytes=0, **changes):
     warnings.simplefilter("error")
     torch.set_num_threads(1)
     deep.metrics.feature_choice.EncoderTraining = short_encoder  # type: ignore[assignment]
-    deep.retrain.draw_figures = lambda run: []  # type: ignore[attr-defined]
+    deep.retraining.figures.draw_figures = lambda run: []  # type: ignore[attr-defined]
     sys.stdout = (folder / "out").open("w")
     sys.stderr = (folder / "err").open("w")
     if file_bytes:
