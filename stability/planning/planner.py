@@ -3,18 +3,11 @@
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from stability.loop.arguments import require_number, whole_number
-from stability.loop.regimes import (
-    Accumulate,
-    FreshReal,
-    FullySynthetic,
-    Mix,
-    Regime,
-    ReplaceShare,
-    Subsample,
-)
+from stability.loop.regime_data import BY_LAMBDA, RegimeName
+from stability.loop.regimes import FullySynthetic, Regime
 from stability.planning.functionals import of_points
 from stability.planning.pilot import run_pilot
 from stability.planning.pilot_plan import PilotQuestion, Rule, answer_from_pilot, sizes_of
@@ -25,18 +18,7 @@ from stability.planning.round_plan import answer_from_round
 from stability.planning.target_score import parse_budget, target_score
 from stability.planning.theory_plan import MEASURES, Make, TheoryQuestion, answer
 
-__all__ = ["REGIMES", "plan"]
-
-REGIMES: dict[str, Make] = {
-    "mix": Mix,
-    "synthetic": None,
-    "accumulate": Accumulate,
-    "fresh": FreshReal,
-    "replace": ReplaceShare,
-    "subsample": lambda lam: Subsample(Accumulate(lam)),
-}
-"""Regimes by the names that command lines give them; None: it takes no λ."""
-
+__all__ = ["plan"]
 
 DEFAULT_LAMBDAS = (0.1, 0.3, 1.0)
 DEFAULT_GENERATIONS = 10
@@ -70,7 +52,8 @@ def plan(
     Args:
         real: Number of real points n, or the real data: an array (n, d), a table, or a path to
             .npy, .npz, .csv or .parquet. None: n is found from `error`.
-        regime: Names of `REGIMES`, or functions λ -> regime for rules of your own.
+        regime: Names of command lines (mix, synthetic, accumulate, fresh, replace, subsample), or
+            functions λ -> regime for rules of your own.
         lam: Synthetic points per real point, one or more; none: from theory, the largest that is
             tolerated; of a pilot, 0.1, 0.3 and 1.
         generations: Retrainings; None: for ever; of a pilot 10.
@@ -239,6 +222,7 @@ def _name(regime: str | Callable[[float], Regime]) -> str:
 def _make(regime: str | Callable[[float], Regime]) -> Make:
     if not isinstance(regime, str):
         return regime
-    if regime not in REGIMES:
-        raise ValueError(f"regime must be one of {tuple(REGIMES)}, got {regime!r}")
-    return REGIMES[regime]
+    names = get_args(RegimeName)
+    if regime not in names:
+        raise ValueError(f"regime must be one of {names}, got {regime!r}")
+    return BY_LAMBDA.get(regime)  # None: it takes no λ
