@@ -20,7 +20,7 @@ class Spy:
 
 sys.meta_path.insert(0, Spy())
 """
-MODULES = ("stability.transport.assignment", "toy.experiment", "deep.train", "deep.sweep")
+MODULES = ("stability.transport.assignment", "toy.learners.ot_cfm", "deep.train", "deep.retrain")
 
 
 def said(code, **chosen):

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
 from rich.table import Table
 
 from stability.laws.bracket import Condition
+from stability.runs.console import make_console
 
 if TYPE_CHECKING:
     from stability.analysis.local_analysis import LocalAnalysis
@@ -51,7 +51,7 @@ def as_text(table: Table) -> str:
     Returns:
         Its lines.
     """
-    console = Console(width=_WIDTH, file=io.StringIO(), color_system=None)
+    console = make_console(width=_WIDTH, file=io.StringIO())
     with console.capture() as captured:
         console.print(table)
     return "\n".join(line.rstrip() for line in captured.get().splitlines())

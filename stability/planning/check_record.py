@@ -15,7 +15,8 @@ from stability.planning.two_sample import Fidelity, TargetScore
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.figure import Figure
+
+    from stability.runs.figure_style import Figure
 
 __all__ = ["CheckResult", "Endangered", "Look", "plain"]
 

@@ -20,7 +20,7 @@ from stability.runs.output_folder import claim_output_folder
 from stability.runs.untrusted import printable
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from stability.runs.figure_style import Figure
 
 __all__ = ["changes", "draw", "facts", "write_check"]
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import IO
 
 from rich.console import Console
 
@@ -12,7 +13,9 @@ __all__ = ["make_console", "print_paths"]
 LONGEST_PATH = 4096  # characters: a path is shown whole, since scripts read it
 
 
-def make_console(stderr: bool = False) -> Console:
+def make_console(
+    stderr: bool = False, width: int | None = None, file: IO[str] | None = None
+) -> Console:
     """Make a console that takes no text for markup.
 
     In Rich's own default, `[bold]` in the name of a folder or in a file is an instruction and is
@@ -20,11 +23,15 @@ def make_console(stderr: bool = False) -> Console:
 
     Args:
         stderr: Print to standard error instead of standard output.
+        width: Characters a line; None: as many as the terminal has.
+        file: Print there instead, without colours.
 
     Returns:
         The console. Strings in the cells and titles of its tables are shown as they are, too.
     """
-    return Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    return Console(
+        stderr=stderr, width=width, file=file, markup=False, highlight=False, emoji=False
+    )
 
 
 def print_paths(console: Console, paths: Iterable[Path]) -> None:

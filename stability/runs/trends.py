@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from stability.runs.console import make_console
 from stability.runs.outcome import Status
 
 if TYPE_CHECKING:
@@ -212,9 +213,7 @@ class Trends:
         ]
 
     def __str__(self) -> str:
-        from rich.console import Console
-
-        console = Console(width=110, markup=False, highlight=False)
+        console = make_console(width=110)
         with console.capture() as shown:
             console.print(self.table())
         return shown.get()

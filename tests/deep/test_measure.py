@@ -163,11 +163,11 @@ def refused(capsys, message, files, *options, samples="noisy.npz"):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["k", "0"], "k must be >= 1, got 0"),
-        (["kid_subsets", "-1"], "kid_subsets must be >= 0, got -1"),
+        (["--k", "0"], "--k must be >= 1, got 0"),
+        (["--kid-subsets", "-1"], "--kid-subsets must be >= 0, got -1"),
         (["--k", "400"], "noisy.npz has 150 images; it must have 401 or more"),
         (["--inception", "a", "--trust-torchscript", "b"], "exclude each other"),
-        (["resize", "tensorflow"], "resize tensorflow has no meaning without inception"),
+        (["--resize", "tensorflow"], "--resize tensorflow has no meaning without --inception"),
         (["--inception", "missing.pth"], "No such file or directory: missing.pth"),
         (["--held-out", "missing.npz"], "--held-out: missing.npz: no such file"),
         (["--metrics", "fid"], "fid"),

@@ -128,27 +128,27 @@ def test_the_default_folder_is_that_of_the_command_whatever_the_grid():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ("edm", "lam must have a value"),
-        ("edm lam -1", "lam must be finite and >= 0, got -1"),
-        ("edm lam nan", "lam must be finite and >= 0, got nan"),
-        ("edm lam 1 1", "lam must not repeat a value, got 1 1"),
-        ("edm lam 1 seeds 0", "seeds must be >= 1, got 0"),
+        ("edm", "--lambda must have a value"),
+        ("edm --lambda -1", "--lambda must be finite and >= 0, got -1"),
+        ("edm --lambda nan", "--lambda must be finite and >= 0, got nan"),
+        ("edm --lambda 1 1", "--lambda must not repeat a value, got 1 1"),
+        ("edm --lambda 1 --seeds 0", "--seeds must be >= 1, got 0"),
         (
             "edm --lambda 1 2 --seeds 1000000000",
             "--seeds 1000000000 for 2 rows are 2e+09 runs; a sweep has at most 10,000",
         ),
-        ("edm lam 1 seed -1", "seed must be >= 0, got -1"),
-        ("edm lam 1 retries -1", "retries must be >= 0, got -1"),
-        ("edm lam 1 cpus_per_run 0", "cpus_per_run must be finite and > 0, got 0"),
+        ("edm --lambda 1 --seed -1", "--seed must be >= 0, got -1"),
+        ("edm --lambda 1 --retries -1", "--retries must be >= 0, got -1"),
+        ("edm --lambda 1 --cpus-per-run 0", "--cpus-per-run must be finite and > 0, got 0"),
         (
             "edm --lambda 1 --gpus-per-run 1.5",
-            "gpus_per_run must be in [0, 1] or a whole number, got 1.5",
+            "--gpus-per-run must be in [0, 1] or a whole number, got 1.5",
         ),
         (
             "edm --lambda 1 --gpus-per-run -1",
-            "gpus_per_run must be in [0, 1] or a whole number, got -1",
+            "--gpus-per-run must be in [0, 1] or a whole number, got -1",
         ),
-        ("run lam 1 gpus_per_run 2", "gpus_per_run must be at most 1 for run, got 2"),
+        ("run --lambda 1 --gpus-per-run 2", "--gpus-per-run must be at most 1 for run, got 2"),
         ("nothing --lambda 1", "nothing"),
     ],
 )

@@ -73,7 +73,9 @@ class FreeMixture:
         return torch.logaddexp(wide, narrow) - math.log(2) - math.log(2 * math.pi) / 2
 
     def sample(self, theta, n, generator):
-        raise NotImplementedError
+        z = torch.randn(n, 1, generator=generator, dtype=torch.float64)
+        wide = torch.rand(n, 1, generator=generator, dtype=torch.float64) < 0.5
+        return torch.where(wide, z, theta[0] + torch.exp(theta[1]) * z)
 
 
 class Redundant:

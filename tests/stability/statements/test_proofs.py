@@ -65,7 +65,7 @@ def test_without_coq_the_theorems_are_skipped_and_the_command_says_what_to_insta
     printed = " ".join(capsys.readouterr().out.split())
     assert "skipped" in printed
     assert "apt install" in printed
-    assert "1 verdicts (1 skipped)" in printed
+    assert "1 verdicts: 1 skipped" in printed
 
 
 def test_the_command_lists_theorems_axioms_seconds_and_copies(coq, monkeypatch, capsys):
