@@ -311,6 +311,7 @@ class SeesThreads:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_an_object_uses_the_threads_that_the_recipe_says(threads):
     learner = from_estimator(lambda seed: SeesThreads(), threads=threads)(1)
+    assert isinstance(learner, HasLogProb)
     with threadpool_limits(3):
         learner.fit([TrainingSet(np.zeros((4, 1)), 4)], streams(1))
         learner.sample([3], streams(1))
