@@ -111,8 +111,40 @@ def classifier_test(
     return _test(areas)
 
 
+class _BetweenSets:
+    """An observer that compares the samples with as many true points."""
+
+    def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, float]:
+        """Compare two independent draws of the truth.
+
+        Args:
+            truth: Draws true points.
+            n: Points a set.
+            rng: To draw with.
+
+        Returns:
+            Value of each quantity.
+        """
+        return self._measured(truth(n, rng), truth(n, rng), rng)
+
+    def __call__(self, view: View) -> dict[str, float]:
+        """Compare the samples with the true points.
+
+        Args:
+            view: Samples and true points of one chain in one generation.
+
+        Returns:
+            Value of each quantity.
+        """
+        return self._measured(view.samples, view.truth, view.rng)
+
+    def _measured(self, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
+        """Compare two sets (n, …) and (m, …)."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True)
-class TwoSample:
+class TwoSample(_BetweenSets):
     """Energy distance and maximum mean discrepancy to the truth, each with a p-value.
 
     Attributes:
@@ -134,24 +166,6 @@ class TwoSample:
         whole_number(self.permutations, "permutations", 1)
         whole_number(self.most, "most", 2)
 
-    def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, float]:
-        """Between two independent draws of the truth.
-
-        Args:
-            truth: Draws true points.
-            n: Points a set.
-            rng: To draw with.
-        """
-        return self._measured(truth(n, rng), truth(n, rng), rng)
-
-    def __call__(self, view: View) -> dict[str, float]:
-        """Between the samples and the true points.
-
-        Args:
-            view: What there is to see.
-        """
-        return self._measured(view.samples, view.truth, view.rng)
-
     def _measured(self, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
         energy, mmd = two_sample(*first_of_both(x, y, self.most), self.permutations, rng)
         return {
@@ -169,7 +183,7 @@ def _forest(seed: int) -> Any:
 
 
 @dataclass(frozen=True)
-class ClassifierTest:
+class ClassifierTest(_BetweenSets):
     """How well a classifier tells samples from true points: area under the curve and p-value.
 
     Attributes:
@@ -196,24 +210,6 @@ class ClassifierTest:
     def __post_init__(self) -> None:
         whole_number(self.permutations, "permutations", 1)
         whole_number(self.most, "most", 4)
-
-    def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, float]:
-        """Between two independent draws of the truth.
-
-        Args:
-            truth: Draws true points.
-            n: Points a set.
-            rng: To draw with.
-        """
-        return self._measured(truth(n, rng), truth(n, rng), rng)
-
-    def __call__(self, view: View) -> dict[str, float]:
-        """Between the samples and the true points.
-
-        Args:
-            view: What there is to see.
-        """
-        return self._measured(view.samples, view.truth, view.rng)
 
     def _measured(self, x: np.ndarray, y: np.ndarray, rng: np.random.Generator) -> dict[str, float]:
         classifier = self.classifier(int(rng.integers(2**31)))
