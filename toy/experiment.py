@@ -185,7 +185,9 @@ def loop_settings(config: Any, options: LoopOptions) -> dict[str, Any]:
     Returns:
         Keyword arguments of `Study`.
     """
-    return study_settings(options) | {"options": recorded_options(*parts_of(config))}
+    # the path of a user's own points is not recorded: the digest of what it holds is the density
+    recorded = recorded_options(*parts_of(config), without=frozenset({"data"}))
+    return study_settings(options) | {"options": recorded}
 
 
 def run_experiment(

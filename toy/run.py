@@ -142,7 +142,7 @@ def _run_own_points(config: Any) -> None:
     own = read_own_points(config.data, needed, experiment.seed)
     run_experiment(
         f"{config.data.stem}-{config.model}",
-        dataclasses.replace(config, data=own.digest, density="own"),
+        dataclasses.replace(config, density=f"points {own.digest}"),
         experiment,
         real=own.real,
         truth=own.truth,

@@ -11,6 +11,7 @@ from stability.loop.regime_data import BY_LAMBDA
 from stability.runs.command_line import UsageError, parse
 from stability.runs.result import Result
 from tests.support.learners_2d import SETTINGS
+from toy.compare import read_plane_run
 from toy.densities.shapes import DENSITIES
 from toy.experiment import Experiment
 from toy.learners.settings import MixtureConfig
@@ -202,7 +203,17 @@ def test_own_points_are_run_and_a_file_of_other_points_is_another_run(
     assert np.isfinite(result.samples(generation=0, seed=0)[0]).all()
 
     assert run_it() == first
+    recorded = read_plane_run(Path("runs") / name).config
+    assert recorded["density"].startswith("points ")
+    assert "data" not in recorded
     np.save("points.npy", points + 1)
     assert len(run_it()) == 2
     with pytest.raises(UsageError, match="--density rings has no meaning with --data"):
         main(made(experiment=experiment, settings=settings, data=Path("x"), density="rings"))
+
+
+def test_a_run_of_any_model_can_be_compared(tmp_path, no_figures):
+    history(tmp_path / "run", "kde")
+    recorded = read_plane_run(tmp_path / "run").config
+    assert recorded["density"] == "moons"
+    assert recorded["model"] == "kde"
