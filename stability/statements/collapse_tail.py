@@ -160,7 +160,7 @@ def check(
     ]
 
 
-_CASE = {"n": 20, "t": 200, "level": 1.0}
+_CASE = {"n": 20, "t": 20, "level": 1.0}
 _HERE = "stability.statements.collapse_tail"
 
 MUTATIONS = (
