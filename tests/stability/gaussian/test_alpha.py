@@ -1,5 +1,4 @@
 import math
-import time
 
 import mpmath
 import numpy as np
@@ -112,17 +111,6 @@ def test_shapes():
         assert function(n).shape == (2, 3, 4)
         assert function(n)[1, 2, 3] == function(25)
         assert isinstance(function(25), float)
-
-
-def test_a_million_values_take_less_than_half_a_second():
-    n = np.arange(2, 1_000_002)
-    for values in (n, np.linspace(2, 20, 1_000_000)):  # the latter all need steps upwards
-        seconds = []
-        for _ in range(3):  # the machine may be busy
-            start = time.perf_counter()
-            alpha(values)
-            seconds.append(time.perf_counter() - start)
-        assert min(seconds) < 0.5
 
 
 @pytest.mark.parametrize("bad", [1.9, -3, math.nan, math.inf, [5, 1]])
