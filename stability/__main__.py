@@ -25,11 +25,12 @@ from stability.runs.command_line import UsageError, command
 from stability.runs.console import make_console, print_paths
 from stability.runs.output_folder import claim_output_folder
 from stability.runs.ranges import LARGEST_SEED, require_range
-from stability.statements import STATEMENTS
+from stability.statements import GROUPS, STATEMENTS
 from stability.statements.examination import (
     ClaimVerdicts,
     Examination,
     examine_all,
+    grouped,
     machine_checked,
     tally,
 )
@@ -140,11 +141,11 @@ def run(config: Stability) -> None:
     examinations = list(
         watched(examine_all(names, seed, config.family, config.lam), transient=True)
     )
-    console.print(
-        _claims_table(examinations)
-        if not (config.family or config.lam)
-        else _verdicts_table(examinations)
-    )
+    if config.family or config.lam:
+        console.print(_verdicts_table(examinations))
+    else:
+        for title, group in grouped(examinations).items():
+            console.print(_claims_table(title, group))
     if machine_checked(examinations):
         console.print(_machine_table(examinations))
     if config.controls:
@@ -190,25 +191,24 @@ def _available(asked: Sequence[str]) -> Sequence[str]:
     """The statements to examine; what an extra is missing for is left out with a warning, or
     refused if asked for.
     """
+    everything = [name for names in GROUPS.values() for name in names]
     needing = [name for name in STATEMENTS if name.startswith("certified")]
     if find_spec("flint"):
-        return asked or STATEMENTS
+        return asked or everything
     missing = " and ".join(needing) + " need python-flint: pip install python-flint"
     if set(needing) & set(asked):
         raise UsageError(missing)
     if not asked:
         warnings.warn(f"{missing}; the rest is examined without it", stacklevel=2)
-        return [name for name in STATEMENTS if name not in needing]
-    return asked or STATEMENTS
+        return [name for name in everything if name not in needing]
+    return asked
 
 
-def _claims_table(examinations: Sequence[Examination]) -> Table:
+def _claims_table(title: str, examinations: Sequence[Examination]) -> Table:
     """A row a claim: its worst status, and the instance nearest to failing with both of its
     numbers.
     """
-    table = _table(
-        "Statements", "statement", "status", "tightest margin", "notices", "method", "erratum"
-    )
+    table = _table(title, "statement", "status", "tightest margin", "notices", "method", "erratum")
     table.columns[0].min_width = WORDS // 2
     for examination in examinations:
         for claim in examination.claims:

@@ -308,7 +308,7 @@ class Weighted(_Around):
         weight: w, in (0, 1). n/(n + m) is no weighting. Where there is one kind of points only, all
             count the same. Around `FreshReal(1/k)` the best weight is (√(k²+4k) − k)/2, the golden
             ratio 0.618 at k = 1 (He, Xu and Cheng, arXiv:2502.18049); with fixed real data any w <
-            1 costs variance (`stability.statements.weighted_real`).
+            1 costs variance (`stability.statements.literature.weighted_real`).
     """
 
     weight: float

@@ -21,7 +21,7 @@ from stability.report.figures import FIGURES
 from stability.report.formulas import FORMULAS, scripts
 from stability.runs.atomic import atomic_write
 from stability.runs.figure_style import Figure, figure_style, save_figure
-from stability.statements.examination import Examination, evidence, machine_checked
+from stability.statements.examination import Examination, evidence, grouped, machine_checked
 from stability.statements.verdict import Evidence, Status, Verdict
 
 __all__ = ["write_report"]
@@ -117,6 +117,7 @@ def _page(examinations: Sequence[Examination], **rest: Any) -> str:
     rest |= {"formulas": FORMULAS, "headlines": _headlines(examinations), "Status": Status}
     rest |= {
         "evidence": evidence(examinations),
+        "groups": grouped(examinations),
         "Evidence": Evidence,
         "machine_checked": machine_checked(examinations),
     }

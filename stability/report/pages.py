@@ -4,7 +4,6 @@ The index of claims, the errata, a page for each of our own results, and, from t
 run, the gallery of statements and families.
 """
 
-import importlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ from stability.report.formulas import FORMULAS, scripts
 from stability.runs.atomic import atomic_write
 from stability.runs.command_line import UsageError, command
 from stability.runs.console import make_console, print_paths
-from stability.statements import STATEMENTS
+from stability.statements import GROUPS, STATEMENTS, import_statement
 from stability.statements.claim import Claim
 from stability.statements.errata import ERRATA
 from stability.statements.examination import claims
@@ -57,11 +56,11 @@ def typeset(text: str) -> str:
 
 def pages() -> dict[str, str]:
     """The pages that need no run: name of the file in docs/theory -> text."""
-    modules = {name: importlib.import_module(f"stability.statements.{name}") for name in STATEMENTS}
+    modules = {name: import_statement(name) for name in STATEMENTS}
     declared = {name: claims(module) for name, module in modules.items()}
     everything = list({each.id: each for own in declared.values() for each in own}.values())
     return {
-        "claims.md": _index(modules, declared),
+        "claims.md": _index(GROUPS, modules, declared),
         "errata.md": _errata(everything),
         "own-results.md": _own_results(),
         **{
@@ -74,7 +73,11 @@ def _title(module: ModuleType) -> str:
     return " ".join((module.__doc__ or "").split("\n\n")[0].split())
 
 
-def _index(modules: Mapping[str, ModuleType], declared: Mapping[str, Sequence[Claim]]) -> str:
+def _index(
+    groups: Mapping[str, Sequence[str]],
+    modules: Mapping[str, ModuleType],
+    declared: Mapping[str, Sequence[Claim]],
+) -> str:
     parts = [
         _GENERATED,
         "# Index of claims\n\n"
@@ -82,12 +85,14 @@ def _index(modules: Mapping[str, ModuleType], declared: Mapping[str, Sequence[Cl
         "what would falsify it, and what does not count as evidence. A claim marked *false* is "
         "printed somewhere and refuted.\n",
     ]
-    for name, own in declared.items():
-        if not own:
-            continue
-        formula = f"\n{_block(FORMULAS[name])}\n" if name in FORMULAS else ""
-        parts.append(f"\n## {name}\n\n{_title(modules[name])}\n{formula}")
-        parts += [_claim(claim) for claim in own]
+    for title, names in groups.items():
+        parts.append(f"\n## {title}\n")
+        for name in names:
+            if not declared[name]:
+                continue
+            formula = f"\n{_block(FORMULAS[name])}\n" if name in FORMULAS else ""
+            parts.append(f"\n### {name}\n\n{_title(modules[name])}\n{formula}")
+            parts += [_claim(claim) for claim in declared[name]]
     return "".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""The statements, one module each, in the order of the paper; then what holds beyond it.
+"""The statements, a module each: the paper's, our own results, and those of the literature.
 
 A module has GRID, the instances that `python -m stability` examines; `check(**instance)`, which
 returns verdicts; `controls()`, the same checks with a spoiled constant, each of which must come out
@@ -6,33 +6,65 @@ as violated; and, where the paper's own wording fails, `counterexamples()`. What
 takes `rng`.
 """
 
-__all__ = ["STATEMENTS"]
+import importlib
+from collections.abc import Mapping
+from types import MappingProxyType, ModuleType
 
-STATEMENTS = (
-    "lemma_a1",
-    "lemma_a2",
-    "proposition1",
-    "proposition2",
-    "maximisers",
-    "proposition3",
-    "proposition4",
-    "lemma_e1",
-    "theorem1",
-    "theorem1_sharp",
-    "local_stability",
-    "theorem2",
-    "stationary_error",
-    "sampler_bias",
-    "path_of_refits",
-    "weighted_real",
-    "collapse_tail",
-    "discrete_collapse",
-    "correction",
-    "certified",
-    "certified_ranges",
-    "proofs",
-    "gaussian_exponents",
-    "assumption1",
-    "misspecified_error",
+__all__ = ["GROUPS", "STATEMENTS", "import_statement"]
+
+_PAPER = "Statements of the paper"
+_OWN = "Our own results"
+_LITERATURE = "Results of the literature"
+
+# random streams go by place: a new statement goes to the end
+_GROUP = {
+    "lemma_a1": _PAPER,
+    "lemma_a2": _PAPER,
+    "proposition1": _PAPER,
+    "proposition2": _PAPER,
+    "maximisers": _PAPER,
+    "proposition3": _PAPER,
+    "proposition4": _PAPER,
+    "lemma_e1": _PAPER,
+    "theorem1": _PAPER,
+    "theorem1_sharp": _OWN,
+    "local_stability": _OWN,
+    "theorem2": _PAPER,
+    "stationary_error": _OWN,
+    "sampler_bias": _OWN,
+    "path_of_refits": _LITERATURE,
+    "weighted_real": _LITERATURE,
+    "collapse_tail": _LITERATURE,
+    "discrete_collapse": _LITERATURE,
+    "correction": _LITERATURE,
+    "certified": _PAPER,
+    "certified_ranges": _PAPER,
+    "proofs": _PAPER,
+    "gaussian_exponents": _OWN,
+    "assumption1": _PAPER,
+    "misspecified_error": _OWN,
+}
+
+STATEMENTS = tuple(_GROUP)
+"""Names of the modules; those of the literature lie in `stability.statements.literature`."""
+
+GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        title: tuple(name for name, group in _GROUP.items() if group == title)
+        for title in (_PAPER, _OWN, _LITERATURE)
+    }
 )
-"""Names of the modules."""
+"""Title -> names of the modules, in the order of listings."""
+
+
+def import_statement(name: str) -> ModuleType:
+    """Import the module of a statement.
+
+    Args:
+        name: One of `STATEMENTS`.
+
+    Returns:
+        The module.
+    """
+    room = "literature." if _GROUP.get(name) == _LITERATURE else ""
+    return importlib.import_module(f"stability.statements.{room}{name}")

@@ -2,7 +2,6 @@
 and the proofs.
 """
 
-import importlib
 import inspect
 import math
 import os
@@ -21,7 +20,7 @@ import numpy as np
 
 from stability.runs.command_line import UsageError
 from stability.runs.processors import processors
-from stability.statements import STATEMENTS
+from stability.statements import GROUPS, STATEMENTS, import_statement
 from stability.statements.claim import Claim
 from stability.statements.verdict import Evidence, MachineChecked, Status, Verdict
 
@@ -33,6 +32,7 @@ __all__ = [
     "evidence",
     "examine",
     "examine_all",
+    "grouped",
     "machine_checked",
 ]
 
@@ -174,6 +174,24 @@ class Examination:
         }
 
 
+def grouped(examinations: Sequence[Examination]) -> dict[str, list[Examination]]:
+    """Sort examinations into the groups of statements.
+
+    Args:
+        examinations: Of any statements.
+
+    Returns:
+        Title of the group -> its examinations, both in the order of `GROUPS`; groups of which
+        nothing was examined are left out.
+    """
+    by_name = {examination.name: examination for examination in examinations}
+    found = {
+        title: [by_name[name] for name in names if name in by_name]
+        for title, names in GROUPS.items()
+    }
+    return {title: own for title, own in found.items() if own}
+
+
 def evidence(examinations: Sequence[Examination]) -> dict[str, dict[Evidence, int]]:
     """Count the verdicts that hold on each statement, by kind of evidence.
 
@@ -250,7 +268,7 @@ def _start_worker(parent: int) -> None:
 def examine(
     name: str, rng: np.random.Generator, families: Sequence[str] = (), lams: Sequence[float] = ()
 ) -> Examination:
-    """Run the statement whose module has this name; see `stability.statements`.
+    """Run the statement that has this name; see `stability.statements`.
 
     Args:
         families: Instead of the module's own grid, its check on these families (names in FAMILIES),
@@ -261,7 +279,7 @@ def examine(
     Raises:
         UsageError: If families or λ are asked for and the statement has none.
     """
-    module = importlib.import_module(f"stability.statements.{name}")
+    module = import_statement(name)
     started = time.perf_counter()
     grid = _grid(module, families, lams)
     verdicts = [verdict for instance in grid for verdict in _call(module.check, rng, **instance)]

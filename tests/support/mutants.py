@@ -27,9 +27,10 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[2]
 
 _EXAMINE = """
-import importlib, inspect, sys
+import inspect, sys
 import numpy as np
-module = importlib.import_module("stability.statements." + sys.argv[1])
+from stability.statements import import_statement
+module = import_statement(sys.argv[1])
 random = "rng" in inspect.signature(module.check).parameters
 rng = np.random.default_rng(int(sys.argv[2]))
 for case in module.GRID:
@@ -126,7 +127,7 @@ SLIPS: tuple[Slip, ...] = tuple(
         ),
         (
             "collapse_tail",
-            "statements/collapse_tail.py",
+            "statements/literature/collapse_tail.py",
             {
                 "math.exp(-t / (4 * n)) / level": "math.exp(-t / (4 * (n - 1))) / level",
                 "half = (n - 1) / 2": "half = n / 2",
@@ -269,7 +270,7 @@ SLIPS: tuple[Slip, ...] = tuple(
         ),
         (
             "path_of_refits",
-            "statements/path_of_refits.py",
+            "statements/literature/path_of_refits.py",
             {
                 "return first + 1.0": "return first + 2.0",
                 "first] - 1\n            )": "first] - 0.5\n            )",
@@ -277,7 +278,7 @@ SLIPS: tuple[Slip, ...] = tuple(
         ),
         (
             "weighted_real",
-            "statements/weighted_real.py",
+            "statements/literature/weighted_real.py",
             {
                 "limit = (w**2 + k * (1 - w) ** 2) / (2 * w - w**2)": "limit = (w**2 + (1 - w) ** 2) / (2 * w - w**2)",  # noqa: E501
                 "return 2 / (1 + math.sqrt(1 + 4 / k))": "return 2 / (1 + math.sqrt(1 + 2 / k))",
@@ -286,7 +287,7 @@ SLIPS: tuple[Slip, ...] = tuple(
         ),
         (
             "discrete_collapse",
-            "statements/discrete_collapse.py",
+            "statements/literature/discrete_collapse.py",
             {
                 "(1 - 1 / n) ** t * (1 - start)": "(1 - 1 / (n + 1)) ** t * (1 - start)",
                 "-math.expm1(-k / t)": "-math.expm1(-3 * k / t)",
@@ -301,7 +302,7 @@ SLIPS: tuple[Slip, ...] = tuple(
         ),
         (
             "correction",
-            "statements/correction.py",
+            "statements/literature/correction.py",
             {
                 "return lam * mu / ((1 + lam * mu) * (1 + gamma))": "return lam * mu / (1 + lam * mu * (1 + gamma))",  # noqa: E501
                 "return jacobian(A, B, lam) / (1 + gamma)": "return jacobian(A, B, lam / (1 + gamma))",  # noqa: E501

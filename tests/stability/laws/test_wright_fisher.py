@@ -8,7 +8,7 @@ from scipy.stats import binom
 
 from stability.laws import wright_fisher
 from stability.laws.wright_fisher import count_law, loss_probability
-from stability.statements.discrete_collapse import survival_bound
+from stability.statements.literature.discrete_collapse import survival_bound
 from tests.conftest import FALSE_ALARM
 
 

@@ -23,7 +23,11 @@ from stability import (
 from stability.gaussian.learner import GaussianLearner
 from stability.gaussian.mean import paths
 from stability.loop.retraining import retrain
-from stability.statements.weighted_real import best_weight, error_fixed_real, error_fresh_real
+from stability.statements.literature.weighted_real import (
+    best_weight,
+    error_fixed_real,
+    error_fresh_real,
+)
 from tests.conftest import FALSE_ALARM
 
 

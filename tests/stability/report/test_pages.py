@@ -1,4 +1,3 @@
-import importlib
 import json
 import re
 import sys
@@ -12,7 +11,7 @@ from stability.report import pages
 from stability.report.formulas import scripts
 from stability.report.pages import Pages, gallery, typeset, write
 from stability.runs.command_line import UsageError
-from stability.statements import STATEMENTS, examination
+from stability.statements import STATEMENTS, examination, import_statement
 from stability.statements.errata import ERRATA
 from stability.statements.examination import claims, examine
 from stability.statements.own_results import OWN_RESULTS
@@ -31,7 +30,7 @@ def test_the_pages_are_up_to_date():
 def test_every_claim_erratum_and_result_is_on_a_page():
     texts = pages.pages()
     for name in STATEMENTS:
-        for claim in claims(importlib.import_module(f"stability.statements.{name}")):
+        for claim in claims(import_statement(name)):
             assert claim.id in texts["claims.md"]
             assert not claim.erratum or claim.erratum in ERRATA
             assert not claim.refuted_because or claim.id in texts["errata.md"]
@@ -106,7 +105,7 @@ def test_a_statement_from_the_template(monkeypatch):
     module = types.ModuleType("stability.statements.coins")
     monkeypatch.setitem(sys.modules, module.__name__, module)
     exec(compile(code, "template", "exec"), module.__dict__)
-    monkeypatch.setattr(examination.importlib, "import_module", lambda name: module)
+    monkeypatch.setattr(examination, "import_statement", lambda name: module)
 
     result = examine("coins", np.random.default_rng())
     assert result.title == "The mean of n coins: its variance is p(1 − p)/n."
@@ -114,5 +113,5 @@ def test_a_statement_from_the_template(monkeypatch):
     (control,) = result.controls
     assert control.status is Status.VIOLATED
     assert not result.failures
-    page = pages._index({"coins": module}, {"coins": claims(module)})
+    page = pages._index({"Coins": ["coins"]}, {"coins": module}, {"coins": claims(module)})
     assert "**Coins** (Bernoulli (1713))" in page

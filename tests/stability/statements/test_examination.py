@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 
 from stability.runs.command_line import UsageError
-from stability.statements import STATEMENTS, examination
+from stability.statements import GROUPS, STATEMENTS, examination, import_statement
 from stability.statements.examination import (
     ClaimVerdicts,
     Examination,
     examine,
     examine_all,
+    grouped,
     tally,
 )
 from stability.statements.verdict import Status, Verdict, compare
@@ -44,7 +45,7 @@ def statement(monkeypatch):
         lambda rng: [verdict(3.0)],
         lambda: [verdict(4.0)],
     )
-    monkeypatch.setattr(examination.importlib, "import_module", lambda name: module)
+    monkeypatch.setattr(examination, "import_statement", lambda name: module)
     return module
 
 
@@ -141,13 +142,30 @@ def test_a_statement_has_the_same_draws_alone_and_beside_others():
 
 def test_every_statement_has_a_check_a_grid_and_a_title():
     for name in STATEMENTS:
-        module = examination.importlib.import_module(f"stability.statements.{name}")
+        module = import_statement(name)
         assert module.GRID, name
         assert callable(module.check), name
         assert hasattr(module, "MUTATIONS") or callable(module.controls), name
         title = " ".join((module.__doc__ or "").split("\n\n")[0].split())
         assert title.endswith((".", ":")), name
         assert "`" not in title, f"{name}: a report shows this line, and no names of modules"
+
+
+def test_every_statement_is_in_one_group():
+    listed = [name for names in GROUPS.values() for name in names]
+    assert sorted(listed) == sorted(STATEMENTS)
+    assert len(set(STATEMENTS)) == len(STATEMENTS)
+
+
+def test_examinations_are_grouped_in_the_order_of_listings():
+    def named(name):
+        return Examination(name, name, (), (), (), 0.1)
+
+    groups = grouped([named("weighted_real"), named("lemma_a2"), named("lemma_a1")])
+    assert {title: [each.name for each in own] for title, own in groups.items()} == {
+        "Statements of the paper": ["lemma_a1", "lemma_a2"],
+        "Results of the literature": ["weighted_real"],
+    }
 
 
 def test_margin_is_what_is_left_of_what_is_allowed():

@@ -1,4 +1,3 @@
-import importlib
 import math
 
 import numpy as np
@@ -6,7 +5,7 @@ import pytest
 
 from stability.gaussian import alpha as alpha_module
 from stability.gaussian.alpha import alpha
-from stability.statements import STATEMENTS, lemma_a1
+from stability.statements import STATEMENTS, import_statement, lemma_a1
 from stability.statements.assumption3 import Constants
 from stability.statements.claim import Claim
 from stability.statements.examination import claims
@@ -14,7 +13,7 @@ from stability.statements.mutation import Mutation, instead, replaced, scaled
 from stability.statements.verdict import Status
 
 NAME = "stability.gaussian.alpha.alpha"
-MODULES = [importlib.import_module(f"stability.statements.{name}") for name in STATEMENTS]
+MODULES = [import_statement(name) for name in STATEMENTS]
 
 
 def test_a_function_is_replaced_wherever_it_is_imported_and_comes_back():

@@ -9,15 +9,15 @@ from scipy.stats import multinomial
 
 from stability import TrainingSet
 from stability.laws.wright_fisher import count_law
-from stability.statements import discrete_collapse
-from stability.statements.discrete_collapse import (
+from stability.statements.examination import controls
+from stability.statements.literature import discrete_collapse
+from stability.statements.literature.discrete_collapse import (
     GRID,
     Frequencies,
     check,
     expected_concentration,
     survival_bound,
 )
-from stability.statements.examination import controls
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
 

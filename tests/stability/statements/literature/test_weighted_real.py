@@ -7,11 +7,9 @@ from hypothesis import strategies as st
 
 from stability import FreshReal, Mix
 from stability.gaussian.mean import paths
-from stability.statements import weighted_real
 from stability.statements.examination import controls
-from stability.statements.stationary_error import fresh_real, mixed
-from stability.statements.verdict import Status
-from stability.statements.weighted_real import (
+from stability.statements.literature import weighted_real
+from stability.statements.literature.weighted_real import (
     GRID,
     WeightedMean,
     best_weight,
@@ -19,6 +17,8 @@ from stability.statements.weighted_real import (
     error_fixed_real,
     error_fresh_real,
 )
+from stability.statements.stationary_error import fresh_real, mixed
+from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
 
 ratios = st.floats(-3, 3).map(lambda u: 10.0**u)

@@ -161,7 +161,7 @@ def check(
 
 
 _CASE = {"n": 20, "t": 20, "level": 1.0}
-_HERE = "stability.statements.collapse_tail"
+_HERE = "stability.statements.literature.collapse_tail"
 
 MUTATIONS = (
     Mutation(MARKOV, f"{_HERE}.markov_bound", "the bound", _CASE),

@@ -131,7 +131,7 @@ def check(
 
 
 _CASE = {**_STUDENT_T, "lam": 0.1, "gamma": 2.0}
-_HERE = "stability.statements.correction"
+_HERE = "stability.statements.literature.correction"
 
 MUTATIONS = (
     Mutation(JACOBIAN, f"{_HERE}.corrected_jacobian", "J_γ", _CASE),

@@ -157,7 +157,7 @@ def check(
     ]
 
 
-_LAW = "stability.statements.path_of_refits.limit_covariance"
+_LAW = "stability.statements.literature.path_of_refits.limit_covariance"
 
 MUTATIONS = (
     Mutation(

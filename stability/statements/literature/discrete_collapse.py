@@ -189,7 +189,7 @@ def check(
 
 
 _CASE = {"counts": (10, 10), "t": 10}
-_HERE = "stability.statements.discrete_collapse"
+_HERE = "stability.statements.literature.discrete_collapse"
 
 MUTATIONS = (
     Mutation(

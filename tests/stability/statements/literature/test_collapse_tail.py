@@ -7,9 +7,14 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 
 from stability.gaussian.alpha import alpha
-from stability.statements import collapse_tail
-from stability.statements.collapse_tail import GRID, best_power_bound, check, markov_bound
 from stability.statements.examination import controls
+from stability.statements.literature import collapse_tail
+from stability.statements.literature.collapse_tail import (
+    GRID,
+    best_power_bound,
+    check,
+    markov_bound,
+)
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
 

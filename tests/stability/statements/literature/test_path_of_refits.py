@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stability import Accumulate, FreshReal, FullySynthetic, Mix
-from stability.statements import path_of_refits
 from stability.statements.examination import controls
-from stability.statements.path_of_refits import GRID, check, limit_covariance
+from stability.statements.literature import path_of_refits
+from stability.statements.literature.path_of_refits import GRID, check, limit_covariance
 from stability.statements.stationary_error import predicted
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM

@@ -193,7 +193,7 @@ def check(
 
 
 _CASE = {"k": 1.0, "w": 0.5}
-_HERE = "stability.statements.weighted_real"
+_HERE = "stability.statements.literature.weighted_real"
 
 MUTATIONS = (
     Mutation(FRESH, f"{_HERE}.error_fresh_real", "the error", _CASE),
