@@ -216,9 +216,9 @@ MUTATIONS = (
     Mutation(
         SIMULATED,
         "stability.statements.stationary_error.excess_covariance",
-        "half of it",
+        "0.4 of it",
         _T,
-        scaled(0.5),
+        scaled(0.4),
     ),
 )
 """Slips, and the claim that each must break."""

@@ -5,6 +5,7 @@ It is the negative control of a claim. A check that does not notice a mutation p
 
 import copy
 import importlib
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -56,6 +57,9 @@ class Mutation:
 
         Returns:
             The verdict, which names the slip.
+
+        Raises:
+            ValueError: If there is no verdict on the claim, or if no factor would be noticed.
         """
         by, words, same = self.by, self.words, copy.deepcopy(rng)
         if by is None:
@@ -75,8 +79,21 @@ class Mutation:
         return [verdict for verdict in check(**arguments) if verdict.claim == self.breaks.id]
 
     def _factor(self, verdicts: list[Verdict]) -> float:
-        """Of the function's value, in the direction that can be noticed."""
-        factor = 1 + _MARGIN * (min(verdict.resolution for verdict in verdicts) - 1)
+        """Of the function's value, in the direction that can be noticed.
+
+        Raises:
+            ValueError: If no verdict would notice any factor: its number lies below its tolerance.
+        """
+        noticed = [each.resolution for each in verdicts if math.isfinite(each.resolution)]
+        if not noticed:
+            seen = ", ".join(f"{each.resolution:g} ({each.status})" for each in verdicts) or "none"
+            raise ValueError(
+                f"no factor of {self.words} would be noticed by {self.breaks.id} in "
+                f"{dict(self.case)}: resolutions {seen}; take a case whose number lies well above "
+                "its tolerance"
+            )
+
+        factor = 1 + _MARGIN * (min(noticed) - 1)
         return 1 / factor if self.breaks.relation in ("<=", "<") else factor
 
 

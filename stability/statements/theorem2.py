@@ -356,9 +356,9 @@ MUTATIONS = (
     Mutation(QUANTILE_S1, f"{_CONSTANTS}.step", "a quarter of a", _BEYOND, scaled(0.25)),
     Mutation(ELLIPSOID, _RUN, "0.7 of the covariance", _MEAN, _spoiled_loop(covariance=0.7)),
     Mutation(COVARIANCE, _RUN, "0.7 of the covariance", _MEAN, _spoiled_loop(covariance=0.7)),
-    Mutation(ELLIPSOID, _FIT, "0.3 of the covariance", _FITTED, _spoiled_loop(covariance=0.3)),
-    Mutation(COVARIANCE, _FIT, "0.3 of the covariance", _FITTED, _spoiled_loop(covariance=0.3)),
-    Mutation(SCATTER, f"{_HERE}._scale", "half of a", _FITTED, scaled(0.25)),
+    Mutation(ELLIPSOID, _FIT, "0.2 of the covariance", _FITTED, _spoiled_loop(covariance=0.2)),
+    Mutation(COVARIANCE, _FIT, "0.2 of the covariance", _FITTED, _spoiled_loop(covariance=0.2)),
+    Mutation(SCATTER, f"{_HERE}._scale", "a third of a", _FITTED, scaled(1 / 9)),
     Mutation(RHO, _FIT, "half of ρ", _FITTED, _spoiled_loop(rho=0.5)),
     Mutation(
         ON_U,

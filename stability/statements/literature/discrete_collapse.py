@@ -195,9 +195,9 @@ MUTATIONS = (
     Mutation(
         CONCENTRATION,
         f"{_HERE}.expected_concentration",
-        "diversity lost 1.2 times as fast",
+        "diversity lost 1.5 times as fast",
         _CASE,
-        lambda right: lambda start, n, t: right(start, n, 1.2 * t),
+        lambda right: lambda start, n, t: right(start, n, 1.5 * t),
     ),
     Mutation(
         TWO_CATEGORIES,

@@ -157,6 +157,8 @@ def check(
     ]
 
 
+# with 150 runs the tolerance is ±76 %, and the slip is missed once in 100,000 draws
+_BINOMIAL = {**GRID[-1], "replicas": 250}
 _LAW = "stability.statements.literature.path_of_refits.limit_covariance"
 
 MUTATIONS = (
@@ -185,7 +187,7 @@ MUTATIONS = (
         PATH,
         _LAW,
         "the law with fixed real data",
-        {"regime": FullySynthetic(), "t": 3, "family": "binomial", "theta": (-0.4,)},
+        _BINOMIAL,
         lambda right: lambda regime, t: right(Mix(1.0), t),
     ),
 )

@@ -60,13 +60,51 @@ def test_without_a_factor_a_mutation_goes_twice_as_far_as_its_claim_can_see(rng)
     assert spoiled.instance == "i; the law times 1.222"
 
 
+@pytest.mark.parametrize(
+    ("measured", "claimed", "tolerance", "resolution"),
+    [
+        (0.1, 0.2, 0.3, "inf (holds)"),  # a factor of a number below its tolerance shows nowhere
+        (0.0, 0.0, 1.0, "nan (holds)"),  # a sign alone
+        (2.0, 1.0, 0.5, "nan (violated)"),
+        (math.nan, 1.0, 0.5, "nan (violated)"),
+    ],
+)
+def test_a_case_that_notices_no_factor_is_named(measured, claimed, tolerance, resolution, rng):
+    claim = Claim("C, the law", "w", "==", "here", "", "")
+
+    def check(n, rng):
+        return [
+            claim.verdict("i", measured=measured, claimed=claimed, tolerance=tolerance, method="m")
+        ]
+
+    with pytest.raises(ValueError, match="no factor of α would be noticed") as error:
+        Mutation(claim, NAME, "α", {"n": 7}).run(check, rng)
+    assert "by C, the law in {'n': 7}" in str(error.value)
+    assert f"resolutions {resolution};" in str(error.value)
+
+
+def test_a_verdict_without_a_resolution_does_not_hide_the_others(rng):
+    claim, right = Claim("C", "w", "==", "here", "", ""), float(alpha(9))
+
+    def check(rng):
+        factor = float(alpha_module.alpha(9)) / right
+        return [
+            claim.verdict("i", measured=m, claimed=m * factor, tolerance=tolerance, method="m")
+            for m, tolerance in ((1.0, 0.1), (0.0, 1.0), (0.1, 1.0))
+        ]
+
+    assert Mutation(claim, NAME, "α", {}).run(check, rng).status is Status.VIOLATED
+
+
 def test_a_mutated_check_sees_the_same_draws(rng):
     claim = Claim("C", "w", "==", "here", "", "")
     seen = []
 
     def check(rng):
         seen.append(rng.random())
-        return [claim.verdict("i", measured=1.0, claimed=float(alpha(9)), tolerance=1, method="m")]
+        return [
+            claim.verdict("i", measured=1.0, claimed=float(alpha(9)), tolerance=0.1, method="m")
+        ]
 
     Mutation(claim, NAME, "α", {}).run(check, rng)
     assert seen[0] == seen[1]
