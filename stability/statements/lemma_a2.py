@@ -191,12 +191,11 @@ def check(
     roots = _roots(basis.T @ fitted @ basis) / np.sqrt(np.outer(sd, sd))
 
     case = f"n = {n}, Σ_t with eigenvalues {', '.join(f'{s**2:.3g}' for s in sd[::-1])}"
-    by_moments = (
-        f"simulation, {chains} models, the entry farthest off; tolerance: normal tail, "
-        "doubled for skewness"
-    )
-    random: dict[str, Any] = {"false_alarm": false_alarm}
-    off_diagonal = ~np.eye(d, dtype=bool)
+    moments: dict[str, Any] = {
+        "method": f"simulation, {chains} models, the entry farthest off; tolerance: normal tail, "
+        "doubled for skewness",
+        "false_alarm": false_alarm,
+    }
     verdicts = [
         ONE_STEP.verdict(
             case,
@@ -210,19 +209,18 @@ def check(
         WISHART.verdict(
             case,
             **_worst(S.reshape(chains, -1), mean_scatter(n, d).ravel(), false_alarm),
-            method=by_moments,
-            **random,
+            **moments,
         ),
         *_isotropic(n, d, S, false_alarm, case),
         _contraction(n, sd, roots, false_alarm, case),
     ]
     if d > 1:
-        entries = roots[:, off_diagonal]
+        entries = roots[:, ~np.eye(d, dtype=bool)]
         worst = _worst(entries, np.zeros(entries.shape[1]), false_alarm)
-        verdicts.append(DIAGONAL.verdict(case, **worst, method=by_moments, scale=1.0, **random))
+        verdicts.append(DIAGONAL.verdict(case, **worst, scale=1.0, **moments))
     if d == 2:
-        worst = _worst(roots[:, ~off_diagonal], expected_root(n, sd**2) / sd, false_alarm)
-        verdicts.append(QUADRATURE.verdict(case, **worst, method=by_moments, **random))
+        worst = _worst(roots.diagonal(0, 1, 2), expected_root(n, sd**2) / sd, false_alarm)
+        verdicts.append(QUADRATURE.verdict(case, **worst, **moments))
     return verdicts
 
 

@@ -126,7 +126,8 @@ def check(
         lambda theta: _mean_score(where.family, Member(where.family, theta), star), local.theta, V
     )
     G = infinite_map(where.family, where.law, lam)
-    seen = np.linalg.solve(V, _differences(lambda theta: G(theta).theta.numpy(), local.theta, V))
+    differences = _differences(lambda theta: G(theta).theta.numpy(), local.theta, V)
+    seen = np.linalg.solve(V, differences)
 
     case = f"{where.name}, λ = {lam:g}"
     common: dict[str, Any] = {
@@ -138,11 +139,9 @@ def check(
         f"central differences of {{}}; largest difference, step {_STEP} standard errors, in "
         "the eigenbasis of J"
     )
-    matrices = (
-        (JACOBIAN, formula_78(local.A, local.B, lam), formula_78_printed(local.A, local.B, lam)),
-        (ANALYSED, local.J, None),
-    )
-    verdicts = [
+    at_star = {"method": method.format("G∞ at θ*"), **common}
+    jacobian, analysed = _at_star(local, V, seen, case, at_star)
+    return [
         _away_verdict(where, lam, V, case, method, common),
         HESSIANS.verdict(
             case,
@@ -151,24 +150,37 @@ def check(
             method=method.format("θ ↦ E_{p_θ} ∇ log p_θ*"),
             **common,
         ),
+        jacobian,
+        *_norms(local, case),
+        analysed,
     ]
-    for claim, J, as_printed in matrices:
-        how = {"method": method.format("G∞ at θ*"), **common}
-        printed = as_printed is not None and PRINTED_SIGN.verdict(
-            case, measured=float(np.abs(np.linalg.solve(V, as_printed @ V) - seen).max()), **how
-        )
-        verdicts.append(
-            claim.verdict(
-                case,
-                measured=float(np.abs(np.linalg.solve(V, J @ V) - seen).max()),
-                scale=float(np.abs(seen).max()),
-                in_place_of=printed or None,
-                note="with B = ∇²_{θ,θ'}H₂, as printed, the sign is wrong" if printed else "",
-                **how,
-            )
-        )
-    # the order of the lemma: (80) is used in (79), and the analysis comes last
-    return [*verdicts[:3], *_norms(local, case), *verdicts[3:]]
+
+
+def _at_star(
+    local: LocalAnalysis, V: np.ndarray, seen: np.ndarray, case: str, common: dict[str, Any]
+) -> tuple[Verdict, Verdict]:
+    """(78), and the J of the analysis, against differences of G∞ at θ*, `seen` in the basis V."""
+
+    def gap(J: np.ndarray) -> float:
+        return float(np.abs(_in(V, J) - seen).max())
+
+    A, B, scale = local.A, local.B, float(np.abs(seen).max())
+    jacobian = JACOBIAN.verdict(
+        case,
+        measured=gap(formula_78(A, B, local.lam)),
+        scale=scale,
+        in_place_of=PRINTED_SIGN.verdict(
+            case, measured=gap(formula_78_printed(A, B, local.lam)), **common
+        ),
+        note="with B = ∇²_{θ,θ'}H₂, as printed, the sign is wrong",
+        **common,
+    )
+    return jacobian, ANALYSED.verdict(case, measured=gap(local.J), scale=scale, **common)
+
+
+def _in(V: np.ndarray, matrix: np.ndarray) -> np.ndarray:
+    """A linear map in the basis of the columns of V, (P, P)."""
+    return np.linalg.solve(V, matrix @ V)
 
 
 def counterexamples() -> list[Verdict]:

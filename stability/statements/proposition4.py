@@ -75,6 +75,12 @@ GRID: tuple[dict[str, Any], ...] = (
 )
 
 
+_UNITS = (
+    "in standard errors of one observation; tolerance: six times the error estimate of the "
+    "integrals"
+)
+
+
 def check(
     family: str | Family, data: DataName | Data, lam: float, start: Tensor | None = None
 ) -> list[Verdict]:
@@ -92,51 +98,38 @@ def check(
     where = instance(family, data, start)
     local = where.local.at(lam)
     V, theta = axes(local), fixed_point(where)
-    point = theta.numpy()
+    rules = _rules(where, theta)
 
-    def functions(x: Tensor) -> Tensor:
-        return torch.cat(
-            [where.family.log_prob(theta, x)[:, None], scores(where.family, theta, x)], 1
-        )
-
-    rules = [rule(law, functions) for law in (where.law, Member(where.family, theta))]
-    slopes = [
-        _length(V, law_rule.expect(scores(where.family, theta, law_rule.points)))
-        for law_rule in rules
-    ]
+    slopes = [_length(V, each.expect(scores(where.family, theta, each.points))) for each in rules]
     slope, slack = max(value for value, _ in slopes), max(error for _, error in slopes)
-    image = infinite_map(where.family, where.law, lam)(theta).theta.numpy()
-    others = [torch.from_numpy(point + V @ step) for step in _steps(len(V))]
-    others = [other for other in others if where.contains(other)]
+    moved = infinite_map(where.family, where.law, lam)(theta).theta - theta
+    near = [theta + torch.from_numpy(V @ step) for step in _steps(len(V))]
+    others = [other for other in near if where.contains(other)]
     gain, gain_slack = max(
-        _gain(where.family, law_rule, theta, other) for law_rule in rules for other in others
+        _gain(where.family, each, theta, other) for each in rules for other in others
     )
 
-    chance = any(law_rule.method == "monte carlo" for law_rule in rules)
-    units = (
-        "in standard errors of one observation; tolerance: six times the error estimate of "
-        "the integrals"
-    )
     common: dict[str, Any] = {
         "claimed": 0.0,
         "scale": 1.0,
         "assumptions": assumptions(local),
-        "false_alarm": 1e-6 if chance else 0.0,  # six standard errors, for at most 500 parameters
+        # six standard errors, for at most 500 parameters
+        "false_alarm": 1e-6 if any(each.method == "monte carlo" for each in rules) else 0.0,
     }
     case = f"{where.name}, λ = {lam:g}"
     return [
         FIXED.verdict(
             case,
-            measured=float(np.linalg.norm(np.linalg.solve(V, image - point))),
+            measured=float(np.linalg.norm(np.linalg.solve(V, moved.numpy()))),
             tolerance=slack,
-            method=f"move by Newton's method, {units}",
+            method=f"move by Newton's method, {_UNITS}",
             **common,
         ),
         STATIONARY.verdict(
             case,
             measured=slope,
             tolerance=slack,
-            method=f"E of the score under the data and under p_θ*, the larger, {units}",
+            method=f"E of the score under the data and under p_θ*, the larger, {_UNITS}",
             **common,
         ),
         LARGEST.verdict(
@@ -200,6 +193,17 @@ MUTATIONS = tuple(
     for claim in (FIXED, STATIONARY, LARGEST)
 )
 """Slips, and the claim that each must break."""
+
+
+def _rules(where: Instance, theta: Tensor) -> list[Rule]:
+    """Of integration under the data and under p_θ, good for log-likelihoods and scores at θ."""
+
+    def functions(x: Tensor) -> Tensor:
+        return torch.cat(
+            [where.family.log_prob(theta, x)[:, None], scores(where.family, theta, x)], 1
+        )
+
+    return [rule(law, functions) for law in (where.law, Member(where.family, theta))]
 
 
 def _length(V: np.ndarray, gradient: Expectation) -> tuple[float, float]:

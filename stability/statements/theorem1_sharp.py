@@ -93,14 +93,11 @@ def check(
     seen = attained = math.inf
     if math.isfinite(bound):
         seen = float(np.linalg.norm(_jacobians(A, A + E, lam), 2, axis=(1, 2)).max())
-        ends = (np.array([[B]]) for B in (-(1 + k), k - 1))
-        attained = max(float(abs(jacobian(-np.eye(1), B, lam)[0, 0])) for B in ends)
+        attained = _at_the_ends(lam, k)
     radii = np.abs(np.linalg.eigvals(_jacobians(A, A + _signed(A, E), lam)))
 
     case = f"λ = {lam:g}, Lε/α = {k:g}, {pairs} pairs of {d} × {d} matrices"
-    common: dict[str, Any] = {
-        "assumptions": {"λ(1 + Lε/α)": lam * (1 + k), "λ(Lε/α − 1)": lam * (k - 1)}
-    }
+    common = {"assumptions": {"λ(1 + Lε/α)": lam * (1 + k), "λ(Lε/α − 1)": lam * (k - 1)}}
     exact: dict[str, Any] = {
         "claimed": bound,
         "tolerance": 1e-9 * bound if math.isfinite(bound) else 0.0,
@@ -130,6 +127,12 @@ def check(
             **common,
         ),
     ]
+
+
+def _at_the_ends(lam: float, k: float) -> float:
+    """The larger |J| of A = −1 with B = −1 − k and with B = k − 1."""
+    ends = (np.array([[B]]) for B in (-(1 + k), k - 1))
+    return max(float(abs(jacobian(-np.eye(1), B, lam)[0, 0])) for B in ends)
 
 
 _FIRST = {"lam": 1.0, "k": 0.9, "d": 3}  # the first term of the maximum is the larger

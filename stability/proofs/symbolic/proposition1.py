@@ -4,6 +4,8 @@ and E1 with a witness.
 With k = n − 1 and x = k/2: α = Γ(x + ½)/(√x Γ(x)), −log α = ∫_0^∞ e^(−xt) tanh(t/4)/(2t) dt.
 """
 
+from functools import partial
+
 import sympy as sp
 
 from stability.proofs.symbolic.proof import Proof, equal, nonnegative, positive
@@ -224,6 +226,13 @@ def printed_root(commuting: bool = True) -> Proof:
     )
 
 
+def _mean_of_chi(s: sp.Symbol, f: sp.Expr, freedom: int) -> sp.Expr:
+    """E f(s), s ~ χ with so many degrees of freedom."""
+    half = sp.Rational(freedom, 2)
+    density = s ** (freedom - 1) * sp.exp(-(s**2) / 2) / (2 ** (half - 1) * sp.gamma(half))
+    return sp.integrate(f * density, (s, 0, sp.oo))
+
+
 def counterexample(spread: sp.Expr = SPREAD) -> Proof:
     """E1 in exact numbers: at n = 4, Σ_0 = diag(1, spread²), E √Σ_1 is larger than the printed rate
     allows.
@@ -241,12 +250,7 @@ def counterexample(spread: sp.Expr = SPREAD) -> Proof:
     det_root = k * a * c  # √det M
     square = M.trace() + 2 * det_root
 
-    def mean(f: sp.Expr, freedom: int) -> sp.Expr:
-        """E f(s), s ~ χ."""
-        half = sp.Rational(freedom, 2)
-        density = s ** (freedom - 1) * sp.exp(-(s**2) / 2) / (2 ** (half - 1) * sp.gamma(half))
-        return sp.integrate(f * density, (s, 0, sp.oo))
-
+    mean = partial(_mean_of_chi, s)
     chi3, chi2, inverse3 = mean(s, 3), mean(s, 2), mean(1 / s, 3)
     measured = (chi3 - spread**2 / 2 * inverse3) / sp.sqrt(3)  # <= E (√Σ_1)_11
     printed = sp.sqrt(6 + 2 * chi3 * chi2) / (2 * sp.sqrt(3))  # >= E tr √S/(2√3), the printed rate
