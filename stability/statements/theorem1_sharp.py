@@ -97,12 +97,12 @@ def check(
     radii = np.abs(np.linalg.eigvals(_jacobians(A, A + _signed(A, E), lam)))
 
     case = f"λ = {lam:g}, Lε/α = {k:g}, {pairs} pairs of {d} × {d} matrices"
-    common = {"assumptions": {"λ(1 + Lε/α)": lam * (1 + k), "λ(Lε/α − 1)": lam * (k - 1)}}
+    assumed = {"λ(1 + Lε/α)": lam * (1 + k), "λ(Lε/α − 1)": lam * (k - 1)}
     exact: dict[str, Any] = {
         "claimed": bound,
         "tolerance": 1e-9 * bound if math.isfinite(bound) else 0.0,
         "note": f"(11) gives {contraction_bound(lam, 1.0, k, 1.0):.6g}",
-        **common,
+        "assumptions": assumed,
     }
     return [
         SHARP.verdict(
@@ -124,7 +124,7 @@ def check(
             tolerance=1e-9,
             method="the worst of random pairs with A ≼ −α, B ≼ 0 and ‖B − A‖₂ ≤ Lε; tolerance: "
             "rounding",
-            **common,
+            assumptions=assumed,
         ),
     ]
 
