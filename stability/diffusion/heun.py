@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stability.diffusion.sampler import Array
+from stability.diffusion.schedules import require_levels
 
 __all__ = ["Heun"]
 
@@ -32,11 +33,7 @@ class Heun:
     churn_noise: float = 1.0
 
     def __post_init__(self) -> None:
-        levels = np.asarray(self.noise_levels)
-        if levels.ndim != 1 or not len(levels) or not (levels > 0).all():
-            raise ValueError(f"noise_levels must be positive and decrease, got {levels}")
-        if not (np.diff(levels) < 0).all():
-            raise ValueError(f"noise_levels must be positive and decrease, got {levels}")
+        require_levels(self.noise_levels)
 
     def _steps(self) -> list[tuple[float, float, float]]:
         """σ_i, σ̂_i after the churn, and σ_{i+1}, for each step."""
@@ -52,6 +49,11 @@ class Heun:
     def noises(self) -> list[int]:
         """The steps that add noise, in the order of sampling."""
         return [i for i, (here, start, _) in enumerate(self._steps()) if start > here]
+
+    @property
+    def evaluations(self) -> int:
+        """Calls of the denoiser for one sample."""
+        return 2 * len(self.noise_levels) - 1
 
     def sample(
         self, denoise: Callable[[Array, float], Array], x: Array, noise: Callable[[int], Array]

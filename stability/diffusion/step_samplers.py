@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from stability.diffusion.sampler import Array
-from stability.diffusion.schedules import Spacing, ddim_times
+from stability.diffusion.schedules import Spacing, require_schedule, spaced_times
 
 __all__ = ["DDIM", "Ancestral", "StepSampler"]
 
@@ -44,6 +44,11 @@ class StepSampler:
     def noises(self) -> list[int]:
         """The steps that add noise, in the order of sampling."""
         return [i for i in reversed(range(len(self.sd))) if self.sd[i]]
+
+    @property
+    def evaluations(self) -> int:
+        """Calls of the denoiser for one sample."""
+        return len(self.sd)
 
     def sample(
         self, denoise: Callable[[Array, int], Array], x: Array, noise: Callable[[int], Array]
@@ -122,7 +127,7 @@ class Ancestral:
         Raises:
             ValueError: If the schedule is out of range.
         """
-        after = _levels(alphas_cumprod)
+        after = require_schedule(alphas_cumprod)
         before = np.concatenate([[1.0], after[:-1]])
         alpha = after / before
         beta = 1 - alpha
@@ -151,7 +156,7 @@ class DDIM:
 
     Attributes:
         steps: Number of steps, >= 2. None: every step of the schedule.
-        spacing: Distance of the steps; see `ddim_times`.
+        spacing: Distance of the steps; see `spaced_times`.
         x0_clip: Bound on the coordinates of x̂₀, > 0. None: no bound.
     """
 
@@ -171,10 +176,10 @@ class DDIM:
         Raises:
             ValueError: If the schedule is out of range, or has fewer levels than `steps`.
         """
-        levels = _levels(alphas_cumprod)
+        levels = require_schedule(alphas_cumprod)
         times = np.arange(len(levels))
         if self.steps is not None:
-            times = ddim_times(len(levels), self.steps, self.spacing)
+            times = spaced_times(levels, self.steps, self.spacing)
 
         after = levels[times]
         before = np.concatenate([[1.0], after[:-1]])
@@ -188,13 +193,3 @@ class DDIM:
             sd=np.zeros_like(after),
             x0_clip=self.x0_clip,
         )
-
-
-def _levels(alphas_cumprod: ArrayLike) -> NDArray[np.float64]:
-    levels = np.array(alphas_cumprod, dtype=float)
-    in_order = levels.ndim == 1 and len(levels) > 0 and not (np.diff(levels) > 0).any()
-    if not (in_order and ((levels > 0) & (levels < 1)).all()):
-        raise ValueError(
-            f"alphas_cumprod must be a list of numbers in (0, 1) that do not increase, got {levels}"
-        )
-    return levels

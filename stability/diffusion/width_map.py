@@ -23,8 +23,13 @@ from scipy.optimize import brentq
 
 from stability.diffusion.flow import Dopri5, Euler, Flow
 from stability.diffusion.heun import Heun
+from stability.diffusion.multistep import DPMSolver2M, UniPC
 from stability.diffusion.sampler import Sampler
-from stability.diffusion.schedules import edm_noise_levels, linear_alphas_cumprod
+from stability.diffusion.schedules import (
+    edm_noise_levels,
+    linear_alphas_cumprod,
+    spaced_times,
+)
 from stability.diffusion.step_samplers import DDIM, Ancestral
 
 __all__ = [
@@ -41,6 +46,7 @@ __all__ = [
 
 _DDPM_100 = linear_alphas_cumprod()
 _DDPM_1000 = linear_alphas_cumprod(1000, 1e-4, 0.02)
+_TWENTY = spaced_times(_DDPM_1000, 20, "logsnr")
 
 SAMPLERS: Mapping[str, Sampler] = {
     "DDPM 100, fixed-large": Ancestral("large").over(_DDPM_100),
@@ -52,6 +58,10 @@ SAMPLERS: Mapping[str, Sampler] = {
     "EDM Heun 10": Heun(edm_noise_levels(10)),
     "EDM Heun 18": Heun(edm_noise_levels(18)),
     "EDM Heun 40": Heun(edm_noise_levels(40)),
+    "EDM DPM-Solver++(2M) 18": DPMSolver2M().along(edm_noise_levels(18)),
+    "EDM UniPC 18": UniPC().along(edm_noise_levels(18)),
+    "DDPM 1000, DPM-Solver++(2M) 20": DPMSolver2M().over(_DDPM_1000, _TWENTY),
+    "DDPM 1000, UniPC 20": UniPC().over(_DDPM_1000, _TWENTY),
     "flow, Euler 99": Flow(Euler(99)),
     "flow, Euler 99, σ = 0.1": Flow(Euler(99), sigma=0.1),
     "flow, exact, σ = 0.1": Flow(Dopri5(), sigma=0.1),

@@ -1,9 +1,9 @@
 """S9: with a perfect learner the sampler decides whether a diffusion loop shrinks or spreads.
 
-Fixed-small DDPM, DDIM and Euler's method for a flow collapse from every width. Fixed-large DDPM and
-Heun's method collapse below a width and spread above it. Path noise in flow matching is a floor.
-Mixed with real data the bias is bounded, and the loop is stable where it settles; for large λ it
-can have a second stable width. See `width_map`.
+Fixed-small DDPM, DDIM and Euler's method for a flow collapse from every width. Fixed-large DDPM,
+Heun's method, DPM-Solver++(2M) and UniPC collapse below a width and spread above it. Path noise in
+flow matching is a floor. Mixed with real data the bias is bounded, and the loop is stable where it
+settles; for large λ it can have a second stable width. See `width_map`.
 """
 
 import math
@@ -21,6 +21,7 @@ from torch import Tensor
 
 from stability.diffusion.flow import Dopri5, Flow
 from stability.diffusion.heun import Heun
+from stability.diffusion.multistep import MultistepSampler
 from stability.diffusion.sampler import Sampler
 from stability.diffusion.step_samplers import StepSampler
 from stability.diffusion.width_map import SAMPLERS, fixed_points, folds, limit, slope
@@ -320,6 +321,17 @@ def _simulate(
     if isinstance(sampler, StepSampler):
         a = sampler.alphas_cumprod
         return sampler.sample(lambda x, i: np.sqrt(a[i]) * v / (a[i] * v + 1 - a[i]) * x, x, noise)
+    if isinstance(sampler, MultistepSampler):
+        # what the denoiser is told is enough to know the level
+        level = dict(
+            zip(sampler.times, zip(sampler.signal, sampler.noise, strict=True), strict=True)
+        )
+
+        def multistep(x: NDArray[np.float64], at: float) -> NDArray[np.float64]:
+            signal, spread = level[at]
+            return signal * v / (signal**2 * v + spread**2) * x
+
+        return sampler.sample(multistep, x, noise)
     if isinstance(sampler, Heun):
         return sampler.sample(lambda x, sigma: v / (v + sigma**2) * x, x, noise)
     if isinstance(sampler, Flow):

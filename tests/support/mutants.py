@@ -326,6 +326,11 @@ SLIPS: tuple[Slip, ...] = tuple(
         ),
         (
             "sampler_bias",
+            "diffusion/multistep.py",
+            {"return gain * gain": "return gain * gain * self.start"},
+        ),
+        (
+            "sampler_bias",
             "diffusion/flow.py",
             {
                 "return (v + self.sigma**2) / (1 + self.sigma**2)": "return (v + self.sigma**2) / (1 + self.sigma)",  # noqa: E501

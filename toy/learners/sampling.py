@@ -16,7 +16,7 @@ POINTS_AT_ONCE = {"cpu": 2000, "cuda": 20_000}
 
 
 class Runs(Protocol):
-    """A sampler of denoisers, such as `StepSampler` and `Heun`."""
+    """A sampler of denoisers: a `StepSampler`, a `Heun` or a `MultistepSampler`."""
 
     def sample(self, denoise: Any, x: Any, noise: Any) -> Any: ...
 

@@ -8,7 +8,12 @@ from scipy.stats import norm
 
 from stability.diffusion.flow import Dopri5, Euler, Flow
 from stability.diffusion.heun import Heun
-from stability.diffusion.schedules import ddim_times, edm_noise_levels, linear_alphas_cumprod
+from stability.diffusion.schedules import (
+    ddim_times,
+    edm_noise_levels,
+    linear_alphas_cumprod,
+    spaced_times,
+)
 from stability.diffusion.step_samplers import DDIM, Ancestral, StepSampler
 
 widths = st.floats(1e-4, 30)
@@ -257,6 +262,40 @@ def test_published_schedules():
     assert ddim_times(1000, 50).tolist() == list(range(0, 1000, 20))
 
 
+@given(alphas_cumprod=schedules.filter(lambda a: len(a) >= 2), steps=st.integers(2, 12))
+def test_steps_at_equal_distances_in_log_snr(alphas_cumprod, steps):
+    """Each is the level nearest to where it is wanted; the ends are those of the schedule."""
+    steps = min(steps, len(alphas_cumprod))
+    times = spaced_times(alphas_cumprod, steps, "logsnr")
+    log_snr = np.log(alphas_cumprod / (1 - alphas_cumprod))
+    assert (times[0], times[-1]) == (0, len(alphas_cumprod) - 1)
+    assert (np.diff(times) >= 0).all()
+    for k, time in enumerate(times):
+        wanted = log_snr[0] + k / (steps - 1) * (log_snr[-1] - log_snr[0])
+        distances = np.abs(log_snr - wanted)
+        assert distances[time] <= distances.min() + 1e-9
+
+
+@pytest.mark.parametrize("spacing", ["linear", "quadratic"])
+def test_other_spacings_are_those_of_ddim(spacing):
+    a = linear_alphas_cumprod(100)
+    np.testing.assert_array_equal(spaced_times(a, 20, spacing), ddim_times(100, 20, spacing))
+    assert DDIM(20, spacing).over(a).times.tolist() == ddim_times(100, 20, spacing).tolist()
+
+
+def test_evaluations_are_counted():
+    for sampler in (
+        Heun(edm_noise_levels(7)),
+        Ancestral().over(linear_alphas_cumprod(9)),
+        DDIM(5, "logsnr").over(linear_alphas_cumprod(9)),
+    ):
+        calls = []
+        sampler.sample(
+            lambda x, at, calls=calls: calls.append(at) or x, np.ones(2), lambda i: np.zeros(2)
+        )
+        assert sampler.evaluations == len(calls)
+
+
 def test_a_repeated_level_is_no_step():
     a = linear_alphas_cumprod(20)
     times = ddim_times(20, 15, "quadratic")
@@ -276,6 +315,10 @@ def test_a_repeated_level_is_no_step():
         (lambda: DDIM().over([]), "alphas_cumprod must be"),
         (lambda: DDIM().over([1.0, 0.5]), "alphas_cumprod must be"),
         (lambda: ddim_times(10, 11), r"steps must be in \[2, 10\], got 11"),
+        (
+            lambda: spaced_times(linear_alphas_cumprod(10), 1, "logsnr"),
+            r"steps must be in \[2, 10\], got 1",
+        ),
         (lambda: edm_noise_levels(0), "steps must be >= 1, got 0"),
         (lambda: Heun(np.array([1.0, 2.0])), "noise_levels must be positive and decrease"),
         (lambda: Heun(np.array([1.0, 0.0])), "noise_levels must be positive and decrease"),

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from stability.diffusion.heun import Heun
+from stability.diffusion.multistep import DPMSolver2M, UniPC
 from stability.diffusion.schedules import edm_noise_levels, linear_alphas_cumprod
 from stability.diffusion.step_samplers import DDIM, Ancestral
 from toy.learners import sampling
@@ -14,6 +15,8 @@ SAMPLERS = {
     "ddim": DDIM().over(linear_alphas_cumprod(6)),
     "heun": Heun(edm_noise_levels(6)),
     "churn": Heun(edm_noise_levels(6), churn=5.0),
+    "2M": DPMSolver2M().over(linear_alphas_cumprod(6)),
+    "unipc": UniPC().along(edm_noise_levels(6)),
 }
 
 
@@ -47,6 +50,7 @@ def test_all_samplers_of_a_stream_start_at_the_same_points():
             return 0 * x
 
         draw(sampler, denoise, 3, rngs(1))
-    for name in ("small", "ddim"):
+    for name in ("small", "ddim", "2M"):
         np.testing.assert_array_equal(starts[name], starts["large"])
-    np.testing.assert_allclose(starts["heun"] / 80, starts["large"], rtol=1e-6)
+    for name in ("heun", "unipc"):
+        np.testing.assert_allclose(starts[name] / 80, starts["large"], rtol=1e-6)
