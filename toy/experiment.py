@@ -11,6 +11,7 @@ import numpy as np
 from stability.loop.capabilities import uses_weights
 from stability.loop.regimes import Curated, FullySynthetic, Regime, Verified, Weighted
 from stability.loop.retraining import Learner
+from stability.loop.temperature import tempered
 from stability.observers.distances import Distances
 from stability.observers.likelihood import Likelihood
 from stability.observers.parameters import ParametersMoved
@@ -29,7 +30,6 @@ from stability.runs.tables import print_tables
 from toy.densities.preferences import REWARDS, VERIFIERS, Reward, Verifier
 from toy.densities.shapes import Distribution
 from toy.learners.settings import LearnerSettings
-from toy.learners.temperature import tempered
 from toy.measures.metrics import (
     Profile,
     Resemblance,

@@ -45,6 +45,10 @@ FORMULAS: Mapping[str, str] = MappingProxyType(
         r"p_{i,t}^2=1-\left(1-\tfrac1n\right)^t\left(1-\sum_i "
         r"p_{i,0}^2\right)",
         "correction": r"\rho=\frac{\lambda\mu_{\max}}{(1+\lambda\mu_{\max})(1+\gamma)}",
+        "bias_price": r"|f(\text{model}_t)-f(\text{real})|\le b_t\,\delta,\qquad "
+        r"b_t=\sum_{k\le t}\left(\tfrac{\lambda}{1+\lambda}\right)^k\to 1+\lambda",
+        "logarithmic_time": r"\frac{\Sigma_t}{\Sigma_0}=\prod_{k\le t}"
+        r"\left(1-\frac{\lambda(1-\tau)}{1+\lambda k}\right)\sim t^{-(1-\tau)}",
     }
 )
 

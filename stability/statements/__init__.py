@@ -43,6 +43,8 @@ _GROUP = {
     "gaussian_exponents": _OWN,
     "assumption1": _PAPER,
     "misspecified_error": _OWN,
+    "bias_price": _LITERATURE,
+    "logarithmic_time": _LITERATURE,
 }
 
 STATEMENTS = tuple(_GROUP)

@@ -8,9 +8,9 @@ import torch
 from scipy.stats import chi2, norm
 
 from stability import FullySynthetic, GaussianLearner, Mix, TrainingSet, Weighted, retrain
+from stability.loop.temperature import Tempered
 from tests.conftest import FALSE_ALARM
 from tests.support.learners_2d import LEARNERS, WEIGHING, WITH_DENSITY, moons, rngs, trained
-from toy.learners.temperature import Tempered
 
 
 @pytest.mark.parametrize("name", LEARNERS)

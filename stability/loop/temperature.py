@@ -7,7 +7,6 @@ import numpy as np
 
 from stability.loop.capabilities import HasLogProb, uses_weights
 from stability.loop.regimes import TrainingSet
-from stability.runs.option_error import OptionError
 
 __all__ = ["Tempered", "TemperedDensity", "tempered"]
 
@@ -45,7 +44,7 @@ class Tempered:
 
     def __init__(self, learner: Any, temperature: float) -> None:
         if not 0 < temperature < float("inf"):
-            raise OptionError(f"--temperature must be finite and > 0, got {temperature}")
+            raise ValueError(f"temperature must be finite and > 0, got {temperature}")
         self._learner, self._scale = learner, temperature**0.5
 
     @property
