@@ -47,6 +47,10 @@ FORMULAS: Mapping[str, str] = MappingProxyType(
         "correction": r"\rho=\frac{\lambda\mu_{\max}}{(1+\lambda\mu_{\max})(1+\gamma)}",
         "bias_price": r"|f(\text{model}_t)-f(\text{real})|\le b_t\,\delta,\qquad "
         r"b_t=\sum_{k\le t}\left(\tfrac{\lambda}{1+\lambda}\right)^k\to 1+\lambda",
+        "temperature_threshold": r"p\leftarrow\frac{q+\lambda\,p^{1/\tau}/Z}{1+\lambda},\qquad "
+        r"\rho=\frac{\lambda}{(1+\lambda)\tau}<1\iff\lambda<\frac{\tau}{1-\tau}",
+        "curation": r"p\leftarrow\frac{p_{\text{data}}+\lambda\,p\,H_K}{1+\lambda},\qquad "
+        r"\frac{p_t}{p_{\text{data}}}\le\frac{1}{1-\lambda(K-1)}",
         "logarithmic_time": r"\frac{\Sigma_t}{\Sigma_0}=\prod_{k\le t}"
         r"\left(1-\frac{\lambda(1-\tau)}{1+\lambda k}\right)\sim t^{-(1-\tau)}",
     }

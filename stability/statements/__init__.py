@@ -45,6 +45,8 @@ _GROUP = {
     "misspecified_error": _OWN,
     "bias_price": _LITERATURE,
     "logarithmic_time": _LITERATURE,
+    "temperature_threshold": _LITERATURE,
+    "curation": _LITERATURE,
 }
 
 STATEMENTS = tuple(_GROUP)
