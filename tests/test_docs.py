@@ -53,6 +53,23 @@ def test_some_blocks_are_marked_in_readme_and_docs():
     assert sum(name.startswith("docs") for name in names) >= 3
 
 
+def test_the_readme_shows_what_its_command_prints(tmp_path):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    command, shown = re.findall(
+        r"<!-- quick -->\n+```\n(.*?)\n```\n+```text\n(.*?)```", text, re.DOTALL
+    )[0]
+    done = subprocess.run(
+        [sys.executable, *command.split()[1:]],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        cwd=tmp_path,
+        check=True,
+    )
+    assert " ".join(shown.split()) in " ".join(done.stdout.split())
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_local_links_lead_somewhere(page):
     for target in LINK.findall(page.read_text(encoding="utf-8")):
