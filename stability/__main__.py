@@ -3,7 +3,6 @@ one table.
 """
 
 import math
-import re
 import textwrap
 import time
 import warnings
@@ -32,11 +31,12 @@ from stability.statements.examination import (
     examine_all,
     grouped,
     machine_checked,
-    tally,
+    summary,
 )
 from stability.statements.verdict import Status, Verdict
 
 EXIT_VIOLATED = 1
+_WIDTHS = 18, 20, 11, 7  # of columns beside the statement: they wrap, so that it need not
 WORDS = 80  # characters of a statement that the table shows; the report has all
 
 
@@ -161,7 +161,9 @@ def run(config: Stability) -> None:
     failures = [failure for examination in examinations for failure in examination.failures]
     for failure in failures:
         console.print(failure, style="bold red")
-    console.print(_summary(examinations, seed, time.monotonic() - started))
+    console.rule("Summary", style="dim")
+    took = f"{time.monotonic() - started:.0f} s; --seed {seed}"
+    console.print(f"{summary(examinations)}; {took}", style="bold red" if failures else "bold")
     if failures:
         raise SystemExit(EXIT_VIOLATED)
 
@@ -208,8 +210,9 @@ def _claims_table(title: str, examinations: Sequence[Examination]) -> Table:
     """A row a claim: its worst status, and the instance nearest to failing with both of its
     numbers.
     """
-    table = _table(title, "statement", "status", "tightest margin", "notices", "method", "erratum")
-    table.columns[0].min_width = WORDS // 2
+    table = _table(title, "statement", "status", "tightest margin", "notices", "erratum")
+    for column, width in zip(table.columns[1:], _WIDTHS, strict=True):
+        column.max_width = width
     for examination in examinations:
         for claim in examination.claims:
             tightest = claim.tightest
@@ -221,8 +224,7 @@ def _claims_table(title: str, examinations: Sequence[Examination]) -> Table:
                 ),
                 _tally(claim),
                 _comparison(tightest),
-                _factor(claim.resolution),
-                re.split("[,;]", tightest.method)[0],
+                claim.notices,
                 ", ".join(claim.errata),
             )
         table.add_section()
@@ -301,37 +303,10 @@ def _tally(claim: ClaimVerdicts) -> Text:
     return Text(claim.tally, _status(claim.status).style)
 
 
-def _factor(resolution: float) -> str:
-    """The smallest wrong factor that is noticed: "a factor of 1.03", "1 part in 1e+09"."""
-    if math.isnan(resolution):
-        return "a sign"
-    if math.isinf(resolution):
-        return "no factor"
-    part = resolution - 1
-    return f"a factor of {resolution:.3g}" if part >= 5e-3 else f"1 part in {1 / part:.0e}"
-
-
 def _comparison(verdict: Verdict) -> str:
-    """Both numbers, with the tolerance where there is one; what was skipped has none."""
-    if verdict.status is Status.SKIPPED:
-        return ""
-    sign = {"<=": "≤", ">=": "≥", "==": "="}.get(verdict.relation, verdict.relation)
+    """Both numbers, with the tolerance where there is one."""
     tolerance = f" ± {verdict.tolerance:.1g}" if verdict.tolerance else ""
-    return f"{verdict.measured:.6g} {sign} {verdict.stated:.6g}{tolerance}"
-
-
-def _summary(examinations: Sequence[Examination], seed: int, seconds: float) -> str:
-    verdicts = [verdict for examination in examinations for verdict in examination.verdicts]
-    spoiled = [v for examination in examinations for v in examination.controls]
-    printed = [v for examination in examinations for v in examination.counterexamples]
-    rejected, refuted = (
-        sum(v.status is Status.VIOLATED for v in group) for group in (spoiled, printed)
-    )
-    return (
-        f"{len(verdicts)} verdicts: {tally(verdicts)}; "
-        f"{rejected} of {len(spoiled)} negative controls rejected; "
-        f"{refuted} of {len(printed)} misprinted statements refuted; {seconds:.0f} s; --seed {seed}"
-    )
+    return f"{verdict.comparison}{tolerance}"
 
 
 if __name__ == "__main__":

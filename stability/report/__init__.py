@@ -4,6 +4,7 @@ without a network.
 
 import io
 import json
+import math
 import platform
 import re
 from collections.abc import Sequence
@@ -18,13 +19,22 @@ import numpy as np
 from markupsafe import Markup
 
 from stability.report.figures import FIGURES
-from stability.report.formulas import FORMULAS, scripts
+from stability.report.formulas import FORMULAS, typeset
+from stability.report.glossary import GLOSSARY, SYMBOLS
+from stability.report.mathematics import mathematics
 from stability.runs.atomic import atomic_write
 from stability.runs.figure_style import Figure, figure_style, save_figure
-from stability.statements.examination import Examination, evidence, grouped, machine_checked
+from stability.statements.errata import ERRATA
+from stability.statements.examination import (
+    Examination,
+    evidence,
+    grouped,
+    machine_checked,
+    summary,
+)
 from stability.statements.verdict import Evidence, Status, Verdict
 
-__all__ = ["write_report"]
+__all__ = ["margin_left", "write_report"]
 
 _PACKAGES = ("numpy", "scipy", "sympy", "torch")
 
@@ -106,16 +116,25 @@ def _page(examinations: Sequence[Examination], **rest: Any) -> str:
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     environment.filters |= {
-        "compared": _compared,
+        "compared": lambda verdict: verdict.comparison or verdict.note,
         "number": _number,
+        "margin": margin_left,
+        "mathematics": lambda words: Markup(mathematics(words)),
         "mathml": _mathml,
-        "scripts": _scripts,
+        "typeset": lambda text: Markup(typeset(text)),
     }
     template = environment.from_string(
         (files("stability.report") / "page.html").read_text(encoding="utf-8")
     )
-    rest |= {"formulas": FORMULAS, "headlines": _headlines(examinations), "Status": Status}
+    used = {each for one in examinations for claim in one.claims for each in claim.errata}
     rest |= {
+        "Status": Status,
+        "errata": {id_: each for id_, each in ERRATA.items() if id_ in used},
+        "formulas": FORMULAS,
+        "glossary": GLOSSARY,
+        "headlines": _headlines(examinations),
+        "summary": summary(examinations),
+        "symbols": SYMBOLS,
         "evidence": evidence(examinations),
         "groups": grouped(examinations),
         "Evidence": Evidence,
@@ -128,19 +147,26 @@ def _mathml(latex: str) -> Markup:
     return Markup(latex2mathml.converter.convert(latex, display="block"))
 
 
-def _scripts(words: str) -> Markup:
-    return Markup(scripts(words))
+def margin_left(verdict: Verdict) -> str:
+    """What is left until the comparison fails, in words where a percentage says nothing.
+
+    Args:
+        verdict: Any.
+    """
+    margin = verdict.margin
+    if math.isnan(margin):
+        return "–"
+    if math.isinf(margin):
+        return "sign only"
+    if margin < 0:
+        return "fails"
+    if margin > 0.995:
+        return "all"
+    return "none" if margin < 1e-3 else f"{100 * margin:.2g} %"
 
 
 def _number(value: object) -> str:
     return f"{value:.6g}"
-
-
-def _compared(verdict: Verdict) -> str:
-    if verdict.status is Status.SKIPPED:
-        return verdict.note
-    sign = {"<=": "≤", ">=": "≥", "==": "="}.get(verdict.relation, verdict.relation)
-    return f"{_number(verdict.measured)} {sign} {_number(verdict.stated)}"
 
 
 def _svg(figure: Figure, name: str) -> str:

@@ -1,11 +1,12 @@
 """The statements in formulas: LaTeX by the name of the module that checks them."""
 
 import html
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
 
-__all__ = ["FORMULAS", "scripts"]
+import latex2mathml.converter
+
+__all__ = ["FORMULAS", "typeset"]
 
 FORMULAS: Mapping[str, str] = MappingProxyType(
     {
@@ -57,17 +58,22 @@ FORMULAS: Mapping[str, str] = MappingProxyType(
 )
 
 
-def scripts(words: str) -> str:
-    """Words as HTML, with `θ_t`, `θ_{t+1}` and `α^t` as subscripts and superscripts.
+def typeset(text: str) -> str:
+    """Text as HTML, with each `$…$` as MathML, which browsers show without a script.
 
     Args:
-        words: Plain text.
+        text: Plain text or Markdown, with LaTeX between dollar signs.
+
+    Returns:
+        HTML that may stand in Markdown.
     """
-    text = html.escape(words, quote=False)
-    for mark, tag, bare in (("_", "sub", r"[\w∞']+"), (r"\^", "sup", r"\([^)]*\)|[\w½¼∞−]+")):
-        text = re.sub(
-            rf"{mark}(\{{[^}}]+\}}|{bare})",
-            lambda match, tag=tag: f"<{tag}>{match[1].strip('{}')}</{tag}>",
-            text,
-        )
-    return text.replace("*", "&#42;").replace("|", "&#124;")
+    parts = text.split("$")
+    parts[::2] = [html.escape(part, quote=False) for part in parts[::2]]
+    parts[1::2] = [
+        latex2mathml.converter.convert(latex)
+        .replace("*", "&#42;")
+        .replace("_", "&#95;")
+        .replace("|", "&#124;")
+        for latex in parts[1::2]
+    ]
+    return "".join(parts)

@@ -15,7 +15,8 @@ from typing import Any
 import latex2mathml.converter
 import tyro
 
-from stability.report.formulas import FORMULAS, scripts
+from stability.report.formulas import FORMULAS, typeset
+from stability.report.mathematics import mathematics
 from stability.runs.atomic import atomic_write
 from stability.runs.command_line import UsageError, command
 from stability.runs.console import make_console, print_paths
@@ -25,7 +26,7 @@ from stability.statements.errata import ERRATA
 from stability.statements.examination import claims
 from stability.statements.own_results import OWN_RESULTS, OwnResult
 
-__all__ = ["Pages", "gallery", "pages", "typeset"]
+__all__ = ["Pages", "gallery", "pages"]
 
 _GENERATED = "<!-- generated: python -m stability.report.pages docs -->\n\n"
 
@@ -38,20 +39,6 @@ class Pages:
     """Folder of the documentation; pages go to its folder `theory`."""
     verdicts: Path | None = None
     """verdicts.json of `python -m stability --out`; with it the gallery is written, too."""
-
-
-def typeset(text: str) -> str:
-    """Text with each `$…$` as MathML, which browsers show without a script.
-
-    Args:
-        text: Markdown.
-    """
-
-    def mathml(match: re.Match[str]) -> str:
-        formula = latex2mathml.converter.convert(match[1])
-        return formula.replace("*", "&#42;").replace("_", "&#95;").replace("|", "&#124;")
-
-    return re.sub(r"\$([^$]+)\$", mathml, text)
 
 
 def pages() -> dict[str, str]:
@@ -91,7 +78,7 @@ def _index(
             if not declared[name]:
                 continue
             formula = f"\n{_block(FORMULAS[name])}\n" if name in FORMULAS else ""
-            parts.append(f"\n### {name}\n\n{_title(modules[name])}\n{formula}")
+            parts.append(f"\n### {name}\n\n{mathematics(_title(modules[name]))}\n{formula}")
             parts += [_claim(claim) for claim in declared[name]]
     return "".join(parts)
 
@@ -101,14 +88,14 @@ def _block(latex: str) -> str:
 
 
 def _claim(claim: Claim) -> str:
-    needs = f" Needs {scripts(', '.join(map(str, claim.needs)))}." if claim.needs else ""
+    needs = f" Needs {mathematics(', '.join(map(str, claim.needs)))}." if claim.needs else ""
     erratum = f" Erratum [{claim.erratum}](errata.md)." if claim.erratum else ""
     rate = f" Error rate of a verdict: {claim.error_rate:g}." if claim.error_rate else ""
-    false = f" **False**: {scripts(claim.refuted_because)}" if claim.refuted_because else ""
+    false = f" **False**: {mathematics(claim.refuted_because)}" if claim.refuted_because else ""
     return (
-        f"\n**{claim.id}** ({claim.source}). {scripts(claim.words)}{false}\n\n"
-        f"- Falsified by: {scripts(claim.falsified_by)}\n"
-        f"- No evidence: {scripts(claim.no_evidence)}{needs}{erratum}{rate}\n"
+        f"\n**{claim.id}** ({claim.source}). {mathematics(claim.words)}{false}\n\n"
+        f"- Falsified by: {mathematics(claim.falsified_by)}\n"
+        f"- No evidence: {mathematics(claim.no_evidence)}{needs}{erratum}{rate}\n"
     )
 
 
@@ -132,8 +119,8 @@ def _errata(everything: Sequence[Claim]) -> str:
         "hypotheses.\n\n| claim | says | refuted by | because |\n|---|---|---|---|\n"
         + "\n".join(
             f"| {claim.id}{f' ({claim.erratum})' if claim.erratum else ''} | "
-            f"{scripts(claim.words)} | "
-            f"{scripts(claim.falsified_by)} | {scripts(claim.refuted_because)} |"
+            f"{mathematics(claim.words)} | "
+            f"{mathematics(claim.falsified_by)} | {mathematics(claim.refuted_because)} |"
             for claim in refuted
         )
         + "\n\nBound (11) is not the best that the constants allow: "
@@ -154,12 +141,13 @@ def _result(id_: str, result: OwnResult, everything: Sequence[Claim]) -> str:
     named = re.compile(rf"\b{id_}\b")
     checks = [each for each in everything if named.search(each.source) or each.id.startswith(id_)]
     listed = "\n".join(
-        f"- **{each.id}**: {scripts(each.words)}. Falsified by: {scripts(each.falsified_by)}"
+        f"- **{each.id}**: {mathematics(each.words)}. Falsified by: "
+        f"{mathematics(each.falsified_by)}"
         for each in checks
         if not each.refuted_because
     )
     without = "\n".join(
-        f"- **{each.id}**: {scripts(each.refuted_because)}"
+        f"- **{each.id}**: {mathematics(each.refuted_because)}"
         for each in checks
         if each.refuted_because
     )

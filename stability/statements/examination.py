@@ -34,6 +34,7 @@ __all__ = [
     "examine_all",
     "grouped",
     "machine_checked",
+    "summary",
 ]
 
 DEFAULT_LAMS = (0.05, 0.2, 1.0)
@@ -94,6 +95,17 @@ class ClaimVerdicts:
         """
         factors = [verdict.resolution for verdict in self.verdicts]
         return min((factor for factor in factors if not math.isnan(factor)), default=math.nan)
+
+    @property
+    def notices(self) -> str:
+        """The smallest wrong factor that is noticed, in words: "a factor of 1.03", "a sign"."""
+        if math.isnan(self.resolution):
+            return "a sign"
+        if math.isinf(self.resolution):
+            return "no factor"
+        part = self.resolution - 1
+        near = f"1 part in {1 / part:.0e}" if part else "every digit"
+        return f"a factor of {self.resolution:.3g}" if part >= 5e-3 else near
 
     @property
     def tightest(self) -> Verdict:
@@ -225,6 +237,25 @@ def machine_checked(
         for file in examination.verdicts
         if isinstance(file, MachineChecked)
     ]
+
+
+def summary(examinations: Sequence[Examination]) -> str:
+    """How many verdicts have each status, and how many spoiled checks and misprints were caught.
+
+    Args:
+        examinations: Of any statements.
+    """
+    verdicts = [verdict for each in examinations for verdict in each.verdicts]
+    counts = {
+        "negative controls rejected": [v for each in examinations for v in each.controls],
+        "misprinted statements refuted": [v for each in examinations for v in each.counterexamples],
+    }
+    caught = [
+        f"{sum(v.status is Status.VIOLATED for v in group)} of {len(group)} {words}"
+        for words, group in counts.items()
+        if group
+    ]
+    return "; ".join([f"{len(verdicts)} verdicts: {tally(verdicts)}", *caught])
 
 
 def examine_all(

@@ -73,6 +73,14 @@ class Verdict:
         return named[0] if named else self.claim.partition(",")[0]
 
     @property
+    def comparison(self) -> str:
+        """Both numbers, e.g. "0.5 ≤ 0.75"; "" for what was skipped."""
+        if self.status is Status.SKIPPED:
+            return ""
+        sign = {"<=": "≤", ">=": "≥", "==": "="}.get(self.relation, self.relation)
+        return f"{self.measured:.6g} {sign} {self.stated:.6g}"
+
+    @property
     def tightness(self) -> float:
         """measured / stated: 1 is tight; nan where the ratio says nothing (stated 0 or
         infinite).

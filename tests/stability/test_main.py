@@ -4,11 +4,13 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from stability import __main__ as main
+from stability.runs.console import make_console
 from stability.runs.processors import processors
 from stability.runs.run_directory import RunDirectoryError
 from stability.statements.examination import Examination
@@ -87,6 +89,32 @@ def test_the_exit_status_tells_whether_all_came_out_right(monkeypatch, capsys, s
     else:
         main.run(main.Stability(statements=("lemma_a1",), seed=1))
     assert ("violated: Claim 1, instance" in capsys.readouterr().out) == bool(code)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_table_fits_and_cuts_no_word_and_the_summary_is_last(monkeypatch, capsys, width):
+    words = "‖J‖₂ ≤ λ(α + εL)/(α − λ(α + εL)) misspecified constants everywhere"
+    exact = Verdict("Theorem 1, sharp", words, "i", 1 / 3, "==", 1 / 3, Status.HOLDS, "m", 1e-10)
+    silent = replace(exact, status=Status.NOT_APPLICABLE)
+    console = make_console()
+    console.width = width
+    monkeypatch.setattr(main, "make_console", lambda **rest: console)
+    examined = Examination("theorem1", "T", (exact, silent), (), (exact,), 0.1)
+    console.print(main._claims_table("Statements", [examined]))
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= width
+    shown = " ".join(lines).split()
+    for word in (*words.split(), "0.333333", "applicable", "erratum", "notices"):
+        assert word in shown
+
+    monkeypatch.setattr(main, "examine_all", lambda *arguments: iter([examined]))
+    with pytest.raises(SystemExit):
+        main.run(main.Stability(statements=("theorem1",), seed=1))
+    printed = capsys.readouterr().out
+    assert printed.index("control not rejected") < printed.index("Summary")
+    assert " ".join(printed.split()).endswith(
+        "2 verdicts: 1 holds, 1 not applicable; 0 of 1 negative controls rejected; 0 s; --seed 1"
+    )
 
 
 def test_a_folder_of_somebody_else_is_refused_before_the_work(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from stability.report import write_report
+from stability.report import margin_left, write_report
 from stability.report.formulas import FORMULAS
 from stability.runs.figure_style import Captioned
 from stability.statements import STATEMENTS
@@ -42,6 +42,7 @@ def page(monkeypatch, tmp_path):
         Status.VACUOUS,
         "m",
         assumptions={"α": math.inf},
+        erratum="E1",
     )
     spoiled = Verdict(
         "Claim 1", "w", "spoiled", 3.0, "<=", 2.0, Status.VIOLATED, "m", false_alarm=1e-6
@@ -128,7 +129,51 @@ def test_a_headline_is_only_claimed_of_what_was_examined_and_came_out_right(
             tmp_path, [Examination("local_stability", "S1.", (rate, other), (), (), 0.1)], seed=7
         )
         text = (tmp_path / "report.html").read_text(encoding="utf-8")
-        assert ("somewhere: ρ(J) = 0.75" in text) == shown
+        assert ("somewhere: ρ(J)=0.75" in re.sub("<[^>]*>", "", text)) == shown
+
+
+def test_every_link_leads_somewhere_and_every_statement_is_in_the_contents(page):
+    targets = re.findall(r'href="#([^"]+)"', page[1])
+    assert {"theorem1", "glossary", "evidence", "figures", "E1"} <= set(targets)
+    for target in targets:
+        assert f'id="{target}"' in page[1], target
+
+
+def test_a_spoiled_check_is_rejected_in_green_and_one_that_passes_is_in_red(tmp_path, monkeypatch):
+    monkeypatch.setattr("stability.report.FIGURES", {})
+    right = Verdict("C", "w", "i", 1.0, "<=", 2.0, Status.HOLDS, "m", erratum="E1")
+    wrong = Verdict("C", "w", "i", 3.0, "<=", 2.0, Status.VIOLATED, "m")
+
+    def badges(control):
+        write_report(
+            tmp_path, [Examination("theorem1", "T.", (right,), (wrong,), (control,), 0.1)], seed=7
+        )
+        text = (tmp_path / "report.html").read_text(encoding="utf-8")
+        return re.findall('<span class="status ([a-z-]+)">', text)
+
+    assert set(badges(wrong)) == {"holds", "rejected"}
+    assert "violated" in badges(right)
+
+
+@pytest.mark.parametrize(
+    ("measured", "relation", "stated", "tolerance", "words"),
+    [
+        (0.0, "<=", 2.0, 0.0, "all"),
+        (1.5, "<=", 2.0, 0.0, "25 %"),
+        (2.0, "<=", 2.0, 0.0, "none"),
+        (3.0, "<=", 2.0, 0.0, "fails"),
+        (-1.0, "<", 0.0, 0.0, "sign only"),
+        (1.0, "<=", math.inf, 0.0, "–"),
+        (1.0, "==", 1.0, 0.5, "all"),
+    ],
+)
+def test_a_margin_is_said_in_words_where_a_percentage_says_nothing(
+    measured, relation, stated, tolerance, words
+):
+    verdict = Verdict(
+        "C", "w", "i", measured, relation, stated, Status.HOLDS, "m", tolerance=tolerance
+    )
+    assert margin_left(verdict) == words
 
 
 def test_every_formula_belongs_to_a_statement():
