@@ -52,6 +52,8 @@ FORMULAS: Mapping[str, str] = MappingProxyType(
         r"\rho=\frac{\lambda}{(1+\lambda)\tau}<1\iff\lambda<\frac{\tau}{1-\tau}",
         "curation": r"p\leftarrow\frac{p_{\text{data}}+\lambda\,p\,H_K}{1+\lambda},\qquad "
         r"\frac{p_t}{p_{\text{data}}}\le\frac{1}{1-\lambda(K-1)}",
+        "kernel_estimate": r"V\leftarrow\frac{v_0+\lambda(1+\kappa)V}{1+\lambda},\qquad "
+        r"\kappa=N^{-2/(d+4)},\quad\text{stable}\iff\lambda\kappa<1",
         "logarithmic_time": r"\frac{\Sigma_t}{\Sigma_0}=\prod_{k\le t}"
         r"\left(1-\frac{\lambda(1-\tau)}{1+\lambda k}\right)\sim t^{-(1-\tau)}",
     }

@@ -47,6 +47,7 @@ _GROUP = {
     "logarithmic_time": _LITERATURE,
     "temperature_threshold": _LITERATURE,
     "curation": _LITERATURE,
+    "kernel_estimate": _LITERATURE,
 }
 
 STATEMENTS = tuple(_GROUP)
