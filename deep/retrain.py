@@ -11,12 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import torch
 import tyro
 from accelerate import Accelerator
 
 from deep.content_cache import digest
-from deep.formats.checkpoint_record import NETWORKS, Checkpoint
+from deep.formats.checkpoint_record import NETWORKS, Checkpoint, label_dim_of
+from deep.image_sets.image_set import ImageSet
+from deep.image_sets.labelled import joined
 from deep.metrics.feature_choice import require_space
 from deep.metrics.image_metrics import least_images, require_enough
 from deep.reports.found_runs import FoundRunError
@@ -65,8 +68,8 @@ def main(config: Config) -> None:
             name=f"retrain-{config.name}",
             learner=images,
             observers=[images],
-            real=real.train.images,
-            fresh=Rounds(real.fresh),
+            real=_points(config, real.train),
+            fresh=None if real.fresh is None else Rounds(_points(config, real.fresh)),
             regimes=options.regimes(),
             options=asked,
             finish=finish,
@@ -96,8 +99,19 @@ def _inputs(config: Config) -> tuple[RealImages, dict[str, Any]]:
         seed=options.seed,
     )
     if options.held_out is not None and real.held_out is not None:
-        asked["held_out_digest"] = digest(real.held_out)
+        labelled = label_dim_of(config.network) > 0
+        asked["held_out_digest"] = (
+            real.held_out.digest if labelled else digest(real.held_out.images)
+        )
     return real, asked
+
+
+def _points(config: Config, images: ImageSet) -> np.ndarray:
+    """The points of the loop: images, with their classes where the network is told them."""
+    if not label_dim_of(config.network):
+        return images.images
+    assert images.labels is not None  # `images_for` requires them
+    return joined(images.images, images.labels)
 
 
 def _figures(folder: Path) -> list[Path]:
@@ -134,7 +148,7 @@ def _require_measurable(config: Config, real: RealImages) -> None:
     try:
         require_enough(
             train.images,
-            real.held_out,
+            None if real.held_out is None else real.held_out.images,
             options.samples or len(train.images),
             least_images(options.k, options.kid_subsets),
         )

@@ -18,13 +18,15 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from deep import checkpoint
-from deep.formats.checkpoint_record import Checkpoint, own_copy
+from deep.formats.checkpoint_record import Checkpoint, label_dim_of, own_copy
+from deep.image_sets.image_set import ImageSet
+from deep.image_sets.labelled import class_shares
 from deep.training.figures import image_grid, loss_curve
 from deep.training.first_process import AcceleratedProcesses, patient_accelerator
 from deep.training.memory import require_room
 from deep.training.network_inputs import images_for, input_digest, weights_for
 from deep.training.presets import NOT_RECORDED, PRESETS, Config
-from deep.training.sampling import draw_images, save_images
+from deep.training.sampling import draw_classes, draw_images, save_images
 from deep.training.trainer import Carry, Trainer
 from stability.loop.retraining import RetrainingError
 from stability.loop.streams import Purpose, stream
@@ -72,8 +74,8 @@ def main(config: Config) -> None:
             _start(config, config.run.init)
         processes = AcceleratedProcesses(accelerator)
         with open_run(f"train-{config.name}", asked, config.run, processes) as run:
-            trainer, losses, training = _train(config, images, run, accelerator)
-            samples, sampling = _sample(config, trainer, images.shape[1:], accelerator)
+            trainer, losses, training = _train(config, data, run, accelerator)
+            samples, sampling = _sample(config, trainer, data, accelerator)
             if accelerator.is_main_process:
                 written = _write(config, run.path, images, trainer, losses, samples)
                 _print(
@@ -86,7 +88,7 @@ def main(config: Config) -> None:
 
 
 def _train(
-    config: Config, images: np.ndarray, run: OpenRun, accelerator: Accelerator
+    config: Config, data: ImageSet, run: OpenRun, accelerator: Accelerator
 ) -> tuple[Trainer, np.ndarray, "Pace"]:
     """Train, from wherever an interrupted run stands.
 
@@ -111,7 +113,11 @@ def _train(
         task = bar.add_task("training", total=steps * batch, completed=before * batch)
         if before < steps:
             for progress in trainer.fit(
-                images, config.run.images, stream(seed, Purpose.FIT, 0), report_steps=REPORT_STEPS
+                data.images,
+                config.run.images,
+                stream(seed, Purpose.FIT, 0),
+                report_steps=REPORT_STEPS,
+                labels=data.labels if label_dim_of(config.network) else None,
             ):
                 losses = np.concatenate([losses, progress.losses])
                 bar.update(task, completed=len(losses) * batch)
@@ -163,11 +169,15 @@ def _load_state(path: Path, run: str) -> dict[str, Any]:
 
 
 def _sample(
-    config: Config, trainer: Trainer, shape: tuple[int, ...], accelerator: Accelerator
-) -> tuple[np.ndarray, Pace]:
-    """Draw from the average of the weights: (n, c, h, w) uint8."""
+    config: Config, trainer: Trainer, data: ImageSet, accelerator: Accelerator
+) -> tuple[ImageSet, Pace]:
+    """Draw from the average of the weights; classes in the shares that they have in the data."""
     run, clock = config.run, time.monotonic()
-    channels, height, width = shape
+    channels, height, width = data.images.shape[1:]
+    seed = int(stream(run.seed, Purpose.SAMPLE, 0).integers(2**62))
+    classes = None
+    if (label_dim := label_dim_of(config.network)) and data.labels is not None:
+        classes = draw_classes(class_shares(data.labels, label_dim), range(run.samples), seed)
     with progress_bar(accelerator.is_main_process) as bar:
         task = bar.add_task("sampling", total=run.samples)
         samples = draw_images(
@@ -175,13 +185,14 @@ def _sample(
             trainer.drawn_from,
             (channels, height, width),
             range(run.samples),
-            int(stream(run.seed, Purpose.SAMPLE, 0).integers(2**62)),
+            seed,
             accelerator=accelerator,
             batch=run.sample_batch,
             precision=run.sample_precision,
+            classes=classes,
             on_batch=lambda count: bar.advance(task, count),
         )
-    return samples, Pace(run.samples, time.monotonic() - clock)
+    return ImageSet(samples, classes), Pace(run.samples, time.monotonic() - clock)
 
 
 def _write(
@@ -190,7 +201,7 @@ def _write(
     images: np.ndarray,
     trainer: Trainer,
     losses: np.ndarray,
-    samples: np.ndarray,
+    samples: ImageSet,
 ) -> list[Path]:
     """Write network, history, samples and figures; the paths."""
     state, batch = trainer.state_dict(), config.training.batch
@@ -212,9 +223,9 @@ def _write(
             line = {"images_seen": (start + len(part)) * batch, "loss": float(part.mean())}
             file.write(json.dumps(line).encode() + b"\n")
     drawn = folder / "samples" / "samples.npz"
-    save_images(drawn, samples)
+    save_images(drawn, samples.images, samples.labels)
     figures = []
-    for name, pictures in (("samples", samples), ("data", images)):
+    for name, pictures in (("samples", samples.images), ("data", images)):
         figures.append(folder / "figures" / f"{name}.png")
         with atomic_write(figures[-1]) as file:
             image_grid(pictures[:SHOWN]).save(file, format="png")

@@ -24,6 +24,7 @@ __all__ = [
     "Network",
     "State",
     "heads_of",
+    "label_dim_of",
     "own_copy",
     "parameter_count",
     "plain",
@@ -144,6 +145,18 @@ def heads_of(network: Network) -> int | None:
         The number; None for networks that do not have this option.
     """
     return network.head_channels if isinstance(network, CFMNetwork) else None
+
+
+def label_dim_of(network: Network) -> int:
+    """Number of classes that a network is told.
+
+    Args:
+        network: A configuration.
+
+    Returns:
+        The number; 0 for a network that is told none.
+    """
+    return 0 if isinstance(network, CFMNetwork) else network.label_dim
 
 
 def parameter_count(network: Network) -> int:

@@ -40,6 +40,7 @@ _ARGUMENTS = {
     "dropout": "dropout",
     "channel_mult_emb": "channel_mult_emb",
     "sigma_data": "sigma_data",
+    "label_dim": "label_dim",
 }
 """Official argument -> field of EDMNetwork."""
 _ARCHITECTURE = {
@@ -51,8 +52,8 @@ _ARCHITECTURE = {
     "resample_filter": [1, 1],
 }
 """Official arguments that make the SongUNet a "DDPM++"."""
-_FIXED = {**_ARCHITECTURE, "label_dim": 0, "sigma_min": 0, "sigma_max": float("inf")}
-# on the weights, and on a network without class labels
+_FIXED = {**_ARCHITECTURE, "sigma_min": 0, "sigma_max": float("inf")}
+# on the weights, and on what a network that is told its class computes
 _WITHOUT_EFFECT = {"use_fp16", "label_dropout"}
 
 
@@ -91,7 +92,7 @@ def network_from_arguments(arguments: Mapping[str, Any], state: Mapping[str, Ten
         state: Tells whether there is an augmentation label, where the arguments do not.
 
     Raises:
-        CheckpointError: If they describe a network of another family: conditional, NCSN++, ADM, …
+        CheckpointError: If they describe a network of another family: NCSN++, ADM, …
     """
     for name, value in arguments.items():
         if name in _FIXED and value != _FIXED[name]:
@@ -122,6 +123,8 @@ def network_arguments(network: EDMNetwork) -> dict[str, Any]:
     """
     arguments = {name: getattr(network, field) for name, field in _ARGUMENTS.items()}
     lists = {name: list(value) for name, value in arguments.items() if isinstance(value, tuple)}
+    if not network.label_dim:
+        del arguments["label_dim"]  # as in the official files of unconditional networks
     return {**_ARCHITECTURE, **arguments, **lists}
 
 

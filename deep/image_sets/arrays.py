@@ -16,6 +16,7 @@ from deep.image_sets.image_set import (
     require_memory_for,
     warn_of,
 )
+from deep.image_sets.labelled import is_labelled, split
 from stability.runs import array_files
 from stability.runs.untrusted import printable
 
@@ -54,7 +55,8 @@ def read_chains(path: Path) -> dict[str, ImageSet]:
         path: The .npz file.
 
     Returns:
-        Images by the name of their chain, in order; empty if the file holds something else.
+        Images by the name of their chain, in order, with labels where the model was told them;
+        empty if the file holds something else.
 
     Raises:
         UntrustedFileError, DataError: If it is damaged, or the chains are not images.
@@ -64,7 +66,10 @@ def read_chains(path: Path) -> dict[str, ImageSet]:
     names = [name for name in sizes if CHAIN.fullmatch(name)]
     require_memory_for(sum(sizes[name] for name in names))
     arrays = array_files.read_npz(path, LARGEST_SET, names)
-    return {name: ImageSet(_channels_first(array)) for name, array in arrays.items()}
+    return {
+        name: split(array) if is_labelled(array.shape) else ImageSet(_channels_first(array))
+        for name, array in arrays.items()
+    }
 
 
 def read_npy(path: Path) -> ImageSet:

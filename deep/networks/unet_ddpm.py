@@ -1,6 +1,7 @@
-"""DDPM's network ε_θ(x_t, t): the U-Net of Ho et al. (2020).
+"""DDPM's network ε_θ(x_t, t): the U-Net of Ho et al. (2020), with or without classes.
 
-Names, shapes and order of the tensors are those of ddpm-torch.
+Names, shapes and order of the tensors are those of ddpm-torch, which has no classes. A class is
+added to the embedding of the time, as in Dhariwal and Nichol (2021).
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from torch.nn import functional
 
 from deep.networks.activation import SiLU, silu
 from deep.networks.attention import attend, from_tokens, to_tokens
+from deep.networks.class_code import class_code, require_label_dim
 from deep.networks.initial_weights import fresh, xavier
 from deep.networks.levels import check_levels
 from deep.networks.sinusoidal import sines_and_cosines
@@ -42,6 +44,8 @@ class DDPMNetwork:
     """Resolutions at which every block is followed by self-attention."""
     dropout: float = 0.1
     """Probability that an activation is dropped in training."""
+    label_dim: int = 0
+    """Number of classes that the network is told (a class-conditional model); 0: none."""
 
     def __post_init__(self) -> None:
         check_levels(
@@ -53,6 +57,7 @@ class DDPMNetwork:
             self.attn_resolutions,
             self.dropout,
         )
+        require_label_dim(self.label_dim)
         if self.model_channels % GROUPS:
             raise ValueError(
                 f"model_channels must be a multiple of {GROUPS}, got {self.model_channels}"
@@ -98,6 +103,9 @@ class DDPMNetwork:
             attn_resolutions=tuple(
                 resolution >> level for level, attention in enumerate(attended) if attention
             ),
+            label_dim=size(shapes, "label_embed.weight", 1)
+            if "label_embed.weight" in shapes
+            else 0,
         )
 
 
@@ -208,6 +216,9 @@ class DDPMUNet(nn.Module):
         self.embed = nn.Sequential(
             nn.Linear(self.width, embedding), nn.SiLU(), nn.Linear(embedding, embedding)
         )
+        self.label_dim = network.label_dim
+        if network.label_dim:
+            self.label_embed = nn.Linear(network.label_dim, embedding, bias=False)
         self.in_conv = nn.Conv2d(network.channels, self.width, 3, padding=1)
         self.downsamples = nn.ModuleDict(
             {f"level_{level}": down(level) for level in range(len(widths))}
@@ -226,17 +237,18 @@ class DDPMUNet(nn.Module):
             _norm(self.width), SiLU(), nn.Conv2d(self.width, network.channels, 3, padding=1)
         )
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+    def forward(self, x: Tensor, t: Tensor, classes: Tensor | None = None) -> Tensor:
         """Predict the noise in x.
 
         Args:
             x: Noisy images, (n, channels, r, r).
             t: Time steps, counted from 0, (n,) or (1,).
+            classes: Class numbers, (n,) int64; None: no class.
 
         Returns:
             The noise, like x.
         """
-        embedding = self._embedding(t)
+        embedding = self._embedding(t, classes)
         x = self.in_conv(x)
         skips = [x]
         for layers in self.downsamples.values():
@@ -254,14 +266,17 @@ class DDPMUNet(nn.Module):
                 )
         return self.out_conv(x)
 
-    def _embedding(self, t: Tensor) -> Tensor:
+    def _embedding(self, t: Tensor, classes: Tensor | None = None) -> Tensor:
         """(n or 1, 4·width), activated; float32 also under autocast, which would confuse
         neighbouring steps.
         """
         with torch.autocast(t.device.type, enabled=False):
-            return functional.silu(
-                self.embed(torch.cat(sines_and_cosines(t, self.width, endpoint=True), dim=1))
+            embedding = self.embed(
+                torch.cat(sines_and_cosines(t, self.width, endpoint=True), dim=1)
             )
+            if self.label_dim and classes is not None:
+                embedding = embedding + self.label_embed(class_code(classes, self.label_dim))
+            return functional.silu(embedding)
 
 
 CIFAR10 = DDPMNetwork()

@@ -1,5 +1,5 @@
-"""EDM's denoiser D(x, σ): the unconditional "DDPM++" U-Net in EDM's preconditioning (Karras et al.
-2022, Table 1).
+"""EDM's denoiser D(x, σ): the "DDPM++" U-Net in EDM's preconditioning (Karras et al. 2022, Table
+1), with or without classes.
 
 Names, shapes and order of the tensors are those of the official implementation.
 """
@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from deep.networks.activation import silu
 from deep.networks.attention import attend, from_tokens, to_tokens
+from deep.networks.class_code import class_code, require_label_dim
 from deep.networks.initial_weights import fresh, xavier
 from deep.networks.levels import check_levels
 from deep.networks.sinusoidal import sines_and_cosines
@@ -66,6 +67,8 @@ class EDMNetwork:
     """Width of the embedding of σ, as a multiple of model_channels."""
     sigma_data: float = 0.5
     """Standard deviation of the data that the preconditioning assumes."""
+    label_dim: int = 0
+    """Number of classes that the network is told (a class-conditional model); 0: none."""
 
     def __post_init__(self) -> None:
         check_levels(
@@ -81,6 +84,7 @@ class EDMNetwork:
             raise ValueError(f"augment_dim must be >= 0, got {self.augment_dim}")
         if self.channel_mult_emb < 1:
             raise ValueError(f"channel_mult_emb must be >= 1, got {self.channel_mult_emb}")
+        require_label_dim(self.label_dim)
         for name in ("augment_dim", "channel_mult_emb"):
             if getattr(self, name) > 2**10:
                 raise ValueError(f"{name} must be <= {2**10}, got {getattr(self, name)}")
@@ -178,6 +182,9 @@ class EDMNetwork:
             if "model.map_augment.weight" in shapes
             else 0,
             channel_mult_emb=size(shapes, "model.map_layer0.bias") // width,
+            label_dim=size(shapes, "model.map_label.weight", 1)
+            if "model.map_label.weight" in shapes
+            else 0,
         )
 
 
@@ -267,8 +274,10 @@ class SongUNet(nn.Module):
 
     def __init__(self, network: EDMNetwork) -> None:
         super().__init__()
-        self.width = network.model_channels
+        self.width, self.label_dim = network.model_channels, network.label_dim
         embedding = network.channel_mult_emb * self.width
+        if network.label_dim:
+            self.map_label = nn.Linear(network.label_dim, self.width)
         if network.augment_dim:
             self.map_augment = nn.Linear(network.augment_dim, self.width, bias=False)
         self.map_layer0 = nn.Linear(self.width, embedding)
@@ -285,13 +294,25 @@ class SongUNet(nn.Module):
         self.dec[f"{top}_aux_norm"] = _norm(decoder[-1].outputs)
         self.dec[f"{top}_aux_conv"] = Conv(decoder[-1].outputs, network.channels, 3)
 
-    def forward(self, x: Tensor, c_noise: Tensor, augment_labels: Tensor | None = None) -> Tensor:
-        """Args:
-        x: (n, channels, r, r).
-        c_noise: (n,) or (1,).
-        augment_labels: (n or 1, augment_dim), None as zeros.
+    def forward(
+        self,
+        x: Tensor,
+        c_noise: Tensor,
+        augment_labels: Tensor | None = None,
+        classes: Tensor | None = None,
+    ) -> Tensor:
+        """Apply the U-Net.
+
+        Args:
+            x: Scaled noisy images, (n, channels, r, r).
+            c_noise: ln σ / 4, (n,) or (1,).
+            augment_labels: (n or 1, augment_dim), None as zeros.
+            classes: Class numbers, (n,) int64; None: no class, as in the official code.
+
+        Returns:
+            F, like x.
         """
-        embedding = self._embedding(c_noise, augment_labels)
+        embedding = self._embedding(c_noise, augment_labels, classes)
         first, *encoder = self.enc.values()
         *decoder, norm, last = self.dec.values()
         x = first(x)
@@ -305,12 +326,18 @@ class SongUNet(nn.Module):
             x = block(x, embedding)
         return last(silu(norm(x)))
 
-    def _embedding(self, c_noise: Tensor, augment_labels: Tensor | None) -> Tensor:
+    def _embedding(
+        self, c_noise: Tensor, augment_labels: Tensor | None, classes: Tensor | None = None
+    ) -> Tensor:
         """(n or 1, e), float32 also under autocast: rounded to bfloat16, noise levels 2 % apart
         would look the same.
         """
         with torch.autocast(c_noise.device.type, enabled=False):
             embedding = torch.cat(sines_and_cosines(c_noise, self.width, endpoint=True), dim=1)
+            if self.label_dim:
+                none = c_noise.new_zeros(1, self.label_dim, dtype=torch.float32)
+                code = none if classes is None else class_code(classes, self.label_dim)
+                embedding = embedding + self.map_label(code)
             if augment_labels is not None:
                 embedding = embedding + self.map_augment(augment_labels.float())
             return functional.silu(self.map_layer1(functional.silu(self.map_layer0(embedding))))
@@ -329,23 +356,30 @@ class EDMPrecond(nn.Module):
     def __init__(self, network: EDMNetwork) -> None:
         super().__init__()
         self.sigma_data = network.sigma_data
-        self.augment_dim = network.augment_dim
+        self.augment_dim, self.label_dim = network.augment_dim, network.label_dim
         self.model = SongUNet(network)
 
-    def forward(self, x: Tensor, sigma: Tensor, augment_labels: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        sigma: Tensor,
+        augment_labels: Tensor | None = None,
+        classes: Tensor | None = None,
+    ) -> Tensor:
         """Estimate the clean images.
 
         Args:
             x: Noisy images, (n, channels, r, r).
             sigma: Their noise levels, (n,) or (1,), > 0.
             augment_labels: As in `SongUNet`.
+            classes: As in `SongUNet`.
 
         Returns:
             The estimates, like x, float32.
         """
         x, sigma = x.float(), sigma.float()[:, None, None, None]
         inputs = c_in(sigma, self.sigma_data) * x
-        output = self.model(inputs, c_noise(sigma.flatten()), augment_labels).float()
+        output = self.model(inputs, c_noise(sigma.flatten()), augment_labels, classes).float()
         return c_skip(sigma, self.sigma_data) * x + c_out(sigma, self.sigma_data) * output
 
 

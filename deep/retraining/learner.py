@@ -20,10 +20,11 @@ from torch import Tensor, nn
 
 from deep.content_cache import digest
 from deep.formats.checkpoint_record import Checkpoint
+from deep.image_sets.labelled import joined, split
 from deep.training.first_process import from_first_process
 from deep.training.kept import Kept
 from deep.training.precision import Precision
-from deep.training.sampling import draw_images
+from deep.training.sampling import draw_classes, draw_images
 from deep.training.trainer import Carry, Trainer
 from stability.loop.regimes import TrainingSet
 from stability.runs.run_layout import UNFINISHED
@@ -52,12 +53,15 @@ class Schedule:
 
 class ImageLearner:
     """R chains of an image model: a `stability.loop.retraining.Learner` whose points are images (c,
-    h, w) uint8.
+    h, w) uint8, or labelled images (c + 1, h, w) uint8 (`deep.image_sets.labelled`) for a network
+    that is told the class.
 
     Args:
         trainer: New; its model draws the samples, from the average of the weights.
         build: A network with weights from a generator.
-        shape: (c, h, w).
+        shape: Shape of an image, (c, h, w).
+        class_shares: Probability of each class among the samples, (K,), for a network that is told
+            the class: theirs is drawn from it in every generation. None: points have no class.
         start: Generation 0, to be taken as it is instead of training it.
         folder: Where a generation under way keeps what is finished of it; see `forget`.
         cache: Where generation 0 is kept, for all runs that begin alike.
@@ -82,6 +86,7 @@ class ImageLearner:
         setting: str,
         run: str = "",
         start: Checkpoint | None = None,
+        class_shares: np.ndarray | None = None,
         seconds: float = 60.0,
         on_progress: Callable[[str, int, int], object] = lambda what, done, total: None,
     ) -> None:
@@ -94,6 +99,7 @@ class ImageLearner:
             start,
         )
         self._seconds, self._on_progress = seconds, on_progress
+        self._class_shares = class_shares
         self._accelerator = trainer.accelerator
         self._blank = self._trainer_state()
         self._states = [self._blank] * chains  # of the trainer; equal chains have the same object
@@ -155,7 +161,7 @@ class ImageLearner:
     def sample(
         self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
     ) -> list[np.ndarray]:
-        """Draws with the average of the weights, (counts[r], c, h, w) uint8."""
+        """Draw points with the average of the weights, (counts[r], …) uint8."""
         keys = [
             (id(state), int(rng.integers(2**62)))
             for state, rng in zip(self._states, rngs, strict=True)
@@ -168,7 +174,7 @@ class ImageLearner:
         return [x if len(x) == count else x[:count] for x, count in zip(drawn, counts, strict=True)]
 
     def sample_alike(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Draws of all chains from the same latents, (R, count, c, h, w) uint8."""
+        """Draw points of all chains from the same latents and classes, (R, count, …) uint8."""
         seed = int(rng.integers(2**62))
         keys = [id(state) for state in self._states]
         return np.stack(_one_for_all(keys, lambda r: self._draw(r, range(count), seed)))
@@ -219,19 +225,22 @@ class ImageLearner:
         return {**self._blank, "network": weights, "ema": weights}
 
     def _fit(
-        self, r: int, images: np.ndarray, rng: np.random.Generator, duration: int, origin: str
+        self, r: int, points: np.ndarray, rng: np.random.Generator, duration: int, origin: str
     ) -> dict[str, Any]:
         """The trainer's state after the fit, from wherever an interrupted one stands."""
         what, total = f"training {r + 1} of {self.chains}", self._whole_steps(duration)
         with self._keeping(
-            "fit", r, origin, str(rng.bit_generator.state), str(duration), images
+            "fit", r, origin, str(rng.bit_generator.state), str(duration), points
         ) as kept:
             found = from_first_process(self._accelerator, kept.load)
             if found is not None and found["fit"] is None:
                 return found
             self._trainer.load_state_dict(found or self._states[r])
+            images, labels = self._images_and_labels(points)
             try:
-                for progress in self._trainer.fit(images, duration, rng, self._schedule.carry):
+                for progress in self._trainer.fit(
+                    images, duration, rng, self._schedule.carry, labels=labels
+                ):
                     self._on_progress(what, progress.step * self._trainer.settings.batch, total)
                     kept.save(self._trainer_state, final=progress.step == progress.steps)
             except FloatingPointError as error:
@@ -247,12 +256,15 @@ class ImageLearner:
             f"sampling {r + 1} of {self.chains}",
             self._schedule.sample_batch * self._accelerator.num_processes,
         )
-        images = np.zeros((count, *self._shape), np.uint8)
+        channels, height, width = self._shape
+        channels += self._class_shares is not None
+        images = np.zeros((count, channels, height, width), np.uint8)
         weights = (
             [value.numpy() for value in self._states[r]["ema"].values()] if self._t == 0 else []
         )
+        told = [] if self._class_shares is None else [self._class_shares]
         with self._keeping(
-            "samples", r, f"{seed} {step} {self._schedule.sample_precision}", *weights
+            "samples", r, f"{seed} {step} {self._schedule.sample_precision}", *told, *weights
         ) as kept:
             found = from_first_process(self._accelerator, kept.load)
             done = 0
@@ -268,10 +280,20 @@ class ImageLearner:
                 kept.save(lambda: {"images": torch.tensor(images[:done])}, final=done == count)  # noqa: B023
         return images
 
+    def _images_and_labels(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """What a network is trained on; no labels where it is told none."""
+        if self._class_shares is None:
+            return points, None
+        labelled = split(points)
+        return labelled.images, labelled.labels
+
     def _draw(self, r: int, indices: range, seed: int) -> np.ndarray:
+        """Points of chain r."""
         self._trainer.ema.load_state_dict(self._states[r]["ema"])
+        shares = self._class_shares
+        classes = None if shares is None else draw_classes(shares, indices, seed)
         try:
-            return draw_images(
+            images = draw_images(
                 self._trainer.model,
                 self._trainer.drawn_from,
                 self._shape,
@@ -280,9 +302,11 @@ class ImageLearner:
                 accelerator=self._accelerator,
                 batch=self._schedule.sample_batch,
                 precision=self._schedule.sample_precision,
+                classes=classes,
             )
         except FloatingPointError as error:
             raise FloatingPointError(f"chain {r}: {error}") from error
+        return images if classes is None else joined(images, classes)
 
     @contextmanager
     def _keeping(self, what: str, r: int, *inputs: str | np.ndarray) -> Iterator[Kept]:

@@ -10,10 +10,13 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
-from deep.formats.checkpoint_record import Checkpoint
+from deep.formats.checkpoint_record import Checkpoint, label_dim_of
+from deep.image_sets.image_set import ImageSet
+from deep.image_sets.labelled import class_shares, is_labelled, split
 from deep.metrics.feature_choice import chosen_space
 from deep.metrics.image_metrics import ImageMetrics
 from deep.metrics.parameter_distance import parameter_distance
+from deep.metrics.real_accuracy import ACCURACY, RealAccuracy, key_of_class
 from deep.retraining.learner import ImageLearner, Schedule
 from deep.retraining.presets import Config
 from deep.retraining.real_images import RealImages
@@ -59,6 +62,8 @@ class ImageStudy:
         self._cache = config.run.cache or cache_folder()
         self._origin: Sequence[Mapping[str, Any]] = []
         self._seen: list[dict[str, Any]] = []  # measurements of the chain that was measured last
+        self._draws = config.run.samples or len(real.train.images)
+        self._accuracy = self._real_accuracy()
 
     # The learner
 
@@ -96,9 +101,15 @@ class ImageStudy:
             setting=json.dumps(setting, sort_keys=True),
             run=place.digest,
             start=self._start,
+            class_shares=self._class_shares(),
             seconds=options.checkpoint_seconds,
             on_progress=place.bars.what,
         )
+
+    def _class_shares(self) -> np.ndarray | None:
+        """Shares of the classes among the real images, where the network is told them."""
+        labels, label_dim = self._real.train.labels, label_dim_of(self._config.network)
+        return class_shares(labels, label_dim) if label_dim and labels is not None else None
 
     def _new_network(self) -> torch.nn.Module:
         """With weights that no chain has: of the reference line of Figure 9."""
@@ -110,14 +121,13 @@ class ImageStudy:
     def _make_metrics(self) -> None:
         """UsageError if there are too few images."""
         options, real = self._options, self._real
-        self._draws = options.samples or len(real.train.images)
         self._random = dict(self._new_network().named_parameters())
         self._space = chosen_space(options, "--data", options.data, real.train, self._cache)
         try:
             self._measure = ImageMetrics(
                 self._space,
                 real.train.images,
-                real.held_out,
+                None if real.held_out is None else real.held_out.images,
                 self._draws,
                 cache=self._cache,
                 device=self._accelerator.device,
@@ -153,15 +163,38 @@ class ImageStudy:
                 )
             )
         counts = ("parameter_distance", "parameters", "images_seen", "random_parameter_distance")
-        return found + [Quantity(key, shown=False) for key in counts]
+        return found + self._of_classes() + [Quantity(key, shown=False) for key in counts]
+
+    def _real_accuracy(self) -> RealAccuracy | None:
+        """Of a run whose network is told the class, where other real images have classes too."""
+        real = self._real
+        if not label_dim_of(self._config.network) or real.held_out is None:
+            return None
+        if real.held_out.labels is None:
+            return None
+        return RealAccuracy(real.train, real.held_out, self._draws, self._options.seed, self._cache)
+
+    def _of_classes(self) -> list[Quantity]:
+        """Accuracies on real images, of all and of each class."""
+        if self._accuracy is None:
+            return []
+        title = f"{ACCURACY} ({self._accuracy.test_images:,}) of a classifier trained on generated"
+        return [
+            Quantity(ACCURACY, title, from_zero=False, floor=OF_THE_TRUTH),
+            *(
+                Quantity(key_of_class(k), floor=OF_THE_TRUTH, shown=False, about={"class": k})
+                for k in self._accuracy.classes
+            ),
+        ]
 
     def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, Floor]:
         """What as many real images get, with its standard error; 0 where that is not known."""
-        return {
+        floors = {
             _key(one): Floor(one["floor"], one["floor_error"] or 0.0)
             for one in self._seen
             if one["floor"] is not None
         }
+        return floors | dict(self._accuracy.floor() if self._accuracy else {})
 
     def __call__(self, view: View) -> dict[str, float]:
         """Raise: chains that are alike are measured once."""
@@ -184,16 +217,18 @@ class ImageStudy:
 
         random = parameter_distance(self._random, self._origin[0]).norm
         # chains that are still the same share their samples
-        measured: dict[int, list[dict[str, Any]]] = {}
+        measured: dict[int, dict[str, Any]] = {}
         records = []
         for r, samples in enumerate(generation.samples):
             if id(samples) not in measured:
                 measured[id(samples)] = self._kept(learner, r, samples)
-            self._seen = measured[id(samples)]
+            found = measured[id(samples)]
+            self._seen = found["measurements"]
             moved = parameter_distance(averages[r], self._origin[r])
             records.append(
                 {
                     **_values(self._seen),
+                    **found.get("accuracies", {}),
                     "parameter_distance": moved.norm,
                     "parameters": moved.count,
                     "images_seen": learner.images_seen,
@@ -201,7 +236,8 @@ class ImageStudy:
                 }
             )
         file = self._folder / "samples" / f"grid-{generation.t:04d}.npz"
-        write_sealed_npz(file, {"images": grid})
+        pictures = grid[:, :, :-1] if is_labelled(grid.shape) else grid
+        write_sealed_npz(file, {"images": pictures})
         return records
 
     def state_dict(self) -> dict[str, Any]:
@@ -210,14 +246,19 @@ class ImageStudy:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._origin = state["origin"]
 
-    def _kept(self, learner: ImageLearner, r: int, samples: np.ndarray) -> list[dict[str, Any]]:
+    def _kept(self, learner: ImageLearner, r: int, samples: np.ndarray) -> dict[str, Any]:
         """Measurements of a chain, from a file if they were made before a kill."""
         kept = learner.kept("measured", r, samples)
         found = kept.load()
         if found is None:
-            found = {"measurements": [asdict(one) for one in self._measure(samples[: self._draws])]}
+            points = samples[: self._draws]
+            images = split(points) if is_labelled(points.shape) else ImageSet(points)
+            found = {
+                "measurements": [asdict(one) for one in self._measure(images.images)],
+                "accuracies": self._accuracy(images) if self._accuracy else {},
+            }
             kept.save(lambda: found, final=True)
-        return found["measurements"]
+        return found
 
 
 def _key(one: Mapping[str, Any]) -> str:

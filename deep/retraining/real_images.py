@@ -72,15 +72,17 @@ def _cifar10(source: str) -> Path | None:
 
 @dataclass(frozen=True)
 class RealImages:
-    """Attributes:
-    train: The n images that a chain is trained on, with their labels if there are any.
-    fresh: (k, c, h, w), in the order in which later rounds use them.
-    held_out: None if nothing is.
+    """The real images of a run, each set with its labels if the source has any.
+
+    Attributes:
+        train: The n images that a chain is trained on.
+        fresh: New ones, in the order in which later rounds use them; None if there are none.
+        held_out: Those that no chain is trained on; None if there are none.
     """
 
     train: ImageSet
-    fresh: np.ndarray
-    held_out: np.ndarray | None
+    fresh: ImageSet | None
+    held_out: ImageSet | None
 
 
 def split(
@@ -115,16 +117,23 @@ def split(
         )
     order = stream(seed, Purpose.REAL, 0).permutation(total) if n < total else np.arange(total)
     chosen, rest = order[:n], order[n + fresh :]
-    train = ImageSet(
-        images.images[chosen], None if images.labels is None else images.labels[chosen]
-    )
-    if own_test is not None:
-        test = load_held_out("--held-out", own_test).images
-        if test.shape[1:] != train.images.shape[1:]:
+    train = _chosen(images, chosen)
+    assert train is not None
+    if own_test is None:
+        test = _chosen(images, rest)
+    else:
+        test = load_held_out("--held-out", own_test)
+        if test.images.shape[1:] != train.images.shape[1:]:
             raise UsageError(
-                f"--held-out {own_test} has images of shape {test.shape[1:]}, not "
+                f"--held-out {own_test} has images of shape {test.images.shape[1:]}, not "
                 f"{train.images.shape[1:]}"
             )
-    else:
-        test = images.images[rest] if len(rest) else None
-    return RealImages(train, images.images[order[n : n + fresh]], test)
+    return RealImages(train, _chosen(images, order[n : n + fresh]), test)
+
+
+def _chosen(images: ImageSet, numbers: np.ndarray) -> ImageSet | None:
+    """The images of these numbers with their labels; None if there are none."""
+    if not len(numbers):
+        return None
+    labels = None if images.labels is None else images.labels[numbers]
+    return ImageSet(images.images[numbers], labels)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
+from deep.metrics.real_accuracy import ACCURACY, key_of_class
 from stability.runs.history import History
 from stability.runs.recorded_run import RecordedRun
 from stability.runs.study_file import StudyFile
@@ -29,6 +30,9 @@ def print_tables(console: Console, run: RecordedRun) -> None:
             groups.setdefault((images, reference, count), []).append(quantity.key)
     for compared, keys in groups.items():
         console.print(_metrics(run.history, run.study, compared, keys))
+    if any(quantity.key == ACCURACY for quantity in run.study.quantities):
+        for r in range(len(run.history[0].chains)):
+            console.print(_accuracies(run.history, run.study, r))
 
 
 def _data(history: History) -> Table:
@@ -77,6 +81,36 @@ def _metrics(
         for line in _shown(history):
             values = [line.chains[r].measured[key] for key in keys]
             table.add_row(chain.row, str(line.t), *map(_number, values))
+    return table
+
+
+def _accuracies(history: History, study: StudyFile, r: int) -> Table:
+    """A class a row: what a classifier trained on each generation's images gets right.
+
+    Args:
+        history: Of the run.
+        study: Its classes and floors.
+        r: The chain.
+    """
+    shown = _shown(history)
+    table = plain_table(f"{history[0].chains[r].row}: {ACCURACY}")
+    table.add_column("class", justify="left")
+    for column in ("real images", *(f"t = {line.t}" for line in shown)):
+        table.add_column(column, justify="right")
+    classes = [
+        quantity.about["class"] for quantity in study.quantities if "class" in quantity.about
+    ]
+    rows = {str(k): key_of_class(k) for k in classes} | {"all": ACCURACY}
+    for name, key in rows.items():
+        if name == "all":
+            table.add_section()
+        values = [line.chains[r].measured[key] for line in shown]
+        table.add_row(name, _floor(study, key), *map(_number, values))
+    error = max(line.chains[r].measured[f"{ACCURACY}, standard error"] for line in shown)
+    table.caption = (
+        "of a classifier trained on the generated images; real images: mean ± sd over classifiers "
+        f"trained on as many; standard error of all from the choice of test images: {error:.2g}"
+    )
     return table
 
 

@@ -10,7 +10,7 @@ from deep import checkpoint
 from deep.content_cache import file_digest
 from deep.data import DataError, ImageSet, load_images
 from deep.formats.checkpoint_error import CheckpointError
-from deep.formats.checkpoint_record import Checkpoint, Network, heads_of
+from deep.formats.checkpoint_record import Checkpoint, Network, heads_of, label_dim_of
 from deep.training.resume_point import resume_point
 from deep.training.trainer import Carry, TrainConfig
 from stability.runs.command_line import UsageError
@@ -35,7 +35,22 @@ def images_for(network: Network, source: str) -> ImageSet:
             f"the network is for --channels {network.channels} and --resolution "
             f"{network.resolution}"
         )
+    if label_dim := label_dim_of(network):
+        _require_labels(found, source, label_dim)
     return found
+
+
+def _require_labels(images: ImageSet, source: str, label_dim: int) -> None:
+    """UsageError unless every image has a class that the network can be told."""
+    if images.labels is None:
+        raise UsageError(
+            f"--label-dim {label_dim} is for images with classes, and --data {source} has none"
+        )
+    if images.labels.max() >= label_dim:
+        raise UsageError(
+            f"--label-dim {label_dim} must be more than {images.labels.max()}, the largest class "
+            f"number in --data {source}"
+        )
 
 
 def input_digest(option: str, path: Path) -> str:

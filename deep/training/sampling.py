@@ -12,10 +12,11 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from deep.models.protocol import ImageModel
+from deep.models.told_classes import ToldClasses
 from deep.training.precision import Precision, autocast
 from stability.runs.atomic import atomic_write
 
-__all__ = ["StreamNoise", "draw_images", "save_images"]
+__all__ = ["StreamNoise", "draw_classes", "draw_images", "save_images"]
 
 
 class StreamNoise:
@@ -43,6 +44,26 @@ class StreamNoise:
         return noise.to(self._device, non_blocking=True)
 
 
+def draw_classes(shares: np.ndarray, indices: Sequence[int], seed: int) -> np.ndarray:
+    """Draw the class of each of the images `indices`, from a stream of its own.
+
+    Args:
+        shares: Probability of each class, (K,), with sum 1.
+        indices: Numbers of the images in the endless set that `seed` stands for.
+        seed: As for `draw_images`; the noise comes from other streams.
+
+    Returns:
+        Class numbers, (len(indices),) int64.
+    """
+    edges = np.cumsum(shares)
+    uniform = [
+        np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(i, 1))).random()
+        for i in indices
+    ]
+    last = np.flatnonzero(shares)[-1]  # where the sum of the shares is rounded to below 1
+    return np.minimum(np.searchsorted(edges, uniform, side="right"), last)
+
+
 @torch.inference_mode()
 def draw_images(
     model: ImageModel,
@@ -54,6 +75,7 @@ def draw_images(
     accelerator: Accelerator,
     batch: int = 64,
     precision: Precision = "fp32",
+    classes: np.ndarray | None = None,
     on_batch: Callable[[int], object] = lambda images: None,
 ) -> np.ndarray:
     """The images `indices` of the endless set that `seed` stands for, (len(indices), c, h, w)
@@ -66,6 +88,7 @@ def draw_images(
         network: In evaluation mode, on the accelerator's device.
         shape: (c, h, w).
         batch: Images at once a process.
+        classes: Class of each image, (len(indices),) int64; None for a network that is told none.
         on_batch: Called with the number of images that all processes together have finished since
             the last call.
 
@@ -75,12 +98,18 @@ def draw_images(
     device, processes = accelerator.device, accelerator.num_processes
     share = math.ceil(len(indices) / processes)
     own = indices[accelerator.process_index * share :][:share]
+    told = (
+        None
+        if classes is None
+        else torch.from_numpy(classes[accelerator.process_index * share :][:share]).to(device)
+    )
     # of equal size, as gathering needs
     images = torch.zeros(share, *shape, dtype=torch.uint8, device=device)
     for start in range(0, len(own), batch):
         rows = own[start : start + batch]
+        called = network if told is None else ToldClasses(network, told[start : start + batch])
         with autocast(device, precision):
-            drawn = model.sample(network, StreamNoise(seed, rows, shape, device))
+            drawn = model.sample(called, StreamNoise(seed, rows, shape, device))
         if not drawn.isfinite().all():
             raise FloatingPointError(f"images {rows[0]} to {rows[-1]}: not finite")
         images[start : start + batch] = model.to_uint8(drawn)
@@ -90,9 +119,14 @@ def draw_images(
     return gathered[: len(indices)].cpu().numpy()
 
 
-def save_images(path: Path, images: np.ndarray) -> None:
-    """Write uint8 images (n, c, h, w) as the array `images` of an .npz, whole or not at all;
-    `load_images` reads it.
+def save_images(path: Path, images: np.ndarray, labels: np.ndarray | None = None) -> None:
+    """Write images as an .npz, whole or not at all; `load_images` reads it.
+
+    Args:
+        path: The file.
+        images: Its array `images`, (n, c, h, w) uint8.
+        labels: Its array `labels`, (n,) class numbers; None: it has none.
     """
+    arrays = {"images": images} | ({} if labels is None else {"labels": labels})
     with atomic_write(path) as file:
-        np.savez(file, allow_pickle=False, images=images)
+        np.savez(file, allow_pickle=False, **arrays)

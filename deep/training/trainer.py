@@ -25,6 +25,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from deep.formats.checkpoint_record import Checkpoint
 from deep.models.protocol import ImageModel
+from deep.models.told_classes import ToldClasses
 from deep.training.precision import Precision, autocast
 from deep.training.resume_point import resume_point
 from stability.runs.option_error import OptionError
@@ -260,6 +261,7 @@ class Trainer:
         duration_images: int,
         rng: np.random.Generator,
         carry: Carry = "optimizer",
+        labels: np.ndarray | None = None,
         report_steps: int = 50,
     ) -> Iterator[Progress]:
         """Train on `images` (n, c, h, w) uint8 until `duration_images` of them were seen, rounded
@@ -277,6 +279,7 @@ class Trainer:
             rng: Everything random in this fit follows from three numbers that are drawn from it, at
                 once.
             report_steps: Steps between two reports.
+            labels: Class of each image, (n,) int64; None for a network that is told none.
             carry: How a fit goes on from the one before it. It decides how far a fit moves:
                 "optimizer" (the paper's text; ddpm-torch and torchcfm): weights, their average,
                 Adam's moments and the position on the learning rate's ramp go on. Once the ramp is
@@ -301,6 +304,7 @@ class Trainer:
                 f"duration_images and report_steps must be >= 1, got {duration_images}, "
                 f"{report_steps}"
             )
+        self._check_labels(len(images), labels)
         steps = math.ceil(duration_images / self.settings.batch)
         asked = {
             "seeds": rng.integers(2**62, size=3).tolist(),
@@ -312,10 +316,33 @@ class Trainer:
                 "this trainer is in the middle of another fit: other data, duration or random "
                 "stream"
             )
-        return self._steps(torch.from_numpy(images), asked, carry, report_steps)
+        classes = None if labels is None else torch.from_numpy(labels)
+        return self._steps(torch.from_numpy(images), classes, asked, carry, report_steps)
+
+    def _check_labels(self, images: int, labels: np.ndarray | None) -> None:
+        """ValueError unless there is a class for each image where the network is told classes,
+        and none elsewhere.
+        """
+        label_dim = getattr(self.network, "label_dim", 0)
+        if label_dim == 0 and labels is not None:
+            raise ValueError("labels must be None: the network is told no classes")
+        if label_dim == 0:
+            return
+        if labels is None or labels.shape != (images,) or labels.dtype != np.int64:
+            found = "None" if labels is None else f"{labels.dtype} {labels.shape}"
+            raise ValueError(f"labels must be ({images},) int64, one an image, got {found}")
+        if labels.min() < 0 or labels.max() >= label_dim:
+            raise ValueError(
+                f"labels must be from 0 to {label_dim - 1}, got {labels.min()} to {labels.max()}"
+            )
 
     def _steps(
-        self, images: Tensor, asked: dict[str, Any], carry: Carry, report_steps: int
+        self,
+        images: Tensor,
+        labels: Tensor | None,
+        asked: dict[str, Any],
+        carry: Carry,
+        report_steps: int,
     ) -> Iterator[Progress]:
         if self._fit is None:
             new = self._updates == 0 and self._ramp_ema
@@ -327,6 +354,7 @@ class Trainer:
         order = _Order(len(images), order_seed)
         generator = torch.Generator(self.accelerator.device)
         images = images.to(self.accelerator.device)
+        labels = None if labels is None else labels.to(self.accelerator.device)
         losses: list[Tensor] = []
         while fit["step"] < fit["steps"]:
             step = fit["step"]
@@ -336,7 +364,8 @@ class Trainer:
             # consecutive seeds, as a CPU's generator knows only 2^32 of them
             generator.manual_seed(draw_seed + step)
             inputs = self.model.inputs(images[chosen], generator)
-            losses.append(self._step(inputs, dropout_seed + step * self.settings.batch))
+            classes = None if labels is None else labels[chosen]
+            losses.append(self._step(inputs, classes, dropout_seed + step * self.settings.batch))
             fit["step"] = step + 1
             if fit["step"] % report_steps == 0 or fit["step"] == fit["steps"]:
                 finished = self._finite(losses, fit["step"])
@@ -345,7 +374,9 @@ class Trainer:
                     self._fit = None
                 yield Progress(fit["step"], fit["steps"], self.images_seen, finished)
 
-    def _step(self, inputs: tuple[Tensor, ...], dropout_seed: int) -> Tensor:
+    def _step(
+        self, inputs: tuple[Tensor, ...], classes: Tensor | None, dropout_seed: int
+    ) -> Tensor:
         """One step of Adam on a batch, of which this process does its share; its part of the
         batch's mean loss.
         """
@@ -359,12 +390,17 @@ class Trainer:
         for start in range(first, first + share, size):
             stop = min(start + size, first + share)
             more = stop < first + share
+            network = (
+                self._forward
+                if classes is None
+                else ToldClasses(self._forward, classes[start:stop])
+            )
             with self.accelerator.no_sync(self._parallel) if more else nullcontext():
                 with (
                     _dropout(self.accelerator.device, dropout_seed + start),
                     autocast(loss.device, s.precision),
                 ):
-                    losses = self.model.losses(self._forward, *(x[start:stop] for x in inputs))
+                    losses = self.model.losses(network, *(x[start:stop] for x in inputs))
                 # data parallelism averages over processes
                 self._scaler.scale(losses.sum() * (processes / s.batch)).backward()
             loss += losses.detach().sum() / s.batch

@@ -239,7 +239,12 @@ def test_what_an_edm_snapshot_does_not_say_has_the_official_default(monkeypatch,
     (tmp_path / "any.pkl").write_bytes(snapshot(config, network, monkeypatch, **silent))
     assert read(tmp_path / "any.pkl").network == config
     labelled = EDMNetwork(
-        resolution=16, channels=1, model_channels=4, channel_mult=(1, 1), augment_dim=9
+        resolution=16,
+        channels=1,
+        model_channels=4,
+        channel_mult=(1, 1),
+        augment_dim=9,
+        label_dim=10,
     )
     network = labelled.build(torch.Generator())
     (tmp_path / "any.pkl").write_bytes(snapshot(labelled, network, monkeypatch, **silent))
@@ -249,7 +254,8 @@ def test_what_an_edm_snapshot_does_not_say_has_the_official_default(monkeypatch,
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"label_dim": 10}, "label_dim = 10; only 0 is known"),
+        ({"label_dim": 10}, "lacks the tensor model.map_label.weight"),
+        ({"label_dim": 257}, "label_dim must be from 0 to 256, got 257"),
         ({"embedding_type": "fourier"}, "embedding_type = 'fourier'; only 'positional' is known"),
         ({"model_type": "DhariwalUNet"}, "model_type = 'DhariwalUNet'; only 'SongUNet' is known"),
         ({"resample_filter": [1, 3, 3, 1]}, "resample_filter = [1, 3, 3, 1]; only [1, 1] is known"),

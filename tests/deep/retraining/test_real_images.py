@@ -25,14 +25,12 @@ def numbered(n):
 def test_each_image_is_in_one_part(n, rounds, rng):
     images = numbered(40)
     real = split("x.npz", images, n, rounds, None, seed=int(rng.integers(2**31)))
-    rest = np.empty((0, 1, 2, 2), np.uint8) if real.held_out is None else real.held_out
-    assert (len(real.train.images), len(real.fresh), len(rest)) == (
-        n,
-        rounds * n,
-        40 - (rounds + 1) * n,
-    )
-    assert rows([*real.train.images, *real.fresh, *rest]) == rows(images.images)
-    np.testing.assert_array_equal(real.train.labels, real.train.images[:, 0, 0, 0])
+    parts = [part for part in (real.train, real.fresh, real.held_out) if part is not None]
+    sizes = [size for size in (n, rounds * n, 40 - (rounds + 1) * n) if size]
+    assert [len(part.images) for part in parts] == sizes
+    assert rows(np.concatenate([part.images for part in parts])) == rows(images.images)
+    for part in parts:
+        np.testing.assert_array_equal(part.labels, part.images[:, 0, 0, 0])
 
 
 def test_who_is_chosen_depends_on_the_seed_alone_and_not_on_the_rounds():
@@ -46,7 +44,8 @@ def test_who_is_chosen_depends_on_the_seed_alone_and_not_on_the_rounds():
 
 def test_half_of_the_digits_and_all_of_anything_else():
     real = split("digits", DIGITS, 0, 0, None, 0)
-    assert (len(real.train.images), real.held_out is not None and len(real.held_out)) == (898, 899)
+    assert real.held_out is not None
+    assert (len(real.train.images), len(real.held_out.images)) == (898, 899)
     assert split("x.npz", numbered(5), 0, 0, None, 0).held_out is None
     np.testing.assert_array_equal(
         split("x.npz", numbered(5), 0, 0, None, 3).train.images, numbered(5).images
@@ -61,7 +60,7 @@ def test_both_halves_of_the_digits_have_all_writers(rng):
     """
     real = split("digits", DIGITS, 0, 0, None, int(rng.integers(2**31)))
     assert real.held_out is not None
-    halves = [real.train.images, real.held_out]
+    halves = [real.train.images, real.held_out.images]
     ordered = [DIGITS.images[:898], DIGITS.images[898:]]
 
     def distance(one, two):
@@ -75,10 +74,11 @@ def test_both_halves_of_the_digits_have_all_writers(rng):
 def test_the_archive_of_cifar10_has_its_own_test_images():
     real = split(CIFAR, load_images(CIFAR), 0, 0, None, 0)
     assert real.held_out is not None
-    assert (len(real.train.images), len(real.held_out)) == (20, 4)
+    assert (len(real.train.images), len(real.held_out.images)) == (20, 4)
     few = split(CIFAR, load_images(CIFAR), 5, 2, None, 0)
     assert few.held_out is not None
-    assert (len(few.fresh), len(few.held_out)) == (10, 4)
+    assert few.fresh is not None
+    assert (len(few.fresh.images), len(few.held_out.images)) == (10, 4)
     assert is_cifar10(CIFAR)
     assert not is_cifar10("digits")
 
