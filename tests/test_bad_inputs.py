@@ -25,6 +25,7 @@ import deep.measure
 import deep.report
 import deep.retrain
 import deep.sweep
+import deep.text
 import deep.train
 import stability.__main__
 import toy.compare
@@ -73,6 +74,7 @@ STARTS: dict[str, Start] = {
         deep.retrain.PresetChoice,
     ),
     "deep.sweep": lambda _: (deep.sweep.Sweep, deep.sweep.main),
+    "deep.text": lambda _: (deep.text.TextRun, deep.text.main),
     "deep.checkpoint": lambda _: (deep.checkpoint.CheckpointFile, deep.checkpoint.main),
     "deep.measure": lambda _: (deep.measure.Measure, deep.measure.main),
     "deep.report": lambda _: (deep.report.Report, deep.report.main),
@@ -115,6 +117,7 @@ COUNTS = {
     "deep.train edm": ["--batch", "--samples", "--num-blocks"],
     "deep.retrain edm": ["--grid", "--kid-subsets"],
     "deep.sweep two_moons --fully-synthetic": ["--seeds", "--retries"],
+    "deep.text": ["--length", "--heads", "--first-steps"],
     "deep.measure x.npz --reference digits": ["--k", "--threads"],
     "benchmarks.toy": ["--rounds"],
     "stability": ["--seed"],
@@ -280,6 +283,15 @@ deep.retrain edm --inception a --trust-torchscript b
 deep.retrain edm --data nowhere
 deep.retrain edm --out a_file
 deep.retrain edm --out dangling
+deep.retrain edm --label-dim 9
+deep.retrain edm --label-dim 257
+deep.retrain ddpm --label-dim -1
+deep.retrain otcfm --label-dim 10
+deep.text --data nowhere
+deep.text --data a_file
+deep.text --temperature 0
+deep.text --width 10 --heads 3
+deep.text --samples 2000000000
 deep.sweep
 deep.sweep nothing
 deep.sweep two_moons

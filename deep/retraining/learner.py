@@ -6,7 +6,7 @@ are trained and drawn from once, until what they see parts them.
 """
 
 import re
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from deep.content_cache import digest
 from deep.formats.checkpoint_record import Checkpoint
 from deep.image_sets.labelled import joined, split
+from deep.retraining.shared_work import one_for_all
 from deep.training.first_process import from_first_process
 from deep.training.kept import Kept
 from deep.training.precision import Precision
@@ -152,7 +153,7 @@ class ImageLearner:
                 (id(state), id(data.points), str(rng.bit_generator.state))
                 for state, data, rng in inputs
             ]
-            self._states = _one_for_all(
+            self._states = one_for_all(
                 keys, lambda r: self._fit(r, datasets[r].points, rngs[r], duration, origins[r])
             )
             self.images_seen += self._whole_steps(duration)
@@ -170,14 +171,14 @@ class ImageLearner:
             max(count for count, key in zip(counts, keys, strict=True) if key == own)
             for own in keys
         ]
-        drawn = _one_for_all(keys, lambda r: self._sample(r, most[r], keys[r][1]))
+        drawn = one_for_all(keys, lambda r: self._sample(r, most[r], keys[r][1]))
         return [x if len(x) == count else x[:count] for x, count in zip(drawn, counts, strict=True)]
 
     def sample_alike(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """Draw points of all chains from the same latents and classes, (R, count, …) uint8."""
         seed = int(rng.integers(2**62))
         keys = [id(state) for state in self._states]
-        return np.stack(_one_for_all(keys, lambda r: self._draw(r, range(count), seed)))
+        return np.stack(one_for_all(keys, lambda r: self._draw(r, range(count), seed)))
 
     def state_dict(self) -> dict[str, Any]:
         return {"states": list(self._states), "t": self._t, "images_seen": self.images_seen}
@@ -326,12 +327,3 @@ class ImageLearner:
             lock = filelock.FileLock(path.with_name(path.name + ".lock"))
         with lock:
             yield Kept(path, key, self._seconds, self._accelerator.is_main_process)
-
-
-def _one_for_all(keys: Sequence[Hashable], make: Callable[[int], Any]) -> list[Any]:
-    """make(r) for each r, but only once for equal keys, which then have the same object."""
-    made: dict[Hashable, Any] = {}
-    for r, key in enumerate(keys):
-        if key not in made:
-            made[key] = make(r)
-    return [made[key] for key in keys]
