@@ -5,6 +5,8 @@ stability.observers
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
@@ -13,8 +15,10 @@ from scipy.stats import t as student_t
 
 from stability.loop.regimes import TrainingSet
 from stability.observers.distances import Distances
+from stability.observers.likelihood import KnownLaw, Likelihood
 from stability.observers.memorisation import Memorisation
 from stability.observers.moments import Moments
+from stability.observers.parameters import ParametersMoved
 from stability.observers.two_sample import ClassifierTest, TwoSample
 from stability.observers.user_function import UserFunction
 from stability.runs.command_line import command
@@ -22,7 +26,15 @@ from stability.runs.console import make_console
 from stability.runs.observer import Floor, Observer, TruthDraw, View, as_floor
 from stability.runs.ranges import LARGEST_COUNT, LARGEST_SEED, require_range
 
-__all__ = ["FloorCheck", "floor_of", "is_outside", "main", "shares_outside"]
+__all__ = [
+    "FloorCheck",
+    "NormalLaw",
+    "floor_of",
+    "is_outside",
+    "main",
+    "moved_outside",
+    "shares_outside",
+]
 
 FLOOR_DRAWS = 32
 """Draws behind a floor, as in a study."""
@@ -59,8 +71,31 @@ class FloorCheck:
             raise ValueError(f"--shift must be finite, got {self.shift}")
 
 
-def _normal(n: int, rng: np.random.Generator, dimension: int) -> np.ndarray:
-    return rng.standard_normal((n, dimension))
+@dataclass(frozen=True, eq=False)
+class NormalLaw:
+    """A normal law with unit variances.
+
+    Attributes:
+        mean: (d,).
+    """
+
+    mean: np.ndarray
+
+    def __call__(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw (n, d) points."""
+        return self.mean + rng.standard_normal((n, len(self.mean)))
+
+    def log_prob(self, x: np.ndarray) -> np.ndarray:
+        """Log-density (k,) of points (k, d)."""
+        squares = ((x - self.mean) ** 2).sum(axis=1)
+        return -squares / 2 - len(self.mean) * np.log(2 * np.pi) / 2
+
+
+class _MeanLearner:
+    """A learner whose parameters are the mean of its points, (1, d)."""
+
+    def __init__(self, points: np.ndarray) -> None:
+        self.parameters = points.mean(axis=0, keepdims=True)
 
 
 def _median_norm(x: np.ndarray) -> float:
@@ -78,6 +113,7 @@ def all_observers(dimension: int) -> list[Observer]:
         Moments([f"x{i + 1}" for i in range(min(dimension, 1))] if dimension == 1 else ()),
         TwoSample(),
         ClassifierTest(),
+        Likelihood(),
         Memorisation(),
         UserFunction("median_norm", _median_norm, "Median of the norm (a user's function)"),
     ]
@@ -152,7 +188,7 @@ def shares_outside(
             training=TrainingSet(real, n),
             truth=truth(n, rng),
             real=real,
-            log_prob=None,
+            log_prob=model.log_prob if isinstance(model, KnownLaw) else None,
             rng=rng,
         )
         measured = observer(view)
@@ -161,13 +197,42 @@ def shares_outside(
     return {key: float(np.mean(values)) for key, values in outside.items()}
 
 
+def moved_outside(
+    truth: TruthDraw, model: TruthDraw, n: int, repeats: int, rng: np.random.Generator
+) -> Mapping[str, float]:
+    """How often parameters move further than two fits to true points are apart.
+
+    The learner fits the mean. Such a floor needs refits, which a study does not make.
+
+    Args:
+        truth: Draws true points, to which generation 0 is fitted.
+        model: Draws the points to which generation 1 is fitted.
+        n: Points of a fit.
+        repeats: Number of repeats.
+        rng: To draw with.
+
+    Returns:
+        The share by key.
+    """
+
+    def moved(law: TruthDraw) -> float:
+        observer = ParametersMoved()
+        for t, points in enumerate((truth(n, rng), law(n, rng))):
+            generation: Any = SimpleNamespace(t=t)
+            measured = observer.measure(generation, _MeanLearner(points), ())[0]
+        return measured["parameter_distance"]
+
+    outside = []
+    for _ in range(repeats):
+        floor = as_floor([moved(truth) for _ in range(FLOOR_DRAWS)])
+        outside.append(is_outside("parameter_distance", moved(model), floor))
+    return {"parameter_distance": float(np.mean(outside))}
+
+
 def main(config: FloorCheck) -> None:
     """Print the table."""
-    truth = partial(_normal, dimension=config.dimension)
-    shift = np.eye(1, config.dimension)[0] * config.shift
-
-    def shifted(n: int, rng: np.random.Generator) -> np.ndarray:
-        return truth(n, rng) + shift
+    truth = NormalLaw(np.zeros(config.dimension))
+    shifted = NormalLaw(np.eye(1, config.dimension)[0] * config.shift)
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.title = (
@@ -178,13 +243,16 @@ def main(config: FloorCheck) -> None:
     table.add_column("inside, no change (nominal 0.95)", justify="right")
     table.add_column(f"outside, shift {config.shift:g} sd", justify="right")
     rng = np.random.default_rng(config.seed)
-    for observer in all_observers(config.dimension):
+    checks = {
+        type(observer).__name__: partial(shares_outside, observer)
+        for observer in all_observers(config.dimension)
+    }
+    for name, outside in (checks | {"ParametersMoved": moved_outside}).items():
         inside, power = (
-            shares_outside(observer, truth, model, config.n, config.repeats, rng)
-            for model in (truth, shifted)
+            outside(truth, model, config.n, config.repeats, rng) for model in (truth, shifted)
         )
         for key in inside:
-            row = type(observer).__name__, key, f"{1 - inside[key]:.2f}", f"{power[key]:.2f}"
+            row = name, key, f"{1 - inside[key]:.2f}", f"{power[key]:.2f}"
             table.add_row(*row)
     make_console().print(table)
 

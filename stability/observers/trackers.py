@@ -2,9 +2,11 @@
 
 Each is an observer that measures nothing itself: it is shown every generation, with all that the
 other observers measured, just before it is recorded. A run that is killed at that very moment shows
-the generation again when it is resumed. All write to a folder and reach no server.
+the generation again when it is resumed; the tracker then has it once. All write to a folder and
+reach no server.
 """
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -74,7 +76,9 @@ class TensorBoard(_Watching):
             line: What was measured.
         """
         for chain in line.chains:
-            with self._make(str(self._folder / _place(chain))) as writer:
+            place = str(self._folder / _place(chain))
+            # readers forget what an earlier process wrote of this generation
+            with self._make(place, purge_step=line.t) as writer:
                 for key, value in _numbers(chain):
                     writer.add_scalar(key, value, line.t)
 
@@ -99,6 +103,7 @@ class MLflow(_Watching):
             raise ImportError("MLflow is missing: pip install mlflow-skinny") from None
         self._client = MlflowClient(tracking_uri=Path(folder).absolute().as_uri())
         self._experiment, self._runs = experiment, {}
+        self._logged: dict[tuple[str, str], set[tuple[int, float]]] = {}
 
     def _run_of(self, place: str) -> str:
         """Id of the run of a chain; one that a killed process began is gone on with."""
@@ -119,11 +124,22 @@ class MLflow(_Watching):
         for chain in line.chains:
             run = self._run_of(_place(chain))
             for key, value in _numbers(chain):
-                self._client.log_metric(run, key, value, step=line.t)
+                if (line.t, value) not in self._logged_of(run, key):
+                    self._client.log_metric(run, key, value, step=line.t)
+
+    def _logged_of(self, run: str, key: str) -> set[tuple[int, float]]:
+        """Steps and values that the run had when this process first saw it."""
+        if (run, key) not in self._logged:
+            known = key in self._client.get_run(run).data.metrics
+            history = self._client.get_metric_history(run, key) if known else []
+            self._logged[run, key] = {(metric.step, metric.value) for metric in history}
+        return self._logged[run, key]
 
 
 class WandB(_Watching):
     """Logs to Weights & Biases in offline mode, all chains in one run: `wandb sync FOLDER/wandb/…`.
+
+    A run that is resumed writes a further part of the run with the same id.
 
     Args:
         folder: For the run's files; made if missing.
@@ -149,8 +165,12 @@ class WandB(_Watching):
         """
         if self._run is None:
             self._folder.mkdir(parents=True, exist_ok=True)
+            place = f"{self._project} {self._folder.absolute()}"
             self._run = self._wandb.init(
-                project=self._project, dir=str(self._folder), mode="offline"
+                project=self._project,
+                id=hashlib.sha256(place.encode()).hexdigest()[:16],
+                dir=str(self._folder),
+                mode="offline",
             )
         numbers: Mapping[str, float] = {
             f"{_place(chain)}/{key}": value
