@@ -39,7 +39,9 @@ def new_seed(rng: np.random.Generator) -> int:
     return int(rng.integers(2**31))
 
 
-def draw_in_blocks(draw: Draw, count: int, rng: np.random.Generator, name: str) -> np.ndarray:
+def draw_in_blocks(
+    draw: Draw, count: int, rng: np.random.Generator, name: str, block: int = BLOCK
+) -> np.ndarray:
     """Draw points block by block, shuffled.
 
     Args:
@@ -47,6 +49,7 @@ def draw_in_blocks(draw: Draw, count: int, rng: np.random.Generator, name: str) 
         count: Points that are wanted, >= 0.
         rng: For the seeds and for the order within each block.
         name: What to call the sampler in an error.
+        block: Points that the sampler is asked for at once, >= 1.
 
     Returns:
         (count, …). The first k points are those of a call with `count` = k.
@@ -57,9 +60,9 @@ def draw_in_blocks(draw: Draw, count: int, rng: np.random.Generator, name: str) 
     """
     # one block at least: its points tell the shape
     blocks = []
-    for _ in range(max(1, math.ceil(count / BLOCK))):
-        points = _points(draw(BLOCK, new_seed(rng)), BLOCK, name)
-        blocks.append(points[rng.permutation(BLOCK)])
+    for _ in range(max(1, math.ceil(count / block))):
+        points = _points(draw(block, new_seed(rng)), block, name)
+        blocks.append(points[rng.permutation(block)])
     return np.concatenate(blocks)[:count]
 
 

@@ -18,13 +18,14 @@ import weakref
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stability.loop.arguments import require_number, whole_number
-from stability.loop.block_sampling import new_seed, require_random_draws
+from stability.loop.block_sampling import draw_in_blocks, new_seed, require_random_draws
 from stability.loop.regimes import TrainingSet
 from stability.runs.array_files import read_npy
 from stability.runs.atomic import atomic_write
@@ -53,6 +54,7 @@ class CommandRecipe:
     sample: tuple[str, ...]
     timeout_s: float
     folder: Path | None
+    block: int = 1000
 
     def __call__(self, chains: int) -> "CommandLearner":
         """Make the learner.
@@ -66,8 +68,8 @@ class CommandRecipe:
         return CommandLearner(self, chains)
 
     def as_data(self) -> dict[str, Any]:
-        """What decides the result, as JSON values: the two command lines."""
-        return {"train": list(self.train), "sample": list(self.sample)}
+        """What decides the result, as JSON values."""
+        return {"train": list(self.train), "sample": list(self.sample), "block": self.block}
 
 
 def from_commands(
@@ -76,6 +78,7 @@ def from_commands(
     *,
     timeout_s: float = 86_400,
     folder: Path | str | None = None,
+    block: int = 1000,
 ) -> CommandRecipe:
     """Make a learner of two command lines.
 
@@ -85,7 +88,7 @@ def from_commands(
     - `{state}`: file that the train command wrote. In the train command: the one of the generation
       before, from which it may go on; in generation 0 no such file exists
     - `{seed}`: whole number in [0, 2**31), another one in each call
-    - `{count}`: number of points to draw
+    - `{count}`: number of points to draw, `block` in each call
     - `{out}`: file to write: the state, in any format, or an .npy file of points (count, …)
 
     Args:
@@ -95,6 +98,9 @@ def from_commands(
         timeout_s: Longest time of a command, in seconds; it is ended then.
         folder: For the files that are exchanged. Finished ones of a generation under way stay
             there, so that a run that is resumed does not repeat them. None: a temporary folder.
+        block: Points that the sample command draws in each call, >= 1. More are drawn in several
+            calls, and those that are too many are left out, so that the first k points of a draw do
+            not depend on how many follow them. Raise it if a call takes long to start.
 
     Returns:
         A recipe: call it with the number of chains, or hand it to a study.
@@ -107,9 +113,9 @@ def from_commands(
     if not 0 < timeout_s < float("inf"):
         raise ValueError(f"timeout_s must be finite and > 0, got {timeout_s}")
     words = {name: _words(name, line) for name, line in (("train", train), ("sample", sample))}
-    return CommandRecipe(
-        words["train"], words["sample"], timeout_s, None if folder is None else Path(folder)
-    )
+    place = None if folder is None else Path(folder)
+    size = whole_number(block, "block", 1)
+    return CommandRecipe(words["train"], words["sample"], timeout_s, place, size)
 
 
 def _words(name: str, line: str | Sequence[str]) -> tuple[str, ...]:
@@ -232,8 +238,9 @@ class CommandLearner:
             self._probed = True
         samples = []
         for r, (count, rng) in enumerate(zip(counts, rngs, strict=True)):
-            points = self._drawn(r, max(1, count), new_seed(rng))
-            samples.append(points[rng.permutation(len(points))][:count])
+            name, block = f"the sample command of chain {r}", self._recipe.block
+            draw = partial(self._drawn, r)
+            samples.append(draw_in_blocks(draw, count, rng, name, block))
         return samples
 
     def _drawn(self, r: int, count: int, seed: int) -> np.ndarray:

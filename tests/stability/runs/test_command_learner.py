@@ -129,6 +129,17 @@ def test_a_script_is_retrained_and_goes_on_from_its_state(commands, real):
     assert not list(Path.cwd().glob("work-*"))
 
 
+def test_a_draw_does_not_depend_on_how_many_follow(commands, real):
+    learner = from_commands(**commands, block=20)(2)
+    next(retrain(learner, real, REGIMES, 1, seed=0))
+    few, many = (
+        learner.sample([count, 1], [np.random.default_rng(5), np.random.default_rng(6)])[0]
+        for count in (7, 45)
+    )
+    assert len(many) == 45
+    np.testing.assert_array_equal(few, many[:7])
+
+
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
