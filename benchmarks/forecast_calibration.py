@@ -25,7 +25,6 @@ from stability.planning.forecast import LEVEL, forecast
 from stability.planning.functionals import of_points
 from stability.planning.pilot import response_curves, run_pilot
 from stability.planning.pilot_plan import PilotQuestion, Rule, answer_from_pilot, sizes_of
-from stability.planning.plan_inputs import PlainCodec
 from stability.runs.command_line import command
 from stability.runs.console import make_console
 from stability.runs.table_schema import TableSchema
@@ -133,9 +132,7 @@ def skewed(n: int, rng: np.random.Generator) -> np.ndarray:
     return np.column_stack([z[:, 0], z[:, 0] + z[:, 1], np.exp(0.5 * z[:, 1] + 0.5 * z[:, 2])])
 
 
-_SCHEMA = PlainCodec(
-    TableSchema.of(fraud_table(5000, np.random.default_rng(0)), ("new_device", "fraud"))
-)
+_SCHEMA = TableSchema.of(fraud_table(5000, np.random.default_rng(0)), ("new_device", "fraud"))
 
 
 def fraud(n: int, rng: np.random.Generator) -> np.ndarray:

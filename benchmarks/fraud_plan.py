@@ -6,17 +6,19 @@ numbers and rounds them at one half, so that each fit loses part of a rare class
 rounds. Then loops of twelve rounds run on other seeds, and are scored on 50,000 held-out rows.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
 from benchmarks.at_least_one import require_at_least_one
-from stability import Mix, from_estimator, plan, retrain
+from stability import Mix, Plan, from_estimator, plan, retrain
 from stability.planning.pilot import SCORED_SETS
-from stability.planning.plan_inputs import read_points
-from stability.planning.target_score import target_score
+from stability.planning.plan_inputs import read_real_points
+from stability.planning.target_score import precision_score
 from stability.runs.command_line import command
 from stability.runs.console import make_console
 
@@ -113,11 +115,11 @@ def run(benchmark: Benchmark) -> None:
     )
     console.print(f"plan: {found.verdict}\n", soft_wrap=True)
 
-    points = read_points(table, "table")
+    points = read_real_points(table)
     held_out = fraud_table(benchmark.held_out, np.random.default_rng(held_seed))
-    assert points.codec is not None  # it is a table
-    held = points.codec.encode(held_out)
-    score = target_score(points.values, points.names, "fraud")
+    assert points.schema is not None  # it is a table
+    held = points.schema.encode(held_out)
+    score = precision_score(points.values, points.names, "fraud")
     reference = score(points.values, held)
     console.print(
         f"average precision of a classifier trained on the {benchmark.rows} real rows, on "
@@ -129,26 +131,39 @@ def run(benchmark: Benchmark) -> None:
         ratios /= reference
         mean = ratios.mean(axis=0)
         kept = int((ratios[:, 1:].mean(axis=1) >= 0.95).sum())
-        category = next(c for c in found.categories if c["lam"] == lam)
         console.print(
-            f"λ = {lam:g}: {row['keeps']}, forecast {row['target']:.2f} ({row['target_low']:.2f} "
-            f"to {row['target_high']:.2f}) | loops: {mean[-1]:.2f} at t = "
+            f"λ = {lam:g}: {row['keeps']}, {_forecast(row)} | loops: {mean[-1]:.2f} at t = "
             f"{benchmark.generations}, {mean[1:].min():.2f} in the worst round, rounds' mean >= "
             f"0.95 in {kept} of {benchmark.seeds} seeds ("
             + " ".join(f"{x:.2f}" for x in ratios[:, 1:].mean(axis=1))
-            + f"); fraud at t = {benchmark.generations}: forecast {category['forecast']:.4f} ("
-            f"{category['forecast_low']:.4f} to {category['forecast_high']:.4f}), loops "
+            + f"); fraud at t = {benchmark.generations}: {_fraction(found, lam)}, loops "
             + " ".join(f"{x:.4f}" for x in fractions[:, -1]),
             soft_wrap=True,
         )
+
+
+def _forecast(row: Mapping[str, Any]) -> str:
+    """The score of a row, or why there is none."""
+    if row["described"] == "no":
+        return row["reason"]
+    return f"forecast {row['target']:.2f} ({row['target_low']:.2f} to {row['target_high']:.2f})"
+
+
+def _fraction(found: Plan, lam: float) -> str:
+    """The forecast of the fraud share, if there is one."""
+    for c in found.categories:
+        if c["lam"] == lam:
+            ends = f"({c['forecast_low']:.4f} to {c['forecast_high']:.4f})"
+            return f"forecast {c['forecast']:.4f} {ends}"
+    return "no forecast"
 
 
 def _loops(
     benchmark: Benchmark, points, held: np.ndarray, lam: float
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores and fractions of fraud of each seed and generation, (seeds, T + 1) each."""
-    recipe = from_estimator(lambda seed: RoundingCopula(), schema=points.codec)
-    score = target_score(points.values, points.names, "fraud")
+    recipe = from_estimator(lambda seed: RoundingCopula(), schema=points.schema)
+    score = precision_score(points.values, points.names, "fraud")
     scores, fractions = [], []
     for k in range(benchmark.seeds):
         loop = retrain(

@@ -93,6 +93,29 @@ def inception_space(path: Path, resize: Resize = "half-pixel") -> FeatureSpace:
     )
 
 
+def inception_features(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """Features of single pictures by the FID Inception, as `check --features inception:FILE` needs.
+
+    Args:
+        path: The weights; see `deep.metrics.inception`.
+
+    Returns:
+        A function from a picture, uint8 (height, width, 3), to its features (2048,).
+
+    Raises:
+        InceptionError: As `load_inception`.
+        OSError: See `InceptionError`.
+    """
+    space = inception_space(path)
+
+    def features(picture: np.ndarray) -> np.ndarray:
+        images = np.ascontiguousarray(picture.transpose(2, 0, 1))[None]
+        with torch.inference_mode():
+            return extract(space, images, torch.device("cpu"))[0].numpy()
+
+    return features
+
+
 class _Script(nn.Module):
     """A TorchScript network, called as NVIDIA's Inception is: RGB, and for features where it
     offers them.

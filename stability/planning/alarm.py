@@ -25,7 +25,7 @@ from stability.planning.e_process import (
     upper_limit,
 )
 from stability.planning.scores import ScoreSet, ScoreSums, fit_scores, split_real
-from stability.planning.tables import MonitoredTable
+from stability.runs.table_schema import CodedTable
 
 __all__ = ["Alarm", "AlarmRound", "LevelLoss", "Null", "default_tolerance", "start_alarm"]
 
@@ -138,7 +138,7 @@ class Alarm:
             limit = upper_limit(reference.mean, reference.square, reference.n, level, s.variance)
         return limit + self.tolerance * np.sqrt(s.variance)
 
-    def look(self, table: MonitoredTable) -> "Alarm":
+    def look(self, table: CodedTable) -> "Alarm":
         """Judge one more generation.
 
         Args:
@@ -164,7 +164,7 @@ class Alarm:
     def _with(self, **changes: Any) -> "Alarm":
         return replace(self, **changes)
 
-    def _losses(self, table: MonitoredTable, t: int) -> list[LevelLoss]:
+    def _losses(self, table: CodedTable, t: int) -> list[LevelLoss]:
         """Levels that are absent, each with the chance of that in generation t.
 
         Null: a level's share is at least the smallest of its shares in the real data (of which a
@@ -184,7 +184,7 @@ class Alarm:
             found.append(LevelLoss(column, name, k, n, chance, bound <= level / (t * (t + 1))))
         return found
 
-    def _counts(self, table: MonitoredTable) -> dict[tuple[str, str], int]:
+    def _counts(self, table: CodedTable) -> dict[tuple[str, str], int]:
         """Rows of each level of the real data."""
         counts = {}
         for column, real in self.levels.items():
@@ -268,7 +268,7 @@ class Alarm:
         return [(self.scores.names[j], float(values[j])) for j in order if values[j] > 0]
 
     def smallest_effects(
-        self, fitted: MonitoredTable, scale: float = 1.0
+        self, fitted: CodedTable, scale: float = 1.0
     ) -> dict[str, tuple[float, str]]:
         """The smallest change of each column that the alarm would find with power 80 %.
 
@@ -342,7 +342,7 @@ class Alarm:
 
 
 def start_alarm(
-    real: MonitoredTable,
+    real: CodedTable,
     alpha: float = 0.05,
     null: Null = "real",
     tolerance: float | None = None,
@@ -383,7 +383,7 @@ def start_alarm(
 
 
 def _real_limits(
-    scores: ScoreSet, reference: MonitoredTable, sums: ScoreSums, level: NDArray[np.float64]
+    scores: ScoreSet, reference: CodedTable, sums: ScoreSums, level: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """Upper confidence limits of the scores' means in real data, (J,): the tightest that is exact
     for each.

@@ -22,7 +22,6 @@ from stability.planning.monitor import (
     open_watch,
 )
 from stability.planning.watch_state import load_watch, save_watch
-from stability.planning.watched_data import read_watched
 from stability.runs.command_line import UsageError, command
 from stability.runs.console import make_console, print_paths
 from stability.runs.output_folder import require_output_folder
@@ -45,7 +44,7 @@ class CheckOptions:
 
     generations: tyro.conf.Positional[tuple[Path, ...]] = ()
     """What the model drew: CSV, Parquet, .npy, .npz, or a folder of pictures; one a generation.
-    Sorted naturally: gen2 before gen10."""
+    Sorted naturally: gen2 before gen10. Or the folder of a run: all its generations."""
     real: Path | None = None
     """Real data that the loop began with."""
     holdout: Path | None = None
@@ -74,7 +73,7 @@ class CheckOptions:
     out: Path | None = None
     """Folder for check.html, check.json and check.xml (JUnit)."""
     features: str | None = None
-    """Features of pictures: pixels (default), random-conv, or module:function."""
+    """Features of pictures: pixels (default), random-conv, inception:FILE, or module:function."""
     array: str | None = None
     """Name of the array in .npz files."""
     categorical: tuple[str, ...] = ()
@@ -83,6 +82,10 @@ class CheckOptions:
     """Column to predict: a model is trained on drawn rows and tested on real ones."""
     id: tuple[str, ...] = ()
     """Columns that name rows, left out."""
+    regime: str | None = None
+    """Of a run folder: name of the row, as its table has it. Default: the only one."""
+    seed: int | None = None
+    """Of a run folder: seed of the chain. Default: 0."""
     rows: Literal["auto", "independent"] | None = None
     """independent: the order of rows means nothing. Default: rows that depend on their neighbours
     are counted less."""
@@ -112,9 +115,8 @@ def run(options: CheckOptions) -> None:
         require_output_folder(options.out, "check")  # before minutes of work
     watch, real, holdout = _opened(options, given)
     settings = watch.monitor.settings
-    for source, name in named_generations(options.generations):
-        raw = read_watched(source, settings.features, settings.array)
-        watch = watch.look(raw, name, digest_of(source))
+    for source, name in named_generations(options.generations, settings):
+        watch = watch.add(source, name)
     result = watch.result()
 
     _print(result)

@@ -10,8 +10,9 @@ from stability.planning.alarm import LevelLoss
 from stability.planning.column_changes import ColumnChange
 from stability.planning.copies import Copies
 from stability.planning.embedding import RealDistance
+from stability.planning.target_score import TargetScore
 from stability.planning.trend import DistanceTrend
-from stability.planning.two_sample import Fidelity, TargetScore
+from stability.planning.two_sample import Fidelity
 
 if TYPE_CHECKING:
     import pandas as pd

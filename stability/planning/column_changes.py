@@ -7,8 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from stability.planning.schema import MonitoredColumn
-from stability.planning.tables import MonitoredTable
+from stability.runs.table_schema import CodedTable, TableColumn
 
 __all__ = ["ColumnChange", "column_changes", "constant_columns", "pair_trends"]
 
@@ -51,7 +50,7 @@ class ColumnChange:
         return self.distance > self.floor
 
 
-def column_changes(real: MonitoredTable, drawn: MonitoredTable) -> list[ColumnChange]:
+def column_changes(real: CodedTable, drawn: CodedTable) -> list[ColumnChange]:
     """Compare all columns that can be compared.
 
     Args:
@@ -71,7 +70,7 @@ def column_changes(real: MonitoredTable, drawn: MonitoredTable) -> list[ColumnCh
 
 
 def _number_change(
-    column: MonitoredColumn, real: NDArray[np.float64], drawn: NDArray[np.float64]
+    column: TableColumn, real: NDArray[np.float64], drawn: NDArray[np.float64]
 ) -> ColumnChange:
     x, y = np.sort(real[~np.isnan(real)]), np.sort(drawn[~np.isnan(drawn)])
     distance = floor = math.nan
@@ -92,9 +91,7 @@ def _number_change(
     )
 
 
-def _category_change(
-    column: MonitoredColumn, real: MonitoredTable, drawn: MonitoredTable
-) -> ColumnChange:
+def _category_change(column: TableColumn, real: CodedTable, drawn: CodedTable) -> ColumnChange:
     levels = drawn.levels[column.name]
     there, here = (
         np.bincount(table.cells[column.name] + 1, minlength=len(levels) + 1)
@@ -127,7 +124,7 @@ def _variation_floor(p: NDArray[np.float64], n: int, m: int) -> float:
     return float(np.quantile(np.abs(x - y).sum(axis=1) / 2, FLOOR_LEVEL))
 
 
-def constant_columns(table: MonitoredTable) -> list[str]:
+def constant_columns(table: CodedTable) -> list[str]:
     """List the columns with one value.
 
     Args:
@@ -143,7 +140,7 @@ def constant_columns(table: MonitoredTable) -> list[str]:
     ]
 
 
-def pair_trends(real: MonitoredTable, drawn: MonitoredTable) -> list[tuple[str, str, float, float]]:
+def pair_trends(real: CodedTable, drawn: CodedTable) -> list[tuple[str, str, float, float]]:
     """Rank correlations of all pairs of numbers that changed most.
 
     Args:
@@ -175,7 +172,7 @@ def pair_trends(real: MonitoredTable, drawn: MonitoredTable) -> list[tuple[str, 
 
 
 def _both(
-    real: MonitoredTable, drawn: MonitoredTable, name: str
+    real: CodedTable, drawn: CodedTable, name: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return real.cells[name], drawn.cells[name]
 

@@ -7,8 +7,9 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest, hypergeom
 from sklearn.neighbors import NearestNeighbors
 
-from stability.planning.schema import text_hashes
-from stability.planning.tables import CLASS_FOLDER, MonitoredTable
+from stability.runs.table_files import CLASS_FOLDER
+from stability.runs.table_schema import CodedTable
+from stability.runs.text_cells import text_hashes
 
 __all__ = ["Copies", "copies", "row_hashes"]
 
@@ -43,7 +44,7 @@ class Copies:
     memorised: bool = False
 
 
-def row_hashes(table: MonitoredTable) -> NDArray[np.uint64]:
+def row_hashes(table: CodedTable) -> NDArray[np.uint64]:
     """Hash each row; equal rows have equal hashes, whatever the order of the levels.
 
     Args:
@@ -68,9 +69,9 @@ def row_hashes(table: MonitoredTable) -> NDArray[np.uint64]:
 
 
 def copies(
-    real: MonitoredTable,
-    drawn: MonitoredTable,
-    holdout: MonitoredTable | None,
+    real: CodedTable,
+    drawn: CodedTable,
+    holdout: CodedTable | None,
     points: tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64] | None],
 ) -> Copies:
     """Look for copies.

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from stability.planning.scores import NumberScale, ScoreSet
-from stability.planning.tables import CLASS_FOLDER, MonitoredTable
+from stability.runs.table_files import CLASS_FOLDER
+from stability.runs.table_schema import CodedTable
 
 __all__ = ["Embedding", "RealDistance", "distance", "embedding_of", "points_of"]
 
@@ -104,7 +105,7 @@ def _ratio(squared: float, baseline: float) -> float:
     return math.sqrt(max(squared + baseline, 0.0) / baseline)
 
 
-def points_of(table: MonitoredTable, scores: ScoreSet) -> NDArray[np.float64]:
+def points_of(table: CodedTable, scores: ScoreSet) -> NDArray[np.float64]:
     """Rows as points.
 
     Args:

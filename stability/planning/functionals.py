@@ -65,7 +65,7 @@ def of_points(points: NDArray, names: tuple[str, ...] | None = None) -> Function
 
     Args:
         points: (n, d), the real points.
-        names: One a coordinate; default x1, x2, …
+        names: One a coordinate; default x0, x1, …
 
     Returns:
         The functionals.
@@ -74,7 +74,7 @@ def of_points(points: NDArray, names: tuple[str, ...] | None = None) -> Function
         ValueError: If all coordinates are constant.
     """
     x = np.asarray(points, dtype=float)
-    labels = names or tuple(f"x{j + 1}" for j in range(x.shape[1]))
+    labels = names or tuple(f"x{j}" for j in range(x.shape[1]))
     chosen: list[tuple[str, int, bool, float, bool]] = []
     for j, label in enumerate(labels):
         if np.ptp(x[:, j]) == 0:

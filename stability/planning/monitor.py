@@ -15,15 +15,18 @@ from stability.laws.wright_fisher import loss_probability
 from stability.planning.alarm import Alarm, Null, start_alarm
 from stability.planning.check_record import CheckResult, Endangered, Look
 from stability.planning.column_changes import column_changes, constant_columns, pair_trends
-from stability.planning.copies import Copies, copies
+from stability.planning.copies import Copies, copies, row_hashes
 from stability.planning.embedding import Embedding, distance, embedding_of, points_of
 from stability.planning.row_order import dependence, same_noise, thinned, twin_correlation
 from stability.planning.scores import split_real
-from stability.planning.tables import MonitoredTable, RawTable, interpret, real_table
+from stability.planning.target_score import score_generation
 from stability.planning.trend import fit_trend
-from stability.planning.two_sample import classifier_auc, fidelity, target_score
-from stability.planning.watched_data import natural_order, read_watched
+from stability.planning.two_sample import classifier_auc, fidelity
 from stability.runs.command_line import UsageError
+from stability.runs.data_files import natural_order, read_data
+from stability.runs.run_generations import RunGeneration, is_run, run_generations
+from stability.runs.table_files import RawTable
+from stability.runs.table_schema import CodedTable, code_reference
 
 __all__ = [
     "CheckSettings",
@@ -63,6 +66,8 @@ class CheckSettings:
         categorical: Columns whose numbers are codes.
         target: Column to predict.
         keys: Columns that name rows.
+        regime: Of run folders: name of the row.
+        seed: Of run folders: the chain's seed.
     """
 
     alpha: float = 0.05
@@ -77,6 +82,8 @@ class CheckSettings:
     categorical: tuple[str, ...] = ()
     target: str | None = None
     keys: tuple[str, ...] = ()
+    regime: str | None = None
+    seed: int = 0
 
     def __post_init__(self) -> None:
         if not 0 < self.alpha < 1:
@@ -111,9 +118,9 @@ class Monitor:
     """
 
     settings: CheckSettings
-    real: MonitoredTable
-    holdout: MonitoredTable | None
-    fitted: MonitoredTable
+    real: CodedTable
+    holdout: CodedTable | None
+    fitted: CodedTable
     points: NDArray[np.float64]
     embedding: Embedding
     lag: tuple[str, float] | None
@@ -138,9 +145,31 @@ class Watch:
     alarm: Alarm
     looks: tuple[Look, ...] = ()
     means: tuple[tuple[float, ...], ...] = ()
-    last: MonitoredTable | None = None
+    last: CodedTable | None = None
     twin: float | None = None
     lag: tuple[str, float] | None = None
+
+    def add(self, source: Any, name: str) -> "Watch":
+        """Read one more generation and judge it.
+
+        Args:
+            source: What it drew, as of `stability.runs.data_files.read_data`. One of a run's that
+                was judged before is passed over: a run grows.
+            name: Its name.
+
+        Returns:
+            The watch after it.
+
+        Raises:
+            UsageError: See `look`.
+            OSError: If a file cannot be opened.
+        """
+        digest = digest_of(source)
+        seen = any(look.name == name and look.digest == digest for look in self.looks)
+        if seen and isinstance(source, RunGeneration):
+            return self
+        settings = self.monitor.settings
+        return self.look(read_data(source, settings.features, settings.array), name, digest)
 
     def look(self, raw: RawTable, name: str, digest: str) -> "Watch":
         """Judge one more generation.
@@ -158,9 +187,12 @@ class Watch:
         """
         self._require_next(name, digest)
         monitor = self.monitor
-        table = interpret(raw, monitor.real.schema, name)
+        table = monitor.real.schema.read(raw, name)
         if table.rows < 2:
-            raise UsageError(f"{name}: {table.rows} row; at least 2 are needed")
+            said = "".join(f"; {note}" for note in table.notes)
+            if np.isin(row_hashes(table), row_hashes(monitor.real)).all():
+                said += "; it equals a real row"
+            raise UsageError(f"{name}: {table.rows} row; at least 2 are needed{said}")
         scores = self.alarm.scores
 
         lag = monitor.lag if monitor.settings.rows == "auto" else None
@@ -238,7 +270,7 @@ class Watch:
             **detail,
         )
 
-    def _detail(self, last: MonitoredTable) -> dict[str, Any]:
+    def _detail(self, last: CodedTable) -> dict[str, Any]:
         """What is told of the last generation alone."""
         monitor, scores = self.monitor, self.alarm.scores
         real, holdout = monitor.real, monitor.holdout
@@ -248,7 +280,7 @@ class Watch:
         return {
             "fidelity": fidelity(monitor.points, points),
             "auc": classifier_auc(monitor.points, points),
-            "target": target_score(real, last, holdout, scores) if target is not None else None,
+            "target": score_generation(real, last, holdout, scores) if target is not None else None,
             "endangered": tuple(_endangered(last)),
             "copies": copies(real, last, holdout, (monitor.points, points, held)),
             "pairs": tuple(pair_trends(real, last)),
@@ -360,7 +392,7 @@ def _hidden(smallest: dict[str, tuple[float, str]], settings: CheckSettings) -> 
     ]
 
 
-def _endangered(table: MonitoredTable) -> list[Endangered]:
+def _endangered(table: CodedTable) -> list[Endangered]:
     found = []
     for name, levels in table.levels.items():
         if name not in table.cells:
@@ -386,7 +418,7 @@ def digest_of(source: Any) -> str:
     """SHA-256 of a file, of all files of a folder with their names, or of an array or table.
 
     Args:
-        source: Path, array or table.
+        source: Path, array, table, or generation of a run.
 
     Returns:
         64 hexadecimal digits.
@@ -402,6 +434,8 @@ def digest_of(source: Any) -> str:
                 sha.update(str(file.relative_to(path)).encode(errors="replace") + b"\0")
             with file.open("rb") as opened:
                 sha.update(hashlib.file_digest(opened, "sha256").digest())
+    elif isinstance(source, RunGeneration):
+        return digest_of(source.points())
     elif isinstance(source, np.ndarray):
         sha.update(repr((source.shape, source.dtype)).encode())
         sha.update(np.ascontiguousarray(source).tobytes())
@@ -428,14 +462,14 @@ def open_watch(real: Any, settings: CheckSettings, holdout: Any = None) -> Watch
         OSError: If a file cannot be opened.
     """
     name = _named(real, "real data")
-    raw = read_watched(real, settings.features, settings.array)
-    table = real_table(raw, name, settings.categorical, settings.keys, settings.target)
+    raw = read_data(real, settings.features, settings.array)
+    table = code_reference(raw, name, settings.categorical, settings.keys, settings.target)
     if table.rows < 4:
         raise UsageError(f"{name}: {table.rows} rows; at least 4 are needed")
     held = None
     if holdout is not None:
-        source = read_watched(holdout, settings.features, settings.array)
-        held = interpret(source, table.schema, _named(holdout, "holdout"))
+        source = read_data(holdout, settings.features, settings.array)
+        held = table.schema.read(source, _named(holdout, "holdout"))
 
     lag = dependence(table) if settings.rows == "auto" else None
     counted = table if lag is None else thinned(table, lag[1])
@@ -469,12 +503,15 @@ def check(
     categorical: Collection[str] = (),
     target: str | None = None,
     keys: Collection[str] = (),
+    regime: str | None = None,
+    seed: int = 0,
 ) -> CheckResult:
     """Check whether a loop of retraining is degrading.
 
     Args:
         generations: What the model drew in each generation, in order: paths, tables or arrays
-            (m, d). Paths are sorted naturally (gen2 before gen10).
+            (m, d). Paths are sorted naturally (gen2 before gen10); a run folder is all its
+            generations.
         real: The real data that the loop began with: a path, a table, or an array (n, d).
         holdout: Real rows that were not trained on, for the tests of copies and of a target.
         alpha: Probability of ever raising a false alarm, however often one looks.
@@ -489,6 +526,8 @@ def check(
         categorical: Columns whose numbers are codes.
         target: Column to predict.
         keys: Columns that name rows.
+        regime: Of run folders: name of the row.
+        seed: Of run folders: the chain's seed.
 
     Returns:
         The verdict and what it rests on.
@@ -497,32 +536,23 @@ def check(
         ValueError: If an argument is out of range or data cannot be used; one line.
         OSError: If a file cannot be opened.
     """
-    settings = CheckSettings(
-        alpha=alpha,
-        null=null,
-        tolerance=tolerance,
-        effect=effect,
-        reference_rounds=reference_rounds,
-        rows=rows,
-        features=features,
-        array=array,
-        categorical=tuple(categorical),
-        target=target,
-        keys=tuple(keys),
-    )
+    given = {"alpha": alpha, "null": null, "tolerance": tolerance, "effect": effect}
+    given |= {"reference_rounds": reference_rounds, "rows": rows, "features": features}
+    given |= {"categorical": tuple(categorical), "keys": tuple(keys), "array": array}
+    settings = CheckSettings(**given, target=target, regime=regime, seed=seed)
     watch = open_watch(real, settings, holdout)
-    for source, name in named_generations(generations):
-        raw = read_watched(source, settings.features, settings.array)
-        watch = watch.look(raw, name, digest_of(source))
+    for source, name in named_generations(generations, settings):
+        watch = watch.add(source, name)
     return watch.result()
 
 
-def named_generations(generations: Sequence[Any]) -> list[tuple[Any, str]]:
+def named_generations(generations: Sequence[Any], settings: CheckSettings) -> list[tuple[Any, str]]:
     """Put generations in order and name them.
 
     Args:
         generations: Paths, which are sorted naturally, or tables and arrays, which keep their order
-            and are called gen1, gen2, …
+            and are called gen1, gen2, … A run folder is all its generations.
+        settings: Which chain of a run.
 
     Returns:
         Each with its name: the shortest end of its path that tells it from the others.
@@ -530,6 +560,11 @@ def named_generations(generations: Sequence[Any]) -> list[tuple[Any, str]]:
     if not all(isinstance(source, str | Path) for source in generations):
         return [(source, f"gen{i + 1}") for i, source in enumerate(generations)]
     paths = natural_order([Path(source) for source in generations])
+    if any(map(is_run, paths)):
+        if len(paths) > 1:
+            raise UsageError(f"{paths[0]}: give one run folder alone")
+        found = run_generations(paths[0], settings.regime, settings.seed)
+        return [(generation, generation.name) for generation in found]
     for length in range(1, max((len(path.parts) for path in paths), default=1) + 1):
         names = ["/".join(path.parts[-length:]) for path in paths]
         if len(set(names)) == len(names):

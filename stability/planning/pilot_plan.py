@@ -120,8 +120,12 @@ def answer_from_pilot(pilot: Pilot, question: PilotQuestion) -> Plan:
         rows=tuple(shown),
         conditions=_conditions(pilot, question, gate, obeys),
         functionals=tuple(_worst(gate)),
-        categories=tuple(_categories(pilot, rows)),
-        curves=tuple(_figure_curve(pilot, question, row) for row in rows),
+        categories=tuple(_categories(pilot, rows, shown)),
+        curves=tuple(
+            _figure_curve(pilot, question, row)
+            for row, cells in zip(rows, shown, strict=True)
+            if cells["described"] != "no"
+        ),
         axis=_axis(question),
         gate=_gate(pilot, question, shown),
         inputs={"n": pilot.n, "repeats": pilot.repeats, "generations": question.generations},
@@ -250,14 +254,18 @@ def _shown(
         "regime": row.name,
         "lam": math.inf if row.lam is None else row.lam,
         "synthetic_fraction": row.path.synthetic_fraction,
+        "described": word,
+        "reason": reason,
+    }
+    if word == "no":  # a number would be none of this loop
+        return found | {"lost": [], "keeps": "unknown"}
+    found |= {
         "error": float(errors.max()),
         "variance": None,
         "shift": float(shifts[worst]),
         "shift_of": pilot.functionals.names[worst],
         "seeds": _seeds(pilot, row, worst),
         "lost": _lost(pilot, row),
-        "described": word,
-        "reason": reason,
     }
     if obeys:
         regime = next(r for name, lam, r in question.rules if (name, lam) == (row.name, row.lam))
@@ -320,14 +328,19 @@ def _alive(pilot: Pilot, row: _Row, q: int) -> NDArray[np.float64]:
     return (1 - (1 - row.path.model[q]) ** pilot.n).mean(axis=1)
 
 
-def _categories(pilot: Pilot, rows: Sequence[_Row]) -> list[dict[str, Any]]:
-    """Rare categories, in each row: fraction at the end, and the chance that it is alive."""
+def _categories(
+    pilot: Pilot, rows: Sequence[_Row], shown: Sequence[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Rare categories, in each row that is described: fraction at the end, and the chance that it
+    is alive.
+    """
     functionals = pilot.functionals
     rare = np.flatnonzero(functionals.fraction & (functionals.mean < RARE))
     rare = rare[np.argsort(functionals.mean[rare])][:MOST_ROWS]
     found = []
+    described = [row for row, c in zip(rows, shown, strict=True) if c["described"] != "no"]
     for q in rare:
-        for row in rows:
+        for row in described:
             alive = _alive(pilot, row, int(q))
             lost = np.flatnonzero(alive < 0.5)
             low, middle, high = row.path.interval(int(q))[:, -1]
@@ -351,35 +364,55 @@ def _verdict(
     pilot: Pilot, question: PilotQuestion, rows: Sequence[_Row], shown: Sequence[dict[str, Any]]
 ) -> str:
     """One sentence that answers."""
+    pairs = list(zip(rows, shown, strict=True))
+    unknown = [f"{row.label} is {c['reason']}" for row, c in pairs if c["described"] == "no"]
+    known = [pair for pair in pairs if pair[1]["described"] != "no"]
+    if not known:
+        return f"No forecast: {'; '.join(unknown)}."
+
+    goal = _goal(question)
+    if goal is None:
+        row, cells = max(known, key=lambda pair: abs(pair[1]["shift"]))
+        note = f"; {cells['reason']}" if cells["reason"] else ""
+        parts = [
+            f"After {question.generations} rounds the largest forecast shift is "
+            f"{cells['shift']:+.2g} sd of {cells['shift_of']} ({row.label}{note})"
+        ]
+    else:
+        parts = _answers(goal, pairs, known)
+    return "; ".join([*parts, *unknown]) + "."
+
+
+def _goal(question: PilotQuestion) -> str | None:
+    """What must be kept, in words; None: nothing was asked for."""
     least, rounds = _least(question), question.generations
     if least is not None and question.target is not None:
-        goal = (
+        return (
             f"the average precision for {question.target.name} at {percent(least)} or more of "
             f"that of the real rows ({question.target.reference:.3g}) for {rounds} rounds"
         )
-    elif question.tolerance is not None:
-        goal = (
+    if question.tolerance is not None:
+        return (
             f"the error of every functional within {percent(question.tolerance)} of that of the "
             f"real data alone for {rounds} rounds"
         )
-    else:
-        worst = max(zip(rows, shown, strict=True), key=lambda pair: abs(pair[1]["shift"]))
-        row, cells = worst
-        note = f"; {cells['reason']}" if cells["reason"] else ""
-        return (
-            f"After {rounds} rounds the largest forecast shift is {cells['shift']:+.2g} sd of "
-            f"{cells['shift_of']} ({row.label}{note})."
-        )
+    return None
 
-    kept, broken = [], []
-    for row, cells in zip(rows, shown, strict=True):
-        (kept if cells["keeps"] in ("kept", "likely kept") else broken).append((row, cells))
+
+def _answers(
+    goal: str,
+    pairs: Sequence[tuple[_Row, dict[str, Any]]],
+    known: Sequence[tuple[_Row, dict[str, Any]]],
+) -> list[str]:
+    """What keeps the goal, up to which λ, and what does not."""
+    kept = [pair for pair in known if pair[1]["keeps"] in _KEPT]
+    broken = [pair for pair in known if pair[1]["keeps"] not in _KEPT]
     parts = []
     if not kept:
-        first = min(broken, key=lambda pair: pair[1]["lam"])
-        parts.append(f"None of these keeps {goal}: {_reached(first[0], first[1])}")
+        row, cells = min(broken, key=lambda pair: pair[1]["lam"])
+        parts.append(f"None of these keeps {goal}: {_reached(row, cells)}")
     for name in dict.fromkeys(row.name for row, _ in kept):
-        of_name = [pair for pair in zip(rows, shown, strict=True) if pair[0].name == name]
+        of_name = [pair for pair in pairs if pair[0].name == name]
         limit = min((c["lam"] for _, c in of_name if c["keeps"] not in _KEPT), default=math.inf)
         inside = [pair for pair in of_name if pair[1]["lam"] < limit]
         if inside:
@@ -390,7 +423,7 @@ def _verdict(
     if broken and kept:
         row, cells = max(broken, key=lambda pair: pair[1]["lam"])
         parts.append(f"{row.label} does not: {_reached(row, cells)}")
-    return "; ".join(parts) + "."
+    return parts
 
 
 _KEPT = ("kept", "likely kept")
@@ -417,7 +450,7 @@ def _conditions(
     broken = [row for row in gate if row["obeys"] != "obeyed"]
     said = [
         f"{question.source}: {len(pilot.refits)} fits ({pilot.repeats} repeats) on {pilot.n} real "
-        f"points and draws of the first two rounds, at sizes {', '.join(map(str, pilot.sizes))}.",
+        f"points and draws of their models, at sizes {', '.join(map(str, pilot.sizes))}.",
     ]
     if obeys:
         said.append(
@@ -466,13 +499,12 @@ def _figure_curve(pilot: Pilot, question: PilotQuestion, row: _Row) -> Curve:
 
 def _gate(pilot: Pilot, question: PilotQuestion, shown: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Options of `check` that guard the row that the plan recommends."""
-    kept = [cells for cells in shown if cells.get("keeps") in _KEPT] or list(shown)
-    best = max(kept, key=lambda cells: cells["lam"])
-    found: dict[str, Any] = {
-        "alpha": 0.05,
-        "tolerance": abs(best["shift"]) + 2 / math.sqrt(pilot.n),
-        "fail_if": ["degrading"],
-    }
+    found: dict[str, Any] = {"alpha": 0.05, "fail_if": ["degrading"]}
+    described = [cells for cells in shown if cells["described"] != "no"]
+    kept = [cells for cells in described if cells.get("keeps") in _KEPT] or described
+    if kept:
+        best = max(kept, key=lambda cells: cells["lam"])
+        found["tolerance"] = abs(best["shift"]) + 2 / math.sqrt(pilot.n)
     if question.target is not None:
         found["target"] = question.target.column
         least = _least(question)

@@ -32,7 +32,7 @@ class PlanOptions:
     """
 
     data: Annotated[Path | None, tyro.conf.Positional] = None
-    """The real data: .csv, .parquet, .npy or .npz."""
+    """The real data: .csv, .parquet, .npy, .npz, or a folder of pictures."""
     real: int | None = None
     """Number of real points n, for a plan from theory."""
     regime: tuple[RegimeChoice, ...] = ("mix",)
@@ -66,12 +66,18 @@ class PlanOptions:
         tuple[Path, Path] | None, tyro.conf.arg(name="round", metavar="TRAIN SAMPLES")
     ] = None
     """Files of one round: what a model was trained on, and what it drew."""
+    run: Path | None = None
+    """Folder of a recorded run that began with the real data: its generations are the pilot."""
     target: str | None = None
     """Column of two values that a classifier predicts, trained on samples."""
     budget: str | None = None
     """Such as "target_ap >= 0.95x": 0.95 of the average precision that real rows give."""
     categories: tuple[str, ...] = ()
     """Columns of whole numbers that are codes, not quantities."""
+    features: str = "random-conv"
+    """Features of pictures: random-conv, pixels, inception:FILE, or module:function."""
+    array: str | None = None
+    """Name of the array in .npz files."""
     repeats: int = 3
     """Repeats of the pilot, >= 2."""
     seed: int = 0

@@ -1,4 +1,4 @@
-"""What `plan` is given: arrays, tables and files as points, and an object with fit and sample."""
+"""What `plan` is given: data as points, and an object with fit and sample."""
 
 import importlib.util
 import inspect
@@ -11,198 +11,166 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stability.loop.arguments import numeric_array
 from stability.loop.estimator_learner import EstimatorRecipe, from_estimator
-from stability.runs.array_files import npz_sizes, read_npy, read_npz
-from stability.runs.table_schema import TableSchema, table_columns
-from stability.runs.untrusted import UntrustedFileError, open_regular, printable
+from stability.runs.command_line import UsageError
+from stability.runs.data_files import read_data
+from stability.runs.table_files import CLASS_FOLDER, RawTable
+from stability.runs.table_schema import TableSchema, code_reference
+from stability.runs.untrusted import printable
 
-__all__ = ["InputError", "PlainCodec", "Points", "load_learner", "read_points"]
+__all__ = ["Points", "load_learner", "read_points", "read_real_points"]
 
-LARGEST_ARRAY = 2**32
-LARGEST_TABLE = 2**30
 SEED_NAMES = ("seed", "random_state")
-
-
-class InputError(ValueError):
-    """A file or an object cannot be planned with; the message names it."""
-
-
-@dataclass(frozen=True)
-class PlainCodec:
-    """A schema whose tables have plain types: whole numbers and truth values not as objects.
-
-    Attributes:
-        schema: The schema.
-    """
-
-    schema: TableSchema
-
-    def encode(self, table: Any) -> NDArray[np.float64]:
-        """Encode a table.
-
-        Args:
-            table: With the columns of the schema.
-
-        Returns:
-            (n, width).
-        """
-        return self.schema.encode(table)
-
-    def decode(self, points: Any) -> Mapping[str, NDArray]:
-        """Decode points.
-
-        Args:
-            points: (n, width).
-
-        Returns:
-            Columns by name.
-        """
-        cells = self.schema.decode(points)
-        for column in self.schema.columns:
-            kinds = {type(level) for level in column.levels}
-            if len(kinds) == 1 and kinds <= {int, bool} and not column.missing:
-                cells[column.name] = cells[column.name].astype(kinds.pop())
-        return cells
 
 
 @dataclass(frozen=True, eq=False)
 class Points:
-    """Points, and what their coordinates are.
+    """The real data as points, and how other data become points of the same coordinates.
 
     Attributes:
         values: (n, d), finite.
         names: One a coordinate.
-        codec: Maps them to tables; None for arrays.
+        full: Schema of all columns of a table; None for arrays and pictures.
+        schema: The columns that have coordinates: maps points to tables. None for arrays.
+        pictures: Whether the coordinates are features of pictures.
+        notes: Remarks about reading, a line each.
     """
 
     values: NDArray[np.float64]
     names: tuple[str, ...]
-    codec: PlainCodec | None = None
+    full: TableSchema | None = None
+    schema: TableSchema | None = None
+    pictures: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def read_real_points(
+    data: Any,
+    *,
+    categories: Collection[str] = (),
+    features: str = "pixels",
+    array: str | None = None,
+) -> Points:
+    """Read the real data.
+
+    Args:
+        data: An array (n, …), a table, or a path to a table, an array, or a folder of pictures.
+        categories: Columns of numbers that are codes.
+        features: Of pictures, as of `stability.runs.data_files.read_data`.
+        array: Name of the array in an .npz file.
+
+    Returns:
+        The points. Keys, free text and empty columns of a table are left out, with a note.
+
+    Raises:
+        UsageError: If they cannot be read or are not finite.
+        OSError: If a file cannot be opened.
+    """
+    name = _called(data, "real data")
+    raw = read_data(data, features, array)
+    if raw.points:
+        values, names = _coordinates(raw)
+        pictures = isinstance(data, str | Path) and Path(data).is_dir()
+        notes = tuple(note for note in raw.notes if not note.startswith("class"))
+        return Points(_usable(values, name), names, pictures=pictures, notes=notes)
+
+    coded = code_reference(raw, name, categories)
+    kept = tuple(column for column in coded.schema.columns if column.width)
+    if not kept:
+        raise UsageError(f"{name}: no column of numbers, dates or categories")
+    schema = TableSchema(kept)
+    left = [c for c in coded.schema.columns if not c.width]
+    notes = [f"left out: {c.name} ({'free text' if c.kind == 'text' else c.kind})" for c in left]
+    try:
+        values = schema.encode(coded)
+    except ValueError as error:
+        raise UsageError(f"{name}: {error}") from None
+    return Points(
+        _usable(values, name),
+        schema.coordinates,
+        coded.schema,
+        schema,
+        notes=(*coded.notes, *notes),
+    )
 
 
 def read_points(
-    data: Any,
-    name: str,
-    *,
-    like: Points | None = None,
-    categories: Collection[str] = (),
-) -> Points:
-    """Read points from an array, a table or a file.
+    data: Any, name: str, like: Points, *, features: str = "pixels", array: str | None = None
+) -> NDArray[np.float64]:
+    """Read points of the same coordinates as the real ones.
 
     Args:
-        data: An array (n, d), a table, or a path to .npy, .npz, .csv or .parquet.
+        data: As of `read_real_points`.
         name: What to call it in an error.
-        like: Points whose columns these must have.
-        categories: Columns of whole numbers that are codes. Those of 0 and 1 are without being
-            named.
+        like: The real points.
+        features: See `read_real_points`.
+        array: See `read_real_points`.
 
     Returns:
-        The points.
+        (k, d).
 
     Raises:
-        InputError: If they cannot be read, are not finite, or differ from `like`.
+        UsageError: If they cannot be read, are not finite, or have other columns.
         OSError: If a file cannot be opened.
     """
-    if isinstance(data, str | Path):
-        name = printable(data)
-        data = _read_file(Path(data), name)
+    name = _called(data, name)
+    raw = read_data(data, features, array)
+    if raw.points != (like.schema is None):
+        there, here = ("a table", "none") if like.schema is not None else ("no table", "one")
+        raise UsageError(f"{name}: the real data are {there}, this is {here}")
+    if like.schema is None or like.full is None:
+        values, names = _coordinates(raw)
+        if len(names) != len(like.names):
+            raise UsageError(
+                f"{name} must have {len(like.names)} columns as the real data, got {len(names)}"
+            )
+        return _usable(values, name)
     try:
-        points = _table_points(data, like, categories) if _is_table(data) else _array_points(data)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{name}: {error}") from None
-    if not np.isfinite(points.values).all():
-        raise InputError(f"{name} must be finite, got NaN or Inf")
-    if len(points.values) < 2:
-        raise InputError(f"{name} must have at least 2 rows, got {len(points.values)}")
-    if like is not None and points.values.shape[1] != like.values.shape[1]:
-        raise InputError(
-            f"{name} must have {like.values.shape[1]} columns as the real data, got "
-            f"{points.values.shape[1]}"
-        )
-    return points
+        return _usable(like.schema.encode(like.full.read(raw, name)), name)
+    except UsageError:
+        raise
+    except ValueError as error:
+        raise UsageError(f"{name}: {error}") from None
 
 
-def _is_table(data: Any) -> bool:
-    return isinstance(data, Mapping) or hasattr(data, "columns")
+def _called(data: Any, otherwise: str) -> str:
+    return printable(data) if isinstance(data, str | Path) else otherwise
 
 
-def _array_points(data: Any) -> Points:
-    values = numeric_array(data, "points").astype(float)
-    if values.ndim == 1:
-        values = values[:, None]
-    if values.ndim != 2:
-        raise ValueError(f"must be an array (n, d), got shape {values.shape}")
-    return Points(values, tuple(f"x{j + 1}" for j in range(values.shape[1])))
+def _coordinates(raw: RawTable) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """(n, d) and the names; classes of pictures are no coordinates."""
+    names = tuple(name for name in raw.cells if name != CLASS_FOLDER)
+    return np.stack([raw.cells[name] for name in names], axis=1), names
 
 
-def _table_points(data: Any, like: Points | None, categories: Collection[str]) -> Points:
-    if like is not None and like.codec is not None:
-        return Points(like.codec.encode(data), like.names, like.codec)
-    if like is not None:
-        raise ValueError("is a table, and the real data are an array")
-    binary = [
-        column
-        for column, cells in table_columns(data).items()
-        if cells.dtype.kind in "iuf" and np.isin(cells[cells == cells], (0, 1)).all()
-    ]
-    schema = TableSchema.of(data, {*categories, *binary})
-    codec = PlainCodec(schema)
-    return Points(codec.encode(data), schema.coordinates, codec)
+def _usable(values: NDArray[np.float64], name: str) -> NDArray[np.float64]:
+    if not np.isfinite(values).all():
+        raise UsageError(f"{name} must be finite, got NaN or Inf")
+    if len(values) < 2:
+        raise UsageError(f"{name} must have at least 2 rows, got {len(values)}")
+    return values
 
 
-def _read_file(path: Path, name: str) -> Any:
-    """The array or table of a file; it executes nothing."""
-    suffix = path.suffix.lower()
-    try:
-        if suffix == ".npy":
-            return read_npy(path, LARGEST_ARRAY)
-        if suffix == ".npz":
-            sizes = npz_sizes(path, LARGEST_ARRAY)
-            if len(sizes) != 1:
-                raise InputError(f"{name} holds {', '.join(sizes)}: give a file of one array")
-            return next(iter(read_npz(path, LARGEST_ARRAY).values()))
-        if suffix in (".csv", ".parquet"):
-            return _read_table(path, suffix)
-    except UntrustedFileError as error:
-        raise InputError(f"{name} {error}") from None
-    raise InputError(f"{name} must end in .npy, .npz, .csv or .parquet")
-
-
-def _read_table(path: Path, suffix: str) -> Any:
-    try:
-        import pandas
-    except ImportError:
-        raise InputError("tables need pandas and pyarrow: pip install pandas pyarrow") from None
-    with open_regular(path, LARGEST_TABLE) as file:
-        try:
-            if suffix == ".parquet":
-                return pandas.read_parquet(file)
-            return pandas.read_csv(file, keep_default_na=False, na_values=[""], low_memory=False)
-        except (ValueError, OSError, ImportError, UnicodeDecodeError) as error:
-            raise UntrustedFileError(f"is no readable table ({printable(error)})") from None
-
-
-def load_learner(learner: Any, codec: PlainCodec | None) -> Any:
+def load_learner(learner: Any, schema: TableSchema | None) -> Any:
     """Make a recipe (number of chains -> learner) of what a user has.
 
     Args:
         learner: `file.py:Class` (the file is run), a class or function whose objects have `fit` and
             `sample`, such an object's recipe, or a function of the number of chains.
-        codec: Maps points to tables, for objects that take tables.
+        schema: Maps points to tables, for objects that take tables.
 
     Returns:
         The recipe.
 
     Raises:
-        InputError: If there is no such file or name, or it has no `fit` and `sample`.
+        UsageError: If there is no such file or name, or it has no `fit` and `sample`.
     """
     if isinstance(learner, str):
         learner = _named(learner)
     if isinstance(learner, EstimatorRecipe):
         return learner
     if not callable(learner):
-        raise InputError(
+        raise UsageError(
             f"learner must be a class or a function that makes objects, got an object of type "
             f"{type(learner).__name__}: each fit needs a new one"
         )
@@ -215,9 +183,9 @@ def load_learner(learner: Any, codec: PlainCodec | None) -> Any:
         return learner(**{taken[0]: seed}) if taken else learner()
 
     try:
-        return from_estimator(factory, schema=codec)
+        return from_estimator(factory, schema=schema)
     except TypeError as error:
-        raise InputError(f"learner: {error}") from None
+        raise UsageError(f"learner: {error}") from None
 
 
 def _parameters(make: Callable[..., Any]) -> Mapping[str, Any]:
@@ -231,10 +199,10 @@ def _named(text: str) -> Any:
     """The object that `file.py:Name` names."""
     file, colon, name = text.rpartition(":")
     if not (colon and file.endswith(".py") and name.isidentifier()):
-        raise InputError(f"learner must be like synth.py:Synth, got {printable(text)}")
+        raise UsageError(f"learner must be like synth.py:Synth, got {printable(text)}")
     path = Path(file)
     if not path.is_file():
-        raise InputError(f"learner: there is no file {printable(file)}")
+        raise UsageError(f"learner: there is no file {printable(file)}")
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None  # it ends in .py
     assert spec.loader is not None
@@ -242,5 +210,5 @@ def _named(text: str) -> Any:
     sys.modules.setdefault(path.stem, module)
     spec.loader.exec_module(module)
     if not hasattr(module, name):
-        raise InputError(f"learner: {printable(file)} has no {name}")
+        raise UsageError(f"learner: {printable(file)} has no {name}")
     return getattr(module, name)

@@ -2,20 +2,24 @@
 
 import math
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, get_args
+
+from numpy.typing import NDArray
 
 from stability.loop.arguments import require_number, whole_number
 from stability.loop.regime_data import BY_LAMBDA, RegimeName
 from stability.loop.regimes import FullySynthetic, Regime
-from stability.planning.functionals import of_points
+from stability.planning.functionals import Functionals, of_points
 from stability.planning.pilot import run_pilot
 from stability.planning.pilot_plan import PilotQuestion, Rule, answer_from_pilot, sizes_of
-from stability.planning.plan_inputs import load_learner, read_points
+from stability.planning.plan_inputs import Points, load_learner, read_points, read_real_points
 from stability.planning.plan_record import Plan
 from stability.planning.prices import Measure
+from stability.planning.recorded_pilot import recorded_pilot
 from stability.planning.round_plan import answer_from_round
-from stability.planning.target_score import parse_budget, target_score
+from stability.planning.target_score import parse_budget, precision_score
 from stability.planning.theory_plan import MEASURES, Make, TheoryQuestion, answer
 
 __all__ = ["plan"]
@@ -39,9 +43,12 @@ def plan(
     cost_synthetic: float | None = None,
     learner: Any = None,
     known_round: tuple[Any, Any] | None = None,
+    run: Path | str | None = None,
     target: str | None = None,
     budget: str | None = None,
     categories: Collection[str] = (),
+    features: str = "random-conv",
+    array: str | None = None,
     repeats: int = 3,
     seed: int = 0,
 ) -> Plan:
@@ -51,7 +58,7 @@ def plan(
 
     Args:
         real: Number of real points n, or the real data: an array (n, d), a table, or a path to
-            .npy, .npz, .csv or .parquet. None: n is found from `error`.
+            .npy, .npz, .csv, .parquet or a folder of pictures. None: n is found from `error`.
         regime: Names of command lines (mix, synthetic, accumulate, fresh, replace, subsample), or
             functions λ -> regime for rules of your own.
         lam: Synthetic points per real point, one or more; none: from theory, the largest that is
@@ -68,9 +75,12 @@ def plan(
         learner: A class or function that makes objects with `fit` and `sample`, `file.py:Name` of
             one, or number of chains -> learner. A pilot of two rounds is run.
         known_round: The training data and the samples of one round, as `real`.
+        run: Folder of a recorded run that began with the real data: its generations are the pilot.
         target: Column of two values that a classifier predicts, trained on samples.
         budget: Such as "target_ap >= 0.95x": of the average precision that real rows give.
         categories: Columns of whole numbers that are codes.
+        features: Of pictures: `random-conv`, `pixels`, `inception:FILE` or `module:function`.
+        array: Name of the array in .npz files.
         repeats: Repeats of the pilot, >= 2.
         seed: Determines the pilot and the forecasts.
 
@@ -84,61 +94,89 @@ def plan(
     """
     names = [regime] if isinstance(regime, str) or callable(regime) else list(regime)
     lams = (lam,) if isinstance(lam, int | float) else tuple(lam)
+    _require_numbers(
+        positive={"tolerate": tolerate, "error": error, "response": response},
+        not_negative={"cost_real": cost_real, "cost_synthetic": cost_synthetic},
+        lams=lams,
+        bias=bias,
+        on=on,
+    )
+    if generations is not None:
+        generations = whole_number(generations, "generations", 1)
+    makes, lams = {_name(each): _make(each) for each in names}, tuple(map(float, lams))
+
+    if real is not None and not isinstance(real, int):
+        given = {"response": response != 1, "bias": bias != 0, "error": error is not None}
+        given |= {"cost_real": cost_real is not None, "on": on != "error"}
+        _refuse(given, "is for a plan from theory, with the number of real points")
+        if sum(source is not None for source in (learner, known_round, run)) != 1:
+            raise ValueError("give learner (a pilot is run), known_round or run, one of them")
+        points = read_real_points(real, categories=categories, features=features, array=array)
+        measured = _Measured(
+            points, makes, lams or DEFAULT_LAMBDAS, generations or DEFAULT_GENERATIONS, seed
+        )
+        if learner is not None:
+            return measured.by_pilot(learner, tolerate, target, budget, repeats)
+        given = {"target": target is not None, "budget": budget is not None}
+        _refuse(given, "needs a pilot: give learner")
+        if run is not None:
+            return measured.by_run(Path(run), tolerate)
+        _refuse({"tolerate": tolerate is not None}, "needs a pilot: give learner or run")
+        train, samples = (
+            read_points(data, name, points, features=features, array=array)
+            for data, name in zip(known_round, ("train", "samples"), strict=True)
+        )
+        return measured.by_round(train, samples)
+
+    given = {"learner": learner, "known_round": known_round, "target": target, "budget": budget}
+    given |= {"run": run}
+    _refuse(
+        {name: value is not None for name, value in given.items()},
+        "needs the real data, not their number",
+    )
+    question = {"generations": generations, "tolerance": tolerate, "on": on, "error": error}
+    question |= {"response": response, "bias": bias}
+    question |= {"cost_real": cost_real, "cost_synthetic": cost_synthetic}
+    return _from_theory(real, makes, lams, question)
+
+
+def _from_theory(
+    real: int | None, makes: dict[str, Make], lams: tuple[float, ...], question: dict[str, Any]
+) -> Plan:
+    if real is not None and question["error"] is not None:
+        raise ValueError("error finds the number of real points: give real or error, not both")
+    n = None if real is None else whole_number(real, "real", 1)
+    return answer(TheoryQuestion(n=n, makes=makes, lams=lams, **question))
+
+
+def _require_numbers(
+    positive: dict[str, Any],
+    not_negative: dict[str, Any],
+    lams: tuple[Any, ...],
+    bias: Any,
+    on: Any,
+) -> None:
+    """Refuse numbers that are out of range, by the name of their argument."""
     for value in lams:
         _require_positive(value, "lam", zero=True)
-    for name, value in (("tolerate", tolerate), ("error", error), ("response", response)):
+    for name, value in positive.items():
         _require_positive(value, name)
-    for name, value in (("cost_real", cost_real), ("cost_synthetic", cost_synthetic)):
+    for name, value in not_negative.items():
         _require_positive(value, name, zero=True)
     require_number(bias, "bias")
     if not math.isfinite(bias):
         raise ValueError(f"bias must be finite, got {bias}")
     if on not in MEASURES:
         raise ValueError(f"on must be one of {tuple(MEASURES)}, got {on!r}")
-    if (cost_real is None) != (cost_synthetic is None):
+    if len({value is None for value in not_negative.values()}) > 1:
         raise ValueError("cost_real and cost_synthetic must be given together")
-    if generations is not None:
-        generations = whole_number(generations, "generations", 1)
-    makes = {_name(each): _make(each) for each in names}
-    lams = tuple(map(float, lams))
-
-    is_theory = real is None or isinstance(real, int)
-    if not is_theory:
-        given = {"response": response != 1, "bias": bias != 0, "error": error is not None}
-        given |= {"cost_real": cost_real is not None, "on": on != "error"}
-        _refuse(given, "is for a plan from theory, with the number of real points")
-        measured = _Measured(
-            real, makes, lams or DEFAULT_LAMBDAS, generations or DEFAULT_GENERATIONS, seed
-        )
-        return measured.plan(learner, known_round, tolerate, target, budget, categories, repeats)
-
-    given = {"learner": learner is not None, "known_round": known_round is not None}
-    given |= {"target": target is not None, "budget": budget is not None}
-    _refuse(given, "needs the real data, not their number")
-    if real is not None and error is not None:
-        raise ValueError("error finds the number of real points: give real or error, not both")
-    return answer(
-        TheoryQuestion(
-            n=None if real is None else whole_number(real, "real", 1),
-            makes=makes,
-            lams=lams,
-            generations=generations,
-            tolerance=tolerate,
-            on=on,
-            error=error,
-            response=response,
-            bias=bias,
-            cost_real=cost_real,
-            cost_synthetic=cost_synthetic,
-        )
-    )
 
 
 @dataclass(frozen=True, eq=False)
 class _Measured:
     """A plan from real data."""
 
-    real: Any
+    points: Points
     makes: dict[str, Make]
     lams: tuple[float, ...]
     generations: int
@@ -154,51 +192,65 @@ class _Measured:
                 rules += [(name, lam, make(lam)) for lam in self.lams]
         return tuple(rules)
 
-    def plan(
+    @property
+    def functionals(self) -> Functionals:
+        return of_points(self.points.values, self.points.names)
+
+    def by_round(self, train: NDArray, samples: NDArray) -> Plan:
+        """From the files of one round."""
+        n, seed = len(self.points.values), whole_number(self.seed, "seed", 0)
+        found = answer_from_round(
+            self.functionals, train, samples, self.rules, n, self.generations, seed
+        )
+        return self._with_notes(found)
+
+    def by_run(self, folder: Path, tolerate: float | None) -> Plan:
+        """From the generations of a recorded run."""
+        pilot = recorded_pilot(folder, self.points.values, self.functionals)
+        source = f"From the recorded run {folder.name}"
+        question = PilotQuestion(
+            self.rules,
+            self.generations,
+            whole_number(self.seed, "seed", 0),
+            tolerate,
+            source=source,
+        )
+        return self._with_notes(answer_from_pilot(pilot, question))
+
+    def by_pilot(
         self,
         learner: Any,
-        known_round: tuple[Any, Any] | None,
         tolerate: float | None,
         target: str | None,
         budget: str | None,
-        categories: Collection[str],
         repeats: int,
     ) -> Plan:
-        if (learner is None) == (known_round is None):
-            raise ValueError("give learner (a pilot is run) or known_round, one of them")
-        seed = whole_number(self.seed, "seed", 0)
-        points = read_points(self.real, "real", categories=categories)
-        functionals = of_points(points.values, points.names)
-        if known_round is not None:
-            given = {"target": target is not None, "budget": budget is not None}
-            _refuse(given | {"tolerate": tolerate is not None}, "needs a pilot: give learner")
-            train, samples = (
-                read_points(data, name, like=points).values
-                for data, name in zip(known_round, ("train", "samples"), strict=True)
-            )
-            n = len(points.values)
-            return answer_from_round(
-                functionals, train, samples, self.rules, n, self.generations, seed
-            )
-
-        score = None if target is None else target_score(points.values, points.names, target)
+        """From a pilot of two rounds, which is run."""
+        points, seed = self.points, whole_number(self.seed, "seed", 0)
+        if points.pictures:
+            raise ValueError("learner needs a table or an array; for pictures give known_round")
+        score = None if target is None else precision_score(points.values, points.names, target)
         if budget is not None and score is None:
             raise ValueError("budget needs target, the column that is predicted")
         bound = None if budget is None else parse_budget(budget)
-        recipe = load_learner(learner, points.codec)
         pilot = run_pilot(
-            recipe,
+            load_learner(learner, points.schema),
             points.values,
-            functionals,
+            self.functionals,
             sizes_of(self.rules, len(points.values), self.generations),
             repeats=whole_number(repeats, "repeats", 2),
             seed=seed,
             score=score,
         )
         question = PilotQuestion(
-            self.rules, self.generations, seed, tolerate, score, bound, "From a pilot"
+            self.rules, self.generations, seed, tolerate, score, bound, "From a pilot of two rounds"
         )
-        return answer_from_pilot(pilot, question)
+        return self._with_notes(answer_from_pilot(pilot, question))
+
+    def _with_notes(self, found: Plan) -> Plan:
+        """With what was said about reading the real data."""
+        notes = tuple(f"{note[:1].upper()}{note[1:]}." for note in self.points.notes)
+        return replace(found, conditions=(*found.conditions, *notes))
 
 
 def _refuse(given: dict[str, bool], why: str) -> None:

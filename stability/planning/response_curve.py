@@ -135,16 +135,8 @@ def fit_curve(
     noise = float(spread.mean()) / draws
     width = float(max(np.abs(r - origin).max(), 1e-12))
     x = (r - origin) / width
-    best, score = 0, math.inf
-    for degree in range(min(MOST_DEGREE, len(np.unique(groups)) - 2, len(y) - 3) + 1):
-        residual = _residual(x, y, degree)
-        count = degree + 2
-        # no fit is better than the draws that measure it
-        scatter = max(float(residual @ residual) / len(y), noise)
-        penalty = 2 * count * len(y) / max(len(y) - count - 1, 0.5)
-        criterion = len(y) * math.log(scatter) + float(residual @ residual) / scatter + penalty
-        if criterion < score:
-            best, score = degree, criterion
+    most = min(MOST_DEGREE, len(np.unique(groups)) - 2, len(y) - 3)
+    best = min(range(max(most, 0) + 1), key=lambda degree: _criterion(x, y, degree, noise))
 
     design = np.vander(x, best + 1, increasing=True).astype(np.float64)
     coefficients, *_ = np.linalg.lstsq(design, y, rcond=None)
@@ -168,6 +160,15 @@ def fit_curve(
         spread=np.array([spread[groups == g].mean() for g in groups[np.argsort(r)]]),
         misfit=float(misfit),
     )
+
+
+def _criterion(x: NDArray, y: NDArray, degree: int, noise: float) -> float:
+    """AICc of a polynomial of some degree."""
+    residual, count = _residual(x, y, degree), degree + 2
+    # no fit is better than the draws that measure it
+    scatter = max(float(residual @ residual) / len(y), noise)
+    penalty = 2 * count * len(y) / max(len(y) - count - 1, 0.5)
+    return len(y) * math.log(scatter) + float(residual @ residual) / scatter + penalty
 
 
 def _residual(x: NDArray, y: NDArray, degree: int) -> NDArray[np.float64]:

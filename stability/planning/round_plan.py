@@ -44,29 +44,21 @@ def answer_from_round(
     r, s = functionals.means(train), functionals.means(samples)
     errors = functionals.values(samples).std(axis=0, ddof=1) / np.sqrt(len(samples))
     errors = np.maximum(errors, functionals.deviation / len(samples))
-    rows, curves, shifts = [], [], {}
+    sizes = len(train), len(samples)
+
+    rows, curves = [], []
     for k, (name, lam, regime) in enumerate(rules):
         for response in RESPONSES:
-            of_round = [
-                [
-                    _curve(
-                        float(r[q]),
-                        float(s[q]),
-                        float(errors[q]),
-                        response,
-                        len(train),
-                        len(samples),
-                    )
-                ]
-                for q in range(len(r))
-            ]
+            of_round = [[_curve(*one, response, *sizes)] for one in zip(r, s, errors, strict=True)]
             rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(102, k)))
             path = forecast(regime, functionals, of_round, n, generations, rng)
             row, curve = _row(name, lam, response, path, functionals, n)
             rows.append(row)
-            curves.append(curve)
-            shifts[(name, lam, response)] = row["shift"]
+            curves += [curve] if "shift" in row else []
+
     found = _biases(functionals, r, s, errors)
+    shifts = [abs(row["shift"]) for row in rows if "shift" in row]
+    tolerance = {"tolerance": min(shifts) + 2 / n**0.5} if shifts else {}
     return Plan(
         verdict=_verdict(rows, generations, found),
         question=f"What happens in {generations} rounds?",
@@ -75,7 +67,7 @@ def answer_from_round(
         conditions=_conditions(len(train), len(samples), n),
         curves=tuple(curves),
         axis="largest shift (standard deviations)",
-        gate={"alpha": 0.05, "tolerance": min(abs(row["shift"]) for row in rows) + 2 / n**0.5},
+        gate={"alpha": 0.05} | tolerance,
         inputs={"n": n, "generations": generations, "responses": list(RESPONSES)},
     )
 
@@ -117,11 +109,14 @@ def _row(
         "lam": np.inf if lam is None else lam,
         "synthetic_fraction": path.synthetic_fraction,
         "response": response,
-        "error": float(np.sqrt(1 + n * (gaps**2).mean(axis=1)).max()),
-        "shift": float(middle[-1]),
-        "shift_of": functionals.names[worst],
-        "described": "J assumed" if path.possible.all() else "not described: impossible fraction",
+        "described": "J assumed" if path.possible.all() else "no: a fraction leaves [0, 1]",
     }
+    if path.possible.all():  # otherwise a number would be none of this loop
+        row |= {
+            "error": float(np.sqrt(1 + n * (gaps**2).mean(axis=1)).max()),
+            "shift": float(middle[-1]),
+            "shift_of": functionals.names[worst],
+        }
     label = (
         f"{name} at λ = {lam:g}, J = {response:g}"
         if lam is not None
@@ -153,13 +148,17 @@ def _verdict(rows: list[dict], generations: int, biases: list[dict]) -> str:
     """The range over J of the largest shift of each row."""
     parts = []
     for key in dict.fromkeys((row["regime"], row["lam"]) for row in rows):
-        own = [abs(row["shift"]) for row in rows if (row["regime"], row["lam"]) == key]
+        of_key = [row for row in rows if (row["regime"], row["lam"]) == key]
+        own = [abs(row["shift"]) for row in of_key if "shift" in row]
         lam = "" if np.isinf(key[1]) else f" at λ = {key[1]:g}"
-        parts.append(f"{key[0]}{lam}: {min(own):.2g} to {max(own):.2g} sd")
-    worst = biases[0]
+        reach = f"{min(own):.2g} to {max(own):.2g} sd" if own else "no linear forecast"
+        outside = " where it is described" if len(own) < len(of_key) else ""
+        parts.append(f"{key[0]}{lam}: {reach}{outside if own else ''}")
+    worst, described = biases[0], [row for row in rows if "shift" in row]
+    most = f" (most in {described[0]['shift_of']})" if described else ""
     return (
         f"Largest shift after {generations} rounds, over responses J from {RESPONSES[0]:g} to "
-        f"{RESPONSES[-1]:g}, is, for {'; '.join(parts)} (most in {rows[0]['shift_of']}); the round "
+        f"{RESPONSES[-1]:g}, is, for {'; '.join(parts)}{most}; the round "
         f"itself moved {worst['functional']} by {worst['delta']:+.2g} sd."
     )
 

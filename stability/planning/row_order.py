@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2
 
-from stability.planning.tables import MonitoredTable
+from stability.runs.table_schema import CodedTable
 
 __all__ = ["dependence", "same_noise", "thinned", "twin_correlation"]
 
@@ -19,7 +19,7 @@ LEVEL = 1e-4
 """Probability that loops with fresh noise are said to share it."""
 
 
-def dependence(table: MonitoredTable) -> tuple[str, float] | None:
+def dependence(table: CodedTable) -> tuple[str, float] | None:
     """Find a column of numbers whose neighbouring rows are alike.
 
     A sorted column is no evidence: sorting is what files are often saved after.
@@ -46,7 +46,7 @@ def dependence(table: MonitoredTable) -> tuple[str, float] | None:
     return found
 
 
-def thinned(table: MonitoredTable, lag: float) -> MonitoredTable:
+def thinned(table: CodedTable, lag: float) -> CodedTable:
     """Keep rows that are far enough apart to count as independent.
 
     Args:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtr
 
 from stability.planning.e_process import FRACTIONS, log_growth
-from stability.planning.tables import MonitoredTable
+from stability.runs.table_schema import CodedTable
 
 __all__ = ["NumberScale", "ScoreSet", "ScoreSums", "fit_scores", "split_real"]
 
@@ -104,7 +104,7 @@ class ScoreSet:
     variance: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
     binary: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
 
-    def named(self, table: MonitoredTable) -> dict[tuple[str, str], NDArray[np.float64]]:
+    def named(self, table: CodedTable) -> dict[tuple[str, str], NDArray[np.float64]]:
         """Evaluate the scores.
 
         Args:
@@ -136,7 +136,7 @@ class ScoreSet:
             )
         return found
 
-    def evaluate(self, table: MonitoredTable) -> Iterator[NDArray[np.float64]]:
+    def evaluate(self, table: CodedTable) -> Iterator[NDArray[np.float64]]:
         """Evaluate the scores block by block.
 
         Args:
@@ -149,7 +149,7 @@ class ScoreSet:
             block = table.take(np.arange(begin, min(begin + _ROWS, table.rows)))
             yield np.stack(list(self.named(block).values()), axis=1)
 
-    def sums(self, table: MonitoredTable) -> ScoreSums:
+    def sums(self, table: CodedTable) -> ScoreSums:
         """Sum the scores of a table.
 
         Args:
@@ -164,7 +164,7 @@ class ScoreSet:
             square += np.square(scores - self.centre).sum(axis=0)
         return ScoreSums(table.rows, total / table.rows, square / table.rows)
 
-    def growth(self, table: MonitoredTable, limits: NDArray[np.float64]) -> NDArray[np.float64]:
+    def growth(self, table: CodedTable, limits: NDArray[np.float64]) -> NDArray[np.float64]:
         """Growth of the gamblers' wealth on the rows of a generation.
 
         Args:
@@ -181,7 +181,7 @@ class ScoreSet:
 
 
 def _level_scores(
-    name: str, levels: tuple[str, ...], table: MonitoredTable
+    name: str, levels: tuple[str, ...], table: CodedTable
 ) -> dict[tuple[str, str], NDArray[np.float64]]:
     """Indicators of a category's levels, of all other levels, and of missing cells; NaN, on which
     nobody bets, where the generation lacks the column.
@@ -203,7 +203,7 @@ def _level_scores(
     return found
 
 
-def split_real(real: MonitoredTable) -> tuple[MonitoredTable, MonitoredTable]:
+def split_real(real: CodedTable) -> tuple[CodedTable, CodedTable]:
     """Part the real rows: those that fix the scores, and the reference.
 
     Args:
@@ -217,7 +217,7 @@ def split_real(real: MonitoredTable) -> tuple[MonitoredTable, MonitoredTable]:
     return real.take(np.sort(order[:fitted])), real.take(np.sort(order[fitted:]))
 
 
-def fit_scores(fitted: MonitoredTable) -> ScoreSet:
+def fit_scores(fitted: CodedTable) -> ScoreSet:
     """Fix the scores.
 
     Args:
@@ -265,7 +265,7 @@ def _scale(values: NDArray[np.float64]) -> NumberScale:
 
 
 def _strongest_pairs(
-    table: MonitoredTable, scales: dict[str, NumberScale]
+    table: CodedTable, scales: dict[str, NumberScale]
 ) -> tuple[tuple[str, str], ...]:
     """As many pairs of columns as there are columns: those whose places are most alike."""
     names = [name for name in scales if np.ptp(np.nan_to_num(table.cells[name])) > 0]

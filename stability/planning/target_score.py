@@ -1,16 +1,39 @@
-"""How well draws of a model serve to predict a rare class of real rows: average precision."""
+"""How well draws of a model serve to predict a column of real rows.
 
+`plan` and `check` train the same model on draws and score it on real rows: a logistic regression
+for classes, a linear one for numbers, on standardised coordinates.
+"""
+
+import math
 import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PrecisionScore", "ScoreBudget", "parse_budget", "target_score"]
+from stability.planning.embedding import points_of
+from stability.planning.scores import ScoreSet
+from stability.runs.table_schema import CodedTable
 
+__all__ = [
+    "Measure",
+    "PrecisionScore",
+    "ScoreBudget",
+    "TargetScore",
+    "parse_budget",
+    "precision_score",
+    "score_generation",
+    "trained_score",
+]
+
+Measure = Literal["average precision", "accuracy", "R²"]
+"""Score of a class of two (the rarer one), of several classes, and of numbers."""
 FOLDS = 10
+MOST_ROWS = 4000
+FEWEST_ROWS = 20
 _BUDGET = re.compile(r"\s*target_ap\s*>=\s*(\d*\.?\d+)\s*(x?)\s*")
 
 
@@ -31,8 +54,6 @@ class ScoreBudget:
 @dataclass(frozen=True, eq=False)
 class PrecisionScore:
     """Average precision, on the real rows, of a classifier trained on other rows.
-
-    The classifier is a logistic regression on standardised columns.
 
     Attributes:
         name: Name of the class that is predicted.
@@ -80,11 +101,11 @@ class PrecisionScore:
         labels = drawn[:, self.coordinate] > 0.5
         if min(labels.sum(), (~labels).sum()) < 2:
             return float(truth.mean())
-        chances = _predicted(drawn[:, self.inputs], labels, held_out[:, self.inputs])
-        return _average_precision(truth, chances)
+        x, u = drawn[:, self.inputs], held_out[:, self.inputs]
+        return trained_score(x, labels, u, truth, "average precision")
 
 
-def target_score(points: NDArray, names: Sequence[str], target: str) -> PrecisionScore:
+def precision_score(points: NDArray, names: Sequence[str], target: str) -> PrecisionScore:
     """Make the score of a target column.
 
     Args:
@@ -98,6 +119,8 @@ def target_score(points: NDArray, names: Sequence[str], target: str) -> Precisio
     Raises:
         ValueError: If there is no such column, or it has not two values of 2 rows at least.
     """
+    from sklearn.metrics import average_precision_score
+
     own = [j for j, name in enumerate(names) if name == target or name.startswith(f"{target} = ")]
     values = points[:, own]
     if not own:
@@ -120,8 +143,8 @@ def target_score(points: NDArray, names: Sequence[str], target: str) -> Precisio
     for k in range(FOLDS):
         inside = folds == k
         x = points[:, inputs]
-        chances[inside] = _predicted(x[~inside], labels[~inside], x[inside])
-    reference = _average_precision(labels, chances)
+        chances[inside] = _predicted(x[~inside], labels[~inside], x[inside], "average precision")
+    reference = float(average_precision_score(labels, chances))
     return PrecisionScore(
         names[rarer], target, rarer, inputs, np.asarray(points, dtype=float), reference
     )
@@ -147,18 +170,113 @@ def parse_budget(text: str) -> ScoreBudget:
     return ScoreBudget(float(found[1]), found[2] == "x")
 
 
-def _predicted(x: NDArray, labels: NDArray, held_out: NDArray) -> NDArray[np.float64]:
-    from sklearn.linear_model import LogisticRegression
+def trained_score(x: NDArray, y: NDArray, u: NDArray, v: NDArray, measure: Measure) -> float:
+    """Train on some rows and score on others.
+
+    Args:
+        x: (k, d), rows to train on.
+        y: (k,), what to predict; of two classes 1 is the rarer one.
+        u: (h, d), rows to score on.
+        v: (h,), what they have.
+        measure: What to return.
+
+    Returns:
+        The score; NaN if one side has a single value.
+    """
+    from sklearn.metrics import accuracy_score, average_precision_score, r2_score
+
+    if len(v) < 2 or len(np.unique(v)) < 2 or len(np.unique(y)) < 2:
+        return math.nan
+    found = _predicted(x, y, u, measure)
+    if measure == "average precision":
+        return float(average_precision_score(np.asarray(v) == 1, found))
+    return float((accuracy_score if measure == "accuracy" else r2_score)(v, found))
+
+
+def _predicted(x: NDArray, y: NDArray, u: NDArray, measure: Measure) -> NDArray[np.float64]:
+    """(h,), the rarer class's log-odds, or what is predicted."""
+    from sklearn.linear_model import LogisticRegression, Ridge
 
     centre, scale = x.mean(axis=0), x.std(axis=0)
     scale = np.where(scale > 0, scale, 1.0)
+    x, u = (x - centre) / scale, (u - centre) / scale
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # classes that a plane parts: the weights stay finite
-        model = LogisticRegression(max_iter=200).fit((x - centre) / scale, labels)
-    return model.decision_function((held_out - centre) / scale)
+        if measure == "R²":
+            return Ridge(alpha=1.0).fit(x, y).predict(u)
+        model = LogisticRegression(max_iter=200).fit(x, y)
+    return model.decision_function(u) if measure == "average precision" else model.predict(u)
 
 
-def _average_precision(truth: NDArray, chances: NDArray) -> float:
-    from sklearn.metrics import average_precision_score
+@dataclass(frozen=True)
+class TargetScore:
+    """A model that is trained on a generation and tested on real rows.
 
-    return float(average_precision_score(truth, chances))
+    Attributes:
+        target: Column that it predicts.
+        measure: What is scored.
+        real: Score of the same model trained on as many real rows.
+        drawn: Score of the one trained on the generation; None: it cannot be trained.
+        problem: Why not, in one line.
+    """
+
+    target: str
+    measure: Measure
+    real: float
+    drawn: float | None
+    problem: str = ""
+
+
+def score_generation(
+    real: CodedTable, drawn: CodedTable, holdout: CodedTable | None, scores: ScoreSet
+) -> TargetScore:
+    """Train on the generation, test on real rows.
+
+    Args:
+        real: Training data of the loop.
+        drawn: A generation.
+        holdout: Rows to test on; None: half of the real rows, and the other half is trained on for
+            comparison.
+        scores: Scales and levels.
+
+    Returns:
+        Both scores.
+    """
+    schema = real.schema
+    target = schema.target
+    assert target is not None
+    kind, levels = schema.column(target).kind, schema.column(target).levels
+    order = np.random.default_rng(real.rows).permutation(real.rows)
+    half = real.rows // 2
+    train = real if holdout is not None else real.take(order[:half])
+    test = holdout if holdout is not None else real.take(order[half:])
+    others = ScoreSet(
+        {name: scale for name, scale in scores.scales.items() if name != target},
+        {name: shown for name, shown in scores.levels.items() if name != target},
+        scores.gaps - {target},
+        (),
+    )
+
+    def parts(table: CodedTable) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        cells = table.cells[target]
+        known = np.isfinite(cells) if kind != "category" else (cells >= 0) & (cells < len(levels))
+        rows = np.flatnonzero(known)[:MOST_ROWS]
+        return points_of(table.take(rows), others), cells[rows]
+
+    if not (others.scales or others.levels):
+        return TargetScore(
+            target, "R²", math.nan, None, "there is no other column to predict it from"
+        )
+    (x, y), (u, v) = parts(train), parts(test)
+    measure: Measure = "R²" if kind != "category" else "accuracy"
+    if kind == "category" and len(levels) == 2:
+        measure = "average precision"
+    usual = trained_score(x, y, u, v, measure)
+    a, b = parts(drawn)
+    if kind == "category" and len(np.unique(b)) < 2:
+        only = f" ({levels[int(b[0])]})" if len(b) else ""
+        problem = f"{target!r} has one class{only}: nothing can be trained on it"
+        return TargetScore(target, measure, usual, None, problem)
+    if len(b) < FEWEST_ROWS:
+        return TargetScore(target, measure, usual, None, f"only {len(b)} usable rows")
+    return TargetScore(target, measure, usual, trained_score(a, b, u, v, measure))

@@ -9,13 +9,13 @@ from typing import Any
 
 import tyro
 
-from stability.planning.schema import MonitoredSchema
 from stability.planning.watch_state import read_state_file
 from stability.runs.command_line import UsageError, command
 from stability.runs.console import make_console
 from stability.runs.run_layout import RunDirectoryError, found_run
 from stability.runs.sealed import sealed_digest
 from stability.runs.state_file import read_state
+from stability.runs.table_schema import TableSchema
 from stability.runs.untrusted import UntrustedFileError, open_regular, printable, read_bytes
 
 __all__ = ["VerifyOptions", "verify", "verify_main"]
@@ -84,7 +84,7 @@ def _state(path: Path) -> tuple[bool, str]:
     try:
         content = read_state_file(path)
         looks, seen, means = content["looks"], content["seen"], content["means"]
-        MonitoredSchema.from_data(content["schema"])
+        TableSchema.from_data(content["schema"])
         consistent = len(looks) == seen == len(means) and len(content["rounds"]) <= seen
     except UsageError as error:
         if "damaged" in str(error):

@@ -1,4 +1,5 @@
-"""What a generation can be: a table, an array of features, or a folder of pictures or tables.
+"""What a generation can be: a table, an array of features, a folder of pictures or tables, or a
+generation of a recorded run.
 
 Every reader returns a raw table: columns by name. Features become columns x0, x1, …; the classes of
 a folder of pictures become a column.
@@ -7,18 +8,20 @@ a folder of pictures become a column.
 import importlib
 import re
 from collections.abc import Callable, Sequence
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stability.planning.tables import CLASS_FOLDER, MOST_ROWS, RawTable, raw_table, read_raw
 from stability.runs.array_files import npz_sizes, read_npy, read_npz
 from stability.runs.command_line import UsageError
+from stability.runs.run_generations import RunGeneration
+from stability.runs.table_files import CLASS_FOLDER, MOST_ROWS, RawTable, raw_table, read_raw
 from stability.runs.untrusted import UntrustedFileError, open_regular, printable
 
-__all__ = ["FEATURE_SPACES", "natural_order", "read_watched"]
+__all__ = ["FEATURE_SPACES", "natural_order", "read_data"]
 
 TABLES = (".csv", ".tsv", ".txt", ".parquet", ".pq")
 ARRAYS = (".npy", ".npz")
@@ -32,7 +35,9 @@ CONVOLUTIONS = ((3, 32), (32, 64))
 
 Features = Callable[[NDArray[np.uint8]], Any]
 """A function from a picture, uint8 (height, width, 3), to its features (k,)."""
-FEATURE_SPACES = ("pixels", "random-conv", "module:function")
+FEATURE_SPACES = ("pixels", "random-conv", "NAME:FILE", "module:function")
+PLUGINS = "retraining.features"
+"""Entry points of packages that offer feature spaces: name -> function of a file -> `Features`."""
 
 
 def natural_order(paths: Sequence[Path]) -> list[Path]:
@@ -52,13 +57,14 @@ def natural_order(paths: Sequence[Path]) -> list[Path]:
     return sorted(paths, key=key)
 
 
-def read_watched(source: Any, features: str = "pixels", array: str | None = None) -> RawTable:
+def read_data(source: Any, features: str = "pixels", array: str | None = None) -> RawTable:
     """Read one generation, or the real data.
 
     Args:
-        source: A path, a pandas table, or an array of features (n, d).
-        features: Of pictures: `pixels`, `random-conv` or `module:function`, which maps a picture
-            (height, width, 3) of uint8 to features.
+        source: A path, a pandas table, an array of features (n, d), or a run's generation.
+        features: Of pictures: `pixels`, `random-conv`, `inception:FILE` (weights; of the package
+            `deep`), or `module:function`, which maps a picture (height, width, 3) of uint8 to
+            features.
         array: Name of the array in an .npz file that has several.
 
     Returns:
@@ -68,6 +74,8 @@ def read_watched(source: Any, features: str = "pixels", array: str | None = None
         UsageError: If it is no such thing; one line that names it.
         OSError: If a file cannot be opened.
     """
+    if isinstance(source, RunGeneration):
+        return _from_array(source.points(), source.name)
     if isinstance(source, np.ndarray):
         return _from_array(source, "array")
     if not isinstance(source, str | Path):
@@ -112,7 +120,8 @@ def _from_array(points: NDArray[Any], source: str) -> RawTable:
         chosen = np.random.default_rng(MOST_ROWS).permutation(total)[:MOST_ROWS]
         flat = flat[np.sort(chosen)]
         notes = (f"{Path(source).name}: {MOST_ROWS:,} of {total:,} rows, drawn at random",)
-    return RawTable({f"x{j}": flat[:, j] + 0.0 for j in range(flat.shape[1])}, {}, total, notes)
+    cells = {f"x{j}": flat[:, j] + 0.0 for j in range(flat.shape[1])}
+    return RawTable(cells, {}, total, notes, points=True)
 
 
 def _from_folder(folder: Path, features: str, array: str | None) -> RawTable:
@@ -121,7 +130,7 @@ def _from_folder(folder: Path, features: str, array: str | None) -> RawTable:
     data = [path for path in files if path.suffix.lower() in (*TABLES, *ARRAYS)]
     pictures = [path for path in files if path.suffix.lower() in PICTURES]
     if len(data) == 1 and not pictures:
-        return read_watched(data[0], features, array)
+        return read_data(data[0], features, array)
     if data or not pictures:
         found = "no table, array or picture" if not data else f"{len(data)} tables or arrays"
         found += f" and {len(pictures)} pictures" if pictures else ""
@@ -149,14 +158,18 @@ def _from_pictures(folder: Path, paths: list[Path], features: str) -> RawTable:
         rows.append(row)
 
     raw = _from_array(np.stack(rows), str(folder))
-    notes = [f"{folder.name}: {len(rows)} pictures"]
+    notes = [f"{folder.name}: {_pictures(len(rows))}"]
     if laid:
-        notes.append(f"{folder.name}: {laid} pictures with transparency, laid on white")
+        notes.append(f"{folder.name}: {_pictures(laid)} with transparency, laid on white")
     cells = dict(raw.cells)
     classes = [path.relative_to(folder).parts[0] for path in paths]
     if all(len(path.relative_to(folder).parts) == 2 for path in paths):
         cells[CLASS_FOLDER] = np.array(classes, object)
-    return RawTable(cells, {}, raw.total_rows, (*notes, *raw.notes))
+    return RawTable(cells, {}, raw.total_rows, (*notes, *raw.notes), points=True)
+
+
+def _pictures(count: int) -> str:
+    return "1 picture" if count == 1 else f"{count} pictures"
 
 
 def _picture(path: Path) -> tuple[NDArray[np.uint8], bool]:
@@ -185,7 +198,14 @@ def _feature_space(name: str) -> Features:
         return _random_convolutions()
     module, colon, function = name.partition(":")
     if not colon:
-        raise UsageError(f"--features must be pixels, random-conv or module:function, got {name}")
+        raise UsageError(
+            f"--features must be pixels, random-conv, inception:FILE or module:function, got {name}"
+        )
+    try:
+        for plugin in entry_points(group=PLUGINS, name=module):
+            return plugin.load()(Path(function))
+    except ValueError as error:
+        raise UsageError(f"--features {name}: {printable(str(error))}") from None
     try:
         found = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:

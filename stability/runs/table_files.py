@@ -1,8 +1,8 @@
-"""Tables in CSV and Parquet files, read column by column by name, with the real data's schema."""
+"""Tables in CSV and Parquet files and in memory, read column by column by name."""
 
 import csv
 import io
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,24 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stability.planning.schema import (
-    CellError,
-    MonitoredSchema,
-    cells_of,
-    infer,
-)
 from stability.runs.command_line import UsageError
 from stability.runs.untrusted import UntrustedFileError, open_regular, printable
 
 __all__ = [
     "CLASS_FOLDER",
     "MOST_ROWS",
-    "MonitoredTable",
     "RawTable",
-    "interpret",
     "raw_table",
     "read_raw",
-    "real_table",
 ]
 
 CLASS_FOLDER = "class folder"
@@ -52,49 +43,18 @@ class RawTable:
         zones: Of columns that the file itself calls dates: whether they have a time zone.
         total_rows: Rows of the file, of which n were kept.
         notes: What was left out, a line each.
+        whole: Columns that the file itself calls whole numbers.
+        declared: Columns that the file itself calls categories.
+        points: Whether the columns are coordinates of points, those of an array or features.
     """
 
     cells: dict[str, NDArray[Any]]
     zones: dict[str, bool | None] = field(default_factory=dict)
     total_rows: int = 0
     notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, eq=False)
-class MonitoredTable:
-    """The rows of one generation, read with the schema of the real data.
-
-    Attributes:
-        schema: The real data's.
-        cells: By column, (n,): numbers and dates float64 (NaN: missing), categories as indices into
-            `levels` (−1: missing), texts as hashes; keys are left out.
-        levels: Of each category: the real data's levels, then new ones.
-        total_rows: Rows of the source.
-        notes: Remarks about reading, a line each.
-    """
-
-    schema: MonitoredSchema
-    cells: dict[str, NDArray[Any]]
-    levels: dict[str, tuple[str, ...]]
-    total_rows: int
-    notes: tuple[str, ...] = ()
-
-    @property
-    def rows(self) -> int:
-        """Rows that were kept."""
-        return len(next(iter(self.cells.values())))
-
-    def take(self, rows: NDArray[Any]) -> "MonitoredTable":
-        """Choose rows.
-
-        Args:
-            rows: Indices, or a mask (n,).
-
-        Returns:
-            The table of these rows.
-        """
-        cells = {name: values[rows] for name, values in self.cells.items()}
-        return MonitoredTable(self.schema, cells, self.levels, self.total_rows, self.notes)
+    whole: frozenset[str] = frozenset()
+    declared: frozenset[str] = frozenset()
+    points: bool = False
 
 
 def read_raw(path: Path, most_rows: int = MOST_ROWS) -> RawTable:
@@ -111,10 +71,7 @@ def read_raw(path: Path, most_rows: int = MOST_ROWS) -> RawTable:
         UsageError: If it cannot be read as a table; the message names file and reason.
         OSError: If it cannot be opened.
     """
-    if not (find_spec("pyarrow") and find_spec("pandas")):
-        raise UsageError(
-            'tables need pandas and pyarrow: pip install "iterative-retraining[tables]"'
-        )
+    _require_readers()
     import pyarrow as pa
 
     try:
@@ -128,6 +85,13 @@ def read_raw(path: Path, most_rows: int = MOST_ROWS) -> RawTable:
     if table is None or total == 0:
         raise UsageError(f"{path}: 0 rows; nothing to compare")
     return _raw(table, total, path)
+
+
+def _require_readers() -> None:
+    if not (find_spec("pyarrow") and find_spec("pandas")):
+        raise UsageError(
+            'tables need pandas and pyarrow: pip install "iterative-retraining[tables]"'
+        )
 
 
 def _csv_blocks(file: Any) -> Iterator[Any]:
@@ -228,9 +192,11 @@ def _thinned(parts: list[Any], lots: list[NDArray[np.float64]], most: int) -> tu
 
 def _raw(table: Any, total: int, path: Path) -> RawTable:
     """Arrow's columns as arrays; columns that are no data are left out with a note."""
+    import pyarrow as pa
+
     cells: dict[str, NDArray[Any]] = {}
     zones: dict[str, bool | None] = {}
-    notes = []
+    notes, whole, declared = [], [], []
     for i, name in enumerate(table.column_names):
         column = table.column(i)
         if not name or name.startswith(_PANDAS_INDEX):
@@ -238,12 +204,14 @@ def _raw(table: Any, total: int, path: Path) -> RawTable:
             shown = f"column {i + 1} of {path.name} is unnamed" if not name else f"column {name}"
             notes.append(f"{shown} ({first}..{last}, a row index): left out")
             continue
+        whole += [name] if pa.types.is_integer(column.type) else []
+        declared += [name] if pa.types.is_dictionary(column.type) else []
         cells[name] = _as_array(column, name, zones)
     if not cells:
         raise UsageError(f"{path}: no column with a name")
     if len(table) < total:
         notes.append(f"{path.name}: {len(table):,} of {total:,} rows, drawn at random")
-    return RawTable(cells, zones, total, tuple(notes))
+    return RawTable(cells, zones, total, tuple(notes), frozenset(whole), frozenset(declared))
 
 
 def _as_array(column: Any, name: str, zones: dict[str, bool | None]) -> NDArray[Any]:
@@ -299,100 +267,34 @@ def _fast_numbers(column: Any) -> NDArray[np.float64] | None:
         return None
 
 
-def interpret(raw: RawTable, schema: MonitoredSchema, source: str) -> MonitoredTable:
-    """Read a raw table with the schema of the real data, columns by name.
-
-    Args:
-        raw: As read.
-        schema: The real data's.
-        source: What to call it in messages.
-
-    Returns:
-        The table.
-
-    Raises:
-        UsageError: If a column is missing, additional, or holds cells of another kind.
-    """
-    flat = CLASS_FOLDER in schema.names() and CLASS_FOLDER not in raw.cells
-    columns = [c for c in schema.columns if not (flat and c.name == CLASS_FOLDER)]
-    missing = [column.name for column in columns if column.name not in raw.cells]
-    if missing:
-        raise UsageError(
-            f"{source}: lacks the column {printable(missing[0])}; it has "
-            f"{printable(', '.join(raw.cells))}"
-        )
-    extra = [name for name in raw.cells if name not in schema.names() and name != CLASS_FOLDER]
-    if extra:
-        raise UsageError(f"{source}: has a column {printable(extra[0])} that the real data lack")
-
-    cells: dict[str, NDArray[Any]] = {}
-    levels: dict[str, tuple[str, ...]] = {}
-    for column in columns:
-        try:
-            values, new = cells_of(column, raw.cells[column.name], raw.zones.get(column.name))
-        except CellError as error:
-            raise UsageError(f"{source}: {error}") from None
-        if column.kind not in ("key", "empty"):
-            cells[column.name] = values
-        if column.kind == "category":
-            levels[column.name] = (*column.levels, *new)
-    if not cells:
-        raise UsageError(f"{source}: no column can be compared (keys and empty columns only)")
-    notes = (f"no class folders in {source}: classes not compared",) if flat else ()
-    return MonitoredTable(schema, cells, levels, raw.total_rows, (*raw.notes, *notes))
-
-
 def raw_table(data: Any) -> RawTable:
-    """Take a pandas table, or arrays by name, as a raw table.
+    """Take a table in memory as a raw table.
 
     Args:
-        data: A table with named columns.
+        data: A pandas table or one like it, or arrays and lists by name.
 
     Returns:
         The raw table.
 
     Raises:
+        TypeError: If it is no table.
         UsageError: If a name occurs twice or a column holds something else than cells.
     """
+    if not (isinstance(data, Mapping) or hasattr(data, "columns")):
+        raise TypeError(f"table must be a table or columns by name, got {type(data).__name__}")
+    _require_readers()
     import pandas as pd
     import pyarrow as pa
 
-    frame = data if isinstance(data, pd.DataFrame) else pd.DataFrame(data)
     try:
+        if not isinstance(data, Mapping | pd.DataFrame):
+            data = {name: np.asarray(data[name]) for name in data.columns}
+        frame = data if isinstance(data, pd.DataFrame) else pd.DataFrame(data)
         _require_distinct([str(name) for name in frame.columns])
         frame = frame.set_axis([str(name) for name in frame.columns], axis=1)
         table = pa.Table.from_pandas(frame, preserve_index=False)
-    except (UntrustedFileError, pa.ArrowInvalid, pa.ArrowTypeError) as error:
+    except (UntrustedFileError, ValueError, TypeError) as error:  # those of Arrow are among them
         raise UsageError(f"table: {printable(str(error).splitlines()[0])}") from None
     if len(frame) == 0:
         raise UsageError("table: 0 rows; nothing to compare")
     return _raw(table, len(frame), Path("table"))
-
-
-def real_table(
-    raw: RawTable,
-    source: str,
-    categorical: Collection[str] = (),
-    keys: Collection[str] = (),
-    target: str | None = None,
-) -> MonitoredTable:
-    """Infer the schema of the real data and read them with it.
-
-    Args:
-        raw: As read.
-        source: What to call it in messages.
-        categorical: See `schema.infer`.
-        keys: See `schema.infer`.
-        target: See `schema.infer`.
-
-    Returns:
-        The real data.
-
-    Raises:
-        UsageError: If an option names no column, or no column can be compared.
-    """
-    try:
-        schema = infer(raw.cells, raw.zones, categorical, keys, target)
-    except ValueError as error:
-        raise UsageError(f"{source}: {error}") from None
-    return interpret(raw, schema, source)

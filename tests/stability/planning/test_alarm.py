@@ -10,7 +10,8 @@ from scipy.stats import binom
 from benchmarks.false_alarms import CONTROLS, NULLS, Benchmark, alarms
 from stability.planning.alarm import default_tolerance, start_alarm
 from stability.planning.scores import split_real
-from stability.planning.tables import interpret, raw_table, real_table
+from stability.runs.table_files import raw_table
+from stability.runs.table_schema import code_reference
 from tests.conftest import FALSE_ALARM
 
 SMALL = Benchmark(loops=250, rounds=20, n=200, watched=100)
@@ -29,10 +30,10 @@ def frame(rng, n=1500, shift=0.0, scale=1.0, rho=0.6, share=0.3):
 
 def watched(rng, *frames, **options):
     """The alarm after generations, on real rows of `frame`'s own law."""
-    real = real_table(raw_table(frame(rng)), "real")
+    real = code_reference(raw_table(frame(rng)), "real")
     alarm = start_alarm(real, **options)
     for one in frames:
-        alarm = alarm.look(interpret(raw_table(one), real.schema, "gen"))
+        alarm = alarm.look(real.schema.read(raw_table(one), "gen"))
     return alarm
 
 
@@ -87,15 +88,15 @@ def test_a_lost_category_is_an_alarm_only_if_chance_does_not_lose_it(rng):
     def table(**counts):
         return pd.DataFrame({"c": np.repeat(list(counts), list(counts.values()))})
 
-    real = real_table(raw_table(table(big=567, mid=30, rare=3)), "real")
+    real = code_reference(raw_table(table(big=567, mid=30, rare=3)), "real")
     alarm = start_alarm(real)
-    alarm = alarm.look(interpret(raw_table(table(big=570, mid=30)), real.schema, "gen1"))
+    alarm = alarm.look(real.schema.read(raw_table(table(big=570, mid=30)), "gen1"))
     (rare,) = alarm.rounds[-1].losses
     assert (rare.level, rare.alarm) == ("rare", False)
     assert rare.chance == pytest.approx((1 - 3 / 600) ** 600)
     assert alarm.raised is None
 
-    alarm = alarm.look(interpret(raw_table(table(big=597, rare=3)), real.schema, "gen2"))
+    alarm = alarm.look(real.schema.read(raw_table(table(big=597, rare=3)), "gen2"))
     (mid,) = alarm.rounds[-1].losses
     assert (mid.level, mid.alarm) == ("mid", True)
     assert mid.chance == pytest.approx(0.95**600)
@@ -106,12 +107,12 @@ def test_categories_that_die_out_by_redrawing_alone_are_no_alarm(rng):
     """Fully synthetic frequencies: categories are lost, and each step is as likely as it says."""
     counts, alarms_seen, loops = np.array([120, 40, 20, 10, 6, 4]), 0, 60
     names = np.array(list("abcdef"))
-    real = real_table(raw_table({"c": np.repeat(names, counts)}), "real")
+    real = code_reference(raw_table({"c": np.repeat(names, counts)}), "real")
     for _ in range(loops):
         alarm, p = start_alarm(real), counts / 200
         for _ in range(8):
             drawn = rng.multinomial(200, p)
-            table = interpret(raw_table({"c": np.repeat(names, drawn)}), real.schema, "gen")
+            table = real.schema.read(raw_table({"c": np.repeat(names, drawn)}), "gen")
             alarm, p = alarm.look(table), drawn / 200
         alarms_seen += any(loss.alarm for one in alarm.rounds for loss in one.losses)
     assert alarms_seen <= binom.isf(FALSE_ALARM, loops, 0.01)
@@ -119,15 +120,15 @@ def test_categories_that_die_out_by_redrawing_alone_are_no_alarm(rng):
 
 def test_the_smallest_visible_change_parts_what_is_seen_from_what_is_not(rng):
     """Of 40 generations shifted by four times as much, all alarm; by a tenth of it, few."""
-    real = real_table(raw_table(frame(rng, n=3000)), "real")
+    real = code_reference(raw_table(frame(rng, n=3000)), "real")
     alarm = start_alarm(real)
-    first = alarm.look(interpret(raw_table(frame(rng)), real.schema, "gen"))
+    first = alarm.look(real.schema.read(raw_table(frame(rng)), "gen"))
     size, unit = first.smallest_effects(split_real(real)[0])["x"]
     assert unit == "sd"
 
     def found(shift):
         tables = [frame(rng, shift=shift) for _ in range(40)]
-        looks = [alarm.look(interpret(raw_table(t), real.schema, "gen")) for t in tables]
+        looks = [alarm.look(real.schema.read(raw_table(t), "gen")) for t in tables]
         return sum(look.raised is not None for look in looks)
 
     assert found(4 * size) == 40
@@ -136,7 +137,7 @@ def test_the_smallest_visible_change_parts_what_is_seen_from_what_is_not(rng):
 
 def test_more_rows_show_smaller_changes(rng):
     alarm = watched(rng, frame(rng))
-    fitted = split_real(real_table(raw_table(frame(rng)), "real"))[0]
+    fitted = split_real(code_reference(raw_table(frame(rng)), "real"))[0]
     few, many = (alarm.smallest_effects(fitted, scale)["x"][0] for scale in (1.0, 100.0))
     assert many < few / 3
 

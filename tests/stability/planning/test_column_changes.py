@@ -5,13 +5,14 @@ import pytest
 from scipy.stats import binom, ks_2samp, spearmanr
 
 from stability.planning.column_changes import column_changes, constant_columns, pair_trends
-from stability.planning.tables import interpret, raw_table, real_table
+from stability.runs.table_files import raw_table
+from stability.runs.table_schema import code_reference
 from tests.conftest import FALSE_ALARM
 
 
 def pair(real, drawn, **options):
-    table = real_table(raw_table(real), "real", **options)
-    return table, interpret(raw_table(drawn), table.schema, "gen1")
+    table = code_reference(raw_table(real), "real", **options)
+    return table, table.schema.read(raw_table(drawn), "gen1")
 
 
 def changed(real, drawn, **options):

@@ -7,13 +7,14 @@ import pytest
 from stability.planning.copies import copies, row_hashes
 from stability.planning.embedding import points_of
 from stability.planning.scores import fit_scores
-from stability.planning.tables import interpret, raw_table, real_table
+from stability.runs.table_files import raw_table
+from stability.runs.table_schema import code_reference
 
 
 def found(real, drawn, holdout=None):
-    table = real_table(raw_table(real), "real")
-    other = interpret(raw_table(drawn), table.schema, "gen1")
-    held = None if holdout is None else interpret(raw_table(holdout), table.schema, "holdout")
+    table = code_reference(raw_table(real), "real")
+    other = table.schema.read(raw_table(drawn), "gen1")
+    held = None if holdout is None else table.schema.read(raw_table(holdout), "holdout")
     scores = fit_scores(table)
     points = [None if t is None else points_of(t, scores) for t in (table, other, held)]
     return copies(table, other, held, points)  # type: ignore[arg-type]
@@ -79,7 +80,7 @@ def test_a_holdout_that_overlaps_is_void(rng):
 
 
 def test_hashes_do_not_depend_on_the_order_of_levels():
-    real = real_table(raw_table({"c": list("aab"), "x": [0.5, 1.5, np.nan]}), "real")
-    drawn = interpret(raw_table({"x": [np.nan, 0.5], "c": ["b", "a"]}), real.schema, "gen1")
+    real = code_reference(raw_table({"c": list("aab"), "x": [0.5, 1.5, np.nan]}), "real")
+    drawn = real.schema.read(raw_table({"x": [np.nan, 0.5], "c": ["b", "a"]}), "gen1")
     assert row_hashes(drawn).tolist() == row_hashes(real)[[2, 0]].tolist()
     assert len(set(row_hashes(real).tolist())) == 3

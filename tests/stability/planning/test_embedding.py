@@ -5,7 +5,8 @@ import pytest
 
 from stability.planning.embedding import distance, embedding_of, points_of
 from stability.planning.scores import fit_scores
-from stability.planning.tables import interpret, raw_table, real_table
+from stability.runs.table_files import raw_table
+from stability.runs.table_schema import code_reference
 
 
 def test_the_squared_distance_is_unbiased_and_its_error_right(rng):
@@ -42,13 +43,13 @@ def test_the_same_rows_are_at_distance_0(rng):
 def test_points_do_not_depend_on_the_order_of_columns_and_levels(rng):
     x = rng.standard_normal(50)
     c = rng.choice(["a", "b"], 50)
-    real = real_table(raw_table({"x": x, "c": c}), "real")
+    real = code_reference(raw_table({"x": x, "c": c}), "real")
     scores = fit_scores(real)
-    swapped = interpret(raw_table({"c": c, "x": x}), real.schema, "gen1")
+    swapped = real.schema.read(raw_table({"c": c, "x": x}), "gen1")
     np.testing.assert_array_equal(points_of(real, scores), points_of(swapped, scores))
 
 
 def test_infinite_and_missing_cells_are_finite_points():
-    real = real_table(raw_table({"x": [0.5, 1.5, 2.5, 3.5]}), "real")
-    drawn = interpret(raw_table({"x": [np.inf, -np.inf, np.nan]}), real.schema, "gen1")
+    real = code_reference(raw_table({"x": [0.5, 1.5, 2.5, 3.5]}), "real")
+    drawn = real.schema.read(raw_table({"x": [np.inf, -np.inf, np.nan]}), "gen1")
     assert np.isfinite(points_of(drawn, fit_scores(real))).all()

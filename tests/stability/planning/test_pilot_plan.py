@@ -12,11 +12,12 @@ from stability.planning.functionals import of_points
 from stability.planning.labels import propagate
 from stability.planning.pilot import response_curves, run_pilot
 from stability.planning.pilot_plan import sizes_of
-from stability.planning.plan_inputs import InputError, load_learner, read_points
+from stability.planning.plan_inputs import load_learner, read_points, read_real_points
 from stability.planning.planner import plan
 from stability.planning.response import path_law
 from stability.planning.response_curve import ResponseCurve, fit_curve
-from stability.planning.target_score import parse_budget, target_score
+from stability.planning.target_score import parse_budget, precision_score
+from stability.runs.command_line import UsageError
 from tests.conftest import FALSE_ALARM
 from tests.support.responding import Responding
 
@@ -104,7 +105,7 @@ def test_a_pilot_finds_bias_and_response_and_forecasts_what_the_loop_does(rng):
         real, learner=biased_learner(0.8, -0.5), lam=(0.5, 1.0), generations=6, tolerate=0.1
     )
     rows = {row["functional"]: row for row in found.functionals}
-    for name in ("x1", "x2"):
+    for name in ("x0", "x1"):
         mean = rows[name]["real"]
         # s = .8 r − .5, so that at the real mean s − r = −.2 · mean − .5
         assert rows[name]["delta"] == pytest.approx(-0.5 - 0.2 * mean, abs=0.15)
@@ -155,10 +156,10 @@ def test_a_rare_category_that_rounding_loses(rng):
         learner=lambda chains: Rounding(chains, 2),
         lam=(0.0, 1.0),
         generations=5,
-        target="x2",
+        target="x1",
         budget="target_ap >= 0.5x",
     )
-    row = next(row for row in found.functionals if row["functional"] == "x2")
+    row = next(row for row in found.functionals if row["functional"] == "x1")
     sd = math.sqrt(p * (1 - p))
     assert row["delta"] * sd == pytest.approx(norm.cdf(-(0.5 - p) / sd) - p, abs=0.01)
     assert "δ" in row["obeys"]
@@ -166,7 +167,7 @@ def test_a_rare_category_that_rounding_loses(rng):
     none, one = (row["forecast"] for row in found.categories)
     assert none == pytest.approx(0.0195, abs=0.008)
     assert one < 0.012
-    assert [row["category"] for row in found.categories] == ["x2", "x2"]
+    assert [row["category"] for row in found.categories] == ["x1", "x1"]
 
 
 def test_a_pilot_has_points_of_two_rounds_only(rng):
@@ -211,7 +212,7 @@ def test_one_round_gives_a_range_over_the_response(rng):
 def test_the_score_of_draws(rng):
     labels = np.arange(400) % 10 == 0
     points = np.column_stack([labels + 0.01 * rng.standard_normal(400), labels]).astype(float)
-    score = target_score(points, ("x", "fraud"), "fraud")
+    score = precision_score(points, ("x", "fraud"), "fraud")
     assert score.reference == pytest.approx(1)
     assert score(points) == pytest.approx(1)
     lost = points.copy()
@@ -227,7 +228,7 @@ def test_the_score_of_draws(rng):
 def test_a_target_that_is_no_class_is_refused(target, words, rng):
     points = np.column_stack([rng.standard_normal(50), np.arange(50) % 2])
     with pytest.raises(ValueError, match=words):
-        target_score(points, ("amount", "fraud"), target)
+        precision_score(points, ("amount", "fraud"), target)
 
 
 def test_budgets():
@@ -275,44 +276,41 @@ def test_a_table_and_a_synthesizer_from_files(tmp_path, rng, capsys):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("a,a\n1,2\n3,4\n", None),  # pandas renames the second
+        ("a,a\n1,2\n3,4\n", r"duplicate column 'a' \(columns 1 and 2\)"),
         ("a,b\n1,2\n", "at least 2 rows"),
-        ("a,b\n", "must have a cell"),
+        ("a,b\n", "0 rows"),
         ("a,b\n1,inf\n2,3\n", "infinite"),
     ],
 )
 def test_tables_that_cannot_be_planned_with(content, words, tmp_path):
     path = tmp_path / "data.csv"
     path.write_text(content)
-    if words is None:
-        assert read_points(path, "real").values.shape[0] == 2
-    else:
-        with pytest.raises(InputError, match=words):
-            read_points(path, "real")
+    with pytest.raises(UsageError, match=words):
+        read_real_points(path)
 
 
 def test_other_bad_inputs_are_one_line(tmp_path, rng):
     real = rng.standard_normal((20, 2))
+    (tmp_path / "data.xls").touch()
     np.save(tmp_path / "pickle.npy", np.array([{}, {}], dtype=object), allow_pickle=True)
     for data, words in (
-        (tmp_path / "data.txt", "must end in .npy, .npz, .csv or .parquet"),
+        (tmp_path / "data.xls", "want a folder or one of .csv"),
         (tmp_path / "pickle.npy", "pickle"),
         (np.array([[1.0, np.nan], [1, 2]]), "must be finite"),
-        (np.ones((3, 2, 2)), r"must be an array \(n, d\)"),
     ):
-        with pytest.raises(InputError, match=words):
-            read_points(data, "real")
-    with pytest.raises(InputError, match="must have 2 columns"):
-        read_points(np.ones((5, 3)), "samples", like=read_points(real, "real"))
+        with pytest.raises(UsageError, match=words):
+            read_real_points(data)
+    with pytest.raises(UsageError, match="must have 2 columns"):
+        read_points(np.ones((5, 3)), "samples", read_real_points(real))
     for learner, words in (
         ("synth", "must be like synth.py:Synth"),
         (f"{tmp_path}/no.py:Synth", "there is no file"),
         (3, "must be a class"),
     ):
-        with pytest.raises(InputError, match=words):
+        with pytest.raises(UsageError, match=words):
             load_learner(learner, None)
     for arguments, words in (
-        ({"real": real}, "give learner .* or known_round"),
+        ({"real": real}, "give learner .*, known_round or run"),
         ({"real": real, "learner": object, "bias": 0.1}, "bias is for a plan from theory"),
         ({"real": 10, "target": "y"}, "target needs the real data"),
         ({"real": np.ones((5, 2)), "known_round": (real, real)}, "every column is constant"),

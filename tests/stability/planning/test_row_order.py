@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from stability.planning.row_order import dependence, same_noise, thinned, twin_correlation
-from stability.planning.tables import raw_table, real_table
+from stability.runs.table_files import raw_table
+from stability.runs.table_schema import code_reference
 from tests.conftest import FALSE_ALARM
 
 
 def table(x):
-    return real_table(raw_table({"x": x}), "real")
+    return code_reference(raw_table({"x": x}), "real")
 
 
 def wandering(rng, n=2000, rho=0.95):

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 from stability.planning.scores import fit_scores
-from stability.planning.tables import interpret, raw_table, real_table
-from stability.planning.two_sample import classifier_auc, fidelity, target_score
+from stability.planning.target_score import score_generation
+from stability.planning.two_sample import classifier_auc, fidelity
+from stability.runs.table_files import raw_table
+from stability.runs.table_schema import code_reference
 
 
 def told(real, drawn):
@@ -47,12 +49,12 @@ def table(rng, n, signal, kind="class"):
 
 @pytest.mark.parametrize("kind", ["class", "number"])
 def test_a_model_that_is_trained_on_nonsense_scores_worse(kind, rng):
-    real = real_table(raw_table(table(rng, 600, 1.0, kind)), "real", target="y")
+    real = code_reference(raw_table(table(rng, 600, 1.0, kind)), "real", target="y")
     scores = fit_scores(real)
 
     def score(signal):
-        drawn = interpret(raw_table(table(rng, 600, signal, kind)), real.schema, "gen1")
-        found = target_score(real, drawn, None, scores)
+        drawn = real.schema.read(raw_table(table(rng, 600, signal, kind)), "gen1")
+        found = score_generation(real, drawn, None, scores)
         assert found.drawn is not None
         return found.measure, found.real, found.drawn
 
@@ -63,9 +65,9 @@ def test_a_model_that_is_trained_on_nonsense_scores_worse(kind, rng):
 
 
 def test_a_target_with_one_class_is_said_and_not_scored(rng):
-    real = real_table(raw_table(table(rng, 100, 1.0)), "real", target="y")
+    real = code_reference(raw_table(table(rng, 100, 1.0)), "real", target="y")
     only = {"x": rng.standard_normal(50), "y": ["0"] * 50}
-    drawn = interpret(raw_table(only), real.schema, "gen1")
-    score = target_score(real, drawn, None, fit_scores(real))
+    drawn = real.schema.read(raw_table(only), "gen1")
+    score = score_generation(real, drawn, None, fit_scores(real))
     assert score.drawn is None
     assert "has one class (0)" in score.problem

@@ -7,8 +7,11 @@ import pytest
 from PIL import Image
 
 from stability.planning.monitor import check
-from stability.planning.tables import CLASS_FOLDER
-from stability.planning.watched_data import natural_order, read_watched
+from stability.planning.planner import plan
+from stability.runs import data_files
+from stability.runs.command_line import UsageError
+from stability.runs.data_files import natural_order, read_data
+from stability.runs.table_files import CLASS_FOLDER
 
 
 def test_people_count_2_before_10():
@@ -22,7 +25,7 @@ def test_people_count_2_before_10():
 
 
 def pixels(path):
-    raw = read_watched(path)
+    raw = read_data(path)
     return np.stack([raw.cells[f"x{j}"] for j in range(len(raw.cells))], axis=1)
 
 
@@ -52,7 +55,7 @@ def test_transparency_is_laid_on_white(tmp_path):
     (tmp_path / "a").mkdir()
     Image.new("RGBA", (2, 2), (255, 0, 0, 0)).save(tmp_path / "a" / "0.png")
     assert (pixels(tmp_path / "a") == 1).all()
-    assert "laid on white" in read_watched(tmp_path / "a").notes[1]
+    assert "laid on white" in read_data(tmp_path / "a").notes[1]
 
 
 def save(folder, rng, count, classes=None):
@@ -77,7 +80,7 @@ def test_class_folders_are_a_category_and_may_lack(tmp_path, rng):
 def test_random_convolutions_take_any_size_and_are_the_same_in_every_call(tmp_path, rng):
     save(tmp_path / "a", rng, 3)
     Image.fromarray(rng.integers(0, 256, (9, 7, 3), np.uint8)).save(tmp_path / "a" / "9.png")
-    one, other = (read_watched(tmp_path / "a", "random-conv") for _ in range(2))
+    one, other = (read_data(tmp_path / "a", "random-conv") for _ in range(2))
     assert len(one.cells) == 128
     for name, cells in one.cells.items():
         np.testing.assert_array_equal(cells, other.cells[name])
@@ -91,7 +94,7 @@ def brightness(picture):
 def test_a_function_of_the_user_gives_features(tmp_path, picture):
     (tmp_path / "a").mkdir()
     picture.save(tmp_path / "a" / "0.png")
-    raw = read_watched(tmp_path / "a", f"{__name__}:brightness")
+    raw = read_data(tmp_path / "a", f"{__name__}:brightness")
     assert raw.cells["x0"] == pytest.approx(np.asarray(picture).mean())
 
 
@@ -99,9 +102,47 @@ def test_arrays_are_reckoned_in_float64(tmp_path, rng):
     x = (rng.random((50, 3)) * 60000).astype(np.float16)
     np.save(tmp_path / "x.npy", x)
     np.savez(tmp_path / "x.npz", labels=np.zeros(50), feats=x[::-1])
-    raw = read_watched(tmp_path / "x.npy")
+    raw = read_data(tmp_path / "x.npy")
     assert raw.cells["x0"].dtype == np.float64
-    named = read_watched(tmp_path / "x.npz", array="feats")
+    named = read_data(tmp_path / "x.npz", array="feats")
     np.testing.assert_array_equal(named.cells["x1"][::-1], raw.cells["x1"])
     result = check([tmp_path / "x.npz"], tmp_path / "x.npy", array="feats")
     assert all(change.distance == 0 for change in result.looks[0].columns)
+
+
+def test_one_picture_is_refused_with_what_it_is(tmp_path, rng):
+    save(tmp_path / "real", rng, 6)
+    (tmp_path / "gen1").mkdir()
+    layered = Image.open(tmp_path / "real" / "2.png").convert("RGBA")
+    corner = np.asarray(layered).copy()
+    corner[0, 0] = (255, 255, 255, 255)
+    Image.fromarray(corner).save(tmp_path / "real" / "2.png")
+    corner[0, 0] = (255, 0, 0, 0)  # red that nobody sees, laid on white
+    Image.fromarray(corner).save(tmp_path / "gen1" / "2.png")
+    with pytest.raises(UsageError, match=r"1 row; .* laid on white; it equals a real row"):
+        check([tmp_path / "gen1"], tmp_path / "real")
+
+
+def test_a_package_may_offer_a_feature_space(tmp_path, rng, monkeypatch):
+    save(tmp_path / "a", rng, 2)
+
+    class Offered:
+        def load(self):
+            return lambda file: lambda picture: [picture.mean(), len(str(file))]
+
+    monkeypatch.setattr(data_files, "entry_points", lambda group, name: [Offered()] * (name == "n"))
+    raw = read_data(tmp_path / "a", "n:file")
+    assert raw.cells["x1"].tolist() == [4, 4]
+    with pytest.raises(UsageError, match="No module named 'm'"):
+        read_data(tmp_path / "a", "m:file")
+
+
+def test_the_plan_of_one_round_of_pictures(tmp_path, rng):
+    for name in ("real", "train", "samples"):
+        save(tmp_path / name, rng, 6)
+    folders = [tmp_path / name for name in ("real", "train", "samples")]
+    found = plan(folders[0], known_round=(folders[1], folders[2]), lam=1, generations=2)
+    assert len(found.rows) == 3
+    assert "Real: 6 pictures." in found.conditions
+    with pytest.raises(ValueError, match="learner needs a table or an array"):
+        plan(folders[0], learner=object)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stability.planning import tables
-from stability.planning.schema import MonitoredSchema
-from stability.planning.tables import interpret, raw_table, read_raw, real_table
+from stability.runs import table_files
 from stability.runs.command_line import UsageError
+from stability.runs.table_files import raw_table, read_raw
+from stability.runs.table_schema import TableSchema, code_reference
 
 
 def written(folder, name, text, encoding="utf-8"):
@@ -23,13 +23,13 @@ def written(folder, name, text, encoding="utf-8"):
 
 def read(folder, real, **options):
     """The real table, from its text."""
-    return real_table(read_raw(written(folder, "real.csv", real)), "real.csv", **options)
+    return code_reference(read_raw(written(folder, "real.csv", real)), "real.csv", **options)
 
 
 def both(folder, real, drawn):
     """The real table and a generation, from their texts."""
     table = read(folder, real)
-    return table, interpret(read_raw(written(folder, "gen1.csv", drawn)), table.schema, "gen1.csv")
+    return table, table.schema.read(read_raw(written(folder, "gen1.csv", drawn)), "gen1.csv")
 
 
 def rows(*columns):
@@ -100,16 +100,16 @@ def test_leading_zeros_make_text(tmp_path):
 def test_whole_numbers_that_float64_lacks_stay_apart(number):
     number |= 1  # odd: beyond 2^53 no float64
     texts = [str(number), str(number), str(number + 2), str(number + 2)]
-    table = real_table(raw_table({"account": texts}), "real")
+    table = code_reference(raw_table({"account": texts}), "real")
     assert labels(table, "account") == texts
-    drawn = interpret(raw_table({"account": [str(int(float(number)))]}), table.schema, "gen1")
+    drawn = table.schema.read(raw_table({"account": [str(int(float(number)))]}), "gen1")
     assert drawn.cells["account"].tolist() == [2]  # a level that the real data lack
 
 
 def test_large_whole_numbers_of_parquet_stay_apart(tmp_path):
     path = tmp_path / "real.parquet"
     pd.DataFrame({"account": [2**60 + 1, 2**60 + 1, 2**60 + 3]}).to_parquet(path)
-    assert len(real_table(read_raw(path), "real").levels["account"]) == 2
+    assert len(code_reference(read_raw(path), "real").levels["account"]) == 2
 
 
 def test_digits_among_texts_are_a_category_and_new_ones_are_kept(tmp_path):
@@ -183,7 +183,7 @@ def test_parquet_keeps_its_instants(tmp_path):
     ]
     path = tmp_path / "real.parquet"
     pd.DataFrame({"t": stamps, "b": [True, None]}).to_parquet(path)
-    table = real_table(read_raw(path), "real")
+    table = code_reference(read_raw(path), "real")
     assert table.cells["t"].tolist() == [stamp.timestamp() for stamp in stamps]
     assert table.schema.column("t").zoned is True
     assert labels(table, "b") == ["true", None]
@@ -236,7 +236,7 @@ def test_an_empty_slice_of_parquet_is_refused(tmp_path):
 
 
 def test_of_a_large_file_some_rows_are_drawn_and_memory_is_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "_BLOCK", 2**12)
+    monkeypatch.setattr(table_files, "_BLOCK", 2**12)
     n = 20_000
     path = written(tmp_path, "real.csv", "x\n" + rows(np.arange(n) + 0.5))
     raw = read_raw(path, most_rows=500)
@@ -251,4 +251,4 @@ def test_of_a_large_file_some_rows_are_drawn_and_memory_is_bounded(tmp_path, mon
 
 def test_a_schema_is_what_was_stored(tmp_path):
     schema = read(tmp_path, "a,b,d\n1.5,x,2021-01-01\n2.5,y,2021-01-02\n", target="b").schema
-    assert MonitoredSchema.from_data(schema.as_data()) == schema
+    assert TableSchema.from_data(schema.as_data()) == schema

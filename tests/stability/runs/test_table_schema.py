@@ -101,7 +101,7 @@ def test_a_schema_is_data():
 cells = st.one_of(st.none(), st.floats(-1e6, 1e6), st.integers(-(10**6), 10**6))
 
 
-@given(st.lists(cells, min_size=1, max_size=30).filter(lambda xs: any(x is not None for x in xs)))
+@given(st.lists(cells, min_size=1, max_size=19).filter(lambda xs: any(x is not None for x in xs)))
 def test_any_numbers_come_back(xs):
     back = TableSchema.of({"x": xs}).decode(TableSchema.of({"x": xs}).encode({"x": xs}))["x"]
     spread = max((abs(x) for x in xs if x is not None), default=0)
@@ -111,40 +111,80 @@ def test_any_numbers_come_back(xs):
             assert abs(before - after) <= 1e-12 * spread + 1e-12
 
 
+def test_codes_of_numbers_are_a_category_in_the_order_of_their_values():
+    schema = TableSchema.of({"grade": [3, 10, 3, 3, 10, 2], "x": [0.5, 1, 2, 3, 4, 5]}, ["grade"])
+    assert schema.coordinates == ("grade = 2", "grade = 3", "grade = 10", "x")
+    assert schema.column("grade").levels == ("3", "10", "2")  # most frequent first
+    back = schema.decode(schema.encode({"x": [0.5], "grade": [10.0]}))
+    assert back["grade"].tolist() == [10]
+    assert back["grade"].dtype == np.int64
+
+
+def test_whole_numbers_with_two_values_are_a_category():
+    schema = TableSchema.of({"fraud": [0, 1, 0, 0], "x": [0.5, 1.5, 2.5, 3.5]})
+    assert schema.coordinates == ("fraud = 0", "fraud = 1", "x")
+
+
+def test_instants_with_a_zone_come_back_as_utc():
+    zone = datetime.timezone(datetime.timedelta(hours=2))
+    table = {"t": [datetime.datetime(2024, 5, 1, 14 + h, tzinfo=zone) for h in range(3)]}
+    schema = TableSchema.of(table)
+    back = schema.decode(schema.encode(table))
+    assert back["t"][0] == np.datetime64("2024-05-01T12:00:00")
+    np.testing.assert_array_equal(schema.encode(back), schema.encode(table))
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [
         ({"x": [1.0, np.inf, -np.inf]}, "column x has 2 infinite cells"),
-        ({"id": [2**53 + 1, 5]}, "column id has whole numbers beyond 2"),
-        ({"id": [f"key-{i}" for i in range(30)]}, "column id has 30 levels in 30 cells"),
-        ({"x": [None, None]}, "column x must have a cell that is not missing"),
-        ({"x": [1.0], "y": [1.0, 2.0]}, "columns must have the same length"),
-        ({}, "columns must not be empty"),
+        (
+            {"id": [f"k{i}" for i in range(30)], "y": [0.5] * 30},
+            "column id is a key or free text",
+        ),
+        ({"n": list(range(30)), "y": [0.5] * 30}, "column n is a key or free text"),
+        ({"x": [None, None], "y": [1, 2]}, "column x must have a cell that is not missing"),
+        ({"x": [1.0], "y": [1.0, 2.0]}, "same length"),
+        ({}, "0 rows"),
+        ({"x": ["a", 1.5]}, "column x"),
     ],
 )
-def test_what_has_no_encoding_is_refused(table, message):
+def test_what_has_no_points_is_refused(table, message):
     with pytest.raises(ValueError, match=message):
         TableSchema.of(table)
 
 
-def test_cells_of_several_kinds_are_refused():
-    with pytest.raises(TypeError, match="column x must hold numbers, dates"):
-        TableSchema.of({"x": ["a", 1.5]})
-    with pytest.raises(TypeError, match="column x must hold cells of kind whole, got category"):
-        TableSchema.of({"x": [1, 2]}).encode({"x": ["1", "2"]})
+def test_what_is_no_table_is_refused():
+    with pytest.raises(TypeError, match="must be a table or columns by name, got list"):
+        TableSchema.of([1, 2])
+
+
+def test_text_that_is_a_number_is_that_number():
+    schema = TableSchema.of({"x": [1, 2, 7]})
+    np.testing.assert_array_equal(
+        schema.encode({"x": ["1", "2.0", "7"]}), schema.encode({"x": [1, 2, 7]})
+    )
+    with pytest.raises(ValueError, match="column x holds 'ten' in row 2"):
+        schema.encode({"x": ["1", "ten", "7"]})
+
+
+def test_whole_numbers_that_float64_rounds_are_levels():
+    schema = TableSchema.of({"account": [2**53 + 1, 2**53 + 3, 2**53 + 1]})
+    back = schema.decode(schema.encode({"account": [2**53 + 3]}))
+    assert back["account"].tolist() == [str(2**53 + 3)]
 
 
 def test_a_name_twice_is_refused_with_its_places():
     table = pd.DataFrame([[1, 2, 3]], columns=["a", "b", "a"])
-    with pytest.raises(ValueError, match=r"a twice \(columns 1 and 3\)"):
+    with pytest.raises(ValueError, match=r"'a' \(columns 1 and 3\)"):
         TableSchema.of(table)
 
 
 def test_another_table_than_the_reference_is_refused():
     schema = TableSchema.of(MIXED)
-    with pytest.raises(ValueError, match="must have the column city; it is missing"):
+    with pytest.raises(ValueError, match="lacks the column city"):
         schema.encode({name: cells for name, cells in MIXED.items() if name != "city"})
-    with pytest.raises(ValueError, match="reference's columns alone, got extra"):
+    with pytest.raises(ValueError, match="has a column extra that the real data lack"):
         schema.encode({**MIXED, "extra": [1, 2, 3, 4]})
     with pytest.raises(ValueError, match=r"level Genf \(2 of 4 cells\), which the reference lacks"):
         schema.encode({**MIXED, "city": ["Genf", "Bern", "Genf", "Chur"]})
@@ -159,8 +199,10 @@ def test_another_table_than_the_reference_is_refused():
     [
         {"kind": "colour"},
         {"kind": "category"},
+        {"kind": "category", "levels": ("a",), "level_type": "colour"},
         {"kind": "number", "scale": 0.0},
         {"kind": "date", "unit": "h"},
+        {"kind": "number", "unit": "D"},
     ],
 )
 def test_a_column_that_is_none_is_refused(fields):
