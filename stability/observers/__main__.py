@@ -217,10 +217,9 @@ def moved_outside(
 
     def moved(law: TruthDraw) -> float:
         observer = ParametersMoved()
-        for t, points in enumerate((truth(n, rng), law(n, rng))):
-            generation: Any = SimpleNamespace(t=t)
-            measured = observer.measure(generation, _MeanLearner(points), ())[0]
-        return measured["parameter_distance"]
+        at: tuple[Any, Any] = SimpleNamespace(t=0), SimpleNamespace(t=1)
+        observer.measure(at[0], _MeanLearner(truth(n, rng)), ())
+        return observer.measure(at[1], _MeanLearner(law(n, rng)), ())[0]["parameter_distance"]
 
     outside = []
     for _ in range(repeats):

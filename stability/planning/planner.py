@@ -121,6 +121,7 @@ def plan(
         _refuse(given, "needs a pilot: give learner")
         if run is not None:
             return measured.by_run(Path(run), tolerate)
+        assert known_round is not None  # one of the three is given
         _refuse({"tolerate": tolerate is not None}, "needs a pilot: give learner or run")
         train, samples = (
             read_points(data, name, points, features=features, array=array)
