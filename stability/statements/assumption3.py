@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.stats import ncx2
 from torch import Tensor
 
 from stability.analysis.likelihood_learner import LikelihoodLearner
@@ -110,8 +110,8 @@ class Loop:
 
 @dataclass(frozen=True)
 class KnownVarianceGaussian:
-    """N(μ, τ²I) in d dimensions, τ known, fitted to draws of N(μ*, τ²I).  d >= 1, tau > 0 and
-    finite, else ValueError.
+    """N(μ, τ²I) in d dimensions, τ known, fitted to draws of N(μ*, τ²I), each fit off by `eps_opt`
+    along the first axis.  d >= 1, tau > 0, eps_opt >= 0, all finite, else ValueError.
 
     G^∞(μ) = (μ* + λμ)/(1 + λ), and the residual r = G^n(μ) − G^∞(μ) = (x̄ − μ* + λz̄)/(1 + λ), x̄
     the mean of the real points and z̄ that of the latents, depends on neither μ nor the radius of
@@ -120,22 +120,24 @@ class KnownVarianceGaussian:
 
     d: int = 1
     tau: float = 1.0
+    eps_opt: float = 0.0
 
     def __post_init__(self) -> None:
         if self.d != int(self.d) or self.d < 1 or not (math.isfinite(self.tau) and self.tau > 0):
             raise ValueError(
                 f"d must be a whole number >= 1 and tau finite and > 0, got {self.d} and {self.tau}"
             )
+        if not (math.isfinite(self.eps_opt) and self.eps_opt >= 0):
+            raise ValueError(f"eps_opt must be finite and >= 0, got {self.eps_opt}")
 
     def constants(self, lam: float) -> Constants:
-        """a = 2τ/√(1 + λ), b = 2^{d/2}, ε_OPT = 0: E e^{χ²_d/4} = 2^{d/2} and Markov's
-        inequality.
-        """
-        return Constants(a=2 * self.tau / math.sqrt(1 + lam), b=2 ** (self.d / 2))
+        """a = 2τ/√(1 + λ), b = 2^{d/2}: E e^{χ²_d/4} = 2^{d/2} and Markov's inequality."""
+        return Constants(2 * self.tau / math.sqrt(1 + lam), 2 ** (self.d / 2), self.eps_opt)
 
     def exceedance(self, n: int, lam: float, distance: float) -> float:
         """P(‖G^n(μ) − G^∞(μ)‖ > distance), exactly."""
-        return float(chi2.sf(n * (1 + lam) * (distance / self.tau) ** 2, self.d))
+        unit = n * (1 + lam) / self.tau**2
+        return float(ncx2.sf(unit * distance**2, self.d, unit * self.eps_opt**2))
 
     def run(self, n: int, lam: float, t: int, replicas: int, rng: np.random.Generator) -> Loop:
         """Algorithm 1, t >= 1 retrainings, `replicas` times.   n: >= 1, with λn whole, else
@@ -145,9 +147,14 @@ class KnownVarianceGaussian:
         errors = flat.reshape(t + 1, replicas, self.d)
         rho = lam / (1 + lam)
         residuals = errors[1:] - rho * errors[:-1]
-        steps = np.linalg.norm(residuals, axis=2)
+        shift = self.eps_opt * np.eye(self.d)[0]
+        # the loop is linear: each fit's shift is carried on at the rate ρ
+        carried = np.array([(1 - rho**s) / (1 - rho) for s in range(t + 1)])
+        errors = errors + carried[:, None, None] * shift
+        steps = np.linalg.norm(residuals + shift, axis=2)
+        off = f", fits off by {self.eps_opt:g}" if self.eps_opt else ""
         return Loop(
-            name=f"Gaussian mean, d = {self.d}, τ = {self.tau:g}",
+            name=f"Gaussian mean, d = {self.d}, τ = {self.tau:g}{off}",
             errors=errors,
             constants=self.constants(lam),
             radius=math.inf,

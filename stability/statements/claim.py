@@ -56,7 +56,7 @@ class Claim:
         falsified_by: What would refute it.
         no_evidence: What must not count as evidence for it.
         needs: Assumptions that each verdict measures; where one is false the claim says nothing.
-        erratum: Id of the erratum about it (E1 … E9), or "".
+        erratum: Id of the erratum about it (E1, E2 …), or "".
         error_rate: False-alarm probability of a verdict that rests on simulated data; 0 if every
             verdict is deterministic.
         values: Least and largest value that the measured number can have, whatever is true. A

@@ -118,6 +118,46 @@ ERRATA: Mapping[str, Erratum] = MappingProxyType(
             r"$\lambda_{\min}(F)>0$",
             "local-stability.md",
         ),
+        "E10": Erratum(
+            "Sections 3.1 and 3.3",
+            Kind.GAP,
+            r"a finite $\lambda$ is necessary for stability, since only generated data, "
+            r"$\lambda=\infty$, collapse",
+            r"with $m=\lfloor\lambda n\rfloor$ synthetic points their noise vanishes as "
+            r"$\lambda\to\infty$, and the error stays below $\frac32$ of the Cramér–Rao bound "
+            r"(S3); what collapses has $m=n$ points and no real ones, which is no limit of it",
+            "stationary-error.md",
+        ),
+        "E11": Erratum(
+            "above (9)",
+            Kind.MISPRINT,
+            r"training samples from $\frac1{1+\lambda}p_{\mathrm{data}}+\frac\lambda{1+\lambda}"
+            r"p_{\theta^\star}$",
+            r"$p_\theta$ for $p_{\theta^\star}$, the model that is retrained, as in (9)",
+            "local-stability.md",
+        ),
+        "E12": Erratum(
+            "Appendix B, above (58)",
+            Kind.MISPRINT,
+            r"$\nabla_{\Sigma^{-1}}\log\det\Sigma=\Sigma$",
+            r"$-\Sigma$; (58) is right",
+            "proofs.md",
+        ),
+        "E13": Erratum(
+            "(65)",
+            Kind.GAP,
+            r"$\varepsilon$ is used for $W_1(p_\theta,p_{\mathrm{data}})$ at every $\theta$ in $U$",
+            r"$\varepsilon$ is the distance at $\theta^\star$; near it the distance may be "
+            "larger, by continuity as little as one likes",
+            "local-stability.md",
+        ),
+        "E14": Erratum(
+            "(67)",
+            Kind.UNNEEDED,
+            r"$\varepsilon L<\alpha$ for $-\alpha(1+\lambda)+\lambda\varepsilon L<0$",
+            r"$\varepsilon L<\alpha(1+1/\lambda)$ is enough at $\theta^\star$ for this $\lambda$",
+            "local-stability.md",
+        ),
     }
 )
 """Id -> erratum, in the order of the paper's sections."""

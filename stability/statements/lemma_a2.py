@@ -51,8 +51,9 @@ ROOT = _claim(
 )
 BELOW_ONE = _claim(
     id="Lemma A.2 iii, α_d(n) < 1",
-    words="α_d(n) = λmax(E √S)/√(n−1) < 1",
+    words="α_d(n) = λmax(E √S)/√(n−1) < 1: (47) is strict",
     relation="<",
+    source="Lemma A.2, (47)",
     falsified_by="One n and d with α_d(n) >= 1.",
     erratum="E8",
 )

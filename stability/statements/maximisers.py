@@ -35,14 +35,14 @@ CANONICAL = _claim(
     id="Eq. (1)",
     words="θ_0 is a maximiser of the likelihood of least norm",
     relation="==",
-    source="eq. (1)",
+    source="eq. (1), footnote 2",
     falsified_by="A maximiser that is shorter than the one that is taken.",
 )
 CLOSEST = _claim(
     id="Eq. (3)",
     words="θ_{t+1} is the local maximiser closest to θ_t",
     relation="==",
-    source="eq. (3)",
+    source="eq. (3), footnotes 2 and 3",
     falsified_by="A copy of the maximiser that is nearer to θ_t.",
 )
 UNIQUE = _claim(

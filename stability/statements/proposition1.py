@@ -11,6 +11,7 @@ The proofs are in docs/theory/gaussian-collapse.md.
 """
 
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -20,6 +21,7 @@ from scipy.stats import norm
 
 from stability.gaussian.alpha import alpha, alpha_isotropic, log_alpha
 from stability.gaussian.collapse import simulate
+from stability.laws.psd import sqrtm
 from stability.statements.claim import ERROR_RATE, Claim
 from stability.statements.lemma_a1 import require_chains
 from stability.statements.lemma_a2 import expected_root
@@ -62,6 +64,19 @@ NO_LESS = _claim(
     falsified_by="A Σ_0 for which the mean of λmax(√Σ_t) is smaller.",
     erratum="E1",
 )
+SINGULAR = _claim(
+    id="Proposition 1, n ≤ d",
+    words="E √Σ_t ≼ α(n)^t √Σ_0 also where n − 1 < d, so that Σ_t is singular",
+    relation="<=",
+    falsified_by="A direction in Σ_0's eigenbasis whose mean shrinks by less than α(n)^t.",
+)
+RANK = _claim(
+    id="Proposition 1, n ≤ d, rank",
+    words="Σ_t has at most n − 1 directions: the others are gone after one retraining",
+    relation="==",
+    falsified_by="A Σ_t whose n-th largest eigenvalue is not 0.",
+    error_rate=0.0,
+)
 PRINTED = _claim(
     id="Proposition 1, rate as printed",
     words="E √Σ_t ≼ α^t √Σ_0 with α = λmax(E √S)/√(n−1)",
@@ -89,6 +104,7 @@ GRID: tuple[dict[str, Any], ...] = (
         "covariance": tuple(tuple(10.0**-i * (i == j) for j in range(4)) for i in range(4)),
         "t": 10,
     },
+    {"n": 3, "covariance": ((2.0, 0.6, 0.0), (0.6, 0.5, 0.1), (0.0, 0.1, 1.0)), "t": 2},  # n <= d
 )
 
 
@@ -108,7 +124,7 @@ def check(
     quadrature.
 
     Args:
-        n: Samples a generation, whole, >= d + 1.
+        n: Samples a generation, whole, >= 2; up to d, the normals themselves are drawn.
         covariance: (d, d), symmetric positive definite.
         t: >= 1.
         chains: Independent runs.
@@ -118,10 +134,12 @@ def check(
         ValueError: If out of range, or if `chains` is too small for a normal tail (see
             `lemma_a1.require_chains`).
     """
-    if n != int(n) or t != int(t) or t < 1:
-        raise ValueError(f"n must be a whole number and t one >= 1, got n = {n} and t = {t}")
+    if n != int(n) or n < 2 or t != int(t) or t < 1:
+        raise ValueError(f"n must be a whole number >= 2 and t one >= 1, got n = {n} and t = {t}")
     if not 0 < false_alarm < 1:
         raise ValueError(f"false_alarm must be in (0, 1), got {false_alarm}")
+    if n <= len(np.asarray(covariance)):
+        return _few_samples(int(n), np.asarray(covariance, float), t, rng, chains, false_alarm)
     seen = simulate(n, covariance, [0, t], chains, rng)
     variances, basis = np.linalg.eigh(seen.covariance[0])
     sd, d = np.sqrt(variances), len(variances)
@@ -144,6 +162,47 @@ def check(
     return verdicts
 
 
+def _few_samples(
+    n: int,
+    covariance: NDArray[np.float64],
+    t: int,
+    rng: np.random.Generator,
+    chains: int,
+    false_alarm: float,
+) -> list[Verdict]:
+    """n <= d samples a generation: (6) with α(n), and the rank, on chains that draw and refit."""
+    variances, basis = np.linalg.eigh(covariance)
+    sd, d = np.sqrt(variances), len(variances)
+    require_chains(n, t, chains, float(norm.isf(false_alarm / (4 * d))))
+    root, values = np.broadcast_to(sqrtm(covariance), (chains, d, d)), np.empty((chains, d))
+    for _ in range(t):
+        values, vectors = np.linalg.eigh(refit(rng.standard_normal((chains, n, d)) @ root))
+        root = (vectors * np.sqrt(values.clip(min=0))[:, None]) @ vectors.swapaxes(1, 2)
+
+    along = np.einsum("ik,rij,jk->rk", basis, root, basis) / sd  # (chains, d)
+    i = int(along.mean(axis=0).argmax())
+    case = f"n = {n}, d = {d}, t = {t}"
+    error = float(along[:, i].std()) / math.sqrt(chains)
+    return [
+        SINGULAR.verdict(
+            case,
+            measured=float(along[:, i].mean()),
+            claimed=shrunk(n, t),
+            tolerance=float(norm.isf(false_alarm / (4 * d))) * error,
+            method="E (√Σ_t)_ii/(√Σ_0)_ii in Σ_0's eigenbasis, the largest; " + _simulation(chains),
+            false_alarm=false_alarm,
+        ),
+        RANK.verdict(
+            case,
+            measured=float((values[:, d - n] / values[:, -1]).max()),
+            claimed=0.0,
+            tolerance=1e-12,
+            scale=1.0,
+            method="the n-th largest eigenvalue over the largest; tolerance: rounding",
+        ),
+    ]
+
+
 def counterexamples() -> list[Verdict]:
     """Erratum E1: (6) with the rate that the paper's proof gives, `violated`, at n = 4 and Σ_0 =
     diag(1, 1e-4).
@@ -161,10 +220,17 @@ def counterexamples() -> list[Verdict]:
     ]
 
 
-_RATE = "stability.statements.proposition1.shrunk"
+_HERE = "stability.statements.proposition1"
+_RATE = f"{_HERE}.shrunk"
 _ONE = {"n": 10, "covariance": ((4.0,),), "t": 2}
 _TWO = {"n": 10, "covariance": ((1.0, 0.0), (0.0, 1e-4)), "t": 2}
 _E1 = {"n": 4, "covariance": ((1.0, 0.0), (0.0, 1e-4)), "t": 1}
+
+
+def _known_mean(right: Callable[..., NDArray[np.float64]]) -> Callable[..., NDArray[np.float64]]:
+    """The covariance about the mean of the model, 0."""
+    return lambda x: x.swapaxes(1, 2) @ x / (x.shape[1] - 1)
+
 
 MUTATIONS = (
     Mutation(ONE, _RATE, "α(n)^t", _ONE),
@@ -185,6 +251,8 @@ MUTATIONS = (
         scaled((9 / 10) ** 2),
     ),
     Mutation(NO_LESS, _RATE, "α(n)^t", _TWO),
+    Mutation(SINGULAR, _RATE, "α(n)^t", GRID[-1]),
+    Mutation(RANK, f"{_HERE}.refit", "the model's mean for the sample's", GRID[-1], _known_mean),
 )
 """Slips, and the claim that each must break."""
 
@@ -192,6 +260,12 @@ MUTATIONS = (
 def shrunk(n: int, t: int) -> float:
     """α(n)^t, the factor of (6) after t retrainings."""
     return float(alpha(n)) ** t
+
+
+def refit(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(5): the covariance of each sample, (chains, n, d) -> (chains, d, d)."""
+    gap = x - x.mean(axis=1, keepdims=True)
+    return gap.swapaxes(1, 2) @ gap / (x.shape[1] - 1)
 
 
 def conserved(n: int, t: int) -> float:

@@ -7,6 +7,7 @@ at θ*, and by continuity near it.
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -41,6 +42,14 @@ PRINTED = _claim(
     falsified_by="A family and data with εL < α and a larger eigenvalue.",
     needs=(FINITE_L, Premise("εL/α", "<", 1.0)),
 )
+WIDER = replace(
+    PRINTED,
+    id="Proposition 3, (67) for larger ε",
+    words="∇²H ≼ −α(1 + λ) + λεL ≺ 0 at θ* if εL < α(1 + 1/λ)",
+    falsified_by="A family, data and λ with εL < α(1 + 1/λ) and a larger eigenvalue.",
+    erratum="E14",
+    needs=(FINITE_L, Premise("λεL/(α(1 + λ))", "<", 1.0)),
+)
 CORRECTED = _claim(
     id="Proposition 3, without εL < α",
     words="∇²H ≼ −α − λ λmin(F) ≺ 0 at θ*, whatever εL is",
@@ -68,6 +77,7 @@ Objective: TypeAlias = tuple[Tensor, Tensor]
 
 GRID: tuple[dict[str, Any], ...] = (
     {"family": "student_t", "data": "misspecified", "lam": 1.0},  # εL > α
+    {"family": "student_t", "data": "misspecified", "lam": 0.1},  # α < εL < α(1 + 1/λ)
     {"family": "logistic", "data": "misspecified", "lam": 30.0},  # εL > α
     {"family": "gamma", "data": "misspecified", "lam": 2.0},
     {"family": "binomial", "data": "misspecified", "lam": 0.2},
@@ -105,12 +115,15 @@ def _minus(right: Callable[..., Objective]) -> Callable[..., Objective]:
 
 
 MUTATIONS = (
-    Mutation(
-        PRINTED,
-        f"{_HERE}.limit_67",
-        "−α(1 + λ), without λεL",
-        _LINKAGE,
-        lambda right: lambda lam, alpha, product: right(lam, alpha, 0.0),
+    *(
+        Mutation(
+            claim,
+            f"{_HERE}.limit_67",
+            "−α(1 + λ), without λεL",
+            _LINKAGE,
+            lambda right: lambda lam, alpha, product: right(lam, alpha, 0.0),
+        )
+        for claim in (PRINTED, WIDER)
     ),
     Mutation(CORRECTED, f"{_HERE}.limit_e9", "−α − λ λmin(F) and 1 % more", _LINKAGE, scaled(1.01)),
     Mutation(CONCAVE, f"{_HERE}._sum", "H₁ − λH₂", _LINKAGE, _minus),
@@ -148,18 +161,26 @@ def _curvature(where: Instance, local: LocalAnalysis) -> list[Verdict]:
     common: dict[str, Any] = {
         "measured": float(np.linalg.eigvalsh(local.A + lam * local.B)[-1]),
         "tolerance": (1 + lam) * mean_slack(local),
-        "assumptions": assumptions(local) | {"εL/α": k.low if k.known else k},
+        "assumptions": assumptions(local)
+        | {
+            "εL/α": k.low if k.known else k,
+            "λεL/(α(1 + λ))": k.map(lambda ratio: lam / (1 + lam) * ratio),
+        },
     }
     case = f"{where.name}, λ = {lam:g}"
-    printed = PRINTED.verdict(
-        case,
-        claimed=k.map(lambda ratio: limit_67(lam, local.alpha, local.alpha * ratio)),
-        method=f"λmax(A + λB); L: {local.lipschitz.reason}; tolerance: of integration",
-        **common,
+    printed, wider = (
+        claim.verdict(
+            case,
+            claimed=k.map(lambda ratio: limit_67(lam, local.alpha, local.alpha * ratio)),
+            method=f"λmax(A + λB); L: {local.lipschitz.reason}; tolerance: of integration",
+            **common,
+        )
+        for claim in (PRINTED, WIDER)
     )
     least = max(0.0, float(np.linalg.eigvalsh(local.fisher)[0]))
     return [
         printed,
+        wider,
         CORRECTED.verdict(
             case,
             claimed=limit_e9(lam, local.alpha, least),

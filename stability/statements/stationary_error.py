@@ -33,6 +33,7 @@ __all__ = [
     "MUTATIONS",
     "accumulate",
     "check",
+    "counterexamples",
     "excess_covariance",
     "fresh_real",
     "mixed",
@@ -118,6 +119,18 @@ EXPLODES = _claim(
     words="the scale explodes with probability P(χ²_{n−1} > n − 1), else it vanishes",
     relation="==",
     falsified_by="A share of chains outside the interval that a binomial law allows.",
+)
+
+FINITE = _claim(
+    id="Only a finite λ is stable",
+    source="Sections 3.1 and 3.3",
+    words="as λ → ∞ the error of Algorithm 1 exceeds every bound",
+    relation=">",
+    falsified_by="A Gaussian mean at any large λ.",
+    erratum="E10",
+    error_rate=0.0,
+    refuted_because="λn synthetic points a generation leave no noise as λ → ∞: the error tends to "
+    "3/2. What collapses has n points and no real ones.",
 )
 
 Variance = Literal["known", "learned"]
@@ -276,6 +289,20 @@ def check(
     raise ValueError(
         f"no law is stated for regime '{regime}' with {latents} latents and {variance} variance"
     )
+
+
+def counterexamples() -> list[Verdict]:
+    """E10: the limit λ → ∞ is not the loop without real data."""
+    lam, t = 1e6, 10**6
+    return [
+        FINITE.verdict(
+            f"Gaussian mean, λ = {lam:g}, t = {t}, m = λn",
+            measured=mixed(lam, t),
+            claimed=replace(1),
+            method="closed form, S3; against two rounds without real data",
+            note=f"without real data it is t + 1 = {replace(t):g}",
+        )
+    ]
 
 
 def _logs(

@@ -45,7 +45,7 @@ class Verdict:
             none.
         false_alarm: Probability of `violated` although the statement is true; 0 for deterministic
             checks.
-        erratum: Id of the erratum that applies (E1 … E9), or "".
+        erratum: Id of the erratum that applies (E1, E2 …), or "".
         note: What holds instead, or the counterexample.
         evidence: Kind of evidence.
     """

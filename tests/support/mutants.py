@@ -223,9 +223,20 @@ SLIPS: tuple[Slip, ...] = tuple(
                 "a=2 * math.sqrt(values[-1])": "a=math.sqrt(values[-1])",
                 "rho=max(local.norm, _pull(images[1:], grid[1:], centre))": "rho=0.5 * local.norm",
                 "steps=steps.amax(1)[None].numpy()": "steps=steps[:, :1].T.numpy()",
-                "a=2 * self.tau / math.sqrt(1 + lam)": "a=self.tau / (2 + 2 * lam)",
+                "return Constants(2 * self.tau /": "return Constants(self.tau / 4 /",
+                "2 ** (self.d / 2), self.eps_opt)": "2 ** (self.d / 2), 0.0)",
                 "self.tau**2 / n * mixed(lam, t)": "self.tau**2 / n * mixed(lam)  / mixed(lam) ** 2",  # noqa: E501
             },
+        ),
+        (
+            "proposition1",
+            "statements/proposition1.py",
+            {"gap.swapaxes(1, 2) @ gap / (x.shape[1] - 1)": "x.swapaxes(1, 2) @ x / x.shape[1]"},
+        ),
+        (
+            "misspecified_error",
+            "statements/misspecified_error.py",
+            {"np.stack([2 + theta, 1 - theta,": "np.stack([2 - theta, 1 + theta,"},
         ),
         (
             "theorem2",

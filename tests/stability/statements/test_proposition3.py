@@ -16,7 +16,7 @@ from stability.statements.verdict import Status
 from tests.support.problems import few, instances, local_analyses
 from tests.support.small_families import Redundant
 
-PRINTED, CORRECTED, CONCAVE, UNIQUE = range(4)
+PRINTED, WIDER, CORRECTED, CONCAVE, UNIQUE = range(5)
 
 
 def test_the_grid_has_every_case():
@@ -51,8 +51,13 @@ def test_any_instance(where, lam):
 @given(local_analyses())
 def test_any_curvatures(local):
     """(67) and E9 for random A ≺ 0 and B ≼ 0, whatever family they come from."""
-    printed, corrected = proposition3._curvature(instance("linkage", "well specified"), local)
+    printed, wider, corrected = proposition3._curvature(
+        instance("linkage", "well specified"), local
+    )
     assert printed.status in (Status.HOLDS, Status.VACUOUS)
+    assert wider.status in (Status.HOLDS, Status.VACUOUS)
+    assert wider.status is Status.HOLDS or printed.status is Status.VACUOUS
+    assert wider.status is Status.VACUOUS or wider.stated < 0  # E14
     assert corrected.status in (Status.HOLDS, Status.CORRECTED)
     assert corrected.stated <= -local.alpha
     if printed.status is Status.HOLDS:
@@ -66,7 +71,7 @@ def test_a_constant_too_small_for_a_and_b_is_rejected(local):
     Then L of the data makes it right.
     """
     flat = replace(local, lipschitz=replace(local.lipschitz, value=0.0))
-    printed, _ = proposition3._curvature(instance("linkage", "well specified"), flat)
+    printed, *_ = proposition3._curvature(instance("linkage", "well specified"), flat)
     weaker = (
         np.linalg.eigvalsh(local.A + local.lam * local.B)[-1]
         > -local.alpha * (1 + local.lam) + printed.tolerance
