@@ -52,6 +52,10 @@ FORMULAS: Mapping[str, str] = MappingProxyType(
         r"\rho=\frac{\lambda}{(1+\lambda)\tau}<1\iff\lambda<\frac{\tau}{1-\tau}",
         "curation": r"p\leftarrow\frac{p_{\text{data}}+\lambda\,p\,H_K}{1+\lambda},\qquad "
         r"\frac{p_t}{p_{\text{data}}}\le\frac{1}{1-\lambda(K-1)}",
+        "negative_extrapolation": r"\theta_w=\theta-w(\theta_{\text{self}}-\theta),\qquad "
+        r"w^\star=\frac{1}{\varphi'(v)}",
+        "early_stopping": r"p\leftarrow\text{OU}_{t_0}\left[\alpha\,p_{\text{data}}"
+        r"+(1-\alpha)p\right],\qquad \frac{\alpha e^{-jt_0/2}}{1-(1-\alpha)e^{-jt_0/2}}",
         "kernel_estimate": r"V\leftarrow\frac{v_0+\lambda(1+\kappa)V}{1+\lambda},\qquad "
         r"\kappa=N^{-2/(d+4)},\quad\text{stable}\iff\lambda\kappa<1",
         "logarithmic_time": r"\frac{\Sigma_t}{\Sigma_0}=\prod_{k\le t}"

@@ -48,6 +48,8 @@ _GROUP = {
     "temperature_threshold": _LITERATURE,
     "curation": _LITERATURE,
     "kernel_estimate": _LITERATURE,
+    "negative_extrapolation": _LITERATURE,
+    "early_stopping": _LITERATURE,
 }
 
 STATEMENTS = tuple(_GROUP)
