@@ -121,6 +121,8 @@ DIFFUSION = {
     "beta_first": 0.01,
     "beta_last": 0.3,
     "sampler": "ddim",
+    "sampler_steps": {"sampler": "unipc", "sampler_steps": 5},
+    "spacing": {"sampler": "dpm++2m", "sampler_steps": 5, "spacing": "logsnr"},
     "clip": 1.0,
 }
 OWN_ROWS = "has its own rows"

@@ -16,19 +16,24 @@ from torch import Tensor
 from deep.models.protocol import Noise
 from deep.pixels import rounded_uint8, to_float
 from stability.diffusion.denoiser import x0_from_noise
-from stability.diffusion.schedules import linear_alphas_cumprod
-from stability.diffusion.step_samplers import DDIM, Ancestral
+from stability.diffusion.multistep import DPMSolver2M, MultistepSampler, UniPC
+from stability.diffusion.schedules import linear_alphas_cumprod, spaced_times
+from stability.diffusion.step_samplers import DDIM, Ancestral, StepSampler
 from stability.runs.option_error import OptionError
 from stability.runs.ranges import MOST_STEPS, require_range
 
 __all__ = ["DDPM"]
 
-SamplerName = Literal["ddim-quadratic", "ddim-linear", "fixed-large", "fixed-small"]
+SamplerName = Literal[
+    "ddim-quadratic", "ddim-linear", "fixed-large", "fixed-small", "dpm++2m", "unipc"
+]
+MULTISTEP = {"dpm++2m": DPMSolver2M, "unipc": UniPC}
+FEW_STEPS = 20
 
 
 @dataclass(frozen=True)
 class DDPM:
-    """DDPM's loss, and ancestral and DDIM sampling.
+    """DDPM's loss, and its samplers.
 
     The defaults are those of ddpm-torch for CIFAR-10.
     """
@@ -42,11 +47,14 @@ class DDPM:
     flip: bool = True
     """Mirror half of the images in training."""
     sampler: SamplerName = "ddim-quadratic"
-    """DDIM, deterministic, along quadratic or equal time steps, or ancestral sampling with the
-    variance β_t (large) or that of the posterior (small)."""
+    """DDIM, deterministic, along quadratic or equal time steps; ancestral sampling with the
+    variance β_t (large) or that of the posterior (small); or DPM-Solver++(2M) or UniPC,
+    deterministic, with few steps at equal distances in log SNR."""
     ddim_steps: int | None = None
     """Steps of DDIM. Quadratic ones start at t = 0.8 T and repeat some of the smallest, as in
     the official code. None: 100, or --timesteps if it is smaller."""
+    solver_steps: int | None = None
+    """Steps of DPM-Solver++(2M) or UniPC. None: 20, or --timesteps if it is smaller."""
 
     def __post_init__(self) -> None:
         require_range(self, timesteps=(2, MOST_STEPS))
@@ -55,30 +63,38 @@ class DDPM:
                 f"0 < --beta-first <= --beta-last < 1 must hold, got {self.beta_first}, "
                 f"{self.beta_last}"
             )
-        if self.ddim_steps is not None and not self.sampler.startswith("ddim"):
-            raise OptionError(
-                f"--ddim-steps {self.ddim_steps} has no meaning for --sampler {self.sampler}; "
-                "leave it out, or set it to None where a preset gives it"
-            )
-        if self.ddim_steps is not None and not 2 <= self.ddim_steps <= self.timesteps:
-            raise OptionError(
-                f"--ddim-steps must be from 2 to --timesteps {self.timesteps}, got "
-                f"{self.ddim_steps}"
-            )
+        for option, of_it in (
+            ("ddim_steps", self.sampler.startswith("ddim")),
+            ("solver_steps", self.sampler in MULTISTEP),
+        ):
+            steps, name = getattr(self, option), f"--{option.replace('_', '-')}"
+            if steps is not None and not of_it:
+                raise OptionError(
+                    f"{name} {steps} has no meaning for --sampler {self.sampler}; leave it out, or "
+                    "set it to None where a preset gives it"
+                )
+            if steps is not None and not 2 <= steps <= self.timesteps:
+                raise OptionError(
+                    f"{name} must be from 2 to --timesteps {self.timesteps}, got {steps}"
+                )
 
     @cached_property
     def alphas_cumprod(self) -> np.ndarray:
         """ᾱ_t, the product of 1 − β up to t, (T,) float64."""
         return linear_alphas_cumprod(self.timesteps, self.beta_first, self.beta_last)
 
-    def make_sampler(self) -> Ancestral | DDIM:
+    def make_sampler(self) -> StepSampler | MultistepSampler:
         """The sampler that the settings name; x̂₀ is clipped to the range of pixels."""
+        schedule = self.alphas_cumprod
+        if self.sampler in MULTISTEP:
+            steps = self.solver_steps or min(FEW_STEPS, self.timesteps)
+            times = spaced_times(schedule, steps, "logsnr")
+            return MULTISTEP[self.sampler](x0_clip=1).over(schedule, times)
         if self.sampler.startswith("ddim"):
-            steps = min(100, self.timesteps) if self.ddim_steps is None else self.ddim_steps
-            return DDIM(
-                steps, "linear" if self.sampler == "ddim-linear" else "quadratic", x0_clip=1
-            )
-        return Ancestral("large" if self.sampler == "fixed-large" else "small", x0_clip=1)
+            steps = self.ddim_steps or min(100, self.timesteps)
+            spacing = "linear" if self.sampler == "ddim-linear" else "quadratic"
+            return DDIM(steps, spacing, x0_clip=1).over(schedule)
+        return Ancestral("large" if self.sampler == "fixed-large" else "small", 1).over(schedule)
 
     def inputs(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
         """Images, some of them mirrored, t (b,) uniform on 0 … T−1, and noise ε like the images."""
@@ -104,8 +120,9 @@ class DDPM:
 
     def sample(self, network: Callable[..., Tensor], noise: Noise) -> Tensor:
         """Draw with the sampler that is set."""
-        sampler = self.make_sampler().over(self.alphas_cumprod)
-        return sampler.sample(partial(self.denoise, network), noise(), lambda step: noise())
+        return self.make_sampler().sample(
+            partial(self.denoise, network), noise(), lambda step: noise()
+        )
 
     def denoise(self, network: Callable[..., Tensor], x: Tensor, t: int) -> Tensor:
         """x̂₀ from x_t (b, c, h, w) and the predicted noise, before it is clipped."""

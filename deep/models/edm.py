@@ -7,7 +7,7 @@ y, told the augmentation a.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Literal, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -16,6 +16,7 @@ from deep.models.augment import LABELS, Transforms, augment, draw_transforms
 from deep.models.protocol import Noise
 from deep.pixels import floored_uint8, to_float
 from stability.diffusion.heun import Heun
+from stability.diffusion.multistep import DPMSolver2M, MultistepSampler, UniPC
 from stability.diffusion.preconditioning import weight
 from stability.diffusion.schedules import edm_noise_levels
 from stability.runs.option_error import OptionError
@@ -39,7 +40,9 @@ class Denoiser(Protocol):
 
 @dataclass(frozen=True)
 class EDM:
-    """EDM's loss and its Heun sampler. The defaults are those of the official CIFAR-10 model."""
+    """EDM's loss, its Heun sampler and others. The defaults are those of the official CIFAR-10
+    model.
+    """
 
     p_mean: float = -1.2
     """Mean of ln σ in training."""
@@ -48,8 +51,10 @@ class EDM:
     augment: float = 0.12
     """Probability of each kind of augmentation; 0: none, not even mirroring. Needs a network
     that is told of it."""
+    sampler: Literal["heun", "dpm++2m", "unipc"] = "heun"
+    """Heun's method, or DPM-Solver++(2M) or UniPC, which call the network once a step."""
     steps: int = 18
-    """Steps of the sampler; it calls the network once less than twice as often."""
+    """Steps of the sampler. Heun's method calls the network once less than twice as often."""
     sigma_min: float = 0.002
     """Last noise level before 0, in units of x; the network's own range counts too."""
     sigma_max: float = 80.0
@@ -57,7 +62,8 @@ class EDM:
     rho: float = 7.0
     """Exponent of the levels between: they are equally spaced in σ^(1/ρ)."""
     churn: float = 0.0
-    """S_churn: noise put back in the course of sampling; 0: the sampler is deterministic."""
+    """S_churn: noise that Heun's method puts back in the course of sampling; 0: the sampler is
+    deterministic."""
     churn_min: float = 0.0
     """S_min: no noise is put back below this σ."""
     churn_max: float = math.inf
@@ -90,6 +96,8 @@ class EDM:
                 raise OptionError(
                     f"--{option.replace('_', '-')} must be >= 0, got {getattr(self, option)}"
                 )
+        if self.churn and self.sampler != "heun":
+            raise OptionError(f"--churn has no meaning for --sampler {self.sampler}")
         for option in ("churn_min", "churn_max", "churn_noise"):
             if not self.churn and getattr(self, option) != getattr(EDM, option):
                 raise OptionError(f"--{option.replace('_', '-')} has no meaning without --churn")
@@ -133,24 +141,23 @@ class EDM:
         return weights * (denoised.float() - clean) ** 2
 
     def sample(self, network: Callable[..., Tensor], noise: Noise) -> Tensor:
-        """Heun's method from pure noise: float64, except in the network."""
+        """Follow the probability flow from pure noise: float64, except in the network."""
 
         def denoise(x: Tensor, sigma: float) -> Tensor:
             return network(x.float(), x.new_full((1,), sigma, dtype=torch.float32)).double()
 
-        sampler = self.sampler(_denoiser(network))
+        sampler = self.make_sampler(_denoiser(network))
         return sampler.sample(denoise, noise().double(), lambda step: noise())
 
-    def sampler(self, network: Denoiser) -> Heun:
+    def make_sampler(self, network: Denoiser) -> Heun | MultistepSampler:
         """The sampler of the settings, within the noise levels that the network knows."""
         low = max(self.sigma_min, network.sigma_min)
         high = min(self.sigma_max, network.sigma_max)
-        return Heun(
-            edm_noise_levels(self.steps, low, high, self.rho),
-            self.churn,
-            (self.churn_min, self.churn_max),
-            self.churn_noise,
-        )
+        levels = edm_noise_levels(self.steps, low, high, self.rho)
+        if self.sampler == "heun":
+            between = self.churn_min, self.churn_max
+            return Heun(levels, self.churn, between, self.churn_noise)
+        return (DPMSolver2M() if self.sampler == "dpm++2m" else UniPC()).along(levels)
 
     def to_uint8(self, images: Tensor) -> Tensor:
         return floored_uint8(images)

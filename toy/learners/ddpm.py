@@ -1,6 +1,4 @@
-"""DDPM (Ho et al., 2020) in two dimensions, for R chains at once, with ddpm-torch's network and
-three samplers.
-"""
+"""DDPM (Ho et al., 2020) in two dimensions, for R chains at once, with ddpm-torch's network."""
 
 from collections.abc import Iterable, Sequence
 
@@ -46,7 +44,7 @@ class DDPMLearner(NetworkLearner[DDPMConfig]):
         """x_t = √ᾱ_t x₀ + √(1−ᾱ_t) ε at uniform t, with t; the target is ε."""
         t = rng.integers(self.settings.diffusion_steps, size=x0.shape[:2])
         eps = rng.standard_normal(x0.shape, dtype=np.float32)
-        a = self.sampler.alphas_cumprod[t][..., None]
+        a = self.settings.alphas_cumprod[t][..., None]
         xt = np.sqrt(a).astype(np.float32) * x0 + np.sqrt(1 - a).astype(np.float32) * eps
         return (
             np.concatenate([xt, t[..., None].astype(np.float32)], axis=2),
@@ -70,7 +68,7 @@ class DDPMLearner(NetworkLearner[DDPMConfig]):
             x̂₀, (R, n, 2).
         """
         noise = self.network.forward(self.network.theta, x, t)
-        return x0_from_noise(x, noise, float(self.sampler.alphas_cumprod[t]))
+        return x0_from_noise(x, noise, float(self.settings.alphas_cumprod[t]))
 
     def _sample(self, n: int, rngs: Sequence[np.random.Generator]) -> Tensor:
         """Diffuse backwards from N(0, I)."""

@@ -1,5 +1,5 @@
-"""EDM (Karras et al., 2022) in two dimensions, for R chains at once: its preconditioning, loss
-and Heun sampler.
+"""EDM (Karras et al., 2022) in two dimensions, for R chains at once: its preconditioning and loss,
+and samplers of the probability flow.
 """
 
 from collections.abc import Iterable, Sequence
@@ -8,9 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stability.diffusion.heun import Heun
 from stability.diffusion.preconditioning import c_in, c_noise, c_out, c_skip, weight
-from stability.diffusion.schedules import edm_noise_levels
 from stability.loop.regimes import TrainingSet
 from toy.learners.denoising import blocks, points_of
 from toy.learners.frame import NetworkLearner
@@ -26,7 +24,7 @@ class EDMLearner(NetworkLearner[EDMConfig]):
     """R denoisers D(x, σ), trained and sampled from side by side; see `NetworkLearner`."""
 
     def _build(self) -> tuple[Tensor, Loss]:
-        self.sampler = Heun(edm_noise_levels(self.settings.sampler_steps), self.settings.churn)
+        self.sampler = self.settings.make_sampler()
         self.network = ReplicatedMLP(self.chains, self.settings.sizes, self._device)
         return self.network.theta, squared_error(self._predict)
 

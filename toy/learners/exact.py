@@ -89,7 +89,7 @@ class ExactDiffusion(ReplicatedLearner[DDPMConfig]):
 
     def denoise(self, x: Tensor, t: int) -> Tensor:
         """E[x₀ | x_t = x] under each chain's mixture, before it is clipped; x: (R, n, 2)."""
-        a = float(self.sampler.alphas_cumprod[t])
+        a = float(self.settings.alphas_cumprod[t])
         clean = [
             m.denoise(y, a**0.5, (1 - a) ** 0.5)
             for m, y in zip(self.mixtures, x.numpy(), strict=True)

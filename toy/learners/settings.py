@@ -5,10 +5,20 @@ They are apart from the networks, so that a command line is made without importi
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal, Protocol
 
+import numpy as np
+
 from stability.diffusion.flow import Dopri5, Euler, Integrator
-from stability.diffusion.schedules import linear_alphas_cumprod
+from stability.diffusion.heun import Heun
+from stability.diffusion.multistep import DPMSolver2M, MultistepSampler, UniPC
+from stability.diffusion.schedules import (
+    Spacing,
+    edm_noise_levels,
+    linear_alphas_cumprod,
+    spaced_times,
+)
 from stability.diffusion.step_samplers import DDIM, Ancestral, StepSampler
 from stability.runs.memory_limit import Need
 from stability.runs.option_error import OptionError
@@ -29,6 +39,7 @@ __all__ = [
 
 LEAST_TOLERANCE = 1e-9  # single precision has none that is finer
 COUNT = (1, LARGEST_COUNT)
+MULTISTEP = {"dpm++2m": DPMSolver2M, "unipc": UniPC}
 
 
 class LearnerSettings(Protocol):
@@ -145,13 +156,19 @@ class DDPMConfig:
     """A new order of the data for each pass, instead of one random order for all passes of a
     (re)training."""
     diffusion_steps: int = 100
-    """T, noise levels of the diffusion, and steps of the sampler."""
+    """T, noise levels of the diffusion."""
     beta_first: float = 1e-3
     """β of the smallest noise level; β grows linearly to the largest."""
     beta_last: float = 0.2
     """β of the largest noise level."""
-    sampler: Literal["fixed-large", "fixed-small", "ddim"] = "fixed-large"
-    """Ancestral sampling with variance β_t or β̃_t, or DDIM, which is deterministic."""
+    sampler: Literal["fixed-large", "fixed-small", "ddim", "dpm++2m", "unipc"] = "fixed-large"
+    """Ancestral sampling with variance β_t or β̃_t; or DDIM, DPM-Solver++(2M) or UniPC, which are
+    deterministic."""
+    sampler_steps: int | None = None
+    """Steps of a deterministic sampler. None: all T."""
+    spacing: Spacing | None = None
+    """Distances of fewer than T steps: equal in time, in the square root of time, or in log SNR.
+    None: equal in time (linear)."""
     clip: float | None = None
     """The sampler clips every x̂₀ to [−clip, clip], as image samplers do at 1. None: no clipping,
     as in the 2-D script."""
@@ -163,6 +180,16 @@ class DDPMConfig:
             raise OptionError(f"--width must be even and >= 4, got {self.width}")
         require_range(self, width=(4, LARGEST_COUNT))
         require_positive(self, "learning_rate", "clip")
+        if self.sampler_steps is not None:
+            if self.sampler.startswith("fixed"):
+                raise OptionError(f"--sampler-steps has no meaning for --sampler {self.sampler}")
+            if not 2 <= self.sampler_steps <= self.diffusion_steps:
+                raise OptionError(
+                    f"--sampler-steps must be from 2 to --diffusion-steps {self.diffusion_steps}, "
+                    f"got {self.sampler_steps}"
+                )
+        if self.spacing is not None and self.sampler_steps is None:
+            raise OptionError("--spacing has no meaning without --sampler-steps")
         for option in ("beta_first", "beta_last"):
             if not 0 < getattr(self, option) < 1:
                 raise OptionError(
@@ -178,15 +205,22 @@ class DDPMConfig:
             Need(f"embeddings of {self.diffusion_steps:,} times", "--diffusion-steps", table),
         ]
 
-    def make_sampler(self) -> StepSampler:
+    @cached_property
+    def alphas_cumprod(self) -> np.ndarray:
+        """ᾱ_t of the diffusion, (T,), float64."""
+        return linear_alphas_cumprod(self.diffusion_steps, self.beta_first, self.beta_last)
+
+    def make_sampler(self) -> StepSampler | MultistepSampler:
         """Return the sampler that the settings name."""
-        samplers = {
-            "fixed-large": Ancestral("large", x0_clip=self.clip),
-            "fixed-small": Ancestral("small", x0_clip=self.clip),
-            "ddim": DDIM(x0_clip=self.clip),
-        }
-        schedule = linear_alphas_cumprod(self.diffusion_steps, self.beta_first, self.beta_last)
-        return samplers[self.sampler].over(schedule)
+        schedule, spacing = self.alphas_cumprod, self.spacing or "linear"
+        if self.sampler == "ddim":
+            return DDIM(self.sampler_steps, spacing, self.clip).over(schedule)
+        if self.sampler in MULTISTEP:
+            steps = self.sampler_steps
+            times = None if steps is None else spaced_times(schedule, steps, spacing)
+            return MULTISTEP[self.sampler](x0_clip=self.clip).over(schedule, times)
+        noise = "large" if self.sampler == "fixed-large" else "small"
+        return Ancestral(noise, self.clip).over(schedule)
 
 
 @dataclass(frozen=True)
@@ -210,10 +244,12 @@ class EDMConfig:
     """Mean of ln σ, the logarithm of the noise level in training, which is normal."""
     log_sigma_sd: float = 1.2
     """Standard deviation of ln σ in training."""
+    sampler: Literal["heun", "dpm++2m", "unipc"] = "heun"
+    """Heun's method, which calls the network twice a step, or DPM-Solver++(2M) or UniPC, once."""
     sampler_steps: int = 18
-    """Heun steps of the sampler, σ from 80 to 0.002."""
+    """Steps of the sampler, σ from 80 to 0.002."""
     churn: float = 0.0
-    """S_churn, the noise that the sampler adds; 0: deterministic."""
+    """S_churn, the noise that Heun's method adds; 0: deterministic."""
 
     def __post_init__(self) -> None:
         require_range(self, epochs=COUNT, batch=COUNT, width=COUNT, sampler_steps=(2, MOST_STEPS))
@@ -222,10 +258,19 @@ class EDMConfig:
             raise OptionError(f"--log-sigma-mean must be finite, got {self.log_sigma_mean}")
         if not 0 <= self.churn < math.inf:
             raise OptionError(f"--churn must be finite and >= 0, got {self.churn}")
+        if self.churn and self.sampler != "heun":
+            raise OptionError(f"--churn has no meaning for --sampler {self.sampler}")
 
     def memory(self, chains: int, points: int, threads: int) -> list[Need]:
         """Estimate the memory of a fit from below; see `LearnerSettings`."""
         return network_memory(chains, mlp_size(self.sizes), self.width, self.batch)
+
+    def make_sampler(self) -> Heun | MultistepSampler:
+        """Return the sampler that the settings name."""
+        levels = edm_noise_levels(self.sampler_steps)
+        if self.sampler == "heun":
+            return Heun(levels, self.churn)
+        return MULTISTEP[self.sampler]().along(levels)
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -32,6 +32,8 @@ def predictor(model, sds=SDS):
         ),
         (SHORT, [0.513, 0.774, 0.881, 0.957, 0.982]),
         (DDPM(sampler="ddim-linear", ddim_steps=1000), [0.862, 0.959, 0.983, 0.995, 0.998]),
+        (DDPM(sampler="dpm++2m"), [0.882, 0.989, 1.010, 1.015, 1.015]),
+        (DDPM(sampler="unipc"), [0.894, 0.991, 1.008, 1.010, 1.009]),
     ],
 )
 def test_how_much_each_sampler_widens_a_gaussian(model, expected):
@@ -44,7 +46,9 @@ def test_how_much_each_sampler_widens_a_gaussian(model, expected):
     )
 
 
-@pytest.mark.parametrize("sampler", ["fixed-large", "fixed-small", "ddim-linear", "ddim-quadratic"])
+@pytest.mark.parametrize(
+    "sampler", ["fixed-large", "fixed-small", "ddim-linear", "ddim-quadratic", "dpm++2m", "unipc"]
+)
 def test_samples_have_the_mean_and_covariance_of_the_samplers_law(sampler, rng):
     model = replace(SHORT, sampler=sampler, ddim_steps=50 if sampler.startswith("ddim") else None)
     g = correlated(rng, 0.1, NoisePredictor, diffusion=model)
@@ -82,7 +86,7 @@ def test_clean_images_are_clipped():
 
 
 def times(model):
-    return model.make_sampler().over(model.alphas_cumprod).times.tolist()
+    return list(model.make_sampler().times)
 
 
 def test_time_steps_of_ddim():
@@ -90,6 +94,14 @@ def test_time_steps_of_ddim():
     assert (len(quadratic), len(set(quadratic)), quadratic[-1]) == (100, 97, 800)
     assert quadratic[:14] == [0, 0, 0, 1, 1, 2, 3, 4, 5, 7, 8, 10, 12, 14]
     assert times(DDPM(sampler="ddim-linear", ddim_steps=50)) == list(range(0, 1000, 20))
+
+
+def test_time_steps_of_the_multistep_samplers():
+    """From the noisiest level to the cleanest, so many; all of a short schedule."""
+    chosen = times(DDPM(sampler="unipc", solver_steps=12))
+    assert (chosen[0], chosen[-1], len(chosen)) == (999, 0, 12)
+    assert len(times(DDPM(sampler="dpm++2m"))) == 20
+    assert times(replace(SHORT, timesteps=3, sampler="unipc", ddim_steps=None)) == [2, 1, 0]
 
 
 def test_inputs_of_a_step(rng):
@@ -138,6 +150,11 @@ def test_the_loss_of_the_best_predictor_is_the_one_of_theory(rng):
         (
             {"ddim_steps": 50, "sampler": "fixed-large"},
             "ddim_steps 50 has no meaning for sampler fixed-large",
+        ),
+        ({"solver_steps": 9}, "solver_steps 9 has no meaning for sampler ddim-quadratic"),
+        (
+            {"solver_steps": 1, "sampler": "unipc"},
+            "solver_steps must be from 2 to timesteps 1000, got 1",
         ),
     ],
 )

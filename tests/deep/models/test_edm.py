@@ -28,6 +28,8 @@ def spread(model):
     [
         (EDM(), [1.143, 1.111, 1.090, 1.065, 1.045]),
         (EDM(steps=40), [1.020, 1.019, 1.016, 1.011, 1.008]),
+        (EDM(sampler="dpm++2m"), [1.032, 1.074, 1.081, 1.071, 1.051]),
+        (EDM(sampler="unipc"), [1.060, 1.092, 1.086, 1.060, 1.035]),
     ],
 )
 def test_how_much_the_official_schedules_widen_a_gaussian(model, expected):
@@ -100,7 +102,13 @@ def test_churn_that_adds_too_little_noise_narrows_the_samples(rng):
 
 @pytest.mark.parametrize(
     ("change", "calls"),
-    [({}, 1), ({"churn": 10}, 19), ({"churn": 10, "churn_min": 1.0, "churn_max": 10.0}, 6)],
+    [
+        ({}, 1),
+        ({"sampler": "dpm++2m"}, 1),
+        ({"sampler": "unipc"}, 1),
+        ({"churn": 10}, 19),
+        ({"churn": 10, "churn_min": 1.0, "churn_max": 10.0}, 6),
+    ],
 )
 def test_each_sampler_option_changes_the_samples(change, calls, rng):
     """And noise is drawn for the levels within the limits alone."""
@@ -210,6 +218,7 @@ def test_losses_of_parts_are_parts_of_the_losses():
         ({"rho": -1.0}, "rho must be finite and > 0"),
         ({"churn_noise": float("inf")}, "churn_noise must be finite"),
         ({"churn": float("nan")}, "churn must be >= 0, got nan"),
+        ({"churn": 1.0, "sampler": "dpm++2m"}, r"churn has no meaning for sampler dpm\+\+2m"),
     ],
 )
 def test_bad_settings(setting, message):

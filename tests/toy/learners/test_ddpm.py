@@ -6,6 +6,9 @@ import torch
 from scipy.stats import chi2, norm
 
 from stability import TrainingSet
+from stability.diffusion.multistep import DPMSolver2M, UniPC
+from stability.diffusion.schedules import linear_alphas_cumprod, spaced_times
+from stability.diffusion.step_samplers import DDIM, StepSampler
 from stability.diffusion.width_map import SAMPLERS
 from tests.conftest import FALSE_ALARM, FIXTURES
 from tests.support.gaussian_data import VARIANCES, assert_moments, denoiser
@@ -16,10 +19,19 @@ from toy.learners.denoising import blocks
 from toy.learners.settings import DDPMConfig
 
 SMALL = DDPMConfig(epochs=3, batch=16, width=8, layers=2, diffusion_steps=10)
+SCHEDULE = linear_alphas_cumprod()
 ONE_DIMENSIONAL = {
-    "fixed-large": "DDPM 100, fixed-large",
-    "fixed-small": "DDPM 100, fixed-small",
-    "ddim": "DDIM 100",
+    "fixed-large": SAMPLERS["DDPM 100, fixed-large"],
+    "fixed-small": SAMPLERS["DDPM 100, fixed-small"],
+    "ddim": SAMPLERS["DDIM 100"],
+    "dpm++2m": DPMSolver2M().over(SCHEDULE),
+    "unipc": UniPC().over(SCHEDULE),
+}
+TWELVE = spaced_times(SCHEDULE, 12, "logsnr")
+FEW_STEPS = {
+    "ddim": DDIM(12, "logsnr").over(SCHEDULE),
+    "dpm++2m": DPMSolver2M().over(SCHEDULE, TWELVE),
+    "unipc": UniPC().over(SCHEDULE, TWELVE),
 }
 
 
@@ -46,7 +58,7 @@ def test_the_published_samples():
     learner.network.load_state_of(
         1, torch.load(FIXTURES / "toy_ddpm_tiny.pt", weights_only=True)["model"]
     )
-    np.testing.assert_allclose(learner.sampler.alphas_cumprod, data["alphas_bar"], rtol=1e-12)
+    np.testing.assert_allclose(learner.settings.alphas_cumprod, data["alphas_bar"], rtol=1e-12)
     start, noise = (torch.from_numpy(data[name]) for name in ("ancestral_start", "ancestral_noise"))
     with torch.no_grad():
         end = learner.sampler.sample(
@@ -63,6 +75,7 @@ def test_the_published_steps():
         0, torch.load(FIXTURES / "toy_ddpm_tiny.pt", weights_only=True)["model"]
     )
     sampler = learner.sampler
+    assert isinstance(sampler, StepSampler)
     for i, t in enumerate(data["t"]):
         x = torch.from_numpy(data["x"][i])[None, None]
         with torch.no_grad():
@@ -79,12 +92,22 @@ def test_samples_of_gaussian_data_with_the_exact_score(sampler, rng, monkeypatch
     map.
     """
     learner = DDPMLearner(2, replace(DDPMConfig(), width=4, sampler=sampler))
-    a = learner.sampler.alphas_cumprod
+    assert_exact_samples(learner, ONE_DIMENSIONAL[sampler], rng, monkeypatch)
+
+
+@pytest.mark.parametrize("sampler", FEW_STEPS)
+def test_few_steps_with_the_exact_score(sampler, rng, monkeypatch):
+    settings = DDPMConfig(width=4, sampler=sampler, sampler_steps=12, spacing="logsnr")
+    assert_exact_samples(DDPMLearner(2, settings), FEW_STEPS[sampler], rng, monkeypatch)
+
+
+def assert_exact_samples(learner, expected, rng, monkeypatch):
+    a = learner.settings.alphas_cumprod
     monkeypatch.setattr(
         learner, "denoise", lambda x, t: denoiser(a[t] ** 0.5, (1 - a[t]) ** 0.5)(x)
     )
     samples = learner.sample([20_000, 1], rng.spawn(2))
-    assert_moments(samples[0], SAMPLERS[ONE_DIMENSIONAL[sampler]].variance(VARIANCES))
+    assert_moments(samples[0], expected.variance(VARIANCES))
 
 
 def test_the_noising_of_the_training_points(rng):
@@ -93,7 +116,7 @@ def test_the_noising_of_the_training_points(rng):
     x0 = eight_gaussians(n, rng)[None]
     inputs, eps, weights = learner._corrupt(x0, rng)
     t = inputs[0, :, 2].astype(int)
-    a = learner.sampler.alphas_cumprod[t][:, None]
+    a = learner.settings.alphas_cumprod[t][:, None]
     np.testing.assert_allclose(
         inputs[0, :, :2], a**0.5 * x0[0] + (1 - a) ** 0.5 * eps[0], rtol=1e-4, atol=1e-5
     )
@@ -187,7 +210,7 @@ def test_training_approaches_the_exact_denoiser():
         learner = trained(data, settings, fits=fits)
         error = 0.0
         for t in range(9, 100, 15):
-            a = learner.sampler.alphas_cumprod[t]
+            a = learner.settings.alphas_cumprod[t]
             x = torch.from_numpy(points[:200] * a**0.5).float()[None] + (1 - a) ** 0.5 * torch.ones(
                 1, 200, 2
             )
@@ -229,6 +252,12 @@ def test_progress_reaches_one_and_never_falls():
         ({"clip": 0.0}, "clip must be finite and > 0, got 0.0"),
         ({"beta_first": 0.0}, r"beta_first must be in \(0, 1\), got 0.0"),
         ({"beta_last": 1.0}, r"beta_last must be in \(0, 1\), got 1.0"),
+        ({"sampler_steps": 9}, "sampler_steps has no meaning for sampler fixed-large"),
+        (
+            {"sampler": "unipc", "sampler_steps": 101},
+            "sampler_steps must be from 2 to diffusion_steps 100, got 101",
+        ),
+        ({"sampler": "ddim", "spacing": "logsnr"}, "spacing has no meaning without sampler_steps"),
     ],
 )
 def test_bad_settings(setting, message):

@@ -7,6 +7,7 @@ from scipy.stats import norm
 
 from stability import TrainingSet
 from stability.diffusion.heun import Heun
+from stability.diffusion.multistep import DPMSolver2M, UniPC
 from stability.diffusion.schedules import edm_noise_levels
 from tests.conftest import FALSE_ALARM
 from tests.support.gaussian_data import VARIANCES, assert_moments, denoiser
@@ -44,6 +45,14 @@ def test_samples_of_gaussian_data_with_the_exact_score(steps, churn, rng, monkey
     monkeypatch.setattr(learner, "denoise", lambda x, sigma: denoiser(1.0, sigma)(x))
     samples = learner.sample([20_000, 1], rng.spawn(2))
     assert_moments(samples[0], Heun(edm_noise_levels(steps), churn).variance(VARIANCES))
+
+
+@pytest.mark.parametrize(("sampler", "solver"), [("dpm++2m", DPMSolver2M()), ("unipc", UniPC())])
+def test_other_samplers_with_the_exact_score(sampler, solver, rng, monkeypatch):
+    learner = EDMLearner(2, EDMConfig(width=4, sampler=sampler, sampler_steps=9))
+    monkeypatch.setattr(learner, "denoise", lambda x, sigma: denoiser(1.0, sigma)(x))
+    samples = learner.sample([20_000, 1], rng.spawn(2))
+    assert_moments(samples[0], solver.along(edm_noise_levels(9)).variance(VARIANCES))
 
 
 def test_the_preconditioning():
@@ -143,6 +152,7 @@ def test_training_approaches_the_exact_denoiser():
         ({"log_sigma_sd": 0.0}, "log_sigma_sd must be finite and > 0"),
         ({"log_sigma_mean": float("nan")}, "log_sigma_mean must be finite, got nan"),
         ({"churn": -1.0}, "churn must be finite and >= 0, got -1.0"),
+        ({"churn": 1.0, "sampler": "unipc"}, "churn has no meaning for sampler unipc"),
     ],
 )
 def test_bad_settings(setting, message):

@@ -4,6 +4,8 @@ import torch
 from scipy.stats import chi2
 
 from stability import FullySynthetic, Mix, retrain
+from stability.diffusion.multistep import UniPC
+from stability.diffusion.schedules import linear_alphas_cumprod
 from stability.diffusion.width_map import SAMPLERS
 from tests.conftest import FALSE_ALARM
 from toy.densities.mixtures import IsotropicMixture
@@ -12,10 +14,11 @@ from toy.learners.exact import ExactDiffusion, expectation_maximisation
 from toy.learners.settings import DDPMConfig
 from toy.measures.modes import mode_profile
 
-NAMES = {
-    "fixed-large": "DDPM 100, fixed-large",
-    "fixed-small": "DDPM 100, fixed-small",
-    "ddim": "DDIM 100",
+MAPS = {
+    "fixed-large": SAMPLERS["DDPM 100, fixed-large"],
+    "fixed-small": SAMPLERS["DDPM 100, fixed-small"],
+    "ddim": SAMPLERS["DDIM 100"],
+    "unipc": UniPC().over(linear_alphas_cumprod()),
 }
 
 
@@ -62,7 +65,7 @@ def test_a_component_without_points_stays_where_it_is(rng):
     assert fitted.sds[1] == 0.5
 
 
-@pytest.mark.parametrize("sampler", NAMES)
+@pytest.mark.parametrize("sampler", MAPS)
 def test_a_round_follows_the_width_map(sampler, rng):
     """One component: the samples' variance, given the fit, is φ of the fit's variance. n points,
     2n squares.
@@ -78,9 +81,7 @@ def test_a_round_follows_the_width_map(sampler, rng):
             # a shifted centre is reproduced by the sampler but for √ᾱ_T: spread about the samples'
             # mean, 2n − 2 squares
             spread = np.square(x.astype(float) - x.mean(axis=0, dtype=float)).sum()
-            assert (
-                low < spread / SAMPLERS[NAMES[sampler]].variance(mixture.sds[0] ** 2) + 1 < high + 2
-            )
+            assert low < spread / MAPS[sampler].variance(mixture.sds[0] ** 2) + 1 < high + 2
 
 
 def test_eight_modes_follow_it_too_as_long_as_they_lie_apart(rng):
@@ -92,7 +93,7 @@ def test_eight_modes_follow_it_too_as_long_as_they_lie_apart(rng):
     """
     n, rounds = 2000, 3
     learner = ExactDiffusion(2, DDPMConfig(sampler="fixed-large"), eight_gaussians)
-    real, one = eight_gaussians(n, rng), SAMPLERS[NAMES["fixed-large"]]
+    real, one = eight_gaussians(n, rng), MAPS["fixed-large"]
     alarm = FALSE_ALARM / (2 * 2 * (rounds + 1) * 8)
     regimes = [FullySynthetic(), Mix(1.0)]
     samples = []
