@@ -94,7 +94,7 @@ def _inputs(config: Config) -> tuple[RealImages, dict[str, Any]]:
         options.data,
         images,
         options.real,
-        fresh_rounds=options.retrainings if options.regime == "fresh" else 0,
+        fresh_rounds=options.retrainings if "fresh" in options.regime else 0,
         held_out=options.held_out,
         seed=options.seed,
     )
@@ -129,7 +129,11 @@ def _require_room(config: Config, real: RealImages, accelerator: Accelerator) ->
     options, n = config.run, len(real.train.images)
     with warnings.catch_warnings(action="ignore"):  # the run itself warns of a λ that draws nothing
         drawn = [regime.synthetic(n) for regime in options.regimes()]
-    rounds = options.retrainings if options.regime in ("accumulate", "subsample") else 1
+    rounds = (
+        options.retrainings
+        if "accumulate" in options.regime or options.regime == "subsample"
+        else 1
+    )
     require_room(
         config.network,
         config.training,

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from stability.loop.capabilities import uses_weights
+from stability.loop.capabilities import SupportsExtrapolation, size_of_round, uses_weights
 from stability.loop.regimes import Curated, FullySynthetic, Regime, Verified, Weighted
 from stability.loop.retraining import Learner
 from stability.loop.temperature import tempered
@@ -34,6 +34,7 @@ from toy.measures.metrics import (
     Profile,
     Resemblance,
 )
+from toy.regime_options import RegimeOptions
 
 __all__ = ["Experiment", "PlaneLearner", "loop_settings", "require_room", "run_experiment"]
 
@@ -41,10 +42,11 @@ FIGURE_8_LAMBDAS = (0.0, 0.5, 1.0)
 FLOOR_PAIRS = 32
 # points a set for W1 and W2, unless there is no profile: exact transport takes n³
 MOST_TRANSPORTED = 1000
+KEEP_EVERYTHING = ("accumulate", "accumulate-fresh", "subsample")
 
 
 @dataclass(frozen=True)
-class Experiment(LoopOptions):
+class Experiment(RegimeOptions):
     """What every 2-D experiment has in common. Without --lambda: the rows of the paper's figure."""
 
     weight: float | None = None
@@ -91,7 +93,7 @@ class Experiment(LoopOptions):
             rows = [Curated(row, REWARDS[self.reward], self.choices) for row in rows]
         if self.verifier is not None:
             rows = [Verified(row, VERIFIERS[self.verifier], self.tries) for row in rows]
-        return rows
+        return [self.around(row) for row in rows]
 
 
 def require_room(
@@ -116,8 +118,9 @@ def require_room(
     n, repeats = options.samples, options.seeds * chains
     threads = options.threads or default_threads()
     with warnings.catch_warnings(action="ignore"):  # the run itself warns of a λ that draws nothing
-        drawn = [regime.synthetic(n) for regime in regimes]
-    rounds = options.retrainings if options.regime in ("accumulate", "subsample") else 1
+        last = [size_of_round(regime, n, options.retrainings + 1) for regime in regimes]
+        drawn = [regime.synthetic(size) for regime, size in zip(regimes, last, strict=True)]
+    rounds = options.retrainings if options.kind in KEEP_EVERYTHING else 1
     points = sum(n + max(n, rounds * m) for m in drawn) * repeats
 
     factors = {"--samples": n / LoopOptions.samples, "--lambda": max(options.lam, default=1)}
@@ -150,12 +153,14 @@ class PlaneLearner:
         weight: Of the real points, which the learner must support; None: no weights.
         temperature: τ of its samples.
         chains: Of the learner, for each that is recorded.
+        extrapolates: Whether a regime extrapolates its parameters.
     """
 
     make: Callable[..., Any]
     weight: float | None = None
     temperature: float = 1.0
     chains: int = 1
+    extrapolates: bool = False
 
     def build(self, place: LearnerPlace) -> Learner:
         """Build it. UsageError if it does not support weights that are asked for."""
@@ -171,6 +176,11 @@ class PlaneLearner:
             raise UsageError(
                 f"--weight is not supported by {type(learner).__name__}, whose loss cannot be "
                 "weighted"
+            )
+        if self.extrapolates and not isinstance(learner, SupportsExtrapolation):
+            raise UsageError(
+                f"--regime extrapolated is not supported by {type(learner).__name__}, whose "
+                "parameters cannot be extrapolated"
             )
         return tempered(learner, self.temperature)
 
@@ -250,7 +260,12 @@ def run_experiment(
 
     return Study(
         name=name,
-        learner=PlaneLearner(make_learner, experiment.weight, experiment.temperature),
+        learner=PlaneLearner(
+            make_learner,
+            experiment.weight,
+            experiment.temperature,
+            extrapolates=experiment.regime == "extrapolated",
+        ),
         real=real,
         truth=truth,
         fresh=truth if callable(truth) else None,

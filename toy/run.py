@@ -137,7 +137,8 @@ def _run_own_points(config: Any) -> None:
     experiment: Experiment = config.experiment
     if config.density != DENSITY:
         raise UsageError(f"--density {config.density} has no meaning with --data")
-    rounds = experiment.retrainings if experiment.regime == "fresh" else 0
+    needs_new = any(regime.needs_fresh_real for regime in experiment.regimes())
+    rounds = experiment.retrainings if needs_new else 0
     needed = experiment.samples * (1 + rounds)
     own = read_own_points(config.data, needed, experiment.seed)
     run_experiment(

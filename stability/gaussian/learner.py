@@ -94,6 +94,31 @@ class GaussianLearner:
     def state_dict(self) -> dict[str, Any]:
         return {"mean": torch.tensor(self.mean), "covariance": torch.tensor(self.covariance)}
 
+    def extrapolated(self, base: dict[str, Any], weights: np.ndarray) -> dict[str, Any]:
+        """Compute the state with mean and covariance θ − w (θ′ − θ), θ′ the present ones.
+
+        Args:
+            base: State of θ.
+            weights: w of each chain, (R,).
+
+        Returns:
+            The state.
+
+        Raises:
+            FloatingPointError: If a covariance would not be positive definite.
+        """
+        state: dict[str, Any] = {}
+        for name, value in self.state_dict().items():
+            w = torch.from_numpy(weights).reshape(-1, *[1] * (value.ndim - 1))
+            state[name] = base[name] - w * (value - base[name])
+        for chain, covariance in enumerate(state["covariance"]):
+            if torch.linalg.cholesky_ex(covariance).info:
+                raise FloatingPointError(
+                    f"extrapolated by {weights[chain]:g}, the covariance of chain {chain} is not "
+                    "positive definite"
+                )
+        return state
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.mean = state["mean"].numpy().copy()
         self.covariance = state["covariance"].numpy().copy()

@@ -8,7 +8,19 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-__all__ = ["HasLambda", "HasLogProb", "SupportsWeights", "uses_weights"]
+__all__ = [
+    "HasExtrapolation",
+    "HasLambda",
+    "HasLogProb",
+    "HasPopulation",
+    "HasSize",
+    "SupportsExtrapolation",
+    "SupportsWeights",
+    "extrapolation_of",
+    "models_of",
+    "size_of_round",
+    "uses_weights",
+]
 
 
 @runtime_checkable
@@ -45,6 +57,93 @@ class HasLambda(Protocol):
     def lam(self) -> float:
         """λ >= 0."""
         ...
+
+
+@runtime_checkable
+class HasSize(Protocol):
+    """A regime whose data grow or shrink."""
+
+    def size(self, n: int, t: int) -> int:
+        """Give the number of points that stands for n in the retraining that makes generation t."""
+        ...
+
+
+@runtime_checkable
+class HasPopulation(Protocol):
+    """A regime whose chains see each other's samples."""
+
+    @property
+    def models(self) -> int:
+        """K >= 1, number of chains that see each other."""
+        ...
+
+
+@runtime_checkable
+class HasExtrapolation(Protocol):
+    """A regime that samples beyond its model, away from what trained on its own samples."""
+
+    @property
+    def extrapolation(self) -> float:
+        """w, the weight of the extrapolation; 0: none."""
+        ...
+
+
+@runtime_checkable
+class SupportsExtrapolation(Protocol):
+    """A learner whose parameters can be extrapolated."""
+
+    def extrapolated(self, base: dict[str, Any], weights: np.ndarray) -> dict[str, Any]:
+        """Compute the state with parameters θ − w (θ′ − θ), θ′ the present ones.
+
+        Args:
+            base: State of θ.
+            weights: w of each chain, (R,).
+
+        Returns:
+            A state; all but the parameters is that of `base`.
+
+        Raises:
+            FloatingPointError: If there is no such model.
+        """
+        ...
+
+
+def extrapolation_of(regime: Any) -> float:
+    """Give the weight of a regime's extrapolation.
+
+    Args:
+        regime: Any regime.
+
+    Returns:
+        w; 0 for a regime that does not extrapolate.
+    """
+    return regime.extrapolation if isinstance(regime, HasExtrapolation) else 0.0
+
+
+def size_of_round(regime: Any, n: int, t: int) -> int:
+    """Give the number of points that stands for n in a round.
+
+    Args:
+        regime: Any regime.
+        n: Number of real points.
+        t: Generation that the round makes, >= 1.
+
+    Returns:
+        Its size; n for a regime that does not say.
+    """
+    return regime.size(n, t) if isinstance(regime, HasSize) else n
+
+
+def models_of(regime: Any) -> int:
+    """Give the number of chains that see each other's samples.
+
+    Args:
+        regime: Any regime.
+
+    Returns:
+        K; 1 for a regime that does not say.
+    """
+    return regime.models if isinstance(regime, HasPopulation) else 1
 
 
 def uses_weights(learner: Any) -> bool:

@@ -13,14 +13,19 @@ import numpy as np
 
 from stability.loop.capabilities import HasLambda
 from stability.loop.regimes import (
+    MOST_MODELS,
     Accumulate,
+    AccumulateFresh,
     Curated,
+    Exchange,
+    Extrapolated,
     FreshReal,
     FullySynthetic,
     Mix,
     Regime,
     ReplaceShare,
     RoundInputs,
+    Scheduled,
     Selector,
     Subsample,
     TrainingSet,
@@ -38,12 +43,15 @@ __all__ = [
     "regime_to_data",
 ]
 
-RegimeName = Literal["mix", "synthetic", "accumulate", "fresh", "replace", "subsample"]
+RegimeName = Literal[
+    "mix", "synthetic", "accumulate", "accumulate-fresh", "fresh", "replace", "subsample"
+]
 """Names of regimes on command lines."""
 
 BY_LAMBDA: Mapping[str, Callable[[float], Regime]] = {
     "mix": Mix,
     "accumulate": Accumulate,
+    "accumulate-fresh": lambda lam: AccumulateFresh(1 / (1 + lam)),
     "fresh": FreshReal,
     "replace": ReplaceShare,
     "subsample": lambda lam: Subsample(Accumulate(lam)),
@@ -60,6 +68,10 @@ _KINDS: Mapping[str, Callable[..., Regime]] = {
     "weighted": Weighted,
     "curated": Curated,
     "verified": Verified,
+    "accumulate-fresh": AccumulateFresh,
+    "scheduled": Scheduled,
+    "exchange": Exchange,
+    "extrapolated": Extrapolated,
 }
 _OWN = "own"
 LONGEST_NAME = 1000
@@ -189,6 +201,8 @@ def _plain(value: Any) -> Any:
     """A parameter as a JSON value."""
     if isinstance(value, int | float | np.number):
         return value.item() if isinstance(value, np.number) else value
+    if isinstance(value, tuple):  # a matrix
+        return [_plain(x) for x in value]
     if hasattr(value, "synthetic") and hasattr(value, "next"):
         return regime_to_data(value)
     return getattr(value, "__name__", None) or str(value)
@@ -202,9 +216,23 @@ def _value(name: str, value: Any, selectors: Mapping[str, Selector]) -> Any:
         if not value or len(value) > LONGEST_NAME:
             raise ValueError("a name in a regime must have 1 to 1000 characters")
         return value if name in ("name", "kind") else selectors.get(value, NamedSelector(value))
+    if name == "mixing":
+        return _matrix(value)
     if value is None or (isinstance(value, int | float) and not isinstance(value, bool)):
         return value
     raise ValueError("a parameter of a regime must be a number, a name or a regime")
+
+
+def _matrix(value: Any) -> tuple[tuple[float, ...], ...]:
+    """Shares of models. ValueError if they are none."""
+    if not (isinstance(value, list) and 1 <= len(value) <= MOST_MODELS):
+        raise ValueError(f"mixing must have 1 to {MOST_MODELS} rows")
+    for row in value:
+        if not (isinstance(row, list) and len(row) == len(value)):
+            raise ValueError("mixing must be a square matrix")
+        if not all(isinstance(x, int | float) and not isinstance(x, bool) for x in row):
+            raise ValueError("mixing must have numbers")
+    return tuple(tuple(map(float, row)) for row in value)
 
 
 def _recorded(name: Any, kind: Any, lam: Any = None) -> RecordedRegime:

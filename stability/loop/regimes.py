@@ -4,14 +4,16 @@ A regime is a small frozen object with two methods: how many samples it wants of
 and how it makes the next training set of them. It keeps no state: what a later round needs (for
 `Accumulate`, every earlier synthetic set) is in the training set of the round before.
 
-Five regimes stand alone. Four more go around another one: `Subsample`, `Weighted`, `Curated` and
-`Verified` change which of its points are used, and how much each counts.
+Six regimes stand alone. Seven more go around another one: `Subsample`, `Weighted`, `Curated` and
+`Verified` change which of its points are used, and how much each counts; `Scheduled` changes how
+many there are from round to round, `Exchange` which models drew them, and `Extrapolated` which
+parameters.
 """
 
 import dataclasses
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
@@ -19,16 +21,21 @@ from typing import Protocol
 import numpy as np
 
 from stability.loop.arguments import require_methods, require_number, whole_number
+from stability.loop.capabilities import extrapolation_of, models_of, size_of_round
 
 __all__ = [
     "Accumulate",
+    "AccumulateFresh",
     "Curated",
+    "Exchange",
+    "Extrapolated",
     "FreshReal",
     "FullySynthetic",
     "Mix",
     "Regime",
     "ReplaceShare",
     "RoundInputs",
+    "Scheduled",
     "Selector",
     "Subsample",
     "TrainingSet",
@@ -95,6 +102,9 @@ class RoundInputs:
         synthetic: (m, …), fresh draws of the present model.
         fresh: k -> (k, …), new real data.
         rng: For choices that the regime makes at random.
+        size: Number of points that stands for n in this round. None: n.
+        peers: (m, …) draws of the present model of each chain that this one sees, itself included.
+        place: Place of this chain among them.
     """
 
     real: np.ndarray
@@ -102,6 +112,14 @@ class RoundInputs:
     synthetic: np.ndarray
     fresh: Callable[[int], np.ndarray]
     rng: np.random.Generator
+    size: int | None = None
+    peers: tuple[np.ndarray, ...] = ()
+    place: int = 0
+
+    @property
+    def n(self) -> int:
+        """Number of points that this round takes for n."""
+        return len(self.real) if self.size is None else self.size
 
 
 class Regime(Protocol):
@@ -223,11 +241,52 @@ class FreshReal(_PerRealPoint):
     needs_fresh_real = True
 
     def next(self, inputs: RoundInputs) -> TrainingSet:
-        real = inputs.fresh(len(inputs.real))
+        real = inputs.fresh(inputs.n)
         return TrainingSet(np.concatenate([real, inputs.synthetic]), real=len(real))
 
     def __str__(self) -> str:
         return f"fresh real data, λ = {self.lam:g}"
+
+
+LARGEST_DENOMINATOR = 10**6
+"""Of the fraction that a real share stands for: 1/(1 + λ) is meant exactly, not as a double."""
+
+
+@dataclass(frozen=True)
+class AccumulateFresh:
+    """Everything is kept, and each round adds n points, of which the share `real_fraction` is new
+    real data and the rest samples of the present model: a web that fills with generated data.
+
+    The first set is n real points. Each later batch has ceil(α n) real points, α the real share.
+    For the mean of a Gaussian the variance falls as t^(−min(1, 2α)), and a bias of the model ends
+    at 1/α of its size (Wang, Niu and Li, arXiv:2602.16065; Qiao et al., arXiv:2606.13732).
+
+    Attributes:
+        real_fraction: α, in [0, 1]. 0 is `Accumulate(1)`; λ synthetic points for a real one are
+            α = 1/(1 + λ).
+    """
+
+    real_fraction: float
+    needs_fresh_real = True
+    weighted = False
+
+    def __post_init__(self) -> None:
+        require_number(self.real_fraction, "real_fraction")
+        if not 0 <= self.real_fraction <= 1:
+            raise ValueError(f"real_fraction must be in [0, 1], got {self.real_fraction}")
+
+    def synthetic(self, n: int) -> int:
+        alpha = Fraction(float(self.real_fraction)).limit_denominator(LARGEST_DENOMINATOR)
+        return math.floor((1 - alpha) * n)
+
+    def next(self, inputs: RoundInputs) -> TrainingSet:
+        fresh, before = inputs.fresh(inputs.n - len(inputs.synthetic)), inputs.previous
+        old_real, old_synthetic = np.split(before.points, [before.real])
+        points = np.concatenate([old_real, fresh, old_synthetic, inputs.synthetic])
+        return TrainingSet(points, real=before.real + len(fresh))
+
+    def __str__(self) -> str:
+        return f"accumulate with new real data, α = {self.real_fraction:g}"
 
 
 @dataclass(frozen=True)
@@ -246,7 +305,12 @@ class ReplaceShare(_PerRealPoint):
         return math.floor(lam / (1 + lam) * n)
 
     def next(self, inputs: RoundInputs) -> TrainingSet:
-        stay = len(inputs.real) - len(inputs.synthetic)
+        stay = inputs.n - len(inputs.synthetic)
+        if stay > len(inputs.real):
+            raise ArithmeticError(
+                f"{stay} real points must stay, and there are {len(inputs.real)}: without new real "
+                "data this regime cannot grow so far"
+            )
         real = inputs.rng.choice(inputs.real, stay, replace=False)
         return TrainingSet(np.concatenate([real, inputs.synthetic]), real=stay)
 
@@ -262,6 +326,18 @@ class _Around:
 
     def __post_init__(self) -> None:
         require_methods(self.regime, "regime", "synthetic", "next")
+        if models_of(self.regime) > 1:
+            raise ValueError(
+                "regime must be no Exchange, which goes around the others: write "
+                f"Exchange({type(self).__name__}(…), mixing)"
+            )
+
+    @property
+    def extrapolation(self) -> float:
+        return extrapolation_of(self.regime)
+
+    def size(self, n: int, t: int) -> int:
+        return size_of_round(self.regime, n, t)
 
     @property
     def needs_fresh_real(self) -> bool:
@@ -289,7 +365,7 @@ class Subsample(_Around):
     def next(self, inputs: RoundInputs) -> TrainingSet:
         previous = inputs.previous.pool or inputs.previous
         pool = self.regime.next(dataclasses.replace(inputs, previous=previous))
-        size = min(len(inputs.real), len(pool.points))
+        size = min(inputs.n, len(pool.points))
         # sorted: real points stay in front
         chosen = np.sort(inputs.rng.choice(len(pool.points), size, replace=False))
         weights = None if pool.weights is None else pool.weights[chosen]
@@ -411,6 +487,207 @@ class Verified(_Around):
 
     def __str__(self) -> str:
         return f"{self.regime}, verified by {_name(self.accepts)}"
+
+
+@dataclass(frozen=True)
+class Scheduled(_Around):
+    """`regime` with n_t = n · factor^t · (t + 1)^power in the place of n: data that grow or shrink.
+
+    In the round that makes generation t the regime asks for as many samples, and for as much new
+    real data, as it would for n_t real points. The fixed real data stay what they are. Without real
+    data the mean of a Gaussian has the variance Σ_{s ≤ t} n/n_s, in units of one fit's: it stays
+    bounded if and only if Σ 1/n_t is finite, that is, for factor > 1, or factor = 1 and power > 1
+    (Xu, He and Cheng, arXiv:2505.13947; Bakshi and Chakraborty, arXiv:2602.10531).
+
+    Attributes:
+        factor: Growth a round, > 0; below 1 data shrink.
+        power: Exponent of t + 1.
+    """
+
+    factor: float = 1.0
+    power: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("factor", "power"):
+            require_number(getattr(self, name), name)
+        if not 0 < self.factor < math.inf:
+            raise ValueError(f"factor must be finite and > 0, got {self.factor}")
+        if not math.isfinite(self.power):
+            raise ValueError(f"power must be finite, got {self.power}")
+
+    def size(self, n: int, t: int) -> int:
+        """n_t, rounded, at least 1; that of `regime` where it has a schedule of its own."""
+        before = size_of_round(self.regime, n, t)
+        exponent = t * math.log(self.factor) + self.power * math.log(t + 1)
+        if math.log(before) + exponent > math.log(LARGEST_SIZE):
+            raise ValueError(
+                f"the data of round {t} would have more than {LARGEST_SIZE:,} points, from n = {n}"
+            )
+        return max(1, round(before * math.exp(exponent)))
+
+    def next(self, inputs: RoundInputs) -> TrainingSet:
+        return self.regime.next(inputs)
+
+    def __str__(self) -> str:
+        grows = [f" · {self.factor:g}^t"] if self.factor != 1 else []
+        grows += [f" · (t+1)^{self.power:g}"] if self.power else []
+        return f"{self.regime}, n{''.join(grows)}"
+
+
+@dataclass(frozen=True)
+class Extrapolated(_Around):
+    """`regime`, with samples of θ − w (θ′ − θ) instead of θ, where θ′ is θ trained on its own
+    samples.
+
+    What training on its own samples does to a model is taken back, w times. The next fit goes on
+    from θ. A sampler that turns variance v into φ(v) is undone, to first order, at w = 1/φ′(v); to
+    samplers that spread this applies as to those that shrink. The learner must be one of
+    `stability.loop.extrapolation`. Source: Neon (arXiv:2510.03597).
+
+    Attributes:
+        extrapolation_weight: w, finite. 0: `regime` itself; −1: samples of θ′.
+    """
+
+    extrapolation_weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require_number(self.extrapolation_weight, "extrapolation_weight")
+        if not math.isfinite(self.extrapolation_weight):
+            raise ValueError(
+                f"extrapolation_weight must be finite, got {self.extrapolation_weight}"
+            )
+        if extrapolation_of(self.regime):
+            raise ValueError("regime must not extrapolate itself")
+
+    @property
+    def extrapolation(self) -> float:
+        """w."""
+        return float(self.extrapolation_weight)
+
+    def next(self, inputs: RoundInputs) -> TrainingSet:
+        return self.regime.next(inputs)
+
+    def __str__(self) -> str:
+        return f"{self.regime}, extrapolated by {self.extrapolation_weight:g}"
+
+
+LARGEST_SIZE = 10**9
+"""Points of a round beyond which a schedule is refused."""
+
+
+@dataclass(frozen=True)
+class Exchange(_Around):
+    """K models with private real data, which train on each other's samples.
+
+    The chains of one population are K neighbouring replicas in the same regime. Of the m samples
+    that `regime` asks for, model i takes the share `mixing[i][j]` from model j, draws that nobody
+    else sees. For the means of Gaussians see Vu, Reeves and Wenger, arXiv:2505.21677: the samples
+    of others help, because they come from other real data.
+
+    Attributes:
+        mixing: W, K rows of K numbers >= 0 with sum 1.
+    """
+
+    mixing: tuple[tuple[float, ...], ...]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        rows = tuple(tuple(float(x) for x in row) for row in self.mixing)
+        object.__setattr__(self, "mixing", rows)
+        k = len(rows)
+        if not (1 <= k <= MOST_MODELS and all(len(row) == k for row in rows)):
+            raise ValueError(f"mixing must be a square matrix of 1 to {MOST_MODELS} rows")
+        if not all(x >= 0 for row in rows for x in row):
+            raise ValueError("mixing must have numbers >= 0")
+        if not all(abs(math.fsum(row) - 1) < 1e-9 for row in rows):
+            raise ValueError("mixing must have rows with sum 1")
+
+    @classmethod
+    def among(cls, models: int, regime: Regime, own: float | None = None) -> "Exchange":
+        """Mix alike with all others.
+
+        Args:
+            models: K >= 2.
+            regime: What each model does with the samples that it takes.
+            own: Share of a model's own samples, in [0, 1]. None: 1/K, as that of any other.
+
+        Returns:
+            The regime.
+        """
+        k = whole_number(models, "models", 2)
+        kept = 1 / k if own is None else own
+        if not 0 <= kept <= 1:
+            raise ValueError(f"own must be in [0, 1], got {own}")
+        rest = (1 - kept) / (k - 1)
+        rows = tuple(tuple(kept if i == j else rest for j in range(k)) for i in range(k))
+        return cls(regime, rows)
+
+    @property
+    def models(self) -> int:
+        """K."""
+        return len(self.mixing)
+
+    def counts(self, m: int) -> np.ndarray:
+        """How many of the m samples of model i come from model j.
+
+        Args:
+            m: Samples that each model takes.
+
+        Returns:
+            (K, K), rows with sum m: m W, rounded to the largest remainders.
+        """
+        wanted = m * np.array(self.mixing)
+        counts = np.floor(wanted + 1e-9).astype(int)
+        for i, row in enumerate(counts):
+            left = m - int(row.sum())
+            row[np.argsort(counts[i] - wanted[i], kind="stable")[:left]] += 1
+        return counts
+
+    def synthetic(self, n: int) -> int:
+        """Draws of each model: as many as all others together take of the one most asked."""
+        return int(self.counts(self.regime.synthetic(n)).sum(axis=0).max())
+
+    def taken(self, peers: Sequence[np.ndarray], place: int, n: int) -> np.ndarray:
+        """Collect the samples that one model takes.
+
+        Args:
+            peers: Draws of each model, as many as `synthetic(n)`.
+            place: Number of the model.
+            n: Number of real points of each model.
+
+        Returns:
+            As many as `regime` asks for.
+
+        Raises:
+            ArithmeticError: If the models draw different numbers, since they have different n.
+            ValueError: If there are not K of them.
+        """
+        if len(peers) != self.models:
+            raise ValueError(f"{self.models} models must see each other, got {len(peers)}")
+        if {len(draws) for draws in peers} != {self.synthetic(n)}:
+            raise ArithmeticError("models that see each other must have equally many real points")
+
+        counts = self.counts(self.regime.synthetic(n))
+        ends = counts.cumsum(axis=0)  # of the part of model j's draws that model i takes
+        parts = zip(peers, counts[place], ends[place], strict=True)
+        return np.concatenate([draws[end - count : end] for draws, count, end in parts])
+
+    def next(self, inputs: RoundInputs) -> TrainingSet:
+        synthetic = self.taken(inputs.peers, inputs.place, inputs.n)
+        return self.regime.next(dataclasses.replace(inputs, synthetic=synthetic))
+
+    def __str__(self) -> str:
+        alike = {x for i, row in enumerate(self.mixing) for j, x in enumerate(row) if i != j}
+        own = {row[i] for i, row in enumerate(self.mixing)}
+        uniform = len(alike | own) == 1
+        shares = "" if uniform else f", own share {min(own):.3g}" if len(own) == 1 else ", mixed"
+        return f"{self.regime}, {self.models} models exchange{shares}"
+
+
+MOST_MODELS = 100
+"""Models of a population."""
 
 
 def _require_selector(function: Selector, name: str) -> None:

@@ -14,7 +14,13 @@ from typing import Any, Literal, Protocol, get_args, runtime_checkable
 import numpy as np
 
 from stability.loop.arguments import numeric_array, require_methods, whole_number
-from stability.loop.capabilities import uses_weights
+from stability.loop.capabilities import (
+    HasExtrapolation,
+    extrapolation_of,
+    models_of,
+    size_of_round,
+    uses_weights,
+)
 from stability.loop.regimes import Regime, RoundInputs, TrainingSet
 from stability.loop.streams import Purpose, stream
 
@@ -174,8 +180,10 @@ def retrain(
     )
     seed = whole_number(seed, "seed", 0)
     _check_arguments(learner, real, regimes, fresh, latents)
-    synthetic = [regime.synthetic(len(x)) for regime, x in zip(regimes, real, strict=True)]
-    counts = [max(m, draws) for m in synthetic]
+    populations = _populations(regimes, replicas)
+    wanted = _Wanted(regimes, [len(x) for x in real])
+    for t in (1, generations + 1):  # refuses a schedule that grows too far, before any work
+        wanted.of_round(t)
 
     def streams(purpose: Purpose, t: int) -> list[np.random.Generator]:
         return [stream(seed, purpose, replica, t) for replica in replicas]
@@ -188,14 +196,18 @@ def retrain(
 
     def training_sets(previous: Generation) -> list[TrainingSet]:
         t = previous.t + 1
+        used = [x[:m] for x, m in zip(previous.samples, wanted.of_round(t), strict=True)]
         return [
             regimes[r].next(
                 RoundInputs(
                     real=real[r],
                     previous=previous.training[r],
-                    synthetic=previous.samples[r][: synthetic[r]],
+                    synthetic=used[r],
                     fresh=fresh_data(r, t),
                     rng=rng,
+                    size=wanted.size(r, t),
+                    peers=tuple(used[peer] for peer in populations[r]),
+                    place=populations[r].index(r),
                 )
             )
             for r, rng in enumerate(streams(Purpose.CHOICE, t))
@@ -214,6 +226,7 @@ def retrain(
                 before = _checksums(training)
                 learner.fit(training, streams(Purpose.FIT, t))
                 _require_unchanged(before, training)
+                counts = [max(m, draws) for m in wanted.of_round(t + 1)]
                 drawn = learner.sample(
                     counts, streams(Purpose.SAMPLE, t if latents == "fresh" else 0)
                 )
@@ -224,6 +237,54 @@ def retrain(
             yield generation
 
     return run(after)
+
+
+class _Wanted:
+    """How many samples each chain's regime takes in a round."""
+
+    def __init__(self, regimes: Sequence[Regime], sizes: Sequence[int]) -> None:
+        self._regimes, self._sizes = regimes, sizes
+        self._known: dict[tuple[int, int], int] = {}  # a λ without points warns once
+
+    def size(self, r: int, t: int) -> int:
+        """What stands for n in the round of chain r that makes generation t."""
+        return size_of_round(self._regimes[r], self._sizes[r], t)
+
+    def of_round(self, t: int) -> list[int]:
+        """Samples of generation t − 1 that each chain takes."""
+        keys = [(r, self.size(r, t)) for r in range(len(self._regimes))]
+        for r, n in keys:
+            if (r, n) not in self._known:
+                self._known[r, n] = self._regimes[r].synthetic(n)
+        return [self._known[key] for key in keys]
+
+
+def _populations(regimes: Sequence[Regime], replicas: Sequence[int]) -> list[tuple[int, ...]]:
+    """The chains that each chain sees, by replica: K neighbouring replicas in one regime.
+
+    Raises:
+        ValueError: If one of them is missing, or there twice.
+    """
+    found = []
+    for regime, replica in zip(regimes, replicas, strict=True):
+        k = models_of(regime)
+        if k == 1:
+            found.append((len(found),))
+            continue
+
+        first = replica - replica % k
+        same = [
+            (replicas[r], r)
+            for r, other in enumerate(regimes)
+            if first <= replicas[r] < first + k and (other is regime or other == regime)
+        ]
+        if [number for number, _ in sorted(same)] != list(range(first, first + k)):
+            raise ValueError(
+                f"regime '{regime}' needs the {k} chains with replicas {first} to {first + k - 1}, "
+                f"got {sorted(number for number, _ in same)}"
+            )
+        found.append(tuple(r for _, r in sorted(same)))
+    return found
 
 
 def _no_fresh_data(k: int) -> np.ndarray:
@@ -273,6 +334,11 @@ def _check_arguments(
         require_methods(regime, f"regimes[{r}]", "synthetic", "next")
         if regime.needs_fresh_real and fresh is None:
             raise ValueError(f"regime '{regime}' draws new real data each round: pass fresh=")
+        if extrapolation_of(regime) and not isinstance(learner, HasExtrapolation):
+            raise ValueError(
+                f"regime '{regime}' needs a learner that extrapolates: pass "
+                "extrapolating(learner, regimes)"
+            )
         if regime.weighted and not uses_weights(learner):
             raise ValueError(
                 f"regime '{regime}' weights its points, which {type(learner).__name__} does not "

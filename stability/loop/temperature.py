@@ -59,6 +59,11 @@ class Tempered:
     def weighs(self) -> bool:
         return uses_weights(self._learner)
 
+    @property
+    def extrapolated(self) -> Any:
+        """That of the learner, if it has one."""
+        return self._learner.extrapolated
+
     def reset(self, rngs: Sequence[np.random.Generator]) -> None:
         self._learner.reset(rngs)
 

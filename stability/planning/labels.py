@@ -14,10 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stability.loop.arguments import require_methods, whole_number
+from stability.loop.capabilities import models_of, size_of_round
 from stability.loop.regimes import (
     Curated,
+    Exchange,
+    Extrapolated,
     Regime,
     RoundInputs,
+    Scheduled,
     Subsample,
     TrainingSet,
     Verified,
@@ -83,15 +87,17 @@ class Composition:
 class Propagation:
     """What every fit of a chain is trained on, in terms of cells of exchangeable points.
 
-    A cell holds points of one origin that all training sets use alike.
+    A cell holds points of one origin that all training sets use alike. Of a population of models
+    all fits count, those of one generation one after the other: fit number `models` · t + i.
 
     Attributes:
-        n: Number of real points.
-        origin: (K,), the origin of each cell: `REAL`, `FRESH` (new real points), or t >= 0 for
-            draws of model t.
+        n: Number of real points of a model.
+        origin: (K,), the origin of each cell: `REAL`, `FRESH` (new real points), or the number of
+            the fit whose model drew it.
         sizes: (K,), number of points of each cell.
-        training: For each generation t, the possible compositions of its training set.
-        synthetic: m, number of samples that the regime wants of each model.
+        training: For each fit, the possible compositions of its training set.
+        synthetic: m, number of samples that the regime wants of each model after the first fit.
+        models: Models that train on each other's samples.
     """
 
     n: int
@@ -99,14 +105,15 @@ class Propagation:
     sizes: NDArray[np.int64]
     training: tuple[tuple[Composition, ...], ...]
     synthetic: int
+    models: int = 1
 
     @property
     def generations(self) -> int:
         """Number of retrainings."""
-        return len(self.training) - 1
+        return len(self.training) // self.models - 1
 
     def size(self, t: int) -> int:
-        """Points of training set t, in its first composition.
+        """Points of training set t of the first model, in its first composition.
 
         Args:
             t: Generation, 0 <= t <= `generations`.
@@ -114,25 +121,25 @@ class Propagation:
         Returns:
             Their number.
         """
-        return sum(draw.count for draw in self.training[t][0].draws)
+        return sum(draw.count for draw in self.training[self.models * t][0].draws)
 
     def origins_of(self, t: int) -> tuple[float, NDArray[np.float64]]:
-        """Expected weights in training set t, by origin.
+        """Expected weights in training set t of the first model, by origin.
 
         Args:
             t: Generation, 0 <= t <= `generations`.
 
         Returns:
-            The weight of real points, and (generations,) weights of the draws of each model.
+            The weight of real points, and (generations,) weights of the draws of each generation.
         """
         weights = np.zeros(len(self.sizes))
-        for outcome in self.training[t]:
+        for outcome in self.training[self.models * t]:
             for draw in outcome.draws:
                 fraction = draw.count / draw.cells.sum()
                 weights += outcome.probability * draw.weight * fraction * draw.cells
         models = np.zeros(self.generations)
         is_model = self.origin >= 0
-        np.add.at(models, self.origin[is_model], weights[is_model])
+        np.add.at(models, self.origin[is_model] // self.models, weights[is_model])
         return float(weights[~is_model].sum()), models
 
 
@@ -167,25 +174,30 @@ def propagate(regime: Regime, n: int, generations: int) -> Propagation:
     """
     require_methods(regime, "regime", "synthetic", "next")
     n, generations = whole_number(n, "n", 1), whole_number(generations, "generations", 0)
-    m = whole_number(regime.synthetic(n), "regime.synthetic(n)", 0)
-    if n + generations * (m + n) > MOST_LABELS:
+    k, sizes = models_of(regime), [size_of_round(regime, n, t + 1) for t in range(generations)]
+    counts = [whole_number(regime.synthetic(m), "regime.synthetic(n)", 0) for m in sizes]
+    m = counts[0] if counts else whole_number(regime.synthetic(n), "regime.synthetic(n)", 0)
+    if k * (n + sum(counts) + sum(sizes)) > MOST_LABELS:
         raise ValueError(
-            f"n + generations * (m + n) must be <= {MOST_LABELS:,}, got n = {n}, m = {m}, "
-            f"generations = {generations}"
+            f"the labels of all rounds must be <= {MOST_LABELS:,}, got n = {n}, m = {m}, "
+            f"generations = {generations}, models = {k}"
         )
 
-    origin = [np.full(n, REAL)]
-    used = n
-    real = np.arange(n)
-    previous = TrainingSet(real, real=n)
-    rounds: list[_Outcomes] = [[(1.0, [_Draw(real, n, 1 / n)])]]
-    for t in range(generations):
-        labels = _Labels(real, previous, np.arange(used, used + m), used + m)
-        previous, outcomes = labels.training_set(regime)
-        origin += [np.full(m, t), np.full(labels.fresh_count, FRESH)]
-        used += m + labels.fresh_count
-        rounds.append(outcomes)
-    return _by_cells(n, m, np.concatenate(origin), rounds)
+    real = np.arange(k * n).reshape(k, n)
+    origin, used = [np.full(k * n, REAL)], k * n
+    previous = [TrainingSet(x, real=n) for x in real]
+    rounds: list[_Outcomes] = [[(1.0, [_Draw(x, n, 1 / n)])] for x in real]
+    for t, (size, count) in enumerate(zip(sizes, counts, strict=True)):
+        drawn = used + np.arange(k * count).reshape(k, count)
+        origin += [np.full(count, k * t + i) for i in range(k)]
+        used += k * count
+        for i in range(k):
+            labels = _Labels(real[i], previous[i], drawn[i], used, size, tuple(drawn), i)
+            previous[i], outcomes = labels.training_set(regime)
+            origin.append(np.full(labels.fresh_count, FRESH))
+            used += labels.fresh_count
+            rounds.append(outcomes)
+    return _by_cells(n, m, np.concatenate(origin), rounds, k)
 
 
 @dataclass
@@ -199,6 +211,9 @@ class _Labels:
     previous: TrainingSet
     synthetic: Points
     next_label: int
+    size: int
+    peers: tuple[Points, ...]
+    place: int
     fresh_count: int = 0
 
     def training_set(self, regime: Regime) -> tuple[TrainingSet, _Outcomes]:
@@ -207,6 +222,11 @@ class _Labels:
                 f"regime '{regime}' looks at the values of points, so theory alone says nothing; "
                 "plan it from measured rounds"
             )
+        if isinstance(regime, Exchange):
+            self.synthetic = regime.taken(self.peers, self.place, self.size)
+            return self.training_set(regime.regime)
+        if isinstance(regime, Scheduled | Extrapolated):  # of when, and of what draws
+            return self.training_set(regime.regime)
         if isinstance(regime, Subsample):
             return self._subsample(regime)
         if isinstance(regime, Weighted):
@@ -260,6 +280,7 @@ class _Labels:
                 synthetic=_encoded(self.synthetic, scale),
                 fresh=draw_fresh,
                 rng=choices,  # type: ignore[arg-type]  # it refuses what is not known
+                size=self.size,
             )
         )
         known = np.zeros(self.next_label + sum(map(len, fresh)) + 1, dtype=bool)
@@ -272,7 +293,7 @@ class _Labels:
     def _subsample(self, regime: Subsample) -> tuple[TrainingSet, _Outcomes]:
         self.previous = self.previous.pool or self.previous
         pool, outcomes = self.training_set(regime.regime)
-        size = min(len(self.real), len(pool.points))
+        size = min(self.size, len(pool.points))
         kept = TrainingSet(pool.points, pool.real, pool.weights, pool)
         if size == len(pool.points):
             return kept, outcomes
@@ -459,7 +480,7 @@ def _hypergeometric(first: int, second: int, size: int) -> list[tuple[int, float
     return [(int(k), float(p)) for k, p in zip(counts, chances, strict=True) if p > NEGLIGIBLE]
 
 
-def _by_cells(n: int, m: int, origin: NDArray, rounds: list[_Outcomes]) -> Propagation:
+def _by_cells(n: int, m: int, origin: NDArray, rounds: list[_Outcomes], models: int) -> Propagation:
     """Group points of one origin that every draw treats alike."""
     cell = np.unique(origin, return_inverse=True)[1].ravel()
     for outcomes in rounds:
@@ -470,7 +491,7 @@ def _by_cells(n: int, m: int, origin: NDArray, rounds: list[_Outcomes]) -> Propa
     first = np.zeros(number, dtype=np.int64)
     first[cell[::-1]] = np.arange(len(cell))[::-1]
     training = tuple(_counted(outcomes, cell, number) for outcomes in rounds)
-    return Propagation(n, origin[first], np.bincount(cell), training, m)
+    return Propagation(n, origin[first], np.bincount(cell), training, m, models)
 
 
 def _refined(cell: NDArray, points: Points) -> NDArray:

@@ -18,6 +18,7 @@ from scipy.special import digamma
 from scipy.stats import chi2, norm
 
 from stability.gaussian.alpha import half_life
+from stability.loop.capabilities import extrapolation_of
 from stability.loop.regimes import Regime
 from stability.planning.labels import propagate
 from stability.planning.response import path_law
@@ -65,7 +66,9 @@ class Growth:
 
     @property
     def limit(self) -> float:
-        """The limit for t → ∞; inf unless it settles."""
+        """The limit for t → ∞; inf unless it settles or falls."""
+        if self.kind == "power" and self.value < 0:
+            return 0.0
         return self.value if self.kind == "settles" else math.inf
 
     def __str__(self) -> str:
@@ -143,8 +146,13 @@ def price(regime: Regime, n: int, generations: int = 20, response: float = 1.0) 
         RegimeError: If the regime cannot be planned from theory.
     """
     propagation = propagate(regime, n, max(generations, LONG))
-    noise = path_law(propagation, response=response)
-    law = path_law(propagation, response=response, bias=1.0, spread=0.0)
+    # θ − w (θ′ − θ) responds by 1 − w (J − 1), is off by −w δ, and has the noise of the draws that
+    # θ′ is trained on
+    w = extrapolation_of(regime)
+    after = response * (1 - w * (response - 1))
+    sizes = [propagation.size(t) for t in range(propagation.generations + 1)]
+    noise = path_law(propagation, response=after, excess=(response * w) ** 2 / np.array(sizes))
+    law = path_law(propagation, response=after, bias=1 - w * response, spread=0.0)
     variance = n * noise.variance / response**2
     return Price(
         str(regime),
@@ -183,7 +191,10 @@ def growth(values: NDArray[np.float64]) -> Growth:
         return Growth("power", math.log2(ratio))
     if ratio > 0.94:
         return Growth("log", 0.0)
-    return Growth("settles", end + after * ratio / (1 - ratio) if ratio > 0 else end)
+    limit = end + after * ratio / (1 - ratio) if ratio > 0 else end
+    if limit <= 0 < end:  # more data in each round: it falls as a power of t
+        return Growth("power", math.log2(end / half))
+    return Growth("settles", limit)
 
 
 def largest_lambda(

@@ -89,7 +89,7 @@ def path_law(
     spread: Spread | float = 1.0,
     response: float = 1.0,
     bias: float = 0.0,
-    excess: float = 0.0,
+    excess: float | NDArray[np.float64] = 0.0,
     given_real: bool = False,
 ) -> PathLaw:
     """Mean and covariance of the path of a functional, by linear algebra.
@@ -99,14 +99,16 @@ def path_law(
         spread: Variance of f of one point, or a function of the model's mean.
         response: J, the slope of the model's value in that of its training set.
         bias: δ, the bias of one fit at r = f*, in units of f.
-        excess: Variance of ξ_t, noise of training that is independent in each round, >= 0.
+        excess: Variance of ξ_t, noise of training that is independent in each fit, >= 0; one number
+            or one a generation, (T + 1,).
         given_real: Take the n fixed real points as given: f* is their mean, and they add no noise.
 
     Returns:
-        The law of the path.
+        The law of the path; of a population of models, that of the first.
     """
     spread = constant(spread) if isinstance(spread, float | int) else spread
-    rounds, cells = propagation.generations + 1, len(propagation.sizes)
+    rounds, cells, k = len(propagation.training), len(propagation.sizes), propagation.models
+    extra = np.repeat(np.broadcast_to(excess, rounds // k), k)
 
     # the last `rounds` entries stand for models: a further draw of each that nobody trains on
     mean = np.zeros(cells + rounds)
@@ -129,11 +131,17 @@ def path_law(
         mean[new] = response * training[0, t] + bias
         shared[new] = response * with_points
         shared[:, new] = shared[new].T
-        shared[np.ix_(new, new)] = response**2 * training[1, t] + excess
+        shared[np.ix_(new, new)] = response**2 * training[1, t] + extra[t]
         own[new] = spread(mean[cells + t], shared[cells + t, cells + t])
 
-    models = slice(cells, None)
-    return PathLaw(mean[models], shared[models, models], training[0], training[1], synthetic)
+    own_fits = slice(cells, None, k)
+    return PathLaw(
+        mean[own_fits],
+        shared[own_fits, own_fits],
+        training[0, ::k],
+        training[1, ::k],
+        synthetic[::k],
+    )
 
 
 def _expected_weights(outcomes: tuple[Composition, ...], cells: int) -> NDArray[np.float64]:

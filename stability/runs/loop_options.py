@@ -55,9 +55,10 @@ class LoopOptions:
     result."""
     regime: RegimeName = "mix"
     """What a retraining sees: the n real points and m new samples (mix), n samples alone
-    (synthetic), the real points and every synthetic set so far (accumulate), n new real
-    points and m new samples (fresh), n points of which the share λ/(1+λ) is samples
-    (replace), or n points drawn from what accumulate would see (subsample)."""
+    (synthetic), the real points and every synthetic set so far (accumulate), the same with n
+    more points in each round, of which the fraction 1/(1+λ) is new real data
+    (accumulate-fresh), n new real points and m new samples (fresh), n points of which the share
+    λ/(1+λ) is samples (replace), or n points drawn from what accumulate would see (subsample)."""
     fully_synthetic: bool = False
     """Add a fully synthetic row; alone, short for --regime synthetic."""
     retrainings: int = 20
@@ -119,6 +120,11 @@ class LoopOptions:
         """The least value of `samples`."""
         return 2
 
+    @property
+    def kind(self) -> str:
+        """Name of the regime that the rows are made of."""
+        return self.regime
+
     def regimes(self, paper_lambdas: Sequence[float] = ()) -> list[Regime]:
         """Make the rows of the experiment.
 
@@ -128,11 +134,11 @@ class LoopOptions:
         Returns:
             One regime a row, in the order of the tables.
         """
-        by_lambda = BY_LAMBDA.get(self.regime)
+        by_lambda = BY_LAMBDA.get(self.kind)
         rows: list[Regime] = []
         if by_lambda and (self.lam or not self.fully_synthetic):
             rows = [by_lambda(lam) for lam in self.lam or paper_lambdas]
-        paper_comparison = self.regime == "mix" and not self.lam
+        paper_comparison = self.kind == "mix" and not self.lam
         if self.fully_synthetic or not by_lambda or paper_comparison:
             rows = [*rows, FullySynthetic()]
         return rows

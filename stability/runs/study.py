@@ -23,7 +23,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from stability.loop.arguments import is_array_like, numeric_array, require_methods, whole_number
-from stability.loop.capabilities import HasLogProb
+from stability.loop.capabilities import HasLogProb, size_of_round
+from stability.loop.extrapolation import extrapolating
 from stability.loop.regime_data import regime_to_data
 from stability.loop.regimes import Regime
 from stability.loop.retraining import (
@@ -330,7 +331,7 @@ class Study:
         require_methods(
             learner, "learner", "reset", "fit", "sample", "state_dict", "load_state_dict"
         )
-        return learner
+        return extrapolating(learner, [regime for regime, *_ in self.chains])
 
 
 class _Runner:
@@ -527,7 +528,11 @@ class _Runner:
         study, data = self._study, self._study.data
         point = data.real_of(0)[0].nbytes if data.real_of(0).ndim > 1 else data.real_of(0).itemsize
         with warnings.catch_warnings(action="ignore"):  # the run itself warns of a λ without points
-            drawn = [regime.synthetic(data.n) for regime, *_ in study.chains]
+            last = study.generations + 1
+            sizes = [size_of_round(regime, data.n, last) for regime, *_ in study.chains]
+            drawn = [
+                regime.synthetic(n) for (regime, *_), n in zip(study.chains, sizes, strict=True)
+            ]
         samples = point * sum(max(m, data.draws) for m in drawn)
         points = point * sum(data.n + m for m in drawn)
         kept = Keep.parse(study.keep).count(study.generations + 1)

@@ -105,6 +105,29 @@ class ExactDiffusion(ReplicatedLearner[DDPMConfig]):
     def state_dict(self) -> dict[str, Any]:
         return {"parameters": torch.from_numpy(self.parameters)}
 
+    def extrapolated(self, base: dict[str, Any], weights: np.ndarray) -> dict[str, Any]:
+        """Compute the state with centres, variances and shares θ − w (θ′ − θ), θ′ the present ones.
+
+        Args:
+            base: State of θ.
+            weights: w of each chain, (R,).
+
+        Returns:
+            The state.
+
+        Raises:
+            FloatingPointError: If a variance would not be positive, or a share negative.
+        """
+        k = len(self._truth.centres)
+        before, after = base["parameters"].numpy().copy(), self.parameters
+        for theta in (before, after):
+            theta[:, 2 * k : 3 * k] **= 2
+        theta = before - weights[:, None] * (after - before)
+        if not ((theta[:, 2 * k : 3 * k] > 0).all() and (theta[:, 3 * k :] >= 0).all()):
+            raise FloatingPointError("extrapolated, a mode has no width or no share left")
+        theta[:, 2 * k : 3 * k] **= 0.5
+        return {"parameters": torch.from_numpy(theta)}
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """ValueError if the state is of another number of chains or components."""
         k = len(self._truth.centres)

@@ -154,6 +154,20 @@ class NetworkLearner(ReplicatedLearner[NetworkSettings], ABC):
         """Copy the parameters and Adam's state."""
         return self.trainer.state_dict()
 
+    def extrapolated(self, base: dict[str, Any], weights: np.ndarray) -> dict[str, Any]:
+        """Compute the state with parameters θ − w (θ′ − θ), θ′ the present ones.
+
+        Args:
+            base: State of θ, with whose optimiser state the next fit goes on.
+            weights: w of each chain, (R,).
+
+        Returns:
+            The state.
+        """
+        theta = base["theta"]
+        w = torch.from_numpy(weights).to(theta)[:, None]
+        return {**base, "theta": theta - w * (self.theta.cpu() - theta)}
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go back to a state given by `state_dict`.
 
