@@ -87,6 +87,12 @@ LOOP = {
     "threads": Same({"threads": 1}, "speed; here the same as in the default"),
 }
 PLANE = {
+    "real_fraction": {"regime": "accumulate-fresh", "lam": (), "real_fraction": (0.3,)},
+    "growth": Refused({"growth": 2.0}, "growth has no meaning for regime mix"),
+    "growth_power": {"regime": "scheduled", "growth_power": 2.0},
+    "models": Refused({"models": 2}, "models has no meaning for regime mix"),
+    "own_share": {"regime": "exchange", "seeds": 2, "own_share": 0.1},
+    "extrapolation": Refused({"extrapolation": 1.0}, "has no meaning for regime mix"),
     "weight": Refused({"weight": 0.5}, "--weight is not supported by OTCFM"),
     "reward": "right",
     "choices": {"reward": "right", "choices": 3},

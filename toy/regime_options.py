@@ -13,6 +13,7 @@ from stability.loop.regimes import (
     AccumulateFresh,
     Exchange,
     Extrapolated,
+    FullySynthetic,
     Regime,
     Scheduled,
 )
@@ -86,8 +87,14 @@ class RegimeOptions(LoopOptions):
             raise OptionError(f"--growth must be finite and > 0, got {self.growth}")
         if not abs(self.growth_power) < math.inf:
             raise OptionError(f"--growth-power must be finite, got {self.growth_power}")
-        if self.regime == "scheduled" and self.growth == 1 and self.growth_power == 0:
-            raise OptionError("--regime scheduled needs --growth or --growth-power")
+        if self.regime == "scheduled":
+            if self.growth == 1 and self.growth_power == 0:
+                raise OptionError("--regime scheduled needs --growth or --growth-power")
+            try:
+                schedule = Scheduled(FullySynthetic(), self.growth, self.growth_power)
+                schedule.size(self.samples, self.retrainings + 1)
+            except ValueError as error:
+                raise OptionError(f"--growth or --growth-power is too large: {error}") from None
         if self.own_share is not None and not 0 <= self.own_share <= 1:
             raise OptionError(f"--own-share must be in [0, 1], got {self.own_share}")
         if self.extrapolation is not None and not abs(self.extrapolation) < math.inf:

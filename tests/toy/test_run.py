@@ -32,7 +32,7 @@ def history(out, model, experiment=TINY, density="moons", **settings):
     return [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
 
 
-ONCE = list(zip(MODELS, [*BY_LAMBDA, "synthetic", "mix", "accumulate"], strict=True))
+ONCE = list(zip(MODELS, [*BY_LAMBDA, "synthetic", "mix"], strict=True))
 
 
 @pytest.mark.parametrize(("model", "regime"), ONCE)
@@ -68,6 +68,13 @@ CHANGES: list[dict[str, Any]] = [
     {"regime": "replace"},
     {"regime": "subsample"},
     {"regime": "accumulate"},
+    {"regime": "accumulate-fresh"},
+    {"regime": "accumulate-fresh", "lam": (), "real_fraction": (0.3,)},
+    {"regime": "scheduled", "growth": 1.5},
+    {"regime": "scheduled", "growth_power": 2.0},
+    {"regime": "exchange", "seeds": 2},
+    {"regime": "exchange", "seeds": 2, "own_share": 0.1},
+    {"regime": "exchange", "seeds": 3, "models": 3},
     {"weight": 0.3},
     {"reward": "right"},
     {"reward": "inward"},

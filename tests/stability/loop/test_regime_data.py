@@ -16,11 +16,15 @@ from stability.loop.regime_data import (
 )
 from stability.loop.regimes import (
     Accumulate,
+    AccumulateFresh,
     Curated,
+    Exchange,
+    Extrapolated,
     FreshReal,
     FullySynthetic,
     Mix,
     ReplaceShare,
+    Scheduled,
     Subsample,
     Verified,
     Weighted,
@@ -35,16 +39,23 @@ lams = st.floats(0, 1e6)
 plain = st.one_of(
     *(st.builds(kind, lams) for kind in (Mix, Accumulate, FreshReal, ReplaceShare)),
     st.builds(FullySynthetic),
+    st.builds(AccumulateFresh, st.floats(0, 1)),
 )
-regimes = st.recursive(
+mixed = st.recursive(
     plain,
     lambda inner: st.one_of(
         st.builds(Subsample, inner),
         st.builds(Weighted, inner, st.floats(0.01, 0.99)),
         st.builds(Curated, inner, st.just(reward), st.integers(1, 9)),
         st.builds(Verified, inner, st.just(reward), st.integers(1, 9)),
+        st.builds(Scheduled, inner, st.floats(0.1, 2), st.floats(-2, 2)),
     ),
     max_leaves=4,
+)
+regimes = st.one_of(
+    mixed,
+    st.builds(Exchange.among, st.integers(2, 4), mixed, st.floats(0, 1)),
+    st.builds(Extrapolated, mixed, st.floats(-3, 3)),
 )
 
 
@@ -85,6 +96,10 @@ def test_names_alone_do_not_run():
         {"mix": {"lam": True}}, {"mix": 3}, {"mix": {"lam": 1, "more": 2}}, {"none": {}},
         {"weighted": {"regime": {"mix": {"lam": 1}}, "weight": 2}}, {"weighted": {"weight": 0.5}},
         {"own": {"name": 3, "kind": "A"}}, {"own": {"name": "", "kind": "A"}},
+        {"exchange": {"regime": {"mix": {"lam": 1}}, "mixing": [[1, 0]]}},
+        {"exchange": {"regime": {"mix": {"lam": 1}}, "mixing": [[True]]}},
+        {"exchange": {"regime": {"mix": {"lam": 1}}, "mixing": [[0.5]] * 101}},
+        {"scheduled": {"regime": {"mix": {"lam": 1}}, "factor": 0}},
         {"own": {"name": "a", "kind": "A", "lam": -1}}, {"curated": {"regime": [], "reward": "r"}},
     ],
 )  # fmt: skip
@@ -102,6 +117,6 @@ def test_rows_are_sorted_by_kind_and_lambda():
 
 def test_every_name_of_a_command_makes_a_regime():
     assert {name: type(make(0.5)).__name__ for name, make in BY_LAMBDA.items()} == {
-        "mix": "Mix", "accumulate": "Accumulate", "fresh": "FreshReal",
-        "replace": "ReplaceShare", "subsample": "Subsample",
+        "mix": "Mix", "accumulate": "Accumulate", "accumulate-fresh": "AccumulateFresh",
+        "fresh": "FreshReal", "replace": "ReplaceShare", "subsample": "Subsample",
     }  # fmt: skip

@@ -11,11 +11,14 @@ from scipy.stats import chi2, norm, truncnorm
 
 from stability import (
     Accumulate,
+    AccumulateFresh,
     Curated,
+    Exchange,
     FreshReal,
     FullySynthetic,
     Mix,
     ReplaceShare,
+    Scheduled,
     Subsample,
     Verified,
     Weighted,
@@ -167,3 +170,82 @@ def test_a_verifier_draws_the_model_to_what_it_prefers(rng):
     assert np.abs(means[-1] - c).max() < slope**t * c + spread * norm.isf(
         FALSE_ALARM / (4 * chains)
     )
+
+
+def assert_variance(errors, law, comparisons):
+    """errors: independent normals of mean 0, each of variance `law`: their sum of squares is χ²,
+    exactly.
+    """
+    low, high = chi2.isf(
+        [1 - FALSE_ALARM / (2 * comparisons), FALSE_ALARM / (2 * comparisons)], errors.size
+    )
+    assert low < np.square(errors).sum() / law < high, (np.square(errors).mean(), law)
+
+
+def law_of_accumulation(alpha, t):
+    """v_t = (1 − α/(t+1))² v_{t−1} + 1/(t+1)²: a batch is 1/(t+1) of the set, α of it off by no
+    model, and its own noise is that of n points.
+    """
+    v = 1.0
+    for k in range(2, t + 2):
+        v = (1 - alpha / k) ** 2 * v + 1 / k**2
+    return v
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.2, 0.5, 0.8, 1.0])
+def test_accumulating_with_new_real_data(alpha, rng):
+    errors = last_errors(AccumulateFresh(alpha), 10, 10, 150, rng)
+    assert_variance(errors, law_of_accumulation(alpha, 10), comparisons=5)
+
+
+def test_half_real_data_are_a_phase_transition():
+    """v_t ~ t^(−min(1, 2α)): below half real data the errors of models rule, above it noise."""
+    for alpha, exponent in ((0.2, 0.4), (0.3, 0.6), (0.75, 1.0), (0.9, 1.0)):
+        slope = math.log2(law_of_accumulation(alpha, 2**16) / law_of_accumulation(alpha, 2**15))
+        assert slope == pytest.approx(-exponent, abs=0.02)
+    # t v_t grows like log t at one half, and settles above it
+    growth = [2**k * law_of_accumulation(0.5, 2**k) for k in (10, 12, 14)]
+    assert growth[2] - growth[1] == pytest.approx(growth[1] - growth[0], rel=0.01)
+
+
+@pytest.mark.parametrize("factor_and_power", [(1.0, 1.0), (1.0, 2.0), (1.5, 0.0), (0.5, 0.0)])
+def test_data_that_grow_or_shrink(factor_and_power, rng):
+    """Without real data v_t = Σ_s n/n_s."""
+    n, t, regime = 16, 5, Scheduled(FullySynthetic(), *factor_and_power)
+    law = sum(n / regime.size(n, s) for s in range(t + 1))
+    assert_variance(last_errors(regime, n, t, 150, rng), law, comparisons=4)
+
+
+def law_of_exchange(k, lam, t):
+    """n Var μ_t of models that mix alike, by the four second moments that symmetry leaves: of a
+    model's mean, of two models', and of a mean with its own real data and with those of another.
+    """
+    c = lam / (1 + lam)
+    own, other, with_own, with_other = 1.0, 0.0, 1.0, 0.0
+    for _ in range(t):
+        pool = (own + (k - 1) * other) / k  # variance of the mean of all models
+        real = (with_own + (k - 1) * with_other) / k  # its covariance with real data of one
+        shared = c * c * pool + 2 * c * (1 - c) * real
+        own, other = shared + (1 - c) ** 2 + c * c / lam, shared
+        with_own, with_other = (1 - c) + c * real, c * real
+    return own
+
+
+@pytest.mark.parametrize("t", [1, 6])
+def test_models_that_train_on_each_others_samples(t, rng):
+    """Neighbouring chains are a population; one model of each is looked at."""
+    k, n, lam = 5, 10, 2.0
+    errors = last_errors(Exchange.among(k, Mix(lam)), n, t, 150 * k, rng)[::k]
+    assert_variance(errors, law_of_exchange(k, lam, t), comparisons=2)
+
+
+def test_the_samples_of_others_help():
+    """The limit in closed form (Vu, Reeves and Wenger); alone a model ends at (1 + 3λ)/(1 + 2λ)."""
+    k, lam = 5, 2.0
+    c = lam / (1 + lam)
+    limit = (
+        (1 - c) ** 2 * (1 - 1 / k) + 1 / k + c * c / (lam * k) * c * c / (1 - c * c) + c * c / lam
+    )
+    assert law_of_exchange(k, lam, 200) == pytest.approx(limit, rel=1e-12)
+    assert limit == pytest.approx(0.547, abs=5e-4)
+    assert law_of_exchange(1, lam, 200) == pytest.approx((1 + 3 * lam) / (1 + 2 * lam))

@@ -9,12 +9,16 @@ from scipy.stats import binom, norm
 
 from stability.loop.regimes import (
     Accumulate,
+    AccumulateFresh,
     Curated,
+    Exchange,
+    Extrapolated,
     FreshReal,
     FullySynthetic,
     Mix,
     ReplaceShare,
     RoundInputs,
+    Scheduled,
     Subsample,
     TrainingSet,
     Verified,
@@ -141,6 +145,136 @@ def test_a_subsample_keeps_the_size_and_the_whole_pool(n, rounds):
         assert (data.points[: data.real] == REAL).all()
     # there are no more points
     assert marks(next_set(Subsample(Mix(0.0)), n)) == {REAL: n, SYNTHETIC: 0, FRESH: 0}
+
+
+@given(n=st.integers(1, 60), numerator=st.integers(0, 20), rounds=st.integers(1, 4))
+def test_everything_is_kept_and_new_real_data_come_in(n, numerator, rounds):
+    """Each batch has ceil(α n) new real points; real points come first."""
+    alpha, data = numerator / 20, None
+    new = -(-numerator * n // 20)
+    for t in range(1, rounds + 1):
+        data = next_set(AccumulateFresh(alpha), n, data)
+        assert marks(data) == {REAL: n, FRESH: t * new, SYNTHETIC: t * (n - new)}
+        assert data.real == n + t * new
+        assert not (data.points[: data.real] == SYNTHETIC).any()
+
+
+@given(hundredths=st.integers(0, 500), n=st.integers(1, 500))
+def test_a_real_fraction_of_a_lambda_is_meant_exactly(hundredths, n):
+    """α = 1/(1 + λ) as a double may lie on the wrong side of a whole number of points."""
+    exact = Fraction(hundredths, 100 + hundredths) * n
+    assert AccumulateFresh(1 / (1 + hundredths / 100)).synthetic(n) == math.floor(exact)
+
+
+@given(n=st.integers(1, 1000), t=st.integers(0, 30), power=st.sampled_from([0, 1, 2, -1]))
+def test_a_schedule_stands_for_n(n, t, power):
+    """Exactly, by whole numbers; half a point either way where it is none."""
+    size = Scheduled(FullySynthetic(), power=power).size(n, t)
+    exact = Fraction(n) * Fraction(t + 1) ** power
+    assert size == max(1, size)
+    assert abs(size - exact) <= Fraction(1, 2) or exact < 1
+    assert Scheduled(Scheduled(Mix(1.0), power=1.0), power=-1.0).size(n, t) == n
+    assert Subsample(Scheduled(Mix(1.0), power=power)).size(n, t) == size
+
+
+def test_data_grow_by_the_rule_of_the_regime_inside():
+    def of(regime, n=10, t=3):
+        size = regime.size(n, t)
+        real = np.full((n, 2), REAL)
+        return regime.next(
+            RoundInputs(
+                real=real,
+                previous=TrainingSet(real, real=n),
+                synthetic=np.full((regime.synthetic(size), 2), SYNTHETIC),
+                fresh=lambda k: np.full((k, 2), FRESH),
+                rng=np.random.default_rng(0),
+                size=size,
+            )
+        )
+
+    twice, half = {"factor": 2.0}, {"factor": 0.5}
+    assert marks(of(Scheduled(Mix(0.5), **twice))) == {REAL: 10, SYNTHETIC: 40, FRESH: 0}
+    assert marks(of(Scheduled(FullySynthetic(), **half))) == {REAL: 0, SYNTHETIC: 1, FRESH: 0}
+    assert marks(of(Scheduled(FreshReal(0.5), **twice))) == {REAL: 0, SYNTHETIC: 40, FRESH: 80}
+    assert marks(of(Scheduled(AccumulateFresh(0.25), **twice))) == {
+        REAL: 10, FRESH: 20, SYNTHETIC: 60,
+    }  # fmt: skip
+    assert len(of(Scheduled(Subsample(Accumulate(1.0)), **twice)).points) == 80
+    with pytest.raises(ArithmeticError, match="40 real points must stay, and there are 10"):
+        of(Scheduled(ReplaceShare(1.0), **twice))
+
+
+@given(
+    k=st.integers(2, 5),
+    m=st.integers(0, 40),
+    own=st.one_of(st.none(), st.floats(0, 1)),
+)
+def test_models_take_disjoint_parts_of_each_others_samples(k, m, own):
+    """Each model takes m samples, rounded from its shares; no sample is taken twice."""
+    regime = Exchange.among(k, Mix(float(m)), own)  # of one real point
+    counts = regime.counts(m)
+    assert (counts.sum(axis=1) == m).all()
+    assert np.abs(counts - m * np.array(regime.mixing)).max() < 1
+    drawn = regime.synthetic(1)
+    assert drawn == counts.sum(axis=0).max()
+    peers = [100.0 * j + np.arange(drawn)[:, None] / 1000 for j in range(k)]
+    taken = [regime.taken(peers, i, 1) for i in range(k)]
+    for i, points in enumerate(taken):
+        origins = np.bincount((points[:, 0] // 100).astype(int), minlength=k)
+        np.testing.assert_array_equal(origins, counts[i])
+    together = np.concatenate(taken)
+    assert len(np.unique(together)) == len(together)
+
+
+def test_a_mixing_of_ones_own_is_the_regime_itself(rng):
+    synthetic = rng.standard_normal((6, 2))
+    one = Exchange(Mix(2.0), ((1.0, 0.0), (0.0, 1.0)))
+    np.testing.assert_array_equal(one.taken([synthetic, synthetic + 9], 0, 3), synthetic)
+    np.testing.assert_array_equal(one.taken([synthetic, synthetic + 9], 1, 3), synthetic + 9)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: AccumulateFresh(1.5), ValueError, r"real_fraction must be in \[0, 1\], got 1.5"),
+        (lambda: Scheduled(Mix(1.0), factor=0.0), ValueError, "factor must be finite and > 0"),
+        (lambda: Scheduled(Mix(1.0), power=math.inf), ValueError, "power must be finite"),
+        (
+            lambda: Scheduled(Mix(1.0), factor=10.0).size(100, 8),
+            ValueError,
+            "data of round 8 would have more than 1,000,000,000 points",
+        ),
+        (lambda: Exchange.among(1, Mix(1.0)), ValueError, "models must be >= 2, got 1"),
+        (lambda: Exchange.among(2, Mix(1.0), own=2.0), ValueError, "own must be in"),
+        (lambda: Exchange(Mix(1.0), ((1.0, 0.0),)), ValueError, "must be a square matrix"),
+        (lambda: Exchange(Mix(1.0), ((0.5,),)), ValueError, "must have rows with sum 1"),
+        (lambda: Exchange(Mix(1.0), ((2.0, -1.0), (0, 1))), ValueError, "numbers >= 0"),
+        (
+            lambda: Curated(Exchange.among(2, Mix(1.0)), any_reward),
+            ValueError,
+            "regime must be no Exchange, which goes around the others",
+        ),
+        (
+            lambda: Exchange.among(2, Mix(1.0)).taken([np.zeros(2), np.zeros(3)], 0, 2),
+            ArithmeticError,
+            "must have equally many real points",
+        ),
+        (
+            lambda: Exchange.among(2, Mix(1.0)).taken([np.zeros(2)], 0, 2),
+            ValueError,
+            "2 models must see each other, got 1",
+        ),
+        (lambda: Extrapolated(Mix(1.0), math.nan), ValueError, "must be finite, got nan"),
+        (
+            lambda: Extrapolated(Extrapolated(Mix(1.0), 1.0), 1.0),
+            ValueError,
+            "must not extrapolate itself",
+        ),
+    ],
+)
+def test_bad_parameters_of_regimes(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
 
 
 @given(n=st.integers(2, 100), lam=st.sampled_from([0.5, 1.0, 2.0]), w=st.floats(0.01, 0.99))

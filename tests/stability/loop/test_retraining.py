@@ -6,12 +6,15 @@ from scipy.stats import chi2
 
 from stability import (
     Accumulate,
+    AccumulateFresh,
+    Exchange,
     FreshReal,
     FullySynthetic,
     GaussianLearner,
     Mix,
     ReplaceShare,
     RetrainingError,
+    Scheduled,
     Subsample,
     Verified,
     Weighted,
@@ -120,7 +123,10 @@ def test_equal_replicas_share_their_random_numbers():
 @pytest.mark.parametrize("latents", ["fresh", "shared"])
 def test_going_on_after_a_generation_equals_not_stopping(stop, latents):
     regimes = [Mix(0.5), Accumulate(1.0), FullySynthetic(), FreshReal(1.0), ReplaceShare(0.5)]
-    regimes += [Subsample(Accumulate(1.0)), Weighted(FreshReal(1.0), 0.6)]
+    regimes += [Subsample(Accumulate(1.0)), Weighted(FreshReal(1.0), 0.6), AccumulateFresh(0.3)]
+    regimes += [Scheduled(Mix(0.5), 1.5), Scheduled(FreshReal(0.5), 0.7)]
+    # replicas 10 and 11
+    regimes += [Exchange.among(2, Mix(0.5), 0.3)] * 2
     options = {"latents": latents, "fresh": lambda n, rng: rng.standard_normal((n, 2)), "draws": 3}
     whole, uninterrupted = run(regimes, **options)
     _, learner = run(regimes, retrainings=stop, **options)
@@ -130,6 +136,35 @@ def test_going_on_after_a_generation_equals_not_stopping(stop, latents):
     np.testing.assert_array_equal(learner.mean, uninterrupted.mean)
     for one, two in zip(rest[-1].samples, whole[-1].samples, strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+def test_each_generation_draws_what_the_next_round_takes():
+    regimes = [Scheduled(FullySynthetic(), 2.0), Scheduled(Mix(1.0), power=1.0)]
+    generations, _ = run(regimes)
+    for generation in generations:
+        sizes = [len(x) for x in generation.samples]
+        assert sizes == [20 * 2 ** (generation.t + 1), 20 * (generation.t + 2)]
+        if generation.t:
+            assert [data.synthetic for data in generation.training] == [
+                20 * 2**generation.t, 20 * (generation.t + 1),
+            ]  # fmt: skip
+
+
+def test_models_of_a_population_train_on_each_others_samples():
+    """Its own half, and half of its neighbour's that the neighbour does not use."""
+    generations, _ = run([Exchange.among(2, Mix(1.0))] * 4)
+    for before, after in pairwise(generations):
+        for r, data in enumerate(after.training):
+            half = slice(0, 10) if r % 2 == 0 else slice(10, 20)
+            pair = before.samples[r - r % 2 : r - r % 2 + 2]
+            expected = np.concatenate([pair[0][half], pair[1][half]])
+            np.testing.assert_array_equal(data.points[20:], expected)
+
+
+@pytest.mark.parametrize("replicas", [[0, 2], [1, 2], [0, 0], [0]])
+def test_a_population_that_is_not_whole_is_refused(replicas):
+    with pytest.raises(ValueError, match="needs the 2 chains with replicas"):
+        run([Exchange.among(2, Mix(1.0))] * len(replicas), replicas=replicas)
 
 
 class Recorder(GaussianLearner):

@@ -9,10 +9,14 @@ from scipy.stats import chi2
 
 from stability.loop.regimes import (
     Accumulate,
+    AccumulateFresh,
+    Exchange,
+    Extrapolated,
     FreshReal,
     FullySynthetic,
     Mix,
     ReplaceShare,
+    Scheduled,
     Subsample,
     Weighted,
 )
@@ -42,6 +46,60 @@ def test_the_largest_lambda_of_a_mix(percent):
         exact = square / (1 - 2 * square)
         found = largest_lambda(Mix, n, p)
         assert found == pytest.approx(min(exact, LARGEST_LAMBDA), abs=1 / n + 1e-6)
+
+
+@pytest.mark.parametrize(("alpha", "response"), [(0.2, 1.0), (0.5, 1.0), (0.8, 1.0), (0.3, 1.2)])
+def test_prices_of_accumulating_with_new_real_data(alpha, response):
+    """A batch of t + 1 counts 1/(t+1); a model of bias b makes the next training set off by
+    (1 − α) b of its batch.
+    """
+    found = price(AccumulateFresh(alpha), 20, 12, response)
+    training, variance, bias = [0.0], [1.0], [1.0]
+    for k in range(2, 14):
+        factor = 1 - (1 - (1 - alpha) * response) / k
+        variance.append(factor**2 * variance[-1] + 1 / k**2)
+        training.append(training[-1] * (1 - 1 / k) + (1 - alpha) * bias[-1] / k)
+        bias.append(1 + response * training[-1])
+    np.testing.assert_allclose(found.bias, bias)
+    if response == 1:
+        np.testing.assert_allclose(found.variance, variance)
+        assert found.variance_growth.limit == pytest.approx(0, abs=0.05)
+        product = np.cumprod(1 - alpha / np.arange(2.0, 14))[-1]
+        assert bias[-1] == pytest.approx(1 / alpha - (1 - alpha) / alpha * product)
+
+
+@pytest.mark.parametrize("power", [1.0, 2.0])
+def test_prices_of_data_that_grow(power):
+    found = price(Scheduled(FullySynthetic(), power=power), 10, 30)
+    np.testing.assert_allclose(found.variance, np.cumsum(1 / np.arange(1.0, 32) ** power))
+    np.testing.assert_allclose(found.bias, np.arange(1.0, 32))
+    assert found.variance_growth.kind == ("log" if power == 1 else "settles")
+
+
+def test_prices_of_models_that_exchange():
+    """The limit in closed form; a bias is shared by all of them, so that nothing helps there."""
+    k, lam = 5, 2.0
+    c = lam / (1 + lam)
+    found = price(Exchange.among(k, Mix(lam)), 10, 40)
+    limit = (
+        (1 - c) ** 2 * (1 - 1 / k) + 1 / k + c * c / (lam * k) * c * c / (1 - c * c) + c * c / lam
+    )
+    assert found.variance[-1] == pytest.approx(limit, rel=1e-9)
+    np.testing.assert_allclose(found.bias, price(Mix(lam), 10, 40).bias)
+    alone = Exchange(Mix(lam), ((1.0, 0.0), (0.0, 1.0)))
+    np.testing.assert_allclose(price(alone, 10, 9).variance, price(Mix(lam), 10, 9).variance)
+
+
+@pytest.mark.parametrize("response", [0.8, 1.25])
+def test_prices_of_extrapolation(response):
+    """At w = 1/J a model has no bias and its samples respond by 1; w = 0 is no extrapolation."""
+    free = price(Extrapolated(Mix(1.0), 1 / response), 10, 20, response)
+    np.testing.assert_allclose(free.bias, 0, atol=1e-12)
+    # 1/n of the first fit, and as much of the draws that it is trained on again
+    assert free.variance[0] == pytest.approx(2 / response**2)
+    none = price(Extrapolated(Mix(1.0), 0.0), 10, 20, response)
+    np.testing.assert_allclose(none.bias, price(Mix(1.0), 10, 20, response).bias)
+    np.testing.assert_allclose(none.variance, price(Mix(1.0), 10, 20, response).variance)
 
 
 def test_three_readings_of_ten_percent():
