@@ -33,6 +33,7 @@ import toy.contraction
 import toy.eight_gaussians
 import toy.figure8
 import toy.run
+import toy.samplers
 import toy.two_moons
 import toy.width_map
 from stability.runs.command_line import command
@@ -61,6 +62,7 @@ STARTS: dict[str, Start] = {
         toy.eight_gaussians.Quick,
     ),
     "toy.width_map": lambda _: (toy.width_map.WidthMap, toy.width_map.main),
+    "toy.samplers": lambda _: (toy.samplers.Samplers, toy.samplers.main),
     "toy.contraction": lambda _: (
         lambda chosen: toy.contraction.configuration(chosen.model),
         toy.contraction.main,
@@ -113,6 +115,7 @@ COUNTS = {
     "toy.run --model ddpm": ["--layers", "--diffusion-steps"],
     "toy.run --model mixture": ["--components"],
     "toy.width_map": ["--epochs", "--seeds"],
+    "toy.samplers": ["--evaluations"],
     "toy.contraction": ["--rounds"],
     "deep.train edm": ["--batch", "--samples", "--num-blocks"],
     "deep.retrain edm": ["--grid", "--kid-subsets"],
@@ -125,6 +128,7 @@ COUNTS = {
 SIZES = {
     "toy.two_moons": ["--lambda", "--sigma", "--learning-rate", "--temperature", "--tolerance"],
     "toy.width_map": ["--s0"],
+    "toy.samplers": ["--widths", "--tolerance"],
     "deep.train edm": ["--dropout", "--rho"],
     "deep.retrain otcfm": ["--lambda", "--tolerance"],
     "deep.sweep edm": ["--lambda", "--cpus-per-run"],
@@ -149,6 +153,10 @@ toy.two_moons --seed 18446744073709551616
 toy.two_moons --reward right --lambda 1 --choices 1000000000
 toy.two_moons --verifier inner --lambda 1 --tries 1000000000
 toy.two_moons --choices 3
+toy.two_moons --regime scheduled --growth 1e300
+toy.two_moons --regime scheduled --growth 1.5 --retrainings 40
+toy.two_moons --regime exchange --seeds 3
+toy.two_moons --regime extrapolated --extrapolation nan
 toy.two_moons --tries 3
 toy.two_moons --plan 3
 toy.two_moons --weight 0

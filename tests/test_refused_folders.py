@@ -18,6 +18,7 @@ COMMANDS = (
     "deep.retrain edm --threads 1 --device cpu",
     "deep.sweep run --lambda 1",
     "toy.width_map --epochs 0",
+    "toy.samplers",
 )
 
 
@@ -37,7 +38,7 @@ def test_a_folder_of_somebody_else_is_left_as_it_was(
     line, overwrite, tmp_path, capsys, monkeypatch
 ):
     module, *arguments = line.split()
-    if overwrite and module in ("deep.sweep", "toy.width_map"):
+    if overwrite and module in ("deep.sweep", "toy.width_map", "toy.samplers"):
         pytest.skip("has no --overwrite")
     folder = tmp_path / "mine"
     for name in (

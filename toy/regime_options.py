@@ -39,7 +39,7 @@ OF_REGIME = {
 class RegimeOptions(LoopOptions):
     """Options of a loop in the plane that say what a retraining sees."""
 
-    regime: RegimeName | Around = "mix"
+    regime: RegimeName | Around = "mix"  # pyright: ignore[reportIncompatibleVariableOverride]
     """What a retraining sees: the n real points and m new samples (mix), n samples alone
     (synthetic), the real points and every synthetic set so far (accumulate), the same with n more
     points in each round, of which the fraction 1/(1+λ) is new real data (accumulate-fresh), n new

@@ -39,8 +39,9 @@ def extrapolating(learner: Any, regimes: Sequence[Regime]) -> Any:
     weights = [extrapolation_of(regime) for regime in regimes]
     if not any(weights):
         return learner
+    weights *= learner.chains // len(weights)
     kind = ExtrapolatedDensity if isinstance(learner, HasLogProb) else ExtrapolatedLearner
-    return kind(learner, weights * (learner.chains // len(weights)))
+    return kind(learner, weights)
 
 
 class ExtrapolatedLearner:
@@ -54,15 +55,15 @@ class ExtrapolatedLearner:
     """
 
     def __init__(self, learner: Any, weights: Sequence[float]) -> None:
+        chains = learner.chains
         if not isinstance(learner, SupportsExtrapolation):
             raise TypeError(
                 f"learner must have parameters that can be extrapolated (a method extrapolated), "
                 f"got {type(learner).__name__}"
             )
-        if len(weights) != learner.chains:
+        if len(weights) != chains:
             raise ValueError(
-                f"weights must have one entry for each of the {learner.chains} chains, got "
-                f"{len(weights)}"
+                f"weights must have one entry for each of the {chains} chains, got {len(weights)}"
             )
         self._learner: Any = learner
         self.extrapolation = np.array(weights, dtype=float)
