@@ -21,6 +21,7 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from stability.loop.capabilities import models_of
 from stability.loop.regime_data import regime_from_data, regime_to_data
 from stability.loop.regimes import Regime, Selector, TrainingSet
 from stability.runs.untrusted import UntrustedFileError, parse_json, printable, read_bytes
@@ -182,6 +183,26 @@ class History(Sequence[HistoryLine]):
             )
             for row, positions in self.rows.items()
         }
+
+    def repeats(self, key: str) -> dict[str, NDArray[np.float64]]:
+        """A quantity by row, one value for each independent repeat.
+
+        Args:
+            key: Of the quantity.
+
+        Returns:
+            As `values`; of models that train on each other's samples the mean over each population,
+            since its chains depend on each other.
+
+        Raises:
+            KeyError: If a chain lacks it.
+        """
+        found = self.values(key)
+        for (row, values), regime in zip(found.items(), self.regimes, strict=True):
+            models = models_of(regime)
+            if models > 1 and values.shape[1] % models == 0:
+                found[row] = values.reshape(len(values), -1, models).mean(axis=2)
+        return found
 
 
 def counts(training: TrainingSet) -> dict[str, int]:

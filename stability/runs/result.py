@@ -197,7 +197,7 @@ class Result:
         """
         keys = [quantity.key for quantity in self._some(quantities)]
         start = (len(self.history) - 1) // 5 if first is None else first
-        values = {key: self.history.values(key) for key in keys}
+        values = {key: self.history.repeats(key) for key in keys}
         return all_trends(values, level, start, self.covers)
 
     def report(self, out: Path | str | None = None) -> Path:

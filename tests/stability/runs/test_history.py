@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stability.loop.regimes import FullySynthetic, Mix
+from stability.loop.regimes import Exchange, FullySynthetic, Mix
 from stability.runs.history import (
     SCHEMA,
     ChainRecord,
@@ -63,6 +63,14 @@ def test_values_are_generations_by_seeds_for_each_row():
     assert (history.seeds, history.keys(), len(history[1:])) == (1, ["w1"], 2)
     with pytest.raises(KeyError):
         history.values("w2")
+
+
+def test_a_population_of_models_is_one_repeat():
+    rows = [(Exchange.among(2, Mix(1.0)), s) for s in range(4)] + [(Mix(1.0), s) for s in range(3)]
+    line = HistoryLine(0, tuple(ChainRecord(g, s, 1, 1, {"w1": 10.0**s}) for g, s in rows))
+    repeats = History((line,)).repeats("w1")
+    np.testing.assert_array_equal(repeats["λ = 1, 2 models exchange"], [[5.5, 550.0]])
+    np.testing.assert_array_equal(repeats["λ = 1"], [[1.0, 10.0, 100.0]])
 
 
 GOOD = {"regime": {"mix": {"lam": 1.0}}, "seed": 0, "n": 3, "m": 0, "measured": {"w1": 1.0}}
