@@ -2,9 +2,21 @@
 normal approximation.
 """
 
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.special import logsumexp, rel_entr
 from scipy.stats import binom, chi2
 
-__all__ = ["mean_square_slack", "share_slack"]
+__all__ = [
+    "bounded_mean_slack",
+    "law_mean_slack",
+    "mean_square_slack",
+    "share_slack",
+    "shifted_square_slack",
+]
 
 
 def mean_square_slack(freedom: int, tail: float) -> float:
@@ -29,3 +41,84 @@ def share_slack(p: float, count: int, tail: float) -> float:
     """
     low, high = binom.ppf(tail, count, p), binom.isf(tail, count, p)
     return float(max(p - low / count, high / count - p))
+
+
+def shifted_square_slack(variance: float, bias: float, count: int, tail: float) -> float:
+    """The mean square of `count` normals is off by more than this, to either side, with
+    probability <= tail.
+
+    Source: Birgé, "An alternative point of view on Lepski's method" (2001), Lemma 8.1.
+
+    Args:
+        variance: Of each normal, >= 0.
+        bias: Mean of each normal.
+        count: Independent normals, >= 1.
+        tail: Of each side, in (0, 1).
+
+    Returns:
+        The slack about `variance + bias²`, in the same units.
+    """
+    x = -math.log(tail)
+    spread = variance * (variance + 2 * bias**2)
+    return 2 * math.sqrt(spread * x / count) + 2 * variance * x / count
+
+
+def bounded_mean_slack(mean: float, largest: float, count: int, tail: float) -> float:
+    """A mean of `count` numbers in [0, largest] is off by more than this, to either side, with
+    probability <= tail.
+
+    Source: Hoeffding, J. Am. Stat. Assoc. 58 (1963), Theorem 1: no law on that interval with that
+    mean has heavier tails than its exponential bound for Bernoulli's.
+
+    Args:
+        mean: Expectation of each number, in [0, largest].
+        largest: Largest possible number, > 0.
+        count: Independent numbers, >= 1.
+        tail: Of each side, in (0, 1).
+
+    Returns:
+        The slack, in the same units.
+    """
+    p, limit = mean / largest, -math.log(tail) / count
+
+    def excess(q: float) -> float:
+        return float(rel_entr(q, p) + rel_entr(1 - q, 1 - p)) - limit
+
+    # where even the end of the interval is too likely, the bound says nothing on that side
+    high = 1.0 if p in (0.0, 1.0) or excess(1.0) <= 0 else float(brentq(excess, p, 1.0))
+    low = 0.0 if p in (0.0, 1.0) or excess(0.0) <= 0 else float(brentq(excess, 0.0, p))
+    return largest * max(high - p, p - low)
+
+
+def law_mean_slack(
+    values: NDArray[np.float64], probabilities: NDArray[np.float64], count: int, tail: float
+) -> float:
+    """A mean of `count` draws of a discrete law is off by more than this, to either side, with
+    probability <= tail.
+
+    Source: the exponential Markov inequality (Cramér and Chernoff), whose every exponent is valid;
+    the best of a grid is taken.
+
+    Args:
+        values: (k,), what is drawn.
+        probabilities: (k,), with sum 1.
+        count: Independent draws, >= 1.
+        tail: Of each side, in (0, 1).
+
+    Returns:
+        The slack, in the units of the values.
+    """
+    mean = float(probabilities @ values)
+    gaps = values - mean
+    spread = math.sqrt(float(probabilities @ gaps**2))
+    if spread == 0:
+        return 0.0
+    with np.errstate(divide="ignore"):
+        log_p = np.log(probabilities)
+    exponents = np.geomspace(1e-3, 1e3, 241) / spread
+    slacks = [
+        (logsumexp(log_p + sign * exponents[:, None] * gaps, axis=1) - math.log(tail) / count)
+        / exponents
+        for sign in (1, -1)
+    ]
+    return float(max(side.min() for side in slacks))

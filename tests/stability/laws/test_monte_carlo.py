@@ -2,9 +2,15 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binom, gamma
+from scipy.stats import binom, gamma, ncx2
 
-from stability.laws.monte_carlo import mean_square_slack, share_slack
+from stability.laws.monte_carlo import (
+    bounded_mean_slack,
+    law_mean_slack,
+    mean_square_slack,
+    share_slack,
+    shifted_square_slack,
+)
 
 tails = st.floats(-9, -1).map(lambda u: 10.0**u)
 
@@ -38,3 +44,52 @@ def test_a_mean_square_is_off_by_more_with_that_probability(freedom, tail):
     law = gamma(freedom / 2, scale=2 / freedom)
     assert law.sf(1 + slack) == pytest.approx(tail, rel=1e-6)
     assert law.cdf(1 - slack) <= tail
+
+
+@given(
+    variance=st.floats(1e-3, 1e3),
+    bias=st.floats(-30, 30),
+    count=st.integers(1, 5000),
+    tail=tails,
+)
+def test_a_shifted_mean_square_is_off_by_more_with_at_most_that_probability(
+    variance, bias, count, tail
+):
+    slack, mean = shifted_square_slack(variance, bias, count, tail), variance + bias**2
+    law = ncx2(count, count * bias**2 / variance + 1e-12, scale=variance / count)
+    assert law.sf(mean + slack) <= tail * (1 + 1e-6)
+    assert mean <= slack or law.cdf(mean - slack) <= tail * (1 + 1e-6)
+
+
+@given(
+    p=st.sampled_from([0.0, 1.0]) | st.floats(1e-6, 1 - 1e-6),
+    largest=st.floats(0.1, 10),
+    count=st.integers(1, 2000),
+    tail=tails,
+)
+def test_a_bounded_mean_is_off_by_more_with_at_most_that_probability(p, largest, count, tail):
+    """For the law that is worst of all: Bernoulli's."""
+    slack = bounded_mean_slack(p * largest, largest, count, tail) / largest
+    k = np.arange(count + 1)
+    for beyond in (k / count - p > slack + 1e-9, p - k / count > slack + 1e-9):
+        assert binom.pmf(k[beyond], count, p).sum() <= tail * (1 + 1e-9)
+
+
+@given(
+    p=st.floats(1e-3, 1 - 1e-3),
+    trials=st.integers(1, 30),
+    count=st.integers(1, 200),
+    tail=tails,
+)
+def test_a_mean_of_a_law_is_off_by_more_with_at_most_that_probability(p, trials, count, tail):
+    """For binomial draws, whose sum is binomial again."""
+    k = np.arange(trials + 1)
+    slack = law_mean_slack(k.astype(float), binom.pmf(k, trials, p), count, tail)
+    mean, sums = trials * p, np.arange(trials * count + 1)
+    law = binom.pmf(sums, trials * count, p)
+    for beyond in (sums / count - mean > slack + 1e-9, mean - sums / count > slack + 1e-9):
+        assert law[beyond].sum() <= tail * (1 + 1e-9)
+
+
+def test_a_mean_of_a_law_without_spread_is_not_off():
+    assert law_mean_slack(np.array([2.0, 3.0]), np.array([1.0, 0.0]), 5, 0.01) == 0
