@@ -50,6 +50,8 @@ _GROUP = {
     "kernel_estimate": _LITERATURE,
     "negative_extrapolation": _LITERATURE,
     "early_stopping": _LITERATURE,
+    "effective_sample_size": _LITERATURE,
+    "frequencies_with_real_data": _LITERATURE,
 }
 
 STATEMENTS = tuple(_GROUP)

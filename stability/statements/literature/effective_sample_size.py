@@ -163,7 +163,7 @@ def best_lambda(B: float) -> float:
     """
     if not (math.isfinite(B) and B > 0):
         raise ValueError(f"B must be finite and > 0, got {B}")
-    if B >= critical_bias():
+    if critical_bias() <= B:
         return 0.0
     end = (1 / (2 * B)) ** (1 / 3)  # there (1+λ)(1+2λ)² > λ³ = 1/(2B)
     return float(brentq(lambda lam: (1 + lam) * (1 + 2 * lam) ** 2 - 1 / (2 * B), 0, end))

@@ -5,10 +5,10 @@ So D_t = E‖p_t − p̂‖² obeys, with S = Σ p̂²,
 
     D ← c² ((1 − 1/m) D + (1 − S)/m),    D_∞ = c² (1−S)/m / (1 − c² (1 − 1/m)).
 
-Seddik et al. (arXiv:2404.05090) bound this loop. A category that real data have is in every training
-set. What can happen is that it is absent among the *next m samples*: with probability at least
-(1 − p̂)^m and at most (1 − p̂/(1+λ))^m, in every round. Without real data a lost category never
-returns (`discrete_collapse`); with new real data in each round it does.
+Seddik et al. (arXiv:2404.05090) bound this loop. A category that real data have is in every
+training set. What can happen is that it is absent among the *next m samples*: with probability at
+least (1 − p̂)^m and at most (1 − p̂/(1+λ))^m, in every round, and the round after can bring it back.
+Without real data a lost category never returns (`discrete_collapse`).
 """
 
 import math
@@ -25,7 +25,7 @@ from stability.loop.regimes import Mix
 from stability.loop.retraining import retrain
 from stability.loop.whole_counts import require_whole
 from stability.statements.claim import ERROR_RATE, Claim
-from stability.statements.discrete_collapse import Frequencies
+from stability.statements.literature.discrete_collapse import Frequencies
 from stability.statements.mutation import Mutation
 from stability.statements.verdict import Verdict
 
@@ -273,9 +273,7 @@ def _simulated(
 _CASE = {"counts": (2, 1, 1), "lam": 2.0, "t": 5}
 
 
-def _without_drift(
-    right: Any,
-) -> Any:
+def _without_drift(right: Any) -> Any:
     """1 − 1/m → 1."""
 
     def wrong(concentration: float, lam: float, m: int, t: float = math.inf) -> float:
