@@ -3,7 +3,7 @@ computed exactly.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -24,13 +24,19 @@ class GaussianLearner:
     Args:
         chains: R >= 1.
         dimension: d >= 1.
-        covariance: (d, d) to keep Σ fixed at this and learn the mean alone; None learns it, with
-            1/(n − 1).
+        covariance: (d, d) to keep Σ fixed at this and learn the mean alone; None learns it.
+        ddof: 1 divides squares by n − 1, as eq. (5) does; 0 by n, which is maximum likelihood.
     """
 
     weighs = True
 
-    def __init__(self, chains: int, dimension: int, covariance: np.ndarray | None = None) -> None:
+    def __init__(
+        self,
+        chains: int,
+        dimension: int,
+        covariance: np.ndarray | None = None,
+        ddof: Literal[0, 1] = 1,
+    ) -> None:
         chains, dimension = (
             whole_number(chains, "chains", 1),
             whole_number(dimension, "dimension", 1),
@@ -43,6 +49,9 @@ class GaussianLearner:
             )
         if covariance is not None and not np.isfinite(covariance).all():
             raise ValueError("covariance must be finite, got NaN or Inf")
+        if ddof not in (0, 1):
+            raise ValueError(f"ddof must be 0 or 1, got {ddof}")
+        self._ddof = ddof
         self._known_root = None if covariance is None else sqrtm(covariance)
         self.mean = np.zeros((chains, dimension))
         self.covariance = np.tile(
@@ -59,8 +68,8 @@ class GaussianLearner:
     def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
         """Exact maximum likelihood (eq. (5)).
 
-        With weights w, of sum 1: Σ w x, and Σ w (x − μ)(x − μ)ᵀ / (1 − Σ w²), unbiased as eq. (5)
-        is.
+        With weights w, of sum 1: Σ w x, and Σ w (x − μ)(x − μ)ᵀ / (1 − ddof Σ w²), for ddof = 1
+        unbiased as eq. (5) is.
 
         Raises:
             ValueError: If Σ is learned from fewer than two points.
@@ -74,7 +83,7 @@ class GaussianLearner:
             self.mean[r] = w @ x
             if learned:
                 gap = x - self.mean[r]
-                self.covariance[r] = (w * gap.T) @ gap / (1 - w @ w)
+                self.covariance[r] = (w * gap.T) @ gap / (1 - self._ddof * (w @ w))
 
     def sample(
         self, counts: Sequence[int], rngs: Sequence[np.random.Generator]

@@ -52,6 +52,10 @@ _GROUP = {
     "early_stopping": _LITERATURE,
     "effective_sample_size": _LITERATURE,
     "frequencies_with_real_data": _LITERATURE,
+    "verifier": _LITERATURE,
+    "generation_weights": _LITERATURE,
+    "conservation": _LITERATURE,
+    "absorption": _LITERATURE,
 }
 
 STATEMENTS = tuple(_GROUP)
