@@ -1,7 +1,7 @@
 """A finite corpus with a trickle of generated text ends as copies of one text, almost surely.
 
-A corpus of N texts from finitely many kinds; in each round r of them, picked at random, are replaced
-by samples of the frequencies of the whole corpus. For every r >= 1 the diversity H = 1 − Σp² obeys
+A corpus has N texts of finitely many kinds. In each round r of them, picked at random, are replaced
+by samples of the whole corpus's frequencies. For every r >= 1 the diversity H = 1 − Σp² obeys
 
     E H_t = H_0 (1 − (1 − q)/N)^t,    q = (N−r)(N−r−1)/(N(N−1)),
 

@@ -1,7 +1,7 @@
 """Variance is conserved: what a maximum-likelihood Gaussian loses within, it wins between the runs.
 
-A Gaussian fitted with 1/N for its covariance has the second moments of its training set. So in every
-regime that keeps or redraws points without selecting among them, with real data of covariance Σ,
+A Gaussian fitted with 1/N for its covariance has the second moments of its training set. So in
+every regime that keeps or redraws points without selecting, with real data of covariance Σ,
 
     E Σ_t + Var μ_t = Σ    for every t and n:
 

@@ -1,13 +1,13 @@
 """Weights by generation: everything is kept, labels are unknown, and equal weights lose.
 
-A batch of n points arrives in each round, of which an unknown part α of the points is real and the
-rest comes from the model before; the first batch is real. In units of σ²/n, a mean that moves by the
-gain g_t towards the batch's mean has the error v ← (1 − αg_t)² v + g_t². Equal weights for all points
-are g_t = 1/(t+1): the error falls like t^{−min(1, 2α)}. The best gains are
+A batch of n points arrives in each round. A part α of it is real, nobody knows which points, and
+the rest comes from the model before; the first batch is real. In units of σ²/n, a mean that moves
+by the gain g_t towards the batch's mean has the error v ← (1 − αg_t)² v + g_t². Equal weights for
+all points are g_t = 1/(t+1): the error falls like t^{−min(1, 2α)}. The best gains are
 
     g_t = α/(1 + α²t),    with the error 1/(1 + α²t),
 
-the Cramér–Rao bound of all batch means together. All gains lie in (0, 1], so that this is again a
+the Cramér–Rao bound of all batch means together. All gains lie in (0, 1], so that this is a
 weighted fit to everything, with weights that depend on the generation alone and favour the later
 ones. Amin et al. (arXiv:2601.15468) show that equal weights converge and are not the best; the
 optimum in closed form is ours.

@@ -46,7 +46,7 @@ def test_the_accepted_mean_is_an_integral(theta, u, c):
 
 
 def test_the_stationary_variance_is_that_of_a_simulated_loop(rng):
-    """16 000 chains of 8 rounds, after which the start is forgotten (g^16); the variance of a variance is below 2.2 v²/R here."""
+    """8 rounds forget the start (g^16); the variance of θ² is below 2.2 v² here."""
     u, n, chains = 1.0, 20, 16_000
     theta = np.zeros(chains)
     for _ in range(8):
