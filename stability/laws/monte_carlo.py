@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 from scipy.special import logsumexp, rel_entr
 from scipy.stats import binom, chi2
 
@@ -84,10 +84,12 @@ def bounded_mean_slack(mean: float, largest: float, count: int, tail: float) -> 
     def excess(q: float) -> float:
         return float(rel_entr(q, p) + rel_entr(1 - q, 1 - p)) - limit
 
-    # where even the end of the interval is too likely, the bound says nothing on that side
-    high = 1.0 if p in (0.0, 1.0) or excess(1.0) <= 0 else float(brentq(excess, p, 1.0))
-    low = 0.0 if p in (0.0, 1.0) or excess(0.0) <= 0 else float(brentq(excess, 0.0, p))
-    return largest * max(high - p, p - low)
+    def reach(end: float) -> float:
+        # where even the end of the interval is too likely, the bound says nothing on that side
+        inside = p not in (0.0, 1.0) and excess(end) > 0
+        return abs(root_scalar(excess, bracket=(p, end)).root - p) if inside else abs(end - p)
+
+    return float(largest * max(reach(0.0), reach(1.0)))
 
 
 def law_mean_slack(
@@ -116,9 +118,7 @@ def law_mean_slack(
     with np.errstate(divide="ignore"):
         log_p = np.log(probabilities)
     exponents = np.geomspace(1e-3, 1e3, 241) / spread
-    slacks = [
-        (logsumexp(log_p + sign * exponents[:, None] * gaps, axis=1) - math.log(tail) / count)
-        / exponents
-        for sign in (1, -1)
+    tilted = [
+        np.asarray(logsumexp(log_p + sign * exponents[:, None] * gaps, axis=1)) for sign in (1, -1)
     ]
-    return float(max(side.min() for side in slacks))
+    return float(max(((each - math.log(tail) / count) / exponents).min() for each in tilted))

@@ -56,6 +56,7 @@ _GROUP = {
     "generation_weights": _LITERATURE,
     "conservation": _LITERATURE,
     "absorption": _LITERATURE,
+    "accumulated_likelihood": _LITERATURE,
 }
 
 STATEMENTS = tuple(_GROUP)

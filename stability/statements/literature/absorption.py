@@ -287,44 +287,49 @@ def check(
         raise ValueError(f"replaced must be 1 to {size}, got {replaced}")
 
     start = 1 - sum((k / size) ** 2 for k in counts)
-    case = f"{counts[0]} and {counts[1]} texts, r = {replaced}, t = {t}"
+    shown = f"{counts[0]} and {counts[1]} texts"
+    run = {"counts": counts, "t": t, "replicas": replicas, "rng": rng, "false_alarm": false_alarm}
     decayed = start * diversity_decay(size, replaced) ** t
+    kept = accumulated_diversity(start, size, 1.0, t)
     matrix = transition(size, replaced)
-    law = np.linalg.matrix_power(matrix, t)[first]
-    p = np.arange(size + 1) / size
-    exact = "transition matrix; tolerance: rounding"
-    size_of_run = {"counts": counts, "t": t, "replicas": replicas, "rng": rng}
     return [
-        _simulated(DECAY, _Trickle(replaced), decayed, case, false_alarm, **size_of_run),
-        DECAY_EXACT.verdict(
-            case,
-            measured=float(law @ (2 * p * (1 - p))),
-            claimed=decayed,
-            tolerance=1e-12,
-            method=exact,
-        ),
-        SURVIVAL.verdict(
-            f"{counts[0]} and {counts[1]} texts, r = {replaced}, t = {10 * t}",
-            measured=float(np.linalg.matrix_power(matrix, 10 * t)[first][1:-1].sum()),
-            claimed=survival_bound(start, size, replaced, 10 * t),
-            tolerance=1e-12,
-            method=exact,
-        ),
+        _simulated(DECAY, _Trickle(replaced), decayed, f"{shown}, r = {replaced}, t = {t}", **run),
+        *_by_matrix(matrix, first, start, replaced, t),
         *_absorbed(matrix, first, size, replaced),
         MIXED.verdict(
-            f"{counts[0]} and {counts[1]} texts, λ = 1",
+            f"{shown}, λ = 1",
             measured=_stationary_diversity(counts),
             claimed=mixed_diversity(1 - start, 1.0, size),
             tolerance=1e-11,
             method="transition matrices of the counts, after 400 rounds",
         ),
-        _simulated(
-            ACCUMULATED,
-            Accumulate(1.0),
-            accumulated_diversity(start, size, 1.0, t),
-            f"{counts[0]} and {counts[1]} texts, λ = 1, t = {t}",
-            false_alarm,
-            **size_of_run,
+        _simulated(ACCUMULATED, Accumulate(1.0), kept, f"{shown}, λ = 1, t = {t}", **run),
+    ]
+
+
+def _by_matrix(
+    matrix: NDArray[np.float64], first: int, start: float, replaced: int, t: int
+) -> list[Verdict]:
+    """Diversity after t rounds, and survival of both kinds after 10 t, exactly."""
+    size = len(matrix) - 1
+    p = np.arange(size + 1) / size
+    after, later = (np.linalg.matrix_power(matrix, k)[first] for k in (t, 10 * t))
+    shown = f"{first} and {size - first} texts, r = {replaced}"
+    method = "transition matrix; tolerance: rounding"
+    return [
+        DECAY_EXACT.verdict(
+            f"{shown}, t = {t}",
+            measured=float(after @ (2 * p * (1 - p))),
+            claimed=start * diversity_decay(size, replaced) ** t,
+            tolerance=1e-12,
+            method=method,
+        ),
+        SURVIVAL.verdict(
+            f"{shown}, t = {10 * t}",
+            measured=float(later[1:-1].sum()),
+            claimed=survival_bound(start, size, replaced, 10 * t),
+            tolerance=1e-12,
+            method=method,
         ),
     ]
 
@@ -367,8 +372,8 @@ def _simulated(
     regime: Regime,
     law: float,
     case: str,
-    false_alarm: float,
     *,
+    false_alarm: float,
     counts: Sequence[int],
     t: int,
     replicas: int,

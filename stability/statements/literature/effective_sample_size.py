@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq, minimize_scalar
+from scipy.optimize import minimize_scalar, root_scalar
 
 from stability.gaussian.learner import GaussianLearner
 from stability.gaussian.mean import paths
@@ -166,7 +166,8 @@ def best_lambda(B: float) -> float:
     if critical_bias() <= B:
         return 0.0
     end = (1 / (2 * B)) ** (1 / 3)  # there (1+λ)(1+2λ)² > λ³ = 1/(2B)
-    return float(brentq(lambda lam: (1 + lam) * (1 + 2 * lam) ** 2 - 1 / (2 * B), 0, end))
+    root = root_scalar(lambda x: (1 + x) * (1 + 2 * x) ** 2 - 1 / (2 * B), bracket=(0, end))
+    return float(root.root)
 
 
 class _MissedMean(GaussianLearner):

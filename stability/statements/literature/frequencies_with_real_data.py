@@ -186,12 +186,26 @@ def check(
     require_whole(lam, n)
 
     m = round(lam * n)
-    shares = np.array(counts) / n
+    seen = _simulated(counts, lam, t, math.ceil(replicas / _WIDTH), rng)
+    return [
+        *_distances(counts, lam, m, t, seen, false_alarm),
+        *_absence(min(counts), n, lam, m, t),
+    ]
+
+
+def _distances(
+    counts: Sequence[int],
+    lam: float,
+    m: int,
+    t: int,
+    seen: NDArray[np.float64],
+    false_alarm: float,
+) -> list[Verdict]:
+    shares = np.array(counts) / sum(counts)
     concentration = float(shares @ shares)
+    law = squared_distance(concentration, lam, m, t)
     case = f"counts {', '.join(map(str, counts))}, λ = {lam:g}, t = {t}"
     matrix = "transition matrices of the counts; tolerance: rounding"
-    seen = _simulated(counts, lam, t, math.ceil(replicas / _WIDTH), rng)
-    law = squared_distance(concentration, lam, m, t)
     return [
         DISTANCE.verdict(
             case,
@@ -216,7 +230,6 @@ def check(
             tolerance=1e-11,
             method=f"{matrix}, after {_LONG} rounds",
         ),
-        *_absence(min(counts), n, lam, m, t),
     ]
 
 

@@ -9,8 +9,8 @@ variance of the accepted points,
 so the loop contracts to c by g a round and scatters about it by g/(n(1 − g²)) to first order in
 1/n. One round on a fit of variance s², with a verifier that is off by b and m accepted points, has
 the mean squared error ((1−g)b)² + g²s² + g/m to first order: it helps if that is below s².
-Repeated, the error tends to the verifier's own, b. Yi et al. (arXiv:2510.16657) prove bounds of this form;
-the closed form of g and the exact numbers are ours.
+Repeated, the error tends to the verifier's own, b. Yi et al. (arXiv:2510.16657) prove bounds of
+this form; the closed form of g and the exact numbers are ours.
 """
 
 import math
