@@ -1,7 +1,7 @@
 """Pages of the documentation that are generated from the claims: python -m stability.report.pages
 
 The index of claims, the errata, a page for each of our own results, and, from the verdicts of a
-run, the gallery of statements and families.
+run, the gallery of statements and families and the table of related results.
 """
 
 import json
@@ -17,6 +17,7 @@ import tyro
 
 from stability.report.formulas import FORMULAS, typeset
 from stability.report.mathematics import mathematics
+from stability.report.related import related
 from stability.runs.atomic import atomic_write
 from stability.runs.command_line import UsageError, command
 from stability.runs.console import make_console, print_paths
@@ -38,7 +39,8 @@ class Pages:
     docs: tyro.conf.Positional[Path] = Path("docs")
     """Folder of the documentation; pages go to its folder `theory`."""
     verdicts: Path | None = None
-    """verdicts.json of `python -m stability --out`; with it the gallery is written, too."""
+    """verdicts.json of `python -m stability --out`; with it the gallery and the table of related
+    results are written, too."""
 
 
 def pages() -> dict[str, str]:
@@ -211,7 +213,8 @@ def write(config: Pages) -> None:
         raise UsageError(f"{config.docs} must be the folder of the documentation")
     texts = pages()
     if config.verdicts:
-        texts["gallery.md"] = gallery(json.loads(config.verdicts.read_text(encoding="utf-8")))
+        report = json.loads(config.verdicts.read_text(encoding="utf-8"))
+        texts |= {"gallery.md": gallery(report), "related-results.md": _GENERATED + related(report)}
     for name, text in texts.items():
         with atomic_write(folder / name) as file:
             file.write(text.encode())

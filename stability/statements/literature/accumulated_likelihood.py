@@ -10,8 +10,8 @@ to first order in 1/√n the same holds in any regular family, with σ² the inv
 
 *Not regular.* The truth is N(0, 1). Every other p_θ = (1−ε)N(θ, 1) + ε U[L, L+1], where the truth
 has nothing; and there are spikes ½N(c, s²) + ½N(0, 1), c in [L, L+1], with s so small that one
-point there outweighs all others. No spike fits real data. But the first fit is not exactly θ* = 0 with
-probability P(χ²_1 > −2n log(1−ε)), and then each sample lies in [L, L+1] with probability ε: the
+point there outweighs all others. No spike fits real data. But the first fit is not exactly θ* = 0
+with probability P(χ²_1 > −2n log(1−ε)), and then each sample is in [L, L+1] with probability ε: the
 next fit is a spike, for ever, although all real data are kept. At m = n this has a probability of
 at most ⅛ in the first round; as m/n grows it becomes certain.
 

@@ -91,7 +91,7 @@ def test_pages_go_into_the_documentation_alone(tmp_path):
     (tmp_path / "v.json").write_text(json.dumps({"statements": []}), encoding="utf-8")
     write(Pages(tmp_path, tmp_path / "v.json"))
     written = {path.name for path in (tmp_path / "theory").iterdir()}
-    assert written == {*pages.pages(), "gallery.md"}
+    assert written == {*pages.pages(), "gallery.md", "related-results.md"}
 
 
 def test_a_statement_from_the_template(monkeypatch):
