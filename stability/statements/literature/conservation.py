@@ -65,6 +65,7 @@ TOTAL = _claim(
 UNBIASED = _claim(
     id="Conservation of variance, unbiased estimator",
     words="E Σ_t + Var μ_t = Σ with 1/(N − 1), too",
+    source="conservation, with the other estimator",
     relation="==",
     falsified_by="One fit: E Σ_0 + Var μ_0 = Σ(1 + 1/n).",
     refuted_because="With 1/(N − 1) the model has N/(N − 1) of the spread of its training set.",

@@ -69,6 +69,7 @@ SCATTER = _claim(
 FIRST_ORDER_ALWAYS = _claim(
     id="Verifier, scatter at any n",
     words="the variance about the centre is within a fifth of g/(n(1 − g²)) at n = 50",
+    source="our own first order, taken for exact",
     relation="<=",
     falsified_by="The window u = 3.",
     refuted_because="At u = 3 a round contracts by 0.973 only, so that iterates wander to where "
