@@ -353,7 +353,13 @@ MUTATIONS = (
     Mutation(SHARED_CEILING, f"{_HERE}.ceiling", "the ceiling", _SHARED),
     Mutation(FIRST_ORDER, f"{_HERE}.mixed", "the law", _LEARNED),
     Mutation(SIMULATED, "stability.gaussian.mixed.exact_errors", "the moments", _LEARNED),
-    Mutation(RETRAINED, "stability.gaussian.mixed.exact_errors", "the moments", _LEARNED),
+    Mutation(
+        RETRAINED,
+        "stability.gaussian.mixed.exact_errors",
+        "a third of the moments",
+        _LEARNED,
+        scaled(1 / 3),
+    ),
     Mutation(GEOMETRIC, f"{_HERE}._logs", "other latents each round", _SCALE, _fresh_latents),
     Mutation(EXPLODES, f"{_HERE}.explosion", "the probability", _SCALE),
 )
