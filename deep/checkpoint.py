@@ -17,7 +17,11 @@ from rich.table import Table
 
 from deep.formats.checkpoint_error import CheckpointError
 from deep.formats.checkpoint_record import LARGEST_FILE, Checkpoint, heads_of, parameter_count
-from deep.formats.diffusers_folder import read_diffusers_folder, weights_file
+from deep.formats.diffusers_folder import (
+    diffusers_content,
+    read_diffusers_folder,
+    weights_files,
+)
 from deep.formats.edm_pickle import read_snapshot
 from deep.formats.safetensors_file import read_safetensors, safetensors_content
 from deep.formats.torch_container import BEFORE_ZIP
@@ -34,6 +38,7 @@ __all__ = [
     "CheckpointError",
     "CheckpointFile",
     "export",
+    "export_diffusers",
     "file_digest",
     "main",
     "read",
@@ -42,6 +47,8 @@ __all__ = [
 
 LONGEST_REASON = 500
 """Characters of a message about a file."""
+BLOCK = 2**20
+"""Bytes that are read at once."""
 MOST_ROWS = 30
 """Rows of the table for what a file says of itself."""
 
@@ -62,7 +69,7 @@ def read(
     path = Path(path)
     try:
         if path.is_dir():
-            checkpoint = read_diffusers_folder(path)
+            checkpoint = read_diffusers_folder(path, resolution)
         else:
             with open_regular(path, LARGEST_FILE) as file:
                 checkpoint = _read(file, resolution or 32, head_channels or 64)
@@ -105,9 +112,15 @@ def _read(file: IO[bytes], resolution: int, head_channels: int) -> Checkpoint:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes; of a folder of diffusers, of its file with the weights."""
-    with open_regular(weights_file(path) if path.is_dir() else path, LARGEST_FILE) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]
+    """SHA-256 of a file's bytes; of a folder of diffusers, of its files with the weights one after
+    another.
+    """
+    found = hashlib.sha256()
+    for part in weights_files(path) if path.is_dir() else [path]:
+        with open_regular(part, LARGEST_FILE) as file:
+            while block := file.read(BLOCK):
+                found.update(block)
+    return found.hexdigest()
 
 
 def write(path: Path | str, checkpoint: Checkpoint) -> None:
@@ -130,6 +143,25 @@ def export(path: Path | str, checkpoint: Checkpoint) -> None:
         torch.save(official_content(checkpoint), file)
 
 
+def export_diffusers(folder: Path | str, checkpoint: Checkpoint) -> None:
+    """Write a folder that diffusers loads as a `DDPMPipeline` (`deep.formats.diffusers_folder`).
+
+    Args:
+        folder: The folder; its files are written one by one, each whole or not at all, and what
+            names the parts last.
+        checkpoint: Weights of a DDPM network.
+
+    Raises:
+        CheckpointError: If the network is another one.
+        OSError: As from any file.
+    """
+    for name, content in diffusers_content(checkpoint).items():
+        path = Path(folder) / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(path) as file:
+            file.write(content)
+
+
 @dataclass(frozen=True)
 class CheckpointFile:
     """Show what a checkpoint holds, and convert it.
@@ -146,9 +178,11 @@ class CheckpointFile:
     """Write a .pt file for the official code of the model: ddpm-torch's or torchcfm's own
     format. EDM's own carries source code: there it is one with the official names and the
     arguments of the official constructor."""
+    export_diffusers: Path | None = None
+    """Write a new folder that diffusers loads as a DDPMPipeline, of a DDPM."""
     resolution: int | None = None
-    """Pixels a side, where the file does not tell (ddpm-torch, torchcfm). Without: 32, as the
-    official models."""
+    """Pixels a side, where the file does not tell (ddpm-torch, torchcfm, diffusers with a
+    sample_size of null). Without: 32, as the official models."""
     head_channels: int | None = None
     """Width of an attention head, where the file does not tell (torchcfm). Without: 64, as the
     official model."""
@@ -179,7 +213,12 @@ class CheckpointFile:
 
 def main(config: CheckpointFile) -> None:
     """Print, and write what is asked for."""
-    for option, path in (("convert", config.convert), ("export", config.export)):
+    outputs = {
+        "convert": (config.convert, write),
+        "export": (config.export, export),
+        "export-diffusers": (config.export_diffusers, export_diffusers),
+    }
+    for option, (path, _) in outputs.items():
         if path is not None and path.exists():
             raise UsageError(f"--{option}: {path} exists already; choose another name")
     try:
@@ -195,9 +234,12 @@ def main(config: CheckpointFile) -> None:
     console.print(_description(checkpoint))
     for name, value in digests.items():  # whole, however narrow the terminal is
         console.print(f"{name}: {value}", markup=False, highlight=False, soft_wrap=True)
-    for path, writer in ((config.convert, write), (config.export, export)):
+    for option, (path, writer) in outputs.items():
         if path is not None:
-            writer(path, checkpoint)
+            try:
+                writer(path, checkpoint)
+            except CheckpointError as error:
+                raise UsageError(f"--{option}: {config.file} {error}") from None
             console.print(f"wrote {path}", soft_wrap=True)
 
 

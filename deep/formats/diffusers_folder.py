@@ -1,20 +1,23 @@
 """DDPM networks in the format of diffusers' `UNet2DModel`, such as google/ddpm-cifar10-32: a
-folder with a JSON configuration and a safetensors file. The network is that of ddpm-torch,
+folder with a JSON configuration and files of weights. The network is that of ddpm-torch,
 under other names.
 """
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from torch import Tensor
 
 from deep.formats.checkpoint_error import CheckpointError
 from deep.formats.checkpoint_record import LARGEST_FILE, Checkpoint, own_copy, plain
 from deep.formats.safetensors_file import safetensors_tensors
+from deep.formats.torch_container import load_torch
 from deep.networks.state_dict import shapes_of
 from deep.networks.unet_ddpm import GROUPS, DDPMNetwork
 from stability.runs.untrusted import (
@@ -25,7 +28,13 @@ from stability.runs.untrusted import (
     read_bytes,
 )
 
-__all__ = ["network_from_config", "read_diffusers_folder", "their_names", "weights_file"]
+__all__ = [
+    "diffusers_content",
+    "network_from_config",
+    "read_diffusers_folder",
+    "their_names",
+    "weights_files",
+]
 
 CONFIG, WEIGHTS, SCHEDULER = (
     "config.json",
@@ -90,27 +99,119 @@ _EARLIER = {"to_q": "query", "to_k": "key", "to_v": "value", "to_out.0": "proj_a
 """Layers of the attention, and their names in older files."""
 
 
-def read_diffusers_folder(folder: Path) -> Checkpoint:
-    """The weights in the folder, or in its sub-folder `unet`.
+def read_diffusers_folder(folder: Path, resolution: int | None = None) -> Checkpoint:
+    """Read a network, or a pipeline whose networks are in `unet` and `unet_ema`.
+
+    Weights may be in one safetensors file or several, in half precision, or in files of torch,
+    which are read without executing anything.
+
+    Args:
+        folder: The folder.
+        resolution: Pixels a side where the configuration does not say; None: 32.
+
+    Returns:
+        The weights, and their average where there is a `unet_ema`.
 
     Raises:
-        CheckpointError: If it holds none, another network, or what would be ignored: an average of
-            the weights beside them, or a scheduler that is not DDPM's own.
+        CheckpointError: If it holds none, another network, two that differ, or a scheduler that is
+            not DDPM's own.
     """
-    inner = folder if (folder / CONFIG).exists() else folder / "unet"
-    if not (inner / CONFIG).exists():
-        raise CheckpointError(f"is a folder without {CONFIG}")
-    if inner != folder and (folder / "unet_ema").exists():
-        raise CheckpointError(
-            "holds the weights in training (unet) and their average (unet_ema): name the "
-            "sub-folder that you want, "
-            "the average for what diffusers samples with"
-        )
-    network = network_from_config(_json(inner / CONFIG))
-    extra = {"diffusers": _json(inner / CONFIG), **_schedule(folder)}
-    with open_regular(_weights_file(inner), LARGEST_FILE) as file:
-        theirs = own_copy(safetensors_tensors(file)[0])
+    states: dict[str, dict[str, Tensor]] = {}
+    configs: list[dict[str, Any]] = []
+    network: DDPMNetwork | None = None
+    for which, inner in _networks(folder).items():
+        configs.append(_json(inner / CONFIG))
+        found = network_from_config(configs[-1], resolution)
+        if network not in (None, found):
+            raise CheckpointError(
+                "holds two networks of different configurations, unet and unet_ema"
+            )
+        network, states[which] = found, _state(inner, found)
+    assert network is not None
+    assumed = ("resolution",) if configs[0]["sample_size"] is None else ()
+    extra = plain({"diffusers": configs[0], **_schedule(folder)})
+    state, ema = states.get("state"), states.get("ema")
+    return Checkpoint(network, state, ema, extra=extra, assumed=assumed)
 
+
+def weights_files(folder: Path) -> list[Path]:
+    """The files with the weights that `read_diffusers_folder` reads, in its order."""
+    return [path for inner in _networks(folder).values() for path in _weights_files(inner)]
+
+
+def diffusers_content(checkpoint: Checkpoint) -> dict[str, bytes]:
+    """What a folder holds that diffusers loads as a `DDPMPipeline`.
+
+    Args:
+        checkpoint: Weights of a DDPM network without classes; their average is taken if there is
+            one, as it is what samples are drawn with.
+
+    Returns:
+        Content by path within the folder, the configuration of each part behind its weights.
+
+    Raises:
+        CheckpointError: If the network is another one.
+    """
+    network = checkpoint.network
+    if not isinstance(network, DDPMNetwork) or network.label_dim:
+        raise CheckpointError(
+            "is no DDPM network without classes, which is all that diffusers' UNet2DModel can hold"
+        )
+    theirs: dict[str, Tensor] = {}
+    for name, value in checkpoint.weights("ema").items():
+        names = their_names(name, network)
+        # maps of the attention are matrices there, 1 × 1 convolutions here
+        is_map = "attentions" in names[0] and value.dim() == 4
+        parts = (value.flatten(1) if is_map else value).chunk(len(names))
+        theirs |= {own: part.clone() for own, part in zip(names, parts, strict=True)}
+    index = {
+        "_class_name": "DDPMPipeline",
+        "scheduler": ["diffusers", "DDPMScheduler"],
+        "unet": ["diffusers", "UNet2DModel"],
+    }
+    scheduler = {"_class_name": "DDPMScheduler", **_DIFFUSION}
+    weights = safetensors.torch.save(theirs, metadata={"format": "pt"})
+    described = {
+        f"unet/{CONFIG}": _config(network),
+        f"scheduler/{SCHEDULER}": scheduler,
+        "model_index.json": index,
+    }
+    texts = {name: json.dumps(value, indent=2).encode() for name, value in described.items()}
+    return {f"unet/{WEIGHTS}": weights, **texts}
+
+
+def _config(network: DDPMNetwork) -> dict[str, Any]:
+    """The configuration that makes diffusers build this network; `network_from_config` reads it."""
+    resolutions = [network.resolution >> level for level in range(len(network.channel_mult))]
+    attended = [r in network.attn_resolutions for r in resolutions]
+    return {
+        **_NOT_CONTRADICTED,
+        **_SAID,
+        "sample_size": network.resolution,
+        "in_channels": network.channels,
+        "out_channels": network.channels,
+        "layers_per_block": network.num_blocks,
+        "block_out_channels": [mult * network.model_channels for mult in network.channel_mult],
+        "down_block_types": ["AttnDownBlock2D" if one else "DownBlock2D" for one in attended],
+        "up_block_types": ["AttnUpBlock2D" if one else "UpBlock2D" for one in attended[::-1]],
+        "dropout": network.dropout,
+    }
+
+
+def _networks(folder: Path) -> dict[str, Path]:
+    """Folders of the weights (`state`) and of their average (`ema`), of which there is one."""
+    if (folder / CONFIG).exists():
+        return {"state": folder}
+    named = {"state": folder / "unet", "ema": folder / "unet_ema"}
+    found = {which: inner for which, inner in named.items() if (inner / CONFIG).exists()}
+    if not found:
+        raise CheckpointError(f"is a folder without {CONFIG}")
+    return found
+
+
+def _state(inner: Path, network: DDPMNetwork) -> dict[str, Tensor]:
+    """The tensors of a network under our names."""
+    theirs = _tensors(inner)
     with torch.device("meta"):
         shapes = shapes_of(network.build().state_dict())
     ours = {
@@ -118,12 +219,59 @@ def read_diffusers_folder(folder: Path) -> Checkpoint:
     }
     if theirs:
         raise CheckpointError(f"holds a tensor {min(theirs)}, which this network does not have")
-    return Checkpoint(network, state=ours, extra=plain(extra))
+    return ours
 
 
-def weights_file(folder: Path) -> Path:
-    """The file with the weights that `read_diffusers_folder` reads."""
-    return (folder if (folder / CONFIG).exists() else folder / "unet") / WEIGHTS
+def _tensors(inner: Path) -> dict[str, Tensor]:
+    """The tensors of all files of weights under diffusers' names, float32."""
+    files = _weights_files(inner)
+    if sum(path.stat().st_size for path in files) > LARGEST_FILE:
+        raise CheckpointError(f"holds more than {LARGEST_FILE:,} bytes of weights")
+    found: dict[str, Tensor] = {}
+    for path in files:
+        with open_regular(path, LARGEST_FILE) as file:
+            tensors = (
+                safetensors_tensors(file)[0] if path.suffix == ".safetensors" else load_torch(file)
+            )
+        if not isinstance(tensors, Mapping):
+            raise CheckpointError(f"{path.name} holds no tensors under names")
+        own = own_copy(tensors)
+        if twice := found.keys() & own.keys():
+            raise CheckpointError(f"holds the tensor {min(twice)} in two files")
+        found |= own
+    return found
+
+
+def _weights_files(inner: Path) -> list[Path]:
+    """The files with the weights of one network: full precision before half, safetensors before
+    files of torch, one file before several.
+    """
+    stem = WEIGHTS.removesuffix(".safetensors")
+    for precision in ("", ".fp16"):
+        for kind in ("safetensors", "bin"):
+            whole = inner / f"{stem}{precision}.{kind}"
+            if whole.exists():
+                return [whole]
+            index = inner / f"{stem}.{kind}.index{precision}.json"
+            if index.exists():
+                return _parts(index, kind)
+    raise CheckpointError(f"is a folder without {WEIGHTS}")
+
+
+def _parts(index: Path, kind: str) -> list[Path]:
+    """The files that an index names, each of them beside it."""
+    names = _json(index).get("weight_map")
+    if not isinstance(names, dict) or not names:
+        raise CheckpointError(f"{index.name} has no weight_map")
+    for name in names.values():
+        if not (isinstance(name, str) and re.fullmatch(rf"[\w-][\w.-]*\.{kind}", name)):
+            raise CheckpointError(
+                f"{index.name} names {printable(repr(name))}, which is no .{kind} file beside it"
+            )
+    found = sorted(set(names.values()))
+    if missing := [name for name in found if not (index.parent / name).is_file()]:
+        raise CheckpointError(f"is a folder without {missing[0]}, which {index.name} names")
+    return [index.parent / name for name in found]
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -134,33 +282,6 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise CheckpointError(f"{path.name} is no JSON object")
     return value
-
-
-def _weights_file(folder: Path) -> Path:
-    """The one file with the weights. CheckpointError that says how to make it of what is there."""
-    if (folder / WEIGHTS).exists():
-        return folder / WEIGHTS
-    load = "with diffusers, UNet2DModel.from_pretrained(FOLDER"
-    stem = WEIGHTS.removesuffix(".safetensors")
-    for pattern, what, how in (
-        (
-            f"{stem}*.index.json",
-            "in several files",
-            f"{load}).save_pretrained(OUT, max_shard_size='100GB')",
-        ),
-        (
-            f"{stem}.fp16.*",
-            "in half precision alone",
-            f"{load}, variant='fp16').save_pretrained(OUT)",
-        ),
-        (f"{stem}.bin", "as a pickle", f"{load}, use_safetensors=False).save_pretrained(OUT)"),
-    ):
-        if found := sorted(path.name for path in folder.glob(pattern)):
-            raise CheckpointError(
-                f"holds its weights {what} ({printable(found[0])}), which is not read: {how} "
-                f"writes {WEIGHTS}"
-            )
-    raise CheckpointError(f"is a folder without {WEIGHTS}")
 
 
 def _schedule(folder: Path) -> dict[str, Any]:
@@ -183,8 +304,12 @@ def _schedule(folder: Path) -> dict[str, Any]:
     return {}
 
 
-def network_from_config(config: Mapping[str, Any]) -> DDPMNetwork:
+def network_from_config(config: Mapping[str, Any], resolution: int | None = None) -> DDPMNetwork:
     """The network that a `config.json` describes.
+
+    Args:
+        config: Its content.
+        resolution: Pixels a side where it says null; None: 32.
 
     Raises:
         CheckpointError: If it is not of ddpm-torch's family.
@@ -206,11 +331,11 @@ def network_from_config(config: Mapping[str, Any]) -> DDPMNetwork:
         )
     except KeyError as error:
         raise CheckpointError(f"has no {error.args[0]}") from None
+    size = (resolution or 32) if size is None else size
+    size = size[0] if isinstance(size, list) and len(size) == 2 and size[0] == size[1] else size
     if type(size) is not int:
         raise CheckpointError(
-            f"has sample_size = {printable(json.dumps(size))}; write the one side of its square "
-            "training images, in "
-            f"pixels, into {CONFIG}"
+            f"has sample_size = {printable(json.dumps(size))}; only square images are known"
         )
     if not all(isinstance(value, list) and value for value in (widths, down, up)) or any(
         type(width) is not int or width < 1 for width in widths

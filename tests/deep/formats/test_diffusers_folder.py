@@ -3,14 +3,28 @@ needed.
 """
 
 import json
+import re
+import shutil
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
 
-from deep.checkpoint import CheckpointError, read
+from deep.checkpoint import (
+    CheckpointError,
+    CheckpointFile,
+    export_diffusers,
+    file_digest,
+    main,
+    read,
+    write,
+)
+from deep.formats.checkpoint_record import Checkpoint
 from deep.formats.diffusers_folder import network_from_config
 from deep.networks.unet_ddpm import CIFAR10
+from stability.runs.command_line import UsageError
 from tests.support.diffusers_folders import ATTENTION, CONFIG, TINY, diffusers_state
 from tests.support.official import randomised
 
@@ -161,48 +175,187 @@ def test_another_diffusion_is_refused_and_its_weights_alone_are_read(name, value
     assert read(path / "unet").network == TINY
 
 
-def test_an_average_beside_the_weights_is_refused_and_each_is_read_alone(tmp_path):
+def test_an_average_beside_the_weights_is_read_with_them(tmp_path):
     state = diffusers_state(TINY.build(torch.Generator()).state_dict())
+    more = {name: value + 1 for name, value in state.items()}
     folder(tmp_path / "model" / "unet", CONFIG, state)
-    folder(
-        tmp_path / "model" / "unet_ema", CONFIG, {name: value + 1 for name, value in state.items()}
-    )
-    with pytest.raises(
-        CheckpointError, match=r"\(unet\) and their average \(unet_ema\): name the sub-folder"
-    ):
-        read(tmp_path / "model")
-    one, two = (read(tmp_path / "model" / name).weights() for name in ("unet", "unet_ema"))
+    folder(tmp_path / "model" / "unet_ema", CONFIG, more)
+    both = read(tmp_path / "model")
+    one, two = both.weights("state"), both.weights("ema")
     assert all(torch.equal(one[name] + 1, value) for name, value in two.items())
+    for name, expected in (("unet", one), ("unet_ema", two)):
+        alone = read(tmp_path / "model" / name).weights()
+        assert all(torch.equal(alone[tensor], value) for tensor, value in expected.items())
+    other = {**CONFIG, "sample_size": 16, "attention_head_dim": None}
+    folder(tmp_path / "model" / "unet_ema", other, more)
+    with pytest.raises(CheckpointError, match="two networks of different configurations"):
+        read(tmp_path / "model")
+
+
+def written(path, kind, state):
+    """The weights in one of the ways in which diffusers writes them."""
+    path.mkdir()
+    (path / "config.json").write_text(json.dumps(CONFIG))
+    stem, names = "diffusion_pytorch_model", sorted(state)
+    half = {name: value.half() for name, value in state.items()}
+    if kind == "bin":
+        torch.save(state, path / f"{stem}.bin")
+    elif kind == "fp16":
+        safetensors.torch.save_file(half, path / f"{stem}.fp16.safetensors")
+    elif kind == "fp16.bin":
+        torch.save(half, path / f"{stem}.fp16.bin")
+    else:
+        files = [f"{stem}-0000{i}-of-00002.{kind}" for i in (1, 2)]
+        parts = {files[0]: names[::2], files[1]: names[1::2]}
+        save = safetensors.torch.save_file if kind == "safetensors" else torch.save
+        for file, part in parts.items():
+            save({name: state[name] for name in part}, path / file)
+        index = {name: file for file, part in parts.items() for name in part}
+        (path / f"{stem}.{kind}.index.json").write_text(json.dumps({"weight_map": index}))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["bin", "fp16", "fp16.bin", "safetensors", "bin in two"])
+def test_weights_in_other_files_are_the_same_weights(kind, tmp_path, rng):
+    network = randomised(TINY.build(torch.Generator()), rng)
+    state = diffusers_state(network.state_dict())
+    if kind == "bin in two":
+        path = written(tmp_path / "model", "safetensors", state)
+        for part in path.glob("*.safetensors"):
+            torch.save(safetensors.torch.load_file(part), part.with_suffix(".bin"))
+            part.unlink()
+        index = path / "diffusion_pytorch_model.safetensors.index.json"
+        text = index.read_text().replace(".safetensors", ".bin")
+        index.with_name("diffusion_pytorch_model.bin.index.json").write_text(text)
+        index.unlink()
+    else:
+        path = written(tmp_path / "model", kind, state)
+    weights = read(path).weights()
+    for name, value in network.state_dict().items():
+        expected = value.half().float() if "fp16" in kind else value
+        assert torch.equal(weights[name], expected)
+    assert len(file_digest(path)) == 64
 
 
 @pytest.mark.parametrize(
-    ("files", "words"),
+    ("index", "words"),
     [
-        (["diffusion_pytorch_model.bin"], "as a pickle .* use_safetensors=False"),
-        (["diffusion_pytorch_model.fp16.safetensors"], "in half precision alone .* variant='fp16'"),
-        (["diffusion_pytorch_model.fp16.bin"], "in half precision alone"),
-        (
-            [
-                "diffusion_pytorch_model.safetensors.index.json",
-                "diffusion_pytorch_model-00001-of-00002.safetensors",
-            ],
-            r"in several files \(diffusion_pytorch_model.safetensors.index.json\).* max_shard_size",
-        ),
-        ([], r"without diffusion_pytorch_model\.safetensors"),
+        ({}, "has no weight_map"),
+        ({"weight_map": {"a": "../x.safetensors"}}, "which is no .safetensors file beside it"),
+        ({"weight_map": {"a": "/x.safetensors"}}, "which is no .safetensors file beside it"),
+        ({"weight_map": {"a": "x.bin"}}, "which is no .safetensors file beside it"),
+        ({"weight_map": {"a": 3}}, "which is no .safetensors file beside it"),
+        ({"weight_map": {"a": "x.safetensors"}}, "is a folder without x.safetensors, which"),
     ],
 )
-def test_other_files_of_weights_are_named_with_the_way_to_convert_them(files, words, tmp_path):
+def test_an_index_that_leads_elsewhere_is_refused(index, words, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
-    for name in files:
-        (tmp_path / name).touch()
-    with pytest.raises(CheckpointError, match=words) as refusal:
+    (tmp_path / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(CheckpointError, match=re.escape(words)):
         read(tmp_path)
-    assert "\n" not in str(refusal.value)
 
 
-@pytest.mark.parametrize("size", [[8, 8], None, "8"])
-def test_a_size_that_is_no_number_is_refused_with_what_to_write(size, tmp_path):
+def test_a_tensor_in_two_files_is_refused(tmp_path):
+    path = written(
+        tmp_path / "model",
+        "safetensors",
+        diffusers_state(TINY.build(torch.Generator()).state_dict()),
+    )
+    one, two = sorted(path.glob("*.safetensors"))
+    safetensors.torch.save_file(
+        safetensors.torch.load_file(one) | safetensors.torch.load_file(two), two
+    )
+    with pytest.raises(CheckpointError, match=r"holds the tensor .* in two files"):
+        read(path)
+
+
+def test_a_folder_without_weights_is_refused(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    with pytest.raises(CheckpointError, match=r"without diffusion_pytorch_model\.safetensors"):
+        read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("size", "given", "expected"), [([8, 8], None, 8), (None, 16, 16), (None, None, 32)]
+)
+def test_sizes_that_are_lists_or_null(size, given, expected, tmp_path):
+    state = diffusers_state(TINY.build(torch.Generator()).state_dict())
+    path = folder(tmp_path / "model", {**CONFIG, "sample_size": size}, state)
+    checkpoint = read(path, resolution=given)
+    assert checkpoint.network.resolution == expected
+    assert ("resolution" in checkpoint.assumed) == (size is None)
+
+
+@pytest.mark.parametrize("size", [[8, 4], [8], "8", 8.0])
+def test_a_size_that_is_no_square_is_refused(size, tmp_path):
     state = diffusers_state(TINY.build(torch.Generator()).state_dict())
     with pytest.raises(CheckpointError) as refusal:
         read(folder(tmp_path / "model", {**CONFIG, "sample_size": size}, state))
-    assert f"has sample_size = {json.dumps(size)}; write the one side" in str(refusal.value)
+    assert f"has sample_size = {json.dumps(size)}; only square images" in str(refusal.value)
+
+
+# Folders for diffusers
+
+
+def average_of(rng):
+    """A checkpoint whose average differs from its weights."""
+    state, ema = (dict(randomised(TINY.build(torch.Generator()), rng).state_dict()) for _ in "ab")
+    return Checkpoint(TINY, state=state, ema=ema)
+
+
+def test_what_is_written_for_diffusers_is_read_back_as_the_average(tmp_path, rng):
+    checkpoint = average_of(rng)
+    export_diffusers(tmp_path / "model", checkpoint)
+    back = read(tmp_path / "model")
+    assert back.network == TINY
+    for name, value in checkpoint.weights("ema").items():
+        assert torch.equal(back.weights()[name], value)
+    theirs = safetensors.torch.load_file(
+        tmp_path / "model" / "unet" / "diffusion_pytorch_model.safetensors"
+    )
+    expected = diffusers_state(checkpoint.weights("ema"))
+    assert {name: value.shape for name, value in theirs.items()} == {
+        name: value.shape for name, value in expected.items()
+    }
+    assert all(torch.equal(theirs[name], value) for name, value in expected.items())
+
+
+def test_a_network_that_diffusers_cannot_hold_is_refused(tmp_path):
+    network = replace(TINY, label_dim=10)
+    checkpoint = Checkpoint(network, state=dict(network.build(torch.Generator()).state_dict()))
+    with pytest.raises(CheckpointError, match="no DDPM network without classes"):
+        export_diffusers(tmp_path / "model", checkpoint)
+    assert not (tmp_path / "model").exists()
+
+
+def test_the_command_writes_it_and_refuses_what_it_cannot(tmp_path, rng, capsys):
+    write(tmp_path / "a.safetensors", average_of(rng))
+    command = CheckpointFile(tmp_path / "a.safetensors", export_diffusers=tmp_path / "model")
+    main(command)
+    assert f"wrote {tmp_path / 'model'}" in capsys.readouterr().out
+    assert read(tmp_path / "model").network == TINY
+    with pytest.raises(UsageError, match=r"--export-diffusers: .* exists already"):
+        main(command)
+    network = replace(TINY, label_dim=10)
+    state = dict(network.build(torch.Generator()).state_dict())
+    write(tmp_path / "b.safetensors", Checkpoint(network, state=state))
+    with pytest.raises(UsageError, match=r"--export-diffusers: .* is no DDPM network without"):
+        main(CheckpointFile(tmp_path / "b.safetensors", export_diffusers=tmp_path / "other"))
+
+
+def test_the_library_loads_it_and_computes_the_same(tmp_path, rng):
+    diffusers = pytest.importorskip("diffusers", reason="needs diffusers")
+    checkpoint = average_of(rng)
+    export_diffusers(tmp_path / "model", checkpoint)
+    pipeline = diffusers.DDPMPipeline.from_pretrained(tmp_path / "model")
+    x = torch.from_numpy(rng.standard_normal((2, 1, 8, 8), dtype=np.float32))
+    t = torch.tensor([5, 800])
+    with torch.inference_mode():
+        theirs, ours = pipeline.unet(x, t).sample, checkpoint.build("ema").eval()(x, t)
+    assert float((theirs - ours).abs().max() / ours.abs().max()) < 1e-4
+    assert pipeline.scheduler.config.num_train_timesteps == 1000
+    for options in ({"max_shard_size": "100KB"}, {"safe_serialization": False}):
+        pipeline.unet.save_pretrained(tmp_path / "again", **options)
+        again = read(tmp_path / "again").weights()
+        assert all(torch.equal(again[n], v) for n, v in checkpoint.weights("ema").items())
+        shutil.rmtree(tmp_path / "again")
