@@ -56,13 +56,12 @@ class Command:
 
     def history(self, folder: Path, **changes: Any) -> bytes:
         """Run it with changes; what it recorded."""
-        parts, own = dict(self.parts), dict(self.own)
+        own, changed = dict(self.own), {part: {} for part in self.parts}
         for name, value in {**changes, "out": folder}.items():
-            part = next((p for p, of in parts.items() if hasattr(of, name)), None)
-            if part is None:
-                own[name] = value
-            else:
-                parts[part] = replace(parts[part], **{name: value})
+            part = next((p for p, of in self.parts.items() if hasattr(of, name)), None)
+            (own if part is None else changed[part])[name] = value
+        # all at once: one change may need another
+        parts = {part: replace(of, **changed[part]) for part, of in self.parts.items()}
         made = parts[""] if "" in parts else self.config(**parts, **own)
         self.main(made)
         return b"".join(path.read_bytes() for path in sorted(folder.rglob("history.jsonl")))
@@ -89,7 +88,7 @@ LOOP = {
 PLANE = {
     "real_fraction": {"regime": "accumulate-fresh", "lam": (), "real_fraction": (0.3,)},
     "growth": Refused({"growth": 2.0}, "growth has no meaning for regime mix"),
-    "growth_power": {"regime": "scheduled", "growth_power": 2.0},
+    "growth_power": {"regime": "scheduled", "growth": 1.5, "growth_power": 2.0},
     "models": Refused({"models": 2}, "models has no meaning for regime mix"),
     "own_share": {"regime": "exchange", "seeds": 2, "own_share": 0.1},
     "extrapolation": Refused({"extrapolation": 1.0}, "has no meaning for regime mix"),
@@ -156,6 +155,9 @@ COMMANDS = {
             "lam": Refused({"lam": (1.0,)}, OWN_ROWS),
             "regime": Refused({"regime": "accumulate"}, OWN_ROWS),
             "fully_synthetic": Refused({"fully_synthetic": True}, OWN_ROWS),
+            "real_fraction": Refused(PLANE["real_fraction"], OWN_ROWS),
+            "growth_power": Refused(PLANE["growth_power"], OWN_ROWS),
+            "own_share": Refused(PLANE["own_share"], OWN_ROWS),
             "seeds": 3,
             "max_hours": Refused({"max_hours": 1e-9}, "a slope needs two generations"),
         },

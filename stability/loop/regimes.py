@@ -679,11 +679,12 @@ class Exchange(_Around):
         return self.regime.next(dataclasses.replace(inputs, synthetic=synthetic))
 
     def __str__(self) -> str:
-        alike = {x for i, row in enumerate(self.mixing) for j, x in enumerate(row) if i != j}
-        own = {row[i] for i, row in enumerate(self.mixing)}
+        shares = np.round(self.mixing, 12)  # 1 − 2/3 is not 1/3, as doubles
+        others = ~np.eye(self.models, dtype=bool)
+        alike, own = set(shares[others].tolist()), set(np.diag(shares).tolist())
         uniform = len(alike | own) == 1
-        shares = "" if uniform else f", own share {min(own):.3g}" if len(own) == 1 else ", mixed"
-        return f"{self.regime}, {self.models} models exchange{shares}"
+        kind = "" if uniform else f", own share {min(own):.3g}" if len(own) == 1 else ", mixed"
+        return f"{self.regime}, {self.models} models exchange{kind}"
 
 
 MOST_MODELS = 100

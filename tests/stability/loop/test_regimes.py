@@ -226,6 +226,14 @@ def test_models_take_disjoint_parts_of_each_others_samples(k, m, own):
     assert len(np.unique(together)) == len(together)
 
 
+@pytest.mark.parametrize("models", range(2, 12))
+def test_how_an_exchange_is_called(models):
+    assert str(Exchange.among(models, Mix(1.0))) == f"λ = 1, {models} models exchange"
+    own = str(Exchange.among(models, Mix(1.0), 0.75))
+    assert own == f"λ = 1, {models} models exchange, own share 0.75"
+    assert str(Exchange(Mix(1.0), ((1, 0), (0.5, 0.5)))).endswith("exchange, mixed")
+
+
 def test_a_mixing_of_ones_own_is_the_regime_itself(rng):
     synthetic = rng.standard_normal((6, 2))
     one = Exchange(Mix(2.0), ((1.0, 0.0), (0.0, 1.0)))
