@@ -84,6 +84,22 @@ def test_the_gallery_has_a_row_a_claim_and_a_column_a_family():
     assert "| A | holds 0.5 | vacuous |\n| B | holds | – |\n" in text
 
 
+@pytest.mark.parametrize("family", ["binomial", "linkage"])
+def test_the_gallery_has_what_a_run_finds(family):
+    """A column of it, from the cases that are quick to check."""
+    written = (ROOT / "docs" / "theory" / "gallery.md").read_text(encoding="utf-8").splitlines()
+    (head,) = [line for line in written if line.startswith("| claim | ")]
+    column = head.split(" | ").index(family)
+    rows = [line.rstrip(" |").split(" | ") for line in written if line.startswith("| ")]
+    cells = {row[0]: row[column] for row in rows}
+    module = import_statement("proposition3")
+    (case,) = [case for case in module.GRID if case["family"] == family]
+    found = gallery({"statements": [{"verdicts": [v.to_dict() for v in module.check(**case)]}]})
+    for line in found.splitlines()[-4:]:
+        claim, cell = line.rstrip(" |").split(" | ")
+        assert cells[claim] == cell, f"make the gallery anew: {claim}"
+
+
 def test_pages_go_into_the_documentation_alone(tmp_path):
     with pytest.raises(UsageError, match="must be the folder of the documentation"):
         write(Pages(tmp_path))
