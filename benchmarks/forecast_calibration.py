@@ -25,9 +25,14 @@ from stability.planning.forecast import LEVEL, forecast
 from stability.planning.functionals import of_points
 from stability.planning.pilot import response_curves, run_pilot
 from stability.planning.pilot_plan import PilotQuestion, Rule, answer_from_pilot, sizes_of
-from stability.runs.command_line import command
+from stability.runs.command_line import UsageError, command
 from stability.runs.console import make_console
 from stability.runs.table_schema import TableSchema
+from toy.learners.ddpm import DDPMLearner
+from toy.learners.flow import SplineFlowLearner
+from toy.learners.ot_cfm import OTCFMLearner
+from toy.learners.settings import DDPMConfig, OTCFMConfig, SplineFlowConfig, VAEConfig
+from toy.learners.vae import VAELearner
 
 HORIZONS = (2, 5, 10, 20)
 MOVED = 0.1
@@ -48,9 +53,17 @@ class Benchmark:
     """Of the data, pilots and loops."""
     lam: tuple[float, ...] = (0.3, 1.0)
     """Synthetic points per real point."""
+    learners: tuple[str, ...] = ()
+    """Learners of the grid, by name. None: all of them."""
+    data: tuple[str, ...] = ()
+    """Data sets of the grid, by name. None: all of them that a learner takes."""
 
     def __post_init__(self) -> None:
-        require_at_least_one(self)
+        require_at_least_one(self, apart_from=("learners", "data"))
+        for name, known in (("learners", LEARNERS), ("data", DATA)):
+            for given in getattr(self, name):
+                if given not in known:
+                    raise ValueError(f"--{name} must be of {', '.join(known)}, got {given}")
 
 
 @dataclass(frozen=True)
@@ -140,15 +153,36 @@ def fraud(n: int, rng: np.random.Generator) -> np.ndarray:
     return _SCHEMA.encode(fraud_table(n, rng))
 
 
-DATA = {"ring": ring, "skewed": skewed, "fraud table": fraud}
+def moons(n: int, rng: np.random.Generator) -> np.ndarray:
+    """Two half circles, standardised."""
+    angle, upper = rng.uniform(0, np.pi, n), rng.random(n) < 0.5
+    x = np.where(upper, np.cos(angle), 1 - np.cos(angle))
+    y = np.where(upper, np.sin(angle), 0.5 - np.sin(angle))
+    noisy = np.column_stack([x, y]) + 0.1 * rng.standard_normal((n, 2))
+    return (noisy - [0.5, 0.25]) / [0.87, 0.5]
+
+
+DATA = {"ring": ring, "skewed": skewed, "fraud table": fraud, "moons": moons}
 SCOTT: Any = {"bandwidth": "scott"}
-LEARNERS = {
+LEARNERS: dict[str, Callable[[int], Any]] = {
     "Gaussian": from_estimator(lambda seed: GaussianMixture(1, random_state=seed)),
     "mixture of 4": from_estimator(lambda seed: GaussianMixture(4, random_state=seed)),
     "kernel density": from_estimator(lambda seed: KernelDensity(**SCOTT)),
     "trees": from_estimator(lambda seed: SequentialTrees()),
     "copula": from_estimator(lambda seed: RoundingCopula(), schema=_SCHEMA),
+    "VAE": lambda chains: VAELearner(chains, VAEConfig(epochs=60, width=32)),
+    "spline flow": lambda chains: SplineFlowLearner(
+        chains, SplineFlowConfig(epochs=30, width=32, couplings=2, bins=8)
+    ),
+    "OT-CFM": lambda chains: OTCFMLearner(chains, OTCFMConfig(epochs=40, plan=32, width=32)),
+    "DDPM": lambda chains: DDPMLearner(
+        chains, DDPMConfig(epochs=100, width=32, layers=2, diffusion_steps=25)
+    ),
 }
+TAKES = dict.fromkeys(LEARNERS, ("ring", "skewed", "fraud table"))
+"""Data sets of each learner: networks are in the plane and quick, the copula takes a table."""
+TAKES |= {"copula": ("fraud table",)}
+TAKES |= dict.fromkeys(("VAE", "spline flow", "OT-CFM", "DDPM"), ("ring", "moons"))
 
 
 def rules(lams: Sequence[float]) -> tuple[Rule, ...]:
@@ -280,12 +314,16 @@ def run(benchmark: Benchmark) -> None:
     console = make_console()
     found: list[Case] = []
     for learner in LEARNERS:
-        for data in DATA:
-            if learner == "copula" and data != "fraud table":
+        for data in TAKES[learner]:
+            if (benchmark.learners and learner not in benchmark.learners) or (
+                benchmark.data and data not in benchmark.data
+            ):
                 continue
             own = list(cases(benchmark, learner, data, benchmark.seed))
             found += own
             console.print(f"{learner}, {data}: {' '.join(_numbers(own))}", soft_wrap=True)
+    if not found:
+        raise UsageError("--learners and --data leave nothing of the grid")
     for title, key in (
         ("t", lambda case: str(case.horizon)),
         ("regime", lambda case: case.regime),

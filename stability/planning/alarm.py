@@ -30,7 +30,7 @@ from stability.runs.table_schema import CodedTable
 __all__ = ["Alarm", "AlarmRound", "LevelLoss", "Null", "default_tolerance", "start_alarm"]
 
 Null = Literal["real", "stationary"]
-REFERENCE_SHARE, LOSS_SHARE = 0.4, 0.2
+REFERENCE_SHARE, LOSS_SHARE = 0.6, 0.2
 POWER = 0.8
 MOST_BETTING = 4000
 """Reference rows up to which limits are found by betting, which needs all scores at once."""

@@ -1,5 +1,6 @@
 """Forecasts of a loop: a regime iterated on the response curves of a pilot, with all noises."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -95,12 +96,15 @@ def forecast(
     propagation = propagate(regime, n, generations)
     weights = [propagation.origins_of(t) for t in range(generations + 1)]
     picked = _noise_of_picks(regime, propagation)
-    paths = [
-        _paths(
-            q, functionals, curves[q], propagation, weights, picked, regime.needs_fresh_real, rng
+    found: dict[int, tuple[NDArray, NDArray, bool]] = {}
+    # mean squares first: with them goes the variance of a draw, which a mean's own curve lacks
+    for q in sorted(range(len(functionals.names)), key=lambda q: not functionals.square[q]):
+        second = _second_moment(q, functionals, found)
+        fresh = regime.needs_fresh_real
+        found[q] = _paths(
+            q, functionals, curves[q], propagation, weights, picked, fresh, second, rng
         )
-        for q in range(len(functionals.names))
-    ]
+    paths = [found[q] for q in range(len(functionals.names))]
     model = np.array([path[0] for path in paths])
     training = np.array([path[1] for path in paths])
     return Forecast(
@@ -112,6 +116,18 @@ def forecast(
         propagation.synthetic,
         float(1 - weights[-1][0]),
     )
+
+
+def _second_moment(
+    q: int, functionals: Functionals, found: Mapping[int, tuple[NDArray, NDArray, bool]]
+) -> tuple[float, NDArray] | None:
+    """Centre of the squares of a functional's coordinate, and the median path of their mean."""
+    if functionals.square[q]:
+        return None
+    same = functionals.square & (functionals.coordinate == functionals.coordinate[q])
+    for other in np.flatnonzero(same):
+        return float(functionals.centre[other]), np.median(found[int(other)][0], axis=1)
+    return None
 
 
 def _noise_of_picks(regime: Regime, propagation: Propagation) -> NDArray[np.float64]:
@@ -139,9 +155,13 @@ def _paths(
     weights: list[tuple[float, NDArray]],
     picked: NDArray,
     is_fresh: bool,
+    second: tuple[float, NDArray] | None,
     rng: np.random.Generator,
 ) -> tuple[NDArray, NDArray, bool]:
-    """Means over models and training sets, (T + 1, paths) each, and whether they are possible."""
+    """Means over models and training sets, (T + 1, paths) each, and whether they are possible.
+
+    The variance of a draw is that of the mean square, where its path is known: `second`.
+    """
     rounds, m = propagation.generations + 1, propagation.synthetic
     is_fraction = functionals.fraction[q]
     coefficients = [curve.draws(PATHS, rng) for curve in curves]
@@ -171,6 +191,11 @@ def _paths(
             drawn[t] = rng.binomial(m, s) / m
         elif m:
             deviation = curves[low].deviation(r)
+            if second is not None:
+                centre, squares = second
+                variance = squares[t] - (np.median(s) - centre) ** 2
+                if variance > 0:
+                    deviation = np.sqrt(variance)
             drawn[t] = s + deviation / np.sqrt(m) * rng.standard_normal(PATHS)
     return model, training, possible
 

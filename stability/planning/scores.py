@@ -18,7 +18,7 @@ from stability.runs.table_schema import CodedTable
 
 __all__ = ["NumberScale", "ScoreSet", "ScoreSums", "fit_scores", "split_real"]
 
-FITTED_FRACTION = 1 / 3
+FITTED_FRACTION = 0.1
 """Fraction of the real rows that fix the scores; the others are the reference."""
 MOST_FITTED = 5000
 """Rows that fix the scores, at most."""
@@ -213,7 +213,7 @@ def split_real(real: CodedTable) -> tuple[CodedTable, CodedTable]:
         Two tables without a common row; the same ones in every call.
     """
     order = np.random.default_rng(real.rows).permutation(real.rows)
-    fitted = min(max(round(FITTED_FRACTION * real.rows), min(10, real.rows // 2)), MOST_FITTED)
+    fitted = min(max(round(FITTED_FRACTION * real.rows), min(20, real.rows // 2)), MOST_FITTED)
     return real.take(np.sort(order[:fitted])), real.take(np.sort(order[fitted:]))
 
 
