@@ -19,6 +19,7 @@ import tyro
 from numpy.typing import NDArray
 
 from stability.runs.command_line import UsageError, command
+from stability.runs.compare_runs import paired_difference
 from stability.runs.console import make_console
 from stability.runs.history import History, HistoryError
 from stability.runs.loop_options import NOT_RECORDED
@@ -27,7 +28,7 @@ from stability.runs.outcome import Status
 from stability.runs.recorded_run import RecordedRun, read_run
 from stability.runs.run_layout import CONFIG, EDITION, HISTORY, RunDirectoryError
 from stability.runs.tables import plain_table
-from stability.runs.trends import Interval, student_interval
+from stability.runs.trends import Interval
 from stability.runs.untrusted import printable
 
 __all__ = [
@@ -184,18 +185,16 @@ def differences(history: History, other: History, level: float) -> list[Differen
     if one.keys() != two.keys():
         names = [printable(", ".join(run)) for run in (one, two)]
         raise ValueError(f"the runs must have the same regimes, got {names[0]} and {names[1]}")
-    generations = min(len(history), len(other))
     seeds = min(values.shape[1] for values in (*one.values(), *two.values()))
     if seeds < 2:
         raise ValueError("a comparison takes two seeds or more, got 1")
-    common = np.s_[(generations - 1) // 5 : generations, :seeds]
     share = level / (len(QUANTITIES) * len(one))
     return [
         _difference(
             regime,
             quantity,
-            pair[0][regime][common].mean(axis=0),
-            pair[1][regime][common].mean(axis=0),
+            pair[0][regime],
+            pair[1][regime],
             share,
         )
         for regime in one
@@ -206,11 +205,10 @@ def differences(history: History, other: History, level: float) -> list[Differen
 def _difference(
     regime: str, quantity: str, run: NDArray[np.float64], other: NDArray[np.float64], level: float
 ) -> Difference:
-    """From one value a seed of each run, (S,)."""
-    interval = student_interval(other - run, level)
-    return Difference(
-        regime, quantity, len(run), float(run.mean()), float(run.std(ddof=1)), interval
-    )
+    """From the values of each run, (T, S)."""
+    first, interval = paired_difference(run, other, level)
+    mean, sd = float(first.mean()), float(first.std(ddof=1))
+    return Difference(regime, quantity, len(first), mean, sd, interval)
 
 
 def read_plane_run(folder: Path) -> RecordedRun:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import tyro
+from numpy.typing import NDArray
 
 from stability.runs.command_line import UsageError
 from stability.runs.console import make_console
@@ -23,7 +24,14 @@ from stability.runs.tables import plain_table
 from stability.runs.trends import Interval, student_interval
 from stability.runs.untrusted import printable
 
-__all__ = ["CompareRuns", "RunDifference", "main", "require_same_data", "run_differences"]
+__all__ = [
+    "CompareRuns",
+    "RunDifference",
+    "main",
+    "paired_difference",
+    "require_same_data",
+    "run_differences",
+]
 
 OF_THE_DATA = (
     *("real", "real_digest", "real_kind", "truth", "truth_digest", "samples", "seed"),
@@ -110,12 +118,30 @@ def run_differences(runs: Sequence[RecordedRun], level: float) -> list[RunDiffer
     found = []
     for run, row, key in pairs:
         one, two = (each.history.values(key)[row] for each in (runs[0], run))
-        length, seeds = min(len(one), len(two)), min(one.shape[1], two.shape[1])
-        common = np.s_[(length - 1) // 5 : length, :seeds]
-        first, second = one[common].mean(axis=0), two[common].mean(axis=0)
-        interval = student_interval(second - first, share)
-        found.append(RunDifference(run.folder, row, key, seeds, float(first.mean()), interval))
+        first, interval = paired_difference(one, two, share)
+        mean = float(first.mean())
+        found.append(RunDifference(run.folder, row, key, len(first), mean, interval))
     return found
+
+
+def paired_difference(
+    one: NDArray[np.float64], two: NDArray[np.float64], level: float
+) -> tuple[NDArray[np.float64], Interval]:
+    """Compare two curves over the generations and seeds that both have.
+
+    Args:
+        one: (T, S), values of a run by generation and seed.
+        two: (T', S'), of another one.
+        level: Probability that the interval fails.
+
+    Returns:
+        The first run's value of each seed, its mean from a fifth of the run on, and the interval of
+        the mean difference, two − one.
+    """
+    length, seeds = min(len(one), len(two)), min(one.shape[1], two.shape[1])
+    common = np.s_[(length - 1) // 5 : length, :seeds]
+    first, second = one[common].mean(axis=0), two[common].mean(axis=0)
+    return first, student_interval(second - first, level)
 
 
 def _shared(first: RecordedRun, run: RecordedRun) -> list[tuple[str, str]]:
