@@ -22,6 +22,7 @@ from rich.text import Text
 
 from stability.runs.command_line import UsageError, command
 from stability.runs.console import make_console, print_paths
+from stability.runs.option_error import OptionError
 from stability.runs.output_folder import claim_output_folder
 from stability.runs.ranges import LARGEST_SEED, require_range
 from stability.statements import GROUPS, STATEMENTS
@@ -75,7 +76,7 @@ class Stability:
     def __post_init__(self) -> None:
         for lam in self.lam:
             if not (math.isfinite(lam) and lam >= 0):
-                raise ValueError(
+                raise OptionError(
                     f"--lambda must be finite and >= 0, got {lam:g} (∞ is no real data at all)"
                 )
         if self.seed is not None:
@@ -87,9 +88,11 @@ class Stability:
 
             for family in self.family:
                 if family not in FAMILIES:
-                    raise ValueError(f"--family must be one of {', '.join(FAMILIES)}, got {family}")
+                    raise OptionError(
+                        f"--family must be one of {', '.join(FAMILIES)}, got {family}"
+                    )
         if (self.family or self.lam) and not self.statements:
-            raise ValueError(
+            raise OptionError(
                 "--family and --lambda need a statement, e.g. theorem1 --family student_t "
                 "--lambda 0.05 1"
             )
@@ -103,13 +106,13 @@ class Stability:
         """ValueError if the options of a family of one's own do not fit together."""
         if not self.own:
             if self.data or self.start:
-                raise ValueError(
+                raise OptionError(
                     "--data and --start need a family of one's own, e.g. --family "
                     f"mymodule:Weibull, got --family {' '.join(self.family)}"
                 )
             return
         if len(self.family) > 1 or tuple(self.statements) != ("theorem1",) or not self.data:
-            raise ValueError(
+            raise OptionError(
                 "--family module:attribute needs theorem1, one family and --data, e.g. theorem1 "
                 "--family mymodule:Weibull --data x.csv --lambda 0.05 1"
             )

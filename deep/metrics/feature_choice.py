@@ -97,9 +97,11 @@ def require_space(options: FeatureOptions, option: str, source: str, train: Imag
 def _require_classes(option: str, source: str, train: ImageSet) -> np.ndarray:
     """The labels; ValueError if no encoder can be trained on them."""
     if train.labels is None:
-        raise ValueError(f"{option} {source} has no labels to train an encoder on: use --inception")
+        raise OptionError(
+            f"{option} {source} has no labels to train an encoder on: use --inception"
+        )
     if train.labels.min() == train.labels.max():
-        raise ValueError(
+        raise OptionError(
             f"{option} {source} has one class, and an encoder is trained on two: use --inception"
         )
     return train.labels

@@ -59,7 +59,7 @@ class DDPM:
     def __post_init__(self) -> None:
         require_range(self, timesteps=(2, MOST_STEPS))
         if not 0 < self.beta_first <= self.beta_last < 1:
-            raise ValueError(
+            raise OptionError(
                 f"0 < --beta-first <= --beta-last < 1 must hold, got {self.beta_first}, "
                 f"{self.beta_last}"
             )

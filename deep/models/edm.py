@@ -81,7 +81,7 @@ class EDM:
             raise OptionError(f"--augment must be a probability, got {self.augment}")
         require_range(self, steps=(1, MOST_STEPS))
         if not 0 < self.sigma_min < self.sigma_max < math.inf:
-            raise ValueError(
+            raise OptionError(
                 f"0 < --sigma-min < --sigma-max must hold, got {self.sigma_min} and "
                 f"{self.sigma_max}"
             )

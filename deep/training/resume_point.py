@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from deep.formats.adam import updates_of
 from deep.formats.checkpoint_record import Checkpoint
+from stability.runs.option_error import OptionError, worded
 
 if TYPE_CHECKING:
     from deep.training.trainer import TrainConfig
@@ -64,17 +65,16 @@ def resume_point(checkpoint: Checkpoint, training: "TrainConfig") -> ResumePoint
         if stored > option * (1 + 1e-6) or (
             stored < option * (1 - 1e-6) and images > 2 * training.ramp_images
         ):
-            warnings.warn(
+            words = (
                 f"--init: its last step had the learning rate {stored:g}; from here on it is "
-                "--learning-rate "
-                f"{option:g}",
-                stacklevel=2,
+                f"--learning-rate {option:g}"
             )
+            warnings.warn(worded(words), stacklevel=2)
         return ResumePoint(updates, images)
 
     nominal = group.get("initial_lr", stored)
     if not math.isclose(nominal, option, rel_tol=1e-6):
-        raise ValueError(
+        raise OptionError(
             f"its Adam has the learning rate {nominal:g}, not {option:g}: go on with "
             f"--learning-rate {nominal:g}, "
             f"or start a new Adam with --carry ema"
@@ -90,14 +90,14 @@ def _one_group(groups: list[dict[str, Any]]) -> dict[str, Any]:
     """
     for group in groups:
         if (group["lr"], group.get("initial_lr")) != (groups[0]["lr"], groups[0].get("initial_lr")):
-            raise ValueError(
+            raise OptionError(
                 "its Adam has several learning rates, which is not read: use --carry ema for a "
                 "new Adam"
             )
         for name, value in ADAM.items():
             said = group.get(name, value)
             if (tuple(said) if isinstance(said, list) else said) != value:
-                raise ValueError(
+                raise OptionError(
                     f"its Adam has {name} = {said}; only {value} is known: use --carry ema for a "
                     "new Adam"
                 )
@@ -109,7 +109,7 @@ def _images_at(stored: float, images: int, training: "TrainConfig") -> int:
     if math.isclose(training.rate(images), stored, rel_tol=1e-6):
         return images
     if stored > training.learning_rate * (1 + 1e-6) or not training.ramp_images:
-        raise ValueError(
+        raise OptionError(
             f"its Adam stands at the learning rate {stored:g}, which --learning-rate "
             f"{training.learning_rate:g} and "
             f"--ramp-images {training.ramp_images} do not give: change them, or start a new Adam "
@@ -122,10 +122,9 @@ def _images_at(stored: float, images: int, training: "TrainConfig") -> int:
     )
     if share >= 1 - 1e-6:
         return max(images, training.ramp_images)
-    warnings.warn(
+    words = (
         f"--init: its Adam stands at the learning rate {stored:g} after {images:,} images; the "
-        "rate goes up from there "
-        f"to --learning-rate {training.learning_rate:g}",
-        stacklevel=2,
+        f"rate goes up from there to --learning-rate {training.learning_rate:g}"
     )
+    warnings.warn(worded(words), stacklevel=2)
     return found

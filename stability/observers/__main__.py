@@ -24,6 +24,7 @@ from stability.observers.user_function import UserFunction
 from stability.runs.command_line import command
 from stability.runs.console import make_console
 from stability.runs.observer import Floor, Observer, TruthDraw, View, as_floor
+from stability.runs.option_error import OptionError
 from stability.runs.ranges import LARGEST_COUNT, LARGEST_SEED, require_range
 
 __all__ = [
@@ -68,7 +69,7 @@ class FloorCheck:
             seed=(0, LARGEST_SEED),
         )
         if not np.isfinite(self.shift):
-            raise ValueError(f"--shift must be finite, got {self.shift}")
+            raise OptionError(f"--shift must be finite, got {self.shift}")
 
 
 @dataclass(frozen=True, eq=False)

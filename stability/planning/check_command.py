@@ -24,6 +24,7 @@ from stability.planning.monitor import (
 from stability.planning.watch_state import load_watch, save_watch
 from stability.runs.command_line import UsageError, command
 from stability.runs.console import make_console, print_paths
+from stability.runs.option_error import OptionError
 from stability.runs.output_folder import require_output_folder
 from stability.runs.untrusted import UntrustedFileError, printable, read_bytes
 
@@ -96,7 +97,7 @@ class CheckOptions:
         except ValueError as error:
             raise ValueError(f"--{error}") from None
         if self.real is None and self.state is None:
-            raise ValueError("--real must name the real data (or --state a watch that knows them)")
+            raise OptionError("--real must name the real data (or --state a watch that knows them)")
 
 
 def check_main(arguments: Sequence[str]) -> None:

@@ -16,6 +16,7 @@ from stability.planning.planner import plan
 from stability.planning.prices import Measure
 from stability.runs.command_line import UsageError, command
 from stability.runs.console import make_console, print_paths
+from stability.runs.option_error import OptionError
 
 __all__ = ["PlanOptions", "plan_main"]
 
@@ -88,7 +89,7 @@ class PlanOptions:
     def __post_init__(self) -> None:
         fraction(self.tolerate, "--tolerate")
         if self.data is not None and self.real is not None:
-            raise ValueError("give the real data or --real, their number, not both")
+            raise OptionError("give the real data or --real, their number, not both")
 
 
 def fraction(text: str | None, option: str) -> float | None:

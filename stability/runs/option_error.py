@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-__all__ = ["OptionError", "on_command_line"]
+__all__ = ["OptionError", "on_command_line", "worded"]
 
 _ON_COMMAND_LINE = ContextVar("_ON_COMMAND_LINE", default=False)
-_OPTION = re.compile(r"--([a-z][a-z0-9-]*)")
-_ARGUMENTS = {"lambda": "lam"}  # where the argument has another name than the option
+# not within a path or a word: a folder may be named runs/mine--two
+_OPTION = re.compile(r"(?<![\w/.-])--([a-z][a-z0-9-]*)")
+# where the argument is not the option with underscores
+_ARGUMENTS = {"lambda": "lam", "overwrite": "overwrite=True"}
 
 
 class OptionError(ValueError):
@@ -23,7 +25,19 @@ class OptionError(ValueError):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(message if _ON_COMMAND_LINE.get() else _OPTION.sub(_argument, message))
+        super().__init__(worded(message))
+
+
+def worded(message: str) -> str:
+    """Name options in a message as its reader knows them.
+
+    Args:
+        message: With options as on the command line.
+
+    Returns:
+        It on a command line; with names of arguments in a Python program.
+    """
+    return message if _ON_COMMAND_LINE.get() else _OPTION.sub(_argument, message)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ import threadpoolctl
 
 from stability.machine.control_groups import PROC, group_folders
 from stability.runs.command_line import UsageError
+from stability.runs.option_error import worded
 
 __all__ = ["default_threads", "local_processes", "processors", "use_threads"]
 
@@ -79,12 +80,11 @@ def use_threads(threads: int) -> None:
     first = os.environ.get("LOCAL_RANK", "0") == "0"  # one line, not one a process
     if first and threads * together > max(ours, together):
         each = f" in each of {together} processes" if together > 1 else ""
-        warnings.warn(
+        words = (
             f"{threads} threads{each} on {ours} of our processors wait for one another, often ten "
-            "times as long as "
-            f"they work; --threads {max(1, ours // together)} uses them all",
-            stacklevel=2,
+            f"times as long as they work; --threads {max(1, ours // together)} uses them all"
         )
+        warnings.warn(worded(words), stacklevel=2)
 
     import torch  # takes a second; a command's help does without
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from stability.runs.atomic import PARTIAL_SUFFIX, atomic_write
+from stability.runs.option_error import OptionError
 from stability.runs.untrusted import UntrustedFileError, parse_json, printable, read_bytes
 
 __all__ = [
@@ -60,8 +61,11 @@ _OURS = {
 }
 
 
-class RunDirectoryError(ValueError):
-    """The folder cannot hold this run; the message says why and what to do."""
+class RunDirectoryError(OptionError):
+    """The folder cannot hold this run; the message says why and what to do.
+
+    Options in it are arguments in a Python program, as in any `OptionError`.
+    """
 
 
 @dataclass(frozen=True)

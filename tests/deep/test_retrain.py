@@ -619,7 +619,7 @@ def test_other_options_and_other_data_are_refused(whole, tmp_path):
     options = {"data": str(tmp_path / "data.npz"), "retrainings": 0}
     main(config(tmp_path, **options))
     np.savez(tmp_path / "data.npz", images=digits.images[1:], labels=digits.labels[1:])
-    with pytest.raises(RunDirectoryError, match="holds a run with other content of --data"):
+    with pytest.raises(RunDirectoryError, match="holds a run with other content of data"):
         main(config(tmp_path, **options))
 
 

@@ -215,7 +215,7 @@ def test_going_on_from_a_file(carry, trained, tmp_path, no_curve):
     starts anew from that.
     """
     said = (
-        pytest.warns(UserWarning, match="--learning-rate 1e-09")
+        pytest.warns(UserWarning, match="learning_rate 1e-09")
         if carry == "optimizer"
         else nullcontext()
     )
@@ -326,12 +326,12 @@ def test_other_data_and_other_weights_are_refused_on_resume(trained, tmp_path, n
 
     np.savez(data, images=255 - digits)
     with pytest.raises(
-        RunDirectoryError, match=r"holds a run with other content of --data \(digest \w+, now \w+\)"
+        RunDirectoryError, match=r"holds a run with other content of data \(digest \w+, now \w+\)"
     ):
         main(config(tmp_path / "run", **options))
     np.savez(data, images=digits)
     shutil.copy(tmp_path / "run" / "network.safetensors", init)
-    with pytest.raises(RunDirectoryError, match="holds a run with other content of --init"):
+    with pytest.raises(RunDirectoryError, match="holds a run with other content of init"):
         main(config(tmp_path / "run", **options))
     shutil.copy(trained, init)
     main(config(tmp_path / "run", **options))
@@ -345,7 +345,7 @@ def test_a_checkpoint_of_another_run_is_refused(trained, tmp_path, no_curve):
         tmp_path / "run" / "checkpoints" / "training.pt",
     )
     with pytest.raises(
-        RunDirectoryError, match=r"training.pt is of another run; restore it or use --overwrite"
+        RunDirectoryError, match=r"training.pt is of another run; restore it or use overwrite=True"
     ):
         main(config(tmp_path / "run", seed=1))
 

@@ -30,7 +30,7 @@ def test_the_next_step_has_the_rate_of_the_official_loop(training, warmup, updat
     assert training.rate(point.images_seen) == pytest.approx(rate, rel=1e-6)
 
 
-@pytest.mark.filterwarnings("ignore:--init. its Adam stands at the learning rate")
+@pytest.mark.filterwarnings("ignore:init. its Adam stands at the learning rate")
 @pytest.mark.parametrize("updates", [12, WARMUP + 7])
 @pytest.mark.parametrize("batch", [1, 4, 32])
 def test_another_batch_goes_on_at_the_same_rate(batch, updates):
@@ -52,7 +52,7 @@ def test_a_file_with_another_nominal_rate_is_refused_and_named(stated):
     checkpoint, _ = official(WARMUP + 7, lambda k: min(k, WARMUP) / WARMUP, rate=1e-5)
     checkpoint = checkpoint if stated else changed(checkpoint, initial_lr=None)
     with pytest.raises(
-        ValueError, match=r"the learning rate 1e-05, not 0\.0002: go on with --learning-rate 1e-05"
+        ValueError, match=r"the learning rate 1e-05, not 0\.0002: go on with learning_rate 1e-05"
     ):
         resume_point(checkpoint, CFM)
     resume_point(checkpoint, replace(CFM, learning_rate=1e-5))
@@ -77,7 +77,7 @@ def test_an_adam_of_another_kind_is_refused(settings, words):
 
 def test_without_a_ramp_a_file_on_its_ramp_is_refused():
     checkpoint, _ = official(12, lambda k: min(k, WARMUP) / WARMUP)
-    with pytest.raises(ValueError, match="--ramp-images 0 do not give"):
+    with pytest.raises(ValueError, match="ramp_images 0 do not give"):
         resume_point(checkpoint, replace(CFM, ramp_images=0))
 
 
@@ -87,7 +87,7 @@ def test_a_file_of_this_project_says_where_it_is_and_another_rate_is_said():
     assert resume_point(own, CFM) == ResumePoint(12, 500)
     with pytest.warns(
         UserWarning,
-        match=r"had the learning rate 0\.0002; from here on it is --learning-rate 1e-09",
+        match=r"had the learning rate 0\.0002; from here on it is learning_rate 1e-09",
     ):
         resume_point(own, replace(CFM, learning_rate=1e-9))
 

@@ -194,14 +194,14 @@ def test_torch_and_numpy_use_as_many_threads_as_they_are_told():
     ("ours", "threads", "environment", "message"),
     [
         (2, 2, {}, None),
-        (1, 2, {}, "2 threads on 1 of our processors .* --threads 1 "),
+        (1, 2, {}, "2 threads on 1 of our processors .* threads 1 "),
         (4, 2, {"LOCAL_WORLD_SIZE": "2"}, None),
         (4, 1, {"LOCAL_WORLD_SIZE": "8"}, None),
         (
             4,
             3,
             {"LOCAL_WORLD_SIZE": "2"},
-            "3 threads in each of 2 processes on 4 of our processors .* --threads 2 ",
+            "3 threads in each of 2 processes on 4 of our processors .* threads 2 ",
         ),
         (4, 3, {"LOCAL_WORLD_SIZE": "2", "LOCAL_RANK": "1"}, None),
     ],  # the first process says it

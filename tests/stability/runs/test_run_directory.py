@@ -527,13 +527,13 @@ def changed_threads(folder):
     [
         (
             of_another_run,
-            "holds a run with seed = 1, not 0; choose another --out or use --overwrite",
+            "holds a run with seed = 1, not 0; choose another out or use overwrite=True",
         ),
-        (earlier_version, "holds a run that an earlier version began; .* use --overwrite"),
+        (earlier_version, "holds a run that an earlier version began; .* use overwrite=True"),
         (
             changed_threads,
             "holds a config.json that was changed since the run began; restore it, .* use "
-            "--overwrite",
+            "overwrite=True",
         ),
     ],
 )
