@@ -10,22 +10,13 @@ from scipy.special import ndtri
 
 from stability.observers.points import rows_of
 from stability.runs.observer import OF_THE_TRUTH, Quantity, TruthDraw, View
+from stability.runs.overall_moments import OverallMoments, overall_moments
 
 __all__ = ["Moments", "mean_interval", "share_interval", "spread_interval"]
 
 LEVEL = 0.95
 """Probability with which an interval covers, approximately for means and spreads."""
 _Z = float(ndtri((1 + LEVEL) / 2))
-
-_OVERALL = (
-    Quantity("mean_shift", "Shift of the mean", "largest shift of a mean,\ntrue sd"),
-    Quantity(
-        "variance_ratio",
-        "Total variance over the true one",
-        "tr Σ / tr Σ true",
-        floor=OF_THE_TRUTH,
-    ),
-)
 
 
 def mean_interval(x: NDArray[np.float64]) -> tuple[float, float]:
@@ -97,7 +88,7 @@ class Moments:
             for name in self._names
             for what in ("mean", "sd")
         )
-        self.quantities = (*_OVERALL, *of_each)
+        self.quantities = (*OverallMoments.quantities, *of_each)
 
     def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, float]:
         """Of a draw of the truth beside another one.
@@ -127,13 +118,7 @@ class Moments:
             )
         if len(x) < 2 or len(y) < 2:
             raise ValueError(f"moments need two points a set, got {len(x)} and {len(y)}")
-        spread, variance = y.std(axis=0), float(y.var(axis=0).sum())
-        shift = np.abs(x.mean(axis=0) - y.mean(axis=0))
-        varies = spread > 0
-        measured = {
-            "mean_shift": float((shift[varies] / spread[varies]).max(initial=0)),
-            "variance_ratio": float(x.var(axis=0).sum()) / variance if variance else math.nan,
-        }
+        measured: dict[str, Any] = dict(overall_moments(x, y))
         for i, name in enumerate(self._names):
             measured |= _of_coordinate(name, x[:, i], bool(np.isin(y[:, i], (0, 1)).all()))
         return measured

@@ -56,6 +56,7 @@ from stability.runs.observer import (
     as_floor,
 )
 from stability.runs.open_run import ALONE, OpenRun, Processes, open_run
+from stability.runs.overall_moments import OverallMoments
 from stability.runs.progress import Bars, generations_bar
 from stability.runs.real_data import NotEnoughDataError, Pool, RealData, real_data
 from stability.runs.recorded_run import RecordedRun, read_run
@@ -150,7 +151,8 @@ class Study:
             `real`.
         seeds: S, repeats of each row.
         generations: T: retrainings; generation 0 sees real data alone.
-        observers: What is measured of each generation.
+        observers: What is measured of each generation. Default: shift of the mean and ratio of
+            variances, which mean the same in any dimension; (): nothing.
         samples: n, real points of a chain. Default: all of an array; needed for a function.
         draws: Points drawn of each generation to be measured. Default: n.
         fresh: New real data for regimes that need it. Default: from `real`, if that is no array.
@@ -183,7 +185,7 @@ class Study:
     truth: Any = None
     seeds: int = 1
     generations: int = 20
-    observers: Sequence[Observer] = ()
+    observers: Sequence[Observer] = (OverallMoments(),)
     samples: int | None = None
     draws: int | None = None
     fresh: FreshData | FreshRounds | None = None

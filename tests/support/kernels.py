@@ -27,7 +27,7 @@ class Blur:
 
     def sample(self, counts, rngs):
         return [
-            x[rng.integers(len(x), size=k)] + 0.1 * rng.standard_normal((k, x.shape[1]))
+            x[rng.integers(len(x), size=k)] + 0.1 * rng.standard_normal((k, *x.shape[1:]))
             for x, k, rng in zip(self.points, counts, rngs, strict=True)
         ]
 

@@ -86,7 +86,11 @@ def _says_option(call):
 
 def test_a_folder_that_is_refused_is_named_as_its_reader_does(tmp_path):
     study = Study(
-        learner=Blur, real=np.zeros((4, 2)), regimes=[Mix(1.0)], generations=1, out=tmp_path / "run"
+        learner=Blur,
+        real=np.zeros((20, 2)),
+        regimes=[Mix(1.0)],
+        generations=1,
+        out=tmp_path / "run",
     )
     study.run()
     words = "holds a run with seed = 0, not 1; choose another %s or use %s"
