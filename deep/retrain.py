@@ -5,8 +5,6 @@ The same with the paper's data and weights, on GPUs: python -m deep.retrain edm 
 cifar-10-python.tar.gz --init edm-cifar10-32x32-uncond-vp.pkl
 """
 
-import time
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -31,11 +29,12 @@ from deep.training.first_process import AcceleratedProcesses, patient_accelerato
 from deep.training.memory import require_room
 from deep.training.network_inputs import images_for, input_digest, weights_for
 from deep.training.presets import NOT_RECORDED
+from stability.loop.regimes import drawn_counts
+from stability.runs.closing import closing
 from stability.runs.command_line import UsageError, command
-from stability.runs.console import make_console, print_paths
-from stability.runs.loop_options import parts_of, recorded_options, study_settings
+from stability.runs.loop_options import parts_of, study_settings
+from stability.runs.option_error import option_name
 from stability.runs.real_data import Rounds
-from stability.runs.result import Result
 from stability.runs.run_directory import RunDirectoryError
 from stability.runs.study import Study
 
@@ -44,24 +43,23 @@ __all__ = ["PresetChoice", "commands", "main"]
 
 def main(config: Config) -> None:
     """Run, or finish, the retraining; the first process prints its tables and draws its figures."""
-    started = time.monotonic()
     options = config.run
     if (config.name, options.preset) not in PRESETS:
         models = ", ".join(name for name, preset in PRESETS if preset == options.preset)
         raise UsageError(f"--preset {options.preset} is for {models}, not for {config.name}")
     accelerator = patient_accelerator(cpu=options.device == "cpu" or not torch.cuda.is_available())
 
-    def finish(result: Result) -> None:
-        console = make_console()
-        print_tables(console, result.recorded)
-        console.print(f"{time.monotonic() - started:.0f} s")
-        figures = _figures(result.folder)
-        print_paths(console, (result.folder / "history.jsonl", *figures, result.report()))
-
+    finish = closing(
+        f"{config.name} retrained",
+        options.quiet,
+        lambda console, result: print_tables(console, result.recorded),
+        lambda result: _figures(result.folder),
+    )
     try:
-        real, asked = _inputs(config)
-        _require_room(config, real, accelerator)
         # all that can be refused is refused before --overwrite removes a run
+        _require_effect(config)
+        real, digests = _inputs(config)
+        _require_room(config, real, accelerator)
         _require_measurable(config, real)
         images = ImageStudy(config, real, _start(config), accelerator)
         Study(
@@ -71,25 +69,25 @@ def main(config: Config) -> None:
             real=_points(config, real.train),
             fresh=None if real.fresh is None else Rounds(_points(config, real.fresh)),
             regimes=options.regimes(),
-            options=asked,
             finish=finish,
             processes=AcceleratedProcesses(accelerator),
-            **study_settings(options) | {"samples": None, "draws": options.samples or None},
+            **study_settings(
+                options, {"model": config.name}, *parts_of(config), digests, without=NOT_RECORDED
+            )
+            | {"samples": None, "draws": options.samples or None},
         ).run()
     finally:
         accelerator.end_training()
 
 
 def _inputs(config: Config) -> tuple[RealImages, dict[str, Any]]:
-    """The real images, and all options with digests of the files that they name."""
+    """The real images, and digests of the files that options name."""
     options = config.run
     images = images_for(config.network, options.data)
-    asked = {"model": config.name}
-    asked |= recorded_options(*parts_of(config), without=NOT_RECORDED)
-    asked["data_digest"] = images.digest
+    digests = {"data_digest": images.digest}
     for option in ("init", "inception", "trust_torchscript"):
         if (file := getattr(options, option)) is not None:
-            asked[f"{option}_digest"] = input_digest(option, file)
+            digests[f"{option}_digest"] = input_digest(option, file)
     real = split(
         options.data,
         images,
@@ -100,10 +98,23 @@ def _inputs(config: Config) -> tuple[RealImages, dict[str, Any]]:
     )
     if options.held_out is not None and real.held_out is not None:
         labelled = label_dim_of(config.network) > 0
-        asked["held_out_digest"] = (
+        digests["held_out_digest"] = (
             real.held_out.digest if labelled else digest(real.held_out.images)
         )
-    return real, asked
+    return real, digests
+
+
+def _require_effect(config: Config) -> None:
+    """UsageError for an option of the run that has no effect beside the others."""
+    options, preset = config.run, PRESETS[config.name, config.run.preset].run
+    for option, given, needs in (
+        ("first_images", options.init, f"with --init {options.init}, which is generation 0"),
+        ("carry", options.from_scratch, "with --from-scratch, which carries nothing"),
+        ("k", "pr" not in options.metrics, "without --metrics pr"),
+        ("kid_subsets", "kd" not in options.metrics, "without --metrics kd"),
+    ):
+        if given and getattr(options, option) != getattr(preset, option):
+            raise UsageError(f"{option_name(option)} has no meaning {needs}")
 
 
 def _points(config: Config, images: ImageSet) -> np.ndarray:
@@ -127,20 +138,14 @@ def _figures(folder: Path) -> list[Path]:
 def _require_room(config: Config, real: RealImages, accelerator: Accelerator) -> None:
     """UsageError if the run takes more memory than there is."""
     options, n = config.run, len(real.train.images)
-    with warnings.catch_warnings(action="ignore"):  # the run itself warns of a λ that draws nothing
-        drawn = [regime.synthetic(n) for regime in options.regimes()]
-    rounds = (
-        options.retrainings
-        if "accumulate" in options.regime or options.regime == "subsample"
-        else 1
-    )
+    drawn = drawn_counts(options.regimes(), n)
     require_room(
         config.network,
         config.training,
         real.train.images.shape[1:],
         sample_batch=options.sample_batch,
         drawn=max(options.samples or n, options.grid),
-        trained=n + rounds * max(drawn),
+        trained=options.largest(drawn, n),
         chains=len(drawn) * options.seeds,
         on_processor=accelerator.device.type == "cpu",
     )

@@ -8,10 +8,10 @@ any exponential family. What differs from it is the model's doing.
 """
 
 import math
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, make_dataclass
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -22,20 +22,21 @@ from stability.loop.contraction import Displacement, Rate, coupled, gaps, rate, 
 from stability.loop.regimes import FullySynthetic, Mix, Regime
 from stability.loop.retraining import Generation
 from stability.loop.streams import Purpose, stream
+from stability.runs.answer import duration
+from stability.runs.closing import closing
 from stability.runs.command_line import command
-from stability.runs.console import make_console, print_paths
 from stability.runs.figure_style import Figure, figure_style, regime_looks, save_figure
 from stability.runs.history import History
-from stability.runs.loop_options import LoopOptions
+from stability.runs.loop_options import Lambdas, LoopOptions, parts_of, study_settings
 from stability.runs.observer import Quantity, TruthDraw, View
-from stability.runs.option_error import OptionError
+from stability.runs.option_error import OptionError, worded
 from stability.runs.ranges import MOST_ROUNDS, require_range
 from stability.runs.result import Result
 from stability.runs.study import Study
 from stability.runs.tables import plain_table
 from toy.densities.shapes import DENSITIES, Distribution
-from toy.experiment import PlaneLearner, loop_settings, require_room
-from toy.run import MODELS, ModelChoice, settings_of
+from toy.experiment import PlaneLearner, require_room
+from toy.run import MODELS, ModelChoice, with_model
 
 __all__ = ["Coupled", "PairObserver", "configuration", "displacement", "main"]
 
@@ -48,13 +49,7 @@ LEAST_SHARE = 0.2  # of a displacement that the displaced chain's first model mu
 class Coupled(LoopOptions):
     """What is coupled, and how often; a fully synthetic row, λ = ∞, is added."""
 
-    lam: Annotated[tuple[float, ...], tyro.conf.arg(name="lambda", metavar="λ [λ ...]")] = (
-        0.0,
-        0.2,
-        0.5,
-        1.0,
-        2.0,
-    )
+    lam: Lambdas = (0.0, 0.2, 0.5, 1.0, 2.0)
     """Synthetic points per real point, each a row of the result; a fully synthetic row, λ = ∞,
     is added."""
     retrainings: Annotated[int, tyro.conf.arg(aliases=("--rounds",))] = 4
@@ -122,21 +117,7 @@ def displacement(kind: Kind, size: float, truth: Distribution, seed: int) -> Dis
 
 def configuration(model: str) -> type:
     """The configuration of the command for a model, which decides what other options there are."""
-    of_model, default = settings_of(model)
-    config = make_dataclass(
-        "Contraction",
-        [
-            ("coupled", Annotated[Coupled, tyro.conf.arg(name="")], field(default_factory=Coupled)),
-            ("density", Literal[tuple(DENSITIES)], field(default="moons")),
-            ("model", Literal[tuple(MODELS)], field(default=model)),
-            (
-                "settings",
-                Annotated[of_model, tyro.conf.arg(name="")],
-                field(default_factory=default),
-            ),
-        ],
-        frozen=True,
-    )
+    config = with_model("Contraction", model, ("coupled", Coupled))
     config.__doc__ = """Measure how much of a displacement a retraining leaves, in any 2-D model.
 
     Prints the factor a round for each λ and each way to displace the data, with its standard
@@ -188,7 +169,6 @@ class PairObserver:
 
 def main(config: Any) -> None:
     """Run the experiment that `config`, of a class made by `configuration`, describes."""
-    started = time.monotonic()
     options: Coupled = config.coupled
     truth, kinds = DENSITIES[config.density], options.displacements
     require_room(options, options.rows, config.settings, chains=2 * len(kinds))
@@ -199,14 +179,10 @@ def main(config: Any) -> None:
     def loop(learner: Any, real: Any, regimes: Any, generations: int, **others: Any) -> Iterator:
         return coupled(learner, real, of_pairs, regimes, generations, **others)
 
-    def finish(result: Result) -> None:
+    def figures(result: Result) -> list[Path]:
         with figure_style():
             figure = _figure(result.history, options)
-            figures = save_figure(figure, result.folder / "figures" / "contraction")
-        console = make_console()
-        console.print(_table(result.history, options))
-        console.print(f"\ncontraction of {config.model}: {time.monotonic() - started:.0f} s")
-        print_paths(console, (result.folder / "history.jsonl", *figures, result.report()))
+            return save_figure(figure, result.folder / "figures" / "contraction")
 
     Study(
         name=f"contraction-{config.density}-{config.model}",
@@ -218,8 +194,14 @@ def main(config: Any) -> None:
         labels=[{"displacement": kind} for _, kind in rows],
         observers=[PairObserver(of_pairs)],
         loop=loop,
-        finish=finish,
-        **loop_settings(config, options),
+        finish=closing(
+            f"contraction of {config.model}",
+            options.quiet,
+            lambda console, result: console.print(_table(result.history, options)),
+            figures,
+            lambda result: _answer(result, options),
+        ),
+        **study_settings(options, *parts_of(config)),
     ).run()
 
 
@@ -238,6 +220,40 @@ def _rate(history: History, regime: Regime, kind: str) -> Rate:
     values = _values(history, "share", regime, kind)
     learned = min(values[0].mean(), values[:-1].sum(axis=0).mean()) > LEAST_SHARE
     return rate(values) if learned else Rate(math.nan, math.nan)
+
+
+def _answer(result: Result, options: Coupled) -> str:
+    """Whether the share that is left is λ/(1 + λ), by the row where it is not by most errors."""
+    rates = [
+        (_rate(result.history, regime, kind), regime, kind)
+        for regime in options.rows
+        for kind in options.displacements
+    ]
+    known = [row for row in rates if math.isfinite(row[0].error)]
+    if options.seeds < 2:
+        takes = duration(4 * result.seconds) if math.isfinite(result.seconds) else "longer"
+        return worded(
+            "One seed has no standard error, and cannot tell whether λ/(1 + λ) of a displacement "
+            f"is left: --seeds 4, about {takes}."
+        )
+    if not known:
+        return "No displacement was learned by the first model: no share can be measured."
+
+    from scipy.special import stdtrit  # SciPy, which help does without
+
+    def errors(row: tuple[Rate, Regime, str]) -> float:
+        return abs(row[0].value - _limit(row[1])) / max(row[0].error, 1e-12)
+
+    measured, regime, kind = max(known, key=errors)
+    level = 0.05 / len(known)
+    half = float(stdtrit(options.seeds - 1, 1 - level / 2)) * measured.error
+    differs = abs(measured.value - _limit(regime)) > half
+    return (
+        f"The share of a displacement that is left {'differs' if differs else 'does not differ'} "
+        f"from λ/(1 + λ) for certain: of all rows most under {regime}, {kind}: "
+        f"{measured.value:.3f} [{measured.value - half:.3f}, {measured.value + half:.3f}] beside "
+        f"{_limit(regime):.3f} (95 % for all {len(known)} rows, {options.seeds} seeds)."
+    )
 
 
 def _shown(measured: Rate) -> str:

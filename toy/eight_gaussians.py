@@ -8,7 +8,7 @@ import tyro
 
 from stability.runs.command_line import command
 from stability.runs.observer import OF_THE_TRUTH, Quantity
-from stability.runs.option_error import OptionError
+from stability.runs.option_error import OptionError, option_name
 from toy.densities.mixtures import IsotropicMixture
 from toy.densities.shapes import eight_gaussians, ffjord_eight_gaussians, torchcfm_eight_gaussians
 from toy.experiment import Experiment, run_experiment
@@ -84,7 +84,7 @@ class EightGaussians:
         for option in OF_A_NETWORK:
             if getattr(self.diffusion, option) != getattr(default, option):
                 raise OptionError(
-                    f"--{option.replace('_', '-')} has no meaning for --learner exact, which "
+                    f"{option_name(option)} has no meaning for --learner exact, which "
                     "trains no network"
                 )
 

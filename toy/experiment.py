@@ -1,23 +1,29 @@
 """One 2-D experiment: a study of a learner in the plane, tabulated and drawn."""
 
-import time
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stability.loop.capabilities import SupportsExtrapolation, size_of_round, uses_weights
-from stability.loop.regimes import Curated, FullySynthetic, Regime, Verified, Weighted
+from stability.loop.capabilities import SupportsExtrapolation, uses_weights
+from stability.loop.regimes import (
+    Curated,
+    FullySynthetic,
+    Regime,
+    Verified,
+    Weighted,
+    drawn_counts,
+)
 from stability.loop.retraining import Learner
 from stability.loop.temperature import tempered
 from stability.observers.distances import Distances
 from stability.observers.likelihood import Likelihood
 from stability.observers.parameters import ParametersMoved
+from stability.runs.closing import closing
 from stability.runs.command_line import UsageError
-from stability.runs.console import make_console, print_paths
-from stability.runs.loop_options import LoopOptions, parts_of, recorded_options, study_settings
+from stability.runs.loop_options import LoopOptions, parts_of, study_settings
 from stability.runs.memory_limit import Need, require_memory
 from stability.runs.observer import Observer
 from stability.runs.option_error import OptionError
@@ -26,23 +32,19 @@ from stability.runs.ranges import LARGEST_COUNT, require_range
 from stability.runs.real_data import Pool
 from stability.runs.result import Result
 from stability.runs.study import LearnerPlace, Study
-from stability.runs.tables import print_tables
+from stability.runs.tables import print_result
 from toy.densities.preferences import REWARDS, VERIFIERS, Reward, Verifier
 from toy.densities.shapes import Distribution
 from toy.learners.settings import LearnerSettings
-from toy.measures.metrics import (
-    Profile,
-    Resemblance,
-)
+from toy.measures.metrics import Profile, Resemblance
 from toy.regime_options import RegimeOptions
 
-__all__ = ["Experiment", "PlaneLearner", "loop_settings", "require_room", "run_experiment"]
+__all__ = ["Experiment", "PlaneLearner", "require_room", "run_experiment"]
 
 FIGURE_8_LAMBDAS = (0.0, 0.5, 1.0)
 FLOOR_PAIRS = 32
 # points a set for W1 and W2, unless there is no profile: exact transport takes n³
 MOST_TRANSPORTED = 1000
-KEEP_EVERYTHING = ("accumulate", "accumulate-fresh", "subsample")
 
 
 @dataclass(frozen=True)
@@ -117,11 +119,8 @@ def require_room(
     """
     n, repeats = options.samples, options.seeds * chains
     threads = options.threads or default_threads()
-    with warnings.catch_warnings(action="ignore"):  # the run itself warns of a λ that draws nothing
-        last = [size_of_round(regime, n, options.retrainings + 1) for regime in regimes]
-        drawn = [regime.synthetic(size) for regime, size in zip(regimes, last, strict=True)]
-    rounds = options.retrainings if options.kind in KEEP_EVERYTHING else 1
-    points = sum(n + max(n, rounds * m) for m in drawn) * repeats
+    drawn = drawn_counts(regimes, n, options.retrainings + 1)
+    points = sum(max(2 * n, options.largest([m], n)) for m in drawn) * repeats
 
     factors = {"--samples": n / LoopOptions.samples, "--lambda": max(options.lam, default=1)}
     factors |= {"--seeds": options.seeds}
@@ -133,7 +132,7 @@ def require_room(
         what = f"exact transport of {transported:,} points, {at_once} at once"
         needs.append(Need(what, "--samples", 2 * 8 * transported**2 * at_once))
     if settings is not None and _on_processor(options):
-        needs += settings.memory(len(drawn) * repeats, n + rounds * max(drawn), threads)
+        needs += settings.memory(len(drawn) * repeats, options.largest(drawn, n), threads)
     require_memory(needs)
 
 
@@ -185,21 +184,6 @@ class PlaneLearner:
         return tempered(learner, self.temperature)
 
 
-def loop_settings(config: Any, options: LoopOptions) -> dict[str, Any]:
-    """Settings of a study that come from a command's options.
-
-    Args:
-        config: The whole configuration, a dataclass.
-        options: Those of the loop.
-
-    Returns:
-        Keyword arguments of `Study`.
-    """
-    # the path of a user's own points is not recorded: the digest of what it holds is the density
-    recorded = recorded_options(*parts_of(config), without=frozenset({"data"}))
-    return study_settings(options) | {"options": recorded}
-
-
 def run_experiment(
     name: str,
     config: Any,
@@ -234,7 +218,6 @@ def run_experiment(
     Returns:
         What came out.
     """
-    started = time.monotonic()
     transported = min(experiment.samples, MOST_TRANSPORTED) if profile else experiment.samples
     regimes = experiment.regimes(paper_lambdas)
     require_room(experiment, regimes, settings, transported)
@@ -248,15 +231,10 @@ def run_experiment(
 
     shown_truth: Any = truth if drawn is None else drawn
 
-    def finish(result: Result) -> None:
+    def figures(result: Result) -> list[Path]:
         from toy.measures.figures import draw_figures  # matplotlib, which takes a second
 
-        figures = draw_figures(result, shown_truth, experiment.seed)
-        console = make_console()
-        shown = result.shown()
-        print_tables(console, result.history, result.recorded.study, shown, "parameter_distance")
-        console.print(f"\n{name}: {time.monotonic() - started:.0f} s")
-        print_paths(console, (result.folder / "history.jsonl", *figures, result.report()))
+        return draw_figures(result, shown_truth, experiment.seed)
 
     return Study(
         name=name,
@@ -271,6 +249,7 @@ def run_experiment(
         fresh=truth if callable(truth) else None,
         regimes=regimes,
         observers=observers,
-        finish=finish,
-        **loop_settings(config, experiment),
+        finish=closing(name, experiment.quiet, print_result, figures),
+        # the path of a user's own points is not recorded: its digest is, as the density
+        **study_settings(experiment, *parts_of(config), without=frozenset({"data"})),
     ).run()

@@ -30,7 +30,7 @@ from toy.learners.settings import (
 from toy.measures.metrics import Profile
 from toy.measures.modes import mode_profile
 
-__all__ = ["MODELS", "Model", "ModelChoice", "configuration", "main", "settings_of"]
+__all__ = ["MODELS", "Model", "ModelChoice", "configuration", "main", "settings_of", "with_model"]
 
 DENSITY = "moons"
 DATA = """File .npy with your own points (N, 2), instead of a density: one half is trained on, and
@@ -80,28 +80,35 @@ def settings_of(model: str) -> tuple[type, Callable[[], Any]]:
     return (default.func if isinstance(default, partial) else default), default  # type: ignore[return-value]
 
 
+def with_model(name: str, model: str, options: tuple[str, type], *others: Any) -> type:
+    """Make the configuration of a command for a model, which decides what other options there are.
+
+    Args:
+        name: Of the class.
+        model: Key of `MODELS`.
+        options: Name and class of the part with the options of the loop.
+        others: Further fields, as of `make_dataclass`.
+
+    Returns:
+        A frozen dataclass: those options, `density`, `others`, `model`, and its `settings`.
+    """
+    of_model, default = settings_of(model)
+    part, of_loop = options
+    flat = tyro.conf.arg(name="")
+    fields = [
+        (part, Annotated[of_loop, flat], field(default_factory=of_loop)),
+        ("density", Literal[tuple(DENSITIES)], field(default=DENSITY)),
+        *others,
+        ("model", Literal[tuple(MODELS)], field(default=model)),
+        ("settings", Annotated[of_model, flat], field(default_factory=default)),
+    ]
+    return make_dataclass(name, fields, frozen=True)
+
+
 def configuration(model: str) -> type:
     """The configuration of the command for a model, which decides what other options there are."""
-    of_model, default = settings_of(model)
-    config = make_dataclass(
-        "Run",
-        [
-            (
-                "experiment",
-                Annotated[Experiment, tyro.conf.arg(name="")],
-                field(default_factory=Experiment),
-            ),
-            ("density", Literal[tuple(DENSITIES)], field(default=DENSITY)),
-            ("data", Annotated[Path | None, tyro.conf.arg(help=DATA)], field(default=None)),
-            ("model", Literal[tuple(MODELS)], field(default=model)),
-            (
-                "settings",
-                Annotated[of_model, tyro.conf.arg(name="")],
-                field(default_factory=default),
-            ),
-        ],
-        frozen=True,
-    )
+    data = ("data", Annotated[Path | None, tyro.conf.arg(help=DATA)], field(default=None))
+    config = with_model("Run", model, ("experiment", Experiment), data)
     config.__doc__ = """Retrain any 2-D model on its own samples, on any density, in any regime.
 
     Prints distances to the truth, memorisation and, where the model has a density, its negative

@@ -32,16 +32,17 @@ from stability.runs.figure_style import (
     regime_looks,
     save_figure,
 )
-from stability.runs.loop_options import LoopOptions, recorded_options
+from stability.runs.loop_options import LoopOptions, recorded_options, study_settings
 from stability.runs.observer import OF_THE_TRUTH, Quantity, TruthDraw, View
 from stability.runs.open_run import run_folder
-from stability.runs.option_error import OptionError
+from stability.runs.option_error import OptionError, option_name, worded
 from stability.runs.output_folder import claim_output_folder
 from stability.runs.ranges import LARGEST_COUNT, require_range
 from stability.runs.study import Study
 from stability.runs.tables import plain_table
+from stability.runs.trends import student_interval
 from toy.densities.mixtures import IsotropicMixture
-from toy.experiment import PlaneLearner, loop_settings, require_room
+from toy.experiment import PlaneLearner, require_room
 from toy.learners.ddpm import DDPMLearner
 from toy.learners.edm import EDMLearner
 from toy.learners.ot_cfm import OTCFMLearner
@@ -89,10 +90,19 @@ class WidthMap(LoopOptions):
             )
         if not 1e-6 <= self.s0 <= 1e6:  # what single precision can train on
             raise OptionError(f"--s0 must be from 1e-6 to 1e6, got {self.s0:g}")
-        require_range(self, epochs=(0, LARGEST_COUNT), batch=(1, LARGEST_COUNT))
-        if self.width < 4 or self.width % 2:
-            raise OptionError(f"--width must be even and >= 4, got {self.width}")
-        require_range(self, width=(4, LARGEST_COUNT))
+        require_range(self, epochs=(0, LARGEST_COUNT))
+        DDPMConfig(**self.training | {"epochs": max(self.epochs, 1)})  # refuses batch and width
+        for option in recorded_options(self) if not self.epochs else ():
+            if option != "epochs" and getattr(self, option) != getattr(WidthMap, option):
+                raise OptionError(
+                    f"{option_name(option)} has no meaning with --epochs 0, which draws the "
+                    "prediction alone"
+                )
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """Settings that all learners share."""
+        return {"epochs": self.epochs, "batch": self.batch, "width": self.width}
 
     @property
     def rows(self) -> list[Regime]:
@@ -119,7 +129,7 @@ def cases(config: WidthMap) -> dict[str, Case]:
 
     Minibatch optimal transport is predicted as if its plans were optimal transport's.
     """
-    common: dict[str, Any] = {"epochs": config.epochs, "batch": config.batch, "width": config.width}
+    common = config.training
     found: dict[str, Case] = {}
     samplers: dict[str, Any] = {
         "DDPM 100, fixed-large": "fixed-large",
@@ -174,15 +184,13 @@ def trained_widths(config: WidthMap, name: str, case: Case) -> Mapping[str, np.n
     """
     folder = "".join(c if c.isalnum() else "-" for c in name.lower()).replace("--", "-")
     options = replace(config, out=config.folder / "runs" / folder)
-    settings = loop_settings(options, options)
-    settings["options"]["panel"] = name
     result = Study(
         name="width_map",
         learner=PlaneLearner(case.make_learner),
         real=IsotropicMixture(np.zeros((1, 2)), config.s0),
         regimes=config.rows,
         observers=[WidthObserver(config.s0)],
-        **settings,
+        **study_settings(options, options, {"panel": name}),
     ).run()
     return result.history.values("width")
 
@@ -190,28 +198,53 @@ def trained_widths(config: WidthMap, name: str, case: Case) -> Mapping[str, np.n
 def main(config: WidthMap) -> None:
     """Compute, draw and print."""
     if config.epochs:
-        largest = DDPMConfig(epochs=config.epochs, batch=config.batch, width=config.width)
-        require_room(config, config.rows, largest)
+        require_room(config, config.rows, DDPMConfig(**config.training))
     claim_output_folder(config.folder, "toy.width_map")
-    console = make_console()
     with figure_style():
         paths = save_figure(theory_figure(), config.folder / "width_map")
     if config.epochs:
-        panels = cases(config)
-        widths: dict[str, Mapping[str, np.ndarray]] = {}
-        for name, case in panels.items():
-            widths[name] = trained_widths(config, name, case)
-            _print(console, config, name, case, widths[name])
-        with figure_style():
-            paths += save_figure(_comparison(config, panels, widths), config.folder / "trained")
-        paths.append(config.folder / "widths.json")
-        with atomic_write(paths[-1]) as file:
-            plain = {
-                name: {regime: x.tolist() for regime, x in of.items()}
-                for name, of in widths.items()
-            }
-            file.write(json.dumps(plain, indent=1).encode())
-    print_paths(console, paths)
+        paths += _trained(config, make_console(quiet=config.quiet))
+    print_paths(make_console(), paths)
+
+
+def _trained(config: WidthMap, console: Console) -> list[Path]:
+    """Run all panels and compare; the paths written."""
+    panels = cases(config)
+    widths: dict[str, Mapping[str, np.ndarray]] = {}
+    for name, case in panels.items():
+        widths[name] = trained_widths(config, name, case)
+        _print(console, config, name, case, widths[name])
+    console.print(_answer(config, panels, widths))
+
+    with figure_style():
+        paths = save_figure(_comparison(config, panels, widths), config.folder / "trained")
+    file = config.folder / "widths.json"
+    plain = {name: {row: x.tolist() for row, x in of.items()} for name, of in widths.items()}
+    with atomic_write(file) as written:
+        written.write(json.dumps(plain, indent=1).encode())
+    return [*paths, file]
+
+
+def _answer(
+    config: WidthMap, panels: dict[str, Case], widths: Mapping[str, Mapping[str, np.ndarray]]
+) -> str:
+    """Where a trained width is farthest from the prediction after the last retraining."""
+    found = [
+        (name, regime, widths[name][str(regime)][-1], _predicted(config, case, regime)[-1])
+        for name, case in panels.items()
+        for regime in config.rows
+    ]
+    name, regime, trained, predicted = max(found, key=lambda row: abs(row[2].mean() - row[3]))
+    interval = student_interval(trained, 0.05)
+    spread = (
+        f"[{interval.low:.3f}, {interval.high:.3f}] (95 %, {config.seeds} seeds)"
+        if config.seeds > 1
+        else worded("(one seed has no interval: --seeds 4)")
+    )
+    return (
+        f"Learning changes the width after {config.retrainings} retrainings most for {name}, "
+        f"{regime}: {trained.mean():.3f} {spread} beside the prediction {predicted:.3f}."
+    )
 
 
 def _predicted(config: WidthMap, case: Case, regime: Regime) -> np.ndarray:

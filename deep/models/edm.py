@@ -19,7 +19,7 @@ from stability.diffusion.heun import Heun
 from stability.diffusion.multistep import DPMSolver2M, MultistepSampler, UniPC
 from stability.diffusion.preconditioning import weight
 from stability.diffusion.schedules import edm_noise_levels
-from stability.runs.option_error import OptionError
+from stability.runs.option_error import OptionError, option_name
 from stability.runs.ranges import MOST_STEPS, require_range
 
 __all__ = ["EDM"]
@@ -88,19 +88,18 @@ class EDM:
         for option in ("rho", "churn_noise"):
             if not 0 < getattr(self, option) < math.inf:
                 raise OptionError(
-                    f"--{option.replace('_', '-')} must be finite and > 0, got "
-                    f"{getattr(self, option)}"
+                    f"{option_name(option)} must be finite and > 0, got {getattr(self, option)}"
                 )
         for option in ("churn", "churn_min", "churn_max"):
             if not getattr(self, option) >= 0:
                 raise OptionError(
-                    f"--{option.replace('_', '-')} must be >= 0, got {getattr(self, option)}"
+                    f"{option_name(option)} must be >= 0, got {getattr(self, option)}"
                 )
         if self.churn and self.sampler != "heun":
             raise OptionError(f"--churn has no meaning for --sampler {self.sampler}")
         for option in ("churn_min", "churn_max", "churn_noise"):
             if not self.churn and getattr(self, option) != getattr(EDM, option):
-                raise OptionError(f"--{option.replace('_', '-')} has no meaning without --churn")
+                raise OptionError(f"{option_name(option)} has no meaning without --churn")
 
     def inputs(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
         """Images, σ (b,), what augmentation does to each (b, 8), and noise ε like the images."""

@@ -4,9 +4,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, TypeAlias
+from typing import Annotated, ClassVar, TypeAlias
 
-import torch
 import tyro
 
 from deep.data import DIGITS
@@ -20,14 +19,9 @@ from deep.networks.unet_ddpm import DDPMNetwork
 from deep.networks.unet_edm import EDMNetwork
 from deep.training.precision import Precision
 from deep.training.trainer import Carry, Decay, HalfLife, TrainConfig
+from stability.runs.loop_options import RunOptions
 from stability.runs.option_error import OptionError
-from stability.runs.ranges import (
-    LARGEST_COUNT,
-    LARGEST_SEED,
-    MOST_IMAGES,
-    MOST_THREADS,
-    require_range,
-)
+from stability.runs.ranges import LARGEST_COUNT, MOST_IMAGES, require_range
 
 __all__ = ["NOT_RECORDED", "PRESETS", "Config", "Run", "TrainDDPM", "TrainEDM", "TrainOTCFM"]
 
@@ -37,7 +31,7 @@ NOT_RECORDED = frozenset(("checkpoint_seconds", "sample_batch", "cache"))
 
 
 @dataclass(frozen=True)
-class Run:
+class Run(RunOptions):
     """What every training has in common."""
 
     data: str = DIGITS
@@ -58,29 +52,16 @@ class Run:
     """Images that a process draws at once."""
     sample_precision: Precision = "fp32"
     """Of the network's convolutions and matrix products in sampling."""
-    seed: int = 0
-    """Determines every random draw of the run."""
     checkpoint_seconds: float = 60.0
     """Least time between two checkpoints, from which an interrupted run goes on."""
-    out: Path | None = None
-    """Folder of the run. Default: runs/NAME-DIGEST, a digest of the configuration. A run found
-    there is continued."""
-    overwrite: bool = False
-    """Remove the run found in the folder and start again."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where the network lives; auto: GPUs if there are any."""
-    threads: int = 0
-    """Processor threads of each process; 0: its share of the processors that are ours. Results are
-    bit-identical only at equal counts."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_range(
             self,
             images=(1, MOST_IMAGES),
             samples=(1, LARGEST_COUNT),
             sample_batch=(1, LARGEST_COUNT),
-            seed=(0, LARGEST_SEED),
-            threads=(0, MOST_THREADS),
         )
         if not 0 <= self.checkpoint_seconds < math.inf:
             raise OptionError(
@@ -90,8 +71,6 @@ class Run:
             raise OptionError(
                 f"--carry {self.carry} needs --init: a new network has nothing to carry"
             )
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise OptionError("--device cuda: no CUDA device is available, use cpu or auto")
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,7 @@ __all__ = [
     "TrainingSet",
     "Verified",
     "Weighted",
+    "drawn_counts",
     "synthetic_count",
 ]
 
@@ -162,6 +163,21 @@ def synthetic_count(lam: float, n: int) -> int:
             stacklevel=2,
         )
     return m
+
+
+def drawn_counts(regimes: Sequence[Regime], n: int, t: int = 1) -> list[int]:
+    """Count the synthetic points of a retraining, without the warning of `synthetic_count`.
+
+    Args:
+        regimes: The regimes.
+        n: Real points.
+        t: Generation that the retraining makes, >= 1.
+
+    Returns:
+        m of each regime.
+    """
+    with warnings.catch_warnings(action="ignore"):  # the loop itself warns
+        return [regime.synthetic(size_of_round(regime, n, t)) for regime in regimes]
 
 
 @dataclass(frozen=True)

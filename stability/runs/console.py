@@ -14,7 +14,10 @@ LONGEST_PATH = 4096  # characters: a path is shown whole, since scripts read it
 
 
 def make_console(
-    stderr: bool = False, width: int | None = None, file: IO[str] | None = None
+    stderr: bool = False,
+    width: int | None = None,
+    file: IO[str] | None = None,
+    quiet: bool = False,
 ) -> Console:
     """Make a console that takes no text for markup.
 
@@ -25,12 +28,19 @@ def make_console(
         stderr: Print to standard error instead of standard output.
         width: Characters a line; None: as many as the terminal has.
         file: Print there instead, without colours.
+        quiet: Print nothing.
 
     Returns:
         The console. Strings in the cells and titles of its tables are shown as they are, too.
     """
     return Console(
-        stderr=stderr, width=width, file=file, markup=False, highlight=False, emoji=False
+        stderr=stderr,
+        width=width,
+        file=file,
+        quiet=quiet,
+        markup=False,
+        highlight=False,
+        emoji=False,
     )
 
 

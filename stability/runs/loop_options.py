@@ -26,11 +26,14 @@ from stability.runs.ranges import (
     MOST_THREADS,
     require_range,
 )
+from stability.runs.untrusted import printable
 
 __all__ = [
     "NOT_RECORDED",
     "Device",
+    "Lambdas",
     "LoopOptions",
+    "RunOptions",
     "parts_of",
     "recorded_options",
     "require_device",
@@ -39,18 +42,45 @@ __all__ = [
 ]
 
 Device = Literal["auto", "cpu", "cuda"]
+Lambdas = Annotated[tuple[float, ...], tyro.conf.arg(name="lambda", metavar="λ [λ ...]")]
+LONGEST_LINE = 8192
+"""Characters of a line about a run, with its path."""
 
+KEEP_EVERYTHING = ("accumulate", "accumulate-fresh", "subsample")
+"""Regimes in which synthetic sets are never given up."""
 NOT_RECORDED = frozenset(
-    ("out", "overwrite", "device", "threads", "keep", "keep_samples", "max_hours")
+    ("out", "overwrite", "device", "threads", "keep", "keep_samples", "max_hours", "quiet")
 )
 """Options that do not decide the result: a run may go on with other values."""
 
 
 @dataclass(frozen=True)
-class LoopOptions:
+class RunOptions:
+    """Options of every command that leaves a run in a folder."""
+
+    seed: int = 0
+    """Determines every random draw of the run."""
+    out: Path | None = None
+    """Folder of the run. Default: runs/NAME-DIGEST, a digest of the configuration. A run found
+    there is continued."""
+    overwrite: bool = False
+    """Remove the run found in the folder and start again."""
+    device: Device = "auto"
+    """Where the networks live; auto: GPUs if there are any."""
+    threads: int = 0
+    """Processor threads of each process; 0: its share of the processors that are ours. Results are
+    bit-identical only at equal counts."""
+
+    def __post_init__(self) -> None:
+        require_range(self, seed=(0, LARGEST_SEED), threads=(0, MOST_THREADS))
+        require_device(self.device)
+
+
+@dataclass(frozen=True)
+class LoopOptions(RunOptions):
     """Options of a retraining loop."""
 
-    lam: Annotated[tuple[float, ...], tyro.conf.arg(name="lambda", metavar="λ [λ ...]")] = ()
+    lam: Lambdas = ()
     """Synthetic points per real point, m = floor(λ n); one or more values, each a row of the
     result."""
     regime: RegimeName = "mix"
@@ -68,19 +98,12 @@ class LoopOptions:
     seeds: int = 1
     """S: independent repeats of every row, trained side by side; results are then mean and
     standard deviation."""
-    seed: int = 0
-    """Determines every random draw of the run."""
     latents: Literal["fresh", "shared"] = "fresh"
     """Sampling noise: new in each generation (Algorithm 1), or the same each time (as the
     official EDM driver does)."""
     from_scratch: bool = False
     """Start each retraining from new parameters instead of the present parameters and optimiser
     state."""
-    out: Path | None = None
-    """Folder of the run. Default: runs/NAME-DIGEST, a digest of the configuration. A run found
-    there is continued."""
-    overwrite: bool = False
-    """Remove the run found in the folder and start again."""
     keep: str = "2"
     """Checkpoints that stay: so many at the end (2), every K-th too (every:K), or all."""
     keep_samples: str = "all"
@@ -88,13 +111,11 @@ class LoopOptions:
     max_hours: float = 0.0
     """End cleanly before the generation that would pass so many hours; the same command goes on.
     0: no limit."""
-    device: Device = "auto"
-    """Where the networks live; auto: a GPU if there is one."""
-    threads: int = 0
-    """Processor threads to use; 0: one for each processor that is ours. Results are
-    bit-identical only at equal counts."""
+    quiet: bool = False
+    """Print the paths of what was written and nothing else."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_lambdas(self.lam)
         if self.regime == "synthetic" and self.lam:
             raise OptionError(
@@ -106,14 +127,11 @@ class LoopOptions:
             retrainings=(0, MOST_ROUNDS),
             samples=(self.least_samples(), LARGEST_COUNT),
             seeds=(1, MOST_SEEDS),
-            seed=(0, LARGEST_SEED),
-            threads=(0, MOST_THREADS),
         )
         if not 0 <= self.max_hours < math.inf:
             raise OptionError(f"--max-hours must be finite and >= 0, got {self.max_hours}")
         Keep.parse(self.keep)
         Keep.parse(self.keep_samples, "--keep-samples")
-        require_device(self.device)
 
     @staticmethod
     def least_samples() -> int:
@@ -124,6 +142,19 @@ class LoopOptions:
     def kind(self) -> str:
         """Name of the regime that the rows are made of."""
         return self.regime
+
+    def largest(self, drawn: Sequence[int], n: int) -> int:
+        """Count the points of the largest training set.
+
+        Args:
+            drawn: Synthetic points of a retraining, one number a regime.
+            n: Real points.
+
+        Returns:
+            n and all synthetic points that a retraining may see.
+        """
+        rounds = self.retrainings if self.kind in KEEP_EVERYTHING else 1
+        return n + rounds * max(drawn)
 
     def regimes(self, paper_lambdas: Sequence[float] = ()) -> list[Regime]:
         """Make the rows of the experiment.
@@ -144,21 +175,29 @@ class LoopOptions:
         return rows
 
 
-def study_settings(options: LoopOptions) -> dict[str, Any]:
+def study_settings(
+    options: LoopOptions, *parts: Any, without: frozenset[str] = frozenset()
+) -> dict[str, Any]:
     """Settings of a `Study` that come from a command's options.
 
     Args:
         options: Of the loop.
+        parts: The whole configuration, as of `recorded_options`.
+        without: Names of options that do not decide the result.
 
     Returns:
         Keyword arguments.
     """
     same = ("seeds", "samples", "seed", "latents", "from_scratch", "out", "overwrite", "keep")
     same += ("keep_samples", "max_hours", "device", "threads")
-    console = make_console()
+    console = make_console(quiet=options.quiet)
     return {name: getattr(options, name) for name in same} | {
         "generations": options.retrainings,
-        "say": lambda words: console.print(words, soft_wrap=True),
+        "options": recorded_options(*parts, without=without),
+        "say": lambda words: console.print(printable(words, LONGEST_LINE), soft_wrap=True),
+        # on a terminal the bar says how far the run is
+        "lines": not (options.quiet or console.is_terminal),
+        "progress": not options.quiet,
     }
 
 

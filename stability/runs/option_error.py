@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-__all__ = ["OptionError", "on_command_line", "worded"]
+__all__ = ["OptionError", "on_command_line", "option_name", "worded"]
 
 _ON_COMMAND_LINE = ContextVar("_ON_COMMAND_LINE", default=False)
 # not within a path or a word: a folder may be named runs/mine--two
@@ -26,6 +26,19 @@ class OptionError(ValueError):
 
     def __init__(self, message: str) -> None:
         super().__init__(worded(message))
+
+
+def option_name(argument: str) -> str:
+    """Name the option that sets an argument.
+
+    Args:
+        argument: Name of a field of a configuration.
+
+    Returns:
+        The option: `--ode-steps`; `--lambda` for `lam`.
+    """
+    options = {name: option for option, name in _ARGUMENTS.items()}
+    return f"--{options.get(argument, argument.replace('_', '-'))}"
 
 
 def worded(message: str) -> str:

@@ -1,15 +1,21 @@
 """The progress bar of every command, on standard error; nothing where that is no terminal."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from stability.runs.console import make_console
+from stability.runs.history import ChainRecord, HistoryLine
+from stability.runs.observer import Quantity
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["Bars", "generations_bar", "progress_bar"]
+__all__ = ["Bars", "generation_words", "generations_bar", "progress_bar"]
+
+MOST_NUMBERS = 2  # of a row, in the line of a generation
 
 
 def progress_bar(show: bool = True) -> "Progress":
@@ -86,6 +92,35 @@ class Bars:
     def _update(self, task: Any, **changes: Any) -> None:
         if self._bar is not None:
             self._bar.update(task, **changes)
+
+
+def generation_words(
+    line: HistoryLine, last: int, quantities: Sequence[Quantity], seconds: float
+) -> str:
+    """Say in one line what a generation came to.
+
+    Args:
+        line: Of the history.
+        last: Number of the last generation.
+        quantities: That the study measures.
+        seconds: What the generation took.
+
+    Returns:
+        Number, time, and of each row the first quantities that are shown, means over seeds.
+    """
+    shown = [q for q in quantities if q.shown and q.key in line.chains[0].measured]
+    rows: dict[str, list[ChainRecord]] = {}
+    for chain in line.chains:
+        rows.setdefault(chain.row, []).append(chain)
+
+    parts = [f"generation {line.t} of {last}, {seconds:.1f} s"]
+    for row, chains in rows.items() if shown else ():
+        means = (
+            f"{q.title.split(' to the ')[0]} {np.mean([c.measured[q.key] for c in chains]):.3g}"
+            for q in shown[:MOST_NUMBERS]
+        )
+        parts.append(f"{row}: {', '.join(means)}")
+    return "; ".join(parts)
 
 
 @contextmanager

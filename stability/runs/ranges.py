@@ -3,7 +3,7 @@
 import math
 from typing import Any
 
-from stability.runs.option_error import OptionError
+from stability.runs.option_error import OptionError, option_name
 
 __all__ = [
     "LARGEST_COUNT",
@@ -48,7 +48,7 @@ def require_range(config: Any, **ranges: tuple[int, int]) -> None:
     """
     for name, (least, most) in ranges.items():
         value = getattr(config, name)
-        option = f"--{name.replace('_', '-')}"
+        option = f"{option_name(name)}"
         if value is None:
             continue
         if value < least:
@@ -70,4 +70,4 @@ def require_positive(config: Any, *names: str) -> None:
     for name in names:
         value = getattr(config, name)
         if value is not None and not 0 < value < math.inf:
-            raise OptionError(f"--{name.replace('_', '-')} must be finite and > 0, got {value}")
+            raise OptionError(f"{option_name(name)} must be finite and > 0, got {value}")

@@ -2,6 +2,7 @@
 
 import html
 import importlib.util
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,12 +12,13 @@ import numpy as np
 
 from stability.loop.arguments import whole_number
 from stability.loop.regimes import Regime, Selector
-from stability.runs.history import History
+from stability.runs.answer import growth
+from stability.runs.history import History, read_lines
 from stability.runs.observer import Floor, Quantity
 from stability.runs.recorded_run import RecordedRun, read_run
-from stability.runs.run_layout import RunDirectoryError
+from stability.runs.run_layout import TIMINGS, RunDirectoryError
 from stability.runs.trends import Trends, all_trends
-from stability.runs.untrusted import UntrustedFileError
+from stability.runs.untrusted import UntrustedFileError, parse_json
 
 if TYPE_CHECKING:
     from stability.runs.figure_style import Figure
@@ -199,6 +201,36 @@ class Result:
         start = (len(self.history) - 1) // 5 if first is None else first
         values = {key: self.history.repeats(key) for key in keys}
         return all_trends(values, level, start, self.covers)
+
+    def answer(self, quantity: str | None = None, level: float = 0.05) -> str:
+        """Answer in one sentence whether a quantity grows over the generations.
+
+        Args:
+            quantity: Its key; None: the first one that is meant to be shown.
+            level: Probability that any row is said to grow or fall although it does not.
+
+        Returns:
+            The rows that grow, fall or are undecided, with slopes and intervals; with too few
+            seeds, how many it takes and about how long.
+
+        Raises:
+            KeyError: If it was not measured.
+        """
+        if not self.history or not (shown := self.shown([quantity] if quantity else None)):
+            return "Nothing was measured."
+        values = self.history.values(shown[0].key)
+        first = (len(self.history) - 1) // 5
+        return growth(shown[0].title, values, first, self.seconds, level)
+
+    @property
+    def seconds(self) -> float:
+        """What its generations took together; nan if that is not known."""
+        try:
+            lines = [parse_json(line) for line in read_lines(self.folder / TIMINGS)]
+            # a generation that was done twice, after a kill, counts once
+            return float(sum({line["t"]: float(line["seconds"]) for line in lines}.values()))
+        except (OSError, UntrustedFileError, TypeError, KeyError, ValueError):
+            return math.nan
 
     def report(self, out: Path | str | None = None) -> Path:
         """Write one self-contained HTML page: tables, figures, samples, trends and options.

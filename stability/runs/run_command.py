@@ -6,12 +6,12 @@ from typing import Any
 
 import tyro
 
-from stability.runs.console import make_console, print_paths
+from stability.runs.closing import closing
+from stability.runs.console import make_console
 from stability.runs.option_error import OptionError
 from stability.runs.ranges import MOST_THREADS, require_range
-from stability.runs.result import Result
 from stability.runs.study_script import load_study
-from stability.runs.tables import print_tables
+from stability.runs.tables import print_result
 
 __all__ = ["RunStudy", "main"]
 
@@ -36,6 +36,9 @@ class RunStudy:
     threads: int = 0
     """Processor threads to use; 0: one for each processor that is ours."""
 
+    quiet: bool = False
+    """Print the paths of what was written and nothing else."""
+
     def __post_init__(self) -> None:
         require_range(self, threads=(0, MOST_THREADS))
         for name, least in (("seeds", 1), ("generations", 0)):
@@ -52,14 +55,14 @@ def main(config: RunStudy) -> None:
         "generations": config.generations,
     }
     given = {name: value for name, value in chosen.items() if value is not None}
-    console = make_console()
-
-    def finish(result: Result) -> None:
-        if result.shown():
-            study = result.recorded.study
-            print_tables(console, result.history, study, result.shown())
-        print_paths(console, [result.folder, result.report()])
-
+    console = make_console(quiet=config.quiet)
     study = load_study(config.file)
-    place = {"overwrite": config.overwrite, "threads": config.threads, "finish": finish}
+    place = {
+        "overwrite": config.overwrite,
+        "threads": config.threads,
+        "say": lambda words: console.print(words, soft_wrap=True),
+        "lines": not console.is_terminal,
+        "progress": not config.quiet,
+        "finish": closing(study.name, config.quiet, print_result, lambda result: ()),
+    }
     replace(study, **given, **place).run()

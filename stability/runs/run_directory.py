@@ -42,6 +42,7 @@ from stability.runs.run_layout import (
     EDITION,
     LOCK,
     STUDY,
+    TIMINGS,
     RunDirectoryError,
     config_digest,
     found_run,
@@ -344,9 +345,7 @@ class RunDirectory:
         digests = _Digests([*self._digests.lines, _sha256(text)], [*self._digests.samples, written])
         self._save_checkpoint(generation, states, digests)
         self._digests, self._history_bytes = digests, self._history_bytes + len(text.encode())
-        _append(
-            self.path / "timings.jsonl", json.dumps({"t": generation.t, "seconds": seconds}) + "\n"
-        )
+        _append(self.path / TIMINGS, json.dumps({"t": generation.t, "seconds": seconds}) + "\n")
 
     def _write_samples(self, generation: Generation) -> str:
         arrays = {f"chain-{r:03d}": np.asarray(x) for r, x in enumerate(generation.samples)}

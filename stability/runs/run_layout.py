@@ -24,6 +24,7 @@ __all__ = [
     "HISTORY",
     "LOCK",
     "STUDY",
+    "TIMINGS",
     "UNFINISHED",
     "Recorded",
     "RunDirectoryError",
@@ -36,6 +37,7 @@ __all__ = [
 ]
 
 CONFIG, LOCK, STUDY, HISTORY = "config.json", ".lock", "study.json", "history.jsonl"
+TIMINGS = "timings.jsonl"
 FOLDERS = ("checkpoints/unfinished", "checkpoints", "samples", "figures")
 FORMAT = "iterative-retraining run 2"
 EDITION = "history"
@@ -178,7 +180,7 @@ def _recorded(path: Path) -> Recorded:
 
 def _require_kinds(folder: Path, names: set[str]) -> None:
     """Refuse links: what is written and removed under them would be elsewhere."""
-    for name in (HISTORY, "timings.jsonl", STUDY):
+    for name in (HISTORY, TIMINGS, STUDY):
         if name in names and not stat.S_ISREG((folder / name).lstat().st_mode):
             raise RunDirectoryError(
                 f"{folder / name} must be a regular file, not a folder, link or pipe"

@@ -23,10 +23,10 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from stability.loop.arguments import is_array_like, numeric_array, require_methods, whole_number
-from stability.loop.capabilities import HasLogProb, size_of_round
+from stability.loop.capabilities import HasLogProb
 from stability.loop.extrapolation import extrapolating
 from stability.loop.regime_data import regime_to_data
-from stability.loop.regimes import Regime
+from stability.loop.regimes import Regime, drawn_counts
 from stability.loop.retraining import (
     FreshData,
     FreshRounds,
@@ -57,7 +57,7 @@ from stability.runs.observer import (
 )
 from stability.runs.open_run import ALONE, OpenRun, Processes, open_run
 from stability.runs.overall_moments import OverallMoments
-from stability.runs.progress import Bars, generations_bar
+from stability.runs.progress import Bars, generation_words, generations_bar
 from stability.runs.real_data import NotEnoughDataError, Pool, RealData, real_data
 from stability.runs.recorded_run import RecordedRun, read_run
 from stability.runs.result import Result
@@ -174,7 +174,9 @@ class Study:
         labels: What tells rows of the same regime apart, one mapping a regime.
         loop: Yields the generations.
         processes: Those that work on the run together.
-        say: Told in words what the run takes on the disk, and whether it stopped early.
+        say: Told in words where the run is, what it takes on the disk, and whether it stopped
+            early.
+        lines: Whether to say a line a generation, too: what was measured, and how long it took.
         finish: Called with the result while the folder is still locked, to draw and to print.
         progress: Whether to show a bar on a terminal.
     """
@@ -206,6 +208,7 @@ class Study:
     loop: LoopFunction = retrain
     processes: Processes = ALONE
     say: Callable[[str], object] = lambda words: None
+    lines: bool = False
     finish: Callable[[Result], object] = lambda result: None
     progress: bool = True
 
@@ -359,7 +362,8 @@ class _Runner:
             if checkpoint:
                 self._load(learner, checkpoint)
             if study.processes.is_main:
-                study.say(self._disk(learner))
+                gone = f", generations 0 to {done - 1} are done" if done else ""
+                study.say(f"run: {run.path}{gone}; {self._disk(learner)}")
             stopped = self._record_all(learner, checkpoint, bars)
         if stopped:
             study.say(stopped)
@@ -393,6 +397,8 @@ class _Runner:
             seconds, clock = time.monotonic() - clock, time.monotonic()
             self._record(generation, line, learner, seconds)
             bars.finished(generation.t + 1)
+            if study.lines and study.processes.is_main:
+                study.say(generation_words(line, study.generations, study.quantities, seconds))
             if generation.t < study.generations and self._is_late(seconds):
                 return (
                     f"stopped after generation {generation.t} of {study.generations}: the next one "
@@ -529,12 +535,7 @@ class _Runner:
         """What the run will take on the disk, in words."""
         study, data = self._study, self._study.data
         point = data.real_of(0)[0].nbytes if data.real_of(0).ndim > 1 else data.real_of(0).itemsize
-        with warnings.catch_warnings(action="ignore"):  # the run itself warns of a λ without points
-            last = study.generations + 1
-            sizes = [size_of_round(regime, data.n, last) for regime, *_ in study.chains]
-            drawn = [
-                regime.synthetic(n) for (regime, *_), n in zip(study.chains, sizes, strict=True)
-            ]
+        drawn = drawn_counts([regime for regime, *_ in study.chains], data.n, study.generations + 1)
         samples = point * sum(max(m, data.draws) for m in drawn)
         points = point * sum(data.n + m for m in drawn)
         kept = Keep.parse(study.keep).count(study.generations + 1)

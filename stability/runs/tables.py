@@ -10,9 +10,17 @@ from rich.table import Table
 
 from stability.runs.history import ChainRecord, History
 from stability.runs.observer import Floor, Quantity
+from stability.runs.result import Result
 from stability.runs.study_file import StudyFile
 
-__all__ = ["lambda_cell", "mean_sd", "plain_table", "print_tables", "shown_generations"]
+__all__ = [
+    "lambda_cell",
+    "mean_sd",
+    "plain_table",
+    "print_result",
+    "print_tables",
+    "shown_generations",
+]
 
 MOST_COLUMNS = 4  # of measured quantities side by side
 
@@ -22,6 +30,19 @@ def shown_generations(last: int) -> list[int]:
     exist, and the last.
     """
     return sorted({t for t in (0, 5, 10, 20, 50, 100) if t < last} | {last})
+
+
+def print_result(console: Console, result: Result) -> None:
+    """Print the tables of a run; a row alone leaves room for the distance of the parameters.
+
+    Args:
+        console: Where to print.
+        result: The run.
+    """
+    measured = result.history.keys()
+    moved = "parameter_distance" if "parameter_distance" in measured else None
+    if shown := result.shown():
+        print_tables(console, result.history, result.recorded.study, shown, moved)
 
 
 def print_tables(

@@ -79,6 +79,8 @@ def config(folder, **changes):
     for name, value in changes.items():
         part = next(part for part in parts if hasattr(parts[part], name))
         parts[part] = replace(parts[part], **{name: value})
+    if parts["run"].init:  # generation 0 is a file: it is not trained
+        parts["run"] = replace(parts["run"], first_images=Retrain.first_images)
     return RetrainEDM(**parts)
 
 

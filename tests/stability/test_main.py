@@ -52,11 +52,11 @@ def test_a_family_and_values_of_lambda_are_examined(capsys):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"lam": (-1.0,)}, "--lambda must be finite and >= 0, got -1"),
-        ({"lam": (math.inf,)}, "--lambda must be finite and >= 0, got inf"),
-        ({"family": ("nobody",)}, "--family must be one of gaussian"),
+        ({"lam": (-1.0,)}, "lam must be finite and >= 0, got -1"),
+        ({"lam": (math.inf,)}, "lam must be finite and >= 0, got inf"),
+        ({"family": ("nobody",)}, "family must be one of gaussian"),
         ({"seed": -1}, "seed must be >= 0, got -1"),
-        ({"statements": (), "family": ("gamma",)}, "--family and --lambda need a statement"),
+        ({"statements": (), "family": ("gamma",)}, "family and lam need a statement"),
     ],
 )
 def test_bad_options_are_refused(options, words):

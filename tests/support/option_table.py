@@ -11,7 +11,18 @@ from typing import Any
 
 import pytest
 
-__all__ = ["LOOP", "Case", "Command", "Refused", "Same", "fields_of", "outcome", "require", "table"]
+__all__ = [
+    "LOOP",
+    "Beside",
+    "Case",
+    "Command",
+    "Refused",
+    "Same",
+    "fields_of",
+    "outcome",
+    "require",
+    "table",
+]
 
 
 @dataclass(frozen=True)
@@ -47,14 +58,24 @@ LOOP = {
     "max_hours": {"max_hours": 1e-9},
     "out": Same({}, "the place of the run, here a new one each time"),
     "overwrite": Same({"overwrite": True}, "tests/toy/test_experiment.py"),
+    "quiet": Same({"quiet": True}, "what is printed: tests/toy/test_experiment.py"),
     "device": Same({"device": "cpu"}, "of a machine without a GPU"),
     "threads": Same({"threads": 1}, "speed; here the same as in the default"),
 }
 """What the options that every command has do."""
 
+
+@dataclass(frozen=True)
+class Beside:
+    """Changes beside others, without which they make no sense."""
+
+    others: dict[str, Any]
+    change: dict[str, Any]
+
+
 Case = Any
-"""What a field is changed to; a dictionary of changes where it needs others beside it; `Refused` or
-`Same`."""
+"""What a field is changed to; a dictionary of changes where it needs others beside it; `Beside`,
+`Refused` or `Same`."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +161,8 @@ def require(command: Command, name: str, default: bytes, folder: Path) -> None:
     else:
         change = case if isinstance(case, dict) else {name: case}
         beside = {key: value for key, value in change.items() if key != name}
+        if isinstance(case, Beside):
+            beside, change = case.others, case.others | case.change
         without = command.history(folder / "without", **beside) if beside else default
         assert command.history(folder / "run", **change) != without
 

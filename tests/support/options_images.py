@@ -11,7 +11,7 @@ from deep.networks.unet_edm import EDMNetwork
 from deep.retrain import main
 from deep.retraining.presets import Retrain, RetrainDDPM, RetrainEDM, RetrainOTCFM
 from deep.training.trainer import Decay, HalfLife, TrainConfig
-from tests.support.option_table import LOOP, Command, Refused, Same
+from tests.support.option_table import LOOP, Beside, Command, Refused, Same
 
 __all__ = ["COMMANDS", "RUN", "SHARED"]
 
@@ -32,21 +32,23 @@ OF_IMAGES = {
     "retrainings": 0,
     "keep": Same({"keep": "all"}, LOOP["keep"].why),
     "device": Same({"device": "cpu"}, LOOP["device"].why),
-    "preset": Refused({"preset": "ffhq64"}, "--preset ffhq64 is for edm, not for"),
+    "preset": Same({}, "what the others begin with: tests/deep/test_retrain.py"),
     "data": Refused({"data": "none.npz"}, "none.npz: no such file"),
     "real": 25,
     "held_out": Refused({"held_out": "none.npz"}, "none.npz: no such file"),
     "images_per_retraining": 24,
     "first_images": 24,
-    "init": Refused({"init": Path("none.pt")}, "No such file or directory"),
+    "init": Refused(
+        {"init": Path("none.pt"), "first_images": 150_000}, "--init none.pt: no such file"
+    ),
     "carry": "ema",
     "grid": Same({"grid": 3}, "images to look at: tests/deep/test_retrain.py"),
     "metrics": ("kd",),
     "k": {"metrics": ("pr",), "k": 2},
     "kid_subsets": {"metrics": ("kd",), "kid_subsets": 3},
-    "inception": Refused({"inception": Path("none.pth")}, "No such file or directory"),
+    "inception": Refused({"inception": Path("none.pth")}, "none.pth: no such file"),
     "resize": Refused({"resize": "tensorflow"}, "resize tensorflow has no meaning without"),
-    "trust_torchscript": Refused({"trust_torchscript": Path("none.ts")}, "No such file"),
+    "trust_torchscript": Refused({"trust_torchscript": Path("none.ts")}, "none.ts: no such file"),
     "sample_batch": Same({"sample_batch": 24}, "memory: draws are keyed image by image"),
     "sample_precision": "bf16",
     "checkpoint_seconds": Same({"checkpoint_seconds": 60.0}, "how much a kill loses"),
@@ -69,7 +71,7 @@ NETWORK = {
     "resolution": Refused({"resolution": 16}, "8 pixels a side; the network is for"),
     "channels": Refused({"channels": 3}, "the network is for"),
     "model_channels": 64,
-    "channel_mult": (2,),
+    "channel_mult": (1, 2),
     "num_blocks": 2,
     "attn_resolutions": (8,),
     "dropout": 0.5,
@@ -102,11 +104,11 @@ OF_OTCFM = {
     "flip": True,
     "sigma": 0.3,
     "pairs": "permutation",
-    "integrator": "euler",
-    "tolerance": 0.5,
-    "euler_steps": {"integrator": "euler", "euler_steps": 3},
+    "integrator": {"euler_steps": None, "integrator": "dopri5"},
+    "tolerance": {"euler_steps": None, "integrator": "dopri5", "tolerance": 0.5},
+    "euler_steps": 3,
     "head_channels": {"attn_resolutions": (8,), "head_channels": 8},
-    "num_heads": {"attn_resolutions": (8,), "num_heads": 4, "head_channels": None},
+    "num_heads": Beside({"attn_resolutions": (8,)}, {"num_heads": 4, "head_channels": None}),
 }
 COMMANDS = {
     "retrain edm": Command(
@@ -127,7 +129,8 @@ COMMANDS = {
     "retrain otcfm": Command(
         main,
         RetrainOTCFM,
-        {"run": RUN, "network": CFM_NETWORK, "model": OTCFM(flip=False, tolerance=0.1),
+        {"run": RUN, "network": CFM_NETWORK,
+         "model": OTCFM(flip=False, integrator="euler", euler_steps=2),
          "training": TRAINING},
         {**OF_IMAGES, **TRAINED, **NETWORK, **OF_OTCFM},
     ),

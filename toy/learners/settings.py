@@ -21,7 +21,7 @@ from stability.diffusion.schedules import (
 )
 from stability.diffusion.step_samplers import DDIM, Ancestral, StepSampler
 from stability.runs.memory_limit import Need
-from stability.runs.option_error import OptionError
+from stability.runs.option_error import OptionError, option_name
 from stability.runs.ranges import LARGEST_COUNT, MOST_STEPS, require_positive, require_range
 from toy.densities.shapes import Source
 from toy.learners.network_size import mlp_size, network_memory, spline_size, temporal_size
@@ -193,7 +193,7 @@ class DDPMConfig:
         for option in ("beta_first", "beta_last"):
             if not 0 < getattr(self, option) < 1:
                 raise OptionError(
-                    f"--{option.replace('_', '-')} must be in (0, 1), got {getattr(self, option)}"
+                    f"{option_name(option)} must be in (0, 1), got {getattr(self, option)}"
                 )
 
     def memory(self, chains: int, points: int, threads: int) -> list[Need]:

@@ -1,0 +1,110 @@
+"""The answer of a run in one sentence: which rows grow, with intervals, or what it takes
+to tell.
+"""
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stability.runs.option_error import worded
+from stability.runs.outcome import Status
+from stability.runs.trends import Trend, all_trends
+
+__all__ = ["duration", "growth", "seeds_to_tell"]
+
+
+def seeds_to_tell(rows: int, level: float) -> int:
+    """Count the seeds that a sign test of each row in both directions needs to find anything.
+
+    Args:
+        rows: Rows that are tested, >= 1.
+        level: Probability that any of the tests finds a trend although there is none.
+
+    Returns:
+        Least S with 2 · rows · 2^−S <= level.
+    """
+    return math.ceil(math.log2(2 * rows / level) - 1e-9)
+
+
+def duration(seconds: float) -> str:
+    """Say how long something takes.
+
+    Args:
+        seconds: How long, >= 0.
+
+    Returns:
+        It in seconds, minutes or hours, rounded.
+    """
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{seconds / 60:.0f} minutes" if seconds < 5400 else f"{seconds / 3600:.1f} hours"
+
+
+def growth(
+    title: str,
+    values: Mapping[str, NDArray[np.float64]],
+    first: int,
+    seconds: float = math.nan,
+    level: float = 0.05,
+) -> str:
+    """Answer whether a quantity grows over the retrainings.
+
+    Args:
+        title: Of the quantity.
+        values: By row, (T + 1, S).
+        first: Generation from which on slopes are taken.
+        seconds: That the run took; nan: not known.
+        level: Probability that any row is said to grow or fall although it does not.
+
+    Returns:
+        A sentence: the rows that grow, fall or are undecided, with slopes, 95 % intervals and
+        counts of seeds; where there are too few seeds to tell, how many it takes, and about how
+        long.
+    """
+    some = next(iter(values.values()))
+    if len(some) - first < 2:
+        few = f"Too few retrainings to tell whether {_small(title)} grows"
+        return worded(f"{few}: --retrainings {first + 1}.")
+
+    seeds, needed = some.shape[1], seeds_to_tell(len(values), level)
+    trends = all_trends({title: values}, level, first, "").rows
+    takes = "" if math.isnan(seconds) else f", about {duration(seconds * needed / seeds)}"
+    if seeds == 1:
+        one = f"One seed cannot tell whether {_small(title)} grows"
+        return worded(f"{one}: --seeds {needed}{takes}.")
+
+    said = "; ".join(
+        f"{words} under {', '.join(found)}"
+        for status, words in _WORDS.items()
+        if (found := [_described(trend) for trend in trends if trend.status is status])
+    )
+    few = (
+        f" {seeds} seeds cannot decide by their signs, {needed} can: --seeds {needed}{takes}."
+        if seeds < needed
+        else f" (Any false growth or fall: at most {level:.0%}.)"
+    )
+    return worded(f"{title} {said} (slope a retraining, 95 % interval).{few}")
+
+
+_WORDS = {
+    Status.HOLDS: "grows",
+    Status.VIOLATED: "falls",
+    Status.UNDECIDED: "neither grows nor falls for certain",
+}
+
+
+def _described(trend: Trend) -> str:
+    slope, test = trend.slope, trend.test
+    agreeing = max(test.positive, test.seeds - test.positive)
+    way = "up" if test.positive == agreeing else "down"
+    return (
+        f"{trend.row} ({slope.mean:.2g} [{slope.low:.2g}, {slope.high:.2g}], "
+        f"{agreeing} of {test.seeds} seeds {way})"
+    )
+
+
+def _small(title: str) -> str:
+    """A title within a sentence: `W2` stays, `Sliced W2` does not."""
+    return title if title[1:2].isupper() or title[1:2].isdigit() else title[:1].lower() + title[1:]
