@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -49,8 +49,12 @@ MOST_TRANSPORTED = 1000
 
 @dataclass(frozen=True)
 class Experiment(RegimeOptions):
-    """What every 2-D experiment has in common. Without --lambda: the rows of the paper's figure."""
+    """Options of 2-D experiments; without --lambda: the rows of the paper's figure."""
 
+    help_groups: ClassVar = dict.fromkeys(
+        ("weight", "reward", "choices", "verifier", "tries", "temperature"),
+        "which synthetic points are used",
+    )
     weight: float | None = None
     """Share w of the loss that the real points have, in (0, 1), where there are both kinds.
     None: all points alike."""

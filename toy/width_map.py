@@ -214,7 +214,7 @@ def _trained(config: WidthMap, console: Console) -> list[Path]:
     for name, case in panels.items():
         widths[name] = trained_widths(config, name, case)
         _print(console, config, name, case, widths[name])
-    console.print(_answer(config, panels, widths))
+    console.print(_answer(config, panels, widths), soft_wrap=True)
 
     with figure_style():
         paths = save_figure(_comparison(config, panels, widths), config.folder / "trained")

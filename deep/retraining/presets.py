@@ -31,7 +31,8 @@ from deep.training.precision import Precision
 from deep.training.presets import PRESETS as TRAININGS
 from deep.training.trainer import Carry, TrainConfig
 from stability.loop.regimes import Regime
-from stability.runs.loop_options import LoopOptions
+from stability.runs.help_page import COMMON
+from stability.runs.loop_options import KEEPING, LoopOptions
 from stability.runs.option_error import OptionError
 from stability.runs.ranges import LARGEST_COUNT, MOST_IMAGES, MOST_SUBSETS, require_range
 
@@ -55,6 +56,16 @@ PAPER_LAMBDAS = (0.0, 0.001, 0.01, *(i / 10 for i in range(1, 11)))
 class Retrain(LoopOptions):
     """What every retraining of an image model has in common; points are images."""
 
+    help_groups: ClassVar = (
+        dict.fromkeys(("preset", "data"), COMMON)
+        | dict.fromkeys(("real", "held_out"), "real images")
+        | dict.fromkeys(("images_per_retraining", "first_images", "init", "carry"), "retraining")
+        | dict.fromkeys(
+            ("metrics", "k", "kid_subsets", "inception", "resize", "trust_torchscript"), "measuring"
+        )
+        | dict.fromkeys(("grid", "sample_batch", "sample_precision"), "sampling")
+        | dict.fromkeys(("checkpoint_seconds", "cache"), KEEPING)
+    )
     retrainings: int = 5
     """T: generations 0 (real images only) to T."""
     samples: int = 0

@@ -32,7 +32,7 @@ NOT_RECORDED = frozenset(("checkpoint_seconds", "sample_batch", "cache"))
 
 @dataclass(frozen=True)
 class Run(RunOptions):
-    """What every training has in common."""
+    """Data, length and start of a training."""
 
     data: str = DIGITS
     """Training images: digits (embedded), or a CIFAR-10 archive, a zip or a folder of PNGs or

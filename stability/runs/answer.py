@@ -80,29 +80,25 @@ def growth(
         for status, words in _WORDS.items()
         if (found := [_described(trend) for trend in trends if trend.status is status])
     )
-    few = (
-        f" {seeds} seeds cannot decide by their signs, {needed} can: --seeds {needed}{takes}."
+    power = (
+        f"{seeds} seeds cannot tell, {needed} can: --seeds {needed}{takes}."
         if seeds < needed
-        else f" (Any false growth or fall: at most {level:.0%}.)"
+        else f"Chance of any false word: at most {100 * level:g} %."
     )
-    return worded(f"{title} {said} (slope a retraining, 95 % interval).{few}")
+    return worded(f"{title} {said} (slope a retraining, 95 % interval, seeds that grow). {power}")
 
 
 _WORDS = {
     Status.HOLDS: "grows",
     Status.VIOLATED: "falls",
-    Status.UNDECIDED: "neither grows nor falls for certain",
+    Status.UNDECIDED: "is not seen to grow or fall",
 }
 
 
 def _described(trend: Trend) -> str:
     slope, test = trend.slope, trend.test
-    agreeing = max(test.positive, test.seeds - test.positive)
-    way = "up" if test.positive == agreeing else "down"
-    return (
-        f"{trend.row} ({slope.mean:.2g} [{slope.low:.2g}, {slope.high:.2g}], "
-        f"{agreeing} of {test.seeds} seeds {way})"
-    )
+    interval = f"[{slope.low:.2g}, {slope.high:.2g}]"
+    return f"{trend.row} ({slope.mean:.2g}, {interval}, {test.positive} of {test.seeds})"
 
 
 def _small(title: str) -> str:

@@ -37,7 +37,8 @@ def closing(
         console, drawn = make_console(), figures(result)
         if not quiet:
             tables(console, result)
-            console.print(f"\n{name}: {time.monotonic() - started:.0f} s\n{answer(result)}")
+            console.print(f"\n{name}: {time.monotonic() - started:.0f} s")
+            console.print(answer(result), soft_wrap=True)
         print_paths(console, (result.folder / "history.jsonl", *drawn, result.report()))
 
     return finish

@@ -11,13 +11,14 @@ import re
 import select
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 import tyro
 
 from stability.loop.retraining import RetrainingError
+from stability.runs.help_page import groups_of, show_help, wide
 from stability.runs.option_error import on_command_line
 from stability.runs.run_directory import RunDirectoryError
 from stability.runs.untrusted import printable
@@ -111,21 +112,26 @@ def parse(
 def _parsed(config_type: Any, given: Sequence[str], **options: Any) -> Any:
     """What tyro makes of the arguments; leaves with status 2 where they are wrong."""
     shown = io.StringIO()
+    settings = {"prog": _program(), "args": given, "config": (tyro.conf.FlagCreatePairsOff,)}
+    if options.get("add_help", True) and {"-h", "--help"} & set(given):
+        _show_help(config_type, settings)
     try:
         with on_command_line(), contextlib.redirect_stderr(shown):
-            return tyro.cli(
-                config_type,
-                prog=_program(),
-                args=given,
-                config=(tyro.conf.FlagCreatePairsOff,),
-                **options,
-            )
+            return tyro.cli(config_type, **settings | options)
     except ValueError as error:  # of a nested configuration's own checks
         _leave(EXIT_USAGE, str(error))
     except SystemExit as leaving:
         if leaving.code != EXIT_USAGE:
             raise
         _leave(EXIT_USAGE, _first_paragraph(shown.getvalue()))
+
+
+def _show_help(config_type: Any, settings: Mapping[str, Any]) -> None:
+    """Show a long help with headings, and leave; go on where it is short."""
+    with wide(os.environ) as text, contextlib.suppress(SystemExit):
+        tyro.cli(config_type, **settings)
+    if show_help(text.getvalue(), groups_of(config_type)):
+        raise SystemExit(0)
 
 
 def _refuse_malformed(arguments: Sequence[str]) -> None:

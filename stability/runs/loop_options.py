@@ -9,13 +9,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 
 from stability.loop.regime_data import BY_LAMBDA, RegimeName
 from stability.loop.regimes import FullySynthetic, Regime
 from stability.runs.console import make_console
+from stability.runs.help_page import COMMON
 from stability.runs.keep import Keep
 from stability.runs.option_error import OptionError
 from stability.runs.ranges import (
@@ -29,6 +30,7 @@ from stability.runs.ranges import (
 from stability.runs.untrusted import printable
 
 __all__ = [
+    "KEEPING",
     "NOT_RECORDED",
     "Device",
     "Lambdas",
@@ -43,6 +45,8 @@ __all__ = [
 
 Device = Literal["auto", "cpu", "cuda"]
 Lambdas = Annotated[tuple[float, ...], tyro.conf.arg(name="lambda", metavar="λ [λ ...]")]
+KEEPING = "where it runs and what it keeps"
+"""Heading of such options in a command's help."""
 LONGEST_LINE = 8192
 """Characters of a line about a run, with its path."""
 
@@ -58,6 +62,9 @@ NOT_RECORDED = frozenset(
 class RunOptions:
     """Options of every command that leaves a run in a folder."""
 
+    help_groups: ClassVar = dict.fromkeys(("seed", "out", "overwrite"), COMMON) | dict.fromkeys(
+        ("device", "threads"), KEEPING
+    )
     seed: int = 0
     """Determines every random draw of the run."""
     out: Path | None = None
@@ -80,6 +87,10 @@ class RunOptions:
 class LoopOptions(RunOptions):
     """Options of a retraining loop."""
 
+    help_groups: ClassVar = dict.fromkeys(
+        ("lam", "regime", "fully_synthetic", "retrainings", "samples", "seeds", "quiet"), COMMON
+    ) | dict.fromkeys(("keep", "keep_samples", "max_hours"), KEEPING)
+    help_groups |= dict.fromkeys(("latents", "from_scratch"), "retraining")
     lam: Lambdas = ()
     """Synthetic points per real point, m = floor(λ n); one or more values, each a row of the
     result."""
