@@ -225,14 +225,8 @@ def run_experiment(
     transported = min(experiment.samples, MOST_TRANSPORTED) if profile else experiment.samples
     regimes = experiment.regimes(paper_lambdas)
     require_room(experiment, regimes, settings, transported)
-    observers: list[Observer] = [
-        *([profile] if profile else []),
-        Distances(transported, sliced=False),
-        ParametersMoved(),
-        Resemblance(shown=resemblance),
-        Likelihood(shown=resemblance),
-    ]
-
+    observers: list[Observer] = [Distances(transported, sliced=False), ParametersMoved()]
+    observers += [Resemblance(shown=resemblance), Likelihood(shown=resemblance)]
     shown_truth: Any = truth if drawn is None else drawn
 
     def figures(result: Result) -> list[Path]:
@@ -252,7 +246,7 @@ def run_experiment(
         truth=truth,
         fresh=truth if callable(truth) else None,
         regimes=regimes,
-        observers=observers,
+        observers=[profile, *observers] if profile else observers,
         finish=closing(name, experiment.quiet, print_result, figures),
         # the path of a user's own points is not recorded: its digest is, as the density
         **study_settings(experiment, *parts_of(config), without=frozenset({"data"})),
