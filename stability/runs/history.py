@@ -340,7 +340,21 @@ def _storable(value: Any) -> Any:
         raise TypeError(
             f"observers must return numbers, and lists of them, got {type(value).__name__}"
         )
-    return value if math.isfinite(value) else str(float(value))
+    return storable(value)
+
+
+def storable(value: float) -> float | str:
+    """Make a number a JSON value that `number` reads.
+
+    Args:
+        value: Any number.
+
+    Returns:
+        It; the text inf or -inf where it is too large to be drawn, nan where it is none.
+    """
+    if abs(value) <= LARGEST_NUMBER:
+        return value
+    return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
 
 
 def as_json(value: Any) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from stability.runs.atomic import atomic_write
-from stability.runs.history import SCHEMA, HistoryError, count, name, number
+from stability.runs.history import SCHEMA, HistoryError, count, name, number, storable
 from stability.runs.observer import NOISE_FLOOR, Floor, Quantity
 from stability.runs.run_layout import STUDY, config_digest
 from stability.runs.untrusted import UntrustedFileError, parse_json, printable, read_bytes
@@ -65,7 +65,7 @@ def write_study_file(folder: Path, study: StudyFile) -> None:
         "schema": SCHEMA,
         "quantities": [dataclasses.asdict(quantity) for quantity in study.quantities],
         "floors": {
-            key: [_plain(floor.mean), _plain(floor.sd), floor.draws]
+            key: [storable(floor.mean), storable(floor.sd), floor.draws]
             for key, floor in study.floors.items()
         },
         "generations": study.generations,
@@ -137,7 +137,3 @@ def _quantity(
     if not all(isinstance(flag, bool) for flag in flags) or not isinstance(about, dict):
         raise ValueError
     return Quantity(name(key), text(title), text(label), log, from_zero, text(floor), shown, about)
-
-
-def _plain(value: float) -> float | str:
-    return value if math.isfinite(value) else str(float(value))

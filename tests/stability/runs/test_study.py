@@ -97,7 +97,7 @@ def test_max_hours_ends_cleanly_and_the_same_study_goes_on(whole, tmp_path):
     result = make(tmp_path / "run", max_hours=1e-9, say=said.append).run()
     assert len(result.history) == 1
     assert "stopped after generation 0 of 3" in result.stopped
-    assert said[0].startswith("disk: about ")
+    assert said[0].startswith(f"run: {tmp_path / 'run'}; disk: about ")
     assert said[-1] == result.stopped
     assert make(tmp_path / "run").run().finished
     assert contents(tmp_path / "run") == contents(whole)
@@ -218,6 +218,17 @@ def test_numbers_that_are_not_finite_are_recorded(tmp_path):
     result = make(tmp_path / "run", observers=[Odd()]).run()
     assert result.history.values("mean")["λ = 0.5"][0, 0] == np.inf
     assert np.isnan(result.history.values("hidden")["λ = 0.5"]).all()
+
+
+def test_a_run_that_blows_up_can_be_opened(tmp_path):
+    class Huge(Means):
+        def __call__(self, view):
+            return {"mean": 1e150, "hidden": -1e150}
+
+    make(tmp_path / "run", observers=[Huge()]).run()
+    history = Result.open(tmp_path / "run").history
+    assert history.values("mean")["λ = 0.5"][0, 0] == np.inf  # too large to be drawn
+    assert history.values("hidden")["λ = 0.5"][0, 0] == -np.inf
 
 
 @pytest.mark.parametrize(
