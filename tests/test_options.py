@@ -8,6 +8,7 @@ tests/deep/test_retrain_options.py.
 
 import dataclasses
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -101,3 +102,18 @@ def test_a_learner_that_is_exact_takes_no_options_of_a_network(option):
     changed = replace(DDPMConfig(), **{option: DIFFUSION[option]})
     with pytest.raises(ValueError, match=f"{option} has no meaning for learner exact"):
         eight_gaussians.EightGaussians(diffusion=changed, learner="exact")
+
+
+@pytest.mark.parametrize(
+    ("change", "option"),
+    [
+        ({"lam": (2.0,)}, "lam"),
+        ({"width": 32}, "width"),
+        ({"s0": 0.2}, "s0"),
+        ({"seed": 1}, "seed"),
+    ],
+)
+def test_a_prediction_alone_takes_no_options_of_a_run(change, option):
+    with pytest.raises(ValueError, match=f"^{option} has no meaning with epochs 0"):
+        WidthMap(epochs=0, **change)
+    WidthMap(epochs=0, out=Path("prediction"), quiet=True)

@@ -3,12 +3,16 @@ as one that does not decide a result; see tests/test_options.py.
 """
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 import deep.metrics.feature_choice
 from deep.metrics.label_encoder import EncoderTraining
-from tests.support.option_table import fields_of, require, table
+from deep.retrain import main
+from deep.retraining.presets import PRESETS
+from stability.runs.command_line import UsageError
+from tests.support.option_table import Refused, fields_of, require, table
 from tests.support.options_images import COMMANDS, RUN, SHARED
 
 
@@ -50,9 +54,37 @@ def quick(monkeypatch):
     monkeypatch.setattr("stability.runs.result.Result.report", lambda result: result.folder)
 
 
-@pytest.mark.parametrize(("command", "name"), table(COMMANDS))
+def lines():
+    """The table, without what the three commands share a second time; most of it takes a minute."""
+    for line in table(COMMANDS):
+        command, name = line.values
+        if command == "retrain edm" or name not in SHARED:
+            case = COMMANDS[command].cases[name]
+            slow = name not in QUICK and not isinstance(case, Refused)
+            marks = [pytest.mark.slow] if slow else []
+            yield pytest.param(command, name, id=line.id, marks=marks)
+
+
+QUICK = {"lam", "seed", "carry", "from_scratch", "metrics", "kid_subsets", "quiet"}
+
+
+@pytest.mark.parametrize(("command", "name"), list(lines()))
 def test_each_option(command, name, place, tmp_path, quick):
     folder, default = place
-    if command != "retrain edm" and name in SHARED and name != "preset":
-        return  # one class for all three: its fields are tested with the first
     require(cached(command, folder), name, default(command), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"init": Path("a.pt")}, "--first-images has no meaning with --init a.pt"),
+        ({"from_scratch": True, "carry": "ema"}, "--carry has no meaning with --from-scratch"),
+        ({"metrics": ("fd",), "k": 4}, "--k has no meaning without --metrics pr"),
+        ({"metrics": ("pr",), "kid_subsets": 3}, "--kid-subsets has no meaning without --metrics"),
+    ],
+)
+def test_options_without_effect_beside_others_are_refused(changes, words, tmp_path):
+    run = replace(RUN, out=tmp_path / "run", **changes)
+    with pytest.raises(UsageError, match=words):
+        main(replace(PRESETS["edm", "digits"], run=run))
+    assert not (tmp_path / "run").exists()
