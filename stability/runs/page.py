@@ -165,7 +165,7 @@ def _section(result: "Result") -> dict[str, Any]:
     tables = [_numbers(result)] if result.shown() else []
     return {
         "name": result.folder.name,
-        "words": result.covers.capitalize() + ("." if result.covers else ""),
+        "words": " ".join([result.answer(), _sentence(result.covers)]).strip(),
         "last": last,
         "tables": [*tables, *_trends(result)],
         "generations": generations,
@@ -184,6 +184,10 @@ def _section(result: "Result") -> dict[str, Any]:
         ],
         "unfinished": int(not result.finished),
     }
+
+
+def _sentence(words: str) -> str:
+    return words[:1].upper() + words[1:] + "." if words else ""
 
 
 def _numbers(result: "Result") -> dict[str, Any]:

@@ -66,6 +66,7 @@ def test_a_folder_that_is_refused_is_named_as_its_reader_does(tmp_path):
         real=np.zeros((20, 2)),
         regimes=[Mix(1.0)],
         generations=1,
+        observers=(),
         out=tmp_path / "run",
     )
     study.run()
