@@ -117,6 +117,22 @@ def test_the_record_of_a_run(tmp_path, capsys):
     assert config["environment"]["threads"] == 2
 
 
+def test_it_says_where_it_is_a_line_a_generation_and_an_answer_or_paths_alone(
+    tmp_path, no_figures, capsys
+):
+    history(tmp_path, "run")
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith(f"run: {tmp_path / 'run'}; disk: about ")
+    assert [line.split(",")[0] for line in said[1:4]] == [f"generation {t} of 2" for t in range(3)]
+    assert any(
+        line.startswith("One seed cannot tell whether W1 to the truth grows") for line in said
+    )
+    history(tmp_path, "quiet", replace(TINY, quiet=True))
+    paths = capsys.readouterr().out.splitlines()
+    assert paths
+    assert all(line.startswith(str(tmp_path / "quiet")) for line in paths)
+
+
 def test_a_finished_run_is_shown_again_and_not_repeated(tmp_path, no_figures):
     lines = history(tmp_path, "run")
     before = (tmp_path / "run" / "timings.jsonl").read_bytes()

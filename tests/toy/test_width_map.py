@@ -52,7 +52,7 @@ def test_the_command_writes_figures_and_numbers(tmp_path, capsys):
 
 
 def test_without_training_there_is_the_prediction_alone(tmp_path):
-    main(replace(TINY, epochs=0, out=tmp_path))
+    main(WidthMap(epochs=0, out=tmp_path))
     written = {"width_map.png", "width_map.pdf"}
     assert {path.name for path in tmp_path.iterdir()} == written | {MARK}
 
