@@ -4,7 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import t as student_t
 
+from stability.loop.contraction import rate
 from tests.support.learners_2d import SETTINGS
 from toy.contraction import Coupled, configuration, displacement, main
 from toy.densities.shapes import two_moons
@@ -69,6 +71,27 @@ def test_it_runs_for_networks_and_goes_on_after_a_stop(model, tmp_path, capsys):
     before = path.read_bytes()
     assert history(tmp_path / "whole", model=model) == whole
     assert path.read_bytes() == before
+
+
+def test_it_answers_with_the_row_that_is_farthest_from_the_line(tmp_path, no_figure, capsys):
+    lines = history(tmp_path / "run", replace(TINY, lam=(0.5, 2.0), seeds=3))
+    said = " ".join(capsys.readouterr().out.split())
+    found = {}
+    limits = {"λ = 0.5": 0.5 / 1.5, "λ = 2": 2 / 3, "fully synthetic": 1.0}
+    data = [{"mix": {"lam": 0.5}}, {"mix": {"lam": 2.0}}, {"fully-synthetic": {}}]
+    for regime, (name, limit) in zip(data, limits.items(), strict=True):
+        measured = rate(values(lines, "share", regime))
+        errors = abs(measured.value - limit) / max(measured.error, 1e-12)
+        half = student_t.ppf(1 - 0.05 / 3 / 2, 2) * measured.error  # of three rows together
+        ends = f"[{measured.value - half:.3f}, {measured.value + half:.3f}]"
+        found[errors] = f"{name}, shift: {measured.value:.3f} {ends} beside {limit:.3f}"
+    assert found[max(found)] in said
+    assert "(95 % for all 3 rows, 3 seeds)" in said
+
+
+def test_one_seed_is_told_what_it_takes(tmp_path, no_figure, capsys):
+    history(tmp_path / "run", replace(TINY, seeds=1))
+    assert "One seed has no standard error" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("kind", ["shift", "stretch", "wave"])

@@ -46,6 +46,14 @@ def test_the_command_writes_figures_and_numbers(tmp_path, capsys):
     case = cases(TINY)["DDIM 100"]
     second = math.sqrt(case.sampler.variance(orbit(case.sampler, 0.01, math.inf, 1)[-1])) / 0.1
     assert f"{second:.3f}" in out
+    farthest = max(
+        (abs(np.mean(of[row][1]) - predicted), f"{name}, {row}: {np.mean(of[row][1]):.3f} [")
+        for name, of in widths.items()
+        for row, lam in (("fully synthetic", math.inf), ("λ = 1", 1.0))
+        for sampler in [cases(TINY)[name].sampler]
+        for predicted in [math.sqrt(sampler.variance(orbit(sampler, 0.01, lam, 1)[-1])) / 0.1]
+    )
+    assert farthest[1] in " ".join(out.split())
     for name in ("width_map.png", "width_map.pdf", "trained.png", "trained.pdf", "widths.json"):
         assert (tmp_path / "run" / name).exists()
         assert name in out.replace("\n", "")
