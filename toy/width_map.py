@@ -91,7 +91,8 @@ class WidthMap(LoopOptions):
         if not 1e-6 <= self.s0 <= 1e6:  # what single precision can train on
             raise OptionError(f"--s0 must be from 1e-6 to 1e6, got {self.s0:g}")
         require_range(self, epochs=(0, LARGEST_COUNT))
-        DDPMConfig(**self.training | {"epochs": max(self.epochs, 1)})  # refuses batch and width
+        one: dict[str, Any] = {**self.training, "epochs": 1}
+        DDPMConfig(**one)  # refuses batch and width
         for option in recorded_options(self) if not self.epochs else ():
             if option != "epochs" and getattr(self, option) != getattr(WidthMap, option):
                 raise OptionError(

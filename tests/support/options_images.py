@@ -1,6 +1,7 @@
 """What each option of deep.retrain does, for each of its models."""
 
 from pathlib import Path
+from typing import Any
 
 from deep.models.ddpm import DDPM
 from deep.models.edm import EDM
@@ -19,7 +20,7 @@ RUN = Retrain(
     lam=(0.5,), retrainings=1, real=24, images_per_retraining=16, first_images=16, grid=2,
     metrics=("fd",), sample_batch=12, threads=1, device="cpu", checkpoint_seconds=0.0,
 )  # fmt: skip
-SMALL = {"resolution": 8, "channels": 1, "model_channels": 8, "channel_mult": (1,)}
+SMALL: dict[str, Any] = {"resolution": 8, "channels": 1, "model_channels": 8, "channel_mult": (1,)}
 SMALL |= {"num_blocks": 1, "attn_resolutions": (), "dropout": 0.0}
 EDM_NETWORK = EDMNetwork(**SMALL, augment_dim=0)
 WIDER = SMALL | {"model_channels": 32}

@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from stability.runs.answer import duration, growth, seeds_to_tell
 from stability.runs.option_error import on_command_line
 from tests.support.kernels import Blur
 
-T = np.arange(11)[:, None]
+T: Any = np.arange(11)[:, None]
 
 
 @pytest.mark.parametrize("rows", [1, 2, 4, 9])
@@ -36,7 +37,7 @@ def test_rows_that_grow_fall_and_neither():
 
 
 def test_one_seed_cannot_tell_and_is_told_what_can():
-    one = {"a": 1.0 * T, "b": 2.0 * T}
+    one: dict[str, Any] = {"a": 1.0 * T, "b": 2.0 * T}
     assert growth("W2", one, 0, seconds=30) == (
         "One seed cannot tell whether W2 grows: seeds 7, about 4 minutes."
     )

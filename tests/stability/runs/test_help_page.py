@@ -52,7 +52,7 @@ class Command:
     """Kind of it."""
 
 
-def shown(capsys, config=Command):
+def shown(capsys, config: type = Command):
     with pytest.raises(SystemExit) as leaving:
         parse(config, ["--help"])
     assert leaving.value.code == 0

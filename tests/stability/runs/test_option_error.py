@@ -51,7 +51,7 @@ def test_what_is_raised_names_options_in_one_way_only():
                     name = ast.unparse(call.func)
                     raised = isinstance(node, ast.Raise) and name not in aware
                     if raised or name == "warnings.warn":
-                        wrong.append(f"{path.relative_to(ROOT)}:{node.lineno}")
+                        wrong.append(f"{path.relative_to(ROOT)}:{call.lineno}")
     assert wrong == []
 
 
