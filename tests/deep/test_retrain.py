@@ -256,24 +256,12 @@ def test_figures_and_animation(whole, monkeypatch, tmp_path):
         {"regime": "accumulate", "lam": (1.0,), "fully_synthetic": True},
         {"regime": "replace", "lam": (1.0,), "fully_synthetic": True},
         {"regime": "fresh", "lam": (1.0,), "fully_synthetic": True},
-        {"real": 50},
-        {"samples": 70},
-        {"latents": "shared"},
-        {"carry": "ema"},
-        {"from_scratch": True},
-        {"retrainings": 0},
-        {"images_per_retraining": 32},
-        {"first_images": 32},
-        {"k": 5},
-        {"kid_subsets": 3},
         {"metrics": ("w2",)},
         {"held_out": "digits"},
-        {"steps": 4},
-        {"dropout": 0.0},
-        {"batch": 8},
     ],
 )
-def test_each_option_changes_the_history(change, whole, tmp_path):
+def test_regimes_and_references_change_the_history(change, whole, tmp_path):
+    """All other options: tests/deep/test_retrain_options.py."""
     main(config(tmp_path, **{"retrainings": 1, "cache": whole / "cache", **change}))
     assert history(tmp_path) != history(whole)[:2]
 

@@ -65,7 +65,10 @@ def lines():
             yield pytest.param(command, name, id=line.id, marks=marks)
 
 
-QUICK = {"lam", "seed", "carry", "from_scratch", "metrics", "kid_subsets", "quiet"}
+QUICK = {"lam", "seed", "real", "samples", "latents", "carry", "from_scratch", "retrainings"}
+QUICK |= {"images_per_retraining", "first_images", "k", "kid_subsets", "metrics", "quiet"}
+QUICK |= {"steps", "dropout", "batch"}
+"""Fields that the default suite tries; the others are tried by `pytest -m slow`."""
 
 
 @pytest.mark.parametrize(("command", "name"), list(lines()))
