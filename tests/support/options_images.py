@@ -23,7 +23,7 @@ RUN = Retrain(
 SMALL: dict[str, Any] = {"resolution": 8, "channels": 1, "model_channels": 8, "channel_mult": (1,)}
 SMALL |= {"num_blocks": 1, "attn_resolutions": (), "dropout": 0.0}
 EDM_NETWORK = EDMNetwork(**SMALL, augment_dim=0)
-WIDER = SMALL | {"model_channels": 32}
+WIDER: dict[str, Any] = {**SMALL, "model_channels": 32}
 DDPM_NETWORK, CFM_NETWORK = DDPMNetwork(**WIDER), CFMNetwork(**WIDER, head_channels=16)
 TRAINING = TrainConfig(batch=8, learning_rate=1e-2, ema=HalfLife(100))
 

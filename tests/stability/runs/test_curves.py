@@ -29,9 +29,9 @@ def test_lines_are_means_and_bands_one_standard_deviation():
     lines = {line.get_label(): line for line in axes.lines}
     for regime, values in VALUES.items():
         line = lines[str(regime)]
-        assert list(line.get_xdata()) == [0, 1, 2]
-        assert list(line.get_ydata()) == [np.mean(v) for v in values]
-    bands = [band.get_paths()[0].vertices[:, 1] for band in axes.collections]
+        assert np.asarray(line.get_xdata()).tolist() == [0, 1, 2]
+        assert np.asarray(line.get_ydata()).tolist() == [np.mean(v) for v in values]
+    bands = [np.asarray(band.get_paths()[0].vertices)[:, 1] for band in axes.collections]
     for band, values in zip(bands, VALUES.values(), strict=True):
         mean, sd = np.mean(values, axis=1), np.std(values, axis=1, ddof=1)
         ends = [*(mean - sd), *(mean + sd)]
@@ -43,7 +43,7 @@ def test_a_floor_is_a_line_of_its_kind_and_none_where_it_is_unknown():
     first, second = drawn(w1=Floor(0.5, 0.1, 32), share=Floor(0.2, 0.1, 32))
     assert [len(first.lines), len(second.lines)] == [n + 1 for n in without]
     floors = [axes.lines[0] for axes in (first, second)]
-    assert [line.get_ydata()[0] for line in floors] == [0.5, 0.2]
+    assert [np.asarray(line.get_ydata())[0] for line in floors] == [0.5, 0.2]
     assert [line.get_linestyle() for line in floors] == ["-", ":"]
     assert [len(axes.lines) for axes in drawn(w1=Floor(math.nan, math.nan))] == without
 

@@ -1,6 +1,7 @@
 """The options that every experiment has."""
 
 import dataclasses
+from dataclasses import replace
 
 import pytest
 
@@ -50,10 +51,14 @@ def test_rows(options, rows):
 
 
 def test_the_largest_training_set_is_that_of_the_loop():
-    """Against regimes that are asked round by round."""
-    for regime, seen in (("mix", 10 + 5), ("accumulate", 10 + 4 * 5), ("subsample", 10 + 4 * 5)):
-        options = LoopOptions(lam=(0.5,), regime=regime, retrainings=4)
-        assert options.largest([5, 3], 10) == seen
+    """All synthetic sets of an accumulating one."""
+    mix, accumulate = (
+        LoopOptions(lam=(0.5,), regime="mix", retrainings=4),
+        LoopOptions(lam=(0.5,), regime="accumulate", retrainings=4),
+    )
+    assert mix.largest([5, 3], 10) == 10 + 5
+    assert accumulate.largest([5, 3], 10) == 10 + 4 * 5
+    assert replace(accumulate, regime="subsample").largest([5, 3], 10) == 10 + 4 * 5
 
 
 def test_a_command_says_a_line_a_generation_only_where_no_bar_is_seen(capsys):
