@@ -4,8 +4,6 @@ A transformer over characters, on the help texts that Python ships; and what dec
 temperature does to it: python -m deep.text --temperature 0.8 --lambda 1 8
 """
 
-import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,10 +20,10 @@ from deep.language.corpus import PYDOC, Corpus, CorpusError, read_corpus
 from deep.language.learner import BLOCK, LanguageLearner, LanguageTraining
 from deep.language.measures import SURVIVAL, SURVIVAL_LAW, TextMeasures
 from deep.language.transformer import CharacterConfig
-from stability.loop.regimes import Regime
+from stability.loop.regimes import Regime, drawn_counts
+from stability.runs.closing import closing
 from stability.runs.command_line import UsageError, command
-from stability.runs.console import make_console, print_paths
-from stability.runs.loop_options import LoopOptions, parts_of, recorded_options, study_settings
+from stability.runs.loop_options import LoopOptions, parts_of, study_settings
 from stability.runs.memory_limit import Need, require_memory
 from stability.runs.ranges import require_range
 from stability.runs.result import Result
@@ -100,24 +98,18 @@ def critical_lambda(temperature: float) -> float:
 
 def main(config: TextRun) -> None:
     """Run, or finish, the retraining, and print what came out."""
-    started = time.monotonic()
     loop = config.loop
     try:
         corpus = read_corpus(config.data, config.length)
     except CorpusError as error:
         raise UsageError(f"--data: {error}") from None
     _require_room(config, corpus)
-    asked = recorded_options(*parts_of(config))
-    asked["data_digest"] = digest(corpus.train, corpus.held_out, "".join(corpus.alphabet))
+    known = {"data_digest": digest(corpus.train, corpus.held_out, "".join(corpus.alphabet))}
 
-    def finish(result: Result) -> None:
-        console = make_console()
+    def tables(console: Console, result: Result) -> None:
         print_tables(console, result.history, result.recorded.study, result.quantities)
         _print_text(console, corpus, result)
         console.print(_about(config, corpus))
-        console.print(f"{time.monotonic() - started:.0f} s")
-        figures = _draw(result)
-        print_paths(console, (result.folder / "history.jsonl", *figures, result.report()))
 
     Study(
         name="text",
@@ -127,19 +119,17 @@ def main(config: TextRun) -> None:
         truth=corpus.truth,
         fresh=corpus.real,
         regimes=loop.regimes(),
-        options=asked,
-        finish=finish,
-        **study_settings(loop),
+        finish=closing("text", loop.quiet, tables, _draw),
+        **study_settings(loop, *parts_of(config), known),
     ).run()
 
 
 def _require_room(config: TextRun, corpus: Corpus) -> None:
     """UsageError if the run takes more memory than there is."""
     loop, network = config.loop, config.network
-    with warnings.catch_warnings(action="ignore"):  # the run itself warns of a λ that draws nothing
-        drawn = [max(regime.synthetic(loop.samples), loop.samples) for regime in loop.regimes()]
-    rounds = loop.retrainings if loop.regime in ("accumulate", "subsample") else 1
-    windows = sum(rounds * m + loop.samples for m in drawn) * loop.seeds
+    n = loop.samples
+    drawn = [max(m, n) for m in drawn_counts(loop.regimes(), n)]
+    windows = sum(loop.largest([m], n) for m in drawn) * loop.seeds
     parameters = _parameters(config, corpus)
     activations = FLOAT * network.layers * network.width * corpus.length
     together = max(config.training.batch, BLOCK)

@@ -92,9 +92,11 @@ OF_EDM = {
     "augment_dim": 9,
     "channel_mult_emb": 2,
     "sigma_data": 0.3,
+    "label_dim": 10,
 }
 OF_DDPM = {
     "timesteps": 12,
+    "label_dim": 10,
     "beta_first": 1e-3,
     "beta_last": 0.1,
     "flip": True,
