@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
@@ -18,7 +18,7 @@ from stability.loop.regimes import (
     Scheduled,
 )
 from stability.runs.loop_options import LoopOptions
-from stability.runs.option_error import OptionError
+from stability.runs.option_error import OptionError, option_name
 from stability.runs.ranges import require_range
 
 __all__ = ["RegimeOptions"]
@@ -39,6 +39,7 @@ OF_REGIME = {
 class RegimeOptions(LoopOptions):
     """Options of a loop in the plane that say what a retraining sees."""
 
+    help_groups: ClassVar = dict.fromkeys(OF_REGIME, "regimes with options of their own")
     regime: RegimeName | Around = "mix"  # pyright: ignore[reportIncompatibleVariableOverride]
     """What a retraining sees: the n real points and m new samples (mix), n samples alone
     (synthetic), the real points and every synthetic set so far (accumulate), the same with n more
@@ -69,8 +70,9 @@ class RegimeOptions(LoopOptions):
         for option, regime in OF_REGIME.items():
             is_default = getattr(self, option) == getattr(RegimeOptions, option)
             if self.regime != regime and not is_default:
-                name = option.replace("_", "-")
-                raise OptionError(f"--{name} has no meaning for --regime {self.regime}")
+                raise OptionError(
+                    f"{option_name(option)} has no meaning for --regime {self.regime}"
+                )
         self._require_numbers()
         if self.regime == "exchange" and self.seeds % self.population:
             raise OptionError(
