@@ -86,8 +86,12 @@ def bounded_mean_slack(mean: float, largest: float, count: int, tail: float) -> 
 
     def reach(end: float) -> float:
         # where even the end of the interval is too likely, the bound says nothing on that side
-        inside = p not in (0.0, 1.0) and excess(end) > 0
-        return abs(root_scalar(excess, bracket=(p, end)).root - p) if inside else abs(end - p)
+        if excess(end) <= 0:
+            return abs(end - p)
+        return abs(root_scalar(excess, bracket=(p, end)).root - p)
+
+    if p in (0.0, 1.0):
+        return 0.0
 
     return float(largest * max(reach(0.0), reach(1.0)))
 

@@ -57,6 +57,8 @@ _GROUP = {
     "conservation": _LITERATURE,
     "absorption": _LITERATURE,
     "accumulated_likelihood": _LITERATURE,
+    "growing_data": _LITERATURE,
+    "populations": _LITERATURE,
 }
 
 STATEMENTS = tuple(_GROUP)
