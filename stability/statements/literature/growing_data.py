@@ -222,11 +222,10 @@ def _t_log_t(t: int) -> Verdict:
 
 
 def _half_lives(n: int) -> list[Verdict]:
-    law = chi(n - 1)
     root = math.sqrt(n - 1)
-    ends = float(law.ppf(1e-16)), float(law.isf(1e-16))
+    ends = float(chi.ppf(1e-16, n - 1)), float(chi.isf(1e-16, n - 1))
     log_mean, mean = (
-        quad(lambda x, f=f: f(x / root) * law.pdf(x), *ends, limit=200)[0]
+        quad(lambda x, f=f: f(x / root) * float(chi.pdf(x, n - 1)), *ends, limit=200)[0]
         for f in (math.log, lambda x: x)
     )
     method = "quadrature; tolerance: what it leaves out"
