@@ -114,7 +114,7 @@ def main(config: TextRun) -> None:
     Study(
         name="text",
         learner=partial(_learner, config, corpus),
-        observers=[TextMeasures(law=loop.regime in WITH_LAW)],
+        observers=[TextMeasures(law=_has_law(config))],
         real=corpus.real,
         truth=corpus.truth,
         fresh=corpus.real,
@@ -122,6 +122,11 @@ def main(config: TextRun) -> None:
         finish=closing("text", loop.quiet, tables, _draw),
         **study_settings(loop, *parts_of(config), known),
     ).run()
+
+
+def _has_law(config: TextRun) -> bool:
+    """Whether the survival of n-grams under exact frequencies is known."""
+    return config.loop.regime in WITH_LAW and config.training.temperature == 1
 
 
 def _require_room(config: TextRun, corpus: Corpus) -> None:
