@@ -56,6 +56,9 @@ FORMULAS: Mapping[str, str] = MappingProxyType(
         r"w^\star=\frac{1}{\varphi'(v)}",
         "early_stopping": r"p\leftarrow\text{OU}_{t_0}\left[\alpha\,p_{\text{data}}"
         r"+(1-\alpha)p\right],\qquad \frac{\alpha e^{-jt_0/2}}{1-(1-\alpha)e^{-jt_0/2}}",
+        "regression": r"\text{replace: }(t+1)\frac{d}{T-d-1},\qquad\text{accumulate: }"
+        r"\frac{d}{T-d-1}+\sum_{k\le t}\frac{d\,\lambda T}{N_k(N_k-d-1)},"
+        r"\quad N_k=T(1+\lambda k)",
         "kernel_estimate": r"V\leftarrow\frac{v_0+\lambda(1+\kappa)V}{1+\lambda},\qquad "
         r"\kappa=N^{-2/(d+4)},\quad\text{stable}\iff\lambda\kappa<1",
         "logarithmic_time": r"\frac{\Sigma_t}{\Sigma_0}=\prod_{k\le t}"

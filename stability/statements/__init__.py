@@ -59,6 +59,7 @@ _GROUP = {
     "accumulated_likelihood": _LITERATURE,
     "growing_data": _LITERATURE,
     "populations": _LITERATURE,
+    "regression": _LITERATURE,
 }
 
 STATEMENTS = tuple(_GROUP)
