@@ -1,4 +1,4 @@
-"""Growing data: how fast must synthetic sets grow for a loop without real data to stay alive?
+"""Growing data: how fast synthetic sets must grow for a loop without real data to stay alive.
 
 Round t fits n_t samples of the model before, n_0 = n of them real. In units of one fit's variance
 the mean of a Gaussian has the error Σ n/n_s, s <= t, and the scale E σ_t = σ Π α(n_s). Both stay
