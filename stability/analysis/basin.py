@@ -74,9 +74,11 @@ def basin(
 
     r = largest
     while r >= smallest:
-        orbits = [
-            _orbit(step, r * sign * unit, steps) for unit in np.eye(len(theta)) for sign in (1, -1)
-        ]
+        orbits: list[list[np.ndarray]] = []
+        for end in (r * sign * unit for unit in np.eye(len(theta)) for sign in (1, -1)):
+            orbits.append(_orbit(step, end, steps))
+            if not orbits[-1]:
+                break  # one that does not come closer is enough
         if all(orbits):
             rate = _last_factor(
                 step, max(orbits, key=lambda orbit: float(np.linalg.norm(orbit[-1])))

@@ -1,11 +1,13 @@
 """Directions in which θ changes and p_θ does not: redundant parameters, quotiented out."""
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from stability.analysis.replicates import ScoreMoments
+from stability.laws.capabilities import Bounded, Discrete, HasLandmarksAt, in_domain
 from stability.laws.family import Family, scores
 
 __all__ = ["Section", "flat_directions"]
@@ -13,6 +15,8 @@ __all__ = ["Section", "flat_directions"]
 _POINTS = 2000
 _NOTHING = 1e-14
 """Eigenvalues of the mean of s sᵀ below this, relative to the largest in units of its diagonal."""
+_NO_SCORE = 1e-12
+"""Scores below this, relative to the largest, have no unit of their own."""
 _ASIDE = 1e-3
 """How far from θ the rank is looked at once more, relative to 1 + ‖θ‖."""
 
@@ -47,9 +51,14 @@ def flat_directions(family: Family, theta: Tensor, points: Tensor, seed: int = 0
 
 
 def _null_space(family: Family, theta: Tensor, points: Tensor) -> Tensor:
+    """Directions along which the mean of (s·v)² is rounding, in units of the scores; (P, k)."""
     s = torch.cat([scores(family, theta, x) for x in points.split(500)])
-    values, vectors = torch.linalg.eigh(s.T @ s / len(s))
-    return vectors[:, values <= _NOTHING * values[-1].clamp(min=1e-300) * len(theta)]
+    s = s[torch.isfinite(s).all(1)]
+    size = s.square().mean(0).sqrt()
+    unit = size.clamp(min=float(_NO_SCORE * size.max()) or 1.0).reciprocal()
+    values, vectors = torch.linalg.eigh((s * unit).T @ (s * unit) / max(1, len(s)))
+    kept = vectors[:, values <= _NOTHING * values[-1].clamp(min=1e-300) * len(theta)]
+    return torch.linalg.qr(unit[:, None] * kept)[0] if kept.shape[1] else kept
 
 
 class Section:
@@ -72,6 +81,26 @@ class Section:
     def lifted(self, moments: ScoreMoments) -> ScoreMoments:
         """ScoreMoments with θ* (P,) for their η*; matrices stay on the complement."""
         return replace(moments, theta=self.whole(torch.from_numpy(moments.theta)).numpy())
+
+    @property
+    def support(self) -> Any:
+        """That of the family."""
+        return self.family.support if isinstance(self.family, Bounded) else None
+
+    @property
+    def atoms(self) -> Any:
+        """Those of the family."""
+        return self.family.atoms if isinstance(self.family, Discrete) else None
+
+    def landmarks(self, theta: Tensor) -> Any:
+        """Those of the family, at η = `theta`."""
+        if isinstance(self.family, HasLandmarksAt):
+            return self.family.landmarks(self.whole(theta))
+        return None
+
+    def in_domain(self, theta: Tensor) -> bool:
+        """Whether the family says so, at η = `theta`."""
+        return in_domain(self.family, self.whole(theta))
 
     def log_prob(self, theta: Tensor, x: Tensor) -> Tensor:
         """log p of each point, at η = `theta`."""

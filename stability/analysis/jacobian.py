@@ -72,6 +72,7 @@ def stationary_covariance(A: np.ndarray, B: np.ndarray, lam: float, n: int = 1) 
 
     V solves V = JVJᵀ + (λ/n) K F K with K = (A + λB)⁻¹ and F = −B. In the basis W of
     `generalised_eigenvalues` it is diagonal, λμ/(1 + 2λμ)/n: never more than half of (−A)⁻¹/n.
+    Hence V = (λ/n) (−A − 2λB)⁻¹ (−B) (−A)⁻¹.
 
     Args:
         A: (P, P) negative definite.
@@ -82,9 +83,8 @@ def stationary_covariance(A: np.ndarray, B: np.ndarray, lam: float, n: int = 1) 
     Returns:
         V, (P, P), in squared units of θ.
     """
-    J = jacobian(A, B, lam)
-    K = np.linalg.inv(A + lam * B)
-    return scipy.linalg.solve_discrete_lyapunov(J, -lam / n * K @ B @ K.T)
+    V = lam / n * np.linalg.solve(A + 2 * lam * B, np.linalg.solve(A, -B).T)
+    return (V + V.T) / 2
 
 
 def retraining_cost(sandwich: np.ndarray, V: np.ndarray) -> np.ndarray:

@@ -69,13 +69,14 @@ def lipschitz_constant(
 
 
 def sampled_lipschitz(
-    family: Family, theta: Tensor, model: Member, points: Tensor, seed: int
+    family: Family, within: Family, theta: Tensor, model: Member, points: Tensor, seed: int
 ) -> Constant:
     """L of a family in many dimensions: what the family says, or a search among draws.
 
     Args:
         family: With `lipschitz`, or without.
-        theta: (P,).
+        within: The same on the complement of its flat directions, where the search is done.
+        theta: (P,) in `within`.
         model: p_θ.
         points: (n, d) draws of the data.
         seed: Of the search, >= 0.
@@ -84,14 +85,14 @@ def sampled_lipschitz(
         The constant; a lower bound unless the family says it.
     """
     if isinstance(family, HasLipschitz):
-        known = family.lipschitz(theta)
+        known = family.lipschitz(model.theta)
         return Constant(float(known.value), known.reason, is_upper_bound=True)
     generator = torch.Generator().manual_seed(seed + 4)
     own = draw(model, 500, generator)
     theirs = points[torch.randint(len(points), (500,), generator=generator)]
     if len(theta) ** 2 * points.shape[1] * 11_000 <= _MOST_CELLS * 100:
-        return lipschitz_search(family, theta, torch.cat([own, theirs]), generator)
-    return _steepest_chord(family, theta, own[:_CHORDS], theirs[:_CHORDS], generator)
+        return lipschitz_search(within, theta, torch.cat([own, theirs]), generator)
+    return _steepest_chord(within, theta, own[:_CHORDS], theirs[:_CHORDS], generator)
 
 
 def _steepest_chord(

@@ -4,22 +4,20 @@ bound (11), and S1–S3.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
 from rich.table import Table
 from torch import Tensor
 
+from stability.analysis.at_maximum import EXACT, AnalysisOptions, AtMaximum
 from stability.analysis.bounds import condition, contraction_bound, rate_bound, sharp_bound
-from stability.analysis.flat_directions import Section, flat_directions
-from stability.analysis.hypotheses import (
-    heavy_tails,
-    require_exact_sampling,
-    require_interface,
-)
+from stability.analysis.by_quadrature import by_quadrature
+from stability.analysis.by_sampling import by_sampling
+from stability.analysis.hypotheses import require_interface
 from stability.analysis.jacobian import (
     generalised_eigenvalues,
     jacobian,
@@ -27,17 +25,13 @@ from stability.analysis.jacobian import (
     spectral_radius,
     stationary_covariance,
 )
-from stability.analysis.lipschitz_search import Constant, lipschitz_constant, sampled_lipschitz
+from stability.analysis.lipschitz_search import Constant
 from stability.analysis.local_table import as_html, as_text, local_table
-from stability.analysis.matrix_free import climb_matrix_free
-from stability.analysis.operators import Maximum, NoMaximum, infinite_map, maximum_likelihood
-from stability.analysis.replicates import Replicates, ScoreMoments, perturbed
-from stability.analysis.sampled_moments import sampled_moments
+from stability.analysis.spectra import spectral_error
 from stability.analysis.torch_family import as_family
 from stability.laws.bracket import Bracket, Condition
 from stability.laws.capabilities import Discrete, HasStart
-from stability.laws.expectation import Expectation, Rule, rule
-from stability.laws.family import Family, hessians, mean_hessian, scores
+from stability.laws.family import Family
 from stability.laws.law import Data, Density, Empirical, Law, Member, as_law, draw
 from stability.laws.psd import sqrtm
 from stability.loop.arguments import (
@@ -47,62 +41,22 @@ from stability.loop.arguments import (
     require_number,
     whole_number,
 )
-from stability.transport.w1_bracket import same_law, w1_bracket
+from stability.transport.w1_bracket import same_law
 
 __all__ = ["LocalAnalysis", "analyse"]
 
-_EXACT = Replicates((), "exact")
-_UNKNOWN = Bracket(0.0, math.inf, "not looked for")
-_NONE = Constant(0.0, "not looked for", is_upper_bound=False)
-_FEW = 60
-"""Parameters up to which the search for θ* forms matrices at each step."""
-_PARTS = 10
-"""Parts of the draws from which the noise of the second route is estimated."""
 
-
-@dataclass(frozen=True)
-class LocalAnalysis:
-    """What decides about retraining near θ* (P parameters), for λ = `lam` and n = `n` real points;
-    the rest follows.
+@dataclass(frozen=True, kw_only=True)
+class LocalAnalysis(AtMaximum):
+    """What decides about retraining near θ* (P parameters); the rest follows.
 
     Attributes:
-        theta: (P,) θ* of eq. (7).
-        lipschitz: L (Assumption 1).
-        A: (P, P) E_data ∇² log p, E_p ∇² log p, and E_data s sᵀ, at θ* (s the score).
-        B: See `A`.
-        C: See `A`.
-        fisher: (P, P) E_p s sᵀ, which must be −B, and is found without second derivatives.
-        eps: ε = W1(p_θ*, p_data) (eq. (8)), in units of x, between two bounds; see `w1_bracket`.
-        method: How A … fisher were found.
-        integration_error: Largest error of an entry of A and B: of quadrature, or one standard
-            error.
-        jacobian_gap: Difference between J and what `jacobian_check` says, another way to it, in
-            the entry where it is largest; nan if not looked at.
-        jacobian_allowed: What integration and noise leave open of that difference.
-        jacobian_check: The other way.
-        replicates: The moments as they might have come out; see `error`.
-        flat: (P', P' − P) directions along which p_θ does not change, orthonormal; A … fisher are
-            on their complement.
-        note: What else the reader must know, or "".
+        lam: Synthetic points per real point.
+        n: Real points, which scale V and the sandwich alone.
     """
 
     lam: float
     n: int
-    theta: np.ndarray
-    lipschitz: Constant
-    A: np.ndarray
-    B: np.ndarray
-    C: np.ndarray
-    fisher: np.ndarray
-    eps: Bracket
-    method: str
-    integration_error: float
-    jacobian_gap: float
-    jacobian_allowed: float
-    jacobian_check: str
-    replicates: Replicates = _EXACT
-    flat: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)), repr=False)
-    note: str = ""
 
     def error(self, name: str) -> Any:
         """What a number may be wrong by: a 95 % interval is the number ± this.
@@ -123,10 +77,14 @@ class LocalAnalysis:
     def _error(self, name: str) -> Any:
         value = np.asarray(getattr(self, name), dtype=float)
         replicas = [
-            np.asarray(getattr(replace(self, replicates=_EXACT, **vars(each)), name), dtype=float)
-            for each in self.replicates.moments
+            replace(self, replicates=EXACT, **vars(each)) for each in self.replicates.moments
         ]
-        found = self.replicates.error(value, np.stack(replicas) if replicas else value)
+        if self.replicates.method == "jackknife":
+            found = spectral_error(name, value, self, replicas)
+            if found is not None:
+                return found
+        others = [np.asarray(getattr(each, name), dtype=float) for each in replicas]
+        found = self.replicates.error(value, np.stack(others) if others else value)
         return float(found) if found.ndim == 0 else found
 
     @property
@@ -361,7 +319,10 @@ def analyse(
     require_number(lam, "lam")
     if not (math.isfinite(lam) and lam >= 0):
         raise ValueError(f"lam must be finite and >= 0, got {lam}")
-    n, draws, seed = whole_number(n, "n", 1), whole_number(draws, "draws", 1), _seed(seed)
+    n, draws, seed = (
+        whole_number(value, name, least)
+        for value, name, least in ((n, "n", 1), (draws, "draws", 1), (seed, "seed", 0))
+    )
     if start is not None:
         start = torch.as_tensor(numeric_array(start, "start"), dtype=torch.float64)
     law = as_law(numeric_array(data, "data").astype(float) if is_array_like(data) else data)
@@ -369,28 +330,12 @@ def analyse(
     begin = _start(family, law, start)
     require_interface(family, begin.reshape(-1, begin.shape[-1])[0], points)
 
-    settings = _Settings(lam, n, draws, tol, seed, bounds)
+    options, known = AnalysisOptions(lam, draws, tol, seed, bounds), _is_own_law(law, family)
     if _by_quadrature(family, law, points.shape[1]):
-        return _quadrature(family, law, begin, settings)
-    return _sampled(family, law, points, begin, settings)
-
-
-class _Settings(NamedTuple):
-    """The arguments of `analyse` but for the family and the data."""
-
-    lam: float
-    n: int
-    draws: int
-    tol: float | None
-    seed: int
-    bounds: bool
-
-    def eps(self, model: Law, law: Law) -> Bracket:
-        return w1_bracket(model, law, seed=self.seed) if self.bounds else _UNKNOWN
-
-
-def _seed(seed: int) -> int:
-    return whole_number(seed, "seed", 0)
+        found = by_quadrature(family, law, begin, known, options)
+    else:
+        found = by_sampling(family, law, points, begin, known, options)
+    return LocalAnalysis(lam=lam, n=n, **vars(found))
 
 
 def _points(law: Law, draws: int, seed: int) -> Tensor:
@@ -406,158 +351,6 @@ def _by_quadrature(family: Family, law: Law, d: int) -> bool:
         return not isinstance(law, Density) or d <= 2 or isinstance(law, Discrete)
     atoms = isinstance(law, Discrete) and law.atoms is not None
     return d <= 2 and (isinstance(law, Density | Empirical) or atoms)
-
-
-def _quadrature(family: Family, law: Law, start: Tensor, settings: _Settings) -> LocalAnalysis:
-    """By sums and integrals."""
-    lam, n, draws, tol, seed, bounds = settings
-    theta = start
-    if not _is_own_law(law, family):
-        theta = maximum_likelihood(family, law, start, draws=draws, tol=tol).theta
-    model = Member(family, theta)
-    require_exact_sampling(family, theta, seed)
-
-    def functions(x: Tensor) -> Tensor:
-        score = scores(family, theta, x)
-        outer = score[:, :, None] * score[:, None]
-        return torch.cat([hessians(family, theta, x).flatten(1), outer.flatten(1)], 1)
-
-    rules = [rule(each, functions, draws=draws, tol=tol) for each in (law, model)]
-    (A, C, gradient), (B, fisher, _) = (_expected(family, theta, each) for each in rules)
-    moments = ScoreMoments(theta.numpy(), *(_value(each) for each in (A, B, C, fisher)))
-    by_theta = np.abs(np.linalg.pinv(moments.A)) @ gradient.error.numpy()
-    errors = ScoreMoments(by_theta, *(each.error.numpy() for each in (A, B, C, fisher)))
-    _require_concave(moments.A, theta)
-
-    check, J = "nothing: it is 0 at λ = 0", jacobian(moments.A, moments.B, lam)
-    other = J
-    if lam:
-        check = "finite differences of G∞"
-        other = _differences(infinite_map(family, law, lam, tol=tol), theta, moments.A)
-    worst = max(float(errors.A.max()), float(errors.B.max()))
-    return LocalAnalysis(
-        lam=lam,
-        n=n,
-        **vars(moments),
-        lipschitz=lipschitz_constant(family, theta, rules[1], rules[0], seed) if bounds else _NONE,
-        eps=settings.eps(model, law),
-        method=f"{rules[0].method} under the data, {rules[1].method} under the model",
-        integration_error=worst,
-        jacobian_gap=float(np.abs(J - other).max()),
-        jacobian_allowed=1e-4 * (1 + float(np.abs(J).max())) + _slack(moments, worst, lam),
-        jacobian_check=check,
-        replicates=perturbed(moments, errors, seed),
-    )
-
-
-def _value(expectation: Expectation) -> np.ndarray:
-    return expectation.value.numpy()
-
-
-def _expected(
-    family: Family, theta: Tensor, law_rule: Rule
-) -> tuple[Expectation, Expectation, Expectation]:
-    """E ∇² log p, E s sᵀ and E s under a rule."""
-    score = scores(family, theta, law_rule.points)
-    outer = law_rule.expect(score[:, :, None] * score[:, None])
-    return (
-        law_rule.expect(hessians(family, theta, law_rule.points)),
-        outer,
-        law_rule.expect(score),
-    )
-
-
-def _sampled(
-    family: Family, law: Law, points: Tensor, start: Tensor, settings: _Settings
-) -> LocalAnalysis:
-    """By means of draws; directions along which p_θ does not change are left out."""
-    lam, n, draws, _, seed, bounds = settings
-    known = _is_own_law(law, family)
-    theta = start if known else _sampled_maximum(family, points, start)
-    require_exact_sampling(family, theta, seed)
-    flat = flat_directions(family, theta, points, seed)
-    within = Section(family, theta, flat)
-    at = theta.new_zeros(len(theta) - flat.shape[1])
-
-    exact = isinstance(law, Empirical)
-    moments, replicates = sampled_moments(within, at, points, exact, known, draws, seed)
-    _require_concave(moments.A, theta)
-    replicates = replace(replicates, moments=tuple(map(within.lifted, replicates.moments)))
-    gap, allowed = _second_route(within, at, moments, replicates, lam, draws, seed)
-    model = Member(family, theta)
-    A_error = replicates.error(moments.A, np.stack([each.A for each in replicates.moments]))
-    B_error = replicates.error(moments.B, np.stack([each.B for each in replicates.moments]))
-    return LocalAnalysis(
-        lam=lam,
-        n=n,
-        **vars(within.lifted(moments)),
-        lipschitz=sampled_lipschitz(within, at, model, points, seed) if bounds else _NONE,
-        eps=settings.eps(model, law),
-        method=f"{'exact' if exact else 'monte carlo'} under the data, monte carlo under the model",
-        integration_error=float(max(A_error.max(), B_error.max())) / 2,
-        jacobian_gap=gap,
-        jacobian_allowed=allowed,
-        jacobian_check="λ(A + λ E ∇² log p)⁻¹ E ∇² log p",
-        replicates=replicates,
-        flat=flat.numpy(),
-        note=heavy_tails(scores(family, theta, points[:20_000])),
-    )
-
-
-def _sampled_maximum(family: Family, points: Tensor, start: Tensor) -> Tensor:
-    """θ* on points: with matrices for few parameters, without for many or redundant ones."""
-    starts = start.reshape(-1, start.shape[-1])
-    if starts.shape[1] <= _FEW:
-        redundant = flat_directions(family, starts[0], points)
-        if not redundant.shape[1]:
-            return maximum_likelihood(family, points, start).theta
-    weights = torch.full((len(points),), 1 / len(points), dtype=torch.float64)
-    try:
-        found = [climb_matrix_free(family, points, weights, each) for each in starts]
-    except ArithmeticError as error:
-        raise NoMaximum(str(error)) from error
-    return max(found, key=lambda theta: float(weights @ family.log_prob(theta, points)))
-
-
-def _second_route(
-    family: Family,
-    theta: Tensor,
-    moments: ScoreMoments,
-    replicates: Replicates,
-    lam: float,
-    draws: int,
-    seed: int,
-) -> tuple[float, float]:
-    """Largest difference of J from that by the Hessian under the model, and what noise allows."""
-    if not lam or len(theta) > _FEW:
-        return math.nan, math.nan
-    model = draw(
-        Member(family, theta), draws // 4 + _PARTS, torch.Generator().manual_seed(seed + 3)
-    )
-    others = np.stack(
-        [
-            jacobian(moments.A, mean_hessian(family, theta, part).numpy(), lam)
-            for part in model.tensor_split(_PARTS)
-        ]
-    )
-    J = jacobian(moments.A, moments.B, lam)
-    own = replicates.error(J, np.stack([jacobian(m.A, m.B, lam) for m in replicates.moments]))
-    noise = 8.0 * others.std(axis=0, ddof=1) / math.sqrt(_PARTS) + 3 * own
-    gaps = np.abs(others.mean(axis=0) - J)
-    worst = np.unravel_index(np.argmax(gaps / (noise + 1e-300)), gaps.shape)
-    return float(gaps[worst]), float(noise[worst])
-
-
-def _slack(moments: ScoreMoments, error: float, lam: float) -> float:
-    """What integration errors of A and B leave open of J, in spectral norm, to first order."""
-    inverse = float(np.linalg.norm(np.linalg.inv(moments.A + lam * moments.B), 2))
-    return len(moments.A) * error * inverse * (1 + 2 * lam)
-
-
-def _require_concave(A: np.ndarray, theta: Tensor) -> None:
-    alpha = float(-np.linalg.eigvalsh(A)[-1])
-    if not alpha > 0:
-        raise NoMaximum(f"not strongly concave: alpha = {alpha:.3g} at theta = {theta.tolist()}")
 
 
 def _is_own_law(law: Law, family: Family) -> TypeGuard[Member]:
@@ -580,15 +373,3 @@ def _start(family: Family, law: Law, start: Tensor | None) -> Tensor:
         else draw(law, 10_000, torch.Generator().manual_seed(0))
     )
     return family.start(points)
-
-
-def _differences(G: Callable[[Tensor], Maximum], theta: Tensor, A: np.ndarray) -> np.ndarray:
-    """The Jacobian of G at θ by central differences, with steps of 1/1000 of the standard error
-    of one observation.
-    """
-    columns = []
-    for k, size in enumerate(1e-3 / np.sqrt(-np.diag(A))):
-        step = torch.zeros_like(theta)
-        step[k] = size
-        columns.append(((G(theta + step).theta - G(theta - step).theta) / (2 * size)).numpy())
-    return np.stack(columns, 1)

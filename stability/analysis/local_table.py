@@ -81,7 +81,8 @@ def _theorem1(local: "LocalAnalysis") -> list[tuple[str, str, str]]:
     vacuous = local.bound.low == math.inf
     met = local.theorem1_condition
     why = ": L may be larger" if met is not Condition.NOT_MET and _searched(local) else ""
-    flat = f"; {local.flat.shape[1]} flat directions left out" if local.flat.size else ""
+    count = local.flat.shape[1] if local.flat.size else 0
+    flat = f"; {count} flat direction{'s' * (count > 1)} left out" if count else ""
     return [
         ("θ*", _shown(local, "theta"), f"maximum likelihood (eq. 7){flat}"),
         ("α", _shown(local, "alpha"), "strong concavity (Assumption 2)"),

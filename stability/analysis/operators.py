@@ -92,13 +92,19 @@ def infinite_map(
         tol: See `draws`.
     """
     _require_lam(lam)
+    known: list[Rule] = []  # of the data, kept for the next θ: `_settle` sees whether it is good
 
     def image(theta: Tensor) -> Maximum:
+        asked = 0
+
         def objective(at: Tensor) -> list[tuple[float, Rule]]:
+            nonlocal asked
             functions = _probe(family, at)
-            first = rule(data, functions, draws=draws, tol=tol)
+            if asked or not known:
+                known[:] = [rule(data, functions, draws=draws, tol=tol)]
+            asked += 1
             return [
-                (1.0, first),
+                (1.0, known[0]),
                 (lam, rule(Member(family, theta), functions, draws=draws, tol=tol)),
             ]
 

@@ -7,11 +7,13 @@ from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
-from torch.func import grad, jacrev, vmap
+from torch.func import grad, jacfwd, jacrev, vmap
 
 __all__ = ["Family", "hessians", "mean_hessian", "scores"]
 
 
+_FEW_PARAMETERS = 8
+"""Parameters up to which scores are derivatives of all points at once, forwards."""
 _TOGETHER = 32
 """Points whose scores are rows of one Jacobian."""
 _ROWS = 100_000
@@ -50,6 +52,11 @@ def scores(family: Family, theta: Tensor, x: Tensor) -> Tensor:
     Returns:
         (n, P).
     """
+    if len(theta) <= _FEW_PARAMETERS:
+        try:
+            return jacfwd(lambda t: family.log_prob(t, x))(theta)
+        except RuntimeError:
+            pass  # an operation without a forward derivative: backwards, point by point
     try:
         return vmap(grad(lambda t, point: family.log_prob(t, point[None])[0]), (None, 0))(theta, x)
     except RuntimeError as error:

@@ -272,7 +272,7 @@ SLIPS: tuple[Slip, ...] = tuple(
         (
             "misspecified_error",
             "analysis/jacobian.py",
-            {"-lam / n * K @ B @ K.T": "lam / n * K @ A @ K.T"},
+            {"np.linalg.solve(A + 2 * lam * B,": "np.linalg.solve(A + lam * B,"},
         ),
         (
             "misspecified_error",

@@ -402,6 +402,29 @@ def test_it_prints_and_goes_into_json(student_t):
     )
 
 
+class Quartic(Normal):
+    """N(θ², 1): at data of mean 0 a maximum of fourth order, at θ = 0."""
+
+    def log_prob(self, theta, x):
+        return -((x[:, 0] - theta[0] ** 2) ** 2) / 2 - math.log(2 * math.pi) / 2
+
+    def sample(self, theta, n, generator):
+        return theta[0] ** 2 + torch.randn(n, 1, generator=generator, dtype=torch.float64)
+
+
+def test_redundant_parameters_are_left_out_on_the_line_too():
+    """N(θ₁ + θ₂, 1): one direction is flat, and the other has the numbers of N(√2 η, 1)."""
+    local = analyse(Redundant(), MIXTURE, 1.0, vector(0.3, 0.1), n=5)
+    assert np.abs(local.flat[:, 0]) == pytest.approx([0.5**0.5] * 2, abs=1e-9)
+    mean = 0.7 * -1 + 0.3 * 2
+    assert local.theta.sum() == pytest.approx(mean, abs=1e-9)
+    assert local.theta[0] - local.theta[1] == pytest.approx(0.2, abs=1e-9)  # as at the start
+    assert pytest.approx(np.array([[-2.0]]), abs=1e-9) == local.A
+    assert local.mu == pytest.approx([1.0], abs=1e-9)
+    assert local.jacobian_gap < 1e-5
+    assert "1 flat direction" in str(local)
+
+
 def start():
     return vector(0.0, 0.0)
 
@@ -437,7 +460,7 @@ def start():
             "maximum|finite|concave",
         ),
         (
-            lambda: analyse(Redundant(), MIXTURE, 1.0, start()),
+            lambda: analyse(Quartic(), np.array([[0.5], [-0.5]]), 1.0, vector(0.0)),
             NoMaximum,
             "not strongly concave: alpha = ",
         ),

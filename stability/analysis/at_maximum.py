@@ -1,0 +1,108 @@
+"""What is found at θ*, whatever λ is: the derivatives' moments, L and ε, each with its errors."""
+
+import math
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor
+
+from stability.analysis.lipschitz_search import Constant
+from stability.analysis.operators import NoMaximum
+from stability.analysis.replicates import Replicates
+from stability.laws.bracket import Bracket
+from stability.laws.law import Law
+from stability.transport.w1_bracket import w1_bracket
+
+__all__ = ["EXACT", "NOT_LOOKED_FOR", "AnalysisOptions", "AtMaximum", "require_concave"]
+
+EXACT = Replicates((), "exact")
+NOT_LOOKED_FOR = Constant(0.0, "not looked for", is_upper_bound=False)
+_UNKNOWN = Bracket(0.0, math.inf, "not looked for")
+
+
+class AnalysisOptions(NamedTuple):
+    """The arguments of `analyse` but for the family and the data.
+
+    Attributes:
+        lam: Synthetic points per real point.
+        draws: Of each law, where expectations are means.
+        tol: Of quadrature; None for the default.
+        seed: Of all draws.
+        bounds: Whether L and ε are looked for.
+    """
+
+    lam: float
+    draws: int
+    tol: float | None
+    seed: int
+    bounds: bool
+
+    def eps(self, model: Law, law: Law) -> Bracket:
+        """ε between the two laws, or all that it may be.
+
+        Args:
+            model: p_θ*.
+            law: Of the data.
+
+        Returns:
+            The interval.
+        """
+        return w1_bracket(model, law, seed=self.seed) if self.bounds else _UNKNOWN
+
+
+@dataclass(frozen=True)
+class AtMaximum:
+    """θ* and what the two laws say there; P parameters.
+
+    Attributes:
+        theta: (P,) θ* of eq. (7).
+        lipschitz: L (Assumption 1).
+        A: (P, P) E_data ∇² log p, E_p ∇² log p, and E_data s sᵀ, at θ* (s the score).
+        B: See `A`.
+        C: See `A`.
+        fisher: (P, P) E_p s sᵀ, which must be −B, and is found without second derivatives.
+        eps: ε = W1(p_θ*, p_data) (eq. (8)), in units of x, between two bounds; see `w1_bracket`.
+        method: How A … fisher were found.
+        integration_error: Largest error of an entry of A and B: of quadrature, or one standard
+            error.
+        jacobian_gap: Difference between J and what `jacobian_check` says, another way to it, in
+            the entry where it is largest; nan if not looked at.
+        jacobian_allowed: What integration and noise leave open of that difference.
+        jacobian_check: The other way.
+        replicates: The moments as they might have come out; see `LocalAnalysis.error`.
+        flat: (P', P' − P) directions along which p_θ does not change, orthonormal; A … fisher are
+            on their complement.
+        note: What else the reader must know, or "".
+    """
+
+    theta: np.ndarray
+    lipschitz: Constant
+    A: np.ndarray
+    B: np.ndarray
+    C: np.ndarray
+    fisher: np.ndarray
+    eps: Bracket
+    method: str
+    integration_error: float
+    jacobian_gap: float
+    jacobian_allowed: float
+    jacobian_check: str
+    replicates: Replicates = EXACT
+    flat: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)), repr=False)
+    note: str = ""
+
+
+def require_concave(A: np.ndarray, theta: Tensor) -> None:
+    """Refuse a point where the likelihood has no strict maximum.
+
+    Args:
+        A: (P, P) E_data ∇² log p.
+        theta: (P',) where.
+
+    Raises:
+        NoMaximum: Unless A is negative definite.
+    """
+    alpha = float(-np.linalg.eigvalsh(A)[-1])
+    if not alpha > 0:
+        raise NoMaximum(f"not strongly concave: alpha = {alpha:.3g} at theta = {theta.tolist()}")
