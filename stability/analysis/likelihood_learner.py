@@ -14,7 +14,7 @@ from stability.analysis.operators import climb
 from stability.laws.capabilities import in_domain
 from stability.laws.family import Family
 from stability.laws.law import Member, draw
-from stability.loop.arguments import require_methods
+from stability.loop.arguments import require_methods, whole_number
 from stability.loop.regimes import TrainingSet
 
 __all__ = ["LikelihoodLearner"]
@@ -33,15 +33,18 @@ class LikelihoodLearner:
     Args:
         family: Its `log_prob` must go through `torch.func.vmap`, for θ and points alike.
         start: (R, P) float64, where the first fit of each of R chains begins;
+        steps: Newton steps of a fit, which then ends wherever it is; None: as many as the maximum
+            takes. One that stops early has an ε_OPT > 0 (Assumption 3).
 
     Raises:
-        ValueError: If it is not that, or not finite.
+        ValueError: If an argument is not that, or not finite.
     """
 
     weighs = True
 
-    def __init__(self, family: Family, start: Tensor) -> None:
+    def __init__(self, family: Family, start: Tensor, steps: int | None = None) -> None:
         require_methods(family, "family", "log_prob", "sample")
+        self.steps = None if steps is None else whole_number(steps, "steps", 1)
         if not isinstance(start, Tensor):
             raise TypeError(
                 f"start must be a finite float64 tensor (R, P), R >= 1, got {type(start).__name__}"
@@ -72,7 +75,11 @@ class LikelihoodLearner:
             FloatingPointError: Naming the chain, if it has no maximum.
         """
         points, weights = _stacked(datasets)
-        theta, done = _newton(self.family, points, weights, self.theta)
+        most = _MOST_STEPS if self.steps is None else self.steps
+        theta, done = _newton(self.family, points, weights, self.theta, most)
+        if self.steps is not None:
+            self.theta = theta
+            return
         for r in torch.nonzero(~done)[:, 0].tolist():
             try:
                 used = weights[r] > 0
@@ -114,9 +121,9 @@ def _stacked(datasets: Sequence[TrainingSet]) -> tuple[Tensor, Tensor]:
 
 
 def _newton(
-    family: Family, points: Tensor, weights: Tensor, start: Tensor
+    family: Family, points: Tensor, weights: Tensor, start: Tensor, most: int
 ) -> tuple[Tensor, Tensor]:
-    """Full Newton steps from `start` (R, P): where they ended, and (R,) which chains they
+    """At most so many full Newton steps from `start` (R, P): where they ended, and (R,) which chains they
     brought to a maximum.
     """
 
@@ -132,7 +139,7 @@ def _newton(
         torch.arange(len(start)),
     )
     value = value_of(theta, points, weights)
-    for _ in range(_MOST_STEPS):
+    for _ in range(most):
         if not len(going):
             break
         at, x, w = theta[going], points[going], weights[going]

@@ -248,6 +248,10 @@ class LocalAnalysis(AtMaximum):
             raise ValueError(f"lam must be finite and >= 0, got {lam}")
         return replace(self, lam=lam, jacobian_gap=math.nan, jacobian_check="nothing")
 
+    def of(self, n: int) -> "LocalAnalysis":
+        """The same for n real points, >= 1."""
+        return replace(self, n=whole_number(n, "n", 1))
+
     def to_dict(self) -> dict[str, Any]:
         """Fields and properties as plain values for JSON: matrices as lists, inf and nan as
         strings.

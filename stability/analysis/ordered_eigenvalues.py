@@ -88,7 +88,7 @@ def _by_extremes(matrix: np.ndarray, left_out: np.ndarray) -> np.ndarray:
             rows.append(_quadratic(alone, _ends(without, _EXTREMES, which)[1]))
         batches = np.stack(rows)
         scatter = batches.std(axis=0, ddof=1) / math.sqrt(count)
-        shift = np.abs(values - batches.mean(axis=0))
+        shift = np.abs(values - _together(batches[:, ::-1])[::-1])
         found[end] = shift + student.isf((1 - _CONFIDENCE) / 2, count - 1) * scatter
     return found
 

@@ -60,6 +60,7 @@ _GROUP = {
     "growing_data": _LITERATURE,
     "populations": _LITERATURE,
     "regression": _LITERATURE,
+    "family_regimes": _OWN,
 }
 
 STATEMENTS = tuple(_GROUP)

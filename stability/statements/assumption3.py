@@ -22,7 +22,7 @@ from torch import Tensor
 
 from stability.analysis.likelihood_learner import LikelihoodLearner
 from stability.analysis.local_analysis import analyse
-from stability.analysis.operators import infinite_map
+from stability.analysis.operators import NoMaximum, infinite_map
 from stability.gaussian.mean import paths
 from stability.laws.bracket import Bracket
 from stability.laws.family import Family
@@ -32,7 +32,10 @@ from stability.loop.retraining import retrain
 from stability.loop.whole_counts import require_whole
 from stability.statements.stationary_error import excess_covariance, mixed
 
-__all__ = ["Constants", "Fitted", "KnownVarianceGaussian", "Loop"]
+__all__ = ["Constants", "Fitted", "KnownVarianceGaussian", "Loop", "radius_of"]
+
+_MARGIN, _TRIES = 1.1, 6
+"""Of the search for a radius of U: over what is needed, and how often."""
 
 
 @dataclass(frozen=True)
@@ -180,13 +183,18 @@ class Fitted:
 
     Attributes:
         family: As for `analyse` and `LikelihoodLearner`.
-        data: A law with a density in 1-D or 2-D, lest G^∞ be found by Monte Carlo.
-        radius: Of the ball U about θ*, > 0 and finite, else ValueError.
+        data: A law with a density in 1-D or 2-D, or points, lest G^∞ be found by Monte Carlo; the
+            real points of a replica are draws of it.
+        radius: Of the ball U about θ*, > 0 and finite, else ValueError; see `radius_of`.
+        start: (P,) where the search for θ* begins; needed if the family has no `start`.
+        steps: As for `LikelihoodLearner`: a learner that stops early.
     """
 
     family: Family
     data: Law
     radius: float
+    start: Tensor | None = None
+    steps: int | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.radius) and self.radius > 0):
@@ -197,7 +205,7 @@ class Fitted:
         ValueError.
         """
         require_whole(lam, n)
-        local = analyse(self.family, self.data, lam, n=n)
+        local = analyse(self.family, self.data, lam, self.start, n=n)
         centre = torch.tensor(local.theta)
         K = np.linalg.inv(local.A + lam * local.B)
         values, vectors = np.linalg.eigh(K @ (local.C + lam * local.fisher) @ K)
@@ -231,7 +239,7 @@ class Fitted:
     def _paths(
         self, centre: Tensor, n: int, lam: float, t: int, replicas: int, rng: np.random.Generator
     ) -> np.ndarray:
-        learner = LikelihoodLearner(self.family, centre.expand(replicas, -1))
+        learner = LikelihoodLearner(self.family, centre.expand(replicas, -1), self.steps)
         real = [self._real(n, rng) for _ in range(replicas)]
         seed = int(rng.integers(2**62))
         generations = retrain(learner, real, [Mix(lam)] * replicas, t, seed=seed)
@@ -247,10 +255,10 @@ class Fitted:
         rng: np.random.Generator,
     ) -> tuple[Tensor, float]:
         """G^n − G^∞ at each point of `grid` (J, P) for each replica, (R, J, P), and ε_OPT: how far
-        a second fit moves a first.
+        a fit that goes on to the maximum moves a first.
         """
         # replica by replica, (R J, P)
-        learner = LikelihoodLearner(self.family, grid.repeat(replicas, 1))
+        learner = LikelihoodLearner(self.family, grid.repeat(replicas, 1), self.steps)
         m = synthetic_count(lam, n)
         real = [self._real(n, rng) for _ in range(replicas)]
         # equal latents for all points of the grid
@@ -263,9 +271,54 @@ class Fitted:
         ]
         learner.fit(training, streams)
         first = learner.theta
-        learner.fit(training, streams)
+        exact = LikelihoodLearner(self.family, first)
+        exact.fit(training, streams)
         residuals = first.reshape(replicas, *images.shape) - images
-        return residuals, float((learner.theta - first).norm(dim=1).max())
+        return residuals, float((exact.theta - first).norm(dim=1).max())
+
+
+def radius_of(
+    family: Family,
+    data: Law,
+    n: int,
+    lam: float,
+    t: int,
+    delta: float,
+    start: Tensor | None = None,
+    eps_opt: float = 0.0,
+) -> float:
+    """Look for a radius of U that Theorem 2 can do with: c/(1 − ρ), ρ measured on U itself (E7).
+
+    Args:
+        family: As for `Fitted`.
+        data: As for `Fitted`.
+        n: Real points.
+        lam: Synthetic points per real point, > 0.
+        t: Retrainings.
+        delta: In (0, 1).
+        start: As for `Fitted`.
+        eps_opt: Of the learner.
+
+    Returns:
+        The radius; where ρ grows too fast with it for any to do, the last that was tried.
+    """
+    local = analyse(family, data, lam, start, n=n, bounds=False)
+    centre, P = torch.tensor(local.theta), len(local.theta)
+    K = np.linalg.inv(local.A + lam * local.B)
+    scatter = np.linalg.eigvalsh(K @ (local.C + lam * local.fisher) @ K)[-1]
+    c = Constants(2 * math.sqrt(scatter), 2 ** (P / 2), eps_opt).allowance(n, t, delta)
+    G = infinite_map(family, data, lam)
+    radius = _MARGIN * c / (1 - local.norm) if local.norm < 1 else c
+    for _ in range(_TRIES):
+        grid = centre + _edge(radius, P)
+        try:
+            rho = max(local.norm, _pull(torch.stack([G(at).theta for at in grid]), grid, centre))
+        except (NoMaximum, ValueError):  # beyond the domain, or the basin
+            return radius / 2
+        if rho >= 1 or c / (1 - rho) <= radius:
+            return radius
+        radius = _MARGIN * c / (1 - rho)
+    return radius
 
 
 def _edge(radius: float, P: int) -> Tensor:

@@ -60,7 +60,7 @@ def test_many_parameters_have_intervals_at_both_ends_and_weyl_s_bound_between(rn
     errors = _by_extremes(whole, left_out)
     seen = np.linalg.eigvalsh(whole)[::-1]
     assert seen[0] > 1.15
-    assert (np.abs(seen - 1) <= 1.5 * errors).all()  # 8 standard deviations of what is cross-fitted
+    assert (np.abs(seen - 1) <= 2 * errors).all()  # at most 1.3 times in 40 repeats
     assert np.ptp(errors[8:-8]) == 0
     assert errors.max() < 0.6
 
