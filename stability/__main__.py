@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import tyro
@@ -38,6 +38,8 @@ from stability.statements.verdict import Status, Verdict
 
 EXIT_VIOLATED = 1
 _WIDTHS = 18, 20, 11, 7  # of columns beside the statement: they wrap, so that it need not
+OWN = ("theorem1", "theorem2", "family_regimes")
+"""Statements that take a family of one's own from the command line."""
 WORDS = 80  # characters of a statement that the table shows; the report has all
 
 
@@ -66,6 +68,9 @@ class Stability:
     """Parameters where the search for θ* begins, if a family of one's own has no `start`."""
     draws: int = 100_000
     """Draws of each law for a family of one's own in more than two dimensions, >= 40."""
+    steps: int | None = None
+    """Newton steps of each fit in theorem2 for a family of one's own, which then stops early, >= 1.
+    Default: as many as the maximum takes."""
     controls: bool = False
     """List each negative control and counterexample with what it measured."""
     out: Path | None = None
@@ -105,18 +110,23 @@ class Stability:
     def _require_own(self) -> None:
         """ValueError if the options of a family of one's own do not fit together."""
         if not self.own:
-            if self.data or self.start:
+            if self.data or self.start or self.steps is not None:
                 raise OptionError(
-                    "--data and --start need a family of one's own, e.g. --family "
+                    "--data, --start and --steps need a family of one's own, e.g. --family "
                     f"mymodule:Weibull, got --family {' '.join(self.family)}"
                 )
             return
-        if len(self.family) > 1 or tuple(self.statements) != ("theorem1",) or not self.data:
+        one = len(self.statements) == 1 and self.statements[0] in OWN
+        if len(self.family) > 1 or not one or not self.data:
             raise OptionError(
-                "--family module:attribute needs theorem1, one family and --data, e.g. theorem1 "
-                "--family mymodule:Weibull --data x.csv --lambda 0.05 1"
+                f"--family module:attribute needs one of {', '.join(OWN)}, one family and --data, "
+                "e.g. theorem1 --family mymodule:Weibull --data x.csv --lambda 0.05 1"
             )
+        if self.steps is not None and self.statements != ("theorem2",):
+            raise OptionError(f"--steps is for theorem2, got {self.statements[0]}")
         require_range(self, draws=(40, 10**8))
+        if self.steps is not None:
+            require_range(self, steps=(1, 10**6))
 
 
 def run(config: Stability) -> None:
@@ -172,7 +182,7 @@ def run(config: Stability) -> None:
 
 
 def _run_own(config: Stability) -> None:
-    """Theorem 1 for a family of one's own on data of one's own."""
+    """A statement for a family of one's own on data of one's own."""
     if config.out:
         claim_output_folder(config.out, "stability")
     from stability.report import own_family
@@ -183,13 +193,44 @@ def _run_own(config: Stability) -> None:
     assert config.data is not None
     seed = 0 if config.seed is None else config.seed
     family, points = own_family.load_family(config.family[0]), own_family.load_points(config.data)
-    lams = config.lam or (0.05, 0.2, 1.0)
+    statement, lams = config.statements[0], config.lam or (0.05, 0.2, 1.0)
+    if statement != "theorem1":
+        _print_own(statement, family, points, lams, config)
+        return
     local = own_family.analysed(family, points, lams[0], config.start, seed, config.draws)
     console.print(local)
     console.print(own_family.lambda_table(local, lams))
     console.print(own_family.parameters(local, family))
     if config.out:
         print_paths(console, own_family.write_curve(local, lams, config.out))
+
+
+def _print_own(
+    statement: str, family: Any, points: np.ndarray, lams: Sequence[float], config: Stability
+) -> None:
+    """The verdicts on a statement at each λ; SystemExit with status 1 if one is violated."""
+    from stability.report import own_family
+
+    console = make_console()
+    if not console.is_terminal:
+        console.width = 120
+    seed = 0 if config.seed is None else config.seed
+    verdicts = [
+        verdict
+        for lam in lams
+        for verdict in own_family.own_verdicts(
+            statement, family, points, lam, config.start, seed, config.steps
+        )
+    ]
+    own = Examination(statement, statement, tuple(verdicts), (), (), 0.0)
+    console.print(_verdicts_table([own]))
+    if statement == "family_regimes":
+        console.print("S5 is about Gaussians: not applicable")
+    console.print(f"{len(verdicts)} verdicts: {tally(verdicts)}; --seed {seed}")
+    if config.out:
+        print_paths(console, own_family.write_verdicts(verdicts, config.out))
+    if own.failures:
+        raise SystemExit(EXIT_VIOLATED)
 
 
 def _available(asked: Sequence[str]) -> Sequence[str]:

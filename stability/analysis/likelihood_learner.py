@@ -123,8 +123,8 @@ def _stacked(datasets: Sequence[TrainingSet]) -> tuple[Tensor, Tensor]:
 def _newton(
     family: Family, points: Tensor, weights: Tensor, start: Tensor, most: int
 ) -> tuple[Tensor, Tensor]:
-    """At most so many full Newton steps from `start` (R, P): where they ended, and (R,) which chains they
-    brought to a maximum.
+    """At most so many full Newton steps from `start` (R, P): where they ended, and (R,) which
+    chains they brought to a maximum.
     """
 
     def objective(theta: Tensor, x: Tensor, w: Tensor) -> Tensor:

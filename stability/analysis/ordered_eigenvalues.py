@@ -96,7 +96,7 @@ def _by_extremes(matrix: np.ndarray, left_out: np.ndarray) -> np.ndarray:
 def _ends(matrix: np.ndarray, k: int, which: str) -> tuple[np.ndarray, np.ndarray]:
     """k eigenvalues at an end, descending, and their vectors (P, k)."""
     start = np.random.default_rng(0).standard_normal(len(matrix))
-    values, vectors = eigsh(matrix, k=k, which=which, v0=start, tol=_ACCURACY)
+    values, vectors = eigsh(matrix, k=k, which=which, v0=start, tol=_ACCURACY)  # pyright: ignore[reportArgumentType]
     order = np.argsort(values)[::-1]
     return values[order], vectors[:, order]
 

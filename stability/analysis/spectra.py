@@ -20,13 +20,18 @@ __all__ = ["spectral_error"]
 class _Matrices(Protocol):
     """What a `LocalAnalysis` has of matrices."""
 
-    A: np.ndarray
-    B: np.ndarray
-    C: np.ndarray
-    fisher: np.ndarray
-    lam: float
-    n: int
-
+    @property
+    def A(self) -> np.ndarray: ...  # noqa: N802
+    @property
+    def B(self) -> np.ndarray: ...  # noqa: N802
+    @property
+    def C(self) -> np.ndarray: ...  # noqa: N802
+    @property
+    def fisher(self) -> np.ndarray: ...
+    @property
+    def lam(self) -> float: ...
+    @property
+    def n(self) -> int: ...
     @property
     def J(self) -> np.ndarray: ...  # noqa: N802
     @property

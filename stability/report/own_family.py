@@ -1,8 +1,11 @@
-"""Theorem 1 for a user's family on a user's data: a row a λ with errors, and the curve over λ."""
+"""A user's family on a user's data: Theorem 1, a row a λ with errors and the curve over λ; Theorem
+2, S3, S4, S6 and S7 through Algorithm 1.
+"""
 
 import importlib
 import inspect
 import io
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,22 +17,37 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from stability.analysis.local_analysis import LocalAnalysis, analyse
+from stability.analysis.torch_family import as_family
+from stability.laws.law import Law, as_law
+from stability.loop.regimes import Accumulate, FreshReal, FullySynthetic, Mix, Regime
+from stability.loop.retraining import Latents, RetrainingError
+from stability.loop.whole_counts import require_whole
 from stability.runs.array_files import read_npy
+from stability.runs.atomic import atomic_write
 from stability.runs.command_line import UsageError
 from stability.runs.figure_style import Figure, FigureCanvasAgg, figure_style, save_figure
 from stability.runs.untrusted import read_bytes
+from stability.statements import family_regimes, theorem2
+from stability.statements.assumption3 import Fitted, radius_of
+from stability.statements.verdict import Verdict
 
 __all__ = [
     "analysed",
     "lambda_table",
     "load_family",
     "load_points",
+    "own_verdicts",
     "parameters",
     "write_curve",
+    "write_verdicts",
 ]
 
 _LARGEST = 2**28
 """Bytes of a file of points."""
+_MORE, _PILOT = 1.5, 20
+"""Of a learner that stops early: how much above ε_OPT in so many runs is allowed for."""
+_DIRECTIONS = 16
+"""In which ρ of Theorem 2 is looked for besides the axes."""
 _BLUE, _ORANGE, _RED = "#0072B2", "#E69F00", "#D55E00"
 
 
@@ -210,3 +228,104 @@ def parameters(local: LocalAnalysis, family: Any) -> str:
         for name, value, error in zip(names, local.theta, errors, strict=False)
     ]
     return ", ".join(shown[:12]) + (", …" if len(shown) > 12 else "")
+
+
+def own_verdicts(
+    statement: str,
+    family: Any,
+    points: np.ndarray,
+    lam: float,
+    start: Sequence[float],
+    seed: int,
+    steps: int | None,
+) -> list[Verdict]:
+    """Theorem 2, or S3, S4, S6 and S7, for a user's family on draws of the user's points.
+
+    Args:
+        statement: "theorem2" or "family_regimes".
+        family: The user's.
+        points: (n, d); as many are drawn for each run, or a few less, so that λn is whole.
+        lam: Synthetic points per real point, > 0.
+        start: Where the search for θ* begins; () for the family's own `start`.
+        seed: Of all draws.
+        steps: Newton steps of a fit that stops early; None: all.
+
+    Returns:
+        The verdicts.
+
+    Raises:
+        UsageError: Where the family or the data are refused.
+    """
+    begin = torch.tensor(start, dtype=torch.float64) if start else None
+    rng, law = np.random.default_rng(seed), as_law(points)
+    n = _whole(len(points), lam)
+    try:
+        if statement == "theorem2":
+            return _theorem2(as_family(family), law, n, lam, begin, steps, rng)
+        regimes: list[tuple[Regime, Latents]] = [
+            (Mix(lam), "fresh"),
+            (Mix(lam), "shared"),
+            (FreshReal(lam), "fresh"),
+            (Accumulate(lam), "fresh"),
+            (FullySynthetic(), "fresh"),
+        ]
+        return [
+            verdict
+            for regime, latents in regimes
+            for verdict in family_regimes.check(
+                as_family(family), law, regime, 3, rng, latents, n, start=begin
+            )
+        ]
+    except (ValueError, TypeError, ArithmeticError, RetrainingError) as error:
+        raise UsageError(f"--family: {error}") from error
+
+
+def write_verdicts(verdicts: Sequence[Verdict], folder: Path) -> list[Path]:
+    """Write verdicts.json.
+
+    Args:
+        verdicts: Any.
+        folder: Where it goes.
+
+    Returns:
+        The file.
+    """
+    path = folder / "verdicts.json"
+    text = json.dumps([each.to_dict() for each in verdicts], ensure_ascii=False, allow_nan=False)
+    with atomic_write(path) as file:
+        file.write(text.encode())
+    return [path]
+
+
+def _theorem2(
+    family: Any,
+    law: Law,
+    n: int,
+    lam: float,
+    start: torch.Tensor | None,
+    steps: int | None,
+    rng: np.random.Generator,
+) -> list[Verdict]:
+    """With a radius of U that is found first; a learner that stops early needs a larger one."""
+    delta, t, eps_opt = 0.1, 5, 0.0
+    arguments = (family, law, n, lam, t, delta, start)
+    if steps is not None:
+        near = Fitted(family, law, radius_of(*arguments), start, steps, _DIRECTIONS)
+        eps_opt = _MORE * near.run(n, lam, 1, _PILOT, rng).constants.eps_opt
+    radius = radius_of(*arguments, eps_opt)
+    return theorem2.check(
+        Fitted(family, law, radius, start, steps, _DIRECTIONS), n, lam, t, delta, rng
+    )
+
+
+def _whole(n: int, lam: float) -> int:
+    """The largest number of real points, at most n, with λ times it whole."""
+    for count in range(n, 0, -1):
+        try:
+            require_whole(lam, count)
+        except ValueError:
+            continue
+        return count
+    raise UsageError(
+        f"--lambda times the number of points must be whole for some of {n}, got {lam}"
+    )

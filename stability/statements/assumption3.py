@@ -12,6 +12,7 @@ for any family.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +23,7 @@ from torch import Tensor
 
 from stability.analysis.likelihood_learner import LikelihoodLearner
 from stability.analysis.local_analysis import analyse
-from stability.analysis.operators import NoMaximum, infinite_map
+from stability.analysis.operators import Maximum, NoMaximum, infinite_map
 from stability.gaussian.mean import paths
 from stability.laws.bracket import Bracket
 from stability.laws.family import Family
@@ -34,8 +35,10 @@ from stability.statements.stationary_error import excess_covariance, mixed
 
 __all__ = ["Constants", "Fitted", "KnownVarianceGaussian", "Loop", "radius_of"]
 
-_MARGIN, _TRIES = 1.1, 6
-"""Of the search for a radius of U: over what is needed, and how often."""
+_MARGIN, _TRIES, _DIRECTIONS = 1.2, 6, 16
+"""Of the search for a radius of U: over what is needed, how often, and where ρ is looked for."""
+_MARGIN_OF_RHO = 1.05
+"""Of ρ where it is the largest in some directions at random."""
 
 
 @dataclass(frozen=True)
@@ -188,6 +191,7 @@ class Fitted:
         radius: Of the ball U about θ*, > 0 and finite, else ValueError; see `radius_of`.
         start: (P,) where the search for θ* begins; needed if the family has no `start`.
         steps: As for `LikelihoodLearner`: a learner that stops early.
+        directions: In which ρ is looked for besides the axes, at random; then with a margin of 5 %.
     """
 
     family: Family
@@ -195,6 +199,7 @@ class Fitted:
     radius: float
     start: Tensor | None = None
     steps: int | None = None
+    directions: int = 0
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.radius) and self.radius > 0):
@@ -214,7 +219,13 @@ class Fitted:
         images = torch.stack([G(theta).theta for theta in grid])
         residuals, eps_opt = self._residuals(grid, images, n, lam, replicas, rng)
         steps = residuals.norm(dim=2)
+        rho = max(local.norm, _pull(images[1:], grid[1:], centre))
         between = centre + _between(self.radius, len(centre))
+        if self.directions:
+            rho = _MARGIN_OF_RHO * max(
+                rho, _steepest(G, centre, _around(self.radius, len(centre), self.directions, rng))
+            )
+            between = centre + _around(self.radius, len(centre), self.directions, rng)
         pulled = torch.stack([G(theta).theta for theta in between])
         return Loop(
             name=type(self.family).__name__,
@@ -223,7 +234,7 @@ class Fitted:
                 a=2 * math.sqrt(values[-1]), b=2 ** (len(centre) / 2), eps_opt=eps_opt
             ),
             radius=self.radius,
-            rho=max(local.norm, _pull(images[1:], grid[1:], centre)),
+            rho=rho,
             condition=local.condition,
             covariance=local.sandwich + excess_covariance(local.A, local.B, lam, n, t),
             steps=steps.amax(1)[None].numpy(),
@@ -308,11 +319,12 @@ def radius_of(
     scatter = np.linalg.eigvalsh(K @ (local.C + lam * local.fisher) @ K)[-1]
     c = Constants(2 * math.sqrt(scatter), 2 ** (P / 2), eps_opt).allowance(n, t, delta)
     G = infinite_map(family, data, lam)
+    rng = np.random.default_rng(0)
     radius = _MARGIN * c / (1 - local.norm) if local.norm < 1 else c
     for _ in range(_TRIES):
-        grid = centre + _edge(radius, P)
+        around = torch.cat([_edge(radius, P), _around(radius, P, _DIRECTIONS, rng)])
         try:
-            rho = max(local.norm, _pull(torch.stack([G(at).theta for at in grid]), grid, centre))
+            rho = _MARGIN_OF_RHO * max(local.norm, _steepest(G, centre, around))
         except (NoMaximum, ValueError):  # beyond the domain, or the basin
             return radius / 2
         if rho >= 1 or c / (1 - rho) <= radius:
@@ -337,6 +349,18 @@ def _between(radius: float, P: int) -> Tensor:
     diagonal = edge + edge.roll(1, dims=0)
     diagonal = radius * diagonal / diagonal.norm(dim=1, keepdim=True)
     return torch.cat([diagonal, diagonal / 2])
+
+
+def _around(radius: float, P: int, count: int, rng: np.random.Generator) -> Tensor:
+    """Points on a sphere, uniformly, (count, P)."""
+    normal = torch.from_numpy(rng.standard_normal((count, P)))
+    return radius * normal / normal.norm(dim=1, keepdim=True)
+
+
+def _steepest(G: Callable[[Tensor], Maximum], centre: Tensor, offsets: Tensor) -> float:
+    """`_pull` at centre + offsets (J, P)."""
+    points = centre + offsets
+    return _pull(torch.stack([G(at).theta for at in points]), points, centre)
 
 
 def _pull(images: Tensor, points: Tensor, centre: Tensor) -> float:

@@ -9,8 +9,9 @@ about the fit θ_0 to the real points is
 - accumulated (S4): e_{t+1} = e_t − λ(A + λ(t+1)B)⁻¹ζ_t, so (λ/n) Σ_k (A + λkB)⁻¹F(A + λkB)⁻¹;
 - synthetic alone, n points a round (S4): t B⁻¹FB⁻¹/n;
 
-and about θ* with new real points each round (S4): V_{t+1} = J V_t Jᵀ + K(C + λF)K/n, K = (A + λB)⁻¹,
-V_0 = A⁻¹CA⁻¹/n. A learner that goes a part 1 − c of the way has the Jacobian cI + (1 − c)J (S6).
+and about θ* with new real points each round (S4): V_{t+1} = J V_t Jᵀ + K(C + λF)K/n from
+V_0 = A⁻¹CA⁻¹/n, K = (A + λB)⁻¹. A learner that goes a part 1 − c of the way has the
+Jacobian cI + (1 − c)J (S6).
 """
 
 from functools import partial
@@ -132,7 +133,7 @@ def regime_covariance(
             return V
         case Accumulate(), "fresh":
             inverses = [np.linalg.inv(A + lam * k * B) for k in range(1, t + 1)]
-            return lam / n * sum(K @ F @ K for K in inverses)
+            return lam / n * np.sum([K @ F @ K for K in inverses], axis=0)
         case FullySynthetic(), "fresh":
             K = np.linalg.inv(B)
             return t / n * K @ F @ K
@@ -204,8 +205,8 @@ def _paths(
 ) -> np.ndarray:
     """θ_s of each run, s = 0 … t, (t + 1, replicas, P)."""
 
-    def points(count: int, rng: np.random.Generator) -> np.ndarray:
-        return _drawn(where.law, count, rng)
+    def points(n: int, rng: np.random.Generator) -> np.ndarray:
+        return _drawn(where.law, n, rng)
 
     learner = LikelihoodLearner(where.family, torch.from_numpy(local.theta).expand(replicas, -1))
     real = [points(local.n, rng) for _ in range(replicas)]
