@@ -21,6 +21,8 @@ from stability.analysis.matrix_free import climb_matrix_free
 from stability.analysis.operators import NoMaximum, maximum_likelihood
 from stability.analysis.replicates import Replicates, ScoreMoments
 from stability.analysis.sampled_moments import sampled_moments
+from stability.analysis.total_mass import require_unit_mass
+from stability.laws.capabilities import Discrete
 from stability.laws.family import Family, mean_hessian, scores
 from stability.laws.law import Empirical, Law, Member, draw
 
@@ -58,6 +60,8 @@ def by_sampling(
     lam, draws, _, seed, bounds = options
     theta = start if known else _sampled_maximum(family, points, start)
     require_exact_sampling(family, theta, seed)
+    atoms = isinstance(family, Discrete) and family.atoms is not None
+    notes = "" if atoms else require_unit_mass(family, theta, seed)
     flat = flat_directions(family, theta, points, seed)
     within = Section(family, theta, flat)
     at = theta.new_zeros(len(theta) - flat.shape[1])
@@ -83,7 +87,7 @@ def by_sampling(
         jacobian_check="λ(A + λ E ∇² log p)⁻¹ E ∇² log p",
         replicates=replicates,
         flat=flat.numpy(),
-        note=heavy_tails(scores(family, theta, points[:20_000])),
+        note="; ".join(filter(None, (heavy_tails(scores(family, theta, points[:20_000])), notes))),
     )
 
 

@@ -3,6 +3,7 @@ holds.
 """
 
 import dataclasses
+import html
 import math
 import re
 from collections.abc import Mapping
@@ -149,6 +150,30 @@ class Verdict:
             compare(measured, self.relation, stated, self.tolerance) is Status.VIOLATED
             for measured, stated in spoiled
         )
+
+    def __str__(self) -> str:
+        """Status, both numbers, the case and the claim, one line, and what else must be known."""
+        line = f"{self.status}: {self.comparison} ({self.claim}; {self.instance})"
+        return f"{line}: {self.note}" if self.note else line
+
+    def _repr_html_(self) -> str:
+        """A row a field, for a notebook."""
+        assumed = ", ".join(f"{name} = {value:.5g}" for name, value in self.assumptions.items())
+        rows = {
+            "status": self.status.value,
+            self.claim: self.words,
+            "case": self.instance,
+            "measured, stated": self.comparison,
+            "assumed": assumed,
+            "method": self.method,
+            "note": self.note,
+        }
+        cells = "".join(
+            f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
+            for name, value in rows.items()
+            if value
+        )
+        return f"<table>{cells}</table>"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; numbers that are not finite become strings ("inf", "nan")."""

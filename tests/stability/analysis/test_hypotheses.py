@@ -9,6 +9,7 @@ import torch
 from stability.analysis.hypotheses import heavy_tails, require_exact_sampling
 from stability.analysis.local_analysis import analyse
 from stability.analysis.operators import NoMaximum
+from stability.analysis.total_mass import require_unit_mass
 from tests.support.small_families import Normal, StudentT, vector
 
 LINE = np.linspace(-1.0, 1.0, 200)[:, None]
@@ -96,11 +97,20 @@ class Edge:
         return -torch.log(torch.rand(n, 1, generator=generator, dtype=torch.float64)) / theta[0]
 
 
+class Twice(Normal):
+    """Twice a density: no derivative in θ shows it."""
+
+    def log_prob(self, theta, x):
+        return super().log_prob(theta, x) + math.log(2)
+
+
 TWO, THREE = vector(0.0, 0.0), torch.zeros(3, dtype=torch.float64)
 MISUSES = {
     "a sampler twice as wide, d = 1": (Wide(), LINE, TWO, "sample and log_prob must be of one law"),
     "a sampler twice as wide, d = 3": (Wide(3), SPACE, THREE, "sample and log_prob must be of one"),
     "an unnormalised energy, d = 3": (Energy(3), SPACE, vector(0.0), "not normalised|no maximum|"),
+    "a mass of 2, d = 3": (Twice(3), SPACE, THREE, r"normalised density, got mass (1\.9|2)"),
+    "a mass of 2, d = 1": (Twice(), LINE, TWO, "normalised density, got mass 2"),
     "log_prob of shape (n, 1)": (Column(), LINE, TWO, r"one number a point, \(3,\).*got \(3, 1\)"),
     "log_prob through numpy": (Numpy(), LINE, TWO, "must be made of torch operations"),
     "log_prob through .item()": (Item(), LINE, TWO, "must be made of torch operations"),
@@ -130,6 +140,15 @@ def test_each_misuse_is_one_line(name):
 def test_an_exact_sampler_passes_for_any_seed(family, theta, rng):
     """Sixteen identities at most, each off by seven standard errors with probability 1e-11."""
     require_exact_sampling(family, theta, int(rng.integers(2**31)))
+
+
+@pytest.mark.parametrize("d", [3, 10])
+def test_a_density_has_mass_one_in_any_dimension(d, rng):
+    """Both weights of a normal law are bounded; off by seven standard errors by chance 1e-11."""
+    theta = torch.zeros(d, dtype=torch.float64)
+    assert require_unit_mass(Normal(d), theta, int(rng.integers(2**31))) == ""
+    with pytest.raises(ValueError, match="got mass"):
+        require_unit_mass(Twice(d), theta, int(rng.integers(2**31)))
 
 
 def test_heavy_tails_are_noticed(rng):
