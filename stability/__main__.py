@@ -226,7 +226,7 @@ def _print_own(
     console.print(_verdicts_table([own]))
     if statement == "family_regimes":
         console.print("S5 is about Gaussians: not applicable")
-    console.print(f"{len(verdicts)} verdicts: {tally(verdicts)}; --seed {seed}")
+    console.print(f"{summary([own])}; --seed {seed}")
     if config.out:
         print_paths(console, own_family.write_verdicts(verdicts, config.out))
     if own.failures:
