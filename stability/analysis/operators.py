@@ -219,16 +219,8 @@ def climb(family: Family, points: Tensor, weights: Tensor, start: Tensor) -> Max
         size = 1.0
         while at(theta + size * step) < value + 1e-4 * size * gain - _ROUNDING * (1 + abs(value)):
             size /= 2
-            if size < 1e-12 and not in_domain(family, theta + 1e-3 * step):
-                raise NoMaximum(
-                    "the maximum is at the edge of the domain: the objective still grows at "
-                    f"theta = {theta.tolist()}, gradient {gradient.tolist()}"
-                )
             if size < 1e-12:
-                raise NoMaximum(
-                    f"no step gains although the gradient is {gradient.tolist()} at "
-                    f"{theta.tolist()}"
-                )
+                raise NoMaximum(_stuck(family, theta, step, gradient))
         theta = theta + size * step
         value = at(theta)
         if theta.norm() > 1e8 * (1 + start.norm()):
@@ -237,6 +229,22 @@ def climb(family: Family, points: Tensor, weights: Tensor, start: Tensor) -> Max
         f"the objective has no maximum within reach: after {iteration} steps from "
         f"{start.tolist()} it is {value:.6g} "
         f"at theta = {theta.tolist()}, gradient norm {float(gradient.norm()):.3g}"
+    )
+
+
+def _stuck(family: Family, theta: Tensor, step: Tensor, gradient: Tensor) -> str:
+    """Why no step gains: the edge of the domain, named by the parameter that would cross it."""
+    if in_domain(family, theta + 1e-3 * step):
+        return f"no step gains although the gradient is {gradient.tolist()} at {theta.tolist()}"
+    alone = torch.diag(1e-3 * step)
+    across = [k for k, move in enumerate(alone) if not in_domain(family, theta + move)]
+    k = across[0] if across else int((gradient * step).argmax())
+    names = getattr(family, "parameter_names", ())
+    name = f"theta[{k}]" + (f" ({names[k]})" if k < len(names) else "")
+    return (
+        f"the maximum is at the edge of the domain: the objective still grows as {name} = "
+        f"{float(theta[k]):.6g} {'grows' if step[k] > 0 else 'falls'}, at theta = "
+        f"{theta.tolist()}, gradient {gradient.tolist()}"
     )
 
 
