@@ -616,7 +616,7 @@ def test_other_options_and_other_data_are_refused(whole, tmp_path):
 def test_images_without_labels_need_a_network(tmp_path):
     np.savez(tmp_path / "data.npz", images=load_images("digits").images)
     with pytest.raises(
-        UsageError, match=r"data\.npz has no labels to train an encoder on: use --inception"
+        UsageError, match=r"data\.npz has no labels to train an encoder on: use inception"
     ):
         main(config(tmp_path, data=str(tmp_path / "data.npz")))
 
