@@ -65,10 +65,17 @@ def run_attached(
     """Run this Python with `arguments` until it ends.
 
     Args:
-        arguments: Of Python.
-        run: The folder that it writes; waited for up to `patience_s` while another process has it.
-        log: What it prints is added to it.
-        cwd: Where it runs. OSError if these cannot be used.
+        arguments: Command-line arguments of Python.
+        run: Folder that the command writes; another process that holds it is waited for.
+        log: File to which the output is appended.
+        cwd: Working directory of the command.
+        patience_s: Longest wait for the folder, in seconds, >= 0.
+
+    Returns:
+        Exit code and message of the command.
+
+    Raises:
+        OSError: If the log or the working directory cannot be used.
     """
     # without one, nobody has the folder, which may not be a run's at all
     if (run / ".lock").is_file():

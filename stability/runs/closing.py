@@ -1,4 +1,4 @@
-"""How a command ends: tables, the answer in one sentence, how long it took, what was written."""
+"""The end of a command: tables, the answer in one sentence, how long it took, what was written."""
 
 import time
 from collections.abc import Callable, Sequence

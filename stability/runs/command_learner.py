@@ -68,7 +68,7 @@ class CommandRecipe:
         return CommandLearner(self, chains)
 
     def as_data(self) -> dict[str, Any]:
-        """What decides the result, as JSON values."""
+        """Options that decide the result, as JSON values."""
         return {"train": list(self.train), "sample": list(self.sample), "block": self.block}
 
 
@@ -166,7 +166,11 @@ class CommandLearner:
         return len(self._keys)
 
     def reset(self, rngs: Sequence[np.random.Generator]) -> None:
-        """Forget the states: the next training begins without one."""
+        """Forget the states: the next training begins without one.
+
+        Args:
+            rngs: Generators of the chains; not used.
+        """
         self._keys = [None] * self.chains
 
     def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:

@@ -50,6 +50,15 @@ def command(
     Every failure that a user can mend is one line on standard error; warnings are one line each
     too.
     Output that nobody reads any more (`| head`) ends the command without a word, with status 1.
+
+    Args:
+        config_type: A dataclass, or a union of them, as for `parse`.
+        run: Function that takes the configuration and does the work.
+        arguments: Command-line arguments; None: those of this process.
+        preset: Dataclass of the options that decide which others there are, as for `parse`.
+
+    Raises:
+        SystemExit: If the command leaves with a status other than 0.
     """
     _prepare_streams()
     with on_command_line(), _quiet_when_output_is_closed():
@@ -110,7 +119,7 @@ def parse(
 
 
 def _parsed(config_type: Any, given: Sequence[str], **options: Any) -> Any:
-    """What tyro makes of the arguments; leaves with status 2 where they are wrong."""
+    """Parse the arguments with tyro; leave with status 2 where they are wrong."""
     shown = io.StringIO()
     settings = {"prog": _program(), "args": given, "config": (tyro.conf.FlagCreatePairsOff,)}
     if options.get("add_help", True) and {"-h", "--help"} & set(given):
@@ -135,8 +144,8 @@ def _show_help(config_type: Any, settings: Mapping[str, Any]) -> None:
 
 
 def _refuse_malformed(arguments: Sequence[str]) -> None:
-    """What no option takes: nothing, a NUL, an option twice (of which the parser would take the
-    last in silence).
+    """Refuse what no option takes: an empty text, a NUL, an option twice (of which the parser would
+    take the last in silence).
     """
     seen: set[str] = set()
     before = "an argument"
@@ -161,7 +170,7 @@ def _refuse_malformed(arguments: Sequence[str]) -> None:
 
 
 def _program() -> str:
-    """How this process was started: python -m PACKAGE.MODULE, or the script's name."""
+    """Return how this process was started: python -m PACKAGE.MODULE, or the script's name."""
     spec = getattr(sys.modules["__main__"], "__spec__", None)
     return f"python -m {spec.name.removesuffix('.__main__')}" if spec else Path(sys.argv[0]).name
 
@@ -218,7 +227,7 @@ def _quiet_when_output_is_closed() -> Iterator[None]:
 
 
 def _is_closed(stream: TextIO) -> bool:
-    """Whether the reader of a pipe has gone."""
+    """Return whether the reader of a pipe has gone."""
     try:
         poll = select.poll()
         poll.register(stream.fileno(), select.POLLOUT)

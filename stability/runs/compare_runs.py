@@ -192,7 +192,11 @@ def _changed(first: Mapping[str, Any], other: Mapping[str, Any]) -> str:
 
 
 def main(config: CompareRuns) -> None:
-    """Print the comparison."""
+    """Print the comparison.
+
+    Args:
+        config: Folders of the runs, and the error rate.
+    """
     runs = [_opened(folder) for folder in config.runs]
     for run in runs[1:]:
         require_same_data(runs[0], run)

@@ -1,4 +1,4 @@
-"""What commands print: tables, and text of users and files, shown as it is."""
+"""Output of commands: tables, and text of users and files, shown as it is."""
 
 from collections.abc import Iterable
 from pathlib import Path

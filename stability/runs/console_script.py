@@ -26,7 +26,7 @@ _PLANNING = "stability.planning.__main__"
 
 
 def _commands() -> dict[str, tuple[str, Callable[[Sequence[str]], object]]]:
-    """What each command is for, and what runs it."""
+    """Purpose of each command, and the function that runs it, by name."""
     found: dict[str, tuple[str, Callable[[Sequence[str]], object]]] = {}
     for name, (module, config, words) in _OWN.items():
 

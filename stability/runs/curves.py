@@ -49,9 +49,9 @@ def draw_curve(axes: Axes, values: NDArray[np.float64], first: int = 0, **look: 
     """Draw a mean over seeds, and a band of one standard deviation.
 
     Args:
-        axes: Where.
-        values: Generations by seeds.
-        first: Generation of the first row.
+        axes: Axes to draw in.
+        values: Quantity by generation and seed, (T, S).
+        first: Generation of the first row, >= 0.
         look: Arguments of `Axes.plot`.
     """
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

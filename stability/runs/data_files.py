@@ -1,4 +1,4 @@
-"""What a generation can be: a table, an array of features, a folder of pictures or tables, or a
+"""Readers of a generation: a table, an array of features, a folder of pictures or tables, or a
 generation of a recorded run.
 
 Every reader returns a raw table: columns by name. Features become columns x0, x1, …; the classes of

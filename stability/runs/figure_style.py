@@ -90,9 +90,17 @@ def figure_style() -> Iterator[None]:
 def save_figure(
     figure: Figure, path: Path, formats: tuple[str, ...] = ("png", "pdf")
 ) -> list[Path]:
-    """Write `figure` as `path` with each suffix; the paths written.
+    """Write `figure` as `path` with each suffix.
 
     Equal figures make equal bytes.
+
+    Args:
+        figure: Figure to write.
+        path: Path of the files; its suffix is replaced.
+        formats: Suffixes without the dot, formats that matplotlib knows.
+
+    Returns:
+        The paths written, one a format.
     """
     written = [path.with_suffix(f".{suffix}") for suffix in formats]
     for target in written:

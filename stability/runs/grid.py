@@ -52,7 +52,7 @@ LARGEST_JSON, LARGEST_HISTORY = 2**24, 2**31  # bytes
 
 @dataclass(frozen=True, kw_only=True)
 class GridOptions:
-    """Where the runs of a grid run; a command adds what they are."""
+    """Options of a grid: where its runs run; a command adds what they are."""
 
     seeds: int = 1
     """S: runs a row, with seeds --seed, --seed + 1, ..."""
@@ -114,7 +114,7 @@ class GridRun:
         return self.folder.with_name(f"{self.folder.name}.finished.json")
 
     def is_finished(self) -> bool:
-        """Whether this very command has finished in this folder."""
+        """Return whether this very command has finished in this folder."""
         if not (self._mark.exists() and (self.folder / "config.json").exists()):
             return False
         return _json(self._mark) == {"arguments": self.arguments}
@@ -128,11 +128,18 @@ class GridRun:
             self.state = "running"
 
     def ended(self, outcome: ProcessExit, retries: int) -> bool:
-        """Take note of an outcome; whether to start it again.
+        """Take note of an outcome.
 
         A run that says itself what is wrong, a bad option or a loss that is not finite, would say
         it again. Everything else can pass, from a lost machine to a GPU without memory left, unless
         it happens again and again.
+
+        Args:
+            outcome: Exit code and message of the run.
+            retries: Most deaths in a row without a new generation after which it is started again.
+
+        Returns:
+            Whether to start it again.
         """
         self.message = outcome.message
         if outcome.code == 0:
@@ -172,7 +179,7 @@ class GridRun:
 
 
 def _json(path: Path) -> Any:
-    """What a file holds; None if it is not there, or no JSON."""
+    """Return the JSON value of a file; None if it is not there, or no JSON."""
     try:
         return parse_json(read_bytes(path, LARGEST_JSON))
     except (UntrustedFileError, OSError):
@@ -374,7 +381,7 @@ def _done(runs: Sequence[GridRun]) -> int:
 
 @contextmanager
 def _live_table(runs: Sequence[GridRun]) -> Iterator[Callable[[], None]]:
-    """What is running and what has failed, on a terminal, as of the last call of what this
+    """Show on a terminal what is running and what has failed, as of the last call of what this
     yields.
     """
     console = make_console(stderr=True)

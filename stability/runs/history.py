@@ -304,21 +304,52 @@ def _chain(data: Any, selectors: Mapping[str, Selector] | None) -> ChainRecord:
 
 
 def name(value: Any) -> str:
-    """A name from a file. ValueError unless it can be shown as it is."""
+    """Require a name from a file.
+
+    Args:
+        value: JSON value.
+
+    Returns:
+        The name.
+
+    Raises:
+        ValueError: If it is no text, empty, or cannot be shown as it is.
+    """
     if not isinstance(value, str) or not value or printable(value) != value:
         raise ValueError
     return value
 
 
 def count(value: Any) -> int:
-    """A count from a file. ValueError unless it is one."""
+    """Require a count from a file.
+
+    Args:
+        value: JSON value.
+
+    Returns:
+        The count, in [0, 2^63).
+
+    Raises:
+        ValueError: If it is not such an integer.
+    """
     if type(value) is not int or not 0 <= value < 2**63:
         raise ValueError
     return value
 
 
 def number(value: Any) -> float:
-    """A number from a file. ValueError unless it can be drawn, or is inf or nan."""
+    """Require a number from a file.
+
+    Args:
+        value: JSON value; inf and nan are texts.
+
+    Returns:
+        The number.
+
+    Raises:
+        ValueError: If it is no number, or too large to be drawn.
+        KeyError: If it is another text.
+    """
     if isinstance(value, str):
         return _NOT_FINITE[value]
     if type(value) not in (int, float) or not abs(value) <= LARGEST_NUMBER:
@@ -358,5 +389,12 @@ def storable(value: float) -> float | str:
 
 
 def as_json(value: Any) -> str:
-    """A JSON value as canonical text, for comparisons."""
+    """Write a JSON value as canonical text, for comparisons.
+
+    Args:
+        value: JSON value.
+
+    Returns:
+        The text; the order of keys does not matter.
+    """
     return json.dumps(value, sort_keys=True)

@@ -1,4 +1,4 @@
-"""Which checkpoints and samples of a run stay on the disk."""
+"""Choice of the checkpoints and samples of a run that stay on the disk."""
 
 import re
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is measured of each generation: quantities, observers, and their noise floors.
+"""Measurements of each generation: quantities, observers, and their noise floors.
 
 An observer is any object with `quantities`, `floor` and a call; nothing is inherited or registered.
 `stability.runs.study` calls it for every chain of every generation and records what it returns.
@@ -66,7 +66,7 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Floor:
-    """What a perfect model gets, under no change.
+    """Value of a quantity for a perfect model, under no change.
 
     Attributes:
         mean: Mean over draws of the truth, in the unit of the quantity.
@@ -103,7 +103,7 @@ class TruthDraw(Protocol):
 
 @dataclass(frozen=True)
 class View:
-    """What an observer sees of one chain in one generation.
+    """Data of one chain in one generation that an observer sees.
 
     Attributes:
         t: Number of retrainings so far.
@@ -134,7 +134,7 @@ class Observer(Protocol):
 
     @property
     def quantities(self) -> Sequence[Quantity]:
-        """What it measures, in the order of tables and figures."""
+        """Quantities that it measures, in the order of tables and figures."""
         ...
 
     def floor(
@@ -209,7 +209,11 @@ class SupportsState(Protocol):
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to a state given by `state_dict`."""
+        """Go back to a state given by `state_dict`.
+
+        Args:
+            state: The state.
+        """
         ...
 
 
@@ -219,5 +223,5 @@ class SupportsThreads(Protocol):
 
     @property
     def thread_safe(self) -> bool:
-        """Whether it may."""
+        """Return whether it may be called in several threads."""
         ...

@@ -21,7 +21,7 @@ class Processes(Protocol):
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the first one, which writes."""
+        """Return whether this process is the first one, which writes."""
         ...
 
     @property
@@ -30,7 +30,14 @@ class Processes(Protocol):
         ...
 
     def from_main(self, make: Callable[[], T]) -> T:
-        """Hand what `make` returns in the first process to all of them."""
+        """Hand what `make` returns in the first process to all of them.
+
+        Args:
+            make: Makes the value; called in the first process alone.
+
+        Returns:
+            The value, in every process.
+        """
         ...
 
 

@@ -6,7 +6,7 @@ __all__ = ["Status"]
 
 
 class Status(StrEnum):
-    """How a statement or a claim fares on an instance or a run.
+    """Outcome of a statement or a claim on an instance or a run.
 
     A claim is *refuted* where it is `VIOLATED` although all its hypotheses are met.
     """

@@ -125,7 +125,7 @@ def _groups(runs: Sequence[RecordedRun]) -> list[list[RecordedRun]]:
 
 
 def _entry(root: Path, runs: Sequence[RecordedRun]) -> dict[str, Any]:
-    """What the page says of runs that differ in their seed alone, as JSON values."""
+    """Entry of the page for runs that differ in their seed alone, as JSON values."""
     first = runs[0]
     places = [run.folder.relative_to(root).as_posix() for run in runs]
     name = places[0] if len(runs) == 1 else os.path.commonpath(places) or places[0]
@@ -182,7 +182,11 @@ def _number(value: float) -> float | None:
 
 
 def main(config: OpenRuns) -> None:
-    """Write the page and open it."""
+    """Write the page and open it.
+
+    Args:
+        config: Folder of the runs, path of the page, and whether to open a browser.
+    """
     page = config.out or config.folder / PAGE
     problems, count = write_overview(config.folder, page)
     console = make_console(stderr=True)

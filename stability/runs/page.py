@@ -108,7 +108,14 @@ def data_address(kind: str, content: bytes) -> str:
 
 
 def as_text(value: Any) -> str:
-    """An option's value as it is shown."""
+    """Write an option's value as it is shown.
+
+    Args:
+        value: JSON value.
+
+    Returns:
+        A text as it is; anything else as JSON.
+    """
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
@@ -150,7 +157,7 @@ def last_generation_table(result: "Result") -> str:
 
 
 def _section(result: "Result") -> dict[str, Any]:
-    """What the page says of a run."""
+    """Section of the page for one run, as JSON values."""
     last = len(result.history) - 1
     pictures = []
     if result.shown():

@@ -166,11 +166,27 @@ class RaySession:
         self._end()
 
     def submit(self, name: str, task: Task) -> None:
-        """Let Ray run the task; `ended` gives its outcome under this name."""
+        """Let Ray run the task; `ended` gives its outcome under this name.
+
+        Args:
+            name: Name of the task.
+            task: Task to run.
+        """
         self._say({"name": name, "task": dataclasses.asdict(task)})
 
     def ended(self, timeout: float) -> tuple[str, ProcessExit] | None:
-        """Name and outcome of a task that has ended; None if none did within `timeout` seconds."""
+        """Wait for a task to end.
+
+        Args:
+            timeout: Longest wait, in seconds.
+
+        Returns:
+            Name and outcome of a task that has ended; None if none did in time.
+
+        Raises:
+            RayLostError: If Ray, or the process that talks to it, ended.
+            RayRefusedError: If Ray refused.
+        """
         with suppress(queue.Empty):
             said = self._hear(timeout)
             return said["name"], ProcessExit(said["code"], said["message"])
@@ -327,8 +343,8 @@ def _work(
 
 
 def _outcome(ray: Any, task: Any) -> tuple[ProcessExit, bool]:
-    """What the task returned; if Ray lost its process or machine, that it died, and True: Ray
-    itself may have.
+    """Return the outcome of a task, and False; if Ray lost its process or machine, that it died,
+    and True: Ray itself may have.
     """
     try:
         return ray.get(task), False

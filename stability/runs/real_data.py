@@ -44,13 +44,20 @@ class Rounds:
     points: np.ndarray
 
     def of_round(self, t: int) -> FreshData:
-        """The n points of the retraining that makes generation t >= 1."""
+        """New points of one retraining.
+
+        Args:
+            t: Generation that the retraining makes, >= 1.
+
+        Returns:
+            Gives the n points, (n, …); its generator is not used.
+        """
         return lambda n, rng: self.points[(t - 1) * n : t * n]
 
 
 @dataclass(frozen=True)
 class RealData:
-    """What the chains of a study are trained on and measured against.
+    """Data that the chains of a study are trained on and measured against.
 
     Attributes:
         n: Real points of a chain.

@@ -27,7 +27,7 @@ LARGEST_CONFIG = 2**24
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """What is recorded in a folder.
+    """Record of a run, read from its folder.
 
     Attributes:
         folder: The folder.

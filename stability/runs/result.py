@@ -1,4 +1,4 @@
-"""What came out of a study: tables, figures, trends, samples and learners, of its folder alone."""
+"""Results of a study: tables, figures, trends, samples and learners, from its folder alone."""
 
 import html
 import importlib.util
@@ -59,7 +59,7 @@ class Result:
 
     @property
     def folder(self) -> Path:
-        """Of the run."""
+        """Folder of the run."""
         return self.recorded.folder
 
     @property
@@ -74,29 +74,29 @@ class Result:
 
     @property
     def environment(self) -> Mapping[str, Any]:
-        """Where the run was started: versions, machine, commit, threads."""
+        """Environment in which the run was started: versions, machine, commit, threads."""
         return self.recorded.environment
 
     @property
     def quantities(self) -> Sequence[Quantity]:
-        """What was measured."""
+        """Quantities that were measured."""
         return self.recorded.study.quantities
 
     @property
     def covers(self) -> str:
-        """What intervals over seeds cover, in words."""
+        """Return what intervals over seeds cover, in words."""
         return self.recorded.study.covers
 
     @property
     def finished(self) -> bool:
-        """Whether the run has all its generations."""
+        """Return whether the run has all its generations."""
         return len(self.history) > self.recorded.study.generations
 
     def floor(self, key: str) -> Floor:
-        """What a perfect model gets.
+        """Floor of a quantity: its value for a perfect model.
 
         Args:
-            key: Of a quantity.
+            key: Key of the quantity.
 
         Returns:
             Its floor; nan if it is not known.
@@ -224,7 +224,7 @@ class Result:
 
     @property
     def seconds(self) -> float:
-        """What its generations took together; nan if that is not known."""
+        """Duration of all generations together, in seconds; nan if that is not known."""
         try:
             lines = [parse_json(line) for line in read_lines(self.folder / TIMINGS)]
             # a generation that was done twice, after a kill, counts once

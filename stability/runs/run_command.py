@@ -48,7 +48,11 @@ class RunStudy:
 
 
 def main(config: RunStudy) -> None:
-    """Run it, print what came out, and write the page."""
+    """Run the study, print what came out, and write the page.
+
+    Args:
+        config: File of the study, and the options that replace its own.
+    """
     chosen: dict[str, Any] = {
         "out": config.out,
         "seeds": config.seeds,

@@ -91,7 +91,7 @@ class _Digests:
 def environment(
     packages: tuple[str, ...] = (PACKAGE, "numpy", "scipy", "torch", "POT"),
 ) -> dict[str, Any]:
-    """Where a run runs: versions, machine, and the commit of the code.
+    """Environment of a run: versions, machine, and the commit of the code.
 
     Args:
         packages: Names of installed packages.
@@ -182,7 +182,7 @@ class RunDirectory:
             raise
 
     def _look(self, overwrite: bool) -> bool:
-        """Whether there is a run to resume; changes nothing. RunDirectoryError as above."""
+        """Return whether there is a run to resume; change nothing. RunDirectoryError as above."""
         found = found_run(self.path)
         if found is None or overwrite:
             return False
@@ -356,7 +356,7 @@ class RunDirectory:
         return [json.loads(line) for line in _whole_lines(self._read_history())]
 
     def load_samples(self, t: int) -> list[np.ndarray]:
-        """What generation t drew, from its file or else from a checkpoint.
+        """Load the samples of generation t, from its file or else from a checkpoint.
 
         Args:
             t: The generation.

@@ -17,7 +17,7 @@ __all__ = ["RunGeneration", "is_run", "open_run_folder", "run_generations"]
 
 @dataclass(frozen=True)
 class RunGeneration:
-    """What one chain of a recorded run drew in one generation.
+    """Samples of one chain of a recorded run in one generation.
 
     Attributes:
         folder: Of the run.
@@ -53,10 +53,10 @@ class RunGeneration:
 
 
 def is_run(path: Path) -> bool:
-    """Whether a folder looks like one of a recorded run.
+    """Return whether a folder looks like one of a recorded run.
 
     Args:
-        path: Of the folder.
+        path: Path of the folder.
 
     Returns:
         Whether it has a configuration and a history.

@@ -72,7 +72,7 @@ class RunDirectoryError(OptionError):
 
 @dataclass(frozen=True)
 class Recorded:
-    """What config.json says.
+    """Content of config.json.
 
     Attributes:
         config: The configuration.
@@ -86,7 +86,14 @@ class Recorded:
 
 
 def config_digest(config: Any) -> str:
-    """SHA-256 of a JSON value, 64 hexadecimal digits; the order of keys does not matter."""
+    """SHA-256 of a JSON value; the order of keys does not matter.
+
+    Args:
+        config: JSON value.
+
+    Returns:
+        The digest, 64 hexadecimal digits.
+    """
     return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()
 
 
@@ -223,7 +230,11 @@ def remove_run(folder: Path) -> None:
 
 
 def remove_empty(folder: Path) -> None:
-    """Remove the folders of a run that hold nothing."""
+    """Remove the empty subfolders of a run.
+
+    Args:
+        folder: Folder of the run.
+    """
     for name in FOLDERS:
         with suppress(OSError):  # not there, or with files that are not ours
             (folder / name).rmdir()

@@ -47,10 +47,10 @@ def as_plain(value: Any, name: str) -> Any:
 
 
 def from_plain(value: Any) -> Any:
-    """What `as_plain` was given.
+    """Restore the state that `as_plain` was given.
 
     Args:
-        value: What it returned, or a copy of it.
+        value: Result of `as_plain`, or a copy of it.
 
     Returns:
         The state, with its arrays.

@@ -73,7 +73,7 @@ FLOOR_DRAWS = 32
 
 @dataclass(frozen=True)
 class LearnerPlace:
-    """What a learner is built for.
+    """Circumstances that a learner is built for.
 
     Attributes:
         chains: Number of chains that are recorded.
@@ -253,7 +253,7 @@ class Study:
 
     @property
     def quantities(self) -> list[Quantity]:
-        """What is measured, in order."""
+        """Quantities that are measured, in order."""
         return [quantity for observer in self.observers for quantity in observer.quantities]
 
     @property
@@ -426,7 +426,7 @@ class _Runner:
             learner.forget()
 
     def _is_late(self, seconds: float) -> bool:
-        """Whether another generation as long as the last one would pass the limit of time."""
+        """Return whether a generation as long as the last would pass the limit of time."""
         study = self._study
         if not study.max_hours:
             return False
@@ -434,7 +434,7 @@ class _Runner:
         return study.processes.from_main(lambda: late)
 
     def _observed(self, generation: Generation, learner: Any) -> HistoryLine:
-        """What observers measure of a generation."""
+        """Measure a generation with all observers."""
         study = self._study
         views = self._views(generation, learner)
         measured: list[dict[str, Any]] = [{} for _ in views]
@@ -457,7 +457,7 @@ class _Runner:
     def _asked(
         self, observer: Observer, generation: Generation, learner: Any, views: Sequence[View]
     ) -> Sequence[Mapping[str, Any]]:
-        """What one observer measures of all chains."""
+        """Measure all chains with one observer."""
         if isinstance(observer, ChainsObserver):
             return observer.measure(generation, learner, views)
         if isinstance(observer, SupportsThreads) and observer.thread_safe:
@@ -507,7 +507,7 @@ class _Runner:
         self._floors_written = True
 
     def _floors(self) -> dict[str, Floor]:
-        """What a perfect model gets, of every observer."""
+        """Floors of every observer, by key: values for a perfect model."""
         floors: dict[str, Floor] = {}
         for observer in self._study.observers:
             try:
@@ -532,7 +532,7 @@ class _Runner:
         return {key: as_floor([values[key] for values in drawn]) for key in first}
 
     def _disk(self, learner: Any) -> str:
-        """What the run will take on the disk, in words."""
+        """Return in words how much the run will take on the disk."""
         study, data = self._study, self._study.data
         point = data.real_of(0)[0].nbytes if data.real_of(0).ndim > 1 else data.real_of(0).itemsize
         drawn = drawn_counts([regime for regime, *_ in study.chains], data.n, study.generations + 1)
@@ -558,7 +558,15 @@ class _Densities:
         self._learner, self._known = learner, None
 
     def of_chain(self, r: int, truth: Sequence[np.ndarray]) -> Callable[[np.ndarray], np.ndarray]:
-        """The log-density of chain r."""
+        """The log-density of chain r.
+
+        Args:
+            r: Position of the chain.
+            truth: True points of each chain, each of shape (k, …).
+
+        Returns:
+            Points (j, …) -> log-density, (j,).
+        """
 
         def log_prob(points: np.ndarray) -> np.ndarray:
             if points is not truth[r]:
@@ -570,7 +578,14 @@ class _Densities:
 
 
 def size_of(state: Any) -> int:
-    """Bytes of the arrays and tensors in a state."""
+    """Bytes of the arrays and tensors in a state.
+
+    Args:
+        state: Arrays, tensors and other values, in mappings, lists and tuples.
+
+    Returns:
+        Their sum; other values count as 0.
+    """
     if isinstance(state, Mapping):
         return sum(map(size_of, state.values()))
     if isinstance(state, list | tuple):

@@ -28,7 +28,7 @@ UNKNOWN = Floor(math.nan, math.nan)
 
 @dataclass(frozen=True)
 class StudyFile:
-    """What study.json says.
+    """Content of study.json.
 
     Attributes:
         quantities: What was measured, in the order of tables and figures.
@@ -50,7 +50,14 @@ class StudyFile:
         return [quantity for quantity in self.quantities if quantity.shown]
 
     def floor(self, key: str) -> Floor:
-        """The floor of a quantity; `UNKNOWN` if it has none."""
+        """Floor of a quantity.
+
+        Args:
+            key: Key of the quantity.
+
+        Returns:
+            Its floor; `UNKNOWN` if it has none.
+        """
         return self.floors.get(key, UNKNOWN)
 
 
@@ -113,7 +120,17 @@ def read_study_file(folder: Path) -> StudyFile | None:
 
 
 def text(value: Any) -> str:
-    """A text from a file, which may be empty and have lines. ValueError unless it can be shown."""
+    """Require a text from a file, which may be empty and have lines.
+
+    Args:
+        value: JSON value.
+
+    Returns:
+        The text.
+
+    Raises:
+        ValueError: If it is no text, too long, or cannot be shown as it is.
+    """
     if not isinstance(value, str) or len(value) > MOST_TEXT:
         raise ValueError
     lines = value.split("\n")

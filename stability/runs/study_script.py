@@ -129,7 +129,11 @@ def one_run(study: Study, row: int, seed: int, **place: Any) -> Study:
 
 
 def main(config: StudyPart) -> None:
-    """Run it, or finish it."""
+    """Run one part of a study, or finish it.
+
+    Args:
+        config: File of the study, row and seed of the part, and its place.
+    """
     study = load_study(config.file)
     part = one_run(
         study,

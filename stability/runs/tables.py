@@ -28,6 +28,12 @@ MOST_COLUMNS = 4  # of measured quantities side by side
 def shown_generations(last: int) -> list[int]:
     """The generations that the paper shows (0, 10, 20, 50, 100 in Figures 3, 4) and 5, if they
     exist, and the last.
+
+    Args:
+        last: The last generation, >= 0.
+
+    Returns:
+        The generations, ascending.
     """
     return sorted({t for t in (0, 5, 10, 20, 50, 100) if t < last} | {last})
 
@@ -93,7 +99,7 @@ def mean_sd(values: np.ndarray, style: str = ".3f") -> str:
     """Write values over seeds.
 
     Args:
-        values: One a seed.
+        values: One value a seed, (S,).
         style: Format of a number.
 
     Returns:
@@ -105,7 +111,14 @@ def mean_sd(values: np.ndarray, style: str = ".3f") -> str:
 
 
 def lambda_cell(chain: ChainRecord) -> str:
-    """λ of a training set, ∞ without real data."""
+    """Write λ of a training set.
+
+    Args:
+        chain: Record of the chain, with the sizes of its training set.
+
+    Returns:
+        λ; ∞ without real data.
+    """
     return f"{chain.lam:g}" if chain.n else "∞"
 
 
@@ -130,8 +143,8 @@ def _floors(study: StudyFile, quantities: Sequence[Quantity]) -> str:
 
 
 def _spread(floors: Sequence[Floor]) -> str:
-    """What stands behind the ± of floors; the mean itself is right to that over the root of the
-    number.
+    """Note on the ± of floors, with their number of draws; the mean itself is right to that over
+    the root of the number.
     """
     draws = next((floor.draws for floor in floors if floor.draws), 0)
     return f" (mean ± sd of {draws} draws)" if draws else ""

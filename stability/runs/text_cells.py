@@ -107,7 +107,7 @@ def as_numbers(texts: Sequence[str], keep_text: bool = True) -> NDArray[np.float
 
 
 def _loses_digits(text: str) -> bool:
-    """Whether a number would be another text: 02134, or a whole number beyond 2^53."""
+    """Return whether a number would be another text: 02134, or a whole number beyond 2^53."""
     digits = text.lstrip("+-")
     return bool(_LEADING_ZERO.fullmatch(text)) or (
         digits.isdecimal() and len(digits) > 15 and int(digits) > LARGEST_WHOLE

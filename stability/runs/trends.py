@@ -45,7 +45,7 @@ class Interval:
 
     @property
     def leaves_out_zero(self) -> bool:
-        """Whether all of it lies on one side of 0."""
+        """Return whether the whole interval lies on one side of 0."""
         return self.low > 0 or self.high < 0
 
 
@@ -174,7 +174,7 @@ class Trends:
 
     @property
     def caption(self) -> str:
-        """What was tested, and its error rate, in words."""
+        """Caption of the table: the tests and their error rate, in words."""
         return (
             f"slopes over t ≥ {self.first}, 95 % intervals by Student's t over seeds; sign tests: "
             f"probability that any of them finds a trend that is not there: at most "

@@ -239,7 +239,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _encodable(value: Any) -> bool:
-    """Whether all strings of a parsed JSON value are text."""
+    """Return whether all strings of a parsed JSON value are text."""
     try:
         json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
