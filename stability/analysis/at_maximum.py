@@ -1,4 +1,4 @@
-"""What is found at θ*, whatever λ is: the derivatives' moments, L and ε, each with its errors."""
+"""Numbers found at θ*, whatever λ is: the derivatives' moments, L and ε, each with its errors."""
 
 import math
 from dataclasses import dataclass, field

@@ -26,6 +26,12 @@ def axes(local: LocalAnalysis) -> np.ndarray:
 
     In that norm, in which J is symmetric (S1), a vector V c has length ‖c‖₂; its unit is the
     standard error of one observation, real and synthetic ones in their proportion.
+
+    Args:
+        local: The analysis at θ*.
+
+    Returns:
+        Axes as columns, (P, P).
     """
     mu, W = generalised_eigenvalues(local.A, local.B)
     return W * np.sqrt((1 + local.lam) / (1 + local.lam * mu))
@@ -33,8 +39,9 @@ def axes(local: LocalAnalysis) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Basin:
-    """What orbits of G∞ show that begin at both ends of each axis of an ellipsoid ‖V⁻¹(θ − θ*)‖₂ =
-    r around θ*.
+    """Region around θ* from which orbits of G∞ come closer at every step.
+
+    The orbits begin at both ends of each axis of an ellipsoid ‖V⁻¹(θ − θ*)‖₂ = r.
 
     Attributes:
         ellipsoid: The largest r tried at which each orbit comes closer at every step; 0 if there is
@@ -64,9 +71,15 @@ def basin(
     2P orbits are a sample of the ellipsoid, and no proof that it is a basin.
 
     Args:
-        G: (P,) -> (P,).
-        theta: (P,) θ*.
-        V: (P, P) see `axes`.
+        G: The map, (P,) -> (P,).
+        theta: θ*, (P,).
+        V: Axes of the ellipsoid as columns, see `axes`, (P, P).
+        largest: First r that is tried, > 0.
+        smallest: Least r that is tried, > 0.
+        steps: Steps of each orbit, >= 1.
+
+    Returns:
+        The largest ellipsoid found, its ball, and the rate near θ*.
     """
 
     def step(offset: np.ndarray) -> np.ndarray:
@@ -130,6 +143,16 @@ def linear_rate(
 ) -> float:
     """The factor a retraining of half the difference of two orbits, from θ* ± size V₁: ρ(J) up
     to O(size²).
+
+    Args:
+        G: The map, (P,) -> (P,).
+        theta: θ*, (P,).
+        V: Axes as columns, slowest first, see `axes`, (P, P).
+        size: Distance of both starts from θ*, in units of V₁, > 0.
+        steps: Retrainings, >= 1.
+
+    Returns:
+        Mean factor per retraining.
     """
     ends = [theta + sign * size * V[:, 0] for sign in (1, -1)]
     for _ in range(steps):

@@ -152,7 +152,9 @@ def _second_route(
 
 
 def _slack(moments: ScoreMoments, error: float, lam: float) -> float:
-    """What integration errors of A and B leave open of J, in spectral norm, to first order."""
+    """Bound on the error of J that integration errors of A and B leave, in spectral norm, to first
+    order.
+    """
     inverse = float(np.linalg.norm(np.linalg.inv(moments.A + lam * moments.B), 2))
     return len(moments.A) * error * inverse * (1 + 2 * lam)
 

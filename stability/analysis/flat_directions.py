@@ -75,11 +75,25 @@ class Section:
         self.basis = torch.linalg.qr(flat, mode="complete")[0][:, flat.shape[1] :]
 
     def whole(self, eta: Tensor) -> Tensor:
-        """θ (P,) of η (P − k,)."""
+        """θ of a point η of the complement.
+
+        Args:
+            eta: η, (P − k,).
+
+        Returns:
+            θ, (P,).
+        """
         return self.centre + self.basis @ eta
 
     def lifted(self, moments: ScoreMoments) -> ScoreMoments:
-        """ScoreMoments with θ* (P,) for their η*; matrices stay on the complement."""
+        """ScoreMoments with θ* (P,) for their η*; matrices stay on the complement.
+
+        Args:
+            moments: Moments at η*, with `theta` of shape (P − k,).
+
+        Returns:
+            The same moments with `theta` (P,).
+        """
         return replace(moments, theta=self.whole(torch.from_numpy(moments.theta)).numpy())
 
     @property
@@ -93,19 +107,44 @@ class Section:
         return self.family.atoms if isinstance(self.family, Discrete) else None
 
     def landmarks(self, theta: Tensor) -> Any:
-        """Those of the family, at η = `theta`."""
+        """The landmarks of the family, at η = `theta`; None if it has none.
+
+        Args:
+            theta: η, (P − k,).
+        """
         if isinstance(self.family, HasLandmarksAt):
             return self.family.landmarks(self.whole(theta))
         return None
 
     def in_domain(self, theta: Tensor) -> bool:
-        """Whether the family says so, at η = `theta`."""
+        """True if η = `theta` is in the domain of the family.
+
+        Args:
+            theta: η, (P − k,).
+        """
         return in_domain(self.family, self.whole(theta))
 
     def log_prob(self, theta: Tensor, x: Tensor) -> Tensor:
-        """log p of each point, at η = `theta`."""
+        """log p of each point, at η = `theta`.
+
+        Args:
+            theta: η, (P − k,).
+            x: Points, (n, d).
+
+        Returns:
+            log p of each point, (n,).
+        """
         return self.family.log_prob(self.whole(theta), x)
 
     def sample(self, theta: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        """n draws at η = `theta`."""
+        """n draws at η = `theta`.
+
+        Args:
+            theta: η, (P − k,).
+            n: Number of points.
+            generator: Source of all random draws.
+
+        Returns:
+            Points, (n, d).
+        """
         return self.family.sample(self.whole(theta), n, generator)

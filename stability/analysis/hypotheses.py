@@ -1,5 +1,5 @@
-"""What a family must be for an analysis to mean anything, tested on it: its interface and S1's
-hypothesis, exact sampling.
+"""Tests that a family meets what an analysis assumes: its interface and S1's hypothesis, exact
+sampling.
 
 Where log p_θ is a normalised density and `sample` draws from it, E s = 0 and E[∂²log p + s²] = 0
 along any direction of θ (Bartlett's identities); both are tested on draws of `sample`.

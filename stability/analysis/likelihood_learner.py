@@ -65,11 +65,19 @@ class LikelihoodLearner:
         return len(self.theta)
 
     def reset(self, rngs: Sequence[np.random.Generator]) -> None:
-        """Back to `start`."""
+        """Return to `start`.
+
+        Args:
+            rngs: Generators of the chains; not used.
+        """
         self.theta = self._start.clone()
 
     def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
         """Maximise the (weighted) mean log-likelihood.
+
+        Args:
+            datasets: Training set of each chain, R of them.
+            rngs: Generators of the chains; not used.
 
         Raises:
             FloatingPointError: Naming the chain, if it has no maximum.
@@ -93,7 +101,15 @@ class LikelihoodLearner:
     def sample(
         self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
     ) -> list[np.ndarray]:
-        """counts[r] draws of p_θ, (counts[r], d), from a torch generator that rngs[r] seeds."""
+        """Draw from p_θ of each chain, with a torch generator that the chain's own generator seeds.
+
+        Args:
+            counts: Number of points of each chain.
+            rngs: Generators of the chains.
+
+        Returns:
+            Points of each chain, (counts[r], d).
+        """
         generators = [torch.Generator().manual_seed(int(rng.integers(2**63))) for rng in rngs]
         return [
             draw(Member(self.family, theta), count, generator).numpy()

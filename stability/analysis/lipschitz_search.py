@@ -116,7 +116,7 @@ def _steepest_chord(
 
 
 def _between_atoms(x: Tensor, hessian: Tensor) -> Constant:
-    """Of finitely many points (k, d): the steepest of all chords."""
+    """Steepest of all chords between finitely many points (k, d)."""
     i, j = torch.triu_indices(len(x), len(x), 1)
     chords = torch.linalg.matrix_norm(hessian[i] - hessian[j], 2) / (x[i] - x[j]).norm(dim=1)
     return Constant(
@@ -133,10 +133,19 @@ def lipschitz_search(
     1.
 
     Args:
+        family: The family whose Hessian is searched.
+        theta: Parameters, (P,).
         points: (n, d) where to begin; the search goes on at up to 1000 times their distance from
             their median, wherever log p_θ is finite, and then refines around the steepest. In d > 1
             the slope is taken in the steepest direction in Frobenius norm. A search cannot exclude
             that L is larger elsewhere, or infinite.
+        generator: Source of all random draws.
+
+    Returns:
+        The steepest slope, as a lower bound on L.
+
+    Raises:
+        ValueError: If `log_prob` is finite at none of the points.
     """
 
     def slopes(x: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ __all__ = ["LocalAnalysis", "analyse"]
 
 @dataclass(frozen=True, kw_only=True)
 class LocalAnalysis(AtMaximum):
-    """What decides about retraining near θ* (P parameters); the rest follows.
+    """Numbers that decide about retraining near θ* (P parameters); the rest follows.
 
     Attributes:
         lam: Synthetic points per real point.
@@ -59,7 +59,7 @@ class LocalAnalysis(AtMaximum):
     n: int
 
     def error(self, name: str) -> Any:
-        """What a number may be wrong by: a 95 % interval is the number ± this.
+        """Error of a number: a 95 % interval is the number ± this.
 
         Args:
             name: A field or property with a number, a vector or a matrix, e.g. "rho".
@@ -89,7 +89,7 @@ class LocalAnalysis(AtMaximum):
 
     @property
     def routes_agree(self) -> bool:
-        """Whether both ways to J give one matrix, up to noise; True if there is one way alone."""
+        """True if both ways to J give one matrix, up to noise, or if there is one way alone."""
         return not self.jacobian_gap > self.jacobian_allowed
 
     @property
@@ -119,7 +119,7 @@ class LocalAnalysis(AtMaximum):
 
     @property
     def stable(self) -> bool:
-        """Whether ρ(J) < 1: retraining contracts near θ*."""
+        """True if ρ(J) < 1: retraining contracts near θ*."""
         return self.rho < 1
 
     def _between(self, increasing: Callable[[float, float, float, float], float]) -> Bracket:
@@ -158,7 +158,7 @@ class LocalAnalysis(AtMaximum):
 
     @property
     def theorem1_condition(self) -> Condition:
-        """Whether the condition of Theorem 1 is met; undecided if ε or L leave it open."""
+        """State of Theorem 1's condition: met, not met, or undecided if ε or L leave it open."""
         return self.condition.below(0.5)
 
     @property
@@ -204,7 +204,7 @@ class LocalAnalysis(AtMaximum):
 
     @property
     def retraining_ceiling(self) -> float:
-        """What `retraining` stays below at every λ: 1 + ½ λmax(C⁻¹(−A)).
+        """Upper bound on `retraining` at every λ: 1 + ½ λmax(C⁻¹(−A)).
 
         V ≼ ½ (−A)⁻¹/n at any λ (S3). It is 3/2 where C = −A, as in a well-specified model, and may
         be larger or smaller elsewhere.
@@ -242,14 +242,31 @@ class LocalAnalysis(AtMaximum):
         )
 
     def at(self, lam: float) -> "LocalAnalysis":
-        """The same θ*, data and family at another λ, without new integrals."""
+        """The same θ*, data and family at another λ, without new integrals.
+
+        Args:
+            lam: Synthetic points per real point, finite and >= 0.
+
+        Returns:
+            The analysis at that λ.
+
+        Raises:
+            ValueError: If `lam` is negative or not finite.
+        """
         require_number(lam, "lam")
         if not (math.isfinite(lam) and lam >= 0):
             raise ValueError(f"lam must be finite and >= 0, got {lam}")
         return replace(self, lam=lam, jacobian_gap=math.nan, jacobian_check="nothing")
 
     def of(self, n: int) -> "LocalAnalysis":
-        """The same for n real points, >= 1."""
+        """The same analysis for another number of real points.
+
+        Args:
+            n: Number of real points, >= 1.
+
+        Returns:
+            The analysis for n points.
+        """
         return replace(self, n=whole_number(n, "n", 1))
 
     def to_dict(self) -> dict[str, Any]:
@@ -350,7 +367,7 @@ def _points(law: Law, draws: int, seed: int) -> Tensor:
 
 
 def _by_quadrature(family: Family, law: Law, d: int) -> bool:
-    """Whether expectations under both laws are sums or integrals, and no means of draws."""
+    """True if expectations under both laws are sums or integrals, and no means of draws."""
     if isinstance(family, Discrete) and family.atoms is not None:
         return not isinstance(law, Density) or d <= 2 or isinstance(law, Discrete)
     atoms = isinstance(law, Discrete) and law.atoms is not None
@@ -358,7 +375,7 @@ def _by_quadrature(family: Family, law: Law, d: int) -> bool:
 
 
 def _is_own_law(law: Law, family: Family) -> TypeGuard[Member]:
-    """Whether the data are a member of the family by construction."""
+    """True if the data are a member of the family by construction."""
     return isinstance(law, Member) and same_law(Member(family, law.theta), law)
 
 

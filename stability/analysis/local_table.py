@@ -77,7 +77,7 @@ def as_html(table: Table) -> str:
 
 
 def _theorem1(local: "LocalAnalysis") -> list[tuple[str, str, str]]:
-    """What Theorem 1 assumes and says."""
+    """Rows for the assumptions and the statement of Theorem 1."""
     vacuous = local.bound.low == math.inf
     met = local.theorem1_condition
     why = ": L may be larger" if met is not Condition.NOT_MET and _searched(local) else ""
@@ -96,7 +96,7 @@ def _theorem1(local: "LocalAnalysis") -> list[tuple[str, str, str]]:
 
 
 def _loop(local: "LocalAnalysis") -> list[tuple[str, str, str]]:
-    """How retraining behaves near θ*."""
+    """Rows for the behaviour of retraining near θ*."""
     return [
         ("‖J‖₂", _shown(local, "norm"), "J the Jacobian of G∞ at θ*"),
         ("ρ(J)", _shown(local, "rho"), "stable" if local.stable else "unstable"),
@@ -107,7 +107,7 @@ def _loop(local: "LocalAnalysis") -> list[tuple[str, str, str]]:
 
 
 def _costs(local: "LocalAnalysis") -> list[tuple[str, str, str]]:
-    """What misspecification costs, what retraining costs, and both."""
+    """Rows for the cost of misspecification, of retraining, and of both."""
     ceiling = f"{local.retraining_ceiling:.4g}"
     return [
         (

@@ -57,7 +57,16 @@ def _probe(family: Family, theta: Tensor) -> Callable[[Tensor], Tensor]:
 def h1(
     family: Family, data: Data, theta: Tensor, generator: torch.Generator | None = None
 ) -> Expectation:
-    """H₁(θ) = E_data log p_θ(x) (eq. (9)), a scalar. `generator` as in `rule`.
+    """H₁(θ) = E_data log p_θ(x) (eq. (9)).
+
+    Args:
+        family: The family.
+        data: Law or points of the data.
+        theta: Parameters, (P,).
+        generator: Source of draws where expectations are Monte Carlo, as in `rule`.
+
+    Returns:
+        The expectation, a scalar.
 
     Raises:
         ValueError: If it is −∞.
@@ -69,7 +78,16 @@ def h1(
 def h2(
     family: Family, theta: Tensor, other: Tensor, generator: torch.Generator | None = None
 ) -> Expectation:
-    """H₂(θ, θ') = E_{p_θ} log p_θ'(x) (eq. (9)) with θ' = `other`, a scalar.
+    """H₂(θ, θ') = E_{p_θ} log p_θ'(x) (eq. (9)) with θ' = `other`.
+
+    Args:
+        family: The family.
+        theta: Parameters of the law of x, (P,).
+        other: Parameters of the log-density, (P,).
+        generator: Source of draws where expectations are Monte Carlo, as in `rule`.
+
+    Returns:
+        The expectation, a scalar.
 
     Raises:
         ValueError: If it is −∞.
@@ -87,9 +105,14 @@ def infinite_map(
     objective at θ is not.
 
     Args:
+        family: The family.
+        data: Law or points of the data.
         lam: Finite, >= 0.
         draws: As in `rule`; where expectations are Monte Carlo, all calls share their draws.
-        tol: See `draws`.
+        tol: Tolerance of the expectations, as in `rule`.
+
+    Returns:
+        The map from θ, (P,), to the maximum.
     """
     _require_lam(lam)
     known: list[Rule] = []  # of the data, kept for the next θ: `_settle` sees whether it is good
@@ -116,13 +139,21 @@ def infinite_map(
 def finite_map(
     family: Family, real: Data, lam: float
 ) -> Callable[[Tensor, torch.Generator], Maximum]:
-    """Gⁿ_λ: fit on the n fixed points `real` (n, d) and floor(λ n) draws of p_θ from the generator
-    (eqs. (2), (3)).
+    """Gⁿ_λ: fit on the n fixed points `real` and floor(λ n) draws of p_θ (eqs. (2), (3)).
 
-    The objective is Σ log p over all of them, divided by n.
+    The objective is Σ log p over all of them, divided by n. The map raises as that of
+    `infinite_map` does.
 
     Args:
-        lam: Finite, >= 0. Raises as `infinite_map`.
+        family: The family.
+        real: Points, (n, d).
+        lam: Synthetic points per real point, finite and >= 0.
+
+    Returns:
+        The map from θ, (P,), and a generator to the maximum.
+
+    Raises:
+        ValueError: If `real` is no array of points, or `lam` is out of range.
     """
     _require_lam(lam)
     points = rule(real)
@@ -145,11 +176,21 @@ def maximum_likelihood(
 ) -> Maximum:
     """θ* of eq. (7), or with an array of points the canonical θ_0 of eq. (1).
 
-    start (P,) or (s, P): where to climb from. Of the maxima found the highest is returned, and of
-    several equally high (to 1e-9) the one of least norm. Starts that lead to no maximum are passed
-    over. NoMaximum if none of them leads to one;
+    Of the maxima found the highest is returned, and of several equally high (to 1e-9) the one of
+    least norm. Starts that lead to no maximum are passed over.
+
+    Args:
+        family: The family.
+        data: Law or points of the data.
+        start: One or more points to climb from, (P,) or (s, P).
+        draws: Number of draws where expectations are Monte Carlo, as in `rule`.
+        tol: Tolerance of the expectations, as in `rule`.
+
+    Returns:
+        The maximum.
 
     Raises:
+        NoMaximum: If no start leads to a maximum.
         ValueError: If no start has a finite objective.
     """
 
@@ -173,12 +214,25 @@ def maximum_likelihood(
 
 def climb(family: Family, points: Tensor, weights: Tensor, start: Tensor) -> Maximum:
     """The local maximum of θ ↦ Σ weights_i log p_θ(points_i) that Newton's method reaches from
-    `start` (P,).
+    `start`.
 
     Where the Hessian is not negative definite it is shifted until it is (Levenberg), in units that
     make its diagonal 1; steps are cut to 1 + ‖θ‖, lest they leap over the basin, and halved until
-    they stay in the family's domain and gain. NoMaximum if the iteration runs away or does not end
-    in 200 steps, or where it ends the Hessian is singular.
+    they stay in the family's domain and gain.
+
+    Args:
+        family: The family.
+        points: Points, (n, d).
+        weights: Weight of each point, (n,).
+        start: Where to begin, (P,).
+
+    Returns:
+        The maximum.
+
+    Raises:
+        NoMaximum: If the iteration runs away or does not end in 200 steps, or where it ends the
+            Hessian is singular.
+        ValueError: If `start` is outside the domain or its objective is not finite.
     """
 
     def objective(theta: Tensor) -> Tensor:
@@ -233,7 +287,7 @@ def climb(family: Family, points: Tensor, weights: Tensor, start: Tensor) -> Max
 
 
 def _stuck(family: Family, theta: Tensor, step: Tensor, gradient: Tensor) -> str:
-    """Why no step gains: the edge of the domain, named by the parameter that would cross it."""
+    """Reason why no step gains: the edge of the domain, and the parameter that would cross it."""
     if in_domain(family, theta + 1e-3 * step):
         return f"no step gains although the gradient is {gradient.tolist()} at {theta.tolist()}"
     alone = torch.diag(1e-3 * step)

@@ -1,4 +1,4 @@
-"""What the ordered eigenvalues of a noisy symmetric matrix may be wrong by.
+"""Errors of the ordered eigenvalues of a noisy symmetric matrix.
 
 Noise pushes equal eigenvalues apart: the largest of k equal ones comes out too large, the least too
 small, and neither moves with the matrix to first order. Three steps tell how far:

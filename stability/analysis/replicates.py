@@ -1,4 +1,4 @@
-"""What the numbers of an analysis may be wrong by: the same numbers from perturbed moments.
+"""Errors of the numbers of an analysis, from the same numbers with perturbed moments.
 
 Where expectations are quadrature, the moments are moved at random within their numerical errors,
 and an error is the largest change that follows. Where they are means of draws, each batch of draws
@@ -53,7 +53,7 @@ class Replicates:
     method: Literal["exact", "quadrature", "jackknife"]
 
     def error(self, value: np.ndarray, replicas: np.ndarray) -> np.ndarray:
-        """What a number may be wrong by.
+        """Error of a number.
 
         Args:
             value: The number, of any shape (...).

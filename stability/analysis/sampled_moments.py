@@ -105,7 +105,7 @@ def _first_and_outer(family: Family, theta: Tensor, points: Tensor) -> tuple[Ten
 def _drift(
     family: Family, theta: Tensor, data: Tensor, model: Tensor, steps: np.ndarray
 ) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """How A, C and the Fisher information change along a step, to first order.
+    """Change of A, C and the Fisher information along a step, to first order.
 
     Derivatives are taken on one batch, along an orthonormal basis of all steps; that of the law
     p_θ itself is (s·v) of each draw.

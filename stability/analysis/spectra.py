@@ -18,7 +18,7 @@ __all__ = ["spectral_error"]
 
 
 class _Matrices(Protocol):
-    """What a `LocalAnalysis` has of matrices."""
+    """The matrices of a `LocalAnalysis`."""
 
     @property
     def A(self) -> np.ndarray: ...  # noqa: N802
@@ -89,7 +89,7 @@ def spectral_error(
 
     Args:
         name: Of a field or property of `LocalAnalysis`.
-        value: The number.
+        value: The number, a scalar or the spectrum, (P,).
         whole: The analysis.
         left_out: The same without each batch of draws.
 

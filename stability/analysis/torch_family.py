@@ -21,7 +21,15 @@ class _Density(nn.Module):
         self.flow = flow
 
     def forward(self, x: Tensor | None, n: int = 0) -> Tensor:
-        """log p of each point of x (n, d), or n draws where x is None."""
+        """log p of each point of x (n, d), or n draws where x is None.
+
+        Args:
+            x: Points, (n, d), or None for draws.
+            n: Number of draws where x is None.
+
+        Returns:
+            log p, (n,), or draws, (n, d).
+        """
         law: Any = self.flow if hasattr(self.flow, "log_prob") else self.flow()
         if x is not None:
             return law.log_prob(x)
@@ -60,18 +68,42 @@ class TorchFamily:
         }
 
     def log_prob(self, theta: Tensor, x: Tensor) -> Tensor:
-        """log p of each point: (P,), (n, d) -> (n,)."""
+        """Log-density at each point.
+
+        Args:
+            theta: Parameters, (P,).
+            x: Points, (n, d).
+
+        Returns:
+            log p_θ of each point, (n,).
+        """
         return functional_call(self._call, self._parameters(theta), (x,))
 
     def sample(self, theta: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        """n draws, (n, d); the flow draws from torch's global generator, which is put back."""
+        """Draw n points; the flow draws from torch's global generator, which is put back.
+
+        Args:
+            theta: Parameters, (P,).
+            n: Number of points.
+            generator: Source of the seed of all draws.
+
+        Returns:
+            Points, (n, d).
+        """
         seed = int(torch.randint(2**62, (1,), generator=generator))
         with torch.random.fork_rng(devices=[]), torch.no_grad(), _float64():
             torch.manual_seed(seed)  # in the fork
             return functional_call(self._call, self._parameters(theta), (None, n)).double()
 
     def start(self, x: Tensor) -> Tensor:
-        """The module's own parameters, (P,)."""
+        """The module's own parameters.
+
+        Args:
+            x: Points, (n, d); not used.
+
+        Returns:
+            Parameters, (P,).
+        """
         return self._theta.clone()
 
 
@@ -101,7 +133,7 @@ def as_family(given: Family | nn.Module) -> Family:
 
 
 def _takes_theta(module: nn.Module) -> bool:
-    """Whether log_prob has a parameter for θ beside the points: a family already."""
+    """True if log_prob has a parameter for θ beside the points: a family already."""
     log_prob: Callable[..., Any] | None = getattr(module, "log_prob", None)
     code = getattr(log_prob, "__code__", None) or getattr(
         getattr(log_prob, "__func__", None), "__code__", None

@@ -112,7 +112,14 @@ class LinearLogits:
         return _invert(torch.softmax(self._logits(require_theta(self, theta)), 0), n, generator)
 
     def start(self, x: Tensor) -> Tensor:
-        """Least squares on the logarithms of the frequencies, each count raised by ½."""
+        """Least squares on the logarithms of the frequencies, each count raised by ½.
+
+        Args:
+            x: Points, integers 0 to k − 1, (n, 1).
+
+        Returns:
+            Starting point, (P,).
+        """
         k = len(self.features)
         smooth = torch.log(_frequencies(x, k) * len(x) + 0.5)
         target = smooth if self.offset is None else smooth - self.offset
@@ -127,7 +134,14 @@ class LinearLogits:
         )
 
     def fisher(self, theta: Tensor) -> Tensor:
-        """The covariance of the features under p_θ."""
+        """The covariance of the features under p_θ.
+
+        Args:
+            theta: Parameters, (P,).
+
+        Returns:
+            Fisher information, (P, P).
+        """
         p = torch.softmax(self._logits(require_theta(self, theta)), 0)
         centred = self.features - p @ self.features
         return centred.T @ (p[:, None] * centred)
@@ -162,7 +176,15 @@ class Linkage:
         return is_vector(theta, 1) and 0 < theta.item() < 1
 
     def log_prob(self, theta: Tensor, x: Tensor) -> Tensor:
-        """−inf for θ outside (0, 1), and off the atoms."""
+        """Log-density at each point; −inf for θ outside (0, 1), and off the atoms.
+
+        Args:
+            theta: Parameter θ, (1,).
+            x: Points, (n, 1).
+
+        Returns:
+            log p_θ of each point, (n,).
+        """
         inside = (theta[0] > 0) & (theta[0] < 1)
         value = _pick(torch.log(self._probabilities(torch.where(inside, theta[0], 0.5))), x)
         return torch.where(inside, value, -torch.inf)
@@ -176,6 +198,12 @@ class Linkage:
     def start(self, x: Tensor) -> Tensor:
         """The maximum-likelihood estimate, kept within [0.001, 0.999]: θ² − (f₀ − 2f₁ − 2f₂ −
         f₃) θ − 2f₃ = 0.
+
+        Args:
+            x: Points, integers 0 to 3, (n, 1).
+
+        Returns:
+            Starting point, (1,).
         """
         f = _frequencies(x, 4).numpy()
         middle = f[0] - 2 * (f[1] + f[2]) - f[3]
@@ -192,6 +220,13 @@ class Linkage:
         )
 
     def fisher(self, theta: Tensor) -> Tensor:
-        """(1/(2 + θ) + 2/(1 − θ) + 1/θ)/4."""
+        """Fisher information (1/(2 + θ) + 2/(1 − θ) + 1/θ)/4.
+
+        Args:
+            theta: Parameter in (0, 1), (1,).
+
+        Returns:
+            Fisher information, (1, 1).
+        """
         t = require_theta(self, theta)
         return ((1 / (2 + t) + 2 / (1 - t) + 1 / t) / 4)[:, None]

@@ -32,7 +32,15 @@ class CurvedNormal:
         return is_vector(theta, 1) and theta.item() > 0
 
     def log_prob(self, theta: Tensor, x: Tensor) -> Tensor:
-        """−inf for θ <= 0."""
+        """Log-density at each point; −inf for θ <= 0.
+
+        Args:
+            theta: Parameter, mean and standard deviation at once, (1,).
+            x: Points, (n, 1).
+
+        Returns:
+            log p_θ of each point, (n,).
+        """
         inside = theta[0] > 0
         sd = torch.where(inside, theta[0], 1.0)
         value = -torch.log(sd) - ((x[:, 0] - sd) / sd) ** 2 / 2 - math.log(2 * math.pi) / 2
@@ -44,6 +52,15 @@ class CurvedNormal:
     def start(self, x: Tensor) -> Tensor:
         """The maximum-likelihood estimate itself, the positive root of θ² + θ mean(x) =
         mean(x²).
+
+        Args:
+            x: Points, not all 0, (n, 1).
+
+        Returns:
+            Maximum-likelihood estimate, (1,).
+
+        Raises:
+            ValueError: If x is not a finite float64 tensor of this shape, or is 0 throughout.
         """
         first, second = require_points(x, 1).mean(0), x.square().mean(0)
         if second == 0:
@@ -59,5 +76,12 @@ class CurvedNormal:
         return Lipschitz(math.inf, "the Hessian 1/θ² + 2x/θ³ − 3x²/θ⁴ is quadratic in x")
 
     def fisher(self, theta: Tensor) -> Tensor:
-        """3/θ²."""
+        """Fisher information 3/θ².
+
+        Args:
+            theta: Parameter, > 0, (1,).
+
+        Returns:
+            Fisher information, (1, 1).
+        """
         return 3 / require_theta(self, theta).square()[:, None]

@@ -58,8 +58,16 @@ class Gamma:
         return theta if self.parameters == "natural" else theta.exp()
 
     def log_prob(self, theta: Tensor, x: Tensor) -> Tensor:
-        """−inf for x <= 0, and for a shape or rate <= 0. (torch's trigamma, in the Hessian, has
-        9 correct digits.)
+        """Log-density at each point; −inf for x <= 0, and for a shape or rate <= 0.
+
+        torch's trigamma, in the Hessian, has 9 correct digits.
+
+        Args:
+            theta: Shape and rate, or their logarithms, (2,).
+            x: Points, (n, 1).
+
+        Returns:
+            log p_θ of each point, (n,).
         """
         given = self._shape_and_rate(theta)
         valid = (given > 0).all()
@@ -75,9 +83,20 @@ class Gamma:
         return torch.where(inside, value, -torch.inf)
 
     def sample(self, theta: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        """By inversion.
+        """Draw n points by inversion.
 
         Draws below the smallest normal float64, common for shapes under 0.05, are raised to it.
+
+        Args:
+            theta: Shape and rate, or their logarithms, (2,).
+            n: Number of points, >= 0.
+            generator: Source of all random draws.
+
+        Returns:
+            Points, (n, 1).
+
+        Raises:
+            ValueError: If theta is outside the domain, or n < 0.
         """
         shape, rate = self._shape_and_rate(require_theta(self, theta)).tolist()
         standard = torch.from_numpy(gammaincinv(shape, uniforms(n, 1, generator).numpy()))
@@ -86,6 +105,15 @@ class Gamma:
     def start(self, x: Tensor) -> Tensor:
         """Minka's closed-form approximation to the shape, within 1.5 % of the maximum; then the
         best rate.
+
+        Args:
+            x: Points, > 0 and not all equal, n >= 2, (n, 1).
+
+        Returns:
+            Starting point, (2,).
+
+        Raises:
+            ValueError: If x has another shape, is not finite or positive, or is constant.
         """
         if not (require_points(x, 1, minimum=2) > 0).all():
             raise ValueError(f"x must be > 0, got {x.min().item()}")
@@ -112,6 +140,12 @@ class Gamma:
     def fisher(self, theta: Tensor) -> Tensor:
         """[[ψ'(a), −1/b], [−1/b, a/b²]] in (a, b), and [[a² ψ'(a), −a], [−a, a]] in (log a, log
         b).
+
+        Args:
+            theta: Shape and rate, or their logarithms, (2,).
+
+        Returns:
+            Fisher information, (2, 2).
         """
         shape, rate = self._shape_and_rate(require_theta(self, theta))
         trigamma = torch.special.polygamma(1, shape)

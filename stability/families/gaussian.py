@@ -28,6 +28,12 @@ LOG_TWO_PI = math.log(2 * math.pi)
 def symmetric_basis(d: int) -> Tensor:
     """Symmetric matrices orthonormal in tr(AB), (d(d+1)/2, d, d): for i <= j by rows, (eᵢeⱼᵀ +
     eⱼeᵢᵀ)/√2 or eᵢeᵢᵀ.
+
+    Args:
+        d: Dimension of the matrices, >= 1.
+
+    Returns:
+        Basis matrices, (d(d+1)/2, d, d).
     """
     basis = []
     for i in range(d):
@@ -39,19 +45,39 @@ def symmetric_basis(d: int) -> Tensor:
 
 
 def from_coordinates(coordinates: Tensor, d: int) -> Tensor:
-    """The symmetric matrix (d, d) with these coordinates (d(d+1)/2,) in `symmetric_basis`; norms
-    are kept.
+    """The symmetric matrix with given coordinates in `symmetric_basis`; norms are kept.
+
+    Args:
+        coordinates: Coordinates in the basis, of shape (d(d+1)/2,).
+        d: Dimension of the matrix, >= 1.
+
+    Returns:
+        Symmetric matrix, (d, d).
     """
     return torch.einsum("k,kij->ij", coordinates, symmetric_basis(d))
 
 
 def to_coordinates(matrix: Tensor) -> Tensor:
-    """Coordinates of a symmetric matrix in `symmetric_basis`."""
+    """Coordinates of a symmetric matrix in `symmetric_basis`.
+
+    Args:
+        matrix: Symmetric matrix, (d, d).
+
+    Returns:
+        Coordinates, (d(d+1)/2,).
+    """
     return torch.einsum("kij,ij->k", symmetric_basis(len(matrix)), matrix)
 
 
 def log_det(matrix: Tensor) -> Tensor:
-    """log det of a symmetric matrix, −inf where it is not positive definite."""
+    """log det of a symmetric matrix, −inf where it is not positive definite.
+
+    Args:
+        matrix: Symmetric matrix, (d, d).
+
+    Returns:
+        Logarithm of the determinant, a scalar tensor.
+    """
     factor, failed = torch.linalg.cholesky_ex(matrix)
     return torch.where(failed == 0, 2 * factor.diagonal().log().sum(), -torch.inf)
 
@@ -61,13 +87,34 @@ def positive_definite(matrix: Tensor) -> bool:
 
 
 def draw(mean: Tensor, covariance: Tensor, n: int, generator: torch.Generator) -> Tensor:
-    """n draws of N(mean, covariance), (n, d)."""
+    """n draws of N(mean, covariance), (n, d).
+
+    Args:
+        mean: Mean, (d,).
+        covariance: Positive definite covariance, (d, d).
+        n: Number of points, >= 0.
+        generator: Source of all random draws.
+
+    Returns:
+        Points, (n, d).
+    """
     z = torch.special.ndtri(uniforms(n, len(mean), generator))
     return mean + z @ torch.linalg.cholesky(covariance).T
 
 
 def moments(x: Tensor, d: int) -> tuple[Tensor, Tensor]:
-    """Mean and maximum-likelihood covariance (divided by n) of x; ValueError if it is singular."""
+    """Mean and maximum-likelihood covariance (divided by n) of points.
+
+    Args:
+        x: Points, n > d, (n, d).
+        d: Dimension of the points.
+
+    Returns:
+        Mean, (d,), and covariance, (d, d).
+
+    Raises:
+        ValueError: If x has another shape, is not finite, or its covariance is singular.
+    """
     require_points(x, d, minimum=d + 1)
     mean = x.mean(0)
     covariance = (x - mean).T @ (x - mean) / len(x)
@@ -130,11 +177,26 @@ class Gaussian:
         return _everywhere(self.dimension)
 
     def split(self, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """(μ, Λ): (d,) and (d, d)."""
+        """Split θ into (μ, Λ).
+
+        Args:
+            theta: Parameters, (P,).
+
+        Returns:
+            Mean, (d,), and precision, (d, d).
+        """
         return theta[: self.dimension], from_coordinates(theta[self.dimension :], self.dimension)
 
     def join(self, mean: Tensor, precision: Tensor) -> Tensor:
-        """θ of a mean (d,) and a symmetric precision (d, d)."""
+        """Join a mean and a precision to θ.
+
+        Args:
+            mean: Mean, (d,).
+            precision: Symmetric precision, (d, d).
+
+        Returns:
+            Parameters, (P,).
+        """
         return torch.cat([mean, to_coordinates(precision)])
 
     def in_domain(self, theta: Tensor) -> bool:
@@ -143,7 +205,15 @@ class Gaussian:
         )
 
     def log_prob(self, theta: Tensor, x: Tensor) -> Tensor:
-        """Eq. (58), with the sign of a log-density. −inf where Λ is not positive definite."""
+        """Eq. (58), with the sign of a log-density. −inf where Λ is not positive definite.
+
+        Args:
+            theta: Parameters, (P,).
+            x: Points, (n, d).
+
+        Returns:
+            log p_θ of each point, (n,).
+        """
         mean, precision = self.split(theta)
         gap = x - mean
         quadratic = _quadratic(gap, precision)
@@ -154,7 +224,14 @@ class Gaussian:
         return draw(mean, torch.linalg.inv(precision), n, generator)
 
     def start(self, x: Tensor) -> Tensor:
-        """The maximum-likelihood estimate itself."""
+        """The maximum-likelihood estimate itself.
+
+        Args:
+            x: Points, n > d, with a covariance of full rank, (n, d).
+
+        Returns:
+            Maximum-likelihood estimate, (P,).
+        """
         mean, covariance = moments(x, self.dimension)
         return self.join(mean, torch.linalg.inv(covariance))
 
@@ -168,7 +245,14 @@ class Gaussian:
         )
 
     def fisher(self, theta: Tensor) -> Tensor:
-        """diag(Λ, ½ tr(EₖΣEₗΣ))."""
+        """Fisher information diag(Λ, ½ tr(EₖΣEₗΣ)).
+
+        Args:
+            theta: Parameters in the domain, (P,).
+
+        Returns:
+            Fisher information, (P, P).
+        """
         precision = self.split(require_theta(self, theta))[1]
         moved = symmetric_basis(self.dimension) @ torch.linalg.inv(precision)
         return torch.block_diag(precision, torch.einsum("kij,lji->kl", moved, moved) / 2)
@@ -203,7 +287,14 @@ class GaussianFull:
         return _everywhere(self.dimension)
 
     def split(self, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """(μ, Σ⁻¹): (d,) and (d, d), not symmetrised."""
+        """Split θ into (μ, Σ⁻¹), not symmetrised.
+
+        Args:
+            theta: Parameters, (P,).
+
+        Returns:
+            Mean, (d,), and precision, (d, d).
+        """
         return theta[: self.dimension], theta[self.dimension :].reshape(
             self.dimension, self.dimension
         )
@@ -216,7 +307,15 @@ class GaussianFull:
         return bool(symmetric) and positive_definite(precision)
 
     def log_prob(self, theta: Tensor, x: Tensor) -> Tensor:
-        """Eq. (58) with the sign of a log-density; −inf where det Σ⁻¹ is not positive."""
+        """Eq. (58) with the sign of a log-density; −inf where det Σ⁻¹ is not positive.
+
+        Args:
+            theta: Parameters, (P,).
+            x: Points, (n, d).
+
+        Returns:
+            Eq. (58) at each point, (n,).
+        """
         mean, precision = self.split(theta)
         gap = x - mean
         quadratic = _quadratic(gap, precision)
@@ -233,7 +332,14 @@ class GaussianFull:
         return draw(mean, torch.linalg.inv((precision + precision.T) / 2), n, generator)
 
     def start(self, x: Tensor) -> Tensor:
-        """The maximum over symmetric matrices; for d >= 2 a saddle of (58) over all matrices."""
+        """The maximum over symmetric matrices; for d >= 2 a saddle of (58) over all matrices.
+
+        Args:
+            x: Points, n > d, with a covariance of full rank, (n, d).
+
+        Returns:
+            Starting point, (P,).
+        """
         mean, covariance = moments(x, self.dimension)
         precision = torch.linalg.inv(covariance)
         return torch.cat([mean, ((precision + precision.T) / 2).flatten()])
@@ -250,6 +356,12 @@ class GaussianFull:
     def fisher(self, theta: Tensor) -> Tensor:
         """E of score times its transpose, diag(Σ⁻¹, ¼ (I + K)(Σ⊗Σ)), K vec E = vec Eᵀ: singular
         for d >= 2.
+
+        Args:
+            theta: Parameters in the domain, (P,).
+
+        Returns:
+            Fisher information, (P, P).
         """
         precision = self.split(require_theta(self, theta))[1]
         covariance = torch.linalg.inv(precision)
@@ -280,7 +392,14 @@ class GaussianNatural:
         return _everywhere(self.dimension)
 
     def split(self, theta: Tensor) -> tuple[Tensor, Tensor]:
-        """(Λμ, Λ): (d,) and (d, d)."""
+        """Split θ into (Λμ, Λ).
+
+        Args:
+            theta: Parameters, (P,).
+
+        Returns:
+            Λμ, (d,), and precision Λ, (d, d).
+        """
         return theta[: self.dimension], from_coordinates(theta[self.dimension :], self.dimension)
 
     def in_domain(self, theta: Tensor) -> bool:
@@ -289,7 +408,15 @@ class GaussianNatural:
         )
 
     def log_prob(self, theta: Tensor, x: Tensor) -> Tensor:
-        """−inf where Λ is not positive definite."""
+        """Log-density at each point; −inf where Λ is not positive definite.
+
+        Args:
+            theta: Parameters, (P,).
+            x: Points, (n, d).
+
+        Returns:
+            log p_θ of each point, (n,).
+        """
         linear, precision = self.split(theta)
         quadratic = _quadratic(x, precision)
         normaliser = linear @ torch.linalg.inv(precision) @ linear - log_det(precision)
@@ -301,7 +428,14 @@ class GaussianNatural:
         return draw(covariance @ linear, covariance, n, generator)
 
     def start(self, x: Tensor) -> Tensor:
-        """The maximum-likelihood estimate itself."""
+        """The maximum-likelihood estimate itself.
+
+        Args:
+            x: Points, n > d, with a covariance of full rank, (n, d).
+
+        Returns:
+            Maximum-likelihood estimate, (P,).
+        """
         mean, covariance = moments(x, self.dimension)
         precision = torch.linalg.inv(covariance)
         return torch.cat([precision @ mean, to_coordinates(precision)])
@@ -315,6 +449,12 @@ class GaussianNatural:
     def fisher(self, theta: Tensor) -> Tensor:
         """The covariance of T(x): Cov x = Σ, Cov(x, −½ xᵀEₖx) = −ΣEₖμ, Cov(½xᵀEₖx, ½xᵀEₗx) =
         ½tr(EₖΣEₗΣ) + μᵀEₖΣEₗμ.
+
+        Args:
+            theta: Parameters in the domain, (P,).
+
+        Returns:
+            Fisher information, (P, P).
         """
         linear, precision = self.split(require_theta(self, theta))
         covariance = torch.linalg.inv(precision)
@@ -371,7 +511,14 @@ class GaussianMean:
         return draw(require_theta(self, theta), self.covariance, n, generator)
 
     def start(self, x: Tensor) -> Tensor:
-        """The maximum-likelihood estimate itself, the sample mean."""
+        """The maximum-likelihood estimate itself, the sample mean.
+
+        Args:
+            x: Points, (n, d).
+
+        Returns:
+            Sample mean, (d,).
+        """
         return require_points(x, self.dimension).mean(0)
 
     def lipschitz(self, theta: Tensor) -> Lipschitz:
@@ -379,6 +526,13 @@ class GaussianMean:
         return Lipschitz(0.0, "the Hessian is −Σ⁻¹ for every x")
 
     def fisher(self, theta: Tensor) -> Tensor:
-        """Σ⁻¹."""
+        """Fisher information Σ⁻¹, the same for every θ.
+
+        Args:
+            theta: Mean, (d,).
+
+        Returns:
+            Fisher information, (d, d).
+        """
         require_theta(self, theta)
         return torch.linalg.inv(self.covariance)

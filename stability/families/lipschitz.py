@@ -65,6 +65,11 @@ def spectral_supremum(
     Args:
         matrix: (n,) -> (n, P, P), symmetric.
         curvature: (left, right) -> bounds on ‖M''‖₂ over the cells [left, right].
+        lower: Left end of the interval.
+        upper: Right end of the interval.
+
+    Returns:
+        Upper bound on the supremum.
     """
     ends = np.linspace(lower, upper, 257)
     left, right = ends[:-1], ends[1:]
@@ -109,10 +114,19 @@ def _spectral_norms(matrices: np.ndarray) -> np.ndarray:
 def location_scale_derivative(
     z: np.ndarray, g1: np.ndarray, g2: np.ndarray, g3: np.ndarray, scale: float
 ) -> np.ndarray:
-    """d/dx of the Hessian of −log s + g((x − μ)/s) in (μ, log s), from the derivatives g', g'',
-    g''' at z: (n, 2, 2).
+    """Derivative in x of the Hessian of −log s + g((x − μ)/s) in (μ, log s).
 
     The Hessian is [[g''/s², (g' + z g'')/s], [·, z g' + z² g'']], and d/dx = (1/s) d/dz.
+
+    Args:
+        z: Standardised points (x − μ)/s, (n,).
+        g1: First derivative of g at z, (n,).
+        g2: Second derivative of g at z, (n,).
+        g3: Third derivative of g at z, (n,).
+        scale: Scale s, > 0.
+
+    Returns:
+        Derivatives, (n, 2, 2).
     """
     corner = (2 * g2 + z * g3) / scale
     rows = [g3 / scale**2, corner], [corner, g1 + 3 * z * g2 + z**2 * g3]

@@ -145,7 +145,14 @@ class Logistic:
         return mu + torch.exp(log_s) * _quantile(uniforms(n, 1, generator), 1.0)
 
     def start(self, x: Tensor) -> Tensor:
-        """Method of moments: the variance is π² s²/3."""
+        """Method of moments: the variance is π² s²/3.
+
+        Args:
+            x: Points, (n, 1).
+
+        Returns:
+            Starting point (μ, log s), (2,).
+        """
         return torch.tensor(_moments(x), dtype=torch.float64)
 
     def lipschitz(self, theta: Tensor) -> Lipschitz:
@@ -154,7 +161,14 @@ class Logistic:
         )
 
     def fisher(self, theta: Tensor) -> Tensor:
-        """diag(1/(3s²), (3 + π²)/9)."""
+        """Fisher information diag(1/(3s²), (3 + π²)/9).
+
+        Args:
+            theta: Parameters (μ, log s), (2,).
+
+        Returns:
+            Fisher information, (2, 2).
+        """
         log_s = require_theta(self, theta)[1]
         return torch.stack(
             [torch.exp(-2 * log_s) / 3, torch.full_like(log_s, (3 + math.pi**2) / 9)]
@@ -192,19 +206,41 @@ class GeneralisedLogistic:
         return mu + torch.exp(log_s) * _quantile(uniforms(n, 1, generator), torch.exp(log_alpha))
 
     def start(self, x: Tensor) -> Tensor:
-        """The symmetric member, α = 1, with the mean and variance of x."""
+        """The symmetric member, α = 1, with the mean and variance of x.
+
+        Args:
+            x: Points, (n, 1).
+
+        Returns:
+            Starting point (μ, log s, log α), (3,).
+        """
         return torch.tensor([*_moments(x), 0.0], dtype=torch.float64)
 
     def lipschitz(self, theta: Tensor) -> Lipschitz:
-        """Limits of ‖s d/dx ∇² log p‖: 1 for z → ∞; 2α for z → −∞, from the block α [[1, −1],
+        """Supremum of ‖∂ₓ∇² log p‖, at a location, scale and skewness.
+
+        Limits of ‖s d/dx ∇² log p‖: 1 for z → ∞; 2α for z → −∞, from the block α [[1, −1],
         [−1, 1]].
+
+        Args:
+            theta: Parameters (μ, log s, log α), (3,).
+
+        Returns:
+            The constant, with how it was found.
         """
         _, scale, alpha = require_theta(self, theta).exp().tolist()
         return _supremum(scale, alpha, parameters=3, limits=(2 * alpha, 1.0))
 
     def fisher(self, theta: Tensor) -> Tensor:
-        """By moments of v = 1/(1 + e^(−z)) ~ Beta(α, 1) and z = log v − log(1 − v), hence
-        digamma and trigamma.
+        """Fisher information, by moments of v = 1/(1 + e^(−z)) ~ Beta(α, 1) and z.
+
+        z = log v − log(1 − v), hence digamma and trigamma.
+
+        Args:
+            theta: Parameters (μ, log s, log α), (3,).
+
+        Returns:
+            Fisher information, (3, 3).
         """
         _, s, alpha = require_theta(self, theta).exp()
         two = torch.full_like(alpha, 2.0)

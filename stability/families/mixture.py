@@ -86,11 +86,24 @@ class GaussianMixture:
         return _mixture_sample(*self._split(require_theta(self, theta)), n, generator)
 
     def landmarks(self, theta: Tensor) -> Tensor:
-        """The means, (K, 1)."""
+        """The means of the components.
+
+        Args:
+            theta: Parameters, (2K − 1,).
+
+        Returns:
+            Means, (K, 1).
+        """
         return self._split(theta)[1][:, None]
 
     def start(self, x: Tensor) -> Tensor:
         """Equal weights, and the means of K groups of consecutive points.
+
+        Args:
+            x: Points, n >= 2K, (n, 1).
+
+        Returns:
+            Starting point, (2K − 1,).
 
         Raises:
             ValueError: If two of them coincide.
@@ -110,6 +123,12 @@ class GaussianMixture:
         differentiating in x adds a c to each cumulant: ∂ₓ∇² log p = κ(∇u, ∇u, c) + 2 Cov(∇u', ∇u) +
         Cov(∇²u, c). Beyond the extreme means 1 − r_top decays exponentially, with it every
         cumulant; if two components share the extreme mean, r₁r₂ (x − μ)² remains.
+
+        Args:
+            theta: Parameters, (2K − 1,).
+
+        Returns:
+            The constant, with how it was found.
         """
         logits, mean, _ = self._split(require_theta(self, theta))
         log_odds, mu = np.append(logits.detach().numpy(), 0.0), mean.detach().numpy()
@@ -253,14 +272,27 @@ class GaussianMixtureFreeSd:
         return _mixture_sample(*self._split(require_theta(self, theta)), n, generator)
 
     def landmarks(self, theta: Tensor) -> Tensor:
-        """The means, (K, 1)."""
+        """The means of the components.
+
+        Args:
+            theta: Parameters, (3K − 1,).
+
+        Returns:
+            Means, (K, 1).
+        """
         return self._split(theta)[1][:, None]
 
     def start(self, x: Tensor) -> Tensor:
-        """Equal weights, means and standard deviations of K groups of consecutive points;
+        """Equal weights, means and standard deviations of K groups of consecutive points.
+
+        Args:
+            x: Points, n >= 2K, (n, 1).
+
+        Returns:
+            Starting point, (3K − 1,).
 
         Raises:
-            ValueError: If one is 0.
+            ValueError: If the standard deviation of a group is 0.
         """
         groups = _groups(x, self.components)
         mean = torch.stack([group.mean() for group in groups])

@@ -45,7 +45,17 @@ class PPCA:
         return theta[:d], theta[d : 2 * d], theta[2 * d]
 
     def log_prob(self, theta: Tensor, x: Tensor) -> Tensor:
-        """By (wwᵀ + σ²I)⁻¹ = (I − wwᵀ/(σ² + wᵀw))/σ² and det(wwᵀ + σ²I) = σ^(2d−2) (σ² + wᵀw)."""
+        """Log-density at each point.
+
+        By (wwᵀ + σ²I)⁻¹ = (I − wwᵀ/(σ² + wᵀw))/σ² and det(wwᵀ + σ²I) = σ^(2d−2) (σ² + wᵀw).
+
+        Args:
+            theta: Parameters (μ, w, log σ), (2d + 1,).
+            x: Points, (n, d).
+
+        Returns:
+            log p_θ of each point, (n,).
+        """
         mean, w, log_sigma = self._split(theta)
         gap = x - mean
         top = torch.exp(2 * log_sigma) + w @ w
@@ -61,6 +71,15 @@ class PPCA:
     def start(self, x: Tensor) -> Tensor:
         """The maximum-likelihood estimate itself (Tipping and Bishop 1999), its largest loading
         taken positive.
+
+        Args:
+            x: Points, n > d and not on one line, (n, d).
+
+        Returns:
+            Maximum-likelihood estimate, (2d + 1,).
+
+        Raises:
+            ValueError: If x has another shape, is not finite, or lies on a line.
         """
         require_points(x, self.dimension, minimum=self.dimension + 1)
         mean = x.mean(0)
@@ -81,7 +100,14 @@ class PPCA:
         )
 
     def fisher(self, theta: Tensor) -> Tensor:
-        """∂ᵢμᵀ C⁻¹ ∂ⱼμ + ½ tr(C⁻¹ ∂ᵢC C⁻¹ ∂ⱼC), C = wwᵀ + σ²I."""
+        """∂ᵢμᵀ C⁻¹ ∂ⱼμ + ½ tr(C⁻¹ ∂ᵢC C⁻¹ ∂ⱼC), C = wwᵀ + σ²I.
+
+        Args:
+            theta: Parameters (μ, w, log σ), (2d + 1,).
+
+        Returns:
+            Fisher information, (2d + 1, 2d + 1).
+        """
         _, w, log_sigma = self._split(require_theta(self, theta))
         identity = torch.eye(self.dimension, dtype=w.dtype)
         variance = torch.exp(2 * log_sigma)

@@ -1,5 +1,5 @@
-"""What a shipped family adds to `stability.laws.family.Family`, and the checks of arguments that
-all of them share.
+"""Protocol that a shipped family adds to `stability.laws.family.Family`, and the checks of
+arguments that all families share.
 """
 
 from typing import Protocol, runtime_checkable
@@ -39,11 +39,21 @@ class ParametricFamily(Family, Protocol):
         ...
 
     def in_domain(self, theta: Tensor) -> bool:
-        """Whether p_θ is a density: θ finite, of shape (P,), and inside the parameter domain."""
+        """True if p_θ is a density: θ finite, of shape (P,), and inside the parameter domain.
+
+        Args:
+            theta: Parameters, (P,).
+        """
         ...
 
     def start(self, x: Tensor) -> Tensor:
-        """A deterministic starting point (P,) in the domain for maximum likelihood on x (n, d).
+        """A deterministic starting point in the domain for maximum likelihood.
+
+        Args:
+            x: Points, (n, d).
+
+        Returns:
+            Starting point, (P,).
 
         Raises:
             ValueError: If x has another shape, is not finite, lies off the support, or is too
@@ -52,13 +62,30 @@ class ParametricFamily(Family, Protocol):
         ...
 
     def lipschitz(self, theta: Tensor) -> Lipschitz:
-        """Lipschitz constant of x ↦ ∇²_θ log p_θ(x) at θ, over the whole support."""
+        """Lipschitz constant of x ↦ ∇²_θ log p_θ(x) at θ, over the whole support.
+
+        Args:
+            theta: Parameters in the domain, (P,).
+
+        Returns:
+            The constant, with how it was found.
+        """
         ...
 
 
 def require_points(x: Tensor, dimension: int, minimum: int = 1) -> Tensor:
-    """x itself, if it is a finite float64 tensor of shape (n, dimension) with n >= minimum; else
-    ValueError.
+    """Return x if it is a finite float64 tensor of enough points.
+
+    Args:
+        x: Points, (n, dimension).
+        dimension: Number of coordinates of a point.
+        minimum: Least number of points.
+
+    Returns:
+        x itself, (n, dimension).
+
+    Raises:
+        ValueError: If x has another shape or dtype, too few points, or is not finite.
     """
     if x.ndim != 2 or x.shape[1] != dimension or len(x) < minimum or x.dtype != torch.float64:
         raise ValueError(
@@ -71,7 +98,18 @@ def require_points(x: Tensor, dimension: int, minimum: int = 1) -> Tensor:
 
 
 def require_theta(family: ParametricFamily, theta: Tensor) -> Tensor:
-    """theta itself, if it is in the domain of the family; else ValueError."""
+    """Return theta if it is in the domain of the family.
+
+    Args:
+        family: The family whose domain is asked for.
+        theta: Parameters, (P,).
+
+    Returns:
+        theta itself, (P,).
+
+    Raises:
+        ValueError: If theta is outside the domain.
+    """
     if not family.in_domain(theta):
         raise ValueError(
             f"theta must be a finite point of the domain of {type(family).__name__}, "
@@ -81,12 +119,25 @@ def require_theta(family: ParametricFamily, theta: Tensor) -> Tensor:
 
 
 def is_vector(theta: Tensor, size: int) -> bool:
-    """Whether theta is finite and of shape (size,)."""
+    """True if theta is finite and of shape (size,).
+
+    Args:
+        theta: Parameters, of any shape.
+        size: Length that theta must have.
+    """
     return theta.shape == (size,) and bool(torch.isfinite(theta).all())
 
 
 def uniforms(n: int, columns: int, generator: torch.Generator) -> Tensor:
     """Uniform draws in the open interval (0, 1), (n, columns); row i does not depend on n.
+
+    Args:
+        n: Number of rows, >= 0.
+        columns: Number of columns.
+        generator: Source of all random draws.
+
+    Returns:
+        Uniform draws, (n, columns), float64.
 
     Raises:
         ValueError: If n < 0.

@@ -48,7 +48,15 @@ class SinhArcsinh:
         return is_vector(theta, 4)
 
     def log_prob(self, theta: Tensor, x: Tensor) -> Tensor:
-        """Change of variables: z = sinh(u), u = δ asinh(y) − ε, y = (x − μ)/s."""
+        """Change of variables: z = sinh(u), u = δ asinh(y) − ε, y = (x − μ)/s.
+
+        Args:
+            theta: Parameters (μ, log s, ε, log δ), (4,).
+            x: Points, (n, 1).
+
+        Returns:
+            log p_θ of each point, (n,).
+        """
         mu, log_s, skew, log_tail = theta
         y = (x[:, 0] - mu) * torch.exp(-log_s)
         u = torch.exp(log_tail) * torch.asinh(y) - skew
@@ -62,7 +70,17 @@ class SinhArcsinh:
         return mu + torch.exp(log_s) * torch.sinh((torch.asinh(z) + skew) * torch.exp(-log_tail))
 
     def start(self, x: Tensor) -> Tensor:
-        """The normal member (ε = 0, δ = 1) with the mean and variance of x."""
+        """The normal member (ε = 0, δ = 1) with the mean and variance of x.
+
+        Args:
+            x: Points, n >= 2 and not all equal, (n, 1).
+
+        Returns:
+            Starting point (μ, log s, ε, log δ), (4,).
+
+        Raises:
+            ValueError: If x has another shape, is not finite, or is constant.
+        """
         sd = require_points(x, 1, minimum=2).std(correction=0).item()
         if not sd > 0:
             raise ValueError("x must not be constant: the likelihood is unbounded")
@@ -74,6 +92,12 @@ class SinhArcsinh:
 
         In t the derivative of the Hessian is analytic in the strip |Im t| < π/2, so by Cauchy's
         estimate its second derivative is at most 2/r² times a bound on the discs of radius r = 1/2.
+
+        Args:
+            theta: Parameters (μ, log s, ε, log δ), (4,).
+
+        Returns:
+            The constant, with how it was found.
         """
         _, log_s, skew, log_tail = require_theta(self, theta).tolist()
         scale, delta = math.exp(log_s), math.exp(log_tail)

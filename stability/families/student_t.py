@@ -55,7 +55,17 @@ class StudentT:
         return mu + torch.exp(log_s) * z
 
     def start(self, x: Tensor) -> Tensor:
-        """Median, and interquartile range over that of t_ν: these exist for every ν."""
+        """Median, and interquartile range over that of t_ν: these exist for every ν.
+
+        Args:
+            x: Points, n >= 2, (n, 1).
+
+        Returns:
+            Starting point (μ, log s), (2,).
+
+        Raises:
+            ValueError: If x has another shape, is not finite, or has an interquartile range of 0.
+        """
         low, middle, high = np.quantile(require_points(x, 1, minimum=2).numpy(), [0.25, 0.5, 0.75])
         if not high > low:
             raise ValueError(f"x must have an interquartile range > 0, got {high - low}")
@@ -69,6 +79,12 @@ class StudentT:
 
         Its entries are sums of sin^k φ cos^(6−k) φ, of degree 3 in ψ = 2φ. By Bernstein's
         inequality, applied to uᵀM(ψ)v for fixed unit vectors, ‖M''‖ <= 9 sup ‖M‖.
+
+        Args:
+            theta: Parameters (μ, log s), (2,).
+
+        Returns:
+            The constant, with how it was found.
         """
         scale = math.exp(require_theta(self, theta)[1].item())
         # |sin^k cos^(6−k)| <= 1, so entries are bounded by the sums of their coefficients in
@@ -95,7 +111,14 @@ class StudentT:
         )
 
     def fisher(self, theta: Tensor) -> Tensor:
-        """diag((ν+1)/((ν+3)s²), 2ν/(ν+3))."""
+        """Fisher information diag((ν+1)/((ν+3)s²), 2ν/(ν+3)).
+
+        Args:
+            theta: Parameters (μ, log s), (2,).
+
+        Returns:
+            Fisher information, (2, 2).
+        """
         log_s = require_theta(self, theta)[1]
         location = (self.nu + 1) / (self.nu + 3) * torch.exp(-2 * log_s)
         return torch.stack([location, torch.full_like(log_s, 2 * self.nu / (self.nu + 3))]).diag()
