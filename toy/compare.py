@@ -111,7 +111,7 @@ class Difference:
 
     @property
     def status(self) -> Status:
-        """Whether they differ: HOLDS, or UNDECIDED."""
+        """Status of the claim that they differ: HOLDS, or UNDECIDED."""
         return Status.HOLDS if self.interval.leaves_out_zero else Status.UNDECIDED
 
 
@@ -154,8 +154,9 @@ def changed_options(
 
 
 def _data(config: Mapping[str, Any]) -> dict[str, Any]:
-    """What decides about the data of a run, under the names of `toy.run`; two moons are the
-    default.
+    """Options that decide about the data of a run, under the names of `toy.run`.
+
+    Two moons are the default.
     """
     mixture = config.get("mixture")
     density = MIXTURES.get(mixture, mixture) if isinstance(mixture, str) else "moons"
@@ -168,12 +169,15 @@ def _data(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def differences(history: History, other: History, level: float) -> list[Difference]:
-    """A row for each regime and each of W1 and W2; all intervals hold together with probability 1 −
-    level.
+    """Compare W1 and W2 of each regime; all intervals hold together with probability 1 − level.
 
     Args:
-        history: Of a run. Seeds and generations that only one run has are left out.
-        other: See `history`.
+        history: History of a run. Seeds and generations that only one run has are left out.
+        other: History of the other run.
+        level: Family-wise error rate, in (0, 1).
+
+    Returns:
+        One row for each regime and each of W1 and W2.
 
     Raises:
         ValueError: If the regimes are not the same, or there are fewer than two seeds to compare.
@@ -245,7 +249,15 @@ def read_plane_run(folder: Path) -> RecordedRun:
 
 
 def main(config: Compare) -> None:
-    """Print the comparison."""
+    """Print the comparison.
+
+    Args:
+        config: Options of the command.
+
+    Raises:
+        UsageError: If a folder has no such run, or the runs are not comparable.
+        OSError: If a folder has no config.json.
+    """
     runs = [read_plane_run(run) for run in (config.run, config.other)]
     options = [run.config for run in runs]
     try:
@@ -277,7 +289,7 @@ def main(config: Compare) -> None:
 
 
 def _compared(config: Mapping[str, Any], other: Mapping[str, Any]) -> str:
-    """What the runs differ in, and what was left out of the longer one."""
+    """Text with the options that differ, and with the part of the longer run that was left out."""
     changed = changed_options(config, other)
     shown = ", ".join(
         f"--{printable(name).replace('_', '-')} {_value(one)} → {_value(two)}"

@@ -88,8 +88,16 @@ class Coupled(LoopOptions):
 
 
 def displacement(kind: Kind, size: float, truth: Distribution, seed: int) -> Displacement:
-    """Points (n, 2) move by a root mean square length of `size` standard deviations of a
-    coordinate of the truth.
+    """Make a displacement of points (n, 2).
+
+    Args:
+        kind: How the points move: "shift", "stretch" or "wave".
+        size: Root mean square length, in standard deviations of a coordinate of the truth, > 0.
+        truth: Distribution of the data.
+        seed: Determines the draws from which the standard deviation is estimated.
+
+    Returns:
+        The displacement, and the feature that shows it.
     """
     x = truth(SCALE_POINTS, stream(seed, Purpose.FLOOR, 0)).astype(float)
     sd = math.sqrt(x.var(axis=0).mean())
@@ -116,7 +124,16 @@ def displacement(kind: Kind, size: float, truth: Distribution, seed: int) -> Dis
 
 
 def configuration(model: str) -> type:
-    """The configuration of the command for a model, which decides what other options there are."""
+    """Make the configuration of the command for a model.
+
+    The model decides what other options there are.
+
+    Args:
+        model: Key of `MODELS`.
+
+    Returns:
+        A frozen dataclass.
+    """
     config = with_model("Contraction", model, ("coupled", Coupled))
     config.__doc__ = """Measure how much of a displacement a retraining leaves, in any 2-D model.
 
@@ -144,17 +161,42 @@ class PairObserver:
         self._displacements = displacements
 
     def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, float]:
-        """It has none: a share has no noise floor."""
+        """Return nothing: a share has no noise floor.
+
+        Args:
+            truth: Draws true points; not used.
+            n: Number of points; not used.
+            rng: Source of draws; not used.
+
+        Returns:
+            An empty dictionary.
+        """
         return {}
 
     def __call__(self, view: View) -> dict[str, float]:
-        """Raise: a pair is two chains."""
+        """Raise an error: a pair is two chains.
+
+        Args:
+            view: One chain in a generation.
+
+        Raises:
+            TypeError: Always.
+        """
         raise TypeError("pairs of chains are measured together")
 
     def measure(
         self, generation: Generation, learner: Any, views: Sequence[View]
     ) -> list[dict[str, float]]:
-        """Measure all pairs."""
+        """Measure all pairs.
+
+        Args:
+            generation: The generation, with two chains per pair.
+            learner: The learner after its fit, of as many chains.
+            views: One view per pair.
+
+        Returns:
+            `share`, `gap` and `parameter_gap` of each pair.
+        """
         one, two = np.split(learner.parameters.astype(float), 2)
         measured = {
             "share": shares(generation, self._displacements),
@@ -168,7 +210,11 @@ class PairObserver:
 
 
 def main(config: Any) -> None:
-    """Run the experiment that `config`, of a class made by `configuration`, describes."""
+    """Run the experiment.
+
+    Args:
+        config: Options, of a class made by `configuration`.
+    """
     options: Coupled = config.coupled
     truth, kinds = DENSITIES[config.density], options.displacements
     require_room(options, options.rows, config.settings, chains=2 * len(kinds))
@@ -223,7 +269,10 @@ def _rate(history: History, regime: Regime, kind: str) -> Rate:
 
 
 def _answer(result: Result, options: Coupled) -> str:
-    """Whether the share that is left is λ/(1 + λ), by the row where it is not by most errors."""
+    """Answer in words: is the share that is left λ/(1 + λ)?
+
+    It gives the row that differs by most errors.
+    """
     rates = [
         (_rate(result.history, regime, kind), regime, kind)
         for regime in options.rows

@@ -104,7 +104,11 @@ class QuickEightGaussians(EightGaussians):
 
 
 def main(config: EightGaussians) -> None:
-    """Run the experiment that `config` describes."""
+    """Run the experiment.
+
+    Args:
+        config: Options of the command.
+    """
     from toy.learners.ddpm import DDPMLearner  # torch, which takes a second
     from toy.learners.exact import ExactDiffusion
 
@@ -134,7 +138,14 @@ class Quick:
 
 
 def configuration(chosen: Quick) -> type[EightGaussians]:
-    """The configuration of the command, at the paper's size or small."""
+    """Choose the configuration of the command, at the paper's size or small.
+
+    Args:
+        chosen: The option --quick.
+
+    Returns:
+        A frozen dataclass.
+    """
     return QuickEightGaussians if chosen.quick else EightGaussians
 
 

@@ -90,7 +90,14 @@ class Experiment(RegimeOptions):
             )
 
     def regimes(self, paper_lambdas: Sequence[float] = FIGURE_8_LAMBDAS) -> list[Regime]:
-        """Make the rows, with what goes around them."""
+        """Make the rows, with what goes around them.
+
+        Args:
+            paper_lambdas: Values of λ where none is given.
+
+        Returns:
+            One regime per row.
+        """
         rows: list[Any] = super().regimes(paper_lambdas)
         if self.weight is not None:
             weight = self.weight
@@ -166,7 +173,17 @@ class PlaneLearner:
     extrapolates: bool = False
 
     def build(self, place: LearnerPlace) -> Learner:
-        """Build it. UsageError if it does not support weights that are asked for."""
+        """Build the learner.
+
+        Args:
+            place: Chains, device, threads and progress bars of the learner.
+
+        Returns:
+            The learner, at the temperature.
+
+        Raises:
+            UsageError: If it does not support weights or an extrapolation that are asked for.
+        """
         import torch
 
         learner = self.make(

@@ -78,13 +78,17 @@ class QuickFigure8(Figure8):
 
 
 def claims(regimes: Sequence[str], retrainings: int) -> list[CurveClaim]:
-    """What Figure 8 shows, as claims about a run.
+    """State what Figure 8 shows, as claims about a run.
 
     Slopes are taken from a fifth of the run on, t = 10 … 50 in full: before, the network is still
     learning.
 
     Args:
         regimes: Names of the mixed rows, λ = 0 first, and fully synthetic.
+        retrainings: T, number of retrainings of the run, >= 1.
+
+    Returns:
+        The claims, those about W1 first.
     """
     *mixed, synthetic = regimes
     first = retrainings // 5
@@ -99,7 +103,11 @@ def claims(regimes: Sequence[str], retrainings: int) -> list[CurveClaim]:
 
 
 def main(config: Figure8) -> None:
-    """Run the experiment that `config` describes, and test the claims."""
+    """Run the experiment, and test the claims.
+
+    Args:
+        config: Options of the command.
+    """
     from toy.learners.ot_cfm import OTCFMLearner  # torch, which takes a second
 
     experiment = config.experiment
@@ -125,7 +133,14 @@ def main(config: Figure8) -> None:
 
 
 def configuration(chosen: Quick) -> type[Figure8]:
-    """The configuration of the command, at the paper's size or small."""
+    """Choose the configuration of the command, at the paper's size or small.
+
+    Args:
+        chosen: The option --quick.
+
+    Returns:
+        A frozen dataclass.
+    """
     return QuickFigure8 if chosen.quick else Figure8
 
 

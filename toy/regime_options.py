@@ -113,13 +113,27 @@ class RegimeOptions(LoopOptions):
         return "mix" if self.regime in ("scheduled", "exchange", "extrapolated") else self.regime
 
     def regimes(self, paper_lambdas: Sequence[float] = ()) -> list[Regime]:
-        """Make the rows, without what goes around them."""
+        """Make the rows, without what goes around them.
+
+        Args:
+            paper_lambdas: Values of λ where none is given.
+
+        Returns:
+            One regime per row.
+        """
         if self.real_fraction:
             return [AccumulateFresh(alpha) for alpha in self.real_fraction]
         return super().regimes(paper_lambdas)
 
     def around(self, row: Regime) -> Regime:
-        """Put the regime that goes around the others around one."""
+        """Put the regime that goes around the others around one.
+
+        Args:
+            row: Regime of a row.
+
+        Returns:
+            The regime around it; the row itself if --regime is none of those.
+        """
         if self.regime == "scheduled":
             return Scheduled(row, self.growth, self.growth_power)
         if self.regime == "exchange":

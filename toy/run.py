@@ -75,7 +75,14 @@ MODELS: Mapping[str, Model] = {
 
 
 def settings_of(model: str) -> tuple[type, Callable[[], Any]]:
-    """The class of a model's settings, and what makes those that the command begins with."""
+    """Find the settings of a model.
+
+    Args:
+        model: Key of `MODELS`.
+
+    Returns:
+        Their class, and a function that makes those that the command begins with.
+    """
     default = MODELS[model].settings
     return (default.func if isinstance(default, partial) else default), default  # type: ignore[return-value]
 
@@ -106,7 +113,16 @@ def with_model(name: str, model: str, options: tuple[str, type], *others: Any) -
 
 
 def configuration(model: str) -> type:
-    """The configuration of the command for a model, which decides what other options there are."""
+    """Make the configuration of the command for a model.
+
+    The model decides what other options there are.
+
+    Args:
+        model: Key of `MODELS`.
+
+    Returns:
+        A frozen dataclass.
+    """
     data = ("data", Annotated[Path | None, tyro.conf.arg(help=DATA)], field(default=None))
     config = with_model("Run", model, ("experiment", Experiment), data)
     config.__doc__ = """Retrain any 2-D model on its own samples, on any density, in any regime.
@@ -119,7 +135,11 @@ def configuration(model: str) -> type:
 
 
 def main(config: Any) -> None:
-    """Run the experiment that `config`, of a class made by `configuration`, describes."""
+    """Run the experiment.
+
+    Args:
+        config: Options, of a class made by `configuration`.
+    """
     if config.data is not None:
         _run_own_points(config)
         return

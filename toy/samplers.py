@@ -115,7 +115,11 @@ def fewest(biases: np.ndarray, tolerance: float) -> int | None:
 
 
 def main(config: Samplers) -> None:
-    """Compute, draw and print."""
+    """Compute, draw and print.
+
+    Args:
+        config: Options of the command.
+    """
     claim_output_folder(config.out, "toy.samplers")
     found = {
         name: np.array([[bias(name, calls, s) for calls in EVALUATIONS] for s in config.widths])

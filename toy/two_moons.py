@@ -34,7 +34,11 @@ class TwoMoons:
 
 
 def main(config: TwoMoons) -> None:
-    """Run the experiment that `config` describes."""
+    """Run the experiment.
+
+    Args:
+        config: Options of the command.
+    """
     from toy.learners.ot_cfm import OTCFMLearner  # torch, which takes a second
 
     run_experiment(

@@ -113,7 +113,7 @@ class WidthMap(LoopOptions):
 
     @property
     def folder(self) -> Path:
-        """Where figures and numbers go, and the runs below."""
+        """Folder of the figures and numbers, and of the runs below."""
         return run_folder("width_map", recorded_options(self), self.out)
 
 
@@ -126,9 +126,15 @@ class Case:
 
 
 def cases(config: WidthMap) -> dict[str, Case]:
-    """The panels of the figure.
+    """Make the panels of the figure.
 
     Minibatch optimal transport is predicted as if its plans were optimal transport's.
+
+    Args:
+        config: Options of the command.
+
+    Returns:
+        Sampler and learner by the name of the panel.
     """
     common = config.training
     found: dict[str, Case] = {}
@@ -164,11 +170,27 @@ class WidthObserver:
         self._s0 = s0
 
     def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, float]:
-        """Of a draw of the truth."""
+        """Measure a draw of the truth.
+
+        Args:
+            truth: Draws true points.
+            n: Number of points.
+            rng: Source of the draws.
+
+        Returns:
+            `width`, in units of s₀.
+        """
         return {"width": float(truth(n, rng).std() / self._s0)}
 
     def __call__(self, view: View) -> dict[str, float]:
-        """Of the samples."""
+        """Measure the samples.
+
+        Args:
+            view: A chain in a generation.
+
+        Returns:
+            `width`, in units of s₀.
+        """
         return {"width": float(view.samples.std() / self._s0)}
 
 
@@ -197,7 +219,11 @@ def trained_widths(config: WidthMap, name: str, case: Case) -> Mapping[str, np.n
 
 
 def main(config: WidthMap) -> None:
-    """Compute, draw and print."""
+    """Compute, draw and print.
+
+    Args:
+        config: Options of the command.
+    """
     if config.epochs:
         require_room(config, config.rows, DDPMConfig(**config.training))
     claim_output_folder(config.folder, "toy.width_map")
@@ -229,7 +255,7 @@ def _trained(config: WidthMap, console: Console) -> list[Path]:
 def _answer(
     config: WidthMap, panels: dict[str, Case], widths: Mapping[str, Mapping[str, np.ndarray]]
 ) -> str:
-    """Where a trained width is farthest from the prediction after the last retraining."""
+    """Answer in words: which trained width is farthest from its prediction at the end?"""
     found = [
         (name, regime, widths[name][str(regime)][-1], _predicted(config, case, regime)[-1])
         for name, case in panels.items()

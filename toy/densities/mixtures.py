@@ -40,7 +40,15 @@ class IsotropicMixture:
         )
 
     def __call__(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """n independent points, (n, 2) float32. Point i does not depend on n."""
+        """Draw independent points. Point i does not depend on n.
+
+        Args:
+            n: Number of points.
+            rng: Source of the draws.
+
+        Returns:
+            (n, 2) float32.
+        """
         mode_rng, noise_rng = rng.spawn(2)
         if self.weights is None:
             mode = mode_rng.integers(len(self.centres), size=n)
@@ -51,7 +59,14 @@ class IsotropicMixture:
         ).astype(np.float32)
 
     def log_prob(self, x: np.ndarray) -> NDArray[np.float64]:
-        """Log density at x (…, 2): (…,)."""
+        """Log density.
+
+        Args:
+            x: Points, (…, 2).
+
+        Returns:
+            (…,).
+        """
         return np.logaddexp.reduce(self._log_joint(x, 1.0, 0.0), axis=-1)
 
     def _log_joint(self, x: np.ndarray, scale: float, noise: float) -> NDArray[np.float64]:
@@ -62,12 +77,26 @@ class IsotropicMixture:
             return np.log(self.shares) - np.log(2 * np.pi * variance) - squares / (2 * variance)
 
     def responsibilities(self, x: np.ndarray) -> NDArray[np.float64]:
-        """Posterior probability of each component, (…, K)."""
+        """Posterior probability of each component.
+
+        Args:
+            x: Points, (…, 2).
+
+        Returns:
+            (…, K), sum 1 over the components.
+        """
         return _normalised(self._log_joint(x, 1.0, 0.0))
 
     def denoise(self, x: np.ndarray, scale: float, noise: float) -> NDArray[Any]:
-        """E[x₀ | scale·x₀ + noise·ε = x] for x₀ from the mixture, x: (…, 2); of the precision of
-        x.
+        """E[x₀ | scale·x₀ + noise·ε = x] for x₀ from the mixture.
+
+        Args:
+            x: Noisy points, (…, 2).
+            scale: Factor of x₀.
+            noise: Standard deviation of the noise, >= 0.
+
+        Returns:
+            (…, 2), of the precision of x.
         """
         posterior = _normalised(self._log_joint(x, scale, noise))  # (…, K)
         gain = scale * self.sds**2 / (scale**2 * self.sds**2 + noise**2)

@@ -16,22 +16,50 @@ Verifier = Literal["right-half", "inner"]
 
 
 def right(x: np.ndarray) -> np.ndarray:
-    """The first coordinate."""
+    """Return the first coordinate.
+
+    Args:
+        x: Points, (n, 2).
+
+    Returns:
+        (n,).
+    """
     return x[:, 0]
 
 
 def inward(x: np.ndarray) -> np.ndarray:
-    """The distance to the origin, negative."""
+    """Return the distance to the origin, negative.
+
+    Args:
+        x: Points, (n, 2).
+
+    Returns:
+        (n,), <= 0.
+    """
     return -np.linalg.norm(x, axis=1)
 
 
 def right_half(x: np.ndarray) -> np.ndarray:
-    """Whether the first coordinate is positive."""
+    """Test if the first coordinate is positive.
+
+    Args:
+        x: Points, (n, 2).
+
+    Returns:
+        (n,), booleans.
+    """
     return x[:, 0] > 0
 
 
 def inner(x: np.ndarray) -> np.ndarray:
-    """Whether the distance to the origin is below 2."""
+    """Test if the distance to the origin is below 2.
+
+    Args:
+        x: Points, (n, 2).
+
+    Returns:
+        (n,), booleans.
+    """
     return np.linalg.norm(x, axis=1) < 2
 
 

@@ -65,7 +65,14 @@ class KnownDensity(Distribution, Protocol):
     """A distribution whose density can be evaluated."""
 
     def log_prob(self, x: np.ndarray) -> NDArray[np.float64]:
-        """log p of each of the points x (n, 2): (n,)."""
+        """Log density.
+
+        Args:
+            x: Points, (n, 2).
+
+        Returns:
+            (n,).
+        """
         ...
 
 
@@ -84,15 +91,20 @@ torchcfm_eight_gaussians = IsotropicMixture(_on_circle(5), 0.1**0.25)
 
 
 def two_moons(n: int, rng: np.random.Generator, grid: bool = False) -> np.ndarray:
-    """torchcfm's: two half circles, blurred along the diagonal: 3x − 1 with x = arc(a) + (u, u), u
-    ~ U[0, 0.2).
+    """Draw torchcfm's two moons: two half circles, blurred along the diagonal.
 
-    The arcs are (cos a, sin a) and (1 − cos a, ½ − sin a), equally likely, with a ~ U[0, π).
+    The points are 3x − 1 with x = arc(a) + (u, u), u ~ U[0, 0.2). The arcs are (cos a, sin a) and
+    (1 − cos a, ½ − sin a), equally likely, with a ~ U[0, π).
 
     Args:
+        n: Number of points.
+        rng: Source of the draws.
         grid: Place the angles on a regular grid, half of the points on each arc, as torchdyn's
             generator does. Such a set is closer to the distribution than n independent draws; no
             generator of independent samples can match it.
+
+    Returns:
+        (n, 2) float32.
     """
     noise_rng, angle_rng, arc_rng = rng.spawn(3)
     if grid:
@@ -112,15 +124,31 @@ def _arcs(upper: np.ndarray, angle: np.ndarray) -> np.ndarray:
 
 
 def ffjord_moons(n: int, rng: np.random.Generator) -> np.ndarray:
-    """FFJORD's `moons`, scikit-learn's arcs with noise 0.1: 2x + (−1, −0.2)."""
+    """Draw FFJORD's `moons`, scikit-learn's arcs with noise 0.1: 2x + (−1, −0.2).
+
+    Args:
+        n: Number of points.
+        rng: Source of the draws.
+
+    Returns:
+        (n, 2) float32.
+    """
     noise_rng, angle_rng, arc_rng = rng.spawn(3)
     arc = _arcs(arc_rng.random(n) < 0.5, np.pi * angle_rng.random(n))
     return (2 * (arc + 0.1 * noise_rng.standard_normal((n, 2))) + (-1, -0.2)).astype(np.float32)
 
 
 def swissroll(n: int, rng: np.random.Generator) -> np.ndarray:
-    """FFJORD's: (a cos a, a sin a)/5 with a ~ U[3π/2, 9π/2), and noise of standard deviation
-    1/5.
+    """Draw FFJORD's `swissroll`: (a cos a, a sin a)/5, with noise of standard deviation 1/5.
+
+    The angle is a ~ U[3π/2, 9π/2).
+
+    Args:
+        n: Number of points.
+        rng: Source of the draws.
+
+    Returns:
+        (n, 2) float32.
     """
     noise_rng, angle_rng = rng.spawn(2)
     a = 1.5 * np.pi * (1 + 2 * angle_rng.random(n))
@@ -145,8 +173,13 @@ class Rings:
         return (circle + self.sd * noise_rng.standard_normal((n, 2))).astype(np.float32)
 
     def log_prob(self, x: np.ndarray) -> NDArray[np.float64]:
-        """Log density at x (…, 2): the mean over angles of a Gaussian around the circle is a
-        Bessel function.
+        """Log density: the mean over angles of a Gaussian around the circle is a Bessel function.
+
+        Args:
+            x: Points, (…, 2).
+
+        Returns:
+            (…,).
         """
         from scipy.special import i0e  # a command's help does without
 
@@ -166,8 +199,16 @@ rings = Rings((3.0, 2.25, 1.5, 0.75), 0.08)
 
 
 def pinwheel(n: int, rng: np.random.Generator) -> np.ndarray:
-    """FFJORD's: 2·R(angle)·(1 + 0.3 z₁, 0.1 z₂), angle = 2πk/5 + ¼ exp(1 + 0.3 z₁) clockwise, k
-    uniform on 0 … 4.
+    """Draw FFJORD's `pinwheel`: 2·R(angle)·(1 + 0.3 z₁, 0.1 z₂), with R a clockwise rotation.
+
+    The angle is 2πk/5 + ¼ exp(1 + 0.3 z₁), k uniform on 0 … 4, and z is standard normal.
+
+    Args:
+        n: Number of points.
+        rng: Source of the draws.
+
+    Returns:
+        (n, 2) float32.
     """
     noise_rng, arm_rng = rng.spawn(2)
     along, across = (noise_rng.standard_normal((n, 2)) * (0.3, 0.1) + (1, 0)).T
@@ -179,8 +220,16 @@ def pinwheel(n: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def two_spirals(n: int, rng: np.random.Generator) -> np.ndarray:
-    """FFJORD's `2spirals`: ±(−a cos a + u, a sin a + v)/3, a = 3π√w; u, v ~ U[0, ½), w ~ U[0,
-    1); and noise 0.1.
+    """Draw FFJORD's `2spirals`: ±(−a cos a + u, a sin a + v)/3, with noise 0.1.
+
+    Here a = 3π√w with w ~ U[0, 1), and u, v ~ U[0, ½).
+
+    Args:
+        n: Number of points.
+        rng: Source of the draws.
+
+    Returns:
+        (n, 2) float32.
     """
     noise_rng, blur_rng, angle_rng, side_rng = rng.spawn(4)
     a = 3 * np.pi * np.sqrt(angle_rng.random(n))
@@ -199,7 +248,14 @@ class Checkerboard:
         return (2 * (corner + place_rng.random((n, 2)))).astype(np.float32)
 
     def log_prob(self, x: np.ndarray) -> NDArray[np.float64]:
-        """Log density at x (…, 2): −log 32 on the squares, −inf elsewhere."""
+        """Log density: −log 32 on the squares, −inf elsewhere.
+
+        Args:
+            x: Points, (…, 2).
+
+        Returns:
+            (…,).
+        """
         square = np.floor(np.asarray(x) / 2)
         inside = ((square >= -2) & (square < 2)).all(axis=-1) & (square.sum(axis=-1) % 2 == 0)
         return np.where(inside, -np.log(32), -np.inf)
@@ -209,7 +265,15 @@ checkerboard = Checkerboard()
 
 
 def standard_normal(n: int, rng: np.random.Generator) -> np.ndarray:
-    """N(0, I)."""
+    """Draw from N(0, I).
+
+    Args:
+        n: Number of points.
+        rng: Source of the draws.
+
+    Returns:
+        (n, 2) float32.
+    """
     return rng.standard_normal((n, 2), dtype=np.float32)
 
 

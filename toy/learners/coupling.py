@@ -27,8 +27,7 @@ EPOCHS_A_BLOCK = 10
 
 @dataclass(frozen=True)
 class Coupling:
-    """How source points are paired with data points, and where between them the network is asked
-    (Tong et al., 2023).
+    """Settings of flow matching's pairs and of the path between them (Tong et al., 2023).
 
     Attributes:
         source: Density of the source points.
@@ -59,11 +58,19 @@ def blocks(
     coupling: Coupling,
     workers: int,
 ) -> Generator[BatchBlock]:
-    """Yield the batches of `epochs` passes over each chain's data (n_r, 2), a block at a time, in
-    order.
+    """Yield the batches of `epochs` passes over each chain's data, a block at a time, in order.
 
-    Chain r's pairs depend on data[r] and rngs[r] alone. `workers` threads keep the next blocks
-    ready.
+    Chain r's pairs depend on data[r] and rngs[r] alone.
+
+    Args:
+        data: Points of each chain, (n_r, 2).
+        rngs: One generator per chain.
+        epochs: Number of passes.
+        coupling: Settings of the pairs.
+        workers: Number of threads that keep the next blocks ready.
+
+    Yields:
+        Blocks of at most 10 epochs.
     """
     lengths = [min(EPOCHS_A_BLOCK, epochs - start) for start in range(0, epochs, EPOCHS_A_BLOCK)]
     block_rngs = [rng.spawn(len(lengths)) for rng in rngs]

@@ -26,13 +26,22 @@ def blocks(
     corrupt: Corrupt,
     workers: int = 1,
 ) -> Generator[BatchBlock]:
-    """Yield the batches of `epochs` passes over each chain's data (n_r, 2), a block at a time, in
-    order.
+    """Yield the batches of `epochs` passes over each chain's data, a block at a time, in order.
+
+    Chain r's batches depend on data[r] and rngs[r] alone, and so not on `workers`.
 
     Args:
+        data: Points of each chain, (n_r, 2), or (n_r, 3) with their weights.
+        rngs: One generator per chain.
+        epochs: Number of passes.
+        batch: Points per step.
         shuffle: A new order for each pass; else one random order for all, drawn at the start, so
-            that real and synthetic points are mixed. Chain r's batches depend on data[r] and
-            rngs[r] alone, and so not on `workers`, the number of threads that write them.
+            that real and synthetic points are mixed.
+        corrupt: Makes inputs, targets and weights of a pass from its data.
+        workers: Number of threads that write the batches.
+
+    Yields:
+        Blocks of about a million points of all chains together, or of one pass if that has more.
     """
     at_once = max(1, POINTS_A_BLOCK // sum(map(len, data)))
     streams = [rng.spawn(2) for rng in rngs]

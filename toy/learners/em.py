@@ -56,11 +56,19 @@ class MixtureLearner(ReplicatedLearner[MixtureConfig]):
         )
 
     def reset(self, rngs: Sequence[np.random.Generator]) -> None:
-        """Forget the parameters. Nothing to draw: the next fit begins at its data."""
+        """Forget the parameters. Nothing to draw: the next fit begins at its data.
+
+        Args:
+            rngs: One generator per chain; not used.
+        """
         self._started = False
 
     def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
-        """EM steps on each chain's data (n_r, 2) until they gain less than `gain`.
+        """Take EM steps on each chain's data until they gain less than `gain`.
+
+        Args:
+            datasets: Data of each chain, points (n_r, 2), with or without weights.
+            rngs: One generator per chain, for the start of the first fit after a reset.
 
         Raises:
             FloatingPointError: Naming the chain, if the log-likelihood is not finite.
@@ -140,7 +148,14 @@ class MixtureLearner(ReplicatedLearner[MixtureConfig]):
         )
 
     def log_prob(self, points: Sequence[np.ndarray]) -> list[Array]:
-        """Log density of each chain at its points (n_r, 2): (n_r,)."""
+        """Log density of each chain at its points.
+
+        Args:
+            points: Points of each chain, (n_r, 2).
+
+        Returns:
+            (n_r,) for each chain.
+        """
         return [
             np.logaddexp.reduce(
                 self._log_joint(np.asarray(x, dtype=float)[None], slice(r, r + 1))[0], axis=1
@@ -151,7 +166,15 @@ class MixtureLearner(ReplicatedLearner[MixtureConfig]):
     def sample(
         self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
     ) -> list[np.ndarray]:
-        """A component for each point, then the point: (counts[r], 2) float32 for each chain."""
+        """Draw a component for each sample, then the sample.
+
+        Args:
+            counts: Number of samples of each chain.
+            rngs: One generator per chain.
+
+        Returns:
+            (counts[r], 2) float32 for each chain.
+        """
         roots = np.linalg.cholesky(self.covariances)
         samples = []
         for r, (count, rng) in enumerate(zip(counts, rngs, strict=True)):
@@ -168,7 +191,14 @@ class MixtureLearner(ReplicatedLearner[MixtureConfig]):
         return {name: torch.tensor(x) for name, x in arrays.items()} | {"started": self._started}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """ValueError if the state is of another number of chains or components."""
+        """Go back to a state given by `state_dict`.
+
+        Args:
+            state: Weights, means and covariances of all chains, and whether a fit has started.
+
+        Raises:
+            ValueError: If the state is of another number of chains or components.
+        """
         if state["weights"].shape != self.weights.shape:
             expected, got = self.weights.shape, tuple(state["weights"].shape)
             raise ValueError(f"state must have weights of shape {expected}, got {got}")

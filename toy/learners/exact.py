@@ -26,9 +26,16 @@ SMALLEST_SD = 1e-6  # float32 resolves no less near 1
 
 
 def expectation_maximisation(x: np.ndarray, start: IsotropicMixture) -> IsotropicMixture:
-    """The likeliest mixture of as many isotropic Gaussians for x (n, 2), uphill from `start`.
+    """Fit the likeliest mixture of as many isotropic Gaussians, uphill from `start`.
 
     A component that loses all its points keeps its place with weight 0.
+
+    Args:
+        x: Points, (n, 2).
+        start: Mixture of K components that the search begins at.
+
+    Returns:
+        A mixture of K components.
     """
     x = np.asarray(x, dtype=float)
     mixture, before = start, -np.inf
@@ -76,11 +83,20 @@ class ExactDiffusion(ReplicatedLearner[DDPMConfig]):
         )
 
     def reset(self, rngs: Sequence[np.random.Generator]) -> None:
-        """Back to the truth, where the next fit starts."""
+        """Go back to the truth, where the next fit starts.
+
+        Args:
+            rngs: One generator per chain; not used.
+        """
         self.mixtures = [self._truth] * self.chains
 
     def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
-        """The likeliest mixture near the present one, for each chain's data (n_r, 2)."""
+        """Fit the likeliest mixture near the present one to each chain's data.
+
+        Args:
+            datasets: Data of each chain, points (n_r, 2).
+            rngs: One generator per chain; not used.
+        """
         self.mixtures = [
             expectation_maximisation(data.points, mixture)
             for data, mixture in zip(datasets, self.mixtures, strict=True)
@@ -88,7 +104,15 @@ class ExactDiffusion(ReplicatedLearner[DDPMConfig]):
         self._on_progress(1.0)
 
     def denoise(self, x: Tensor, t: int) -> Tensor:
-        """E[x₀ | x_t = x] under each chain's mixture, before it is clipped; x: (R, n, 2)."""
+        """E[x₀ | x_t = x] under each chain's mixture, before it is clipped.
+
+        Args:
+            x: Noisy points, (R, n, 2).
+            t: Their noise level, 0 … T − 1.
+
+        Returns:
+            The means, (R, n, 2).
+        """
         a = float(self.settings.alphas_cumprod[t])
         clean = [
             m.denoise(y, a**0.5, (1 - a) ** 0.5)
@@ -99,7 +123,15 @@ class ExactDiffusion(ReplicatedLearner[DDPMConfig]):
     def sample(
         self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
     ) -> list[np.ndarray]:
-        """Diffuse backwards from N(0, I): (counts[r], 2) for each chain."""
+        """Diffuse backwards from N(0, I).
+
+        Args:
+            counts: Number of samples of each chain.
+            rngs: One generator per chain.
+
+        Returns:
+            (counts[r], 2) for each chain.
+        """
         return first_rows(draw(self.sampler, self.denoise, max(counts), rngs), counts)
 
     def state_dict(self) -> dict[str, Any]:
@@ -129,7 +161,14 @@ class ExactDiffusion(ReplicatedLearner[DDPMConfig]):
         return {"parameters": torch.from_numpy(theta)}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """ValueError if the state is of another number of chains or components."""
+        """Go back to a state given by `state_dict`.
+
+        Args:
+            state: Parameters of all chains, (R, 4K).
+
+        Raises:
+            ValueError: If the state is of another number of chains or components.
+        """
         k = len(self._truth.centres)
         if state["parameters"].shape != (self.chains, 4 * k):
             got = tuple(state["parameters"].shape)

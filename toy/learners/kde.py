@@ -53,10 +53,18 @@ class KDELearner(ReplicatedLearner[KDEConfig]):
         return np.array(rows)
 
     def reset(self, rngs: Sequence[np.random.Generator]) -> None:
-        """Nothing to draw: a fit forgets the past."""
+        """Draw nothing: a fit forgets the past.
+
+        Args:
+            rngs: One generator per chain; not used.
+        """
 
     def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
-        """Keep each chain's points (n_r, 2), and set the kernel.
+        """Keep each chain's points, and set the kernel.
+
+        Args:
+            datasets: Data of each chain, points (n_r, 2), with or without weights.
+            rngs: One generator per chain; not used.
 
         Raises:
             FloatingPointError: Naming the chain, if Scott's rule meets points on a line.
@@ -78,7 +86,14 @@ class KDELearner(ReplicatedLearner[KDEConfig]):
         self._on_progress(1.0)
 
     def log_prob(self, points: Sequence[np.ndarray]) -> list[Array]:
-        """Log density of each chain at its points (n_r, 2): (n_r,)."""
+        """Log density of each chain at its points.
+
+        Args:
+            points: Points of each chain, (n_r, 2).
+
+        Returns:
+            (n_r,) for each chain.
+        """
         values = []
         for x, data, w, root in zip(points, self.points, self.weights, self.roots, strict=True):
             one, two = (np.linalg.solve(root, np.asarray(y, dtype=float).T).T for y in (x, data))
@@ -91,7 +106,15 @@ class KDELearner(ReplicatedLearner[KDEConfig]):
     def sample(
         self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
     ) -> list[np.ndarray]:
-        """A data point for each draw, and kernel noise: (counts[r], 2) float32 for each chain."""
+        """Draw a data point for each sample, and add kernel noise.
+
+        Args:
+            counts: Number of samples of each chain.
+            rngs: One generator per chain.
+
+        Returns:
+            (counts[r], 2) float32 for each chain.
+        """
         samples = []
         for count, rng, x, w, root in zip(
             counts, rngs, self.points, self.weights, self.roots, strict=True
@@ -111,7 +134,14 @@ class KDELearner(ReplicatedLearner[KDEConfig]):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """ValueError if the state is of another number of chains."""
+        """Go back to a state given by `state_dict`.
+
+        Args:
+            state: Points, weights and kernels of each chain.
+
+        Raises:
+            ValueError: If the state is of another number of chains.
+        """
         if len(state["points"]) != self.chains:
             raise ValueError(f"state must be of {self.chains} chains, got {len(state['points'])}")
         self.points = [x.numpy().copy() for x in state["points"]]

@@ -37,7 +37,11 @@ class ReplicatedMLP:
         self.theta = torch.zeros(chains, sum(self._lengths), device=device)
 
     def reset(self, rngs: Sequence[np.random.Generator]) -> None:
-        """PyTorch's default: weights and biases of a layer ~ U(−1/√in, 1/√in)."""
+        """Draw PyTorch's default: weights and biases of a layer ~ U(−1/√in, 1/√in).
+
+        Args:
+            rngs: One generator per chain.
+        """
         for row, rng in zip(self.theta, rngs, strict=True):
             bounds = [weight[1] ** -0.5 for weight, _ in self.shapes for _ in range(2)]
             draws = [
@@ -47,8 +51,13 @@ class ReplicatedMLP:
             row.copy_(torch.from_numpy(np.concatenate(draws)))
 
     def layers(self, theta: Tensor | None = None) -> Layers:
-        """Views of the rows (k, P) of `theta` (default: all) as (weight (k, out, in), bias (k,
-        out)) for each layer.
+        """Views of the parameters, layer by layer.
+
+        Args:
+            theta: Parameters, (k, P); None: those of all R chains.
+
+        Returns:
+            Weight (k, out, in) and bias (k, out) of each layer.
         """
         theta = self.theta if theta is None else theta
         parts = iter(theta.split(self._lengths, dim=1))
@@ -56,7 +65,15 @@ class ReplicatedMLP:
 
     @staticmethod
     def forward(layers: Layers, x: Tensor) -> Tensor:
-        """(k, n, in) -> (k, n, out): chain r maps x[r]."""
+        """Apply the networks: network r maps x[r].
+
+        Args:
+            layers: Weight (k, out, in) and bias (k, out) of each layer.
+            x: Inputs, (k, n, in).
+
+        Returns:
+            Outputs, (k, n, out).
+        """
         last = len(layers) - 1
         for i, (weight, bias) in enumerate(layers):
             x = torch.baddbmm(bias[:, None], x, weight.mT)
@@ -65,7 +82,14 @@ class ReplicatedMLP:
         return x
 
     def state_of(self, chain: int) -> dict[str, Tensor]:
-        """One chain under torchcfm's names: net.0.weight, net.0.bias, net.2.weight, … (copies)."""
+        """Copy one chain's parameters under torchcfm's names.
+
+        Args:
+            chain: Position of the chain, 0 … R − 1.
+
+        Returns:
+            Tensors by name: net.0.weight, net.0.bias, net.2.weight, …
+        """
         row = self.layers(self.theta[chain : chain + 1])
         return {
             f"net.{2 * i}.{kind}": value[0].clone()
@@ -75,6 +99,10 @@ class ReplicatedMLP:
 
     def load_state_of(self, chain: int, state: Mapping[str, Tensor]) -> None:
         """Set one chain from torchcfm's names.
+
+        Args:
+            chain: Position of the chain, 0 … R − 1.
+            state: Tensors by name, in the shapes of `state_of`.
 
         Raises:
             ValueError: If a tensor is missing, left over or of another shape.

@@ -11,8 +11,13 @@ END = object()
 
 
 def read_ahead(items: Iterator[T]) -> Generator[T]:
-    """The items in order, the next one being made in a thread while the caller works on the
-    present one.
+    """Yield the items in order, and make the next one in a thread meanwhile.
+
+    Args:
+        items: Makes the items; one at a time is made ahead.
+
+    Yields:
+        Each item.
     """
     with ThreadPoolExecutor(1, thread_name_prefix="read-ahead") as pool:
         following = pool.submit(next, items, END)

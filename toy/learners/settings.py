@@ -122,7 +122,16 @@ class OTCFMConfig:
         return Dopri5(1e-4 if self.tolerance is None else self.tolerance)
 
     def memory(self, chains: int, points: int, threads: int) -> list[Need]:
-        """Estimate the memory of a fit from below; each thread solves a transport plan."""
+        """Estimate the memory of a fit from below; each thread solves a transport plan.
+
+        Args:
+            chains: Number of models.
+            points: Training points of each model; a plan has no more.
+            threads: Number of threads, and of plans at the same time.
+
+        Returns:
+            Memory of the networks and of the plans.
+        """
         plan = min(self.plan or self.batch, points) if self.pairs != "independent" else 0
         at_once = min(threads, chains)
         return [
@@ -197,7 +206,16 @@ class DDPMConfig:
                 )
 
     def memory(self, chains: int, points: int, threads: int) -> list[Need]:
-        """Estimate the memory of a fit from below; see `LearnerSettings`."""
+        """Estimate the memory of a fit from below.
+
+        Args:
+            chains: Number of models.
+            points: Training points of each model; not used.
+            threads: Number of threads; not used.
+
+        Returns:
+            Memory of the networks and of the embeddings of time.
+        """
         parameters = temporal_size(self.width)
         table = 4 * self.diffusion_steps * self.width * (2 * chains + 1)
         return [
@@ -262,7 +280,16 @@ class EDMConfig:
             raise OptionError(f"--churn has no meaning for --sampler {self.sampler}")
 
     def memory(self, chains: int, points: int, threads: int) -> list[Need]:
-        """Estimate the memory of a fit from below; see `LearnerSettings`."""
+        """Estimate the memory of a fit from below.
+
+        Args:
+            chains: Number of models.
+            points: Training points of each model; not used.
+            threads: Number of threads; not used.
+
+        Returns:
+            Memory of the networks.
+        """
         return network_memory(chains, mlp_size(self.sizes), self.width, self.batch)
 
     def make_sampler(self) -> Heun | MultistepSampler:
@@ -306,7 +333,16 @@ class SplineFlowConfig:
         require_positive(self, "learning_rate", "box")
 
     def memory(self, chains: int, points: int, threads: int) -> list[Need]:
-        """Estimate the memory of a fit from below; see `LearnerSettings`."""
+        """Estimate the memory of a fit from below.
+
+        Args:
+            chains: Number of models.
+            points: Training points of each model; not used.
+            threads: Number of threads; not used.
+
+        Returns:
+            Memory of the networks of all couplings.
+        """
         parameters = self.couplings * mlp_size(self.sizes)
         return network_memory(chains, parameters, self.width * self.couplings, self.batch)
 
@@ -336,7 +372,16 @@ class VAEConfig:
         require_positive(self, "learning_rate")
 
     def memory(self, chains: int, points: int, threads: int) -> list[Need]:
-        """Estimate the memory of a fit from below; see `LearnerSettings`."""
+        """Estimate the memory of a fit from below.
+
+        Args:
+            chains: Number of models.
+            points: Training points of each model; not used.
+            threads: Number of threads; not used.
+
+        Returns:
+            Memory of the encoders and decoders.
+        """
         parameters = mlp_size(self.encoder_sizes) + mlp_size(self.decoder_sizes) + 1
         return network_memory(chains, parameters, self.width, self.batch)
 
@@ -370,7 +415,16 @@ class MixtureConfig:
         require_positive(self, "gain", "floor")
 
     def memory(self, chains: int, points: int, threads: int) -> list[Need]:
-        """Estimate the memory of a fit from below; see `LearnerSettings`."""
+        """Estimate the memory of a fit from below.
+
+        Args:
+            chains: Number of models.
+            points: Training points of each model.
+            threads: Number of threads; not used.
+
+        Returns:
+            Memory of all components at all points.
+        """
         pairs = chains * points * self.components  # the gap has two coordinates, the density one
         what = f"{self.components:,} components at {points:.3g} points"
         return [Need(what, "--components", 3 * 8 * pairs)]
@@ -389,5 +443,14 @@ class KDEConfig:
             raise OptionError(f"--bandwidth must be finite and >= 0, got {self.bandwidth}")
 
     def memory(self, chains: int, points: int, threads: int) -> list[Need]:
-        """Estimate the memory of a fit from below; see `LearnerSettings`."""
+        """Estimate the memory of a fit from below.
+
+        Args:
+            chains: Number of models.
+            points: Training points of each model.
+            threads: Number of threads; not used.
+
+        Returns:
+            Memory of the kernels.
+        """
         return [Need(f"kernels of {points:.3g} points", "--samples", 3 * 8 * chains * points)]

@@ -32,7 +32,15 @@ class Spline:
 
     @classmethod
     def from_raw(cls, raw: Tensor, bound: float) -> "Spline":
-        """From any numbers (…, 3K − 1); all 0 give the identity."""
+        """Make a spline from any numbers; all 0 give the identity.
+
+        Args:
+            raw: Numbers for K widths, K heights and K − 1 slopes, (…, 3K − 1).
+            bound: Half the side of the square that the knots are in, > 0.
+
+        Returns:
+            Splines of K bins.
+        """
         bins = (raw.shape[-1] + 1) // 3
         widths, heights, inner = raw.split([bins, bins, bins - 1], dim=-1)
         offset = math.log(math.expm1(1 - LEAST))  # softplus of it, with LEAST, is a slope of 1
@@ -45,7 +53,14 @@ class Spline:
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Value and log derivative at x (…): eqs. (4) and (5) of Durkan et al."""
+        """Value and log derivative of the spline: eqs. (4) and (5) of Durkan et al.
+
+        Args:
+            x: Points, one for each spline, of shape (…).
+
+        Returns:
+            Value and log derivative, (…) each.
+        """
         inside = x.abs() < self.bound
         left, width, bottom, height, here, there = self._bin(torch.where(inside, x, 0.0), self.xs)
         slope = height / width
@@ -58,7 +73,14 @@ class Spline:
         return torch.where(inside, value, x), torch.where(inside, log_derivative, 0.0)
 
     def inverse(self, y: Tensor) -> Tensor:
-        """The point whose value is y (…): the root of a quadratic (their eqs. (6)–(8))."""
+        """Point with a given value: the root of a quadratic (eqs. (6)–(8) of Durkan et al.).
+
+        Args:
+            y: Values, one for each spline, of shape (…).
+
+        Returns:
+            The points, (…).
+        """
         inside = y.abs() < self.bound
         left, width, bottom, height, here, there = self._bin(torch.where(inside, y, 0.0), self.ys)
         slope = height / width

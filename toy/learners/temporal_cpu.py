@@ -30,14 +30,18 @@ FAST = {"reassoc", "contract", "nsz", "arcp"}  # all but the assumption that the
 def predict(
     theta: Tensor, embedding: Tensor, x: Tensor, t: Tensor, layers: int, slope: float
 ) -> Tensor:
-    """ε(x, t) of k networks, (k, n, 2), without gradient.
+    """Predict the noise ε(x, t) by k networks, without gradient.
 
     Args:
-        theta: (k, P), see `ReplicatedTemporalNetwork`.
-        embedding: (times, width).
-        x: (k, n, 2).
-        t: (k, n), rows of the embedding.
-        slope: Of the leaky ReLU. All float32 but t.
+        theta: Parameters, (k, P), float32; see `ReplicatedTemporalNetwork`.
+        embedding: Embedding of each time, (times, width), float32.
+        x: Points, (k, n, 2), float32.
+        t: Their times, rows of the embedding, (k, n), whole numbers.
+        layers: Number of times that the residual layer is applied.
+        slope: Slope of the leaky ReLU below 0.
+
+    Returns:
+        Predicted noise, (k, n, 2), float32.
 
     Raises:
         ValueError: If a t is no row of the embedding.
@@ -62,12 +66,25 @@ def squared_error(
     layers: int,
     slope: float,
 ) -> Tensor:
-    """Σ weights · (mean over coordinates of (ε(x, t) − y)²) of k networks, (k,); differentiable in
-    theta.
+    """Weighted squared error of k networks, differentiable in theta.
+
+    It is Σ weights · (mean over coordinates of (ε(x, t) − y)²).
 
     Args:
-        y: (k, n, 2).
-        weights: (k, n). The rest as for `predict`.
+        theta: Parameters, (k, P), float32; see `ReplicatedTemporalNetwork`.
+        embedding: Embedding of each time, (times, width), float32.
+        x: Points, (k, n, 2), float32.
+        t: Their times, rows of the embedding, (k, n), whole numbers.
+        y: Targets, (k, n, 2), float32.
+        weights: Weights of the points, (k, n), float32.
+        layers: Number of times that the residual layer is applied.
+        slope: Slope of the leaky ReLU below 0.
+
+    Returns:
+        Loss of each network, (k,).
+
+    Raises:
+        ValueError: If a t is no row of the embedding.
     """
     _check_times(t, embedding)
     return _SquaredError.apply(theta, embedding, x, t, y, weights, layers, slope)  # type: ignore[return-value]

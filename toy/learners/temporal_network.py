@@ -65,8 +65,12 @@ class ReplicatedTemporalNetwork:
         self.theta = torch.zeros(chains, sum(self._lengths), device=device)
 
     def reset(self, rngs: Sequence[np.random.Generator]) -> None:
-        """ddpm-torch's: matrices ~ U(−a, a), a = √(6/(in + out)) (Glorot's); biases 0, scales of
-        the norms 1.
+        """Draw the parameters as ddpm-torch does.
+
+        Matrices ~ U(−a, a), a = √(6/(in + out)) (Glorot's); biases are 0, scales of the norms 1.
+
+        Args:
+            rngs: One generator per chain.
         """
         for row, rng in zip(self.theta, rngs, strict=True):
             parts = []
@@ -93,14 +97,19 @@ class ReplicatedTemporalNetwork:
     def squared_error(
         self, theta: Tensor, x: Tensor, t: Tensor, y: Tensor, weights: Tensor
     ) -> Tensor:
-        """Σ weights · (mean over coordinates of (ε(x, t) − y)²) of each network, (k,).
+        """Weighted squared error of each network.
+
+        It is Σ weights · (mean over coordinates of (ε(x, t) − y)²).
 
         Args:
-            theta: (k, P).
-            x: (k, n, 2).
-            y: See `x`.
-            t: (k, n), whole numbers.
-            weights: (k, n).
+            theta: Parameters, (k, P).
+            x: Points, (k, n, 2).
+            t: Their times, (k, n), whole numbers.
+            y: Targets, (k, n, 2).
+            weights: Weights of the points, (k, n).
+
+        Returns:
+            Loss of each network, (k,).
         """
         if _compiled(theta):
             return temporal_cpu.squared_error(
@@ -109,10 +118,17 @@ class ReplicatedTemporalNetwork:
         return (weights * (self.forward(theta, x, t) - y).square().mean(dim=2)).sum(dim=1)
 
     def forward(self, theta: Tensor, x: Tensor, t: Tensor | int) -> Tensor:
-        """theta (k, P), x (k, n, 2) -> (k, n, 2): chain r maps x[r].   t: (k, n) whole numbers, or
-        one for all.
+        """Predict the noise: network r maps x[r].
 
         Differentiable; without a gradient to prepare for, and in float32 on a CPU, compiled.
+
+        Args:
+            theta: Parameters, (k, P).
+            x: Points, (k, n, 2).
+            t: Their times, (k, n), whole numbers, or a scalar for all points.
+
+        Returns:
+            ε(x, t), (k, n, 2).
         """
         if _compiled(theta) and not (
             torch.is_grad_enabled() and (theta.requires_grad or x.requires_grad)
@@ -151,7 +167,14 @@ class ReplicatedTemporalNetwork:
         return torch.baddbmm(p["enc.bias"][:, None], u, p["enc.weight"].mT)
 
     def state_of(self, chain: int) -> dict[str, Tensor]:
-        """One chain under ddpm-torch's names, with its copies of the residual layer (copies)."""
+        """Copy one chain's parameters under ddpm-torch's names, the residual layer once per use.
+
+        Args:
+            chain: Position of the chain, 0 … R − 1.
+
+        Returns:
+            Tensors by name.
+        """
         parts = self.theta[chain].split(self._lengths)
         state: dict[str, Tensor] = {}
         for part, (name, shape) in zip(parts, self.shapes.items(), strict=True):
@@ -163,6 +186,10 @@ class ReplicatedTemporalNetwork:
 
     def load_state_of(self, chain: int, state: Mapping[str, Tensor]) -> None:
         """Set one chain from ddpm-torch's names.
+
+        Args:
+            chain: Position of the chain, 0 … R − 1.
+            state: Tensors by name, in the shapes of `state_of`.
 
         Raises:
             ValueError: If a tensor is missing, left over or of another shape, or if the copies of

@@ -49,7 +49,16 @@ class BatchBlock:
 
     @classmethod
     def empty(cls, points: Iterable[int], epochs: int, batch: int) -> "BatchBlock":
-        """Room for `epochs` passes over each chain's points, `batch` at a time; all zero."""
+        """Make room for `epochs` passes over each chain's points, `batch` at a time.
+
+        Args:
+            points: Number of points of each chain.
+            epochs: Number of passes.
+            batch: B, points per step.
+
+        Returns:
+            A block of zeros, with the number of steps of each chain.
+        """
         steps = np.array([epochs * batch_count(n, batch) for n in points])
         zeros = np.zeros((steps.max(), len(steps), batch, 6), dtype=np.float32)
         return cls(zeros[..., :3], zeros[..., 3:5], zeros[..., 5], steps)
@@ -57,11 +66,16 @@ class BatchBlock:
     def fill(
         self, chain: int, inputs: np.ndarray, targets: np.ndarray, weights: np.ndarray
     ) -> None:
-        """Write a chain's part: (epochs, n, 3), (epochs, n, 2) and (epochs, n), each epoch in the
-        order of its batches.
+        """Write a chain's part, each epoch in the order of its batches.
 
         The weights are divided by the size of a point's batch, the last of an epoch being possibly
         smaller.
+
+        Args:
+            chain: Position of the chain, 0 … R − 1.
+            inputs: Inputs of the network, (epochs, n, 3).
+            targets: Its targets, (epochs, n, 2).
+            weights: Weights of the points in the loss, (epochs, n).
         """
         epochs, n = weights.shape
         batch = self.weights.shape[2]
@@ -75,13 +89,26 @@ class BatchBlock:
 
 
 def batch_count(points: int, batch: int) -> int:
-    """Batches an epoch, the last one possibly smaller."""
+    """Count the batches of an epoch, the last one possibly smaller.
+
+    Args:
+        points: Training points.
+        batch: Points per step.
+
+    Returns:
+        ⌈points / batch⌉.
+    """
     return math.ceil(points / batch)
 
 
 def weighted(loss: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Loss:
-    """Σ weights · loss.   loss: of each point, θ (k, P), inputs (k, B, 3), targets (k, B, 2) ->
-    (k, B).
+    """Make a loss of a batch from the loss of a point: Σ weights · loss.
+
+    Args:
+        loss: Loss of each point: θ (k, P), inputs (k, B, 3), targets (k, B, 2) -> (k, B).
+
+    Returns:
+        The loss of a batch.
     """
     return lambda theta, inputs, targets, weights: (weights * loss(theta, inputs, targets)).sum(
         dim=1
@@ -89,8 +116,13 @@ def weighted(loss: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Loss:
 
 
 def squared_error(predict: Callable[[Tensor, Tensor], Tensor]) -> Loss:
-    """The mean over coordinates of (predict(θ, inputs) − targets)².   predict: (k, P), (k, B, 3)
-    -> (k, B, 2).
+    """Make the squared-error loss: at a point the mean over coordinates of (prediction − target)².
+
+    Args:
+        predict: Prediction of the networks: θ (k, P), inputs (k, B, 3) -> (k, B, 2).
+
+    Returns:
+        The loss of a batch.
     """
     return weighted(
         lambda theta, inputs, targets: (predict(theta, inputs) - targets).square().mean(dim=2)
@@ -127,9 +159,11 @@ class ReplicatedTrainer:
     def fit(
         self, blocks: Iterable[BatchBlock], total: int, on_progress: Callable[[float], object]
     ) -> None:
-        """Take the steps of all blocks, `total` over all chains.
+        """Take the steps of all blocks.
 
         Args:
+            blocks: Batches of all chains, in order.
+            total: Number of steps, summed over blocks and chains.
             on_progress: Called with the finished fraction, in (0, 1].
 
         Raises:
@@ -153,13 +187,16 @@ class ReplicatedTrainer:
             taken += block.steps
 
     def step(self, active: np.ndarray, inputs: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
-        """One step of Adam for the k chains whose numbers are in `active`, each on its batch; their
-        losses (k,).
+        """Take one step of Adam for k of the chains, each on its batch.
 
         Args:
-            inputs: (R, B, 3).
-            targets: (R, B, 2).
-            weights: (R, B).
+            active: Numbers of these chains, (k,).
+            inputs: Inputs of all chains, (R, B, 3).
+            targets: Targets of all chains, (R, B, 2).
+            weights: Weights of the points in the loss, (R, B).
+
+        Returns:
+            Their losses before the step, (k,).
         """
         chosen = self._index(active)
         theta = self.theta[chosen].detach().requires_grad_()
@@ -172,8 +209,9 @@ class ReplicatedTrainer:
         return loss.detach()
 
     def _index(self, active: np.ndarray) -> Tensor | slice:
-        """What picks the active chains of a tensor (R, …); kept, since a recording cannot bring
-        it to the GPU.
+        """Index of the active chains in a tensor (R, …).
+
+        Indices are kept, since a recording cannot bring them to the GPU.
         """
         if len(active) == len(self.theta):
             return slice(None)
@@ -200,7 +238,14 @@ class ReplicatedTrainer:
         return {"theta": self.theta.cpu().clone(), "adam": copy.deepcopy(self._adam.state_dict())}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """ValueError if the state is of another number of chains or another network."""
+        """Go back to a state given by `state_dict`.
+
+        Args:
+            state: Parameters and optimiser.
+
+        Raises:
+            ValueError: If the state is of another number of chains or another network.
+        """
         if state["theta"].shape != self.theta.shape:
             expected, got = tuple(self.theta.shape), tuple(state["theta"].shape)
             raise ValueError(f"state must have parameters of shape {expected}, got {got}")

@@ -29,7 +29,7 @@ every regime."""
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the seeds say.
+    """Result of a claim's test on the seeds.
 
     Attributes:
         status: HOLDS, VIOLATED (the opposite is found) or UNDECIDED.
@@ -59,7 +59,7 @@ class CurveClaim:
 
 
 def _sign_test(differences: NDArray[np.float64], level: float, unit: str) -> Outcome:
-    """Whether more than half of the differences are positive, exactly; a tie counts against it."""
+    """Test if more than half of the differences are positive, exactly; a tie counts against it."""
     test = sign_test(differences)
     return Outcome(
         test.outcome(level),
@@ -69,7 +69,17 @@ def _sign_test(differences: NDArray[np.float64], level: float, unit: str) -> Out
 
 
 def drifts(quantity: str, regime: str, first: int, level: float) -> CurveClaim:
-    """The quantity grows."""
+    """Claim that a quantity grows.
+
+    Args:
+        quantity: Its key in the curves.
+        regime: Name of the regime.
+        first: Generation from which the slope is taken.
+        level: Level of the sign test, in (0, 1).
+
+    Returns:
+        The claim.
+    """
     return CurveClaim(
         f"{regime}: {quantity.upper()} grows",
         f"its slope over t ≥ {first} is positive, sign test over seeds at {level:g}",
@@ -79,7 +89,18 @@ def drifts(quantity: str, regime: str, first: int, level: float) -> CurveClaim:
 
 
 def drifts_less(quantity: str, regime: str, other: str, first: int, level: float) -> CurveClaim:
-    """The quantity grows less than in another regime, seed by seed."""
+    """Claim that a quantity grows less than in another regime, seed by seed.
+
+    Args:
+        quantity: Its key in the curves.
+        regime: Name of the regime where it grows less.
+        other: Name of the other regime.
+        first: Generation from which the slopes are taken.
+        level: Level of the sign test, in (0, 1).
+
+    Returns:
+        The claim.
+    """
     return CurveClaim(
         f"{regime}: {quantity.upper()} grows less than {other}",
         f"the difference of their slopes over t ≥ {first} is positive, paired sign test at "
@@ -94,7 +115,17 @@ def drifts_less(quantity: str, regime: str, other: str, first: int, level: float
 
 
 def ends_below(quantity: str, regime: str, other: str, level: float) -> CurveClaim:
-    """In the last generation the quantity is smaller than in another regime, seed by seed."""
+    """Claim that a quantity is smaller than in another regime in the last generation, seed by seed.
+
+    Args:
+        quantity: Its key in the curves.
+        regime: Name of the regime where it is smaller.
+        other: Name of the other regime.
+        level: Level of the sign test, in (0, 1).
+
+    Returns:
+        The claim.
+    """
     return CurveClaim(
         f"{regime}: {quantity.upper()} ends below {other}",
         f"the difference in the last generation is positive, paired sign test at {level:g}",
@@ -106,11 +137,19 @@ def ends_below(quantity: str, regime: str, other: str, level: float) -> CurveCla
 
 
 def stays(quantity: str, regime: str, control: str, first: int) -> CurveClaim:
-    """The quantity does not grow, or no more than in a control that sees no synthetic data, seed by
-    seed.
+    """Claim that a quantity does not grow, or no more than in a control, seed by seed.
 
     It is violated only where two one-sided t-tests at 2.5 % both find growth, so with no more
     probability than one of them.
+
+    Args:
+        quantity: Its key in the curves.
+        regime: Name of the regime.
+        control: Name of the regime that sees no synthetic data.
+        first: Generation from which the slopes are taken.
+
+    Returns:
+        The claim.
     """
 
     def test(curves: Curves) -> Outcome:
@@ -135,7 +174,15 @@ def stays(quantity: str, regime: str, control: str, first: int) -> CurveClaim:
 
 
 def claims_table(claims: Sequence[CurveClaim], outcomes: Sequence[Outcome]) -> Table:
-    """CurveClaim, condition, what was measured, and whether it holds."""
+    """Make a table for the terminal: claim, condition, measured numbers and outcome.
+
+    Args:
+        claims: The claims.
+        outcomes: One outcome per claim.
+
+    Returns:
+        The table.
+    """
     table = Table(
         title="claims, stated before the run", box=SIMPLE_HEAD, pad_edge=False, title_style="bold"
     )
@@ -148,7 +195,15 @@ def claims_table(claims: Sequence[CurveClaim], outcomes: Sequence[Outcome]) -> T
 
 
 def markdown(claims: Sequence[CurveClaim], outcomes: Sequence[Outcome]) -> str:
-    """The same as a table for a page, with the error rate of each claim."""
+    """Make the same table for a page, with the error rate of each claim.
+
+    Args:
+        claims: The claims.
+        outcomes: One outcome per claim.
+
+    Returns:
+        Markdown.
+    """
     lines = ["| claim | condition | error rate | measured | outcome |", "|---|---|---|---|---|"]
     lines += [
         f"| {claim.words} | {claim.condition} | {claim.error:g} | {outcome.measured} | "

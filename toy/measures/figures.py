@@ -77,7 +77,7 @@ def draw_figures(result: Result, truth: Distribution, seed: int) -> list[Path]:
 
 
 def _samples(result: Result, generations: set[int]) -> dict[int, list[np.ndarray]]:
-    """What these generations drew; the last one is always there, since its checkpoint has it."""
+    """Samples of these generations; the last one is always there, since its checkpoint has it."""
     samples = {}
     keep = Keep.parse(result.recorded.study.keep_samples)
     for t in sorted(generations):

@@ -18,7 +18,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Profile:
-    """What is measured of a generation's samples alone.
+    """Quantities of a generation's samples alone.
 
     Attributes:
         describe: (n, 2) -> numbers and lists for the history.
@@ -29,12 +29,28 @@ class Profile:
     quantities: tuple[Quantity, ...]
 
     def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, float]:
-        """Of a draw of the truth."""
+        """Describe a draw of the truth.
+
+        Args:
+            truth: Draws true points.
+            n: Number of points.
+            rng: Source of the draws.
+
+        Returns:
+            The quantities by key.
+        """
         found = self.describe(truth(n, rng))
         return {quantity.key: found[quantity.key] for quantity in self.quantities}
 
     def __call__(self, view: View) -> dict[str, Any]:
-        """Of the samples."""
+        """Describe the samples.
+
+        Args:
+            view: A chain in a generation, with samples (n, 2).
+
+        Returns:
+            Numbers and lists by key.
+        """
         return self.describe(view.samples)
 
 
@@ -59,23 +75,46 @@ class Resemblance:
         )
 
     def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, float]:
-        """Of three independent draws of the truth: samples, training data and new data."""
+        """Measure three independent draws of the truth: as samples, training data and new data.
+
+        Args:
+            truth: Draws true points.
+            n: Number of points of each draw.
+            rng: Source of the draws.
+
+        Returns:
+            See `resemblance`; empty if the quantities are not shown.
+        """
         if not self._shown:
             return {}
         return resemblance(*(truth(n, rng) for _ in range(3)))
 
     def __call__(self, view: View) -> dict[str, float]:
-        """Of the samples beside the real data and new true points."""
+        """Measure the samples beside the real data and new true points.
+
+        Args:
+            view: A chain in a generation.
+
+        Returns:
+            See `resemblance`.
+        """
         return resemblance(view.samples, view.real, view.truth)
 
 
 def resemblance(x: np.ndarray, real: np.ndarray, fresh: np.ndarray) -> dict[str, float]:
-    """Samples x (n, 2) beside the real training data and as many new draws of the truth, (n, 2)
-    each.
+    """Compare samples with the real training data and with as many new draws of the truth.
 
     sliced: sliced W2 to the new draws. memorised: share of x nearer to a training point than to any
     new one. It is ½ for samples that do not depend on the training points, whatever else is wrong
     with them, and 1 for copies; so memorising is told from collapse.
+
+    Args:
+        x: Samples, (n, 2).
+        real: Training points, (n, 2).
+        fresh: New draws of the truth, (n, 2).
+
+    Returns:
+        `sliced` and `memorised`.
     """
     from scipy.spatial import KDTree  # --help does without
 

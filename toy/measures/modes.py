@@ -1,6 +1,4 @@
-"""What became of the modes of a mixture: their weights and widths, and how many samples still
-belong to one.
-"""
+"""Modes of a mixture in samples: weights, widths, and how many samples belong to one."""
 
 from typing import Any
 
@@ -14,7 +12,7 @@ HIGH_QUALITY = 3.0  # standard deviations, as in Srivastava et al. (2017)
 
 
 def mode_profile(x: np.ndarray, truth: IsotropicMixture) -> dict[str, Any]:
-    """Each of the points x (n, 2) is counted to the nearest centre of `truth`, however far it is.
+    """Describe samples by the modes of a mixture; each counts to the nearest centre, however far.
 
     - `weights`: fractions of the modes, (K,).
     - `entropy`: theirs, in nats; log K if equal.
@@ -27,6 +25,13 @@ def mode_profile(x: np.ndarray, truth: IsotropicMixture) -> dict[str, Any]:
       far points do not move.
     - `shift`: root mean square distance of the modes' means from the centres, over the true
       standard deviation.
+
+    Args:
+        x: Samples, (n, 2).
+        truth: The mixture, of K components.
+
+    Returns:
+        The numbers by the names above; `weights` as a list.
     """
     x = np.asarray(x, dtype=float)
     k, sd = len(truth.centres), truth.sds
