@@ -50,14 +50,21 @@ class Constants:
     eps_opt: float = 0.0
 
     def step(self, n: int, delta: float) -> float:
-        """The right-hand side of (13): what one retraining may be off by, with probability 1 −
-        δ.  δ in (0, 1].
+        """The right-hand side of (13): with probability 1 − δ one retraining is off by at most
+        this.
+
+        Args:
+            n: Real points, >= 1.
+            delta: δ in (0, 1].
+
+        Returns:
+            ε_OPT + a/√n · √log(b/δ), in the units of θ.
         """
         return self.eps_opt + self.a / math.sqrt(n) * math.sqrt(math.log(self.b / delta))
 
     def allowance(self, n: int, t: int, delta: float) -> float:
-        """What each of t retrainings may be off by, so that all are within it with probability 1 −
-        δ: (13) at the level δ/t, by a union bound.
+        """Bound on the error of each of t retrainings that holds for all at once with probability 1
+        − δ: (13) at the level δ/t, by a union bound.
 
         Args:
             n: Real points.
@@ -107,6 +114,12 @@ class Loop:
 
         b and ε_OPT as in `constants`, whose a it may be compared with: that one has to do for δ
         below 1/R as well.
+
+        Args:
+            n: Real points, >= 1.
+
+        Returns:
+            a, in the units of θ times √n.
         """
         farthest = np.sort(self.steps[0])[::-1]
         delta = np.arange(1, len(farthest) + 1) / len(farthest)
@@ -137,17 +150,45 @@ class KnownVarianceGaussian:
             raise ValueError(f"eps_opt must be finite and >= 0, got {self.eps_opt}")
 
     def constants(self, lam: float) -> Constants:
-        """a = 2τ/√(1 + λ), b = 2^{d/2}: E e^{χ²_d/4} = 2^{d/2} and Markov's inequality."""
+        """a = 2τ/√(1 + λ), b = 2^{d/2}: E e^{χ²_d/4} = 2^{d/2} and Markov's inequality.
+
+        Args:
+            lam: Synthetic points per real point, >= 0.
+
+        Returns:
+            The constants of (13), with this family's ε_OPT.
+        """
         return Constants(2 * self.tau / math.sqrt(1 + lam), 2 ** (self.d / 2), self.eps_opt)
 
     def exceedance(self, n: int, lam: float, distance: float) -> float:
-        """P(‖G^n(μ) − G^∞(μ)‖ > distance), exactly."""
+        """P(‖G^n(μ) − G^∞(μ)‖ > distance), exactly.
+
+        Args:
+            n: Real points, >= 1.
+            lam: Synthetic points per real point, >= 0.
+            distance: In the units of μ, >= 0.
+
+        Returns:
+            The probability, in [0, 1].
+        """
         unit = n * (1 + lam) / self.tau**2
         return float(ncx2.sf(unit * distance**2, self.d, unit * self.eps_opt**2))
 
     def run(self, n: int, lam: float, t: int, replicas: int, rng: np.random.Generator) -> Loop:
-        """Algorithm 1, t >= 1 retrainings, `replicas` times.   n: >= 1, with λn whole, else
-        ValueError.
+        """Run Algorithm 1 `replicas` times.
+
+        Args:
+            n: Real points, >= 1, with λn whole.
+            lam: Synthetic points per real point, >= 0.
+            t: Retrainings, >= 1.
+            replicas: Independent runs.
+            rng: Source of all draws.
+
+        Returns:
+            The errors and steps of all runs, with the constants of (13).
+
+        Raises:
+            ValueError: If λn is not whole.
         """
         flat = self.tau * paths(Mix(lam), n, t, replicas * self.d, rng)
         errors = flat.reshape(t + 1, replicas, self.d)
@@ -206,8 +247,20 @@ class Fitted:
             raise ValueError(f"radius must be finite and > 0, got {self.radius}")
 
     def run(self, n: int, lam: float, t: int, replicas: int, rng: np.random.Generator) -> Loop:
-        """Algorithm 1, t >= 1 retrainings, `replicas` times.   n: >= 1, with λn whole, else
-        ValueError.
+        """Run Algorithm 1 `replicas` times.
+
+        Args:
+            n: Real points, >= 1, with λn whole.
+            lam: Synthetic points per real point, >= 0.
+            t: Retrainings, >= 1.
+            replicas: Independent runs.
+            rng: Source of all draws.
+
+        Returns:
+            The errors and steps of all runs, with the constants of (13).
+
+        Raises:
+            ValueError: If λn is not whole.
         """
         require_whole(lam, n)
         local = analyse(self.family, self.data, lam, self.start, n=n)
@@ -307,7 +360,7 @@ def radius_of(
         lam: Synthetic points per real point, > 0.
         t: Retrainings.
         delta: In (0, 1).
-        start: As for `Fitted`.
+        start: Initial θ of the search for θ*, (P,); needed if the family has no `start`.
         eps_opt: Of the learner.
 
     Returns:

@@ -80,9 +80,14 @@ def check(subject: ShrinkFactor | Retraining) -> list[Verdict]:
     fail), and ρ(J) < 1 (S1). The numbers in the verdicts are the ends of the balls that are
     nearest to failing, rounded outwards.
 
-    ImportError without python-flint;
+    Args:
+        subject: The range of n, or the family, data and λ, to check.
+
+    Returns:
+        The verdicts.
 
     Raises:
+        ImportError: Without python-flint.
         ArithmeticError: If a comparison cannot be decided at the working precision.
     """
     return _collapse(subject) if isinstance(subject, ShrinkFactor) else _retraining(subject)

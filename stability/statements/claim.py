@@ -139,7 +139,7 @@ class Claim:
     def _silence(
         self, claimed: tuple[float, float], assumptions: Mapping[str, float | Bracket]
     ) -> Status | None:
-        """Why the claim says nothing about a case; None if it says something."""
+        """Status of a case about which the claim says nothing; None if it says something."""
         for need in self.needs:
             value = assumptions[need.name]
             ends = {value.low, value.high} if isinstance(value, Bracket) else {value}

@@ -13,7 +13,7 @@ __all__ = ["ERRATA", "Erratum", "Kind"]
 
 
 class Kind(StrEnum):
-    """What sort of error it is."""
+    """The sort of error."""
 
     MISPRINT = "misprint"
     FALSE = "false"

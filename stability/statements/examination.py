@@ -55,7 +55,7 @@ _PLURAL = {Status.HOLDS: "hold", Status.CORRECTED: "hold with correction"}
 
 
 def tally(verdicts: Iterable[Verdict]) -> str:
-    """How many verdicts have each status, best first: "5 hold, 1 vacuous, 1 not applicable".
+    """Count the verdicts of each status, best first: "5 hold, 1 vacuous, 1 not applicable".
 
     Args:
         verdicts: Any.
@@ -85,7 +85,7 @@ class ClaimVerdicts:
 
     @property
     def tally(self) -> str:
-        """How many verdicts have each status, e.g. "5 hold, 1 vacuous, 1 not applicable"."""
+        """Count the verdicts of each status, e.g. "5 hold, 1 vacuous, 1 not applicable"."""
         return tally(self.verdicts)
 
     @property
@@ -109,8 +109,8 @@ class ClaimVerdicts:
 
     @property
     def tightest(self) -> Verdict:
-        """Of those that say something, the one with the least margin; the first, if none compares
-        finite numbers.
+        """The verdict with the least margin among those that say something; the first, if none
+        compares finite numbers.
         """
         silent = (Status.VACUOUS, Status.NOT_APPLICABLE)
         return min(
@@ -126,7 +126,7 @@ class ClaimVerdicts:
 
 @dataclass(frozen=True)
 class Examination:
-    """What came out for one statement.
+    """The result of examining one statement.
 
     Attributes:
         name: Of its module.
@@ -155,8 +155,8 @@ class Examination:
 
     @property
     def failures(self) -> tuple[str, ...]:
-        """What did not come out as it must: a violated verdict, or a control or counterexample
-        that is not violated.
+        """The unexpected results: a violated verdict, or a control or counterexample that is not
+        violated.
         """
         wrong = [
             f"violated: {v.claim}, {v.instance}"
@@ -240,7 +240,7 @@ def machine_checked(
 
 
 def summary(examinations: Sequence[Examination]) -> str:
-    """How many verdicts have each status, and how many spoiled checks and misprints were caught.
+    """Count the verdicts of each status, and the spoiled checks and misprints that were caught.
 
     Args:
         examinations: Of any statements.
@@ -265,8 +265,14 @@ def examine_all(
     each.
 
     Args:
+        names: Statements, each a name in STATEMENTS.
         seed: >= 0; a statement's random stream depends on it and on the statement alone. Raises as
             `examine`.
+        families: As for `examine`.
+        lams: As for `examine`.
+
+    Yields:
+        The examination of each statement, in the order of `names`.
     """
     streams = np.random.SeedSequence(seed).spawn(len(STATEMENTS))
     rngs = [np.random.default_rng(streams[STATEMENTS.index(name)]) for name in names]
@@ -302,6 +308,8 @@ def examine(
     """Run the statement that has this name; see `stability.statements`.
 
     Args:
+        name: Name of the statement's module, in STATEMENTS.
+        rng: Source of all draws.
         families: Instead of the module's own grid, its check on these families (names in FAMILIES),
             on data inside and outside each, at these λ; without controls and counterexamples, which
             have instances of their own.

@@ -163,7 +163,7 @@ def check(
         latents: As for `regime_covariance`.
         n: Real points of each run, drawn from the data's law, with λn whole.
         replicas: Runs.
-        start: As for `instance`.
+        start: Initial θ of fits, (P,); as for `instance`.
         false_alarm: Of the verdict that uses randomness.
 
     Returns:
@@ -222,7 +222,14 @@ def _drawn(law: Law, count: int, source: np.random.Generator) -> np.ndarray:
 
 
 def part_rate(rho: float) -> float:
-    """c + (1 − c)ρ, the rate of a learner that keeps a part c."""
+    """c + (1 − c)ρ, the rate of a learner that keeps a part c.
+
+    Args:
+        rho: Rate of the learner that keeps nothing.
+
+    Returns:
+        The rate, per retraining.
+    """
     return _KEPT + (1 - _KEPT) * rho
 
 

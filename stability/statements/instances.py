@@ -53,7 +53,14 @@ class LogNormal:
         return ((0.0, math.inf),)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """(n, 1) -> (n,); −inf for x <= 0."""
+        """Log-density of the log-normal law; −inf for x <= 0.
+
+        Args:
+            x: Points, (n, 1).
+
+        Returns:
+            (n,).
+        """
         inside = x[:, 0] > 0
         y = torch.where(inside, x[:, 0], 1.0).log()
         value = (
@@ -62,7 +69,15 @@ class LogNormal:
         return torch.where(inside, value, -torch.inf)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """n draws, (n, 1)."""
+        """Draw independent points.
+
+        Args:
+            n: Number of points.
+            generator: Source of all draws.
+
+        Returns:
+            (n, 1).
+        """
         return torch.exp(
             self.mean + self.sd * torch.randn(n, 1, generator=generator, dtype=torch.float64)
         )
@@ -145,7 +160,11 @@ class Instance:
     start: Tensor | None = field(default=None, repr=False)
 
     def contains(self, theta: Tensor) -> bool:
-        """Whether θ is in the family's domain; True where the family does not say."""
+        """Tell whether θ is in the family's domain; True where the family does not say.
+
+        Args:
+            theta: Parameters, (P,).
+        """
         return in_domain(self.family, theta)
 
     @cached_property
@@ -180,7 +199,7 @@ def instance(family: str | Family, data: DataName | Data, start: Tensor | None =
         family: A name in FAMILIES, or anything with `log_prob` and `sample`.
         data: "well specified" or "misspecified" (shipped families alone), or an array, a density or
             a sampler.
-        start: Needed if the family has no `start`.
+        start: Initial θ of the search for θ*, (P,); needed if the family has no `start`.
 
     Raises:
         ValueError: For an unknown name, and for a named law with a family of one's own.
@@ -200,7 +219,7 @@ def instance(family: str | Family, data: DataName | Data, start: Tensor | None =
 
 
 def assumptions(local: LocalAnalysis) -> dict[str, float | Bracket]:
-    """What Theorem 1 assumes, as measured: the `assumptions` of a verdict.
+    """The assumptions of Theorem 1, as measured: the `assumptions` of a verdict.
 
     Args:
         local: The analysis.
@@ -219,10 +238,16 @@ def assumptions(local: LocalAnalysis) -> dict[str, float | Bracket]:
 
 
 def mean_slack(local: LocalAnalysis) -> float:
-    """What integration and rounding leave open of A and of B, in spectral norm.
+    """Error that integration and rounding leave in A and in B, in spectral norm.
 
     P times the error of the largest entry; six standard errors of it where the integral is Monte
     Carlo.
+
+    Args:
+        local: The analysis that holds A and B.
+
+    Returns:
+        The bound on the error, >= 0.
     """
     errors = 6 if "monte carlo" in local.method else 1
     size = float(np.linalg.norm(local.A, 2) + np.linalg.norm(local.B, 2))
@@ -230,8 +255,14 @@ def mean_slack(local: LocalAnalysis) -> float:
 
 
 def jacobian_slack(local: LocalAnalysis) -> float:
-    """What `mean_slack` leaves open of J = λKB, K = (A + λB)⁻¹, in spectral norm, to first
+    """Error that `mean_slack` leaves in J = λKB, K = (A + λB)⁻¹, in spectral norm, to first
     order.
+
+    Args:
+        local: The analysis that holds A, B and λ.
+
+    Returns:
+        The bound on the error, > 0.
     """
     inverse = float(np.linalg.norm(np.linalg.inv(local.A + local.lam * local.B), 2))
     return mean_slack(local) * inverse * ((1 + local.lam) * local.norm + local.lam) + 1e-12

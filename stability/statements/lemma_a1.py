@@ -80,6 +80,7 @@ def check(
     Args:
         n: Samples a generation, >= 2.
         t: Generations, >= 1.
+        rng: Source of all draws.
         mu0: The start, sigma0 > 0.
         sigma0: See `mu0`.
         chains: Independent runs; time and memory grow as n · chains.
@@ -179,7 +180,7 @@ MUTATIONS = (
 def _chains(
     n: int, t: int, rng: np.random.Generator, mu0: float, sigma0: float, chains: int
 ) -> tuple[float, NDArray[np.float64], NDArray[np.float64]]:
-    """How far (17) is off at the first refit, over σ²_0; then σ²_1 and σ²_t of each chain."""
+    """Error of (17) at the first refit, over σ²_0; then σ²_1 and σ²_t of each chain."""
     mu, variance = np.full(chains, mu0), np.full(chains, sigma0**2)
     first, gap = np.empty(0), 0.0
     for generation in range(t):
@@ -207,12 +208,21 @@ def _mean_of_chi(freedom: int) -> float:
 
 
 def require_chains(n: float, t: int, chains: int, z: float, power: int = 1) -> None:
-    """ValueError unless a mean of σ_t^power, power 1 or 2, over the chains is normal enough at z
-    standard errors.
+    """Refuse chains too few for the mean of σ_t^power over them to be normal enough.
 
     (σ_t/σ_0)² is a product of t independent χ²_{n−1}/(n−1), so its skewness is known. The mean's is
     that over √chains, and multiplies a tail at z by about e^{skewness z³/6} (Cramér): it must be at
     most 2.
+
+    Args:
+        n: Samples a generation, >= 2.
+        t: Generations, >= 1.
+        chains: Independent runs.
+        z: Distance in standard errors at which the tail is used.
+        power: Power of σ_t whose mean is taken, 1 or 2.
+
+    Raises:
+        ValueError: If `chains` is too small.
     """
     freedom, rate = n - 1, float(alpha(n))
     if power == 1:

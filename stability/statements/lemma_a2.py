@@ -129,7 +129,7 @@ def expected_root(n: int, variances: ArrayLike) -> NDArray[np.float64]:
 
     Args:
         n: Samples a generation, whole, >= 3.
-        variances: Two, finite, > 0. ValueError otherwise.
+        variances: Of Σ_0, shape (2,), finite, > 0. ValueError otherwise.
     """
     if n != int(n) or n < 3:
         raise ValueError(f"n must be a whole number >= 3, got {n}")
@@ -177,6 +177,7 @@ def check(
         n: Samples, >= d + 1.
         covariance: (d, d), symmetric positive definite, of condition number <= 1e10, beyond which
             the roots of simulated matrices would lose the smallest eigenvalue to rounding.
+        rng: Source of all draws.
         chains: Independent models; time and memory grow as n · d · chains.
         false_alarm: Of each verdict that uses randomness.
 
@@ -286,17 +287,42 @@ def _start(
 
 
 def one_step(root: NDArray[np.float64], S: NDArray[np.float64], n: int) -> NDArray[np.float64]:
-    """(32): √Σ S √Σ / (n−1), with `root` = √Σ (d, d) and S (chains, d, d)."""
+    """(32): √Σ S √Σ / (n−1).
+
+    Args:
+        root: √Σ, (d, d).
+        S: Scatter matrices of standard normals, (chains, d, d).
+        n: Samples a generation, >= 2.
+
+    Returns:
+        The refitted covariances, (chains, d, d).
+    """
     return root @ S @ root / (n - 1)
 
 
 def mean_scatter(n: int, d: int) -> NDArray[np.float64]:
-    """(34): E S = (n − 1) I, (d, d)."""
+    """(34): E S = (n − 1) I.
+
+    Args:
+        n: Samples a generation.
+        d: Dimension.
+
+    Returns:
+        (d, d).
+    """
     return (n - 1) * np.eye(d)
 
 
 def isotropic_rate(n: int, d: int) -> float:
-    """α_d(n) of (35): E √S = α_d(n) √(n−1) I."""
+    """α_d(n) of (35): E √S = α_d(n) √(n−1) I.
+
+    Args:
+        n: Samples a generation.
+        d: Dimension.
+
+    Returns:
+        α_d(n).
+    """
     return alpha_isotropic(n, d).value
 
 
@@ -360,7 +386,14 @@ def _contraction(
 
 
 def scatter(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Σ_j (x_j − x̄)(x_j − x̄)ᵀ of each sample: (chains, n, d) -> (chains, d, d)."""
+    """Σ_j (x_j − x̄)(x_j − x̄)ᵀ of each sample.
+
+    Args:
+        x: Samples, (chains, n, d).
+
+    Returns:
+        (chains, d, d).
+    """
     gap = x - x.mean(axis=1, keepdims=True)
     return gap.swapaxes(1, 2) @ gap
 

@@ -110,14 +110,16 @@ def check(
 ) -> list[Verdict]:
     """(76) to (80), each Jacobian against central differences of the map itself.
 
-    Arguments as in `instance`;
-
     Args:
+        family: As for `instance`.
+        data: As for `instance`.
         lam: Finite, >= 0. Expectations must be exact or by quadrature, not Monte Carlo, for the
             differences to mean something.
+        start: As for `instance`, (P,).
 
     Raises:
-        ValueError: For bad arguments, NoMaximum where there is no θ*.
+        ValueError: For bad arguments.
+        NoMaximum: Where there is no θ*.
     """
     where = instance(family, data, start)
     local = where.local.at(lam)
@@ -229,18 +231,46 @@ MUTATIONS = (
 
 
 def formula_76(first: np.ndarray, second: np.ndarray, mixed: np.ndarray, lam: float) -> np.ndarray:
-    """(76) from ∇²H₁ and ∇²_{θ'θ'}H₂ at G(θ), and ∇²_{θθ'}H₂: (P, P)."""
+    """(76): the Jacobian of G∞ at θ.
+
+    Args:
+        first: ∇²H₁ at G(θ), (P, P).
+        second: ∇²_{θ'θ'}H₂ at G(θ), (P, P).
+        mixed: ∇²_{θθ'}H₂, (P, P).
+        lam: Synthetic points per real point, >= 0.
+
+    Returns:
+        (P, P).
+    """
     return -lam * np.linalg.inv(first + lam * second) @ mixed
 
 
 def formula_78(A: np.ndarray, B: np.ndarray, lam: float) -> np.ndarray:
-    """(78), as it is printed, (P, P)."""
+    """(78), as it is printed.
+
+    Args:
+        A: ∇²H₁ at θ*, (P, P).
+        B: ∇²_{θ'θ'}H₂ at θ*, (P, P).
+        lam: Synthetic points per real point, >= 0.
+
+    Returns:
+        (P, P).
+    """
     X = lam * np.linalg.solve(A, B)
     return np.linalg.solve(np.eye(len(A)) + X, X)
 
 
 def formula_78_printed(A: np.ndarray, B: np.ndarray, lam: float) -> np.ndarray:
-    """(78) with the printed B = ∇²_{θ,θ'}H₂, which is −B; inf where it does not exist."""
+    """(78) with the printed B = ∇²_{θ,θ'}H₂, which is −B.
+
+    Args:
+        A: ∇²H₁ at θ*, (P, P).
+        B: ∇²_{θ'θ'}H₂ at θ*, (P, P).
+        lam: Synthetic points per real point, >= 0.
+
+    Returns:
+        (P, P); inf where it does not exist.
+    """
     X = -lam * np.linalg.solve(A, B)
     try:
         return np.linalg.solve(np.eye(len(A)) + X, X)
@@ -249,13 +279,27 @@ def formula_78_printed(A: np.ndarray, B: np.ndarray, lam: float) -> np.ndarray:
 
 
 def limit_80(local: LocalAnalysis) -> Bracket:
-    """Lε of (80)."""
+    """Lε of (80).
+
+    Args:
+        local: The analysis that holds L and ε.
+
+    Returns:
+        The interval that holds Lε.
+    """
     L = local.lipschitz.bracket
     return Bracket(_product(L.low, local.eps.low), _product(L.high, local.eps.high))
 
 
 def limit_79(local: LocalAnalysis) -> Bracket:
-    """1 + Lε/α of (79)."""
+    """1 + Lε/α of (79).
+
+    Args:
+        local: The analysis that holds L, ε and α.
+
+    Returns:
+        The interval that holds it.
+    """
     return limit_80(local).map(lambda product: 1 + product / local.alpha)
 
 

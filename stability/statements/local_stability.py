@@ -147,13 +147,15 @@ def check(
     """ρ(J) < 1, ρ(J) = λμ/(1 + λμ), the decay of orbits of G∞, what α, L and ε say; and S2 for
     exponential families.
 
-    Arguments as in `instance`;
-
     Args:
+        family: As for `instance`.
+        data: As for `instance`.
         lam: Finite, >= 0.
+        start: As for `instance`, (P,).
 
     Raises:
-        ValueError: For bad ones, NoMaximum where there is no θ*.
+        ValueError: For bad arguments.
+        NoMaximum: Where there is no θ*.
     """
     where = instance(family, data, start)
     local = where.local.at(lam)
@@ -166,7 +168,15 @@ def check(
 
 
 def predicted_rate(mu: float, lam: float) -> float:
-    """λμ/(1 + λμ): what an eigenvalue μ of (−B, −A) makes of a perturbation in one retraining."""
+    """λμ/(1 + λμ): what an eigenvalue μ of (−B, −A) makes of a perturbation in one retraining.
+
+    Args:
+        mu: Eigenvalue of (−B, −A), >= 0.
+        lam: Synthetic points per real point, >= 0.
+
+    Returns:
+        The factor, in [0, 1).
+    """
     return lam * mu / (1 + lam * mu)
 
 
@@ -277,7 +287,7 @@ def _flat(nu: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _tempered(tau: float, lam: float) -> float:
-    """How a change of the variance of a Gaussian is multiplied by retraining on samples of τ²
+    """Factor by which retraining multiplies a change of a Gaussian's variance, on samples of τ²
     times its variance.
     """
     where = instance("gaussian", "misspecified")
@@ -371,7 +381,7 @@ def _information(where: Instance, local: LocalAnalysis) -> list[Verdict]:
 
 
 def _is_exponential(family: Family) -> bool:
-    """Whether a shipped family is an exponential one, or a smooth reparametrisation of one."""
+    """Tell whether a shipped family is an exponential one, or a smooth reparametrisation of one."""
     if isinstance(family, GaussianFull | PPCA):
         return family.dimension == {GaussianFull: 1, PPCA: 2}[type(family)]
     return isinstance(family, Gaussian | GaussianNatural | GaussianMean | Gamma | LinearLogits)
