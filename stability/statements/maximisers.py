@@ -64,7 +64,14 @@ _TOLERANCE = 1e-6
 
 
 def copies(theta: Tensor) -> list[Tensor]:
-    """The K! parameters (2K − 1,) of a `GaussianMixture` that are one law, `theta` first."""
+    """The K! parameters of a `GaussianMixture` that are one law, `theta` first.
+
+    Args:
+        theta: K − 1 logits and K means, (2K − 1,).
+
+    Returns:
+        K! parameters, (2K − 1,) each.
+    """
     K = (len(theta) + 1) // 2
     logits, means = torch.cat([theta[: K - 1], theta.new_zeros(1)]), theta[K - 1 :]
     orders = [list(order) for order in itertools.permutations(range(K))]
@@ -81,6 +88,7 @@ def check(
         theta: (2K − 1,) logits and means, components at least 4 standard deviations apart (the sd
             is 1).
         lam: Finite, >= 0.
+        rng: Source of all draws.
         n: Real points.
 
     Raises:

@@ -110,10 +110,16 @@ def check(
 
 
 def influence(where: Instance) -> np.ndarray:
-    """How the fit moves with the weight of each data point, by fitting again: (k, P), per unit.
+    """Derivative of the fit by the weight of each data point, by fitting again: (k, P), per unit.
 
     Each distinct point is added once to, and taken once from, `_COPIES` copies of the data. The two
     fits give the derivative at the data themselves, up to the square of the change.
+
+    Args:
+        where: Instance whose law is `Empirical`, of k distinct points.
+
+    Returns:
+        (k, P), a row for each distinct point, in the order of `torch.unique`.
     """
     assert isinstance(where.law, Empirical)
     distinct, start = torch.unique(where.law.points, dim=0), torch.from_numpy(where.local.theta)
@@ -172,7 +178,14 @@ def _parts(where: Instance, local: LocalAnalysis, t: int) -> list[Verdict]:
 
 
 def linkage_fit(counts: np.ndarray) -> np.ndarray:
-    """Maximum-likelihood θ of linkage counts (R, 4): N θ² − (x₀ − 2x₁ − 2x₂ − x₃) θ − 2x₃ = 0."""
+    """Maximum-likelihood θ of linkage counts: N θ² − (x₀ − 2x₁ − 2x₂ − x₃) θ − 2x₃ = 0.
+
+    Args:
+        counts: Counts of the four classes, (R, 4).
+
+    Returns:
+        (R,).
+    """
     total = counts.sum(axis=1)
     middle = counts[:, 0] - 2 * counts[:, 1] - 2 * counts[:, 2] - counts[:, 3]
     return (middle + np.sqrt(middle**2 + 8 * total * counts[:, 3])) / (2 * total)

@@ -79,7 +79,7 @@ class Mutation:
         return [verdict for verdict in check(**arguments) if verdict.claim == self.breaks.id]
 
     def _factor(self, verdicts: list[Verdict]) -> float:
-        """Of the function's value, in the direction that can be noticed.
+        """Factor on the function's value, in the direction that can be noticed.
 
         Raises:
             ValueError: If no verdict would notice any factor: its number lies below its tolerance.
@@ -103,7 +103,14 @@ def _number(factor: float) -> str:
 
 
 def scaled(factor: float) -> Replacement:
-    """The same function, its value times `factor`; each value, where it returns a tuple."""
+    """The same function, its value times `factor`; each value, where it returns a tuple.
+
+    Args:
+        factor: Any number; it multiplies both ends of a `Bracket`.
+
+    Returns:
+        The replacement.
+    """
 
     def by(right: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(right)
@@ -121,7 +128,14 @@ def scaled(factor: float) -> Replacement:
 
 
 def instead(wrong: Callable[..., Any]) -> Replacement:
-    """Another function altogether."""
+    """Another function altogether.
+
+    Args:
+        wrong: The function to put in place of the right one.
+
+    Returns:
+        The replacement.
+    """
     return lambda right: wrong
 
 

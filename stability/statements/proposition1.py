@@ -127,6 +127,7 @@ def check(
         n: Samples a generation, whole, >= 2; up to d, the normals themselves are drawn.
         covariance: (d, d), symmetric positive definite.
         t: >= 1.
+        rng: Source of all draws.
         chains: Independent runs.
         false_alarm: Of each verdict that uses randomness.
 
@@ -258,18 +259,41 @@ MUTATIONS = (
 
 
 def shrunk(n: int, t: int) -> float:
-    """α(n)^t, the factor of (6) after t retrainings."""
+    """α(n)^t, the factor of (6) after t retrainings.
+
+    Args:
+        n: Samples a generation, >= 2.
+        t: Retrainings, >= 0.
+
+    Returns:
+        The factor, in (0, 1].
+    """
     return float(alpha(n)) ** t
 
 
 def refit(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """(5): the covariance of each sample, (chains, n, d) -> (chains, d, d)."""
+    """(5): the covariance of each sample.
+
+    Args:
+        x: Samples, (chains, n, d), n >= 2.
+
+    Returns:
+        (chains, d, d).
+    """
     gap = x - x.mean(axis=1, keepdims=True)
     return gap.swapaxes(1, 2) @ gap / (x.shape[1] - 1)
 
 
 def conserved(n: int, t: int) -> float:
-    """E Σ_t over Σ_0: 1, whatever n and t are, since the estimator is unbiased."""
+    """E Σ_t over Σ_0: 1, whatever n and t are, since the estimator is unbiased.
+
+    Args:
+        n: Samples a generation.
+        t: Retrainings.
+
+    Returns:
+        1.
+    """
     return 1.0
 
 

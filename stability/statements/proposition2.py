@@ -90,8 +90,13 @@ _STEP = 1e-4
 
 
 def alpha(covariance: ArrayLike) -> float:
-    """α of Assumption 2 for well-specified data: min(λmin(Σ⁻¹), ½ λmin(Σ)²) > 0.   covariance:
-    (d, d).
+    """α of Assumption 2 for well-specified data: min(λmin(Σ⁻¹), ½ λmin(Σ)²) > 0.
+
+    Args:
+        covariance: Σ, (d, d), symmetric positive definite.
+
+    Returns:
+        α.
     """
     variances = np.linalg.eigvalsh(np.asarray(covariance, dtype=float))
     return float(min(1 / variances[-1], variances[0] ** 2 / 2))
@@ -107,6 +112,7 @@ def check(
     Args:
         mean: (d,).
         covariance: (d, d), symmetric positive definite.
+        rng: Source of all draws.
         points: Drawn at twice the model's width, >= 2.
 
     Raises:
@@ -314,7 +320,17 @@ def _gradient_verdict(
 
 
 def gradient(mu: np.ndarray, sigma: np.ndarray, x: np.ndarray, share: float = 0.5) -> np.ndarray:
-    """−∇ log p by (59), with `share` of Σ, in the coordinates of `Gaussian`: (n, P)."""
+    """−∇ log p by (59), with `share` of Σ, in the coordinates of `Gaussian`.
+
+    Args:
+        mu: Mean, (d,).
+        sigma: Covariance, (d, d).
+        x: Points, (n, d).
+        share: Factor on Σ; 1/2 is right.
+
+    Returns:
+        (n, P).
+    """
     gap = x - mu
     blocks = gap[:, :, None] * gap[:, None] / 2 - share * sigma
     by_precision = np.einsum("kij,nij->nk", symmetric_basis(len(mu)).numpy(), blocks)
@@ -322,7 +338,17 @@ def gradient(mu: np.ndarray, sigma: np.ndarray, x: np.ndarray, share: float = 0.
 
 
 def hessian(mu: np.ndarray, sigma: np.ndarray, x: np.ndarray, half: float = 0.5) -> np.ndarray:
-    """−∇² log p by (60), with `half` of Σ ⊗ Σ, in the coordinates of `Gaussian`: (n, P, P)."""
+    """−∇² log p by (60), with `half` of Σ ⊗ Σ, in the coordinates of `Gaussian`.
+
+    Args:
+        mu: Mean, (d,).
+        sigma: Covariance, (d, d).
+        x: Points, (n, d).
+        half: Factor on Σ ⊗ Σ; 1/2 is right.
+
+    Returns:
+        (n, P, P).
+    """
     d, basis = len(mu), symmetric_basis(len(mu)).numpy()
     result = np.empty((len(x), d + len(basis), d + len(basis)))
     result[:, :d, :d] = np.linalg.inv(sigma)

@@ -92,13 +92,15 @@ def check(
     """Strong concavity at θ* as printed and as corrected, then in an ellipsoid U around it, and the
     maximisers from U.
 
-    Arguments as in `instance`;
-
     Args:
+        family: As for `instance`.
+        data: As for `instance`.
         lam: Finite, >= 0.
+        start: As for `instance`, (P,).
 
     Raises:
-        ValueError: For bad ones, NoMaximum where there is no θ*.
+        ValueError: For bad arguments.
+        NoMaximum: Where there is no θ*.
     """
     where = instance(family, data, start)
     local = where.local.at(lam)
@@ -140,12 +142,30 @@ MUTATIONS = (
 
 
 def limit_67(lam: float, alpha: float, product: float) -> float:
-    """−α(1 + λ) + λεL of (67); inf where εL is.   product: εL."""
+    """−α(1 + λ) + λεL of (67); inf where εL is.
+
+    Args:
+        lam: Synthetic points per real point, >= 0.
+        alpha: α, > 0.
+        product: εL, >= 0, possibly inf.
+
+    Returns:
+        The limit.
+    """
     return -alpha * (1 + lam) + lam * product if product < math.inf else math.inf
 
 
 def limit_e9(lam: float, alpha: float, least: float) -> float:
-    """−α − λ λmin(F), which needs no condition (E9).   least: λmin(F)."""
+    """−α − λ λmin(F), which needs no condition (E9).
+
+    Args:
+        lam: Synthetic points per real point, >= 0.
+        alpha: α, > 0.
+        least: λmin(F), >= 0.
+
+    Returns:
+        The limit.
+    """
     return -alpha - lam * least
 
 

@@ -87,13 +87,15 @@ def check(
     """(10) by the map itself, by the stationarity of H₂(θ*, ·), and by comparing H₁ and H₂ at θ*
     and around.
 
-    Arguments as in `instance`;
-
     Args:
+        family: As for `instance`.
+        data: As for `instance`.
         lam: Finite, >= 0.
+        start: As for `instance`, (P,).
 
     Raises:
-        ValueError: For bad ones, NoMaximum where there is no θ*.
+        ValueError: For bad arguments.
+        NoMaximum: Where there is no θ*.
     """
     where = instance(family, data, start)
     local = where.local.at(lam)
@@ -167,7 +169,14 @@ def counterexamples() -> list[Verdict]:
 
 
 def fixed_point(where: Instance) -> Tensor:
-    """θ*, the point that the map must leave where it is, (P,)."""
+    """θ*, the point that the map must leave where it is.
+
+    Args:
+        where: Family and data.
+
+    Returns:
+        θ*, (P,).
+    """
     return torch.from_numpy(where.local.theta)
 
 
@@ -196,7 +205,7 @@ MUTATIONS = tuple(
 
 
 def _rules(where: Instance, theta: Tensor) -> list[Rule]:
-    """Of integration under the data and under p_θ, good for log-likelihoods and scores at θ."""
+    """Integration rules for the data and for p_θ, good for log-likelihoods and scores at θ."""
 
     def functions(x: Tensor) -> Tensor:
         return torch.cat(
@@ -207,7 +216,7 @@ def _rules(where: Instance, theta: Tensor) -> list[Rule]:
 
 
 def _length(V: np.ndarray, gradient: Expectation) -> tuple[float, float]:
-    """Of an estimated gradient in the units of V, and six times the error of it."""
+    """Length of an estimated gradient in the units of V, and six times its error."""
     error = np.abs(V.T) @ gradient.error.numpy()
     return float(np.linalg.norm(V.T @ gradient.value.numpy())), 6 * float(
         np.linalg.norm(error)

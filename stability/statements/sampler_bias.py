@@ -109,6 +109,7 @@ def check(
 
     Args:
         sampler: A name in `SAMPLERS`.
+        rng: Source of all draws.
         s0: Standard deviations of the real data, > 0.
         lam: Finite, > 0.
         particles: Of the simulation.
@@ -267,7 +268,15 @@ def _steps(name: str, sampler: StepSampler) -> Verdict:
 
 
 def width(sampler: Sampler, v: float) -> float:
-    """φ(v) in closed form."""
+    """φ(v) in closed form.
+
+    Args:
+        sampler: The sampler.
+        v: Variance of what it was trained on, >= 0.
+
+    Returns:
+        Variance of its samples.
+    """
     return float(sampler.variance(v))
 
 
@@ -344,7 +353,14 @@ def _simulate(
 
 
 def order_at_zero(sampler: Sampler) -> float:
-    """The power of v that φ(v) is of at 0: 0 with path noise, else 2."""
+    """The power of v that φ(v) is of at 0: 0 with path noise, else 2.
+
+    Args:
+        sampler: The sampler.
+
+    Returns:
+        The power, 0 or 2.
+    """
     return 0.0 if isinstance(sampler, Flow) and sampler.sigma > 0 else 2.0
 
 

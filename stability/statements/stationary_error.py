@@ -161,6 +161,16 @@ GRID: tuple[dict[str, Any], ...] = (
 def mixed(lam: float, t: float = math.inf) -> float:
     """S3, `Mix(lam)`: 1 + λ/(1+2λ)·(1 − ρ^{2t}) after t retrainings, ρ = λ/(1+λ); (1+3λ)/(1+2λ)
     < 3/2 in the limit.
+
+    Args:
+        lam: Synthetic points per real point, finite and >= 0.
+        t: Retrainings, >= 0, possibly inf.
+
+    Returns:
+        The error over Cramér–Rao.
+
+    Raises:
+        ValueError: If out of range.
     """
     return 1 + _excess(lam, t)
 
@@ -168,18 +178,46 @@ def mixed(lam: float, t: float = math.inf) -> float:
 def fresh_real(lam: float, t: float = math.inf) -> float:
     """S4, `FreshReal(lam)`: 1 − λ/(1+2λ)·(1 − ρ^{2t}), the same with the other sign;
     (1+λ)/(1+2λ) in the limit.
+
+    Args:
+        lam: Synthetic points per real point, finite and >= 0.
+        t: Retrainings, >= 0, possibly inf.
+
+    Returns:
+        The error over Cramér–Rao.
+
+    Raises:
+        ValueError: If out of range.
     """
     return 1 - _excess(lam, t)
 
 
 def shared_latents(lam: float, t: float = math.inf) -> float:
-    """S7, `Mix(lam)` with the same latents every round: 1 + λ(1 − ρ^t)²; 1 + λ in the limit."""
+    """S7, `Mix(lam)` with the same latents every round: 1 + λ(1 − ρ^t)²; 1 + λ in the limit.
+
+    Args:
+        lam: Synthetic points per real point, finite and >= 0.
+        t: Retrainings, >= 0, possibly inf.
+
+    Returns:
+        The error over Cramér–Rao.
+    """
     return 1 + lam * (1 - _rho(lam) ** t) ** 2
 
 
 def accumulate(lam: float, t: float = math.inf) -> float:
     """S4, `Accumulate(lam)`: 1 + λ Σ_{k=1}^t 1/(1+λk)²; 1 + ψ'(1 + 1/λ)/λ < 2 in the limit, π²/6
     at λ = 1.
+
+    Args:
+        lam: Synthetic points per real point and retraining, finite and >= 0.
+        t: Retrainings, >= 0, possibly inf.
+
+    Returns:
+        The error over Cramér–Rao.
+
+    Raises:
+        ValueError: If out of range.
     """
     _require(lam, t)
     if lam == 0:
@@ -189,16 +227,34 @@ def accumulate(lam: float, t: float = math.inf) -> float:
 
 
 def replace(t: float) -> float:
-    """S4, `FullySynthetic()`: t + 1, for the mean."""
+    """S4, `FullySynthetic()`: t + 1, for the mean.
+
+    Args:
+        t: Retrainings, >= 0, possibly inf.
+
+    Returns:
+        The error over Cramér–Rao.
+
+    Raises:
+        ValueError: If out of range.
+    """
     _require(0.0, t)
     return t + 1
 
 
 def predicted(regime: Regime, t: float = math.inf, latents: Latents = "fresh") -> float:
-    """The error of `regime` after t >= 0 retrainings, possibly inf.
+    """The error of `regime` after t retrainings.
+
+    Args:
+        regime: Retraining regime.
+        t: Retrainings, >= 0, possibly inf.
+        latents: "fresh" or "shared".
+
+    Returns:
+        The error over Cramér–Rao.
 
     Raises:
-        ValueError: Where none is stated.
+        ValueError: If out of range, and where none is stated.
     """
     match regime, latents:
         case Mix(lam), "fresh":
@@ -217,11 +273,21 @@ def predicted(regime: Regime, t: float = math.inf, latents: Latents = "fresh") -
 def excess_covariance(
     A: np.ndarray, B: np.ndarray, lam: float, n: int = 1, t: float = math.inf
 ) -> np.ndarray:
-    """S3, any family: covariance (P, P) of θ_t about the fit θ_0 to the n real points, to first
-    order: V − J^t V Jᵀ^t.
+    """S3, any family: covariance of θ_t about the fit θ_0 to the n real points, to first order: V −
+    J^t V Jᵀ^t.
 
     V and J as in `analysis.jacobian`. In the eigenvector of (−B, −A) for μ the factor on V is 1 −
     (λμ/(1+λμ))^{2t}: it is 1 − ρ(J)^{2t} in all directions only if A = B up to a factor.
+
+    Args:
+        A: Negative definite, (P, P).
+        B: Negative semi-definite, (P, P).
+        lam: Synthetic points per real point, finite and >= 0.
+        n: Real points.
+        t: Retrainings, whole, >= 0, or inf.
+
+    Returns:
+        (P, P), in squared units of θ.
     """
     V = stationary_covariance(A, B, lam, n)
     if math.isinf(t):
@@ -260,6 +326,10 @@ def check(
     of its regime.
 
     Args:
+        regime: Retraining regime.
+        t: Retrainings, whole, >= 1.
+        rng: Source of all draws.
+        latents: "fresh" or "shared".
         variance: "known", so that the mean alone is learned, in any regime with a `predicted`
             error; "learned", (μ, σ²), with `Mix` and fresh latents, or with `FullySynthetic` and
             shared ones (the second half of S7).
@@ -410,7 +480,15 @@ _CLAIMS: dict[tuple[type, Latents], tuple[Claim, Claim | None]] = {
 
 
 def ceiling(regime: Regime, latents: Latents) -> float:
-    """What the error stays below at every t (and at every λ, where it does not depend on λ)."""
+    """Bound on the error at every t (and at every λ, where it does not depend on λ).
+
+    Args:
+        regime: Retraining regime.
+        latents: "fresh" or "shared".
+
+    Returns:
+        The bound; inf where none is stated.
+    """
     match regime, latents:
         case Mix(), "fresh":
             return 1.5
@@ -487,7 +565,14 @@ def _standardised(parameters: NDArray[np.float64], n: int) -> NDArray[np.float64
 
 
 def explosion(n: int) -> float:
-    """P(χ²_{n−1} > n − 1), the probability that n latents widen a Gaussian refitted to them."""
+    """P(χ²_{n−1} > n − 1), the probability that n latents widen a Gaussian refitted to them.
+
+    Args:
+        n: Latents, >= 2.
+
+    Returns:
+        The probability.
+    """
     return float(chi2.sf(n - 1, n - 1))
 
 

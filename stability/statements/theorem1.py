@@ -123,13 +123,15 @@ def check(
 ) -> list[Verdict]:
     """(11), the sharp bound in its place, and by iterating G∞ a basin of θ* and the rate of (12).
 
-    Arguments as in `instance`;
-
     Args:
+        family: As for `instance`.
+        data: As for `instance`.
         lam: Finite, >= 0.
+        start: As for `instance`, (P,).
 
     Raises:
-        ValueError: For bad ones, NoMaximum where there is no θ*.
+        ValueError: For bad arguments.
+        NoMaximum: Where there is no θ*.
     """
     where = instance(family, data, start)
     local = where.local.at(lam)
@@ -261,7 +263,7 @@ def _orbits(where: Instance, local: LocalAnalysis) -> list[Verdict]:
 
 
 def _limits(name: str, local: LocalAnalysis) -> list[Verdict]:
-    """What the condition is for: (11) below 1, and 1 at its limit."""
+    """The condition's purpose: (11) below 1, and 1 at its limit."""
     limit, L = local.lam_limit_theorem.high, local.lipschitz.value
     at_limit = contraction_bound(limit, local.alpha, local.eps.low, L)
     common: dict[str, Any] = {"assumptions": assumptions(local), "method": "closed form"}
@@ -288,7 +290,7 @@ def _open_above(bound: Bracket) -> str:
 
 
 def _note(local: LocalAnalysis) -> str:
-    """Why the theorem says nothing, or not surely, and what holds all the same."""
+    """Reason that the theorem says nothing, or not surely, and the facts that hold all the same."""
     stable = f"stable all the same, ρ(J) = {local.rho:.4g}"
     if not math.isfinite(local.lipschitz.value):
         return f"Assumption 1 fails: {local.lipschitz.reason}; {stable}"

@@ -79,6 +79,7 @@ def check(
         lam: Finite, >= 0.
         k: Lε/α, finite, >= 0.
         d: The matrices are (d, d).
+        rng: Source of all draws.
         pairs: With A ≼ −I and ‖B − A‖₂ = k, that is, α = 1; the larger α are these, scaled. Half of
             them have A = −I.
 

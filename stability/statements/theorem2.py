@@ -193,6 +193,7 @@ def bound(
 
     Args:
         c: What each step may be off by, >= 0.
+        t: Steps, whole, >= 0.
         rho: >= 0.
         start: e_0 = ‖θ_0 − θ*‖, any shape.
         terms: t by default; t + 1 gives (14) as printed, which is cρ^t larger (E7).
@@ -204,6 +205,13 @@ def bound(
 def radius_needed(c: float, rho: float) -> float:
     """c/(1 − ρ), inf for ρ >= 1: from a start in a ball U of this radius or more no step leads
     out of U (E7).
+
+    Args:
+        c: Error of each step, at most, >= 0.
+        rho: Contraction rate ρ, >= 0.
+
+    Returns:
+        The radius, in the units of c.
     """
     return c / (1 - rho) if rho < 1 else math.inf
 
@@ -214,7 +222,14 @@ def one_event_for_all_n(level: float, doublings: int) -> NDArray[np.float64]:
 
     √n(x̄_n − μ)/τ is a stationary Gaussian sequence in k of correlation √½ from term to term, so
     that one fixed kernel takes the density of the paths that have stayed from k to k + 1:
-    quadrature, no simulation.   level: > 0.
+    quadrature, no simulation.
+
+    Args:
+        level: Largest deviation, in standard errors, > 0.
+        doublings: Last k, >= 0.
+
+    Returns:
+        Probabilities, (doublings + 1,).
     """
     nodes, weights = np.polynomial.legendre.leggauss(100)
     x, w = level * nodes, level * weights
@@ -232,8 +247,15 @@ def all_steps_succeed(delta: float, lam: float, t: int) -> float:
     Gaussian mean, to 1e-12.
 
     The event is |r_s| ≤ its quantile, on the line. The r_s = (x̄ − μ* + λz̄_s)/(1 + λ) share x̄ −
-    μ*, whose share of their variance is 1/(1 + λ), and given that they are independent.   lam: > 0;
-    the time grows as 1/√λ.
+    μ*, whose share of their variance is 1/(1 + λ), and given that they are independent.
+
+    Args:
+        delta: δ, probability that one step fails, in (0, 1).
+        lam: Synthetic points per real point, > 0; the time grows as 1/√λ.
+        t: Steps, >= 0.
+
+    Returns:
+        The probability.
     """
     level = norm.isf(delta / 2)
     # the trapezoidal rule, on an analytic integrand: errors are e^(−79)
@@ -259,10 +281,12 @@ def check(
     Algorithm 1.
 
     Args:
+        model: The learner and its data: runs Algorithm 1.
         n: Fixed real points, λn whole.
         lam: Synthetic points per real point, > 0.
         t: Retrainings, >= 1.
         delta: In (0, 1): the bound may fail with probability δ.
+        rng: Source of all draws.
         replicas: Runs, each with real data of its own; by default 5000 for a Gaussian mean and 150
             else.
         false_alarm: Of each verdict, all of which use randomness.
@@ -470,7 +494,7 @@ def _conclusion(
 
 
 def _on_u(loop: Loop, c: float, starts: float) -> dict[str, float | Bracket]:
-    """What (14) assumes, as measured.   c: what a step may be off by; starts: share in U."""
+    """The assumptions of (14), as measured.   c: what a step may be off by; starts: share in U."""
     needed = radius_needed(c, loop.rho)
     return {
         "λ(1 + Lε/α)": loop.condition,

@@ -92,7 +92,7 @@ class Verdict:
 
     @property
     def margin(self) -> float:
-        """How far from failing: what is left of the tolerance for ==, of |stated| + tolerance for
+        """Distance from failing: what is left of the tolerance for ==, of |stated| + tolerance for
         an inequality.
 
         1 is everything, 0 is nothing, and below 0 it fails; nan where the comparison says nothing.
@@ -133,8 +133,11 @@ class Verdict:
         return math.exp(high)
 
     def is_rejected_at(self, factor: float) -> bool:
-        """Whether the comparison fails once `stated` is wrong by this factor, > 1; for == in both
+        """Tell whether the comparison fails once `stated` is wrong by a factor; for == in both
         directions.
+
+        Args:
+            factor: > 1.
         """
         if self.stated == 0:
             shifts = (self.scale * (factor - 1), -self.scale * (factor - 1))
@@ -213,6 +216,15 @@ def _finite(value: Any) -> Any:
 def compare(measured: float, relation: Relation, stated: float, tolerance: float = 0.0) -> Status:
     """HOLDS or VIOLATED: whether `measured` `relation` `stated` up to `tolerance`; a nan on
     either side is VIOLATED.
+
+    Args:
+        measured: The measured number.
+        relation: Comparison that is claimed.
+        stated: The claimed number.
+        tolerance: Absolute slack, >= 0.
+
+    Returns:
+        HOLDS or VIOLATED.
     """
     gap = measured - stated
     holds = {
@@ -226,7 +238,7 @@ def compare(measured: float, relation: Relation, stated: float, tolerance: float
 
 
 def at_most(measured: float, limit: Bracket, tolerance: float = 0.0) -> Status:
-    """Whether `measured` <= a limit that is known up to an interval.
+    """Status of `measured` <= a limit that is known up to an interval.
 
     Args:
         measured: Any number.
