@@ -335,7 +335,7 @@ def _by_matrix(
 
 
 def _absorbed(matrix: NDArray[np.float64], first: int, size: int, replaced: int) -> list[Verdict]:
-    """Where and when the corpus is absorbed, by linear systems on the states between."""
+    """Place and time of the corpus's absorption, by linear systems on the states between."""
     inner = np.eye(size - 1) - matrix[1:-1, 1:-1]
     probability = float(np.linalg.solve(inner, matrix[1:-1, -1])[first - 1])
     time = float(np.linalg.solve(inner, np.ones(size - 1))[first - 1])

@@ -195,7 +195,11 @@ class SpikeFamily:
         return len(self.theta)
 
     def reset(self, rngs: Sequence[np.random.Generator]) -> None:
-        """Nothing to draw: the estimate does not depend on initial parameters."""
+        """Nothing to draw: the estimate does not depend on initial parameters.
+
+        Args:
+            rngs: Random generator of each chain, unused.
+        """
 
     def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
         """A spike where a point is in [L, L+1], else θ* = 0 or the mean, whichever is likelier.

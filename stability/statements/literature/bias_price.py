@@ -182,15 +182,32 @@ class Shifted:
         return self._model.mean
 
     def reset(self, rngs: Any) -> None:
-        """Nothing to draw: the estimate does not depend on initial parameters."""
+        """Nothing to draw: the estimate does not depend on initial parameters.
+
+        Args:
+            rngs: Random generator of each chain, unused.
+        """
 
     def fit(self, datasets: Any, rngs: Any) -> None:
-        """Fit the mean, and miss it."""
+        """Fit the mean, and miss it.
+
+        Args:
+            datasets: Training set of each chain.
+            rngs: Random generator of each chain.
+        """
         self._model.fit(datasets, rngs)
         self._model.mean[:] = self._response * self._model.mean + self._shift
 
     def sample(self, counts: Any, rngs: Any) -> list[np.ndarray]:
-        """Draws of N(μ, I), (counts[r], d) for each chain."""
+        """Draw from N(μ, I).
+
+        Args:
+            counts: Number of draws for each chain.
+            rngs: Random generator of each chain.
+
+        Returns:
+            (counts[r], d) for each chain.
+        """
         return self._model.sample(counts, rngs)
 
     def state_dict(self) -> dict[str, Any]:

@@ -69,7 +69,16 @@ GRID: tuple[dict[str, Any], ...] = (
 
 
 def markov_bound(n: int, t: int, level: float) -> float:
-    """(σ_0/e)·exp(−t/(4n)) for the level e/σ_0 > 0; may exceed 1, and then says nothing."""
+    """(σ_0/e)·exp(−t/(4n)), Markov's bound; may exceed 1, and then says nothing.
+
+    Args:
+        n: Samples a generation, >= 2.
+        t: Retrainings, >= 1.
+        level: e/σ_0, > 0.
+
+    Returns:
+        The bound on the probability, > 0.
+    """
     return math.exp(-t / (4 * n)) / level
 
 
@@ -78,6 +87,14 @@ def best_power_bound(n: int, t: int, level: float) -> float:
     `markov_bound`.
 
     E Σ_t does not shrink, so that powers above 2 gain only for levels far above σ_0.
+
+    Args:
+        n: Samples a generation, >= 2.
+        t: Retrainings, >= 1.
+        level: e/σ_0, > 0.
+
+    Returns:
+        The bound on the probability, in [0, 1].
     """
 
     best = minimize_scalar(
@@ -92,7 +109,17 @@ def best_power_bound(n: int, t: int, level: float) -> float:
 
 
 def log_power_bound(s: float, n: int, t: int, level: float) -> float:
-    """Logarithm of level^(−s) (E (χ_{n−1}/√(n−1))^s)^t, Markov's bound for the power s > 0."""
+    """Logarithm of level^(−s) (E (χ_{n−1}/√(n−1))^s)^t, Markov's bound for the power s.
+
+    Args:
+        s: Power, > 0.
+        n: Samples a generation, >= 2.
+        t: Retrainings, >= 1.
+        level: e/σ_0, > 0.
+
+    Returns:
+        The logarithm of the bound.
+    """
     half = (n - 1) / 2
     power = s / 2 * math.log(1 / half) + gammaln(half + s / 2) - gammaln(half)
     return float(t * power - s * math.log(level))
@@ -113,6 +140,8 @@ def check(
         n: Samples a generation, >= 2.
         t: >= 1.
         level: e/σ_0, > 0.
+        rng: Source of all draws.
+        chains: Independent runs.
         false_alarm: Of each verdict that uses randomness.
     """
     if n != int(n) or n < 2 or t != int(t) or t < 1:

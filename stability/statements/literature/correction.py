@@ -68,19 +68,47 @@ GRID: tuple[dict[str, Any], ...] = (
 
 
 def correction_bound(lam: float, gamma: float, alpha: float, eps: float, lipschitz: float) -> float:
-    """(11) over 1 + γ, an upper bound on ‖J_γ‖₂; inf where λ(1 + Lε/α) >= 1.   gamma: >= 0; the
-    rest as in (11).
+    """(11) over 1 + γ, an upper bound on ‖J_γ‖₂; inf where λ(1 + Lε/α) >= 1.
+
+    Args:
+        lam: As in (11).
+        gamma: γ, strength of the corrector, >= 0.
+        alpha: As in (11).
+        eps: As in (11).
+        lipschitz: As in (11).
+
+    Returns:
+        The bound.
     """
     return contraction_bound(lam, alpha, eps, lipschitz) / (1 + gamma)
 
 
 def corrected_rate(lam: float, gamma: float, mu: float) -> float:
-    """λμ/((1 + λμ)(1 + γ)), the spectral radius of J_γ.   mu: largest eigenvalue of (−B, −A)."""
+    """λμ/((1 + λμ)(1 + γ)), the spectral radius of J_γ.
+
+    Args:
+        lam: Synthetic points per real point, >= 0.
+        gamma: γ, strength of the corrector, >= 0.
+        mu: Largest eigenvalue of (−B, −A), >= 0.
+
+    Returns:
+        ρ(J_γ).
+    """
     return lam * mu / ((1 + lam * mu) * (1 + gamma))
 
 
 def corrected_jacobian(A: np.ndarray, B: np.ndarray, lam: float, gamma: float) -> np.ndarray:
-    """J_γ = J/(1 + γ), (P, P)."""
+    """J_γ = J/(1 + γ).
+
+    Args:
+        A: Negative definite, (P, P).
+        B: Negative semi-definite, (P, P).
+        lam: Synthetic points per real point, >= 0.
+        gamma: γ, strength of the corrector, >= 0.
+
+    Returns:
+        (P, P).
+    """
     return jacobian(A, B, lam) / (1 + gamma)
 
 
@@ -95,6 +123,7 @@ def check(
         data: See `family`.
         lam: Finite, > 0. ValueError otherwise.
         gamma: See `lam`.
+        rng: Source of the random basis.
     """
     if not (math.isfinite(lam) and lam > 0 and math.isfinite(gamma) and gamma > 0):
         raise ValueError(f"lam and gamma must be finite and > 0, got {lam} and {gamma}")

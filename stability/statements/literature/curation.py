@@ -327,7 +327,7 @@ def _simulated(
 
 
 def _conditioned(choices: int) -> Verdict:
-    """Where curation alone goes, with two best points of five."""
+    """Limit of curation alone, with two best points of five."""
     p, reward = np.array([0.4, 0.2, 0.2, 0.15, 0.05]), np.array([0.0, 1.0, 0.3, 1.0, -1.0])
     law = p
     for _ in range(400):

@@ -78,13 +78,29 @@ _WIDTH = 256
 
 
 def expected_concentration(start: float, n: int, t: int) -> float:
-    """E Σp² after t rounds of n draws, from Σp² = start: 1 − (1 − 1/n)^t (1 − start)."""
+    """E Σp² after t rounds of n draws: 1 − (1 − 1/n)^t (1 − start).
+
+    Args:
+        start: Σp² at round 0, in (0, 1].
+        n: Draws a round, >= 1.
+        t: Rounds, >= 0.
+
+    Returns:
+        E Σp², in (0, 1].
+    """
     return 1 - (1 - 1 / n) ** t * (1 - start)
 
 
 def survival_bound(k: int, t: int) -> float:
-    """1 − e^{−k/t}: a category with count k is alive after t >= 1 rounds with at least this
+    """1 − e^{−k/t}: a category with count k is alive after t rounds with at least this
     probability.
+
+    Args:
+        k: Count of the category at first, >= 0.
+        t: Rounds, >= 1.
+
+    Returns:
+        The bound on the probability, in [0, 1).
     """
     return -math.expm1(-k / t)
 
@@ -104,10 +120,19 @@ class Frequencies:
         return len(self.frequencies)
 
     def reset(self, rngs: Sequence[np.random.Generator]) -> None:
-        """Nothing to draw: the estimate does not depend on initial parameters."""
+        """Nothing to draw: the estimate does not depend on initial parameters.
+
+        Args:
+            rngs: Random generator of each chain, unused.
+        """
 
     def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
-        """Maximum likelihood."""
+        """Maximum likelihood.
+
+        Args:
+            datasets: Training set of each chain, of categories, (n + m, W).
+            rngs: Random generator of each chain, unused.
+        """
         categories = np.arange(self.frequencies.shape[2])
         self.frequencies = np.stack(
             [(data.points[:, :, None] == categories).mean(axis=0) for data in datasets]
@@ -116,7 +141,15 @@ class Frequencies:
     def sample(
         self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
     ) -> list[np.ndarray]:
-        """(counts[r], W) categories for each chain, by inversion."""
+        """Draw categories by inversion.
+
+        Args:
+            counts: Number of points for each chain.
+            rngs: Random generator of each chain.
+
+        Returns:
+            (counts[r], W) categories for each chain.
+        """
         steps = np.cumsum(self.frequencies, axis=2)[:, :, :-1]  # (R, W, K − 1); the last is 1
         return [
             (rng.random((m, step.shape[0], 1)) >= step).sum(axis=2)
@@ -142,6 +175,7 @@ def check(
     Args:
         counts: >= 1 each, at least two of them.
         t: >= 1.
+        rng: Source of all draws.
         replicas: Rounded up to a multiple of 256.
         false_alarm: Of the one verdict that uses randomness.
 

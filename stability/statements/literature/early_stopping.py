@@ -185,7 +185,7 @@ def annealed_limit(j: int, alpha: float, stop: float) -> float:
 
 
 def _annealed(alpha: float, stop: float, rounds: int) -> float:
-    """What is left of mode 4 where round k stops at t₀/k."""
+    """Remainder of mode 4 where round k stops at t₀/k."""
     kept = 1.0
     for k in range(1, rounds + 1):
         kept = math.exp(-2 * stop / k) * (alpha + (1 - alpha) * kept)

@@ -134,7 +134,7 @@ def variances(
 
 
 def rate(n: float, lam: float, dimension: int = 2, bandwidth: float | None = None) -> float:
-    """What is left of a deviation of the variance after a round, at finite n.
+    """Factor by which a round multiplies a deviation of the variance, at finite n.
 
     Args:
         n: Real points.

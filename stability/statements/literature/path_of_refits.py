@@ -73,7 +73,14 @@ GRID: tuple[dict[str, Any], ...] = (
 
 
 def limit_covariance(regime: Regime, t: int) -> NDArray[np.float64]:
-    """Covariance of the limit process at s = 0 … t, in units of F⁻¹/n: (t + 1, t + 1).
+    """Covariance of the limit process at s = 0 … t, in units of F⁻¹/n.
+
+    Args:
+        regime: `FullySynthetic`, `Accumulate`, `Mix` or `FreshReal`.
+        t: Retrainings, >= 0.
+
+    Returns:
+        (t + 1, t + 1).
 
     Raises:
         ValueError: For other regimes.
@@ -110,8 +117,11 @@ def check(
     1.
 
     Args:
+        regime: `FullySynthetic`, `Accumulate`, `Mix` or `FreshReal`.
+        rng: Source of all draws.
         family: "" for the mean of a Gaussian; else a name in `FAMILIES`, with closed-form `fisher`,
             at θ* = theta.
+        theta: θ* of the family, (P,); empty for the Gaussian mean.
         n: Real points; by default 4 for the Gaussian mean (where it does not matter), 400 else.
         t: Retrainings, >= 1.
         replicas: Runs; by default 10,000 and 150.

@@ -159,7 +159,7 @@ def kept_signal(rows: int, dimension: int, t: int) -> float:
 
 
 def shift(share: float) -> float:
-    """How far the fit moves, over ‖Δ‖: the share itself.
+    """Shift of the fit, over ‖Δ‖: the share itself.
 
     Args:
         share: p, of labels from w* + Δ.

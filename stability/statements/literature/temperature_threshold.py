@@ -242,7 +242,7 @@ def _radius(p: NDArray[np.float64], q: NDArray[np.float64], lam: float, tau: flo
 def _end(
     p: NDArray[np.float64], q: NDArray[np.float64], lam: float, tau: float, rounds: int = 20_000
 ) -> NDArray[np.float64]:
-    """Where the loop goes from p."""
+    """Limit of the loop from p."""
     for _ in range(rounds):
         after = retrained(p, q, lam, tau)
         if np.abs(after - p).max() < 1e-14:
@@ -273,16 +273,33 @@ class CooledFrequencies:
         return self.model.chains
 
     def reset(self, rngs: Sequence[np.random.Generator]) -> None:
-        """Nothing to draw: the estimate does not depend on initial parameters."""
+        """Nothing to draw: the estimate does not depend on initial parameters.
+
+        Args:
+            rngs: Random generator of each chain, unused.
+        """
 
     def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
-        """Count."""
+        """Count.
+
+        Args:
+            datasets: Training set of each chain, of symbols, (n + m, W).
+            rngs: Random generator of each chain, unused.
+        """
         self.model.fit(datasets, rngs)
 
     def sample(
         self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
     ) -> list[np.ndarray]:
-        """(counts[r], W) symbols for each chain."""
+        """Draw symbols at temperature `tau`.
+
+        Args:
+            counts: Number of points for each chain.
+            rngs: Random generator of each chain.
+
+        Returns:
+            (counts[r], W) symbols for each chain.
+        """
         return Frequencies(cooled(self.model.frequencies, self.tau)).sample(counts, rngs)
 
     def state_dict(self) -> dict[str, Any]:

@@ -308,7 +308,7 @@ def _repeated(u: float) -> Verdict:
 
 
 def repeated_limit(b: float) -> float:
-    """Where the mean of the loop ends: at the verifier's centre.
+    """Limit of the mean of the loop: the verifier's centre.
 
     Args:
         b: The centre.

@@ -78,6 +78,7 @@ def error_fresh_real(w: float, k: float, t: float = math.inf) -> float:
     Args:
         w: Weight of the real points, in (0, 1].
         k: Real points per synthetic one, finite, > 0. ValueError otherwise.
+        t: Retrainings, >= 0, possibly inf.
     """
     _require(w, k)
     limit = (w**2 + k * (1 - w) ** 2) / (2 * w - w**2)
@@ -87,13 +88,28 @@ def error_fresh_real(w: float, k: float, t: float = math.inf) -> float:
 def error_fixed_real(w: float, k: float, t: float = math.inf) -> float:
     """1 + k(1−w)²/(2w − w²)·(1 − (1−w)^{2t}), over σ²/n, when the n real points are the same in
     each round.
+
+    Args:
+        w: Weight of the real points, in (0, 1].
+        k: Real points per synthetic one, finite, > 0. ValueError otherwise.
+        t: Retrainings, >= 0, possibly inf.
+
+    Returns:
+        The error over σ²/n.
     """
     _require(w, k)
     return 1 + k * (1 - w) ** 2 / (2 * w - w**2) * (1 - (1 - w) ** (2 * t))
 
 
 def best_weight(k: float) -> float:
-    """w* = (√(k²+4k) − k)/2 = 2/(1 + √(1 + 4/k)), which minimises f, and is its least value."""
+    """w* = (√(k²+4k) − k)/2 = 2/(1 + √(1 + 4/k)), which minimises f, and is its least value.
+
+    Args:
+        k: Real points per synthetic one, finite, > 0. ValueError otherwise.
+
+    Returns:
+        w*, in (0, 1).
+    """
     _require(1.0, k)
     return 2 / (1 + math.sqrt(1 + 4 / k))
 
@@ -122,10 +138,19 @@ class WeightedMean:
         return len(self.mean)
 
     def reset(self, rngs: Sequence[np.random.Generator]) -> None:
-        """Nothing to draw: the estimate does not depend on initial parameters."""
+        """Nothing to draw: the estimate does not depend on initial parameters.
+
+        Args:
+            rngs: Random generator of each chain, unused.
+        """
 
     def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
-        """The weights count where there are both kinds of points; else it is the mean of all."""
+        """The weights count where there are both kinds of points; else it is the mean of all.
+
+        Args:
+            datasets: Training set of each chain, of points, (n + m, d).
+            rngs: Random generator of each chain, unused.
+        """
         for r, data in enumerate(datasets):
             real, synthetic = data.points[: data.real], data.points[data.real :]
             both = len(real) and len(synthetic)
@@ -138,7 +163,15 @@ class WeightedMean:
     def sample(
         self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
     ) -> list[np.ndarray]:
-        """(counts[r], d) draws of N(μ, I) for each chain."""
+        """Draw from N(μ, I).
+
+        Args:
+            counts: Number of draws for each chain.
+            rngs: Random generator of each chain.
+
+        Returns:
+            (counts[r], d) for each chain.
+        """
         d = self.mean.shape[1]
         return [
             mean + rng.standard_normal((m, d))
@@ -167,7 +200,10 @@ def check(
     Args:
         k: n/k whole.
         w: In (0, 1].
+        rng: Source of all draws.
         t: Retrainings, >= 1.
+        n: Real points, with n/k whole.
+        replicas: Independent runs.
         false_alarm: Of each verdict that uses randomness.
 
     Raises:
