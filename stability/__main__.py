@@ -104,7 +104,7 @@ class Stability:
 
     @property
     def own(self) -> bool:
-        """Whether the family is one of the user's."""
+        """Return whether one of the families is the user's."""
         return any(":" in family for family in self.family)
 
     def _require_own(self) -> None:
@@ -130,7 +130,14 @@ class Stability:
 
 
 def run(config: Stability) -> None:
-    """Examine, print, write; SystemExit with status 1 if something did not come out as it must."""
+    """Examine the statements, print, write.
+
+    Args:
+        config: Options of the command.
+
+    Raises:
+        SystemExit: With status 1 if something did not come out as it must.
+    """
     if config.own:
         _run_own(config)
         return
@@ -343,7 +350,7 @@ def _status(status: Status) -> Text:
 
 
 def _tally(claim: ClaimVerdicts) -> Text:
-    """How many verdicts have each status, in the colour of the worst."""
+    """Number of verdicts by status, in the colour of the worst."""
     return Text(claim.tally, _status(claim.status).style)
 
 

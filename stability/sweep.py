@@ -40,7 +40,7 @@ class StudySweep(GridOptions):
 
     @property
     def folder(self) -> Path:
-        """Where the runs are; absolute, since Ray's processes are elsewhere."""
+        """Folder of the runs; absolute, since Ray's processes are elsewhere."""
         return (self.out or Path("runs") / f"sweep-{self.file.stem}").absolute()
 
 
@@ -94,8 +94,13 @@ def grid(config: StudySweep, study: Study) -> list[GridRun]:
 
 
 def main(config: StudySweep) -> None:
-    """Run what is not finished, print what came out; leaves with status 1 if a run failed, or
-    Ray did.
+    """Run what is not finished, and print what came out.
+
+    Args:
+        config: File of the study, and the options of the grid.
+
+    Raises:
+        SystemExit: With status 1 if a run failed, or Ray did.
     """
     run_grid(config.folder, config, grid(config, load_study(config.file)))
 

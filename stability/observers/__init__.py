@@ -1,1 +1,1 @@
-"""What a study can measure of any learner's samples; each observer has its floor."""
+"""Observers: measurements of any learner's samples in a study; each observer has its floor."""

@@ -1,5 +1,5 @@
-"""How often each observer's floor holds under no change, and what it notices of a shift: python -m
-stability.observers
+"""Check of each observer's floor: how often it holds under no change, and what it notices of a
+shift: python -m stability.observers
 """
 
 from collections.abc import Mapping
@@ -87,7 +87,14 @@ class NormalLaw:
         return self.mean + rng.standard_normal((n, len(self.mean)))
 
     def log_prob(self, x: np.ndarray) -> np.ndarray:
-        """Log-density (k,) of points (k, d)."""
+        """Log-density of points.
+
+        Args:
+            x: Points, (k, d).
+
+        Returns:
+            Log-density, (k,).
+        """
         squares = ((x - self.mean) ** 2).sum(axis=1)
         return -squares / 2 - len(self.mean) * np.log(2 * np.pi) / 2
 
@@ -139,13 +146,16 @@ def floor_of(
 
 
 def is_outside(key: str, value: float, floor: Floor, level: float = 0.95) -> bool:
-    """Whether a value lies outside what its floor predicts for one draw.
+    """Return whether a value lies outside what its floor predicts for one draw.
 
     Args:
-        key: Of the quantity; of those that end in `_p` small values are outside.
-        value: What was measured.
-        floor: Its floor.
-        level: Probability to lie inside under no change.
+        key: Key of the quantity; of those that end in `_p` small values are outside.
+        value: Measured value.
+        floor: Floor of the quantity.
+        level: Probability to lie inside under no change, in (0, 1).
+
+    Returns:
+        Whether it lies outside.
     """
     if key.endswith("_p"):
         return value <= 1 - level
@@ -162,7 +172,9 @@ def shares_outside(
     repeats: int,
     rng: np.random.Generator,
 ) -> Mapping[str, float]:
-    """How often each quantity of a model lies outside its floor, which is made anew each time.
+    """Fraction of repeats in which each quantity of a model lies outside its floor.
+
+    Every tenth repeat makes new floors.
 
     Args:
         observer: The observer.
@@ -201,7 +213,7 @@ def shares_outside(
 def moved_outside(
     truth: TruthDraw, model: TruthDraw, n: int, repeats: int, rng: np.random.Generator
 ) -> Mapping[str, float]:
-    """How often parameters move further than two fits to true points are apart.
+    """Fraction of repeats in which parameters move further than two fits to true points differ.
 
     The learner fits the mean. Such a floor needs refits, which a study does not make.
 
@@ -230,7 +242,11 @@ def moved_outside(
 
 
 def main(config: FloorCheck) -> None:
-    """Print the table."""
+    """Print the table.
+
+    Args:
+        config: Sizes of the check, the shift and the seed.
+    """
     truth = NormalLaw(np.zeros(config.dimension))
     shifted = NormalLaw(np.eye(1, config.dimension)[0] * config.shift)
 

@@ -15,7 +15,14 @@ class KnownLaw(Protocol):
     """A law whose density can be evaluated."""
 
     def log_prob(self, x: np.ndarray) -> np.ndarray:
-        """Log-density (k,) of points (k, …)."""
+        """Log-density of points.
+
+        Args:
+            x: Points, (k, …).
+
+        Returns:
+            Log-density, (k,).
+        """
         ...
 
 
@@ -40,14 +47,30 @@ class Likelihood:
         )
 
     def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, float]:
-        """Of a draw of the truth under the truth, where that has a density."""
+        """Measure a draw of the truth under the truth, where that has a density.
+
+        Args:
+            truth: Draws true points.
+            n: Points a set.
+            rng: To draw with.
+
+        Returns:
+            The quantity by key; empty without a density, or where it is not shown.
+        """
         if not (self._shown and isinstance(truth, KnownLaw)):
             return {}
         *_, fresh = (truth(n, rng) for _ in range(3))  # the draw that resemblance calls new data
         return {"nll": float(-truth.log_prob(fresh).mean())}
 
     def __call__(self, view: View) -> Mapping[str, float]:
-        """Of the true points under the chain's model."""
+        """Measure the true points under the chain's model.
+
+        Args:
+            view: Data of the chain.
+
+        Returns:
+            The quantity by key; empty for a model without a density.
+        """
         if view.log_prob is None:
             return {}
         return {"nll": -float(view.log_prob(view.truth).mean())}

@@ -54,19 +54,25 @@ class Memorisation:
     )
 
     def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, float]:
-        """Of three independent draws of the truth: samples, training data and new data.
+        """Measure three independent draws of the truth: samples, training data and new data.
 
         Args:
             truth: Draws true points.
             n: Points a set.
             rng: To draw with.
+
+        Returns:
+            Numbers by key.
         """
         return memorisation(*(truth(n, rng) for _ in range(3)))
 
     def __call__(self, view: View) -> dict[str, float]:
-        """Of the samples beside the real data and the true points.
+        """Measure the samples beside the real data and the true points.
 
         Args:
-            view: What there is to see.
+            view: Data of the chain.
+
+        Returns:
+            Numbers by key.
         """
         return memorisation(view.samples, view.real, view.truth)

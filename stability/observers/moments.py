@@ -91,21 +91,27 @@ class Moments:
         self.quantities = (*OverallMoments.quantities, *of_each)
 
     def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, float]:
-        """Of a draw of the truth beside another one.
+        """Measure a draw of the truth beside another one.
 
         Args:
             truth: Draws true points.
             n: Points a set.
             rng: To draw with.
+
+        Returns:
+            Numbers by key.
         """
         measured = self._measured(truth(n, rng), truth(n, rng))
         return {q.key: measured[q.key] for q in self.quantities if q.key in measured}
 
     def __call__(self, view: View) -> dict[str, Any]:
-        """Of the samples beside the true points.
+        """Measure the samples beside the true points.
 
         Args:
-            view: What there is to see.
+            view: Data of the chain.
+
+        Returns:
+            Numbers, and intervals as lists, by key.
         """
         return self._measured(view.samples, view.truth)
 

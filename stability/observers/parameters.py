@@ -1,4 +1,4 @@
-"""How far parameters went since generation 0."""
+"""Distance of the parameters from those of generation 0."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,7 +22,16 @@ class ParametersMoved:
         self._origin: np.ndarray | None = None
 
     def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, float]:
-        """It has none."""
+        """Return no floor.
+
+        Args:
+            truth: Not used.
+            n: Not used.
+            rng: Not used.
+
+        Returns:
+            An empty dictionary.
+        """
         return {}
 
     def __call__(self, view: View) -> dict[str, float]:
@@ -32,7 +41,15 @@ class ParametersMoved:
     def measure(
         self, generation: Generation, learner: Any, views: Sequence[View]
     ) -> list[dict[str, float]]:
-        """UserFunction all chains.
+        """Measure all chains.
+
+        Args:
+            generation: The generation; number 0 sets the origin.
+            learner: Learner with `parameters`, (R, P), after its fit.
+            views: Not used.
+
+        Returns:
+            Euclidean distance of each chain's parameters from the origin, one mapping a chain.
 
         Raises:
             ValueError: If generation 0 was not seen and no state was loaded.

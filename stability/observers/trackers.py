@@ -27,7 +27,16 @@ class _Watching:
     quantities: Sequence[Quantity] = ()
 
     def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, float]:
-        """It has none."""
+        """Return no floor.
+
+        Args:
+            truth: Not used.
+            n: Not used.
+            rng: Not used.
+
+        Returns:
+            An empty dictionary.
+        """
         return {}
 
     def __call__(self, view: View) -> dict[str, float]:
@@ -36,7 +45,7 @@ class _Watching:
 
 
 def _numbers(chain: ChainRecord) -> Iterator[tuple[str, float]]:
-    """What was measured of a chain, numbers alone, under names that all trackers take."""
+    """Measured numbers of a chain, without lists, under names that all trackers take."""
     for key, value in chain.measured.items():
         if isinstance(value, int | float):
             yield _plain(key), float(value)

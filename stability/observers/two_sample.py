@@ -43,7 +43,7 @@ def _signs(n: int, m: int, permutations: int, rng: np.random.Generator) -> NDArr
 
 
 def _test(values: NDArray[np.float64]) -> PermutationTest:
-    """Of statistics (1 + B,), the first that of the sets as they are."""
+    """Permutation test from statistics (1 + B,), the first that of the sets as they are."""
     # equal up to rounding counts as equal, so that the test stays exact with ties
     margin = 1e-12 * float(np.abs(values).max())
     return PermutationTest(float(values[0]), float((values >= values[0] - margin).mean()))
@@ -184,7 +184,7 @@ def _forest(seed: int) -> Any:
 
 @dataclass(frozen=True)
 class ClassifierTest(_BetweenSets):
-    """How well a classifier tells samples from true points: area under the curve and p-value.
+    """Test of a classifier that tells samples from true points: area under the curve, p-value.
 
     Attributes:
         classifier: seed -> a new classifier with scikit-learn's `fit` and `predict_proba`. Default:

@@ -33,21 +33,30 @@ class UserFunction:
         return (Quantity(self.key, self.title, from_zero=self.compares, floor=floor),)
 
     def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, float]:
-        """Of a draw of the truth (beside another one, where the function compares).
+        """Measure a draw of the truth (beside another one, where the function compares).
 
         Args:
             truth: Draws true points.
             n: Points a set.
             rng: To draw with.
+
+        Returns:
+            The number by key.
         """
         x = truth(n, rng)
         return self._measured(x, truth(n, rng) if self.compares else x)
 
     def __call__(self, view: View) -> dict[str, float]:
-        """Of the samples.
+        """Measure the samples, beside the true points where the function compares.
 
         Args:
-            view: What there is to see.
+            view: Data of the chain.
+
+        Returns:
+            The number by key.
+
+        Raises:
+            TypeError: If the function does not return a number.
         """
         return self._measured(view.samples, view.truth)
 

@@ -75,7 +75,7 @@ class LevelLoss:
 
 @dataclass(frozen=True, eq=False)
 class AlarmRound:
-    """What the alarm keeps of one generation.
+    """Record of one generation that the alarm keeps.
 
     Attributes:
         rows: Rows that were bet on.

@@ -110,7 +110,15 @@ def check_main(arguments: Sequence[str]) -> None:
 
 
 def run(options: CheckOptions) -> None:
-    """Check, print, write; leave with the status."""
+    """Check, print, write; leave with the status.
+
+    Args:
+        options: Options of the command.
+
+    Raises:
+        SystemExit: With the status of the verdict; with `--fail-if`, 1 if a condition is met and
+            0 if none is.
+    """
     given, conditions = _given(options)
     if options.out is not None:
         require_output_folder(options.out, "check")  # before minutes of work

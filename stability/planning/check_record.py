@@ -1,4 +1,4 @@
-"""What `check` returns: a verdict first, then everything it rests on."""
+"""Result of `check`: a verdict first, then everything it rests on."""
 
 import math
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ class Endangered:
 
 @dataclass(frozen=True)
 class Look:
-    """What is known about one generation.
+    """Measurements of one generation.
 
     Attributes:
         name: Its name.
@@ -73,7 +73,7 @@ class Look:
 
 @dataclass(frozen=True, eq=False)
 class CheckResult:
-    """Whether a loop is degrading.
+    """Verdict on whether a loop is degrading, and what it rests on.
 
     Attributes:
         outcome: `no change found`, `degrading` or `undecided`.

@@ -1,4 +1,4 @@
-"""What a check shows: facts in order of importance, a figure, one page, JSON and JUnit XML."""
+"""Report of a check: facts in order of importance, a figure, one page, JSON and JUnit XML."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""What changed in each column of a table, beside what honest samples of the same size show."""
+"""Changes of each column of a table, beside what honest samples of the same size show."""
 
 import math
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ class ColumnChange:
 
     @property
     def above_floor(self) -> bool:
-        """Whether the distance is more than chance shows in 95 of 100 cases: one look."""
+        """Return whether the distance is more than chance shows in 95 of 100 cases: one look."""
         return self.distance > self.floor
 
 

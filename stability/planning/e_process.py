@@ -74,8 +74,8 @@ def upper_limit(
             shape (…).
         n: Scores, >= 1.
         level: Probability of a limit that is too low, one or of shape (…).
-        variance: A guess of the variance v that was made without the scores; a wrong one costs
-            width, never validity.
+        variance: A guess of the variance v that was made without the scores, one or of shape (…);
+            a wrong one costs width, never validity.
 
     Returns:
         The limits, shape (…), at most 1.
@@ -133,7 +133,7 @@ def binary_upper_limit(
     Args:
         hits: Successes among n independent trials, any shape.
         n: Trials, >= 1.
-        level: Probability of a limit that is too low.
+        level: Probability of a limit that is too low, one or of the shape of `hits`, in (0, 1).
 
     Returns:
         The limits, of the shape of `hits`.

@@ -45,10 +45,10 @@ class FailCondition:
     bound: float = 0.0
 
     def holds(self, result: CheckResult) -> bool:
-        """Whether it holds.
+        """Return whether the condition holds.
 
         Args:
-            result: Of the check.
+            result: Result of the check.
 
         Returns:
             True also where the value is not known: a gate that cannot see does not open.

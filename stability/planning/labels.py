@@ -85,7 +85,7 @@ class Composition:
 
 @dataclass(frozen=True)
 class Propagation:
-    """What every fit of a chain is trained on, in terms of cells of exchangeable points.
+    """Training sets of every fit of a chain, in terms of cells of exchangeable points.
 
     A cell holds points of one origin that all training sets use alike. Of a population of models
     all fits count, those of one generation one after the other: fit number `models` · t + i.
@@ -322,7 +322,20 @@ class _Choices:
         self.picks: list[tuple[NDArray, int]] = []
 
     def choice(self, a: Any, size: int = 1, replace: bool = True, **rest: Any) -> NDArray:
-        """The first `size` points of `a`, which stand for any others."""
+        """Note a choice; return the first `size` points of `a`, which stand for any others.
+
+        Args:
+            a: Points to choose from, shape (k, …).
+            size: Number of points to choose.
+            replace: Must be false.
+            rest: Must be empty.
+
+        Returns:
+            The points, (size, …).
+
+        Raises:
+            RegimeError: If it is a choice of positions, with replacement or with probabilities.
+        """
         if replace or rest or np.ndim(a) == 0:
             self._refuse("choice of positions, with replacement or with probabilities")
         self.picks.append((np.asarray(a), int(size)))
@@ -382,7 +395,7 @@ def _labels_of(data: TrainingSet) -> list[Points]:
 
 
 def _is_certain(outcomes: _Outcomes) -> bool:
-    """Whether nothing is picked at random."""
+    """Return whether nothing is picked at random."""
     return len(outcomes) == 1 and all(d.count == len(d.points) for d in outcomes[0][1])
 
 

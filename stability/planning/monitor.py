@@ -48,7 +48,7 @@ MOST_ENDANGERED = 20
 
 @dataclass(frozen=True)
 class CheckSettings:
-    """How a loop is watched; fixed before its first generation.
+    """Settings of the watch over a loop; fixed before its first generation.
 
     Attributes:
         alpha: Probability of ever raising a false alarm, in (0, 1).
@@ -104,7 +104,7 @@ class CheckSettings:
 
 @dataclass(frozen=True, eq=False)
 class Monitor:
-    """What is fixed by the real data and the settings.
+    """Quantities that the real data and the settings fix.
 
     Attributes:
         settings: How the loop is watched.
@@ -271,7 +271,7 @@ class Watch:
         )
 
     def _detail(self, last: CodedTable) -> dict[str, Any]:
-        """What is told of the last generation alone."""
+        """Fields of the result that describe the last generation alone."""
         monitor, scores = self.monitor, self.alarm.scores
         real, holdout = monitor.real, monitor.holdout
         points = points_of(last, scores)
@@ -300,7 +300,7 @@ class Watch:
         smallest: dict[str, tuple[float, str]],
         found: Copies | None,
     ) -> list[str]:
-        """What a reader must know, a line each."""
+        """Remarks that a reader must know, a line each."""
         said = [*self.monitor.real.notes]
         said += [note for look in self.looks for note in look.notes if note not in said]
         if outcome == "undecided":
@@ -344,7 +344,7 @@ class Watch:
         ]
 
     def _enough(self, settings: CheckSettings) -> float | None:
-        """How many times as many rows would show the effects asked for."""
+        """Factor on the number of rows that would show the effects asked for; None: no factor."""
         for factor in np.geomspace(1.25, 1e6, 62):
             if not _hidden(self.alarm.smallest_effects(self.monitor.fitted, factor), settings):
                 return float(factor)

@@ -58,7 +58,7 @@ class Refit:
 
 @dataclass(frozen=True, eq=False)
 class Pilot:
-    """What a pilot measured.
+    """Measurements of a pilot.
 
     Attributes:
         n: Real points.

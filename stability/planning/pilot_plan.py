@@ -34,7 +34,7 @@ MOST_ROWS = 12
 
 @dataclass(frozen=True, eq=False)
 class PilotQuestion:
-    """What is asked of a pilot.
+    """Question to a pilot.
 
     Attributes:
         rules: The rows.
@@ -215,7 +215,7 @@ def _shifts(pilot: Pilot, row: _Row) -> NDArray[np.float64]:
 
 
 def _described(pilot: Pilot, row: _Row, bent: Sequence[bool]) -> tuple[str, str]:
-    """Whether the response curves describe the loop, in a word, and if not, why."""
+    """Say in a word whether the response curves describe the loop, and if not, why."""
     names, path = pilot.functionals.names, row.path
     if not path.possible.all():
         q = int((~path.possible).argmax())
@@ -384,7 +384,7 @@ def _verdict(
 
 
 def _goal(question: PilotQuestion) -> str | None:
-    """What must be kept, in words; None: nothing was asked for."""
+    """Goal that must be kept, in words; None: nothing was asked for."""
     least, rounds = _least(question), question.generations
     if least is not None and question.target is not None:
         return (
@@ -404,7 +404,7 @@ def _answers(
     pairs: Sequence[tuple[_Row, dict[str, Any]]],
     known: Sequence[tuple[_Row, dict[str, Any]]],
 ) -> list[str]:
-    """What keeps the goal, up to which λ, and what does not."""
+    """Sentences: which rows keep the goal, up to which λ, and which do not."""
     kept = [pair for pair in known if pair[1]["keeps"] in _KEPT]
     broken = [pair for pair in known if pair[1]["keeps"] not in _KEPT]
     parts = []
@@ -430,7 +430,7 @@ _KEPT = ("kept", "likely kept")
 
 
 def _reached(row: _Row, cells: dict[str, Any]) -> str:
-    """What a row reaches, with its interval, and a word where the curve was left."""
+    """Value that a row reaches, with its interval, and a word where the curve was left."""
     if "target" in cells:
         said = (
             f"forecast {percent(cells['target'])}, 90 % interval {percent(cells['target_low'])} "
@@ -446,7 +446,7 @@ def _reached(row: _Row, cells: dict[str, Any]) -> str:
 def _conditions(
     pilot: Pilot, question: PilotQuestion, gate: Sequence[dict[str, Any]], obeys: bool
 ) -> tuple[str, ...]:
-    """What the answer rests on."""
+    """Conditions that the answer rests on, a sentence or two each."""
     broken = [row for row in gate if row["obeys"] != "obeyed"]
     said = [
         f"{question.source}: {len(pilot.refits)} fits ({pilot.repeats} repeats) on {pilot.n} real "

@@ -1,4 +1,4 @@
-"""What `plan` is given: data as points, and an object with fit and sample."""
+"""Inputs of `plan`: data as points, and an object with fit and sample."""
 
 import importlib.util
 import inspect

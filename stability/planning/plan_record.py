@@ -82,7 +82,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Plan:
-    """What `plan` found.
+    """Answer of `plan`.
 
     Attributes:
         verdict: One sentence that answers the question.

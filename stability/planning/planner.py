@@ -198,7 +198,15 @@ class _Measured:
         return of_points(self.points.values, self.points.names)
 
     def by_round(self, train: NDArray, samples: NDArray) -> Plan:
-        """From the files of one round."""
+        """Plan from the files of one round.
+
+        Args:
+            train: Points that the model was trained on, (k, d).
+            samples: Points that the model drew, (m, d).
+
+        Returns:
+            The plan.
+        """
         n, seed = len(self.points.values), whole_number(self.seed, "seed", 0)
         found = answer_from_round(
             self.functionals, train, samples, self.rules, n, self.generations, seed
@@ -206,7 +214,15 @@ class _Measured:
         return self._with_notes(found)
 
     def by_run(self, folder: Path, tolerate: float | None) -> Plan:
-        """From the generations of a recorded run."""
+        """Plan from the generations of a recorded run.
+
+        Args:
+            folder: Folder of the run.
+            tolerate: Largest price of the error minus 1; None: none asked for.
+
+        Returns:
+            The plan.
+        """
         pilot = recorded_pilot(folder, self.points.values, self.functionals)
         source = f"From the recorded run {folder.name}"
         question = PilotQuestion(
@@ -226,7 +242,21 @@ class _Measured:
         budget: str | None,
         repeats: int,
     ) -> Plan:
-        """From a pilot of two rounds, which is run."""
+        """Run a pilot of two rounds, and plan from it.
+
+        Args:
+            learner: Object with fit and sample, or the name of one.
+            tolerate: Largest price of the error minus 1; None: none asked for.
+            target: Column to predict; None: no score.
+            budget: Bound on the score of the target; None: none.
+            repeats: Repeats of the pilot, >= 2.
+
+        Returns:
+            The plan.
+
+        Raises:
+            ValueError: If the points are features of pictures, or `budget` comes without `target`.
+        """
         points, seed = self.points, whole_number(self.seed, "seed", 0)
         if points.pictures:
             raise ValueError("learner needs a table or an array; for pictures give known_round")

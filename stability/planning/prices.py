@@ -53,7 +53,7 @@ Measure = Literal["error", "variance", "bias"]
 
 @dataclass(frozen=True)
 class Growth:
-    """How a price goes on.
+    """Long-run growth of a price.
 
     Attributes:
         kind: `settles` at `value`; like `log` t; like t to the power `value`; `geometric`, by the

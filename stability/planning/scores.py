@@ -58,7 +58,7 @@ class NumberScale:
 
 @dataclass(frozen=True, eq=False)
 class ScoreSums:
-    """What the reference says about each score.
+    """Sums of each score over the reference.
 
     Attributes:
         n: Rows.

@@ -1,4 +1,4 @@
-"""How well draws of a model serve to predict a column of real rows.
+"""Scores of a model's draws as training data to predict a column of real rows.
 
 `plan` and `check` train the same model on draws and score it on real rows: a logistic regression
 for classes, a linear one for numbers, on standardised coordinates.

@@ -41,7 +41,7 @@ DEFAULT_GENERATIONS = 20
 
 @dataclass(frozen=True)
 class TheoryQuestion:
-    """What is asked of the theory.
+    """Question to the theory.
 
     Attributes:
         n: Real points; None: asked for, from `error`.
@@ -243,7 +243,7 @@ def _solved_sentence(
 
 
 def _priced_sentence(question: TheoryQuestion, rows: Sequence[dict[str, Any]]) -> str:
-    """What each row costs, or for how many rounds it stays within the tolerance."""
+    """Sentence: the price of each row, or its number of rounds within the tolerance."""
     measure = MEASURES[question.on]
     asks_rounds = question.tolerance is not None and question.generations is None
     parts = []
@@ -320,7 +320,7 @@ def _question(question: TheoryQuestion) -> str:
 
 
 def _conditions(question: TheoryQuestion, rows: Sequence[dict[str, Any]]) -> tuple[str, ...]:
-    """What the answer rests on."""
+    """Conditions that the answer rests on, a sentence or two each."""
     model = f"response J = {question.response:g} and bias δ = {question.bias:g} sd a round"
     said = [
         f"From theory alone, for a model with {model}: exact for the mean of a feature; to first "

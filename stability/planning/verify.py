@@ -46,7 +46,15 @@ def verify_main(arguments: Sequence[str]) -> None:
 
 
 def run(options: VerifyOptions) -> None:
-    """Verify, print one line, leave with the status."""
+    """Verify, print one line, leave with the status.
+
+    Args:
+        options: Options of the command.
+
+    Raises:
+        SystemExit: With status 0 if everything is as recorded, another one if not.
+        UsageError: If the path is neither a run folder nor a state file.
+    """
     whole, line = verify(options.path)
     make_console().print(printable(f"{options.path}: {line}", 1000), soft_wrap=True)
     raise SystemExit(0 if whole else EXIT_BROKEN)
