@@ -89,7 +89,7 @@ def spectral_error(
 
     Args:
         name: Of a field or property of `LocalAnalysis`.
-        value: The number, a scalar or the spectrum, (P,).
+        value: The number: a scalar, a vector, (P,), or a matrix, (P, P).
         whole: The analysis.
         left_out: The same without each batch of draws.
 

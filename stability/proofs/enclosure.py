@@ -46,29 +46,56 @@ def precision() -> AbstractContextManager[object]:
 
 
 def decimal(value: float) -> arb:
-    """The number that `value` prints as: 0.7 is 7/10, not the binary fraction nearest to it."""
+    """The number that `value` prints as: 0.7 is 7/10, not the binary fraction nearest to it.
+
+    Args:
+        value: The number.
+
+    Returns:
+        Ball around its decimal value.
+    """
     return arb(repr(value))
 
 
 def alpha(n: int) -> arb:
-    """α(n) of Proposition 1, n >= 2."""
+    """α(n) of Proposition 1.
+
+    Args:
+        n: Sample size, >= 2.
+
+    Returns:
+        Ball that contains α(n).
+    """
     half = arb(n - 1) / 2
     return ((half + arb(0.5)).lgamma() - half.lgamma()).exp() / half.sqrt()
 
 
 def printed_rate(n: int) -> arb:
-    """α_2(n) = λmax(E √S)/√(n−1) for d = 2, the rate in the paper's proof (E1): α(2n−1)·₂F₁(−½,
-    1; n−1; ½), n >= 3.
+    """Rate α_2(n) = λmax(E √S)/√(n−1) for d = 2, from the paper's proof (E1).
+
+    It is α(2n−1)·₂F₁(−½, 1; n−1; ½).
+
+    Args:
+        n: Sample size, >= 3.
+
+    Returns:
+        Ball that contains the rate.
     """
     return alpha(2 * n - 1) * arb(0.5).hypgeom_2f1(-arb(0.5), 1, n - 1)
 
 
 def root_entry(n: int, spread: float) -> arb:
-    """E (√Σ_1)_11/(√Σ_0)_11 for Σ_0 = diag(1, spread²), n >= 3: between α(n) − ½ spread²
-    E[1/χ_{n−1}]/√(n−1) and α(n).
+    """Enclosure of E (√Σ_1)_11/(√Σ_0)_11 for Σ_0 = diag(1, spread²).
 
-    The lower end is proved in `stability.proofs.symbolic.proposition1.counterexample`, the upper
-    one is Proposition 1.
+    It lies between α(n) − ½ spread² E[1/χ_{n−1}]/√(n−1) and α(n). The lower end is proved in
+    `stability.proofs.symbolic.proposition1.counterexample`, the upper one is Proposition 1.
+
+    Args:
+        n: Sample size, >= 3.
+        spread: Second standard deviation of Σ_0, taken as a decimal.
+
+    Returns:
+        Ball that contains both ends.
     """
     freedom = arb(n - 1)
     inverse = (((freedom - 1) / 2).lgamma() - (freedom / 2).lgamma()).exp() / arb(2).sqrt()  # E 1/χ
@@ -104,28 +131,65 @@ class Enclosure:
         return 1 + self.lipschitz * self.eps / self.alpha
 
     def jacobian(self, lam: arb, sign: int = 1) -> arb_mat:
-        """J = λ(A + λB)⁻¹B (Lemma E.1, E3), for sign·B in place of B."""
+        """J = λ(A + λB)⁻¹B (Lemma E.1, E3), for sign·B in place of B.
+
+        Args:
+            lam: Synthetic points per real point.
+            sign: Factor of B; −1 gives the sign that E3 corrects.
+
+        Returns:
+            Enclosure of the Jacobian, (2, 2).
+        """
         return (self.A + self.B * (sign * lam)).solve(self.B * (sign * lam))
 
     def relative(self, lam: arb) -> tuple[arb, arb]:
-        """‖J‖₂/λ and ρ(J)/λ, which are not 0 at λ = 0."""
+        """‖J‖₂/λ and ρ(J)/λ, which are not 0 at λ = 0.
+
+        Args:
+            lam: Synthetic points per real point.
+
+        Returns:
+            ‖J‖₂/λ and ρ(J)/λ.
+        """
         J = (self.A + self.B * lam).solve(self.B)
         return norm(J), spectral_radius(J)
 
     def bound(self, lam: arb) -> arb:
-        """Bound (11) on ‖J‖₂; infinite unless λ(1 + Lε/α) is certain to be < 1."""
+        """Bound (11) on ‖J‖₂; infinite unless λ(1 + Lε/α) is certain to be < 1.
+
+        Args:
+            lam: Synthetic points per real point.
+
+        Returns:
+            Ball that contains the bound.
+        """
         q = lam * self.ratio
         return q / (1 - q) if q < 1 else arb.pos_inf()
 
 
 def norm(matrix: arb_mat) -> arb:
-    """‖·‖₂ of a 2 × 2 matrix."""
+    """Spectral norm of a 2 × 2 matrix.
+
+    Args:
+        matrix: Matrix, (2, 2).
+
+    Returns:
+        Ball that contains the norm.
+    """
     a, b, c, d = matrix.entries()
     return (abs(acb(a + d, b - c)) + abs(acb(a - d, b + c))) / 2
 
 
 def spectral_radius(matrix: arb_mat) -> arb:
-    """ρ of a 2 × 2 matrix; nan unless its eigenvalues are certain to be real and to differ."""
+    """Spectral radius of a 2 × 2 matrix; nan unless its eigenvalues are certain to be real and to
+    differ.
+
+    Args:
+        matrix: Matrix, (2, 2).
+
+    Returns:
+        Ball that contains the radius.
+    """
     a, b, c, d = matrix.entries()
     return (abs(a + d) + ((a - d) * (a - d) + 4 * b * c).sqrt()) / 2
 
@@ -135,8 +199,15 @@ def enclose(nu: int, data: NormalMixture) -> Enclosure:
     """Student's t with odd ν >= 3 fitted to a mixture of normal laws, whose numbers are taken as
     decimals.
 
+    Args:
+        nu: Degrees of freedom, odd and >= 3.
+        data: Mixture of normal laws, with numbers taken as decimals.
+
+    Returns:
+        θ* with α, L, ε, A and B there.
+
     Raises:
-        ValueError: Unless ν is odd and >= 3, and the weights sum to 1 as decimals;.
+        ValueError: Unless ν is odd and >= 3, and the weights sum to 1 as decimals.
         ArithmeticError: If the precision does not suffice.
     """
     if nu < 3 or nu % 2 != 1:
@@ -169,6 +240,14 @@ def lipschitz_student_t(nu: int, scale: arb, points: int = 2048) -> arb:
     The entries have degree 3 in 2φ, so between points φ, at distance h in 2φ, the norm exceeds the
     largest at a point by sup ‖M''‖h²/8 <= 9h²/8·sup ‖M‖ at most (Bernstein), and sup ‖M‖ <=
     (largest at a point)/(1 − 9h²/8).
+
+    Args:
+        nu: Degrees of freedom, > 0.
+        scale: Scale of the law, > 0.
+        points: Number of cells of 0 <= φ <= π/2, >= 4.
+
+    Returns:
+        Ball that contains L.
     """
     largest = arb(0)
     root = arb(nu).sqrt()
@@ -197,6 +276,13 @@ class StudentTProblem:
     def resolvents(self, mu: arb, log_scale: arb) -> tuple[acb, acb, arb]:
         """E 1/(ζ − x), its derivative in ζ, and τ: ζ = μ + iτ, τ = √ν e^s
         (`symbolic.student_t.complex_form`).
+
+        Args:
+            mu: Location μ.
+            log_scale: Logarithm of the scale, s.
+
+        Returns:
+            E 1/(ζ − x), its derivative in ζ, and τ.
         """
         tau = arb(self.nu).sqrt() * log_scale.exp()
         g, slope = acb(0), acb(0)
@@ -209,12 +295,28 @@ class StudentTProblem:
         return g, slope, tau
 
     def gradient(self, mu: arb, log_scale: arb) -> arb_mat:
-        """∇_θ E log p_θ, (2, 1)."""
+        """Gradient ∇_θ E log p_θ.
+
+        Args:
+            mu: Location μ.
+            log_scale: Logarithm of the scale, s.
+
+        Returns:
+            Gradient, (2, 1).
+        """
         g, _, tau = self.resolvents(mu, log_scale)
         return arb_mat([[-(self.nu + 1) * g.real], [self.nu + (self.nu + 1) * tau * g.imag]])
 
     def hessian(self, mu: arb, log_scale: arb) -> arb_mat:
-        """∇²_θ E log p_θ, (2, 2)."""
+        """Hessian ∇²_θ E log p_θ.
+
+        Args:
+            mu: Location μ.
+            log_scale: Logarithm of the scale, s.
+
+        Returns:
+            Hessian, (2, 2).
+        """
         g, slope, tau = self.resolvents(mu, log_scale)
         mixed = tau * slope.imag
         return arb_mat([[-slope.real, mixed], [mixed, tau * g.imag + tau * tau * slope.real]]) * (
@@ -279,6 +381,16 @@ class StudentTProblem:
     def distance(self, mu: arb, scale: arb) -> arb:
         """W1 = ∫|F − G| between the t law and the mixture: between its zeros F − G is integrated
         in closed form.
+
+        Args:
+            mu: Location μ.
+            scale: Scale e^s, > 0.
+
+        Returns:
+            Ball that contains W1.
+
+        Raises:
+            ArithmeticError: If a tail or the zeros cannot be certified.
         """
         left, right = (self.tail(mu, scale, side) for side in (-1, 1))
         zeros = _zeros(
@@ -293,11 +405,21 @@ class StudentTProblem:
         return sum((abs(b - a) for a, b in pairwise(integrals)), arb(0))
 
     def tail(self, mu: arb, scale: arb, side: int) -> arb:
-        """A point beyond which, to the left (side = −1) or right (1), F − G has no zero: there f >
-        g, the densities.
+        """A point beyond which F − G has no zero: there f > g, the densities.
 
         This holds at the point itself, and from there on each normal density falls faster than the
         t density: its logarithm has the slope |x − m|/s², that of f less than (ν + 1)/|x − μ|.
+
+        Args:
+            mu: Location μ.
+            scale: Scale e^s, > 0.
+            side: −1 for the left tail, 1 for the right one.
+
+        Returns:
+            The point, exact.
+
+        Raises:
+            ArithmeticError: If no point is certified.
         """
         for power in range(1, 20):
             x = (mu + side * scale * 2**power).mid()
@@ -310,21 +432,48 @@ class StudentTProblem:
         raise ArithmeticError(f"no tail is certified for mu = {mu}, scale = {scale}")
 
     def excess(self, mu: arb, scale: arb, x: arb) -> arb:
-        """F − G at x."""
+        """F − G at x.
+
+        Args:
+            mu: Location μ.
+            scale: Scale e^s, > 0.
+            x: The point.
+
+        Returns:
+            Ball that contains the difference.
+        """
         z = (x - mu) / scale
         return self._t_cdf(z) - sum(
             (w * _normal_cdf((x - m) / s) for w, m, s in self.mixture), arb(0)
         )
 
     def density_gap(self, mu: arb, scale: arb, x: arb) -> arb:
-        """f − g at x, the derivative of `excess`."""
+        """f − g at x, the derivative of `excess`.
+
+        Args:
+            mu: Location μ.
+            scale: Scale e^s, > 0.
+            x: The point.
+
+        Returns:
+            Ball that contains the difference.
+        """
         z = (x - mu) / scale
         return self._t_density(z) / scale - sum(
             (w / s * _normal_density((x - m) / s) for w, m, s in self.mixture), arb(0)
         )
 
     def integral(self, mu: arb, scale: arb, x: arb) -> arb:
-        """∫_{−∞}^x (F − G)."""
+        """Integral of F − G from −∞ to x.
+
+        Args:
+            mu: Location μ.
+            scale: Scale e^s, > 0.
+            x: Upper end.
+
+        Returns:
+            Ball that contains the integral.
+        """
         z = (x - mu) / scale
         of_t = scale * (z * self._t_cdf(z) + (self.nu + z * z) / (self.nu - 1) * self._t_density(z))
         of_data = arb(0)

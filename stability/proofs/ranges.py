@@ -42,7 +42,7 @@ MOST_CELLS = 20_000
 
 
 class Balls(Protocol):
-    """What Theorem 1 needs, for all laws in a cell."""
+    """Constants that Theorem 1 needs, for all laws in a cell."""
 
     @property
     def lipschitz(self) -> arb: ...
@@ -59,7 +59,11 @@ class Balls(Protocol):
         ...
 
     def relative(self, lam: arb) -> tuple[arb, arb]:
-        """‖J‖₂/λ and ρ(J)/λ."""
+        """‖J‖₂/λ and ρ(J)/λ.
+
+        Args:
+            lam: Synthetic points per real point.
+        """
         ...
 
 
@@ -68,6 +72,9 @@ class Laws(Protocol):
 
     def enclose(self, cell: tuple[arb, ...]) -> Balls:
         """Enclose α, 1 + Lε/α and J for all parameters in a cell.
+
+        Args:
+            cell: Ball of each parameter of the data.
 
         Raises:
             ArithmeticError: If the cell is too large.
@@ -95,7 +102,14 @@ class Scalar:
         return 1 + self.lipschitz * self.eps / self.alpha
 
     def relative(self, lam: arb) -> tuple[arb, arb]:
-        """|J|/λ, twice; with A and B in it once only, since both are < 0."""
+        """|J|/λ, twice; with A and B in it once only, since both are < 0.
+
+        Args:
+            lam: Synthetic points per real point.
+
+        Returns:
+            |J|/λ as norm and as spectral radius.
+        """
         value = 1 / (self.A / self.B + lam)
         return abs(value), abs(value)
 
@@ -110,7 +124,11 @@ class LogisticLaws:
     """
 
     def enclose(self, cell: tuple[arb, ...]) -> Scalar:
-        """See `Laws`."""
+        """Constants for all data laws in a cell; see `Laws`.
+
+        Args:
+            cell: Ball of the scale s.
+        """
         (scale,) = cell
         curvature = _mean_curvature(scale.lower()).union(_mean_curvature(scale.upper()))
         return Scalar(
@@ -139,7 +157,11 @@ class LinkageLaws:
     """
 
     def enclose(self, cell: tuple[arb, ...]) -> Scalar:
-        """See `Laws`."""
+        """Constants for all data laws in a cell; see `Laws`.
+
+        Args:
+            cell: Balls of the shares f₀, f₁ and f₃.
+        """
         first, second, last = cell
         middle = 3 * first + last - 2
         theta = (middle + (middle * middle + 8 * last).sqrt()) / 2
@@ -170,7 +192,11 @@ class StudentTLaws:
     nu: int = 5
 
     def enclose(self, cell: tuple[arb, ...]) -> Enclosure:
-        """See `Laws`."""
+        """Constants for all data laws in a cell; see `Laws`.
+
+        Args:
+            cell: Ball of the mean m.
+        """
         (mean,) = cell
         problem, centre = self._problem(mean), self._problem(mean.mid())
         at = [value.mid() for value in centre.maximiser()]
@@ -282,7 +308,11 @@ class _Search:
         self.hull: dict[str, arb] = {}
 
     def decide(self, box: Box) -> bool | None:
-        """True or False if the inequality is certain on all of a box; None if it is not."""
+        """True or False if the inequality is certain on all of a box; None if it is not.
+
+        Args:
+            box: Ends of λ and of each parameter.
+        """
         local = _enclosed(self.laws, box[1:])
         if local is None:
             return None
@@ -302,6 +332,12 @@ class _Search:
     def halves(self, box: Box) -> list[Box]:
         """The box cut in two, where it is widest for its range; where the laws are too many for
         an enclosure, λ is left whole.
+
+        Args:
+            box: Ends of λ and of each parameter.
+
+        Returns:
+            Both halves.
         """
         first = 1 if _enclosed(self.laws, box[1:]) is None else 0
         widths = [

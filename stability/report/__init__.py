@@ -40,11 +40,15 @@ _PACKAGES = ("numpy", "scipy", "sympy", "torch")
 
 
 def write_report(folder: Path, examinations: Sequence[Examination], seed: int) -> list[Path]:
-    """Write verdicts.json, report.html and figures (PNG, PDF) into `folder`, made if missing; the
-    paths written.
+    """Write verdicts.json, report.html and figures (PNG, PDF) into a folder.
 
     Args:
+        folder: Folder of the report, made if missing.
+        examinations: Examinations to report, in order.
         seed: Of the examinations; the figures have random streams of their own from it.
+
+    Returns:
+        The paths written.
 
     Raises:
         OSError: If it cannot be written.
@@ -148,7 +152,7 @@ def _mathml(latex: str) -> Markup:
 
 
 def margin_left(verdict: Verdict) -> str:
-    """What is left until the comparison fails, in words where a percentage says nothing.
+    """Margin until the comparison fails, in words where a percentage says nothing.
 
     Args:
         verdict: Any.

@@ -49,7 +49,11 @@ def _panels(rows: int, columns: int, width: float, height: float) -> tuple[Figur
 
 
 def collapse_rate(rng: np.random.Generator) -> Figure:
-    """Draw how much of √Σ a retraining loses, and a simulation that follows the corrected rate."""
+    """Draw how much of √Σ a retraining loses, and a simulation that follows the corrected rate.
+
+    Args:
+        rng: Source of all random draws.
+    """
     figure, ((left, right),) = _panels(1, 2, 8.4, 3.4)
     n = np.unique(np.geomspace(2, 1e4, 200).round())
     left.loglog(n, one_minus_alpha(n), color=BLUE, label="1 − α(n): every dimension, corrected")
@@ -86,7 +90,11 @@ def collapse_rate(rng: np.random.Generator) -> Figure:
 
 
 def collapse_by_dimension(rng: np.random.Generator) -> Figure:
-    """Draw the collapse of each eigenvalue, and of the mean and the typical scale."""
+    """Draw the collapse of each eigenvalue, and of the mean and the typical scale.
+
+    Args:
+        rng: Source of all random draws.
+    """
     figure, ((left, right),) = _panels(1, 2, 8.4, 3.2)
     n, d, chains = 20, 3, 2000
     t = np.arange(0, 201, 10)
@@ -132,6 +140,9 @@ def collapse_by_dimension(rng: np.random.Generator) -> Figure:
 def phase_diagram(rng: np.random.Generator) -> Figure:
     """Draw where Theorem 1 applies, with instances inside and outside, and how iterates
     converge.
+
+    Args:
+        rng: Not used: nothing is drawn at random.
     """
     del rng  # nothing is drawn
     figure, ((left, right),) = _panels(1, 2, 8.4, 3.6)
@@ -205,7 +216,11 @@ def _trajectories(axes: Axes, case: Instance) -> None:
 
 
 def bound_and_truth(rng: np.random.Generator) -> Figure:
-    """Draw bound (11), `‖J‖₂` and `ρ(J)` over λ for each family."""
+    """Draw bound (11), `‖J‖₂` and `ρ(J)` over λ for each family.
+
+    Args:
+        rng: Not used: nothing is drawn at random.
+    """
     del rng
     figure, grid = _panels(2, 4, 8.4, 4.0)
     with_bound, without = (
@@ -238,6 +253,9 @@ def bound_and_truth(rng: np.random.Generator) -> Figure:
 def inflation(rng: np.random.Generator) -> Figure:
     """Draw the error of each regime over the Cramér–Rao bound, in the limit and over
     retrainings.
+
+    Args:
+        rng: Source of all random draws.
     """
     figure, ((left, right),) = _panels(1, 2, 8.4, 3.4)
     lam = np.geomspace(0.02, 50, 200)
@@ -297,7 +315,11 @@ def inflation(rng: np.random.Generator) -> Figure:
 
 
 def coverage(rng: np.random.Generator) -> Figure:
-    """Draw how often bound (14) and the law of S3 hold, and their quantiles over retrainings."""
+    """Draw how often bound (14) and the law of S3 hold, and their quantiles over retrainings.
+
+    Args:
+        rng: Source of all random draws.
+    """
     figure, ((left, right),) = _panels(1, 2, 8.4, 3.4)
     n, lam, t, replicas, model = 20, 0.25, 10, 5120, KnownVarianceGaussian(d=2)
     loop = model.run(n, lam, t, replicas, rng)

@@ -47,7 +47,7 @@ def mathematics(words: str) -> str:
 
 
 def _formula_length(tokens: Sequence[str]) -> int:
-    """How many of the first words are one formula, 0 for none."""
+    """Number of the first words that are one formula, 0 for none."""
     length, has_mark = 0, False
     for i, token in enumerate(tokens):
         bare = _END.sub("", token)
@@ -134,7 +134,7 @@ def _element(text: str) -> tuple[str, str]:
 
 
 def _closing(text: str, start: int) -> int:
-    """Where the bracket that opens at `start` closes, 0 for nowhere."""
+    """Position where the bracket that opens at `start` closes, 0 for nowhere."""
     depth = 0
     for i, letter in enumerate(text[start:], start):
         depth += (letter == "(") - (letter == ")")

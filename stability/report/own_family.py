@@ -141,7 +141,7 @@ def analysed(
 
 
 def lambda_table(local: LocalAnalysis, lams: Sequence[float]) -> Table:
-    """What Theorem 1, S1 and S3 say at each λ, with errors.
+    """Statements of Theorem 1, S1 and S3 at each λ, with errors.
 
     Args:
         local: The analysis at any λ.

@@ -207,7 +207,14 @@ def _cell(verdict: Mapping[str, Any]) -> str:
 
 
 def write(config: Pages) -> None:
-    """Write the pages; UsageError if the folder is not there."""
+    """Write the pages of the documentation.
+
+    Args:
+        config: Folder of the documentation, and optionally the verdicts of a run.
+
+    Raises:
+        UsageError: If the folder is not there.
+    """
     folder = config.docs / "theory"
     if not folder.is_dir():
         raise UsageError(f"{config.docs} must be the folder of the documentation")

@@ -32,7 +32,7 @@ _POSITION = re.compile(r'^File "[^"]*", line (\d+), characters (\d+)', re.MULTIL
 
 @dataclass(frozen=True)
 class Checked:
-    """What Coq said of one file.
+    """Result of Coq on one file.
 
     Attributes:
         theorems: Names of the theorems that it holds.
@@ -49,7 +49,7 @@ class Checked:
 
 @dataclass(frozen=True)
 class Rejection:
-    """What Coq said of a spoiled copy.
+    """Result of Coq on a spoiled copy.
 
     Attributes:
         broken: Name of the theorem or lemma whose proof no longer goes through; "" if the copy was
@@ -82,7 +82,11 @@ def coq_version() -> str:
 
 
 def theorem_names(source: str) -> tuple[str, ...]:
-    """Names of the theorems in a Coq file, in order."""
+    """Names of the theorems in a Coq file, in order.
+
+    Args:
+        source: Text of the file.
+    """
     return tuple(re.findall(r"^Theorem ([\w']+)", source, re.MULTILINE))
 
 

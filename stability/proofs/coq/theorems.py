@@ -1,4 +1,4 @@
-"""What each Coq file proves, the axioms it may rest on, and spoiled copies that must be rejected.
+"""Coq files: their theorems, the axioms allowed, and spoiled copies that must be rejected.
 
 A spoiled copy is the same file with one piece of text replaced, in a hypothesis or a conclusion, so
 that a theorem in it becomes false. If Coq accepted it, the proof would not use what it claims to

@@ -10,8 +10,15 @@ __all__ = ["exponential_hessians", "gaussian_hessians", "hessians", "jacobian"]
 
 
 def hessians(sign: int = -1) -> Proof:
-    """(77) for any smooth two-parameter family, under the integral: ∇²_{θ'θ'}H₂ =
-    sign·∇²_{θθ'}H₂ at θ' = θ.
+    """(77) for any smooth two-parameter family, under the integral.
+
+    ∇²_{θ'θ'}H₂ = sign·∇²_{θθ'}H₂ at θ' = θ.
+
+    Args:
+        sign: Sign of the mixed derivative; −1 is right (E3).
+
+    Returns:
+        The proof; where an argument is wrong, some step is left unproved.
     """
     x, a, b, a2, b2 = sp.symbols("x a b a' b'", real=True)
     density = sp.Function("p")
@@ -44,6 +51,12 @@ def hessians(sign: int = -1) -> Proof:
 def gaussian_hessians(sign: int = -1) -> Proof:
     """(77) for N(μ, v), θ = (μ, v), with H₂ integrated in closed form; B = −Fisher = −diag(1/v,
     1/(2v²)).
+
+    Args:
+        sign: Sign of the mixed derivative; −1 is right (E3).
+
+    Returns:
+        The proof; where an argument is wrong, some step is left unproved.
     """
     m, m2, z = sp.symbols("m m' z", real=True)
     v, v2 = sp.symbols("v v'", positive=True)
@@ -61,6 +74,12 @@ def gaussian_hessians(sign: int = -1) -> Proof:
 def exponential_hessians(sign: int = -1) -> Proof:
     """(77) for the exponential distribution of rate r, with H₂ integrated in closed form; B =
     −1/r².
+
+    Args:
+        sign: Sign of the mixed derivative; −1 is right (E3).
+
+    Returns:
+        The proof; where an argument is wrong, some step is left unproved.
     """
     x, r, r2 = sp.symbols("x r r'", positive=True)
     log_p = sp.log(r2) - r2 * x
@@ -77,6 +96,12 @@ def jacobian(sign: int = -1) -> Proof:
     """(76) at θ* gives (78) when B = sign·∇²_{θθ'}H₂, sign −1 (E3).
 
     As printed, sign = +1: false.
+
+    Args:
+        sign: Sign of the mixed derivative; −1 is right (E3).
+
+    Returns:
+        The proof; where an argument is wrong, some step is left unproved.
     """
     A, K = sp.symbols("A K", commutative=False)
     lam = sp.Symbol("lambda", positive=True)

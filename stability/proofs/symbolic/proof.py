@@ -1,5 +1,5 @@
-"""What a symbolic proof is: steps that a computer algebra system reduced to 0 or to True, or
-else what was left.
+"""Symbolic proofs: steps that a computer algebra system reduced to 0 or to True, or else what
+was left.
 """
 
 from collections.abc import Callable
@@ -75,7 +75,17 @@ class Proof:
 
 
 def equal(words: str, left: Any, right: Any, simplify: Callable[[Any], Any] = sp.simplify) -> Step:
-    """left = right, entry by entry for matrices: reduced to 0, or to the simplified difference."""
+    """left = right, entry by entry for matrices: reduced to 0, or to the simplified difference.
+
+    Args:
+        words: Description of the step.
+        left: Left side, an expression or a matrix.
+        right: Right side, of the same shape.
+        simplify: Simplifier that is applied to the difference.
+
+    Returns:
+        The step.
+    """
     difference = left - right
     if isinstance(difference, sp.MatrixBase):
         difference = difference.applyfunc(simplify)
@@ -88,6 +98,13 @@ def equal(words: str, left: Any, right: Any, simplify: Callable[[Any], Any] = sp
 def positive(words: str, expression: Any) -> Step:
     """expression > 0 for all values that the assumptions on its symbols allow, seen on its
     factors.
+
+    Args:
+        words: Description of the step.
+        expression: Expression that is claimed to be > 0.
+
+    Returns:
+        The step.
     """
     factored = sp.factor(sp.together(expression))
     return Step(words, sp.true if factored.is_positive else sp.Gt(factored, 0, evaluate=False))
@@ -96,11 +113,26 @@ def positive(words: str, expression: Any) -> Step:
 def nonnegative(words: str, expression: Any) -> Step:
     """expression >= 0 for all values that the assumptions on its symbols allow, seen on its
     factors.
+
+    Args:
+        words: Description of the step.
+        expression: Expression that is claimed to be >= 0.
+
+    Returns:
+        The step.
     """
     factored = sp.factor(sp.together(expression))
     return Step(words, sp.true if factored.is_nonnegative else sp.Ge(factored, 0, evaluate=False))
 
 
 def holds(words: str, statement: Any) -> Step:
-    """A statement that sympy decides itself, such as the equality of two sets; True or False."""
+    """A statement that sympy decides itself, such as the equality of two sets; True or False.
+
+    Args:
+        words: Description of the step.
+        statement: The statement, a truth value or a sympy relation.
+
+    Returns:
+        The step.
+    """
     return Step(words, sp.sympify(statement))

@@ -28,6 +28,12 @@ SPREAD = sp.Rational(1, 100)
 def collapse_rate(shift: int = 0) -> Proof:
     """Lemma A.1 iii): E σ_t = α^t σ_0, α = √(2/(n−1)) Γ(n/2)/Γ((n−1)/2) < 1, from n − 1 + shift
     degrees of freedom.
+
+    Args:
+        shift: Added to the degrees of freedom; 0 is right.
+
+    Returns:
+        The proof; where an argument is wrong, some step is left unproved.
     """
     k, s, sigma, rate = sp.symbols("k s sigma_0 alpha", positive=True)  # k: degrees of freedom
     t = sp.Symbol("t", integer=True, nonnegative=True)
@@ -61,6 +67,12 @@ def collapse_rate(shift: int = 0) -> Proof:
 def monotone_alpha(cubic: sp.Expr = CUBIC) -> Proof:
     """α(n) increases to 1 in real n > 1, so α(n) < 1 and α(n + 1) > α(n) for all n; −log α >
     1/(4k) − cubic/k³.
+
+    Args:
+        cubic: Coefficient of 1/k³ in the lower bound; 1/24 is right.
+
+    Returns:
+        The proof; where an argument is wrong, some step is left unproved.
     """
     t, x, y, z, k, u = sp.symbols("t x y z k u", positive=True)
     v = sp.Symbol("v", nonnegative=True)
@@ -127,7 +139,14 @@ SERIES = tuple(
 
 
 def alpha_series(coefficients: tuple[sp.Expr, ...] = SERIES) -> Proof:
-    """α(n) = Σ_j coefficients[j]/(n − 1)^j up to higher orders, from two derivations of log α."""
+    """α(n) = Σ_j coefficients[j]/(n − 1)^j up to higher orders, from two derivations of log α.
+
+    Args:
+        coefficients: Coefficients of 1/(n − 1)^j from j = 0 on.
+
+    Returns:
+        The proof; where an argument is wrong, some step is left unproved.
+    """
     order = len(coefficients)
     t, x, h = sp.symbols("t x h", positive=True)
     kernel = sp.series(sp.tanh(t / 4), t, 0, order + 1).removeO() / (2 * t)
@@ -161,6 +180,12 @@ def alpha_series(coefficients: tuple[sp.Expr, ...] = SERIES) -> Proof:
 def diagonal_of_a_root(factor: sp.Expr = sp.S.One) -> Proof:
     """E1, d = 2: (√M)_11 <= √(factor·M_11) for M ≽ 0, and E √M is diagonal if flips of a sign
     keep the law of M.
+
+    Args:
+        factor: Factor of M_11 in the bound; proved for 1, wrong below.
+
+    Returns:
+        The proof; where an argument is wrong, some step is left unproved.
     """
     r, s, u = sp.symbols("r s u", real=True)
     R = sp.Matrix([[r, s], [s, u]])  # any symmetric root
@@ -201,6 +226,12 @@ def diagonal_of_a_root(factor: sp.Expr = sp.S.One) -> Proof:
 def printed_root(commuting: bool = True) -> Proof:
     """E1: √(Σ^½SΣ^½) = Σ^¼√SΣ^¼, d = 2, for Σ a multiple of I; not `commuting`, as (50) prints
     it: false.
+
+    Args:
+        commuting: True for Σ a multiple of I; False for any diagonal Σ, as (50) prints it.
+
+    Returns:
+        The proof; where an argument is wrong, some step is left unproved.
     """
     p, q, s, gap = sp.symbols("p q s gap", positive=True)
     r, u = sp.symbols("r u", real=True)

@@ -18,6 +18,16 @@ def score(d: int, share: sp.Expr = sp.S.Half) -> Proof:
     """(59) as corrected by E2: −∇ log p = (Σ⁻¹(μ − x), ½(x − μ)(x − μ)ᵀ − share·Σ).
 
     As printed: share = 1.
+
+    Args:
+        d: Dimension, 1 or 2.
+        share: Factor of Σ in the gradient; ½ is right.
+
+    Returns:
+        The proof; where an argument is wrong, some step is left unproved.
+
+    Raises:
+        ValueError: If `d` is not 1 or 2.
     """
     x, mu, P, sigma, at_sigma = _symbols(d)
     log_p = _log_density(x, mu, P)
@@ -39,6 +49,16 @@ def hessian(d: int, transposing: bool = True) -> Proof:
     """(60) as a matrix: −∇² log p in unsymmetrised vec(Σ⁻¹).
 
     Without `transposing`, as printed: false for d = 2.
+
+    Args:
+        d: Dimension, 1 or 2.
+        transposing: True to include the matrix 𝒦 that transposes; False as printed.
+
+    Returns:
+        The proof; where an argument is wrong, some step is left unproved.
+
+    Raises:
+        ValueError: If `d` is not 1 or 2.
     """
     x, mu, P, sigma, at_sigma = _symbols(d)
     theta = [*mu.flat(), *P.vec().flat()]
@@ -60,6 +80,16 @@ def hessian(d: int, transposing: bool = True) -> Proof:
 def hessian_on_symmetric(d: int, share: sp.Expr = sp.S.Half) -> Proof:
     """(60) as a quadratic form: the second derivative of −log p along (v, H), H symmetric, is
     the printed form.
+
+    Args:
+        d: Dimension, 1 or 2.
+        share: Factor of Σ ⊗ Σ; ½ is right.
+
+    Returns:
+        The proof; where an argument is wrong, some step is left unproved.
+
+    Raises:
+        ValueError: If `d` is not 1 or 2.
     """
     x, mu, P, sigma, at_sigma = _symbols(d)
     v, H = _perturbation(d)
@@ -84,6 +114,16 @@ def expected_hessian(d: int, symmetric: bool = True) -> Proof:
     """E_{p_θ} ∇² log p_θ ≺ 0 on R^d × Sym(d).
 
     Not `symmetric`: on R^d × R^{d×d}, which is false for d = 2.
+
+    Args:
+        d: Dimension, 1 or 2.
+        symmetric: True for symmetric perturbations; False for all d² entries.
+
+    Returns:
+        The proof; where an argument is wrong, some step is left unproved.
+
+    Raises:
+        ValueError: If `d` is not 1 or 2.
     """
     x, mu, P, _, _ = _symbols(d)
     v, H = _perturbation(d, symmetric)
@@ -117,6 +157,16 @@ def expected_hessian(d: int, symmetric: bool = True) -> Proof:
 def hessian_lipschitz(d: int, constant: sp.Expr = sp.S.One) -> Proof:
     """x ↦ ∇² log p_θ(x) has the Lipschitz constant `constant` exactly, in the spectral norm of θ
     = (μ, vec Σ⁻¹).
+
+    Args:
+        d: Dimension, 1 or 2.
+        constant: The Lipschitz constant; 1 is right.
+
+    Returns:
+        The proof; where an argument is wrong, some step is left unproved.
+
+    Raises:
+        ValueError: If `d` is not 1 or 2.
     """
     x, mu, P, _, _ = _symbols(d)
     gap = sp.Matrix(sp.symbols(f"delta:{d}", real=True))

@@ -21,7 +21,14 @@ __all__ = [
 
 
 def fixed_point(sign: int = 1) -> Proof:
-    """S3: (I − J)⁻¹K = A⁻¹, K = (A + λB)⁻¹, J = sign·λKB, for matrices that need not commute."""
+    """S3: (I − J)⁻¹K = A⁻¹, K = (A + λB)⁻¹, J = sign·λKB, for matrices that need not commute.
+
+    Args:
+        sign: Sign of J; 1 is right.
+
+    Returns:
+        The proof; where an argument is wrong, some step is left unproved.
+    """
     A, K = sp.symbols("A K", commutative=False)
     lam = sp.Symbol("lambda", positive=True)
     B = (K**-1 - A) / lam
@@ -39,7 +46,14 @@ def fixed_point(sign: int = 1) -> Proof:
 
 
 def stationary_covariance(slope: int = 3) -> Proof:
-    """S3 for A = B = −F: V = λ/(1 + 2λ)·F⁻¹/n, total (1 + slope·λ)/(1 + 2λ) < 3/2, slope 3."""
+    """S3 for A = B = −F: V = λ/(1 + 2λ)·F⁻¹/n, total (1 + slope·λ)/(1 + 2λ) < 3/2, slope 3.
+
+    Args:
+        slope: Coefficient of λ in the numerator of the total; 3 is right.
+
+    Returns:
+        The proof; where an argument is wrong, some step is left unproved.
+    """
     lam, n, m = sp.symbols("lambda n m", positive=True)
     v, t = sp.Symbol("v"), sp.Symbol("t", integer=True, nonnegative=True)
     F = sp.Symbol("F", commutative=False)
@@ -87,6 +101,12 @@ def stationary_covariance(slope: int = 3) -> Proof:
 def misspecified_covariance(slope: int = 2) -> Proof:
     """S3 for A ≠ B: V = W·diag(λμ/(1 + slope·λμ))·Wᵀ/n, slope 2, in the basis W of S1; always ≺
     ½(−A)⁻¹/n.
+
+    Args:
+        slope: Coefficient of λμ in the denominator; 2 is right.
+
+    Returns:
+        The proof; where an argument is wrong, some step is left unproved.
     """
     lam, mu = sp.symbols("lambda mu", nonnegative=True)
     v = sp.Symbol("v")
@@ -111,6 +131,12 @@ def misspecified_covariance(slope: int = 2) -> Proof:
 def shared_latents(slope: int = 1) -> Proof:
     """S7: with the same latents each round the mean settles at x̄ + λz̄, of error 1 + slope·λ,
     slope 1.
+
+    Args:
+        slope: Coefficient of λ in the error; 1 is right.
+
+    Returns:
+        The proof; where an argument is wrong, some step is left unproved.
     """
     lam, n = sp.symbols("lambda n", positive=True)
     mu, real, latent = sp.symbols("mu xbar zbar")
@@ -135,6 +161,12 @@ def shared_latents(slope: int = 1) -> Proof:
 def fresh_real(slope: int = 2) -> Proof:
     """S4, new real data each round: the error settles at (1 + λ)/(1 + slope·λ), slope 2, below
     Cramér–Rao.
+
+    Args:
+        slope: Coefficient of λ in the denominator; 2 is right.
+
+    Returns:
+        The proof; where an argument is wrong, some step is left unproved.
     """
     lam, v = sp.symbols("lambda v", positive=True)
     # of (x̄_t + λ(μ_t + z̄_t))/(1 + λ), all three independent
@@ -156,6 +188,12 @@ def fresh_real(slope: int = 2) -> Proof:
 def accumulate(power: int = 2) -> Proof:
     """S4, every set kept, m = n: the error after t retrainings is Σ_{k=1}^{t+1} k^(−power),
     power 2, below π²/6.
+
+    Args:
+        power: Power of k in the sum; 2 is right.
+
+    Returns:
+        The proof; where an argument is wrong, some step is left unproved.
     """
     t = sp.Symbol("t", integer=True, nonnegative=True)
     k = sp.Symbol("k", integer=True, positive=True)
@@ -182,6 +220,12 @@ def accumulate(power: int = 2) -> Proof:
 def replace(growth: int = 1) -> Proof:
     """S4, synthetic data alone, m = n: the error of the mean after t retrainings is 1 +
     growth·t, growth 1.
+
+    Args:
+        growth: Error that a retraining adds; 1 is right.
+
+    Returns:
+        The proof; where an argument is wrong, some step is left unproved.
     """
     t = sp.Symbol("t", integer=True, nonnegative=True)
     mu, latent = sp.symbols("mu zbar")

@@ -123,9 +123,13 @@ def complex_form(sign: int = 1) -> Proof:
 
 
 def hessian_slope(scale: sp.Expr = sp.S.One) -> Proof:
-    """The x-derivative of ∇² log p for any ν, on the circle: what L is the supremum of.
+    """The x-derivative of ∇² log p for any ν, on the circle; L is the supremum of its norm.
 
-    `scale` multiplies it.
+    Args:
+        scale: Factor of the stated derivative; 1 is right.
+
+    Returns:
+        The proof; where an argument is wrong, some step is left unproved.
     """
     z, x, mu, log_sigma = sp.symbols("z x mu s", real=True)
     nu, sigma = sp.symbols("nu sigma", positive=True)
@@ -156,7 +160,14 @@ def hessian_slope(scale: sp.Expr = sp.S.One) -> Proof:
 
 
 def fisher(shift: int = 3) -> Proof:
-    """F = diag((ν+1)/((ν+shift)σ²), 2ν/(ν+shift)) for any ν, shift 3: B = −F in closed form."""
+    """F = diag((ν+1)/((ν+shift)σ²), 2ν/(ν+shift)) for any ν, shift 3: B = −F in closed form.
+
+    Args:
+        shift: Number added to ν in the denominators; 3 is right.
+
+    Returns:
+        The proof; where an argument is wrong, some step is left unproved.
+    """
     z, x, mu, log_sigma = sp.symbols("z x mu s", real=True)
     nu, sigma = sp.symbols("nu sigma", positive=True)
     log_p = -log_sigma - (nu + 1) / 2 * sp.log(1 + (x - mu) ** 2 * sp.exp(-2 * log_sigma) / nu)
@@ -195,7 +206,15 @@ def fisher(shift: int = 3) -> Proof:
 def distribution(nu: int = 5, scale: sp.Expr = sp.S.One) -> Proof:
     """CDF (Abramowitz and Stegun 26.7.3) and its integral for odd ν >= 3.
 
-    `scale` multiplies φ in the CDF.
+    Args:
+        nu: Degrees of freedom, odd and >= 3.
+        scale: Factor of φ in the CDF; 1 is right.
+
+    Returns:
+        The proof; where an argument is wrong, some step is left unproved.
+
+    Raises:
+        ValueError: If ν is even or < 3.
     """
     if nu < 3 or nu % 2 == 0:
         raise ValueError(f"nu must be odd and >= 3, got {nu}")

@@ -19,6 +19,13 @@ __all__ = [
 def bound(threshold: sp.Expr = sp.S.Half, factor: sp.Expr = sp.S.One) -> Proof:
     """‖(I + M)⁻¹M‖ <= factor·q/(1 − q) if ‖M‖ <= q < 1, q = λ(1 + Lε/α); below 1 iff q <
     threshold (E4: ½).
+
+    Args:
+        threshold: Value of q below which the bound is < 1; ½ is right (E4).
+        factor: Factor of the bound; 1 is right.
+
+    Returns:
+        The proof; where an argument is wrong, some step is left unproved.
     """
     A, B = sp.symbols("A B", commutative=False)
     M = sp.Symbol("M")  # powers of one matrix commute
@@ -130,6 +137,12 @@ def contraction(limit: sp.Expr = sp.S.One) -> Proof:
     """S1: 0 <= λμ/(1 + λμ) < limit for all λ, μ >= 0, increasing in both.
 
     True for 1, the supremum.
+
+    Args:
+        limit: Upper bound on the eigenvalues; 1 is right.
+
+    Returns:
+        The proof; where an argument is wrong, some step is left unproved.
     """
     lam, mu = sp.symbols("lambda mu", nonnegative=True)
     rate = lam * mu / (1 + lam * mu)
@@ -150,6 +163,12 @@ def contraction(limit: sp.Expr = sp.S.One) -> Proof:
 def partial_refit(sign: int = 1) -> Proof:
     """S6: θ ↦ θ + (1 − c)(G(θ) − θ), 0 <= c < 1, has the Jacobian c + sign·(1 − c)J; slower than
     J, still stable.
+
+    Args:
+        sign: Sign of (1 − c)J; 1 is right.
+
+    Returns:
+        The proof; where an argument is wrong, some step is left unproved.
     """
     s, r = sp.symbols("s r", nonnegative=True)
     c, j = s / (1 + s), r / (1 + r)  # any numbers in [0, 1): c, and an eigenvalue of J
@@ -179,6 +198,12 @@ def partial_refit(sign: int = 1) -> Proof:
 def gradient_refit(sign: int = 1) -> Proof:
     """S6 for k steps θ' ← θ' + sign·P∇H_λ from θ' = θ, P ≻ 0 fixed: the Jacobian's eigenvalues
     are in [0, 1).
+
+    Args:
+        sign: Sign of the gradient step; 1 is right.
+
+    Returns:
+        The proof; where an argument is wrong, some step is left unproved.
     """
     A, B, P, Q = sp.symbols("A B P Q", commutative=False)
     lam = sp.Symbol("lambda", positive=True)
@@ -213,6 +238,15 @@ def general_refit(direction: tuple[int, int] = (1, 0)) -> Proof:
     """S6 for any symmetric C, 0 ≼ C ≺ I: C + (I − C)J can be unstable.
 
     A witness, I − C along `direction` mostly.
+
+    Args:
+        direction: Axis along which I − C is 1, (1, 0) or (0, 1); elsewhere it is 1/100.
+
+    Returns:
+        The proof; where an argument is wrong, some step is left unproved.
+
+    Raises:
+        ValueError: If `direction` is neither.
     """
     if direction not in ((1, 0), (0, 1)):
         raise ValueError(f"direction must be (1, 0) or (0, 1), got {direction}")

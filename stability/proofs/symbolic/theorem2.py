@@ -12,6 +12,12 @@ __all__ = ["independence_fails", "recursion", "union_bound"]
 def union_bound(share: sp.Expr = sp.S.One) -> Proof:
     """E5: t events of probability <= δ each leave 1 − share·tδ at least; (1 − δ)^t, of
     independent ones, is no less.
+
+    Args:
+        share: Factor of tδ; 1 is right.
+
+    Returns:
+        The proof; where an argument is wrong, some step is left unproved.
     """
     delta = sp.Symbol("delta", nonnegative=True)  # in [0, 1]
     s = sp.Symbol("s", nonnegative=True)
@@ -57,6 +63,12 @@ def independence_fails(share: sp.Expr = sp.S.Half) -> Proof:
     """E5: (111)'s (1 − δ)^t is not a bound for dependent steps.
 
     A witness: two disjoint failures of probability ½.
+
+    Args:
+        share: Probability of each failure, 0 < share <= ½.
+
+    Returns:
+        The proof; where an argument is wrong, some step is left unproved.
     """
     success = 1 - 2 * share  # disjoint: the union has probability 2δ
     return Proof(
@@ -76,6 +88,12 @@ def independence_fails(share: sp.Expr = sp.S.Half) -> Proof:
 def recursion(terms: int = 0) -> Proof:
     """e_{t+1} <= c + ρe_t gives e_t <= c·Σ_{l=0}^{t−1+terms} ρ^l + ρ^t e_0; (14) has terms = 1,
     one too many (E7).
+
+    Args:
+        terms: Terms added to the sum; 0 is right, 1 is that of (14) (E7).
+
+    Returns:
+        The proof; where an argument is wrong, some step is left unproved.
     """
     t = sp.Symbol("t", integer=True, positive=True)
     c, rho, start, radius, s = sp.symbols("c rho e0 r s", positive=True)
