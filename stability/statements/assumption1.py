@@ -56,6 +56,9 @@ def check(family: str, distance: float = 30.0) -> list[Verdict]:
     Args:
         family: Name of a family on the line with a finite L that is known.
         distance: Of the points where the search begins, from 0.
+
+    Returns:
+        The verdicts.
     """
     where = instance(family, "misspecified")
     theta = torch.from_numpy(where.local.theta)

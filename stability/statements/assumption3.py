@@ -70,6 +70,9 @@ class Constants:
             n: Real points.
             t: Retrainings, >= 1.
             delta: In (0, 1].
+
+        Returns:
+            The bound, in the units of θ.
         """
         return self.step(n, delta / t)
 

@@ -59,6 +59,9 @@ def tally(verdicts: Iterable[Verdict]) -> str:
 
     Args:
         verdicts: Any.
+
+    Returns:
+        The counts, in words.
     """
     counts = Counter(verdict.status for verdict in verdicts)
     words = [
@@ -244,6 +247,9 @@ def summary(examinations: Sequence[Examination]) -> str:
 
     Args:
         examinations: Of any statements.
+
+    Returns:
+        The counts, in words.
     """
     verdicts = [verdict for each in examinations for verdict in each.verdicts]
     counts = {
@@ -315,6 +321,9 @@ def examine(
             have instances of their own.
         lams: See `families`.
 
+    Returns:
+        The verdicts, with controls and counterexamples.
+
     Raises:
         UsageError: If families or λ are asked for and the statement has none.
     """
@@ -344,6 +353,9 @@ def claims(module: ModuleType) -> list[Claim]:
 
     Args:
         module: The statement's.
+
+    Returns:
+        The claims, each once.
     """
     values = {id(value): value for value in vars(module).values() if isinstance(value, Claim)}
     return list(values.values())
@@ -355,6 +367,9 @@ def controls(module: ModuleType, rng: np.random.Generator) -> list[Verdict]:
     Args:
         module: The statement's.
         rng: For checks that use randomness.
+
+    Returns:
+        A verdict for each mutation.
     """
     random = "rng" in inspect.signature(module.check).parameters
     return [mutation.run(module.check, rng if random else None) for mutation in module.MUTATIONS]

@@ -76,6 +76,9 @@ def check(
         chains: Independent chains.
         false_alarm: Of each verdict on simulated chains.
 
+    Returns:
+        The verdicts.
+
     Raises:
         ValueError: If out of range.
     """

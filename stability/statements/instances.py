@@ -164,6 +164,9 @@ class Instance:
 
         Args:
             theta: Parameters, (P,).
+
+        Returns:
+            True if θ is in the domain.
         """
         return in_domain(self.family, theta)
 
@@ -200,6 +203,9 @@ def instance(family: str | Family, data: DataName | Data, start: Tensor | None =
         data: "well specified" or "misspecified" (shipped families alone), or an array, a density or
             a sampler.
         start: Initial θ of the search for θ*, (P,); needed if the family has no `start`.
+
+    Returns:
+        The instance.
 
     Raises:
         ValueError: For an unknown name, and for a named law with a family of one's own.

@@ -86,6 +86,9 @@ def check(
         chains: Independent runs; time and memory grow as n · chains.
         false_alarm: Of each verdict that uses randomness.
 
+    Returns:
+        The verdicts.
+
     Raises:
         ValueError: If out of range, or if `chains` is too small for a normal tail (see
             `require_chains`).

@@ -116,7 +116,7 @@ GRID: tuple[dict[str, Any], ...] = (
 
 def expected_root(n: int, variances: ArrayLike) -> NDArray[np.float64]:
     """Diagonal of E √Σ_1 when Σ_0 = diag(variances) in two dimensions; the rest of that matrix is
-    0. (2,), to 1e-12.
+    0. To 1e-12.
 
     With Bartlett's S = A Aᵀ, A = [[a, 0], [b, c]], and k = √(σ²_2/σ²_1),
 
@@ -129,7 +129,13 @@ def expected_root(n: int, variances: ArrayLike) -> NDArray[np.float64]:
 
     Args:
         n: Samples a generation, whole, >= 3.
-        variances: Of Σ_0, shape (2,), finite, > 0. ValueError otherwise.
+        variances: Of Σ_0, shape (2,), finite, > 0.
+
+    Returns:
+        The diagonal, (2,).
+
+    Raises:
+        ValueError: If out of range.
     """
     if n != int(n) or n < 3:
         raise ValueError(f"n must be a whole number >= 3, got {n}")
@@ -180,6 +186,9 @@ def check(
         rng: Source of all draws.
         chains: Independent models; time and memory grow as n · d · chains.
         false_alarm: Of each verdict that uses randomness.
+
+    Returns:
+        The verdicts.
 
     Raises:
         ValueError: If out of range, or if `chains` is too small for a normal tail.

@@ -117,6 +117,9 @@ def check(
             differences to mean something.
         start: As for `instance`, (P,).
 
+    Returns:
+        The verdicts.
+
     Raises:
         ValueError: For bad arguments.
         NoMaximum: Where there is no θ*.

@@ -91,6 +91,9 @@ def check(
         rng: Source of all draws.
         n: Real points.
 
+    Returns:
+        The verdicts.
+
     Raises:
         ValueError: For bad arguments.
     """

@@ -100,6 +100,9 @@ def check(
         n: Real points of each run.
         replicas: Runs, each with real points of its own.
         false_alarm: Of the verdict that uses randomness.
+
+    Returns:
+        The verdicts.
     """
     where = instance(family, "misspecified")
     local = where.local.at(lam)

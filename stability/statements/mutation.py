@@ -150,6 +150,12 @@ def replaced(name: str, by: Replacement) -> Iterator[None]:
         name: Dotted name, e.g. "stability.gaussian.alpha.alpha" or
             "stability.statements.assumption3.Constants.step".
         by: Makes the wrong function from the right one.
+
+    Yields:
+        Nothing: the function is replaced inside the `with` block.
+
+    Raises:
+        AttributeError: If there is no such function.
     """
     owner, attribute = _find(name)
     if attribute not in vars(owner):

@@ -131,6 +131,9 @@ def check(
         chains: Independent runs.
         false_alarm: Of each verdict that uses randomness.
 
+    Returns:
+        The verdicts.
+
     Raises:
         ValueError: If out of range, or if `chains` is too small for a normal tail (see
             `lemma_a1.require_chains`).

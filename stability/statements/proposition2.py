@@ -115,6 +115,9 @@ def check(
         rng: Source of all draws.
         points: Drawn at twice the model's width, >= 2.
 
+    Returns:
+        The verdicts.
+
     Raises:
         ValueError: For bad arguments.
     """

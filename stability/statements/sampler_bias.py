@@ -114,6 +114,9 @@ def check(
         lam: Finite, > 0.
         particles: Of the simulation.
         false_alarm: Of each verdict that simulates; the others have no randomness.
+
+    Returns:
+        The verdicts.
     """
     map_ = SAMPLERS[sampler]
     map_ = SAMPLERS[sampler]
@@ -227,6 +230,9 @@ def posterior(before: float, after: float, large: bool) -> tuple[float, float, f
         before: ᾱ_{t−1}, in (0, 1).
         after: ᾱ_t.
         large: Whether the variance is β_t instead.
+
+    Returns:
+        Factor of x̂₀, factor of x_t, variance.
     """
     alpha = after / before
     from_start, from_end = 1 / (1 - before), alpha / (1 - alpha)

@@ -339,6 +339,9 @@ def check(
         replicas: See `n`.
         false_alarm: Of each verdict that uses randomness.
 
+    Returns:
+        The verdicts.
+
     Raises:
         ValueError: If out of range, if λn is not whole, and where no law is stated.
     """

@@ -129,6 +129,9 @@ def check(
         lam: Finite, >= 0.
         start: As for `instance`, (P,).
 
+    Returns:
+        The verdicts.
+
     Raises:
         ValueError: For bad arguments.
         NoMaximum: Where there is no θ*.

@@ -83,6 +83,9 @@ def check(
         pairs: With A ≼ −I and ‖B − A‖₂ = k, that is, α = 1; the larger α are these, scaled. Half of
             them have A = −I.
 
+    Returns:
+        The verdicts.
+
     Raises:
         ValueError: For bad arguments.
     """

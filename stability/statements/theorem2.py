@@ -197,6 +197,9 @@ def bound(
         rho: >= 0.
         start: e_0 = ‖θ_0 − θ*‖, any shape.
         terms: t by default; t + 1 gives (14) as printed, which is cρ^t larger (E7).
+
+    Returns:
+        The bound, of the shape of `start`.
     """
     powers = float(rho) ** np.arange(t if terms is None else terms)
     return c * powers.sum() + float(rho) ** t * np.asarray(start, dtype=float)
@@ -290,6 +293,9 @@ def check(
         replicas: Runs, each with real data of its own; by default 5000 for a Gaussian mean and 150
             else.
         false_alarm: Of each verdict, all of which use randomness.
+
+    Returns:
+        The verdicts.
 
     Raises:
         ValueError: If out of range.

@@ -138,6 +138,9 @@ class Verdict:
 
         Args:
             factor: > 1.
+
+        Returns:
+            True if it fails.
         """
         if self.stated == 0:
             shifts = (self.scale * (factor - 1), -self.scale * (factor - 1))

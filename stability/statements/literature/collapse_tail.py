@@ -143,6 +143,12 @@ def check(
         rng: Source of all draws.
         chains: Independent runs.
         false_alarm: Of each verdict that uses randomness.
+
+    Returns:
+        The verdicts.
+
+    Raises:
+        ValueError: If out of range.
     """
     if n != int(n) or n < 2 or t != int(t) or t < 1:
         raise ValueError(f"n must be a whole number >= 2 and t one >= 1, got n = {n} and t = {t}")

@@ -121,9 +121,15 @@ def check(
     Args:
         family: As for `analyse`, in 1-D.
         data: See `family`.
-        lam: Finite, > 0. ValueError otherwise.
+        lam: Finite, > 0.
         gamma: See `lam`.
         rng: Source of the random basis.
+
+    Returns:
+        The verdicts.
+
+    Raises:
+        ValueError: If lam or gamma is out of range.
     """
     if not (math.isfinite(lam) and lam > 0 and math.isfinite(gamma) and gamma > 0):
         raise ValueError(f"lam and gamma must be finite and > 0, got {lam} and {gamma}")

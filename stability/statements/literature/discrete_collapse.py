@@ -179,6 +179,9 @@ def check(
         replicas: Rounded up to a multiple of 256.
         false_alarm: Of the one verdict that uses randomness.
 
+    Returns:
+        The verdicts.
+
     Raises:
         ValueError: If out of range.
     """

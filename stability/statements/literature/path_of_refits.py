@@ -127,6 +127,9 @@ def check(
         replicas: Runs; by default 10,000 and 150.
         false_alarm: Of each verdict.
 
+    Returns:
+        The verdicts.
+
     Raises:
         ValueError: If out of range.
     """

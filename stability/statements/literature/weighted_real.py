@@ -77,8 +77,14 @@ def error_fresh_real(w: float, k: float, t: float = math.inf) -> float:
 
     Args:
         w: Weight of the real points, in (0, 1].
-        k: Real points per synthetic one, finite, > 0. ValueError otherwise.
+        k: Real points per synthetic one, finite, > 0.
         t: Retrainings, >= 0, possibly inf.
+
+    Returns:
+        The error over σ²/n.
+
+    Raises:
+        ValueError: If w or k is out of range.
     """
     _require(w, k)
     limit = (w**2 + k * (1 - w) ** 2) / (2 * w - w**2)
@@ -91,11 +97,14 @@ def error_fixed_real(w: float, k: float, t: float = math.inf) -> float:
 
     Args:
         w: Weight of the real points, in (0, 1].
-        k: Real points per synthetic one, finite, > 0. ValueError otherwise.
+        k: Real points per synthetic one, finite, > 0.
         t: Retrainings, >= 0, possibly inf.
 
     Returns:
         The error over σ²/n.
+
+    Raises:
+        ValueError: If w or k is out of range.
     """
     _require(w, k)
     return 1 + k * (1 - w) ** 2 / (2 * w - w**2) * (1 - (1 - w) ** (2 * t))
@@ -105,10 +114,13 @@ def best_weight(k: float) -> float:
     """w* = (√(k²+4k) − k)/2 = 2/(1 + √(1 + 4/k)), which minimises f, and is its least value.
 
     Args:
-        k: Real points per synthetic one, finite, > 0. ValueError otherwise.
+        k: Real points per synthetic one, finite, > 0.
 
     Returns:
         w*, in (0, 1).
+
+    Raises:
+        ValueError: If k is out of range.
     """
     _require(1.0, k)
     return 2 / (1 + math.sqrt(1 + 4 / k))
@@ -205,6 +217,9 @@ def check(
         n: Real points, with n/k whole.
         replicas: Independent runs.
         false_alarm: Of each verdict that uses randomness.
+
+    Returns:
+        The verdicts.
 
     Raises:
         ValueError: If out of range.
