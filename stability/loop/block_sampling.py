@@ -99,7 +99,7 @@ def _equal_by_chance(points: np.ndarray) -> float:
 
 
 def _points(drawn: Any, count: int, name: str) -> np.ndarray:
-    """What was drawn, as an array; of a pair (points, labels) the points."""
+    """Convert drawn points to an array; of a pair (points, labels) take the points."""
     if isinstance(drawn, tuple) and len(drawn) == 2 and hasattr(drawn[0], "__len__"):
         drawn = drawn[0]
     try:

@@ -1,4 +1,4 @@
-"""What a learner or a regime may offer beyond its protocol.
+"""Optional capabilities of a learner or a regime, beyond its protocol.
 
 Structural: a class that has the attribute has the capability; nothing is inherited or registered.
 """
@@ -64,7 +64,15 @@ class HasSize(Protocol):
     """A regime whose data grow or shrink."""
 
     def size(self, n: int, t: int) -> int:
-        """Give the number of points that stands for n in the retraining that makes generation t."""
+        """Give the number of points that stands for n in one round.
+
+        Args:
+            n: Number of real points.
+            t: Generation that the round makes, >= 1.
+
+        Returns:
+            The number, >= 1.
+        """
         ...
 
 

@@ -74,17 +74,26 @@ def coupled(
     after: Generation | None = None,
     **options: Any,
 ) -> Iterator[Generation]:
-    """Generations 0 … `rounds` of S coupled pairs: chain r of `learner` and chain S + r, which
-    starts displaced.
+    """Yield generations 0 … `rounds` of S coupled pairs.
+
+    A pair is chain r of `learner` and chain S + r, which starts displaced.
 
     Args:
-        learner: Of 2S chains.
-        real: One entry a pair.
-        displacements: See `real`.
-        regimes: See `real`.
-        replicas: Of each pair, default 0 … S−1.
-        after: Of `retrain`, with its errors.
-        options: See `after`.
+        learner: A learner of 2S chains.
+        real: Real data of each pair, (n, …), S of them.
+        displacements: Displacement of each pair's second chain, S of them.
+        regimes: Regime of each pair, S of them.
+        rounds: Number of retrainings, >= 0.
+        replicas: Random streams of each pair, default 0 … S−1.
+        after: Resume from this generation. `learner` must hold its state. None: start anew.
+        options: Other arguments of `retrain`.
+
+    Yields:
+        Generations of 2S chains.
+
+    Raises:
+        ValueError: If there is not one displacement a pair, or as `retrain` does.
+        RetrainingError: As `retrain` does.
     """
     twice: dict[str, Any] = {
         "regimes": [*regimes, *regimes],
@@ -117,18 +126,29 @@ def _pairs(generation: Generation) -> list[tuple[NDArray[np.float64], NDArray[np
 
 
 def gaps(generation: Generation) -> NDArray[np.float64]:
-    """Root mean square distance between coupled draws of each pair, (S,), in units of x: a bound
-    on W2 from above.
+    """Root mean square distance between coupled draws of each pair: an upper bound on W2.
+
+    Args:
+        generation: Generation of S coupled pairs.
+
+    Returns:
+        (S,), in units of x.
     """
     return np.array([math.sqrt(np.square(y - x).sum() / len(x)) for x, y in _pairs(generation)])
 
 
 def shares(generation: Generation, displacements: Sequence[Displacement]) -> NDArray[np.float64]:
-    """How much of its displacement is left of each pair, (S,): mean f(y) − f(x) over mean f(x +
-    v(x)) − f(x).
+    """Fraction of its displacement that each pair keeps.
 
-    x are the draws of the chain on true data, y those of the other. 1 where y are x displaced, 0
+    It is the mean of f(y) − f(x) over the mean of f(x + v(x)) − f(x). x are the draws of the chain on true data, y those of the other. 1 where y are x displaced, 0
     where it is forgotten.
+
+    Args:
+        generation: Generation of S coupled pairs.
+        displacements: Displacement of each pair, S of them.
+
+    Returns:
+        (S,).
     """
     values = []
     for (x, y), displacement in zip(_pairs(generation), displacements, strict=True):
@@ -138,13 +158,20 @@ def shares(generation: Generation, displacements: Sequence[Displacement]) -> NDA
 
 
 def rate(values: NDArray[np.float64], first: int = 0, last: int | None = None) -> Rate:
-    """The rate of values (T + 1, S), distances or shares, between rounds `first` and `last`
-    (default T).
+    """Rate at which distances or shares shrink in a round.
 
     The ratio of their sums over rounds first + 1 … last and first … last − 1, averaged over pairs
     before it is taken. `rate(values, 0, 1)` is what the first round does in the direction of the
     displacement, and so, over directions, bounds ‖J‖ from below; `rate(values, s)` tends to ρ(J) as
     s grows.
+
+    Args:
+        values: Distances or shares, (T + 1, S).
+        first: First round that counts, >= 0.
+        last: Last round that counts. None: T.
+
+    Returns:
+        The rate and its standard error.
 
     Raises:
         ValueError: Unless there are two rounds, finite, with a positive sum: chains that have met

@@ -29,11 +29,25 @@ class TableCodec(Protocol):
     """Maps arrays to tables and back; `stability.runs.table_schema.TableSchema` is one."""
 
     def encode(self, table: Any) -> np.ndarray:
-        """Table -> (n, k)."""
+        """Map a table to an array.
+
+        Args:
+            table: Table of n rows.
+
+        Returns:
+            (n, k).
+        """
         ...
 
     def decode(self, points: Any) -> Mapping[str, Any]:
-        """(n, k) -> columns by name."""
+        """Map an array back to a table.
+
+        Args:
+            points: (n, k).
+
+        Returns:
+            Columns by name, n values each.
+        """
         ...
 
 
@@ -64,7 +78,7 @@ class EstimatorRecipe:
         return (_EstimatorWithDensity if has_density else EstimatorLearner)(self, chains)
 
     def as_data(self) -> dict[str, Any]:
-        """What decides the result, as JSON values: class and parameters of the objects."""
+        """Describe the objects as JSON values: class and parameters, which decide the result."""
         model = self.factory(0)
         params = model.get_params(deep=False) if hasattr(model, "get_params") else {}
         # an address in memory is another one in the next process
@@ -148,7 +162,7 @@ class EstimatorLearner:
 
     @property
     def weighs(self) -> bool:
-        """Whether the objects' own `fit` takes weights."""
+        """True if the objects' own `fit` takes weights."""
         model = self._recipe.factory(0)
         return self._recipe.fit_by is None and "sample_weight" in _parameters(model.fit)
 
@@ -158,7 +172,11 @@ class EstimatorLearner:
         return tuple(self._models)
 
     def reset(self, rngs: Sequence[np.random.Generator]) -> None:
-        """Nothing to do: each fit starts from scratch."""
+        """Do nothing: each fit starts from scratch.
+
+        Args:
+            rngs: One generator a chain; not used.
+        """
 
     def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
         """Build and fit a new object for each chain.

@@ -87,7 +87,12 @@ class ExtrapolatedLearner:
         self._learner.reset(rngs)
 
     def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
-        """Fit θ, then θ′ to its samples, and extrapolate."""
+        """Fit θ, then θ′ to its samples, and extrapolate.
+
+        Args:
+            datasets: One training set a chain.
+            rngs: One generator a chain.
+        """
         learner = self._learner
         if self._base is not None:
             learner.load_state_dict(self._base)
@@ -118,5 +123,12 @@ class ExtrapolatedDensity(ExtrapolatedLearner):
     """An `ExtrapolatedLearner` with a density."""
 
     def log_prob(self, points: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-        """Log-density of each chain's extrapolated model."""
+        """Log-density of each chain's extrapolated model.
+
+        Args:
+            points: One array a chain, (k, …).
+
+        Returns:
+            One array (k,) a chain.
+        """
         return self._learner.log_prob(points)

@@ -55,7 +55,7 @@ class ModuleRecipe:
         return ModuleLearner(self, chains)
 
     def as_data(self) -> dict[str, Any]:
-        """What decides the result, as JSON values: the module and the trainer's options."""
+        """Describe the learner as JSON values: its module and options, which decide the result."""
         with _seeded(0):
             module = self.new_module()
         return {
@@ -287,7 +287,7 @@ class ModuleLearner:
 
 
 def _law(module: nn.Module) -> Any:
-    """What has `log_prob` and `sample`: the module, or the distribution that it returns."""
+    """Object that has `log_prob` and `sample`: the module, or the distribution that it returns."""
     return module if hasattr(module, "log_prob") else module()
 
 

@@ -113,11 +113,25 @@ class RecordedRegime:
     weighted = False
 
     def synthetic(self, n: int) -> NoReturn:
-        """Raise: the regime itself is not known here."""
+        """Raise: the regime itself is not known here.
+
+        Args:
+            n: Number of real points.
+
+        Raises:
+            LookupError: Always.
+        """
         raise LookupError(f"regime '{self.name}' is known by its name only")
 
     def next(self, inputs: RoundInputs) -> TrainingSet:
-        """Raise: the regime itself is not known here."""
+        """Raise: the regime itself is not known here.
+
+        Args:
+            inputs: Inputs of the round.
+
+        Raises:
+            LookupError: Always.
+        """
         raise LookupError(f"regime '{self.name}' is known by its name only")
 
     def __str__(self) -> str:

@@ -48,8 +48,8 @@ __all__ = [
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """What one fit sees: `points` (n + m, …), the first n = `real` of them real, the rest drawn
-    from earlier models.
+    """Data of one fit: `points` (n + m, …), the first n = `real` of them real, the rest drawn from
+    earlier models.
 
     Attributes:
         weights: (n + m,), >= 0, how much each point counts in the loss, up to a common factor;
@@ -95,7 +95,7 @@ class TrainingSet:
 
 @dataclass(frozen=True)
 class RoundInputs:
-    """What a regime may use to make the next training set.
+    """Inputs from which a regime makes the next training set.
 
     Attributes:
         real: (n, …), the chain's fixed real data.
@@ -131,22 +131,36 @@ class Regime(Protocol):
 
     @property
     def needs_fresh_real(self) -> bool:
-        """Whether `next` draws new real data."""
+        """True if `next` draws new real data."""
         ...
 
     @property
     def weighted(self) -> bool:
-        """Whether `next` gives its points weights, so that only a learner that can weight its
+        """True if `next` gives its points weights, so that only a learner that can weight its
         loss will do.
         """
         ...
 
     def synthetic(self, n: int) -> int:
-        """Number m >= 0 of samples to draw from the model of each generation, for n real points."""
+        """Number of samples to draw from the model of each generation.
+
+        Args:
+            n: Number of real points.
+
+        Returns:
+            m >= 0.
+        """
         ...
 
     def next(self, inputs: RoundInputs) -> TrainingSet:
-        """The training set of the next fit."""
+        """Make the training set of the next fit.
+
+        Args:
+            inputs: Real data, draws of the present model, and what else the round offers.
+
+        Returns:
+            The training set.
+        """
         ...
 
 
@@ -155,6 +169,13 @@ def synthetic_count(lam: float, n: int) -> int:
     lies below it.
 
     Warns when it is 0 although λ > 0, since the chain then never sees its own data.
+
+    Args:
+        lam: λ, synthetic points per real point, finite, >= 0.
+        n: Number of real points.
+
+    Returns:
+        m, the number of synthetic points.
     """
     m = math.floor(Fraction(repr(float(lam))) * n)
     if m == 0 and lam > 0:
@@ -492,7 +513,17 @@ class Verified(_Around):
         return self.tries * self.regime.synthetic(n)
 
     def next(self, inputs: RoundInputs) -> TrainingSet:
-        """ArithmeticError if the verifier rejects every sample."""
+        """Make the training set of the samples that the verifier accepts.
+
+        Args:
+            inputs: Inputs of the round, with `tries` draws for each that is wanted.
+
+        Returns:
+            The training set that `regime` makes of them.
+
+        Raises:
+            ArithmeticError: If the verifier rejects every sample.
+        """
         wanted = len(inputs.synthetic) // self.tries
         passed = inputs.synthetic[_judged(self.accepts, inputs.synthetic).astype(bool)][:wanted]
         if wanted and not len(passed):
@@ -533,7 +564,18 @@ class Scheduled(_Around):
             raise ValueError(f"power must be finite, got {self.power}")
 
     def size(self, n: int, t: int) -> int:
-        """n_t, rounded, at least 1; that of `regime` where it has a schedule of its own."""
+        """n_t, rounded, at least 1; `regime`'s own schedule, if it has one, gives n.
+
+        Args:
+            n: Number of real points.
+            t: Generation that the round makes, >= 1.
+
+        Returns:
+            The number of points.
+
+        Raises:
+            ValueError: If there would be more than `LARGEST_SIZE`.
+        """
         before = size_of_round(self.regime, n, t)
         exponent = t * math.log(self.factor) + self.power * math.log(t + 1)
         if math.log(before) + exponent > math.log(LARGEST_SIZE):
@@ -646,7 +688,7 @@ class Exchange(_Around):
         return len(self.mixing)
 
     def counts(self, m: int) -> np.ndarray:
-        """How many of the m samples of model i come from model j.
+        """Count the samples that model i takes from model j.
 
         Args:
             m: Samples that each model takes.
@@ -662,19 +704,26 @@ class Exchange(_Around):
         return counts
 
     def synthetic(self, n: int) -> int:
-        """Draws of each model: as many as all others together take of the one most asked."""
+        """Number of draws of each model: as many as all models together take of the one most asked.
+
+        Args:
+            n: Number of real points of each model.
+
+        Returns:
+            The number of draws.
+        """
         return int(self.counts(self.regime.synthetic(n)).sum(axis=0).max())
 
     def taken(self, peers: Sequence[np.ndarray], place: int, n: int) -> np.ndarray:
         """Collect the samples that one model takes.
 
         Args:
-            peers: Draws of each model, as many as `synthetic(n)`.
-            place: Number of the model.
+            peers: Draws of each of the K models, (k, …), with k = `synthetic(n)`.
+            place: Number of the model, 0 … K − 1.
             n: Number of real points of each model.
 
         Returns:
-            As many as `regime` asks for.
+            (m, …), as many as `regime` asks for.
 
         Raises:
             ArithmeticError: If the models draw different numbers, since they have different n.
@@ -713,7 +762,7 @@ def _require_selector(function: Selector, name: str) -> None:
 
 
 def _judged(function: Selector, points: np.ndarray) -> np.ndarray:
-    """What it says of each of the points (k, …): (k,). ArithmeticError if that is another shape."""
+    """Values (k,) of a selector at points (k, …). ArithmeticError if they have another shape."""
     values = np.asarray(function(points))
     if values.shape != (len(points),):
         expected = (len(points),)

@@ -48,7 +48,14 @@ class FreshRounds(Protocol):
     """New real data that are set aside for each round, instead of drawn by a generator."""
 
     def of_round(self, t: int) -> FreshData:
-        """New real data of the retraining that makes generation t >= 1."""
+        """New real data of one round.
+
+        Args:
+            t: Generation that the retraining makes, >= 1.
+
+        Returns:
+            A function that draws them.
+        """
         ...
 
 
@@ -73,7 +80,11 @@ class Learner(Protocol):
         ...
 
     def reset(self, rngs: Sequence[np.random.Generator]) -> None:
-        """Initial parameters, and no optimiser state."""
+        """Draw initial parameters, and forget the optimiser state.
+
+        Args:
+            rngs: One generator a chain.
+        """
         ...
 
     def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
@@ -84,6 +95,10 @@ class Learner(Protocol):
         supports this has an attribute `weighs = True` (`SupportsWeights`); others are never given
         weights.
 
+        Args:
+            datasets: One training set a chain.
+            rngs: One generator a chain.
+
         Raises:
             FloatingPointError: Naming chain and step, if the loss or a parameter is not finite.
         """
@@ -92,9 +107,16 @@ class Learner(Protocol):
     def sample(
         self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
     ) -> Sequence[np.ndarray]:
-        """`counts[r]` draws of each model, (counts[r], …).
+        """Draw samples of each chain's model.
 
         Draw i must not depend on how many follow it.
+
+        Args:
+            counts: Number of draws of each chain.
+            rngs: One generator a chain.
+
+        Returns:
+            One array (counts[r], …) a chain.
         """
         ...
 
@@ -105,7 +127,11 @@ class Learner(Protocol):
         ...
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to a state given by `state_dict`."""
+        """Go back to an earlier state.
+
+        Args:
+            state: State that `state_dict` gave.
+        """
         ...
 
 
@@ -143,9 +169,13 @@ def retrain(
     """Yield generations t = 0 … `generations` of each chain (Algorithm 1 of the paper).
 
     Args:
+        learner: A learner of R chains.
         real: One data set (n, …) of real numbers a chain: an array, a tensor, a table of pandas or
             nested lists. Its type stays; where integers are mixed with samples that are floats,
-            both become floats. regimes: one a chain.
+            both become floats.
+        regimes: One regime a chain.
+        generations: Number of retrainings, >= 0; the last t.
+        seed: Seed of every random number of the run, >= 0.
         replicas: Random streams of each chain, default 0 … R−1. Chains with equal replica share all
             random numbers.
         draws: Sample at least so many points of each generation, for whoever watches.
@@ -157,12 +187,15 @@ def retrain(
             Gaussian mean 1 + λ times Cramér–Rao instead of (1 + 3λ)/(1 + 2λ).
         from_scratch: Start each fit from newly drawn parameters instead of the present parameters
             and optimiser state.
-        after: Continue behind this generation; `learner` must be in the state it had then. Yields
-            from t = after.t + 1.
+        after: Resume from this generation; `learner` must hold its state. Yields from
+            t = after.t + 1.
+
+    Yields:
+        Each generation, once it is finished.
 
     Raises:
-        ValueError: For bad arguments, before any work;.
-        TypeError: See `ValueError`.
+        ValueError: For bad arguments, before any work.
+        TypeError: For arguments of a wrong type, before any work.
         RetrainingError: If a training set cannot be made, a fit or a sample fails or is not finite,
             or a fit changes its data in place.
     """
@@ -240,18 +273,33 @@ def retrain(
 
 
 class _Wanted:
-    """How many samples each chain's regime takes in a round."""
+    """Counts of the samples that each chain's regime takes in a round."""
 
     def __init__(self, regimes: Sequence[Regime], sizes: Sequence[int]) -> None:
         self._regimes, self._sizes = regimes, sizes
         self._known: dict[tuple[int, int], int] = {}  # a λ without points warns once
 
     def size(self, r: int, t: int) -> int:
-        """What stands for n in the round of chain r that makes generation t."""
+        """Number of points that stands for n in one round of a chain.
+
+        Args:
+            r: Number of the chain.
+            t: Generation that the round makes, >= 1.
+
+        Returns:
+            The number of points.
+        """
         return size_of_round(self._regimes[r], self._sizes[r], t)
 
     def of_round(self, t: int) -> list[int]:
-        """Samples of generation t − 1 that each chain takes."""
+        """Samples of generation t − 1 that each chain takes.
+
+        Args:
+            t: Generation that the round makes, >= 1.
+
+        Returns:
+            One number a chain.
+        """
         keys = [(r, self.size(r, t)) for r in range(len(self._regimes))]
         for r, n in keys:
             if (r, n) not in self._known:

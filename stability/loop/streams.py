@@ -15,7 +15,7 @@ __all__ = ["Purpose", "stream"]
 
 
 class Purpose(IntEnum):
-    """What a stream is for.
+    """Purpose of a stream.
 
     The numbers are part of the result of a seed: append, never renumber.
     """
@@ -32,9 +32,19 @@ class Purpose(IntEnum):
 
 
 def stream(seed: int, purpose: Purpose, replica: int, generation: int = 0) -> np.random.Generator:
-    """The generator of one key: always the same one for the same four numbers, all >= 0.
+    """The generator of one key: always the same one for the same four numbers.
 
-    ValueError (from `numpy.random.SeedSequence`) if one is negative.
+    Args:
+        seed: Seed of the run, >= 0.
+        purpose: Purpose of the stream.
+        replica: Number of the chain's streams, >= 0.
+        generation: Generation t >= 0.
+
+    Returns:
+        A new generator, at the start of its stream.
+
+    Raises:
+        ValueError: If a number is negative (from `numpy.random.SeedSequence`).
     """
     return np.random.default_rng(
         np.random.SeedSequence(seed, spawn_key=(purpose, replica, generation))

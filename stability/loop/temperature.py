@@ -73,7 +73,15 @@ class Tempered:
     def sample(
         self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
     ) -> Sequence[np.ndarray]:
-        """As the learner's, with cooled noise."""
+        """Draw as the learner does, with cooled noise.
+
+        Args:
+            counts: Number of draws of each chain.
+            rngs: One generator a chain.
+
+        Returns:
+            One array (counts[r], …) a chain.
+        """
         return self._learner.sample(counts, [_Cooled(rng, self._scale) for rng in rngs])
 
     def state_dict(self) -> dict[str, Any]:
@@ -87,7 +95,14 @@ class TemperedDensity(Tempered):
     """A `Tempered` learner with a density."""
 
     def log_prob(self, points: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-        """Log-density of each chain's model, not of the law of its samples."""
+        """Log-density of each chain's model, not of the law of its samples.
+
+        Args:
+            points: One array a chain, (k, …).
+
+        Returns:
+            One array (k,) a chain.
+        """
         return self._learner.log_prob(points)
 
 

@@ -6,8 +6,14 @@ __all__ = ["require_whole"]
 
 
 def require_whole(lam: float, n: int) -> None:
-    """ValueError unless n >= 1 and floor(λn), as the regimes take it, is λn up to the rounding
-    of λ to a float.
+    """Require that floor(λn), as the regimes take it, is λn up to the rounding of λ to a float.
+
+    Args:
+        lam: λ, synthetic points per real point.
+        n: Number of real points.
+
+    Raises:
+        ValueError: If λn is not whole, or n < 1.
     """
     if n < 1:
         raise ValueError(f"n must be >= 1, got {n}")
