@@ -47,7 +47,14 @@ LEAST_STEP = 1e-10
 
 
 def row_norm(x: Tensor) -> Tensor:
-    """Root mean square of each row, (n, …) -> (n,)."""
+    """Root mean square of each row.
+
+    Args:
+        x: (n, …).
+
+    Returns:
+        (n,).
+    """
     return x.flatten(1).square().mean(dim=1).sqrt()
 
 
@@ -57,13 +64,17 @@ def dopri5(
     tolerance: float,
     norm: Callable[[Tensor], Tensor] = row_norm,
 ) -> Tensor:
-    """x(1) of dx/dt = field(t, x) with x(0) given, (n, …), row by row.
+    """x(1) of dx/dt = field(t, x), row by row.
 
     Args:
         field: (t (n,), x (n, …)) -> (n, …); its rows must not depend on one another. It is asked a
             little beyond t = 1.
-        tolerance: Of the error of a step, absolute and relative.
-        norm: Of the rows of an error, (n, …) -> (n,).
+        x: x(0), (n, …).
+        tolerance: Tolerance of the error of a step, absolute and relative.
+        norm: Norm of each row of an error, (n, …) -> (n,).
+
+    Returns:
+        x(1), (n, …).
 
     Raises:
         FloatingPointError: If the field is not finite, or so stiff that the steps shrink to

@@ -150,11 +150,32 @@ class DPMSolver2M:
     x0_clip: float | None = None
 
     def over(self, alphas_cumprod: ArrayLike, times: ArrayLike | None = None) -> MultistepSampler:
-        """Coefficients over a schedule; see `UniPC.over`."""
+        """Coefficients of the sampler over a schedule; see `UniPC.over`.
+
+        Args:
+            alphas_cumprod: ᾱ, (T,), each in (0, 1), not increasing.
+            times: Indices into the schedule, (k,), not decreasing. None: all of them.
+
+        Returns:
+            The sampler.
+
+        Raises:
+            ValueError: If the schedule is out of range.
+        """
         return _over(alphas_cumprod, times, 2, False, self.x0_clip)
 
     def along(self, noise_levels: ArrayLike) -> MultistepSampler:
-        """Coefficients along noise levels; see `UniPC.along`."""
+        """Coefficients of the sampler along noise levels; see `UniPC.along`.
+
+        Args:
+            noise_levels: σ_i, (steps,), decreasing, > 0.
+
+        Returns:
+            The sampler.
+
+        Raises:
+            ValueError: If the levels are out of range.
+        """
         return _along(noise_levels, 2, False, self.x0_clip)
 
 
@@ -185,8 +206,8 @@ class UniPC:
 
         Args:
             alphas_cumprod: ᾱ, (T,), each in (0, 1), not increasing.
-            times: Indices into the schedule where the denoiser is called, not decreasing. None: all
-                of them. Levels that repeat are one step.
+            times: Indices into the schedule where the denoiser is called, (k,), not decreasing.
+                None: all of them. Levels that repeat are one step.
 
         Returns:
             The sampler.

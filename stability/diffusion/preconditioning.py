@@ -58,10 +58,10 @@ def c_noise(sigma: "Tensor") -> "Tensor":
     """Noise level as the network is told it.
 
     Args:
-        sigma: Noise level σ of x.
+        sigma: Noise level σ of x, any shape.
 
     Returns:
-        ln σ / 4.
+        ln σ / 4, of the same shape.
     """
     return sigma.log() / 4
 

@@ -76,14 +76,19 @@ _ROUNDING = np.float64(1e-13)  # relative; of a thousand steps
 
 @dataclass(frozen=True)
 class FixedPoint:
-    """variance: v with f(v) = v.   slope: f'(v) = λφ'(v)/(1+λ)."""
+    """A fixed point of the loop.
+
+    Attributes:
+        variance: v with f(v) = v.
+        slope: f'(v) = λφ'(v)/(1+λ).
+    """
 
     variance: float
     slope: float
 
     @property
     def stable(self) -> bool:
-        """Whether the loop returns to it."""
+        """True if the loop returns to it: |f'(v)| < 1."""
         return abs(self.slope) < 1
 
 
@@ -99,7 +104,15 @@ class Fold:
 
 
 def slope(sampler: Sampler, v: ArrayLike) -> NDArray[np.float64]:
-    """φ'(v), elementwise, v > 0, to rounding: the imaginary part of φ(v + ih)/h."""
+    """φ'(v), elementwise, to rounding: the imaginary part of φ(v + ih)/h.
+
+    Args:
+        sampler: Sampler with the map φ.
+        v: Variances, any shape, > 0.
+
+    Returns:
+        φ'(v), of the same shape.
+    """
     v = np.asarray(v, dtype=float)
     h = 1e-30 * v
     return np.imag(sampler.variance(v + 1j * h)) / h
@@ -108,11 +121,20 @@ def slope(sampler: Sampler, v: ArrayLike) -> NDArray[np.float64]:
 def orbit(
     sampler: Sampler, v0: ArrayLike, lam: float, retrainings: int, start: ArrayLike | None = None
 ) -> NDArray[np.float64]:
-    """v_0 … v_T of the loop: (T + 1, …), elementwise in the variance `v0` of the real data.
+    """v_0 … v_T of the loop, elementwise in the variance of the real data.
 
     Args:
+        sampler: Sampler with the map φ.
+        v0: Variance of the real data, any shape, > 0.
         lam: Synthetic points per real point, >= 0 or inf.
-        start: Variance that the first model has, default v0.
+        retrainings: T >= 0.
+        start: Variance of the first model, of a shape that broadcasts to that of `v0`; default v0.
+
+    Returns:
+        (T + 1, …).
+
+    Raises:
+        ValueError: If `lam` is negative.
     """
     real = np.asarray(v0, dtype=float)
     path = [np.broadcast_to(real if start is None else np.asarray(start, dtype=float), real.shape)]
@@ -136,8 +158,15 @@ def fixed_points(sampler: Sampler, v0: float, lam: float) -> list[FixedPoint]:
     apart.
 
     Args:
+        sampler: Sampler with the map φ.
+        v0: Variance of the real data, > 0.
         lam: >= 0 or inf, where 0 is a fixed point of every φ with φ(0) = 0 and is not listed.
-        v0: Variance, > 0.
+
+    Returns:
+        The fixed points, with their slopes.
+
+    Raises:
+        ValueError: If `lam` is negative.
     """
 
     def gap(v: Any) -> Any:
@@ -148,12 +177,21 @@ def fixed_points(sampler: Sampler, v0: float, lam: float) -> list[FixedPoint]:
 
 
 def limit(sampler: Sampler, v0: float, lam: float, start: float | None = None) -> float:
-    """lim v_t from `start` (default v₀): the next fixed point in the direction of the first step; 0
-    if collapsed.
+    """lim v_t from a start: the next fixed point in the direction of the first step.
+
+    By monotonicity it is stable, or λ is at a fold.
 
     Args:
-        v0: As in `fixed_points`. By monotonicity it is stable, or λ is at a fold.
-        lam: See `v0`.
+        sampler: Sampler with the map φ.
+        v0: Variance of the real data, > 0.
+        lam: Synthetic points per real point, >= 0 or inf.
+        start: Variance of the first model, > 0; default v₀.
+
+    Returns:
+        The variance; 0 if collapsed, inf if it grows without a bound.
+
+    Raises:
+        ValueError: If `lam` is negative.
     """
     begin = v0 if start is None else start
     step = float(_mix(v0, sampler.variance(begin), lam)) - begin
@@ -167,8 +205,15 @@ def limit(sampler: Sampler, v0: float, lam: float, start: float | None = None) -
 
 
 def lam_of_fixed_point(sampler: Sampler, v0: float, v: ArrayLike) -> NDArray[np.float64]:
-    """The λ at which v is a fixed point, (v − v₀)/(φ(v) − v), elementwise; nan where there is
-    none in [0, ∞).
+    """The λ at which v is a fixed point, (v − v₀)/(φ(v) − v), elementwise.
+
+    Args:
+        sampler: Sampler with the map φ.
+        v0: Variance of the real data, > 0.
+        v: Variances, any shape, > 0.
+
+    Returns:
+        λ, of the same shape; nan where there is none in [0, ∞).
     """
     v = np.asarray(v, dtype=float)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -177,10 +222,14 @@ def lam_of_fixed_point(sampler: Sampler, v0: float, v: ArrayLike) -> NDArray[np.
 
 
 def folds(sampler: Sampler, v0: float) -> list[Fold]:
-    """Where the curve λ(v) of fixed points turns back, by increasing variance: λφ'(v) = 1 + λ.
+    """Folds of the curve λ(v) of fixed points, by increasing variance: λφ'(v) = 1 + λ.
 
     Args:
-        v0: Variance of the real data, > 0. Same range and resolution as `fixed_points`.
+        sampler: Sampler with the map φ.
+        v0: Variance of the real data, > 0.
+
+    Returns:
+        The folds, of the same range and resolution as `fixed_points`.
     """
 
     def tangent(v: Any) -> Any:

@@ -30,7 +30,13 @@ def log_alpha(n: ArrayLike) -> NDArray[np.float64]:
     """log α(n) < 0, elementwise, to a relative accuracy of 1e-14; about −1/(4(n−1)).
 
     Args:
-        n: Samples a generation, real (need not be whole), finite, >= 2. ValueError otherwise.
+        n: Samples a generation, any shape, real (need not be whole), finite, >= 2.
+
+    Returns:
+        log α(n), of the same shape.
+
+    Raises:
+        ValueError: If n is not finite or below 2.
     """
     n = np.asarray(n, dtype=float)
     if not (np.isfinite(n) & (n >= 2)).all():
@@ -47,20 +53,46 @@ def log_alpha(n: ArrayLike) -> NDArray[np.float64]:
 
 
 def alpha(n: ArrayLike) -> NDArray[np.float64]:
-    """α(n) in (0, 1), elementwise, to a relative accuracy of 1e-14. n as in `log_alpha`."""
+    """α(n) in (0, 1), elementwise, to a relative accuracy of 1e-14.
+
+    Args:
+        n: Samples a generation, any shape, as in `log_alpha`.
+
+    Returns:
+        α(n), of the same shape.
+
+    Raises:
+        ValueError: If n is not finite or below 2.
+    """
     return np.exp(log_alpha(n))
 
 
 def one_minus_alpha(n: ArrayLike) -> NDArray[np.float64]:
-    """1 − α(n) without cancellation, elementwise, to a relative accuracy of 1e-14. n as in
-    `log_alpha`.
+    """1 − α(n) without cancellation, elementwise, to a relative accuracy of 1e-14.
+
+    Args:
+        n: Samples a generation, any shape, as in `log_alpha`.
+
+    Returns:
+        1 − α(n), of the same shape.
+
+    Raises:
+        ValueError: If n is not finite or below 2.
     """
     return -np.expm1(log_alpha(n))
 
 
 def half_life(n: ArrayLike) -> NDArray[np.float64]:
-    """Retrainings after which E √Σ_t has halved, −log 2 / log α(n): about 4 (n−1) log 2. n as in
-    `log_alpha`.
+    """Retrainings after which E √Σ_t has halved, −log 2 / log α(n): about 4 (n−1) log 2.
+
+    Args:
+        n: Samples a generation, any shape, as in `log_alpha`.
+
+    Returns:
+        Number of retrainings, of the same shape; not whole.
+
+    Raises:
+        ValueError: If n is not finite or below 2.
     """
     return -math.log(2) / log_alpha(n)
 
@@ -85,13 +117,23 @@ def alpha_isotropic(n: int, d: int) -> Estimate:
     iii).
 
     It is the factor by which one retraining shrinks √Σ when Σ is a multiple of I, and only then
-    (erratum E1). n >= 2 samples a generation, d >= 1 dimensions, whole. ValueError otherwise.
+    (erratum E1).
 
     √W has the singular values of a d × (n−1) matrix of standard normals as eigenvalues, so d and
     n−1 may be exchanged. Where the smaller is 1 this is a χ mean; where it is 2, α_2(n) = α(2n−1)
     ₂F₁(−½, 1; n−1; ½): with u, v the sum and the difference of the two singular values, u² − v² ~ 4
     Γ(n−2) and v² ~ 2 Γ(1) are independent. Otherwise quadrature of the joint density of the
     singular values; its cost grows with the cube of min(d, n−1): some seconds at 200.
+
+    Args:
+        n: Samples a generation, whole, >= 2.
+        d: Dimension, whole, >= 1.
+
+    Returns:
+        The factor, with a bound on its error.
+
+    Raises:
+        ValueError: If n or d is out of range.
     """
     if n != int(n) or n < 2 or d != int(d) or d < 1:
         raise ValueError(f"n must be a whole number >= 2 and d one >= 1, got n = {n} and d = {d}")

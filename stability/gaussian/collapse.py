@@ -27,7 +27,7 @@ _SWEEPS = 60
 
 @dataclass(frozen=True)
 class Collapse:
-    """What was seen of N chains in d dimensions at R recorded generations.
+    """Statistics of N chains in d dimensions at R recorded generations.
 
     Errors are standard errors of means.
 
@@ -72,10 +72,14 @@ def simulate(
         n: Samples a generation, >= d + 1, finite; need not be whole.
         covariance: (d, d), symmetric positive definite.
         generations: Which t to record, increasing, >= 0; the last is how far the chains go.
-        chains: >= 2.
+        chains: Number of chains, >= 2.
+        rng: Source of all randomness.
+
+    Returns:
+        Statistics of the chains.
 
     Raises:
-        ValueError: For anything else.
+        ValueError: If an argument is out of range.
     """
     values, basis = _checked(n, covariance, generations, chains)
     d = len(values)
@@ -124,7 +128,12 @@ class _Chains:
         self.logs = np.tile(np.log(values)[:, None] / 2, chains)
 
     def advance(self, steps: int, rng: np.random.Generator) -> None:
-        """`steps` retrainings."""
+        """Retrain every chain some times.
+
+        Args:
+            steps: Number of retrainings, >= 0.
+            rng: Source of all randomness.
+        """
         for start in range(0, steps, _NORMALISE_EVERY):
             # ratios[j][k − j]: (c,) e^{ℓ_k − ℓ_j} / √(n−1), for k >= j
             ratios = [

@@ -63,13 +63,21 @@ class GaussianLearner:
         return len(self.mean)
 
     def reset(self, rngs: Sequence[np.random.Generator]) -> None:
-        """Nothing to draw: the estimate does not depend on initial parameters."""
+        """Do nothing: the estimate does not depend on initial parameters.
+
+        Args:
+            rngs: One generator a chain; not used.
+        """
 
     def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
         """Exact maximum likelihood (eq. (5)).
 
         With weights w, of sum 1: Σ w x, and Σ w (x − μ)(x − μ)ᵀ / (1 − ddof Σ w²), for ddof = 1
         unbiased as eq. (5) is.
+
+        Args:
+            datasets: One training set a chain, points (k, d).
+            rngs: One generator a chain; not used.
 
         Raises:
             ValueError: If Σ is learned from fewer than two points.
@@ -88,7 +96,15 @@ class GaussianLearner:
     def sample(
         self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
     ) -> list[np.ndarray]:
-        """μ + √Σ z with the symmetric root, eq. (4): (counts[r], d) for each chain."""
+        """Draw μ + √Σ z with the symmetric root, eq. (4).
+
+        Args:
+            counts: Number of draws of each chain.
+            rngs: One generator a chain.
+
+        Returns:
+            One array (counts[r], d) a chain.
+        """
         roots = (
             [sqrtm(S) for S in self.covariance]
             if self._known_root is None

@@ -16,8 +16,7 @@ _SERIES = bernoulli(22)[_ORDERS] / _ORDERS
 
 
 def lyapunov_spectrum(n: float, d: int) -> NDArray[np.float64]:
-    """γ_i = ½ [ψ((n−i)/2) + log(2/(n−1))] < 0, i = 1 … d, in decreasing order: (d,), relative
-    accuracy 1e-14.
+    """γ_i = ½ [ψ((n−i)/2) + log(2/(n−1))] < 0, i = 1 … d, in decreasing order.
 
     Almost surely (1/t) log of the i-th largest eigenvalue of √Σ_t tends to γ_i, whatever Σ_0 ≻ 0
     is: the volume that Σ_t gives to k fixed directions is a random walk whose steps are log det W −
@@ -25,8 +24,13 @@ def lyapunov_spectrum(n: float, d: int) -> NDArray[np.float64]:
 
     Args:
         n: Samples a generation, finite, need not be whole.
-        d: Dimension, 1 <= d <= n − 1. ValueError otherwise: for n − 1 < d the last exponents are −∞
-            (Σ_1 is singular).
+        d: Dimension, 1 <= d <= n − 1. For n − 1 < d the last exponents are −∞ (Σ_1 is singular).
+
+    Returns:
+        (d,), to a relative accuracy of 1e-14.
+
+    Raises:
+        ValueError: If n or d is out of range.
     """
     if d != int(d) or d < 1:
         raise ValueError(f"d must be a whole number >= 1, got {d}")
@@ -39,8 +43,17 @@ def lyapunov_spectrum(n: float, d: int) -> NDArray[np.float64]:
 
 
 def log_det_drift(n: float, d: int) -> float:
-    """E [log det Σ_{t+1} − log det Σ_t] = 2 Σ γ_i < 0, exactly and for every t. n, d as in
-    `lyapunov_spectrum`.
+    """E [log det Σ_{t+1} − log det Σ_t] = 2 Σ γ_i < 0, exactly and for every t.
+
+    Args:
+        n: Samples a generation, as in `lyapunov_spectrum`.
+        d: Dimension, as in `lyapunov_spectrum`.
+
+    Returns:
+        The drift in one retraining.
+
+    Raises:
+        ValueError: If n or d is out of range.
     """
     return 2 * float(lyapunov_spectrum(n, d).sum())
 

@@ -20,7 +20,15 @@ _WIDTH = 128
 
 
 def known_variance(chains: int, dimension: int) -> GaussianLearner:
-    """Learns the mean of N(μ, I) alone."""
+    """Make a learner of the mean of N(μ, I) alone.
+
+    Args:
+        chains: R >= 1.
+        dimension: d >= 1.
+
+    Returns:
+        The learner.
+    """
     return GaussianLearner(chains, dimension, covariance=np.eye(dimension))
 
 
@@ -34,18 +42,23 @@ def paths(
     latents: Latents = "fresh",
     learner: Callable[[int, int], Learner] = known_variance,
 ) -> NDArray[np.float64]:
-    """μ_s − μ of generations s = 0 … t in units of one observation's standard deviation, (t + 1,
-    replicas).
+    """μ_s − μ of generations s = 0 … t in units of one observation's standard deviation.
 
     Each replica has n fixed real points of its own. The coordinates of N(μ, I) and of all its
     refits are independent of each other, so that a chain in 128 dimensions is 128 replicas on the
     line.
 
     Args:
-        n: >= 1.
-        replicas: See `n`.
-        t: >= 0.
+        regime: Regime of every chain.
+        n: Number of real points of each replica, >= 1.
+        t: Number of retrainings, >= 0.
+        replicas: Number of replicas, >= 1.
+        rng: Source of all randomness.
+        latents: As for `retrain`.
         learner: (chains, dimension) -> a learner with a `mean` (chains, dimension).
+
+    Returns:
+        (t + 1, replicas).
 
     Raises:
         ValueError: Unless the regime's λn is whole, as the laws that paths are compared with want

@@ -23,16 +23,20 @@ __all__ = ["exact_errors", "simulate"]
 
 
 def exact_errors(n: int, lam: float, t: float = math.inf) -> NDArray[np.float64]:
-    """E(μ_t − μ)² over σ²/n and E(σ_t² − σ²)² over 2σ⁴/n, Cramér–Rao's bounds for a single fit:
-    (2,).
+    """E(μ_t − μ)² over σ²/n and E(σ_t² − σ²)² over 2σ⁴/n, Cramér–Rao's bounds for a single fit.
 
-    ValueError otherwise. (At t = 0 they are 1 and n/(n − 1): the unbiased σ_0² is not efficient at
-    finite n.)
+    At t = 0 they are 1 and n/(n − 1): the unbiased σ_0² is not efficient at finite n.
 
     Args:
-        n: >= 2 real points, fixed.
-        lam: floor(λn) synthetic ones a round, >= 2.
-        t: >= 0 retrainings, inf for the limit.
+        n: Number of real points, fixed, >= 2.
+        lam: λ with floor(λn) >= 2, the number of synthetic points a round.
+        t: Number of retrainings, >= 0; inf for the limit.
+
+    Returns:
+        (2,).
+
+    Raises:
+        ValueError: If n or floor(λn) is below 2.
     """
     m = _count(n, lam)
     step, shift = _moment_recursion(n, m)
@@ -50,8 +54,20 @@ def exact_errors(n: int, lam: float, t: float = math.inf) -> NDArray[np.float64]
 def simulate(
     n: int, lam: float, t: int, chains: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    """(μ_t − μ)/σ and σ_t²/σ² of independent chains, each with its own n real points: (chains,
-    2).
+    """(μ_t − μ)/σ and σ_t²/σ² of independent chains, each with its own n real points.
+
+    Args:
+        n: Number of real points, >= 2.
+        lam: λ with floor(λn) >= 2, the number of synthetic points a round.
+        t: Number of retrainings, >= 0.
+        chains: Number of chains.
+        rng: Source of all randomness.
+
+    Returns:
+        (chains, 2).
+
+    Raises:
+        ValueError: If n or floor(λn) is below 2.
     """
     m = _count(n, lam)
     N = n + m

@@ -47,10 +47,19 @@ class RegressionLearner:
         self.coefficients = np.zeros((models, dimension))
 
     def reset(self, rngs: Sequence[np.random.Generator]) -> None:
-        """Nothing to draw: the estimate does not depend on initial parameters."""
+        """Do nothing: the estimate does not depend on initial parameters.
+
+        Args:
+            rngs: One generator a chain; not used.
+        """
 
     def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
-        """Weighted least squares; of all minimisers the one of least norm."""
+        """Weighted least squares; of all minimisers the one of least norm.
+
+        Args:
+            datasets: One training set, points (N, W, d + 1).
+            rngs: One generator; not used.
+        """
         (data,) = datasets
         points, weights = np.asarray(data.points, dtype=float), data.normalised_weights
         x, y = points[..., :-1], points[..., -1]  # (N, W, d), (N, W)
@@ -63,7 +72,15 @@ class RegressionLearner:
     def sample(
         self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
     ) -> list[np.ndarray]:
-        """(counts[0], W, d + 1) points."""
+        """Draw inputs, and label them.
+
+        Args:
+            counts: Number of draws, a list of one.
+            rngs: One generator.
+
+        Returns:
+            One array (counts[0], W, d + 1).
+        """
         (count,), (rng,) = counts, rngs
         fresh, normal = rng.spawn(2)
         if self.inputs is None:

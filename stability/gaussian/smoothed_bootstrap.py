@@ -53,10 +53,19 @@ class SmoothedBootstrap:
         )
 
     def reset(self, rngs: Sequence[np.random.Generator]) -> None:
-        """Nothing to draw: a fit forgets the past."""
+        """Do nothing: a fit forgets the past.
+
+        Args:
+            rngs: One generator a chain; not used.
+        """
 
     def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
-        """Keep the points (N, d) of each chain, and set the noise."""
+        """Keep the points of each chain, and set the noise.
+
+        Args:
+            datasets: One training set a chain, points (N, d).
+            rngs: One generator a chain; not used.
+        """
         self.points = [np.asarray(data.points, dtype=float) for data in datasets]
         self._roots = [self._root(x) for x in self.points]
 
@@ -69,7 +78,15 @@ class SmoothedBootstrap:
     def sample(
         self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
     ) -> list[np.ndarray]:
-        """(counts[r], d) draws of each chain."""
+        """Draw training points with replacement, shrunk and with noise.
+
+        Args:
+            counts: Number of draws of each chain.
+            rngs: One generator a chain.
+
+        Returns:
+            One array (counts[r], d) a chain.
+        """
         drawn = []
         for x, root, count, rng in zip(self.points, self._roots, counts, rngs, strict=True):
             choice, normal = rng.spawn(2)

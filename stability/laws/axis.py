@@ -32,7 +32,14 @@ class Axis:
     scale: float
 
     def x(self, t: Tensor) -> Tensor:
-        """x of each t, any shape; infinite where it is beyond the largest number."""
+        """x of each t; infinite where it is beyond the largest number.
+
+        Args:
+            t: Places in (−1, 1), any shape.
+
+        Returns:
+            x, of the same shape.
+        """
         u = t / ((1 - t) * (1 + t))
 
         if math.isfinite(self.lower) and math.isfinite(self.upper):
@@ -46,7 +53,14 @@ class Axis:
         return self.centre + self.scale * torch.sinh(u)
 
     def slope(self, t: Tensor) -> Tensor:
-        """dx/dt, any shape; not finite where x is not."""
+        """dx/dt; not finite where x is not.
+
+        Args:
+            t: Places in (−1, 1), any shape.
+
+        Returns:
+            dx/dt, of the same shape.
+        """
         u = t / ((1 - t) * (1 + t))
         inner = (1 + t**2) / ((1 - t) * (1 + t)) ** 2  # du/dt
 
@@ -60,7 +74,14 @@ class Axis:
         return inner * self.scale * torch.cosh(u)
 
     def t(self, x: Tensor) -> Tensor:
-        """The inverse of `x`; −1 and 1 at and beyond the ends."""
+        """The inverse of `x`; −1 and 1 at and beyond the ends.
+
+        Args:
+            x: Any numbers, any shape.
+
+        Returns:
+            t, of the same shape.
+        """
         if math.isfinite(self.lower) and math.isfinite(self.upper):
             left, right = (x - self.lower).clamp(min=0), (self.upper - x).clamp(min=0)
             u = (left.log() - right.log()) / 2
@@ -95,7 +116,14 @@ class AlgebraicAxis:
         return self.centre + self.scale * t / ((1 - t) * (1 + t))
 
     def slope(self, t: Tensor) -> Tensor:
-        """dx/dt."""
+        """dx/dt.
+
+        Args:
+            t: Places in (−1, 1), any shape.
+
+        Returns:
+            dx/dt, of the same shape.
+        """
         if math.isfinite(self.lower) and math.isfinite(self.upper):
             return torch.full_like(t, (self.upper - self.lower) / 2)
         if math.isfinite(self.lower):

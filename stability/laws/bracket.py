@@ -9,7 +9,7 @@ __all__ = ["Bracket", "Condition"]
 
 
 class Condition(StrEnum):
-    """Whether a condition on a number is met, where the number is known up to an interval."""
+    """Truth of a condition on a number that is known up to an interval."""
 
     MET = "met"
     NOT_MET = "not met"
@@ -39,7 +39,7 @@ class Bracket:
 
     @property
     def known(self) -> bool:
-        """Whether both ends are one number."""
+        """True if both ends are one number."""
         return self.low == self.high
 
     @property
@@ -63,7 +63,7 @@ class Bracket:
         return Condition.NOT_MET if self.low >= limit else Condition.UNDECIDED
 
     def __lt__(self, other: "float | Bracket") -> bool:
-        """Whether all of it is below all of the other: the order of intervals."""
+        """True if all of it lies below all of the other: the order of intervals."""
         return self.high < (other.low if isinstance(other, Bracket) else other)
 
     def __le__(self, other: "float | Bracket") -> bool:

@@ -1,4 +1,4 @@
-"""What a law or a family may offer beyond its protocol, to find its mass and its parameters.
+"""Optional capabilities of a law or a family, to find its mass and its parameters.
 
 Structural: a class that has the attribute has the capability; nothing is inherited or registered.
 An attribute that is None is the same as none.
@@ -59,7 +59,14 @@ class HasLandmarksAt(Protocol):
     """A family that knows points near the modes of each of its laws."""
 
     def landmarks(self, theta: Tensor) -> Tensor:
-        """The points (k, d) at `theta` (P,)."""
+        """Points near the modes of p_θ.
+
+        Args:
+            theta: Parameters, (P,).
+
+        Returns:
+            (k, d).
+        """
         ...
 
 
@@ -68,7 +75,14 @@ class HasDomain(Protocol):
     """A family whose θ cannot be every vector."""
 
     def in_domain(self, theta: Tensor) -> bool:
-        """Whether p_θ is a density at `theta` (P,)."""
+        """Tell whether p_θ is a density.
+
+        Args:
+            theta: Parameters, (P,).
+
+        Returns:
+            True if it is.
+        """
         ...
 
 
@@ -77,7 +91,14 @@ class HasStart(Protocol):
     """A family that knows where to look for the maximum of a likelihood."""
 
     def start(self, x: Tensor) -> Tensor:
-        """A point (P,) in the domain for data x (n, d)."""
+        """A point in the domain at which the search for a maximum can begin.
+
+        Args:
+            x: Data, (n, d).
+
+        Returns:
+            Parameters, (P,).
+        """
         ...
 
 
@@ -91,7 +112,7 @@ class LipschitzConstant(Protocol):
 
     @property
     def reason(self) -> str:
-        """Where it comes from, one line."""
+        """Source of the constant, one line."""
         ...
 
 
@@ -100,7 +121,14 @@ class HasLipschitz(Protocol):
     """A family with the constant of Assumption 1 in closed form."""
 
     def lipschitz(self, theta: Tensor) -> LipschitzConstant:
-        """Lipschitz constant of x ↦ ∇²_θ log p_θ(x) at `theta` (P,)."""
+        """Lipschitz constant of x ↦ ∇²_θ log p_θ(x).
+
+        Args:
+            theta: Parameters, (P,).
+
+        Returns:
+            The constant and its reason.
+        """
         ...
 
 
@@ -109,7 +137,14 @@ class HasFisher(Protocol):
     """A family with its Fisher information in closed form."""
 
     def fisher(self, theta: Tensor) -> Tensor:
-        """Fisher information at `theta` (P,): (P, P)."""
+        """Fisher information of p_θ.
+
+        Args:
+            theta: Parameters, (P,).
+
+        Returns:
+            (P, P).
+        """
         ...
 
 

@@ -61,7 +61,17 @@ class Rule:
     doubt: Tensor
 
     def expect(self, values: Tensor) -> Expectation:
-        """E f from the values of f at `points`, (k, ...). ValueError unless they are finite."""
+        """E f from the values of f at `points`.
+
+        Args:
+            values: f at each point, (k, …).
+
+        Returns:
+            E f (…) and its error (…).
+
+        Raises:
+            ValueError: If a value is not finite.
+        """
         if not torch.isfinite(values).all():
             where = self.points[(~torch.isfinite(values)).reshape(len(values), -1).any(1)][
                 0
@@ -93,14 +103,17 @@ def rule(
     """A rule for expectations under a law, good for many functions at once.
 
     Args:
+        data: Points (n, d), or (n,) on the line, a density, or a sampler.
         probe: Functions like those that the rule is for, (n, d) -> (n, c): quadrature refines until
             it has E of each, and the mass, up to `tol` times E of its absolute value (or until
             400,000 points: the error estimate tells).
         tol: By default 1e-10 on the line and 1e-7 in the plane; the true error is mostly smaller by
             a factor of 1000.
-        draws: For Monte Carlo alone; by default a generator seeded with 0, so that equal calls
-            agree.
-        generator: See `draws`.
+        draws: Number of points of Monte Carlo.
+        generator: Source of Monte Carlo draws; by default seeded with 0, so that equal calls agree.
+
+    Returns:
+        The rule.
 
     Raises:
         ValueError: For bad data, and for a density whose mass is not 1.

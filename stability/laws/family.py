@@ -1,4 +1,4 @@
-"""What a model family must provide: a log-density that torch can differentiate, and a sampler.
+"""Protocol of a model family: a log-density that torch can differentiate, and a sampler.
 
 Derivatives follow.
 """
@@ -30,14 +30,30 @@ class Family(Protocol):
     """
 
     def log_prob(self, theta: Tensor, x: Tensor) -> Tensor:
-        """log p_θ of each point: (P,), (n, d) -> (n,).
+        """log p_θ of each point.
 
         Twice differentiable in θ by torch.func; −inf off support.
+
+        Args:
+            theta: Parameters, (P,).
+            x: Points, (n, d).
+
+        Returns:
+            (n,).
         """
         ...
 
     def sample(self, theta: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        """n independent draws, (n, d), from `generator` alone."""
+        """Draw independent points of p_θ.
+
+        Args:
+            theta: Parameters, (P,).
+            n: Number of draws.
+            generator: Source of all randomness.
+
+        Returns:
+            (n, d).
+        """
         ...
 
 

@@ -66,7 +66,15 @@ class Empirical:
     points: Tensor
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """n draws with replacement, (n, d)."""
+        """Draw points with replacement.
+
+        Args:
+            n: Number of draws.
+            generator: Source of all randomness.
+
+        Returns:
+            (n, d).
+        """
         return self.points[torch.randint(len(self.points), (n,), generator=generator)]
 
 
@@ -78,11 +86,26 @@ class Member:
     theta: Tensor
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """log p_θ(x): (n, d) -> (n,)."""
+        """log p_θ of each point.
+
+        Args:
+            x: Points, (n, d).
+
+        Returns:
+            (n,).
+        """
         return self.family.log_prob(self.theta, x)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """n draws of p_θ, (n, d)."""
+        """Draw points of p_θ.
+
+        Args:
+            n: Number of draws.
+            generator: Source of all randomness.
+
+        Returns:
+            (n, d).
+        """
         return self.family.sample(self.theta, n, generator)
 
     @property
@@ -121,7 +144,14 @@ class NormalMixture:
             )
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """log density: (n, 1) -> (n,)."""
+        """Log-density of each point.
+
+        Args:
+            x: Points, (n, 1).
+
+        Returns:
+            (n,).
+        """
         weights, means, sds = (
             torch.tensor(v, dtype=torch.float64) for v in (self.weights, self.means, self.sds)
         )
@@ -129,7 +159,15 @@ class NormalMixture:
         return torch.logsumexp(weights.log() - sds.log() - z**2 / 2, 1) - math.log(2 * math.pi) / 2
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """n draws, (n, 1)."""
+        """Draw independent points.
+
+        Args:
+            n: Number of draws.
+            generator: Source of all randomness.
+
+        Returns:
+            (n, 1).
+        """
         weights, means, sds = (
             torch.tensor(v, dtype=torch.float64) for v in (self.weights, self.means, self.sds)
         )
@@ -155,13 +193,28 @@ class Blend:
     w: float
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """log density: (n, d) -> (n,)."""
+        """Log-density of each point.
+
+        Args:
+            x: Points, (n, d).
+
+        Returns:
+            (n,).
+        """
         return torch.logaddexp(
             self.p.log_prob(x), math.log(self.w) + self.q.log_prob(x)
         ) - math.log1p(self.w)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """n draws, (n, d)."""
+        """Draw independent points.
+
+        Args:
+            n: Number of draws.
+            generator: Source of all randomness.
+
+        Returns:
+            (n, d).
+        """
         first, second = self.p.sample(n, generator), self.q.sample(n, generator)
         chosen = torch.rand(n, 1, generator=generator, dtype=torch.float64) < self.w / (1 + self.w)
         return torch.where(chosen, second, first)
@@ -176,6 +229,12 @@ class Blend:
 
 def as_law(data: Data) -> Law:
     """`data` as a law; an array becomes the empirical law of its points.
+
+    Args:
+        data: Points (n, d), or (n,) on the line, or a law.
+
+    Returns:
+        The law.
 
     Raises:
         ValueError: If an array is empty, not finite, or not of shape (n, d) (or (n,), for points on
@@ -199,7 +258,19 @@ def as_law(data: Data) -> Law:
 
 
 def draw(law: Law, n: int, generator: torch.Generator) -> Tensor:
-    """n points of a law, (n, d). ValueError if what it returns is not that, or not finite."""
+    """Draw points of a law, and check them.
+
+    Args:
+        law: The law.
+        n: Number of draws.
+        generator: Source of all randomness.
+
+    Returns:
+        (n, d).
+
+    Raises:
+        ValueError: If the law returns another shape, or numbers that are not finite.
+    """
     points = torch.as_tensor(law.sample(n, generator), dtype=torch.float64)
     if points.ndim != 2 or len(points) != n or not torch.isfinite(points).all():
         raise ValueError(

@@ -1,6 +1,4 @@
-"""How far averages of independent draws may fall from their expectation: exact tolerances, no
-normal approximation.
-"""
+"""Exact tolerances for averages of independent draws, without a normal approximation."""
 
 import math
 

@@ -6,9 +6,15 @@ __all__ = ["sqrtm"]
 
 
 def sqrtm(a: np.ndarray) -> np.ndarray:
-    """The symmetric square root of a symmetric positive semi-definite matrix, (d, d) -> (d, d).
+    """The symmetric square root of a symmetric positive semi-definite matrix.
 
     Eigenvalues that rounding made negative count as 0.
+
+    Args:
+        a: The matrix, (d, d).
+
+    Returns:
+        (d, d).
 
     Raises:
         ValueError: If `a` is not square or clearly not symmetric or not positive semi-definite

@@ -162,7 +162,7 @@ def _missing(panels: Panels) -> float:
 
 
 def _doubtful(panels: Panels, tol: float) -> float:
-    """How far the mass may be from 1 for reasons that are known: quadrature, rounding, and the
+    """Largest distance of the mass from 1 that known reasons explain: quadrature, rounding, and the
     density's own digits.
     """
     known = float(panels.slack.sum(1).abs().sum() + panels.rounding.sum())
@@ -183,7 +183,7 @@ class _Cells(NamedTuple):
 
 
 class _Mesh:
-    """What evaluates a density and the functions of a probe on boxes, and halves boxes."""
+    """Evaluates a density and the functions of a probe on boxes, and halves boxes."""
 
     def __init__(
         self,
@@ -207,7 +207,15 @@ class _Mesh:
         self.vandermonde = torch.from_numpy(legendre.legvander(kronrod()[0].numpy(), 20))
 
     def evaluate(self, low: Tensor, high: Tensor) -> _Cells:
-        """The boxes between corners (c, d), in t."""
+        """Evaluate the boxes between corners, in t.
+
+        Args:
+            low: Lower corners, (c, d).
+            high: Upper corners, (c, d).
+
+        Returns:
+            c boxes.
+        """
         half = (high - low)[:, None] / 2  # (c, 1, d)
         t = low[:, None] + half * (1 + self.nodes)  # (c, q, d)
         points, density = self._density(t.reshape(-1, t.shape[-1]))
@@ -248,7 +256,14 @@ class _Mesh:
         return points, density
 
     def refined(self, cells: _Cells) -> _Cells:
-        """Halved until the error estimates are small enough, or there are `most` points."""
+        """Halve boxes until the error estimates are small enough, or there are `most` points.
+
+        Args:
+            cells: The boxes.
+
+        Returns:
+            Boxes of the same region.
+        """
         while True:
             allowed = self.tol * cells.size.sum(0)
             bad = self._rough(cells)
@@ -260,8 +275,8 @@ class _Mesh:
             cells = self._halved(cells, bad)
 
     def _rough(self, cells: _Cells) -> Tensor:
-        """Which boxes have a mass that is not resolved, relative to itself, or spans too many
-        orders of magnitude.
+        """Mark the boxes (c,) whose mass is not resolved, relative to itself, or whose density
+        spans too many orders of magnitude.
         """
         if math.isinf(self.tails):
             return torch.zeros(len(cells.low), dtype=torch.bool)
@@ -281,8 +296,14 @@ class _Mesh:
         )
 
     def resolved(self, cells: _Cells, marks: Tensor) -> _Cells:
-        """On the line: halved until each panel's polynomial meets the density at the marks (n,
-        1), in x, inside it.
+        """On the line: halve panels until each one's polynomial meets the density at its marks.
+
+        Args:
+            cells: The panels.
+            marks: Points in x, (n, 1).
+
+        Returns:
+            Panels of the same region.
         """
         marks = self.axes[0].t(marks[:, 0])
         seen = self._density(marks[:, None])[1]
@@ -295,7 +316,7 @@ class _Mesh:
             cells = self.refined(self._halved(cells, missed))
 
     def _misses(self, cells: _Cells, t: Tensor, density: Tensor) -> Tensor:
-        """Which panels say something else about the density at one of t (n,): (c,).
+        """Mark the panels (c,) whose polynomial misses the density at one of t (n,).
 
         An end belongs to two panels.
         """
@@ -314,8 +335,14 @@ class _Mesh:
         return torch.zeros_like(missed).index_put((order,), missed)
 
     def far_peaks(self, cells: _Cells) -> Tensor:
-        """Local maxima of `log_prob` on a grid of all scales that no panel has seen, (k, 1) in
-        x: far, narrow modes.
+        """Far, narrow modes: local maxima of `log_prob`, on a grid of all scales, that no panel has
+        seen.
+
+        Args:
+            cells: Panels on the line; not used.
+
+        Returns:
+            Points in x, (k, 1).
         """
         axis = self.axes[0]
         near = torch.arange(0, _FINE_REACH, _FINE_STEP, dtype=torch.float64)
@@ -340,7 +367,14 @@ class _Mesh:
         return torch.nan_to_num(height, nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
 
     def panels(self, cells: _Cells) -> Panels:
-        """The finished boxes."""
+        """Finish the boxes.
+
+        Args:
+            cells: The boxes.
+
+        Returns:
+            Them, with their masses and errors.
+        """
         low, high, points, density = cells[:4]
         mass, slack = self.fine * density, self.slack * density
         # at a singularity the two rules agree better than they should: what cannot be halved is not
@@ -349,7 +383,7 @@ class _Mesh:
         return Panels(self.axes, low, high, points, mass, slack, self._rounding(cells))
 
     def _rounding(self, cells: _Cells) -> Tensor:
-        """What rounding of x does to the mass of each node (c, q): ∫ |p'| |δx| dx, with |δx| = ε
+        """Error of the mass of each node (c, q) by rounding of x: ∫ |p'| |δx| dx, with |δx| = ε
         (|x| + |t| dx/dt).
         """
         if len(self.axes) > 1:
@@ -372,8 +406,8 @@ class _Mesh:
 
 
 def _golden(f: Probe, low: Tensor, high: Tensor) -> Tensor:
-    """Where a function with one maximum in each of the intervals (k,) is largest, by golden
-    sections.
+    """Place of the largest value of a function with one maximum in each of the intervals (k,), by
+    golden sections.
     """
     ratio = (math.sqrt(5) - 1) / 2
     inner, outer = high - ratio * (high - low), low + ratio * (high - low)
@@ -385,7 +419,14 @@ def _golden(f: Probe, low: Tensor, high: Tensor) -> Tensor:
 
 
 def tolerance(d: int) -> float:
-    """The default `tol` of quadrature in d dimensions."""
+    """The default `tol` of quadrature.
+
+    Args:
+        d: Dimension.
+
+    Returns:
+        Tolerance, relative.
+    """
     return 1e-10 if d == 1 else 1e-7
 
 

@@ -140,8 +140,8 @@ def gaps(generation: Generation) -> NDArray[np.float64]:
 def shares(generation: Generation, displacements: Sequence[Displacement]) -> NDArray[np.float64]:
     """Fraction of its displacement that each pair keeps.
 
-    It is the mean of f(y) − f(x) over the mean of f(x + v(x)) − f(x). x are the draws of the chain on true data, y those of the other. 1 where y are x displaced, 0
-    where it is forgotten.
+    It is the mean of f(y) − f(x) over the mean of f(x + v(x)) − f(x). x are the draws of the chain
+    on true data, y those of the other. 1 where y are x displaced, 0 where it is forgotten.
 
     Args:
         generation: Generation of S coupled pairs.

@@ -262,6 +262,12 @@ def argmin(values):
 
     Two passes over the bits as int64, because minima of int64 are vectorised where those of float64
     are not; flipping the low 63 bits of negative floats makes the orders agree.
+
+    Args:
+        values (NDArray[np.float64]): (k,).
+
+    Returns:
+        The index.
     """
     bits = values.view(np.int64)
     least = _LARGEST_INT64
@@ -287,8 +293,12 @@ def _augment(columns, owner, predecessor, row, column):
 
 @compiled(nogil=True)
 def squared_distances(x, y, out):
-    """Squared Euclidean distances out[i, j] = |x[i] - y[j]|^2 of x (n, d) and y (m, d), into out
-    (n, m); float64.
+    """Squared Euclidean distances out[i, j] = |x[i] - y[j]|^2.
+
+    Args:
+        x (NDArray[np.float64]): (n, d).
+        y (NDArray[np.float64]): (m, d).
+        out (NDArray[np.float64]): (n, m), written.
     """
     coordinates = np.ascontiguousarray(y.T)
     for i in range(x.shape[0]):

@@ -91,7 +91,7 @@ def w1_bracket(first: Data, second: Data, *, seed: int = 0) -> Bracket:
 
 
 def _by_quadrature(law: Law) -> bool:
-    """Whether a law is on the line, and more than a sampler."""
+    """Tell whether a law is on the line, and more than a sampler."""
     on_the_line = draw(law, 1, torch.Generator().manual_seed(0)).shape[1] == 1
     atoms = isinstance(law, Discrete) and law.atoms is not None
     return on_the_line and (isinstance(law, Density | Empirical) or atoms)

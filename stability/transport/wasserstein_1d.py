@@ -148,7 +148,15 @@ class _Smooth:
         return (2 * (t - self.edges[j]) / width - 1).clip(-1, 1)
 
     def tail(self, x: np.ndarray, upper: np.ndarray) -> np.ndarray:
-        """F(x), or where `upper` F(x) − 1: the mass of one tail, with a sign that tells which."""
+        """F(x), or where `upper` F(x) − 1: the mass of one tail, with a sign that tells which.
+
+        Args:
+            x: Places, (n,).
+            upper: True for the upper tail, (n,).
+
+        Returns:
+            (n,).
+        """
         t = self.axis.t(torch.from_numpy(np.clip(x, self.axis.lower, self.axis.upper))).numpy()
         j = (np.searchsorted(self.edges, t, side="right") - 1).clip(0, len(self.below) - 1)
         inside = legendre.legval(self._local(t, j), self.mass[:, j], tensor=False)
@@ -161,14 +169,28 @@ class _Smooth:
         )
 
     def density(self, x: np.ndarray) -> np.ndarray:
-        """p at x; 0 where x was rounded onto an end of the support."""
+        """p at x; 0 where x was rounded onto an end of the support.
+
+        Args:
+            x: Places, (n,).
+
+        Returns:
+            (n,).
+        """
         inside = (x > self.axis.lower + SMALLEST) & (x < self.axis.upper - SMALLEST)
         height = np.zeros_like(x)
         height[inside] = self.law.log_prob(torch.from_numpy(x[inside])[:, None]).exp().numpy()
         return height
 
     def quantile(self, tail: np.ndarray) -> np.ndarray:
-        """x of a value of `tail`, by bisection."""
+        """x of a value of `tail`, by bisection.
+
+        Args:
+            tail: Values as `tail` returns them, (n,).
+
+        Returns:
+            (n,).
+        """
         k = len(self.below)
         left = (np.searchsorted(self.below, tail, side="right") - 1).clip(0, k - 1)
         right = np.searchsorted(-self.above, tail).clip(0, k - 1)
@@ -194,17 +216,32 @@ class _Smooth:
         return self.below[1:]
 
     def doubt(self, x: np.ndarray, upper: bool) -> np.ndarray:
-        """What the lower, or upper, tail at each x may be wrong by."""
+        """Error bound of the lower, or upper, tail at each x.
+
+        Args:
+            x: Places, (n,).
+            upper: True for the upper tail.
+
+        Returns:
+            (n,), >= 0.
+        """
         t = self.axis.t(torch.from_numpy(np.clip(x, self.axis.lower, self.axis.upper))).numpy()
         j = (np.searchsorted(self.edges, t, side="right") - 1).clip(0, len(self.below) - 1)
         tail = self.tail(x, np.full(x.shape, upper))
         return self.doubts[int(upper)][j] + _ROUNDING * np.abs(tail)
 
     def moment_doubt(self, middle: float, end: float, shifts: _Shifts | None) -> float:
-        """What an integral from m to an end may be wrong by since the masses are.
+        """Error bound of an integral from m to an end, due to that of the masses.
 
-        That of |x − m| without `shifts`; with them, places x and |x − T(x)| up to there, that of (x
-        − T(x))².
+        That of |x − m| without `shifts`; with them, that of (x − T(x))².
+
+        Args:
+            middle: m.
+            end: The end, on either side of m.
+            shifts: Places x, from m outwards, and the largest |x − T(x)| up to each.
+
+        Returns:
+            The bound, >= 0.
         """
         inside = np.isfinite(self.points) & (np.sign(self.points - middle) == np.sign(end - middle))
         reach = np.abs(self.points[inside] - middle).clip(max=abs(end - middle))
@@ -261,7 +298,18 @@ def w1(first: Data, second: Data) -> Distance:
 
 
 def w2(first: Data, second: Data) -> Distance:
-    """W2 = (∫₀¹ (F⁻¹ − G⁻¹)² du)^½ between two laws on the line; everything else as for `w1`."""
+    """W2 = (∫₀¹ (F⁻¹ − G⁻¹)² du)^½ between two laws on the line; everything else as for `w1`.
+
+    Args:
+        first: A density, points (n,) or (n, 1), or a sampler.
+        second: Likewise.
+
+    Returns:
+        The distance, in units of x.
+
+    Raises:
+        ValueError: As for `w1`; the law without a moment is one without a variance.
+    """
     p, q = _line(first), _line(second)
     if isinstance(p, _Steps) and isinstance(q, _Steps):
         return Distance(_between_steps(p, q, 2) ** 0.5, 0.0)
@@ -340,7 +388,7 @@ def _heavier_first(
 
 
 def _end(p: "_Steps | _Smooth", q: "_Steps | _Smooth", upper: bool) -> tuple[float, bool]:
-    """Where to stop on one side, and whether a heavy tail goes on from there."""
+    """Place to stop at on one side, and whether a heavy tail goes on from there."""
     far = max if upper else min
     light = [law.reach[upper] for law in (p, q) if not law.heavy[upper]]
     heavy = [law.reach[upper] for law in (p, q) if law.heavy[upper]]
@@ -373,6 +421,17 @@ class _Half:
 
         With r = |x − middle|, |f| r is continued as r^(−κ). The error is what a drift of κ can do,
         and the noise.
+
+        Args:
+            f: Integrand, (n,) -> (n,).
+            noise: Error bound of f, (n,) -> (n,).
+            name: Name of the integral, for the error message.
+
+        Returns:
+            (integral, error), and the end.
+
+        Raises:
+            NoMoment: If the integral does not converge.
         """
         if not self.heavy:
             return (0.0, 0.0), self.end
@@ -411,10 +470,18 @@ class _Half:
 def gaussian_w2(
     mean: np.ndarray, covariance: np.ndarray, other_mean: np.ndarray, other_covariance: np.ndarray
 ) -> float:
-    """W2 between N(mean, covariance) and N(other_mean, other_covariance), (d,) and (d, d),
-    semi-definite allowed.
+    """W2 between two Gaussians on R^d.
 
     W2² = ‖m − m'‖² + tr(S + S' − 2 (S^½ S' S^½)^½).
+
+    Args:
+        mean: m, (d,).
+        covariance: S, (d, d), positive semi-definite.
+        other_mean: m', (d,).
+        other_covariance: S', (d, d), positive semi-definite.
+
+    Returns:
+        The distance, in units of x.
 
     Raises:
         ValueError: If a covariance is not positive semi-definite.
@@ -474,8 +541,8 @@ def _smooth(law: Density, boxes: Panels) -> _Smooth:
 
 
 def _tail_end(law: _Smooth, masses: np.ndarray, upper: bool) -> tuple[float, bool]:
-    """How far a tail is resolved relative to itself, in x, and whether there is noticeable mass
-    beyond.
+    """Place up to which a tail is resolved relative to itself, in x, and whether there is
+    noticeable mass beyond.
     """
     limit = law.axis.upper if upper else law.axis.lower
     if math.isfinite(limit):
