@@ -56,15 +56,22 @@ MOST_ROWS = 30
 def read(
     path: Path | str, resolution: int | None = None, head_channels: int | None = None
 ) -> Checkpoint:
-    """What a file or folder holds. Its content tells the format, not its name.
-
-    Raises CheckpointError, one line that names the file and what is wrong with it, and OSError if
-    it cannot be opened.
+    """Read a checkpoint from a file or folder. Its content tells the format, not its name.
 
     Args:
-        resolution: Of the network, for files that do not tell them (ddpm-torch, torchcfm); by
-            default those of the official models, 32 and 64.
-        head_channels: See `resolution`.
+        path: The file, or the folder of a diffusers pipeline.
+        resolution: Pixels a side, for files that do not tell them (ddpm-torch, torchcfm); None:
+            that of the official model, 32.
+        head_channels: Channels of an attention head, for files that do not tell them (torchcfm);
+            None: that of the official model, 64.
+
+    Returns:
+        The checkpoint.
+
+    Raises:
+        CheckpointError: If it is no checkpoint, or of another network than the arguments say; one
+            line that names the file and what is wrong with it.
+        OSError: If it cannot be opened.
     """
     path = Path(path)
     try:
@@ -112,8 +119,13 @@ def _read(file: IO[bytes], resolution: int, head_channels: int) -> Checkpoint:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes; of a folder of diffusers, of its files with the weights one after
-    another.
+    """SHA-256 of a file; of a folder of diffusers, of its files with the weights in a row.
+
+    Args:
+        path: The file or the folder.
+
+    Returns:
+        The digest, hexadecimal.
     """
     found = hashlib.sha256()
     for part in weights_files(path) if path.is_dir() else [path]:
@@ -126,6 +138,10 @@ def file_digest(path: Path) -> str:
 def write(path: Path | str, checkpoint: Checkpoint) -> None:
     """Write this project's format (`deep.formats.safetensors_file`), whole or not at all.
 
+    Args:
+        path: File to write.
+        checkpoint: Its content.
+
     Raises:
         OSError: As from any file.
     """
@@ -136,8 +152,12 @@ def write(path: Path | str, checkpoint: Checkpoint) -> None:
 def export(path: Path | str, checkpoint: Checkpoint) -> None:
     """Write a `.pt` file for the official code (`deep.formats.torch_file`), whole or not at all.
 
+    Args:
+        path: File to write.
+        checkpoint: Its content.
+
     Raises:
-        OSError: As above.
+        OSError: As from any file.
     """
     with atomic_write(Path(path)) as file:
         torch.save(official_content(checkpoint), file)
@@ -212,7 +232,15 @@ class CheckpointFile:
 
 
 def main(config: CheckpointFile) -> None:
-    """Print, and write what is asked for."""
+    """Print, and write what is asked for.
+
+    Args:
+        config: Options of the command.
+
+    Raises:
+        UsageError: If the file is no checkpoint, has another digest, or an output cannot be
+            written.
+    """
     outputs = {
         "convert": (config.convert, write),
         "export": (config.export, export),

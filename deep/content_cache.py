@@ -54,11 +54,18 @@ def file_digest(path: Path) -> str:
 def cached_arrays(
     path: Path, make: Callable[[], Mapping[str, np.ndarray]]
 ) -> dict[str, np.ndarray]:
-    """The arrays in the .npz file `path`; if it is missing or damaged, those that `make` returns,
-    which are then kept.
+    """Return the arrays in a file, which is made first if it is missing or damaged.
 
     Of several processes that ask at once, one makes them and the others wait. The file is whole or
     not there.
+
+    Args:
+        path: The .npz file.
+        make: Computes the arrays by name, each of any shape; called only if the file is missing or
+            damaged.
+
+    Returns:
+        The arrays by name.
 
     Raises:
         OSError: If the folder cannot be written.

@@ -93,7 +93,14 @@ def slope_tests(by_regime: dict[str, np.ndarray], alone: str, level: float) -> l
 
 
 def main(config: Degradation) -> None:
-    """Print, for each setting in the folder, slopes and tests."""
+    """Print, for each setting in the folder, slopes and tests.
+
+    Args:
+        config: Options of the command.
+
+    Raises:
+        UsageError: If there is no run to read.
+    """
     try:
         settings = find_settings(config.folder)
     except FoundRunError as error:

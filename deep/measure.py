@@ -110,7 +110,11 @@ class Measure:
 
 
 def main(config: Measure) -> None:
-    """Measure, print the table and write the JSON file that `config` asks for."""
+    """Measure, print the table and write the JSON file that `config` asks for.
+
+    Args:
+        config: Options of the command.
+    """
     use_threads(config.threads or default_threads())
     device = torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")
     samples = load_samples("SAMPLES", config.samples)

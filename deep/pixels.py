@@ -9,17 +9,38 @@ __all__ = ["floored_uint8", "rounded_uint8", "to_float"]
 
 
 def to_float(images: Tensor) -> Tensor:
-    """uint8 to float32 in [−1, 1]: x/127.5 − 1, as everywhere."""
+    """Convert uint8 to float32 in [−1, 1]: x/127.5 − 1, as everywhere.
+
+    Args:
+        images: Pixels, any shape, uint8.
+
+    Returns:
+        Images, of the same shape, float32.
+    """
     return images.float() / 127.5 - 1
 
 
 def floored_uint8(images: Tensor) -> Tensor:
-    """⌊127.5 x + 128⌋, clipped: EDM; torchcfm's FID script, and torchvision's save_image after
-    x/2 + ½.
+    """Convert to pixels by ⌊127.5 x + 128⌋, clipped.
+
+    So do EDM, torchcfm's FID script, and torchvision's save_image after x/2 + ½.
+
+    Args:
+        images: Images, any shape, black −1 and white 1.
+
+    Returns:
+        Pixels, of the same shape, uint8.
     """
     return (127.5 * images + 128).clip(0, 255).byte()
 
 
 def rounded_uint8(images: Tensor) -> Tensor:
-    """127.5 x + 127.5 rounded to the nearest, halves to even, clipped: ddpm-torch."""
+    """Convert to pixels by rounding 127.5 x + 127.5, halves to even, clipped: ddpm-torch.
+
+    Args:
+        images: Images, any shape, black −1 and white 1.
+
+    Returns:
+        Pixels, of the same shape, uint8.
+    """
     return (127.5 * images + 127.5).round().clip(0, 255).byte()

@@ -63,7 +63,14 @@ def checked_adam(optimizer: Any, shapes: Sequence[torch.Size]) -> dict[str, Any]
 
 
 def updates_of(optimizer: Mapping[str, Any] | None) -> int | None:
-    """Adam's own count of its updates; None if it has made none."""
+    """Adam's own count of its updates.
+
+    Args:
+        optimizer: State dict of Adam; None or empty: no Adam.
+
+    Returns:
+        The count; None if it has made none.
+    """
     state = optimizer["state"] if optimizer else {}
     return int(next(iter(state.values()))["step"]) if state else None
 
@@ -146,7 +153,17 @@ def _is_setting(value: Any) -> bool:
 
 
 def checked_rate(rate: Any) -> float:
-    """A learning rate. CheckpointError if it is no finite number >= 0."""
+    """Check a learning rate from a file.
+
+    Args:
+        rate: Number, or tensor of one number.
+
+    Returns:
+        The rate, >= 0.
+
+    Raises:
+        CheckpointError: If it is no finite number >= 0.
+    """
     number = rate.item() if isinstance(rate, Tensor) and rate.numel() == 1 else rate
     if type(number) not in (int, float) or not (math.isfinite(number) and number >= 0):
         raise CheckpointError(

@@ -1,4 +1,4 @@
-"""What a checkpoint holds, whatever file it came from."""
+"""Content of a checkpoint, whatever file it came from."""
 
 import hashlib
 import math
@@ -118,18 +118,32 @@ class Checkpoint:
 
     @property
     def kind(self) -> Kind:
-        """Which network it is."""
+        """Kind of the network."""
         return next(kind for kind, network in NETWORKS.items() if isinstance(self.network, network))
 
     def weights(self, which: Literal["ema", "state"] = "ema") -> State:
-        """The average, or the weights in training; the one that there is if there is only one."""
+        """The average, or the weights in training; the one that there is if there is only one.
+
+        Args:
+            which: "ema" for the average, "state" for the weights in training.
+
+        Returns:
+            Tensors by name.
+        """
         chosen, other = (self.ema, self.state) if which == "ema" else (self.state, self.ema)
         weights = other if chosen is None else chosen
         assert weights is not None
         return weights
 
     def build(self, which: Literal["ema", "state"] = "ema") -> nn.Module:
-        """The network with a copy of these weights, on the CPU, in training mode."""
+        """The network with a copy of these weights, on the CPU, in training mode.
+
+        Args:
+            which: See `weights`.
+
+        Returns:
+            The network.
+        """
         module = _on_meta(self.network).to_empty(device="cpu")
         module.load_state_dict(self.weights(which))
         return module
@@ -160,7 +174,14 @@ def label_dim_of(network: Network) -> int:
 
 
 def parameter_count(network: Network) -> int:
-    """Numbers that training changes."""
+    """Count the numbers that training changes.
+
+    Args:
+        network: Configuration of the network.
+
+    Returns:
+        Their count.
+    """
     return sum(parameter.numel() for parameter in _on_meta(network).parameters())
 
 
@@ -190,12 +211,20 @@ _WRAPPERS = {"module", "_orig_mod"}
 
 
 def own_copy(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    """The tensors of a state dict from a file: on the CPU, float32 where they are floating-point
-    numbers, contiguous, sharing no memory, without what data parallelism and torch.compile put
-    into names.
+    """Copy the tensors of a state dict from a file.
+
+    They are on the CPU, float32 where they are floating-point numbers, contiguous, and share no
+    memory. What data parallelism and torch.compile put into names is removed.
+
+    Args:
+        state: The state dict.
+
+    Returns:
+        Tensors by name.
 
     Raises:
-        CheckpointError: If they are none, or are larger than the memory that they share.
+        CheckpointError: If a value is no tensor, a name occurs twice, or the tensors are larger
+            than the memory that they share.
     """
     there: dict[int, int] = {}  # bytes of each storage
     for name, value in state.items():
@@ -218,10 +247,13 @@ def own_copy(state: Mapping[str, Any]) -> dict[str, Tensor]:
 
 
 def plain(value: Any) -> Any:
-    """What JSON can hold of a value from a file: None, booleans, finite numbers, strings, lists and
-    dicts of them.
+    """Reduce a value from a file to JSON: None, booleans, finite numbers, strings, lists and dicts.
 
-    A tensor of one number is that number. Anything else in a list or dict is left out.
+    Args:
+        value: A tensor of one number counts as that number.
+
+    Returns:
+        The value; anything else in a list or dict is left out.
 
     Raises:
         CheckpointError: If the text in it is longer than LONGEST_TEXT.

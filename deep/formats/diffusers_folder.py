@@ -135,12 +135,19 @@ def read_diffusers_folder(folder: Path, resolution: int | None = None) -> Checkp
 
 
 def weights_files(folder: Path) -> list[Path]:
-    """The files with the weights that `read_diffusers_folder` reads, in its order."""
+    """List the files with the weights that `read_diffusers_folder` reads, in its order.
+
+    Args:
+        folder: The pipeline's folder.
+
+    Returns:
+        Their paths.
+    """
     return [path for inner in _networks(folder).values() for path in _weights_files(inner)]
 
 
 def diffusers_content(checkpoint: Checkpoint) -> dict[str, bytes]:
-    """What a folder holds that diffusers loads as a `DDPMPipeline`.
+    """Content of a folder that diffusers loads as a `DDPMPipeline`.
 
     Args:
         checkpoint: Weights of a DDPM network without classes; their average is taken if there is
@@ -371,8 +378,14 @@ def network_from_config(config: Mapping[str, Any], resolution: int | None = None
 
 
 def their_names(name: str, network: DDPMNetwork) -> list[str]:
-    """What diffusers calls a tensor of `DDPMUNet`: one name, or those of the query, the key and
-    the value.
+    """Names in diffusers of a tensor of `DDPMUNet`.
+
+    Args:
+        name: Name of the tensor in `DDPMUNet`.
+        network: Configuration of the network.
+
+    Returns:
+        One name, or those of the query, the key and the value.
     """
     layer, kind = name.rsplit(".", 1)
     for ours, theirs in _OUTSIDE_BLOCKS.items():

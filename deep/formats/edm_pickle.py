@@ -58,9 +58,16 @@ _WITHOUT_EFFECT = {"use_fp16", "label_dropout"}
 
 
 def read_snapshot(file: IO[bytes]) -> Checkpoint:
-    """The average of the weights in a snapshot.
+    """Read the average of the weights in a snapshot.
 
-    CheckpointError, or whatever the unpickler raises, if it is none.
+    Args:
+        file: The pickle, seekable.
+
+    Returns:
+        The checkpoint, with the average alone.
+
+    Raises:
+        CheckpointError: If it is no snapshot; the unpickler may raise other errors.
     """
     budget = Budget(numbers=bytes_left(file))
 
@@ -89,7 +96,12 @@ def network_from_arguments(arguments: Mapping[str, Any], state: Mapping[str, Ten
     """The configuration that the official constructor's arguments describe.
 
     Args:
-        state: Tells whether there is an augmentation label, where the arguments do not.
+        arguments: Arguments of the constructor, by name.
+        state: Tensors by name, of any shape; tells whether there is an augmentation label, where
+            the arguments do not.
+
+    Returns:
+        The configuration.
 
     Raises:
         CheckpointError: If they describe a network of another family: NCSN++, ADM, …
@@ -118,8 +130,13 @@ def network_from_arguments(arguments: Mapping[str, Any], state: Mapping[str, Ten
 
 
 def network_arguments(network: EDMNetwork) -> dict[str, Any]:
-    """What the official constructor (`training.networks.EDMPrecond`) is to be called with to
-    make this network.
+    """Arguments of the official constructor (`training.networks.EDMPrecond`) for a network.
+
+    Args:
+        network: Configuration of the network.
+
+    Returns:
+        Arguments by name.
     """
     arguments = {name: getattr(network, field) for name, field in _ARGUMENTS.items()}
     lists = {name: list(value) for name, value in arguments.items() if isinstance(value, tuple)}

@@ -31,7 +31,14 @@ NO_DIGEST = "no digest in the file (version 1): a flipped bit would not be notic
 
 
 def safetensors_content(checkpoint: Checkpoint) -> bytes:
-    """The bytes of the file."""
+    """The bytes of the file.
+
+    Args:
+        checkpoint: What the file is to hold.
+
+    Returns:
+        The bytes, with a digest of the content.
+    """
     tensors = {
         f"{kind}/{name}": value
         for kind, weights in (("state", checkpoint.state), ("ema", checkpoint.ema))
@@ -59,12 +66,19 @@ def safetensors_content(checkpoint: Checkpoint) -> bytes:
 
 
 def read_safetensors(file: IO[bytes], resolution: int = 32, head_channels: int = 64) -> Checkpoint:
-    """What such a file holds, or one with a bare state dict under official names.
+    """Read such a file, or one with a bare state dict under official names.
 
     Args:
-        resolution: For a bare state dict, see `with_deduced_network`. CheckpointError, or what
-            safetensors raises, if it is neither, or its digest is another one.
+        file: The file, open for reading.
+        resolution: For a bare state dict, see `with_deduced_network`.
         head_channels: See `resolution`.
+
+    Returns:
+        The checkpoint.
+
+    Raises:
+        CheckpointError: If it is neither, or its digest is another one; safetensors may raise other
+            errors.
     """
     tensors, metadata = safetensors_tensors(file)
     if "checkpoint" not in metadata:
@@ -132,7 +146,7 @@ def _digest(tensors: Mapping[str, Tensor], text: str) -> str:
 
 
 def _checkpoint(tensors: dict[str, Tensor], description: dict[str, Any]) -> Checkpoint:
-    """What the file says, whose digest is right: not necessarily written by this project."""
+    """Checkpoint from the content of a file whose digest is right: maybe of another program."""
     for name in ("kind", "network", "step", "images", "extra", "assumed"):
         if name not in description:
             raise CheckpointError(f"has a description without {name}")

@@ -29,11 +29,15 @@ __all__ = ["official_content", "read_torch_file", "with_deduced_network"]
 
 
 def read_torch_file(file: IO[bytes], resolution: int = 32, head_channels: int = 64) -> Checkpoint:
-    """What a `.pt` file holds; see `deep.formats.torch_container`.
+    """Read a `.pt` file; see `deep.formats.torch_container`.
 
     Args:
+        file: The file, open for reading.
         resolution: See `with_deduced_network`.
         head_channels: See `resolution`.
+
+    Returns:
+        The checkpoint.
 
     Raises:
         CheckpointError: If it holds nothing that is known.
@@ -71,17 +75,23 @@ def with_deduced_network(
     ema: State | None = None,
     **others: Any,
 ) -> Checkpoint:
-    """The checkpoint of whatever network the weights belong to; its `assumed` fields are those that
-    no tensor tells.
+    """The checkpoint of whatever network the weights belong to.
+
+    Its `assumed` fields are those that no tensor tells.
 
     Args:
-        resolution: Of ddpm-torch's and torchcfm's networks.
-        head_channels: Of torchcfm's.
+        resolution: Pixels a side, of ddpm-torch's and torchcfm's networks.
+        head_channels: Channels of an attention head, of torchcfm's.
+        state: Weights in training; None: the file has only their average.
+        ema: Average of the weights; None: the file has none.
         others: Fields of Checkpoint.
+
+    Returns:
+        The checkpoint.
 
     Raises:
         CheckpointError: If the weights belong to no network that is known.
-        StateError: See `CheckpointError`.
+        StateError: If a tensor is missing that tells the configuration.
     """
     shapes = shapes_of(state or ema or {})
     if has(shapes, "model.map_layer"):
@@ -231,9 +241,15 @@ def _schedule(schedule: Any) -> dict[str, Any] | None:
 
 
 def official_content(checkpoint: Checkpoint) -> dict[str, Any]:
-    """What `torch.save` must write for the official code to go on: see the top of this module.
+    """Content that `torch.save` must write for the official code: see the top of this module.
 
     Where the weights in training or their average are missing, the other ones stand for them.
+
+    Args:
+        checkpoint: What to write.
+
+    Returns:
+        The content, by the official names.
     """
     state, ema = dict(checkpoint.weights("state")), dict(checkpoint.weights("ema"))
     match checkpoint.network:

@@ -42,7 +42,7 @@ LONGEST_NAME = 10_000
 
 @dataclass
 class Budget:
-    """What all pickles of a file may still do together.
+    """Remaining work and memory that all pickles of a file share.
 
     Args:
         numbers: Bytes of tensors that may still be allocated: those of the file.
@@ -53,7 +53,15 @@ class Budget:
     steps: int = MOST_STEPS
 
     def pay(self, steps: int = 0, numbers: int = 0) -> None:
-        """Subtract. CheckpointError if it is used up."""
+        """Subtract from the budget.
+
+        Args:
+            steps: Opcodes to run.
+            numbers: Bytes of tensors to allocate.
+
+        Raises:
+            CheckpointError: If it is used up.
+        """
         self.steps -= steps
         self.numbers -= numbers
         if self.steps < 0:
@@ -401,7 +409,14 @@ class _Bounded:
 
 
 def bytes_left(file: IO[bytes]) -> int:
-    """Bytes of a seekable file behind where it stands."""
+    """Count the bytes of a file behind its position.
+
+    Args:
+        file: A seekable file; its position stays as it is.
+
+    Returns:
+        The count.
+    """
     here = file.tell()
     end = file.seek(0, io.SEEK_END)
     file.seek(here)

@@ -29,7 +29,14 @@ SHOWN = 8
 
 
 def read_npz(path: Path) -> ImageSet:
-    """Read `images` and `labels`, or `arr_0` and `arr_1`, or the only array."""
+    """Read `images` and `labels`, or `arr_0` and `arr_1`, or the only array.
+
+    Args:
+        path: The .npz file.
+
+    Returns:
+        Images, with labels if the file has them.
+    """
     sizes = array_files.npz_sizes(path, LARGEST_SET)
     names = list(sizes)
     images, labels = _images_and_labels(names)
@@ -73,7 +80,14 @@ def read_chains(path: Path) -> dict[str, ImageSet]:
 
 
 def read_npy(path: Path) -> ImageSet:
-    """Read an array of images."""
+    """Read an array of images.
+
+    Args:
+        path: The .npy file.
+
+    Returns:
+        Images, without labels.
+    """
     if path.is_file():
         require_memory_for(path.stat().st_size)
     return ImageSet(_channels_first(array_files.read_npy(path, LARGEST_SET)))

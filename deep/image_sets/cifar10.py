@@ -35,7 +35,14 @@ _LONGER_HEADERS = (
 
 
 def cifar10_folder(path: Path) -> Path | None:
-    """The folder of the batches, if `path` is it or holds it."""
+    """The folder of the batches, if `path` is it or holds it.
+
+    Args:
+        path: Any path.
+
+    Returns:
+        The folder; None if there is no such folder.
+    """
     folders = (path, path / CIFAR10_FOLDER)
     return next((folder for folder in folders if (folder / TRAINING_BATCHES[0]).is_file()), None)
 
@@ -130,7 +137,17 @@ class _Bounded:
         self._stream, self._left, self._limit = stream, limit, limit
 
     def read(self, size: int) -> bytes:
-        """The next `size` bytes. DataError if they are not there, unless nothing is."""
+        """Read the next bytes.
+
+        Args:
+            size: Their number.
+
+        Returns:
+            The bytes; none at the end.
+
+        Raises:
+            DataError: If some but not all are there, or the limit is passed.
+        """
         if size > self._left:
             raise DataError(f"unpacks to more than {self._limit} bytes")
         data = self._stream.read(size)
@@ -212,7 +229,7 @@ class _Named(dict[Any, Any]):
 
 
 class _Array:
-    """What a pickled NumPy array becomes: its state, as data."""
+    """Stand-in for a pickled NumPy array: its state, as data."""
 
     _state: object = None
 
@@ -227,7 +244,7 @@ class _Array:
 
 
 class _ByteType:
-    """What the type of such an array becomes."""
+    """Stand-in for the type of such an array."""
 
     def __setstate__(self, state: object) -> None:
         pass

@@ -63,7 +63,14 @@ class _Listing:
 
 
 def read_folder(path: Path) -> ImageSet:
-    """Read the images of a folder and of the folders in it; links to files are followed."""
+    """Read the images of a folder and of the folders in it; links to files are followed.
+
+    Args:
+        path: The folder.
+
+    Returns:
+        Images; labels from a table in it or from its folders, if there are any.
+    """
     names, odd = _walk(path)
     listing = _listing(names)
     listing.ignored.update(odd)
@@ -83,7 +90,14 @@ def read_folder(path: Path) -> ImageSet:
 
 
 def read_zip(path: Path) -> ImageSet:
-    """Read the images of a zip, as EDM's and StyleGAN's tools write it."""
+    """Read the images of a zip, as EDM's and StyleGAN's tools write it.
+
+    Args:
+        path: The zip.
+
+    Returns:
+        Images; labels if a table in it has them.
+    """
     with open_regular(path, LARGEST_SET) as file:
         members = {member.filename: member for member in zip_members(file, LARGEST_SET, MOST_FILES)}
         for name, member in members.items():
@@ -145,7 +159,7 @@ def _walk(path: Path) -> tuple[list[str], Counter[str]]:
 
 
 def _hidden(name: str) -> bool:
-    """Whether a file or folder is a system's own: .ipynb_checkpoints, .DS_Store, ._x of macOS."""
+    """Tell whether a file or folder is a system's: .ipynb_checkpoints, .DS_Store, ._x of macOS."""
     return name.startswith(".") or name == "__MACOSX"
 
 

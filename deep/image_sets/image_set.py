@@ -151,7 +151,17 @@ def warn_of(path: Path, message: str) -> None:
 
 @contextmanager
 def one_error(path: Path | str) -> Iterator[None]:
-    """Whatever goes wrong in the block is a DataError of one line that begins with `path`."""
+    """Turn any error in the block into a DataError of one line that begins with `path`.
+
+    Args:
+        path: File or member that the block reads.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        DataError: If the block raises.
+    """
     shown = printable(path, LONGEST_MESSAGE)
     try:
         with warnings.catch_warnings():

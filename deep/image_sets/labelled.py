@@ -43,10 +43,11 @@ def joined(images: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def is_labelled(shape: Sequence[int]) -> bool:
-    """Whether points of this shape have a channel for the class.
+    """Tell whether points of this shape have a channel for the class.
 
     Args:
-        shape: Of an array of images whose third axis from the end is the channels, (…, c, h, w).
+        shape: Shape of an array of images whose third axis from the end is the channels, (…, c, h,
+            w).
 
     Returns:
         True where grey or RGB images have one channel more.

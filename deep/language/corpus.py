@@ -54,11 +54,26 @@ class Corpus:
         return _windows(self.train, n, self.length, rng)
 
     def truth(self, n: int, rng: np.random.Generator) -> np.ndarray:
-        """Draw windows of the held-out part; see `real`."""
+        """Draw windows of the held-out part; see `real`.
+
+        Args:
+            n: Number of windows.
+            rng: Generator to draw with.
+
+        Returns:
+            Symbols, (n, length) uint8.
+        """
         return _windows(self.held_out, n, self.length, rng)
 
     def decoded(self, window: np.ndarray) -> str:
-        """The characters of a window (length,), line ends shown as ⏎."""
+        """The characters of a window, line ends shown as ⏎.
+
+        Args:
+            window: Symbols, shape (length,).
+
+        Returns:
+            The text.
+        """
         return "".join(self.alphabet[i] for i in window).replace("\n", "⏎")
 
 

@@ -94,7 +94,11 @@ class LanguageLearner:
         return sum(value.numel() for value in self._trained(self._network).values())
 
     def reset(self, rngs: Sequence[np.random.Generator]) -> None:
-        """Draw new weights, and forget Adam's moments."""
+        """Draw new weights, and forget Adam's moments.
+
+        Args:
+            rngs: Generator of each chain.
+        """
         seeds = [int(rng.integers(2**62)) for rng in rngs]
 
         def new(r: int) -> dict[str, Any]:
@@ -103,7 +107,12 @@ class LanguageLearner:
         self._states, self._is_new = one_for_all(seeds, new), True
 
     def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
-        """Train each chain from where it stands; equal chains are trained once."""
+        """Train each chain from where it stands; equal chains are trained once.
+
+        Args:
+            datasets: Training set of each chain.
+            rngs: Generator of each chain.
+        """
         steps = self._training.first_steps if self._is_new else self._training.steps
         keys = [
             (id(state), id(data.points), str(rng.bit_generator.state))
@@ -116,7 +125,15 @@ class LanguageLearner:
     def sample(
         self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
     ) -> list[np.ndarray]:
-        """Draw windows, (counts[r], length) uint8, at the temperature of the settings."""
+        """Draw windows at the temperature of the settings.
+
+        Args:
+            counts: Number of windows of each chain.
+            rngs: Generator of each chain.
+
+        Returns:
+            Windows of each chain r, (counts[r], length) uint8.
+        """
         drawn = []
         for state, count, rng in zip(self._states, counts, rngs, strict=True):
             self._load(state)
@@ -127,7 +144,14 @@ class LanguageLearner:
 
     @torch.inference_mode()
     def log_prob(self, points: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Log-probability of whole windows under each chain's model at temperature 1, (k,)."""
+        """Log-probability of whole windows under each chain's model at temperature 1.
+
+        Args:
+            points: Windows for each chain, (k, length) uint8.
+
+        Returns:
+            Log-probabilities for each chain, (k,).
+        """
 
         def judged(r: int) -> np.ndarray:
             self._load(self._states[r])
@@ -145,7 +169,11 @@ class LanguageLearner:
         return {"states": list(self._states), "is_new": self._is_new}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to a state given by `state_dict`."""
+        """Go back to a state given by `state_dict`.
+
+        Args:
+            state: The state.
+        """
         self._states, self._is_new = list(state["states"]), state["is_new"]
 
     def _fit(

@@ -1,4 +1,4 @@
-"""What a study measures of text: perplexity, variety, and which n-grams are still there."""
+"""Measures of text: perplexity, variety, and which n-grams are still there."""
 
 from collections.abc import Mapping
 

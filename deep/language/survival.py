@@ -1,4 +1,4 @@
-"""How long an n-gram lives that a text holds k times, where the model is its exact frequencies.
+"""Lifetime of an n-gram that a text holds k times, where the model is its exact frequencies.
 
 Frequencies of n-grams are refitted each round to λ generated ones a real one, beside the real text
 (or to generated ones alone). In the limit of a long text the count of one n-gram in N draws is a

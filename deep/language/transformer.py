@@ -68,7 +68,14 @@ class TransformerBlock(nn.Module):
         self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, l, width), twice."""
+        """Apply attention and the feed-forward layer, each added to its input.
+
+        Args:
+            x: Tokens, (n, l, width).
+
+        Returns:
+            Tokens, (n, l, width).
+        """
         q, k, v = self.qkv(self.norm1(x)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         attended = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.out(attended.transpose(1, 2).flatten(2))

@@ -35,7 +35,14 @@ class FeatureOptions(Protocol):
 
 
 def require_one_network(options: FeatureOptions) -> None:
-    """ValueError if the options contradict each other."""
+    """Check that the options name one network.
+
+    Args:
+        options: Options of the command.
+
+    Raises:
+        OptionError: If they contradict each other.
+    """
     if options.inception and options.trust_torchscript:
         raise OptionError(
             "--inception and --trust-torchscript exclude each other: give one network"
@@ -50,9 +57,14 @@ def chosen_space(
     """Inception, a trusted TorchScript network, or an encoder trained on the labels of `train`.
 
     Args:
-        option: Where the images come from, for the encoder's name and for messages.
-        source: See `option`.
-        cache: For the encoder.
+        options: Options of the command, which say what network.
+        option: Name of the option that gave the images, for messages.
+        source: Value of that option, for the encoder's name and for messages.
+        train: Images, with labels if an encoder is to be trained.
+        cache: Folder for the encoder.
+
+    Returns:
+        The feature space.
 
     Raises:
         UsageError: If there is no such network, or no labels.

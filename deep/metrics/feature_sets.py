@@ -1,4 +1,4 @@
-"""What every metric asks of the features that it compares."""
+"""Requirements of every metric on the features that it compares."""
 
 from torch import Tensor
 
@@ -9,8 +9,14 @@ BLOCK = 4096
 
 
 def require_features(least: int, **sets: Tensor) -> None:
-    """ValueError, naming the set, unless each is (n, d) finite floating-point numbers, n >=
-    `least`, all of equal d.
+    """Check sets of features: finite floating-point numbers, (n, d), all of equal d.
+
+    Args:
+        least: Smallest n that is allowed.
+        sets: Features by name, (n, d) each.
+
+    Raises:
+        ValueError: Naming the set that is otherwise, or the dimensions if they differ.
     """
     for name, x in sets.items():
         if x.ndim != 2 or len(x) < least or x.shape[1] < 1 or not x.is_floating_point():

@@ -57,12 +57,12 @@ class FeatureSpace:
 
     @property
     def frechet(self) -> str:
-        """What the Fréchet distance in this space is called: FID, or FD-NAME."""
+        """Name of the Fréchet distance in this space: FID, or FD-NAME."""
         return "FID" if self.published_inception else f"FD-{self.name}"
 
     @property
     def kernel(self) -> str:
-        """What the kernel distance in this space is called: KID, or KD-NAME."""
+        """Name of the kernel distance in this space: KID, or KD-NAME."""
         return "KID" if self.published_inception else f"KD-{self.name}"
 
     @cached_property
@@ -74,14 +74,21 @@ class FeatureSpace:
 
 
 def inception_space(path: Path, resize: Resize = "half-pixel") -> FeatureSpace:
-    """Of the FID Inception with the weights in `path`; see `deep.metrics.inception`.
+    """Feature space of the FID Inception; see `deep.metrics.inception`.
 
-    Named "inception" if they are the published ones and images are resized as in the paper;
+    Named "inception" if the weights are the published ones and images are resized as in the paper;
     otherwise the name says what differs, since values are comparable within one such space alone.
+
+    Args:
+        path: File with the weights.
+        resize: Rule by which images are brought to the network's size.
+
+    Returns:
+        The space.
 
     Raises:
         InceptionError: As `load_inception`.
-        OSError: See `InceptionError`.
+        OSError: As `load_inception`.
     """
     network, sha256 = load_inception(path, resize)
     published = sha256.startswith(INCEPTION_HASH)
@@ -132,14 +139,18 @@ class _Script(nn.Module):
 
 
 def trusted_torchscript_space(path: Path) -> FeatureSpace:
-    """Of a TorchScript file, e.g. NVIDIA's inception-2015-12-05.pt.
+    """Feature space of a TorchScript file, e.g. NVIDIA's inception-2015-12-05.pt.
 
     Such a file is code, which runs: trust it first.
 
-    Named by the file's hash.
+    Args:
+        path: The file.
+
+    Returns:
+        The space, named by the file's hash.
 
     Raises:
-        ValueError: If it is no TorchScript;.
+        ValueError: If it is no TorchScript.
         OSError: If it cannot be read.
     """
     try:
@@ -165,12 +176,22 @@ def label_encoder_space(
     cache: Path,
     training: EncoderTraining | None = None,
 ) -> FeatureSpace:
-    """Of a small encoder trained on images (n, c, h, h) uint8 and their labels (n,), and kept in
-    the folder `cache`.
+    """Feature space of a small encoder trained on images and their labels.
 
     Args:
-        data: What to call the data set; the space is named DATA-encoder. Errors as `train_encoder`,
-            and OSError.
+        data: Name of the data set; the space is named DATA-encoder.
+        images: Training images, (n, c, h, h) uint8.
+        labels: Their classes, shape (n,).
+        cache: Folder in which the encoder is kept.
+        training: Settings of its training; None: the defaults.
+
+    Returns:
+        The space.
+
+    Raises:
+        ValueError: As `train_encoder`.
+        FloatingPointError: As `train_encoder`.
+        OSError: If the folder cannot be written.
     """
     training = training or EncoderTraining()
     key = digest(json.dumps(asdict(training), sort_keys=True), images, labels)
@@ -211,10 +232,17 @@ def extract(
     batch: int = 64,
     on_batch: Callable[[int], object] = lambda images: None,
 ) -> Tensor:
-    """Features (n, d) float32 of uint8 images (n, c, h, w), on `device`, where the network is left.
+    """Compute features of images; the network is left on `device`.
 
     Args:
+        space: Feature space.
+        images: Images, (n, c, h, w) uint8.
+        device: Device to compute on.
+        batch: Images at once.
         on_batch: Called with the number of images done since the last call.
+
+    Returns:
+        Features, (n, d) float32, on `device`.
 
     Raises:
         ValueError: If the network does not return (b, d), or a feature is not finite.
@@ -248,12 +276,23 @@ def cached_features(
     batch: int = 64,
     on_batch: Callable[[int], object] = lambda images: None,
 ) -> Tensor:
-    """`extract`, kept in the folder `cache` by the content of the images, the name of the space and
-    its weights.
+    """Return the features of images, computed once and kept in a folder.
 
-    The features of the first images are computed again and compared, to 1% of the largest (a GPU
-    rounds differently than a CPU), so that a network whose code was changed but not its name is
-    found out: a warning, and a new file.
+    The file's name tells the content of the images, the name of the space and its weights. The
+    features of the first images are computed again and compared, to 1% of the largest (a GPU rounds
+    differently than a CPU), so that a network whose code was changed but not its name is found out:
+    a warning, and a new file.
+
+    Args:
+        space: Feature space.
+        images: Images, (n, c, h, w) uint8.
+        cache: Folder in which the features are kept.
+        device: Device to compute on.
+        batch: Images at once.
+        on_batch: Called with the number of images done since the last call.
+
+    Returns:
+        Features, (n, d) float32, on `device`.
     """
     path = cache / "features" / f"{space.name}-{digest(space.fingerprint, images)}.npz"
 

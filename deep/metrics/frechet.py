@@ -51,10 +51,16 @@ class FeatureMoments:
 
 
 def moments(features: Tensor) -> FeatureMoments:
-    """Of features (n, d), n >= 2, on any device; the covariance divides by n − 1, as pytorch-fid,
-    fls and EDM do.
+    """Compute the mean and covariance of features in float64, on any device.
 
-    Takes d² numbers and a block of rows in float64 beside the features.
+    The covariance divides by n − 1, as pytorch-fid, fls and EDM do. Takes d² numbers and a block of
+    rows in float64 beside the features.
+
+    Args:
+        features: Features, (n, d), n >= 2.
+
+    Returns:
+        The moments, of shapes (d,) and (d, d).
 
     Raises:
         ValueError: If they are not finite.
@@ -78,6 +84,13 @@ def frechet_distance(one: FeatureMoments, two: FeatureMoments) -> float:
 
     It is biased: with n points it exceeds its limit by about c/n, c unknown and depending on the
     model, so values are comparable at equal n alone (Chong and Forsyth 2020).
+
+    Args:
+        one: Moments of the first set.
+        two: Moments of the second set.
+
+    Returns:
+        The distance.
 
     Raises:
         ValueError: If the dimensions differ.

@@ -161,7 +161,13 @@ class ImageMetrics:
         self._floors: dict[int, _Values] = {}
 
     def __call__(self, images: np.ndarray) -> list[Measurement]:
-        """Of generated images (samples, c, h, w) uint8.
+        """Measure generated images.
+
+        Args:
+            images: Generated images, (samples, c, h, w) uint8.
+
+        Returns:
+            A measurement for each metric and comparison.
 
         Raises:
             ValueError: If their number or shape is another.
@@ -292,9 +298,7 @@ def _plan(
     k: int,
     permuted: Callable[[Tensor], Tensor],
 ) -> list[_Comparison]:
-    """What the documentation of this module says of references and floors, for features of real
-    images.
-    """
+    """Choose references and floors for features of real images, as this module's docstring says."""
     train_set = _Set(train, k)
     if held_out is None:
         size = min(samples, len(train) // 2)

@@ -226,14 +226,19 @@ class Inception(nn.Module):
 
 
 def load_inception(path: Path, resize: Resize = "half-pixel") -> tuple[Inception, str]:
-    """The network with the weights of a state dict, in evaluation mode, and the SHA-256 of the
-    file.
+    """Load the network with the weights of a state dict. Nothing that the file holds is executed.
 
-    Only if that starts with INCEPTION_HASH are these the published weights. Nothing that the file
-    holds is executed.
+    Only if the file's SHA-256 starts with INCEPTION_HASH are these the published weights.
+
+    Args:
+        path: File with the state dict.
+        resize: Rule by which images are brought to the network's size.
+
+    Returns:
+        The network, in evaluation mode, and the SHA-256 of the file.
 
     Raises:
-        InceptionError: If it is no state dict of this network;.
+        InceptionError: If it is no state dict of this network.
         OSError: If it cannot be read.
     """
     try:
@@ -290,7 +295,13 @@ def _require_tensors(path: Path, state: object, expected: dict[str, Tensor]) -> 
 
 
 def to_rgb(images: Tensor) -> Tensor:
-    """(b, 1 or 3, h, w) -> (b, 3, h, w), grey repeated.
+    """Give images three channels, grey repeated.
+
+    Args:
+        images: Images, (b, 1 or 3, h, w) uint8.
+
+    Returns:
+        Images, (b, 3, h, w) uint8.
 
     Raises:
         ValueError: For anything else than uint8 of these shapes.
@@ -303,11 +314,17 @@ def to_rgb(images: Tensor) -> Tensor:
 
 
 def resize(images: Tensor, side: int, rule: Resize) -> Tensor:
-    """Bilinear, (b, c, h, w) -> (b, c, side, side), without low-pass filter: two neighbours, also
-    for down-sizing.
+    """Resize bilinearly without low-pass filter: from two neighbours, also for down-sizing.
 
-    Pixel i of the result lies at i·h/side ("tensorflow": TensorFlow 1, which shifts the image), or
-    at (i + ½)·h/side − ½ ("half-pixel": centres on centres), beyond the border at the border.
+    Args:
+        images: Images, (b, c, h, w) floating-point.
+        side: Height and width of the result, pixels.
+        rule: Pixel i of the result lies at i·h/side ("tensorflow": TensorFlow 1, which shifts the
+            image), or at (i + ½)·h/side − ½ ("half-pixel": centres on centres), beyond the border
+            at the border.
+
+    Returns:
+        Images, (b, c, side, side).
     """
     rows, columns = (_interpolation(size, side, rule, images) for size in images.shape[2:])
     return rows @ images @ columns.T

@@ -44,9 +44,16 @@ class Choice(Protocol):
 
 
 def kernel_distance(x: Tensor, y: Tensor) -> KernelDistance:
-    """MMD² between x (n, d) and y (m, d) from all pairs, on any device; n, m >= 3.
+    """MMD² between two sets of features from all pairs, on any device.
 
     Time (n + m)² d, memory a few blocks of 4096 × 4096 numbers beside the features.
+
+    Args:
+        x: Features, (n, d), n >= 3.
+        y: Features, (m, d), m >= 3.
+
+    Returns:
+        The estimate and its standard error.
 
     Raises:
         ValueError: If they are not finite or differ in d.
@@ -66,16 +73,21 @@ def kernel_distance(x: Tensor, y: Tensor) -> KernelDistance:
 def subset_kernel_distances(
     fake: Tensor, real: Tensor, rng: Choice, subsets: int = 100, size: int | None = None
 ) -> np.ndarray:
-    """MMD² between random subsets of both sets, (subsets,): what fld and torch-fidelity report the
-    mean and sd of.
+    """MMD² between random subsets of both sets; fld and torch-fidelity report its mean and sd.
 
     Subsets overlap, so sd/√subsets is the error of choosing them, not that of the data; see
     `kernel_distance`.
 
     Args:
-        size: Of each subset; None: min(1000, n/2, m/2) as in fld. For each subset `rng` first
-            chooses from `fake`, then from `real`, without replacement: RandomState(42) gives fld's
-            numbers, RandomState(2020) torch-fidelity's.
+        fake: Features of generated images, (n, d).
+        real: Features of real images, (m, d).
+        rng: For each subset it first chooses from `fake`, then from `real`, without replacement:
+            RandomState(42) gives fld's numbers, RandomState(2020) torch-fidelity's.
+        subsets: Number of subsets.
+        size: Points of each subset; None: min(1000, n/2, m/2) as in fld.
+
+    Returns:
+        MMD² of each pair of subsets, (subsets,).
 
     Raises:
         ValueError: If a set is smaller than a subset.

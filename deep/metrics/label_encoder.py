@@ -20,7 +20,7 @@ __all__ = ["EncoderTraining", "LabelEncoder", "train_encoder"]
 
 @dataclass(frozen=True)
 class EncoderTraining:
-    """How an encoder is trained: Adam with a learning rate that falls linearly to 0."""
+    """Training of an encoder: Adam with a learning rate that falls linearly to 0."""
 
     seed: int = 0
     """Determines initial weights and batches."""
@@ -55,21 +55,34 @@ class LabelEncoder(nn.Module):
         return x.mean((2, 3))
 
     def scores(self, images: Tensor) -> Tensor:
-        """Unnormalised log-probabilities of the classes, (b, classes)."""
+        """Unnormalised log-probabilities of the classes.
+
+        Args:
+            images: Images, (b, c, h, h) uint8.
+
+        Returns:
+            The scores, (b, classes).
+        """
         return self.classify(self(images))
 
 
 def train_encoder(
     images: np.ndarray, labels: np.ndarray, training: EncoderTraining
 ) -> LabelEncoder:
-    """An encoder trained to tell the labels (n,) of images (n, c, h, h) uint8, on the CPU; in
-    evaluation mode.
+    """Train an encoder to tell the labels of images, on the CPU.
 
     The same at equal seed and equal number of threads.
 
+    Args:
+        images: Training images, (n, c, h, h) uint8.
+        labels: Their classes, shape (n,).
+        training: Settings, with the seed.
+
+    Returns:
+        The encoder, in evaluation mode.
+
     Raises:
-        ValueError: If there are fewer than two classes, or the numbers of images and labels
-            differ;.
+        ValueError: If there are fewer than two classes, or the numbers of images and labels differ.
         FloatingPointError: Naming the step, if the loss is not finite.
     """
     if len(images) != len(labels):

@@ -1,4 +1,4 @@
-"""How far the parameters of a network went: Figure 9 of the paper.
+"""Distance that the parameters of a network moved: Figure 9 of the paper.
 
 The paper plots ‖θ_t − θ_0‖ "rescaled by the number of parameters p", beside the same for a random
 initialisation. It does not say whether θ are the raw weights or their moving average: say so where
@@ -30,15 +30,21 @@ class ParameterDistance:
 def parameter_distance(
     theta: Mapping[str, Tensor], origin: Mapping[str, Tensor]
 ) -> ParameterDistance:
-    """The distance between two sets of parameters, e.g. `dict(network.named_parameters())`; summed
-    in float64.
+    """Euclidean distance between two sets of parameters, summed in float64.
 
     Without buffers: they are no parameters. The reference line of Figure 9 is that of a network
     with fresh weights.
 
+    Args:
+        theta: Parameters by name, of any shape, e.g. `dict(network.named_parameters())`.
+        origin: Parameters by name, of the same shapes.
+
+    Returns:
+        The distance and the number of parameters.
+
     Raises:
         ValueError: Naming the first parameter that only one of them has, that differs in shape, or
-            that is not finite.
+            that is not finite; or if there are none.
     """
     for name in sorted(theta.keys() | origin.keys()):
         if name not in theta or name not in origin:

@@ -43,7 +43,7 @@ class Neighbourhoods:
 
 @dataclass(frozen=True)
 class PrecisionRecall:
-    """How two sets, real and fake, cover each other.
+    """Mutual coverage of two sets, real and fake.
 
     Attributes:
         precision: Share of fake points in at least one ball of a real one, in [0, 1].
@@ -60,9 +60,16 @@ class PrecisionRecall:
 
 
 def neighbourhoods(points: Tensor, k: int = 3) -> Neighbourhoods:
-    """The balls of a set of features (n, d), on any device; k >= 1 other points lie in or on each.
+    """The balls of a set of features, on any device; k other points lie in or on each.
 
     Time n² d, memory a few blocks of 4096 × 4096 numbers beside the points.
+
+    Args:
+        points: Features, (n, d).
+        k: Other points in a ball, from 1 to n − 1.
+
+    Returns:
+        The balls: centres and squared radii.
 
     Raises:
         ValueError: If k < 1, n <= k, or a feature is not finite.
@@ -79,9 +86,16 @@ def neighbourhoods(points: Tensor, k: int = 3) -> Neighbourhoods:
 
 
 def precision_recall(real: Neighbourhoods, fake: Neighbourhoods) -> PrecisionRecall:
-    """Of two sets, n real and m fake points. Time n m d, memory as in `neighbourhoods`.
+    """Compare two sets, n real and m fake points. Time n m d, memory as in `neighbourhoods`.
 
     All four depend on n and m: compare at equal numbers.
+
+    Args:
+        real: Balls of the n real points.
+        fake: Balls of the m fake points.
+
+    Returns:
+        Precision, recall, density and coverage.
 
     Raises:
         ValueError: If k or the dimensions differ.
@@ -135,5 +149,5 @@ def _squared_distances(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _rounding(d: int) -> float:
-    """Of a sum of d + 2 rounded terms, relative to the largest."""
+    """Rounding error of a sum of d + 2 rounded terms, relative to the largest."""
     return (d + 2) * torch.finfo(torch.float64).eps

@@ -31,13 +31,13 @@ PADDING = len(SYM6) // 4
 
 @dataclass(frozen=True)
 class Transforms:
-    """What is done to each of n images, (n,) each. 0: that transform leaves the image alone.
+    """Transforms of n images, (n,) each. 0: that transform leaves the image alone.
 
     Attributes:
         x_flip: 1 mirrors left-right, up-down.
         y_flip: See `x_flip`.
         scale: w of a scale 2^(0.2 w).
-        angle: Of rotation, radians.
+        angle: Angle of rotation, radians.
         stretch: w of a scale 2^(0.2 w) along the direction stretch_angle, and its inverse across
             it.
         shift_x: w of a translation by 0.125 w of the side.
@@ -59,7 +59,14 @@ class Transforms:
 
     @classmethod
     def from_stacked(cls, rows: Tensor) -> "Transforms":
-        """The inverse of `stacked`."""
+        """Undo `stacked`.
+
+        Args:
+            rows: One row an image, (n, 8).
+
+        Returns:
+            The transforms.
+        """
         return cls(*rows.unbind(dim=1))
 
     def labels(self) -> Tensor:
@@ -81,12 +88,20 @@ class Transforms:
 
 
 def draw_transforms(n: int, p: float, generator: torch.Generator) -> Transforms:
-    """Transforms of n images, on the device of `generator`.
+    """Draw transforms of n images, on the device of `generator`.
 
     Each kind happens with probability p, independently.
 
     Mirroring left-right is drawn for all images (half of them are mirrored then), whatever p: so
     EDM does.
+
+    Args:
+        n: Number of images.
+        p: Probability of each kind, in [0, 1].
+        generator: Generator to draw with.
+
+    Returns:
+        The transforms, of length n.
     """
     device = generator.device
 
@@ -116,11 +131,18 @@ def draw_transforms(n: int, p: float, generator: torch.Generator) -> Transforms:
 
 
 def augment(images: Tensor, transforms: Transforms) -> Tensor:
-    """The transformed images; `images`: (n, c, h, w) float, n of them in `transforms`.
+    """Transform images.
 
     Outside the image lies its reflection. An image does not depend on the others of its batch, up
     to rounding. Computed in the precision of the images, also where matrix products are cast to a
     lower one.
+
+    Args:
+        images: Images, (n, c, h, w) floating-point.
+        transforms: Transforms of the n images.
+
+    Returns:
+        The transformed images, (n, c, h, w).
     """
     with torch.autocast(images.device.type, enabled=False):
         images = torch.where(transforms.x_flip.bool()[:, None, None, None], images.flip(3), images)

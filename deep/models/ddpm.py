@@ -97,7 +97,15 @@ class DDPM:
         return Ancestral("large" if self.sampler == "fixed-large" else "small", 1).over(schedule)
 
     def inputs(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """Images, some of them mirrored, t (b,) uniform on 0 … T−1, and noise ε like the images."""
+        """Draw what is random in the loss: mirroring, timesteps and noise.
+
+        Args:
+            images: Images, (b, c, h, w) uint8.
+            generator: Generator to draw with.
+
+        Returns:
+            Images, some of them mirrored, t (b,) uniform on 0 … T−1, and noise ε like the images.
+        """
         b, device = len(images), generator.device
         if self.flip:
             images = mirrored(images, generator)
@@ -105,13 +113,30 @@ class DDPM:
         return images, t, torch.randn(images.shape, generator=generator, device=device)
 
     def losses(self, network: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-        """|ε − ε_θ(x_t, t)|², the mean over pixels and channels; (b,)."""
+        """Squared error of the predicted noise: |ε − ε_θ(x_t, t)|², mean over pixels and channels.
+
+        Args:
+            network: Predicts ε, (b, c, h, w), from x_t and t.
+            inputs: Given by the method `inputs`, shapes (b, …).
+
+        Returns:
+            The losses, (b,).
+        """
         images, t, noise = inputs
         predicted = network(self.diffused(to_float(images), t, noise), t)
         return (predicted.float() - noise).square().mean(dim=(1, 2, 3))
 
     def diffused(self, clean: Tensor, t: Tensor, noise: Tensor) -> Tensor:
-        """x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε: (b, c, h, w), with t (b,)."""
+        """Diffuse clean images: x_t = √ᾱ_t x_0 + √(1 − ᾱ_t) ε.
+
+        Args:
+            clean: x_0, (b, c, h, w).
+            t: Timesteps, shape (b,) int64.
+            noise: ε, (b, c, h, w).
+
+        Returns:
+            x_t, (b, c, h, w).
+        """
         signal, spread = (
             torch.from_numpy(values).to(clean, non_blocking=True)[t][:, None, None, None]
             for values in (np.sqrt(self.alphas_cumprod), np.sqrt(1 - self.alphas_cumprod))
@@ -119,13 +144,30 @@ class DDPM:
         return signal * clean + spread * noise
 
     def sample(self, network: Callable[..., Tensor], noise: Noise) -> Tensor:
-        """Draw with the sampler that is set."""
+        """Draw with the sampler that is set.
+
+        Args:
+            network: Predicts ε, (b, c, h, w), from x_t and t.
+            noise: Gives the noise of the batch.
+
+        Returns:
+            Images, (b, c, h, w).
+        """
         return self.make_sampler().sample(
             partial(self.denoise, network), noise(), lambda step: noise()
         )
 
     def denoise(self, network: Callable[..., Tensor], x: Tensor, t: int) -> Tensor:
-        """x̂₀ from x_t (b, c, h, w) and the predicted noise, before it is clipped."""
+        """Estimate x̂₀ from x_t and the predicted noise, before it is clipped.
+
+        Args:
+            network: Predicts ε, (b, c, h, w), from x_t and t.
+            x: x_t, (b, c, h, w).
+            t: Timestep, from 0 to T−1.
+
+        Returns:
+            x̂₀, (b, c, h, w).
+        """
         eps = network(x, torch.full((len(x),), t, device=x.device)).float()
         return x0_from_noise(x, eps, float(self.alphas_cumprod[t]))
 
@@ -134,6 +176,14 @@ class DDPM:
 
 
 def mirrored(images: Tensor, generator: torch.Generator) -> Tensor:
-    """(b, c, h, w), each image mirrored left-right with probability ½."""
+    """Mirror each image left-right with probability ½.
+
+    Args:
+        images: Images, (b, c, h, w).
+        generator: Generator to draw with.
+
+    Returns:
+        Images, (b, c, h, w).
+    """
     coins = torch.randint(2, (len(images), 1, 1, 1), generator=generator, device=generator.device)
     return torch.where(coins.bool(), images.flip(3), images)

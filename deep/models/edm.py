@@ -26,7 +26,7 @@ __all__ = ["EDM"]
 
 
 class Denoiser(Protocol):
-    """What a denoising network says of itself."""
+    """Properties of a denoising network that a sampler and a loss ask for."""
 
     sigma_data: float
     """Standard deviation of the data that it was preconditioned for."""
@@ -102,7 +102,15 @@ class EDM:
                 raise OptionError(f"{option_name(option)} has no meaning without --churn")
 
     def inputs(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """Images, σ (b,), what augmentation does to each (b, 8), and noise ε like the images."""
+        """Draw what is random in the loss: noise levels, augmentation and noise.
+
+        Args:
+            images: Images, (b, c, h, w) uint8.
+            generator: Generator to draw with.
+
+        Returns:
+            Images, σ (b,), transforms of augmentation (b, 8), and noise ε like the images.
+        """
         b, device = len(images), generator.device
         sigma = (
             self.p_mean + self.p_std * torch.randn(b, generator=generator, device=device)
@@ -112,8 +120,16 @@ class EDM:
         return images, sigma, transforms, noise
 
     def losses(self, network: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-        """w(σ) |D(y + σε, σ; a) − y|², summed over pixels and channels, y the augmented image;
-        (b,).
+        """Weighted denoising loss: w(σ) |D(y + σε, σ; a) − y|², summed over pixels and channels.
+
+        y is the augmented image.
+
+        Args:
+            network: Denoiser D, (b, c, h, w) from y + σε, σ and labels a.
+            inputs: Given by the method `inputs`, shapes (b, …).
+
+        Returns:
+            The losses, (b,).
         """
         images, sigma, transforms, noise = inputs
         clean = to_float(images)
@@ -134,13 +150,32 @@ class EDM:
         noise: Tensor,
         labels: Tensor | None,
     ) -> Tensor:
-        """w(σ) (D(y + σε, σ; a) − y)², element by element: y, ε (b, c, h, w), σ (b,), a (b, 9)."""
+        """Weighted squared errors, element by element: w(σ) (D(y + σε, σ; a) − y)².
+
+        Args:
+            network: Denoiser D, (b, c, h, w) from y + σε, σ and labels a.
+            clean: y, (b, c, h, w).
+            sigma: Noise levels σ, shape (b,).
+            noise: ε, (b, c, h, w).
+            labels: Augmentation labels a, (b, 9); None: none.
+
+        Returns:
+            The errors, (b, c, h, w).
+        """
         weights = weight(sigma, _denoiser(network).sigma_data)[:, None, None, None]
         denoised = network(clean + sigma[:, None, None, None] * noise, sigma, labels)
         return weights * (denoised.float() - clean) ** 2
 
     def sample(self, network: Callable[..., Tensor], noise: Noise) -> Tensor:
-        """Follow the probability flow from pure noise: float64, except in the network."""
+        """Follow the probability flow from pure noise: float64, except in the network.
+
+        Args:
+            network: Denoiser D, (b, c, h, w) from x and σ.
+            noise: Gives the noise of the batch.
+
+        Returns:
+            Images, (b, c, h, w).
+        """
 
         def denoise(x: Tensor, sigma: float) -> Tensor:
             return network(x.float(), x.new_full((1,), sigma, dtype=torch.float32)).double()
@@ -149,7 +184,14 @@ class EDM:
         return sampler.sample(denoise, noise().double(), lambda step: noise())
 
     def make_sampler(self, network: Denoiser) -> Heun | MultistepSampler:
-        """The sampler of the settings, within the noise levels that the network knows."""
+        """Make the sampler of the settings, within the noise levels that the network knows.
+
+        Args:
+            network: Gives the least and the greatest noise level.
+
+        Returns:
+            The sampler.
+        """
         low = max(self.sigma_min, network.sigma_min)
         high = min(self.sigma_max, network.sigma_max)
         levels = edm_noise_levels(self.steps, low, high, self.rho)

@@ -65,11 +65,17 @@ class OTCFM:
         return Dopri5(1e-5 if self.tolerance is None else self.tolerance)
 
     def inputs(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """x_t like the images, t (b,), and the velocity x_1 − x_0, for pairs of the batch's plan
-        with b noise images.
+        """Draw points on paths between pairs of the batch's plan with b noise images.
 
         The plan is solved on the host: with a GPU, this is the only thing in a step that waits for
         it.
+
+        Args:
+            images: Images, (b, c, h, w) uint8.
+            generator: Generator to draw with.
+
+        Returns:
+            x_t like the images, t (b,), and the velocity x_1 − x_0.
         """
         from stability.diffusion.minibatch import optimal_permutation  # compiled: half a second
 
@@ -89,12 +95,28 @@ class OTCFM:
         return path, t, data - source
 
     def losses(self, network: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-        """|v_θ(t, x_t) − (x_1 − x_0)|², the mean over pixels and channels; (b,)."""
+        """Squared error of the velocity: |v_θ(t, x_t) − (x_1 − x_0)|², averaged over each image.
+
+        Args:
+            network: Velocity v_θ, (b, c, h, w) from t and x_t.
+            inputs: Given by the method `inputs`, shapes (b, …).
+
+        Returns:
+            The losses, (b,).
+        """
         path, t, velocity = inputs
         return (network(t, path).float() - velocity).square().mean(dim=(1, 2, 3))
 
     def sample(self, network: Callable[..., Tensor], noise: Noise) -> Tensor:
-        """Integrate the flow from t = 0 to t = 1."""
+        """Integrate the flow from t = 0 to t = 1.
+
+        Args:
+            network: Velocity v_θ, (b, c, h, w) from t and x_t.
+            noise: Gives the noise of the batch.
+
+        Returns:
+            Images, (b, c, h, w).
+        """
         return self.make_integrator().sample(lambda t, x: network(t, x).float(), noise())
 
     def to_uint8(self, images: Tensor) -> Tensor:

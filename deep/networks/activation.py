@@ -8,9 +8,15 @@ __all__ = ["SiLU", "silu"]
 
 
 def silu(x: Tensor) -> Tensor:
-    """x·sigmoid(x).
+    """Compute x·sigmoid(x).
 
     Overwrites x when no gradient is recorded: fresh memory costs more than the arithmetic.
+
+    Args:
+        x: Numbers, any shape.
+
+    Returns:
+        Numbers, like x.
     """
     return functional.silu(x, inplace=not torch.is_grad_enabled())
 

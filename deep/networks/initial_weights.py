@@ -12,12 +12,18 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def fresh(make: Callable[[], Network], initialise: Callable[[Network], None]) -> Network:
-    """The network that `make` constructs, with weights from `initialise` and no draw from torch's
-    global generator.
+    """Make a network with initial weights and no draw from torch's global generator.
 
     Weights are made on the CPU and moved to torch's default device, so they are the same on every
     device. Inside `with torch.device("meta")` the network has names and shapes only, and takes no
     memory.
+
+    Args:
+        make: Constructs the network.
+        initialise: Sets its weights.
+
+    Returns:
+        The network.
     """
     device = torch.get_default_device()
     with torch.device("meta"):
@@ -32,12 +38,14 @@ def fresh(make: Callable[[], Network], initialise: Callable[[Network], None]) ->
 def xavier(
     network: nn.Module, gains: Mapping[str, float], generator: torch.Generator | None
 ) -> None:
-    """Weights ~ U(−a, a), a = gain·√(6/(fan_in + fan_out)); biases 0; normalisation starts as the
-    identity.
+    """Draw weights ~ U(−a, a), a = gain·√(6/(fan_in + fan_out)).
+
+    Biases are 0; normalisation starts as the identity.
 
     Args:
-        gains: By the end of a layer's name; 1 where none fits.
-        generator: On the CPU; None: torch's global one.
+        network: Network whose weights are set.
+        gains: Gain by the end of a layer's name; 1 where none fits.
+        generator: Generator on the CPU; None: torch's global one.
     """
     for name, module in network.named_modules():
         if isinstance(module, nn.GroupNorm):

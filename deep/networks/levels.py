@@ -16,8 +16,19 @@ def check_levels(
     attn_resolutions: Sequence[int],
     dropout: float,
 ) -> None:
-    """ValueError that names the argument, its value and what is allowed, if these do not
-    describe a U-Net.
+    """Check that these arguments describe a U-Net.
+
+    Args:
+        resolution: Pixels a side.
+        channels: Channels of an image.
+        model_channels: Channels that `channel_mult` multiplies.
+        channel_mult: Factor of each level, the finest first.
+        num_blocks: Residual blocks of a level.
+        attn_resolutions: Resolutions with self-attention.
+        dropout: Probability of dropout.
+
+    Raises:
+        ValueError: If they do not; it names the argument, its value and what is allowed.
     """
     # The upper limits are far beyond any use: a file may claim anything, and must not be taken at
     # its word.

@@ -1,6 +1,4 @@
-"""What a network's state dict must hold, and what a given one tells about the network: names and
-shapes.
-"""
+"""Names and shapes that a network's state dict must hold, and what they tell about the network."""
 
 import re
 from collections.abc import Mapping
@@ -19,12 +17,31 @@ class StateError(ValueError):
 
 
 def shapes_of(state: Mapping[str, Tensor]) -> Shapes:
-    """Name -> shape."""
+    """Shapes of tensors by name.
+
+    Args:
+        state: Tensors by name, of any shape.
+
+    Returns:
+        Shapes by name.
+    """
     return {name: value.shape for name, value in state.items()}
 
 
 def size(shapes: Shapes, name: str, axis: int = 0) -> int:
-    """Length of one axis of a tensor. StateError if there is no such tensor or axis."""
+    """Length of one axis of a tensor.
+
+    Args:
+        shapes: Shapes by name.
+        name: Name of the tensor.
+        axis: The axis, >= 0.
+
+    Returns:
+        The length.
+
+    Raises:
+        StateError: If there is no such tensor or axis.
+    """
     if name not in shapes:
         raise StateError(f"lacks the tensor {name}")
     if len(shapes[name]) <= axis:
@@ -35,13 +52,27 @@ def size(shapes: Shapes, name: str, axis: int = 0) -> int:
 
 
 def has(shapes: Shapes, prefix: str) -> bool:
-    """Whether a name starts like this: a layer is there even if one of its tensors is missing."""
+    """Tell whether a name begins so: a layer is there even if one of its tensors is missing.
+
+    Args:
+        shapes: Shapes by name.
+        prefix: Beginning of the name.
+
+    Returns:
+        True if there is one.
+    """
     return any(name.startswith(prefix) for name in shapes)
 
 
 def count(shapes: Shapes, pattern: str) -> int:
-    """1 + the largest number that the group of `pattern` matches at the start of a name; 0 if none
-    matches.
+    """1 + the largest number that the group of `pattern` matches at the start of a name.
+
+    Args:
+        shapes: Shapes by name.
+        pattern: Regular expression with one group, of digits.
+
+    Returns:
+        That number; 0 if no name matches.
 
     Raises:
         StateError: If that is more than there are tensors: a few bytes in a file must not ask for a
@@ -55,11 +86,15 @@ def count(shapes: Shapes, pattern: str) -> int:
 
 
 def require_state(network: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """StateError naming a tensor that `state` lacks, has in excess, or has with another shape or
-    type.
+    """Check that a state dict has the names and shapes of a network.
 
     Args:
         network: May be on the meta device.
+        state: Tensors by name, of any shape.
+
+    Raises:
+        StateError: Naming a tensor that `state` lacks, has in excess, or has with another shape or
+            type.
     """
     expected, got = shapes_of(network.state_dict()), shapes_of(state)
     for name, shape in expected.items():

@@ -85,30 +85,59 @@ class CFMNetwork:
 
     @property
     def widths(self) -> list[int]:
-        """Of each level."""
+        """Channels of each level."""
         return [mult * self.model_channels for mult in self.channel_mult]
 
     def attends(self, level: int) -> bool:
-        """Whether a level has self-attention."""
+        """Tell whether a level has self-attention.
+
+        Args:
+            level: Number of the level; 0 is the finest.
+
+        Returns:
+            True if it has.
+        """
         return self.resolution >> level in self.attn_resolutions
 
     def heads(self, width: int) -> int:
-        """Attention heads at a level of this width."""
+        """Attention heads at a level of this width.
+
+        Args:
+            width: Channels of the level.
+
+        Returns:
+            Their number.
+        """
         return width // self.head_channels if self.head_channels else self.num_heads or 1
 
     def build(self, generator: torch.Generator | None = None) -> "CFMUNet":
-        """The network with fresh weights (`deep.networks.initial_weights`): torch's defaults,
-        but the velocity is 0.
+        """Build the network with fresh weights (`deep.networks.initial_weights`).
+
+        They are torch's defaults, but the velocity is 0.
+
+        Args:
+            generator: Generator on the CPU; None: torch's global one.
+
+        Returns:
+            The network.
         """
         return fresh(lambda: CFMUNet(self), partial(_initialise, generator=generator))
 
     @classmethod
     def deduce(cls, shapes: Shapes, resolution: int = 32, head_channels: int = 64) -> "CFMNetwork":
-        """The configuration of the network that has these tensors.
+        """Deduce the configuration of the network that has these tensors.
 
         Resolution, width of a head and dropout leave no trace in them.
 
         A network that fits otherwise need not have exactly these tensors.
+
+        Args:
+            shapes: Shapes by name.
+            resolution: Pixels a side.
+            head_channels: Channels of an attention head.
+
+        Returns:
+            The configuration.
 
         Raises:
             StateError: If a tensor is missing that tells.
@@ -194,7 +223,15 @@ class CFMAttention(nn.Module):
         self.proj_out = nn.Conv1d(width, width, 1)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """(n, width, r, r), twice."""
+        """Apply self-attention, added to its input.
+
+        Args:
+            x: Input, (n, width, r, r).
+            embedding: Not used; as in the residual block, (n, e).
+
+        Returns:
+            Output, (n, width, r, r).
+        """
         tokens = to_tokens(self.norm(x))
         qkv = functional.linear(tokens, self.qkv.weight.flatten(1), self.qkv.bias)
         attended = attend(qkv.unflatten(2, (self.heads, 3, -1)))

@@ -66,18 +66,32 @@ class DDPMNetwork:
             raise ValueError(f"channel_mult must start with 1, got {self.channel_mult}")
 
     def build(self, generator: torch.Generator | None = None) -> "DDPMUNet":
-        """The network with fresh weights (see `deep.networks.initial_weights`): it starts by
-        predicting almost 0.
+        """Build the network with fresh weights (`deep.networks.initial_weights`).
+
+        It starts by predicting almost 0.
+
+        Args:
+            generator: Generator on the CPU; None: torch's global one.
+
+        Returns:
+            The network.
         """
         return fresh(lambda: DDPMUNet(self), lambda network: xavier(network, _GAINS, generator))
 
     @classmethod
     def deduce(cls, shapes: Shapes, resolution: int = 32) -> "DDPMNetwork":
-        """The configuration of the network that has these tensors.
+        """Deduce the configuration of the network that has these tensors.
 
         Resolution and dropout leave no trace in them.
 
         A network that fits otherwise need not have exactly these tensors.
+
+        Args:
+            shapes: Shapes by name.
+            resolution: Pixels a side.
+
+        Returns:
+            The configuration.
 
         Raises:
             StateError: If a tensor is missing that tells.
@@ -150,7 +164,14 @@ class DDPMAttention(nn.Module):
         self.project_out = nn.Conv2d(width, width, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, width, r, r), twice."""
+        """Apply self-attention, added to its input.
+
+        Args:
+            x: Input, (n, width, r, r).
+
+        Returns:
+            Output, (n, width, r, r).
+        """
         tokens = to_tokens(self.norm(x))
         qkv = functional.linear(tokens, self.project_in.weight.flatten(1), self.project_in.bias)
         attended = attend(qkv.unflatten(2, (1, 3, -1)))

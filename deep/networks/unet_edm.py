@@ -136,8 +136,15 @@ class EDMNetwork:
         return encoder, decoder
 
     def build(self, generator: torch.Generator | None = None) -> "EDMPrecond":
-        """The network with fresh weights (`deep.networks.initial_weights`): its output starts
-        almost at c_skip x.
+        """Build the network with fresh weights (`deep.networks.initial_weights`).
+
+        Its output starts almost at c_skip x.
+
+        Args:
+            generator: Generator on the CPU; None: torch's global one.
+
+        Returns:
+            The network.
         """
 
         def initialise(network: EDMPrecond) -> None:
@@ -150,10 +157,17 @@ class EDMNetwork:
 
     @classmethod
     def deduce(cls, shapes: Shapes) -> "EDMNetwork":
-        """The configuration of the network that has these tensors, but for dropout and sigma_data:
-        those are official.
+        """Deduce the configuration of the network that has these tensors.
+
+        Dropout and sigma_data leave no trace in them: those are official.
 
         A network that fits otherwise need not have exactly these tensors.
+
+        Args:
+            shapes: Shapes by name.
+
+        Returns:
+            The configuration.
 
         Raises:
             StateError: If a tensor is missing that tells.
@@ -236,9 +250,14 @@ class EDMBlock(nn.Module):
             self.proj = Conv(outputs, outputs, 1)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        """Args:
-        x: (n, inputs, r, r).
-        embedding: (n or 1, e) -> (n, outputs, r', r'), r' = r, r/2 or 2r.
+        """Apply the block.
+
+        Args:
+            x: Input, (n, inputs, r, r).
+            embedding: Embedding of the noise level, (n or 1, e).
+
+        Returns:
+            Output, (n, outputs, r', r'), r' = r, r/2 or 2r.
         """
         h = silu(self.norm0(x))
         if self.resampling == "down":
@@ -371,8 +390,8 @@ class EDMPrecond(nn.Module):
         Args:
             x: Noisy images, (n, channels, r, r).
             sigma: Their noise levels, (n,) or (1,), > 0.
-            augment_labels: As in `SongUNet`.
-            classes: As in `SongUNet`.
+            augment_labels: Augmentation labels, (n or 1, augment_dim); None as zeros.
+            classes: Class numbers, shape (n,) int64; None: no class.
 
         Returns:
             The estimates, like x, float32.
