@@ -65,7 +65,14 @@ class Report:
 
 
 def main(config: Report) -> None:
-    """Write the figures and the page, print the last generation of each regime and the paths."""
+    """Write the figures and the page, print the last generation of each regime and the paths.
+
+    Args:
+        config: Options of the command.
+
+    Raises:
+        UsageError: If the folder has no run that can be read.
+    """
     console = make_console()
     out = config.out or config.folder / "report"
     try:
@@ -88,7 +95,7 @@ def main(config: Report) -> None:
 
 
 def _draw(setting: Setting, out: Path) -> tuple[list[dict[str, str]], list[Path]]:
-    """What the page needs of each figure, and the files written."""
+    """Save the figures of a setting; return what the page needs of each, and the files written."""
     pictures, written = [], []
     with figure_style():
         for name, (draw, caption) in FIGURES.items():
@@ -102,7 +109,7 @@ def _draw(setting: Setting, out: Path) -> tuple[list[dict[str, str]], list[Path]
 
 
 def _section(setting: Setting) -> dict[str, Any]:
-    """What the page says of a setting, and its samples; without figures."""
+    """Collect the page's words and numbers on a setting, and its samples; without figures."""
     return {
         "name": setting.name,
         "words": f"Features: {_features(setting)}.",
@@ -169,7 +176,7 @@ def _features(setting: Setting) -> str:
 
 
 def _grids_words(grids: Sequence[dict[str, Any]]) -> str:
-    """What is said below the samples."""
+    """Words below the samples."""
     seeds = {grid["seed"] for grid in grids}
     return "The same latents in every generation" + (
         f"; seed {seeds.pop()}." if len(seeds) == 1 else "."

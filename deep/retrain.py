@@ -42,7 +42,14 @@ __all__ = ["PresetChoice", "commands", "main"]
 
 
 def main(config: Config) -> None:
-    """Run, or finish, the retraining; the first process prints its tables and draws its figures."""
+    """Run, or finish, the retraining; the first process prints its tables and draws its figures.
+
+    Args:
+        config: Options of the command.
+
+    Raises:
+        UsageError: If the options, or the files that they name, do not fit.
+    """
     options = config.run
     if (config.name, options.preset) not in PRESETS:
         models = ", ".join(name for name, preset in PRESETS if preset == options.preset)
@@ -186,8 +193,15 @@ class PresetChoice:
 
 
 def commands(chosen: PresetChoice) -> Any:
-    """One subcommand a model; one without this preset has its own settings, and `main` refuses
-    it.
+    """Make one subcommand a model.
+
+    One without this preset has its own settings, and `main` refuses it.
+
+    Args:
+        chosen: Preset and data that the command line names.
+
+    Returns:
+        Union of the annotated configurations, for tyro.
     """
     is_archive = chosen.data is not None and is_cifar10(chosen.data)
     preset = chosen.preset or ("cifar10" if is_archive else "digits")

@@ -83,7 +83,7 @@ class Sweep(GridOptions):
 
     @property
     def folder(self) -> Path:
-        """Where the runs are; absolute, since Ray's processes are elsewhere."""
+        """Folder of the runs; absolute, since Ray's processes are elsewhere."""
         digest = hashlib.sha256(json.dumps([self.command, *self.options]).encode()).hexdigest()[:8]
         return (self.out or Path("runs") / f"sweep-{self.command}-{digest}").absolute()
 
@@ -130,8 +130,12 @@ class Sweep(GridOptions):
 
 
 def main(config: Sweep) -> None:
-    """Run what is not finished, print what came out; leaves with status 1 if a run failed, or
-    Ray did.
+    """Run what is not finished, and print what came out.
+
+    Leaves with status 1 if a run failed, or Ray did.
+
+    Args:
+        config: Options of the command.
     """
     run_grid(config.folder, config, config.runs())
 

@@ -51,7 +51,14 @@ class TextLoop(LoopOptions):
     """n: real windows, and windows drawn of each generation to measure it."""
 
     def regimes(self, paper_lambdas: Sequence[float] = (1.0,)) -> list[Regime]:
-        """Make the rows; without --lambda λ = 1 and fully synthetic."""
+        """Make the rows; without --lambda λ = 1 and fully synthetic.
+
+        Args:
+            paper_lambdas: Values of λ without --lambda.
+
+        Returns:
+            One regime a row.
+        """
         return super().regimes(paper_lambdas)
 
 
@@ -97,7 +104,14 @@ def critical_lambda(temperature: float) -> float:
 
 
 def main(config: TextRun) -> None:
-    """Run, or finish, the retraining, and print what came out."""
+    """Run, or finish, the retraining, and print what came out.
+
+    Args:
+        config: Options of the command.
+
+    Raises:
+        UsageError: If the text cannot be read, or the options do not fit.
+    """
     loop = config.loop
     try:
         corpus = read_corpus(config.data, config.length)
@@ -125,7 +139,7 @@ def main(config: TextRun) -> None:
 
 
 def _has_law(config: TextRun) -> bool:
-    """Whether the survival of n-grams under exact frequencies is known."""
+    """Tell whether the survival of n-grams under exact frequencies is known."""
     return config.loop.regime in WITH_LAW and config.training.temperature == 1
 
 
@@ -173,7 +187,7 @@ def _print_text(console: Console, corpus: Corpus, result: Result) -> None:
 
 
 def _about(config: TextRun, corpus: Corpus) -> str:
-    """How to read the tables: size of the network, and the critical λ of the temperature."""
+    """Explain the tables: size of the network, and the critical λ of the temperature."""
     tau = config.training.temperature
     words = f"{_parameters(config, corpus):,} parameters; decoding temperature τ = {tau:g}"
     critical = critical_lambda(tau)

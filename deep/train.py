@@ -48,7 +48,11 @@ SHOWN = 100  # images in a grid
 
 
 def main(config: Config) -> None:
-    """Train, draw samples, and print what came out."""
+    """Train, draw samples, and print what came out.
+
+    Args:
+        config: Options of the command.
+    """
     started = time.monotonic()
     accelerator = patient_accelerator(
         cpu=config.run.device == "cpu" or not torch.cuda.is_available()
@@ -154,7 +158,7 @@ class Pace:
 
 
 def _load_state(path: Path, run: str) -> dict[str, Any]:
-    """What the run of this digest wrote; there is no other file to resume from."""
+    """Load the state that the run of this digest wrote; there is no other file to resume from."""
     try:
         state = read_state(path)
     except UntrustedFileError as error:

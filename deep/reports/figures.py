@@ -162,10 +162,16 @@ def sample_grids(setting: Setting) -> Figure | None:
 
 
 def shown_series(setting: Setting) -> dict[str, list[Series]]:
-    """By metric, what is shown of it, one a reference: of those with a floor the one of most
-    images.
+    """Choose the series that are shown, by metric, one a reference.
 
-    Fréchet distance, precision and recall; if none was measured, everything.
+    Of the series with a floor it is the one of most images. Metrics are Fréchet distance, precision
+    and recall; if none was measured, everything.
+
+    Args:
+        setting: Runs of one setting.
+
+    Returns:
+        Series by metric.
     """
     metrics = list(dict.fromkeys(series.metric for series in setting.series))
     paper = {
@@ -188,19 +194,39 @@ def shown_series(setting: Setting) -> dict[str, list[Series]]:
 
 
 def last_generation(setting: Setting) -> int:
-    """The last that all runs of the setting have."""
+    """The last generation that all runs of the setting have.
+
+    Args:
+        setting: Runs of one setting.
+
+    Returns:
+        Its number.
+    """
     return min(run.generations for run in setting.runs) - 1
 
 
 def grid_generations(setting: Setting) -> list[int]:
-    """Those of which the first seed of every regime has stored a grid."""
+    """Generations of which the first seed of every regime has stored a grid.
+
+    Args:
+        setting: Runs of one setting.
+
+    Returns:
+        Their numbers, ascending.
+    """
     firsts = [chains[0].run for chains in setting.rows.values()]
     return sorted(set.intersection(*(set(run.grids) for run in firsts)))
 
 
 def tiled(images: np.ndarray, side: int) -> np.ndarray:
-    """The first of (k, c, h, w) uint8 in a square of at most side × side with grey gaps:
-    (height, width), or (…, 3).
+    """Tile the first images in a square with grey gaps.
+
+    Args:
+        images: Images, (k, c, h, w) uint8.
+        side: Most images a side.
+
+    Returns:
+        The picture, (height, width) uint8 if grey, (height, width, 3) if coloured.
     """
     side = min(side, math.isqrt(len(images)))
     images = np.pad(images[: side * side], ((0, 0), (0, 0), (0, 1), (0, 1)), constant_values=128)

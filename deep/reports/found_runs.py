@@ -89,7 +89,7 @@ class FoundRun:
 
     @property
     def folder(self) -> Path:
-        """Where it is."""
+        """Folder of the run."""
         return self.recorded.folder
 
     @property
@@ -99,7 +99,7 @@ class FoundRun:
 
     @property
     def environment(self) -> Mapping[str, Any]:
-        """Where it was started."""
+        """Environment in which it was started."""
         return self.recorded.environment
 
     @property
@@ -114,7 +114,14 @@ class FoundRun:
         return next((str(one["features"]) for one in about if "features" in one), "")
 
     def floor(self, series: Series) -> float | None:
-        """What as many real images get; None where there were too few of them."""
+        """Value that as many real images get.
+
+        Args:
+            series: The series of numbers.
+
+        Returns:
+            The value; None where there were too few real images.
+        """
         floor = self.recorded.study.floors.get(self.series[series])
         return None if floor is None else floor.mean
 
@@ -129,7 +136,13 @@ class FoundRun:
         return [t for t in range(self.generations) if self._grid(t).is_file()]
 
     def grid(self, t: int) -> np.ndarray:
-        """Samples of generation t, (chains, k, c, h, w) uint8, the same k latents in each.
+        """Read the samples of generation t, the same k latents in each chain.
+
+        Args:
+            t: Generation with a stored grid.
+
+        Returns:
+            Images, (chains, k, c, h, w) uint8.
 
         Raises:
             FoundRunError: If the file is damaged.
@@ -175,11 +188,18 @@ class Chain:
 
     @property
     def repeat(self) -> tuple[int, int]:
-        """What tells it from other chains of its regime: the run's seed and its own."""
+        """Identity among the chains of its regime: the run's seed and its own."""
         return self.run.config["seed"], self.records[0].seed
 
     def values(self, series: Series) -> list[float]:
-        """A number of each generation."""
+        """A number of each generation.
+
+        Args:
+            series: The series of numbers.
+
+        Returns:
+            The numbers, from generation 0 on.
+        """
         key = self.run.series[series]
         return [record.measured[key] for record in self.records]
 
@@ -193,7 +213,7 @@ class Setting:
 
     @property
     def config(self) -> dict[str, Any]:
-        """What all runs have in common."""
+        """Options that all runs have in common."""
         return _shared(self.runs[0].config)
 
     @cached_property
@@ -213,20 +233,49 @@ class Setting:
         return [one for one in self.runs[0].series if all(one in run.series for run in self.runs)]
 
     def row_of(self, regime: Regime) -> str | None:
-        """Name of the row of a regime; None if there is none."""
+        """Name of the row of a regime.
+
+        Args:
+            regime: The regime.
+
+        Returns:
+            The name; None if there is none.
+        """
         return next((row for row, chains in self.rows.items() if chains[0].regime == regime), None)
 
     def values(self, regime: str, series: Series) -> np.ndarray:
-        """(generations, seeds), as many generations as all seeds of the regime have."""
+        """Numbers of a regime, as many generations as all its seeds have.
+
+        Args:
+            regime: Name of its row.
+            series: The series of numbers.
+
+        Returns:
+            The numbers, (generations, seeds).
+        """
         return self._table(regime, lambda chain: chain.values(series))
 
     def floor(self, series: Series) -> np.ndarray:
-        """What as many real images get, one a run; empty where there were too few of them."""
+        """Values that as many real images get, one a run.
+
+        Args:
+            series: The series of numbers.
+
+        Returns:
+            The values, (runs,); a run with too few real images is left out.
+        """
         floors = [run.floor(series) for run in self.runs]
         return np.array([floor for floor in floors if floor is not None])
 
     def parameter_distances(self, regime: str) -> np.ndarray:
-        """‖θ_t − θ_0‖₂ / p (Figure 9), (generations, seeds)."""
+        """Distances of the parameters from their origin: ‖θ_t − θ_0‖₂ / p (Figure 9).
+
+        Args:
+            regime: Name of its row.
+
+        Returns:
+            The distances, (generations, seeds).
+        """
         return self._table(regime, lambda chain: [_moved(record) for record in chain.records])
 
     def random_parameter_distances(self) -> np.ndarray:
@@ -375,7 +424,7 @@ def _series(run: RecordedRun) -> dict[Series, str]:
 
 
 def _is_drawable(name: str) -> bool:
-    """Whether a figure shows it as it is: $ begins mathematics."""
+    """Tell whether a figure shows it as it is: $ begins mathematics."""
     return "$" not in name
 
 

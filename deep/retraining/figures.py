@@ -23,8 +23,13 @@ GIF_SIDE = 3.2  # inches of a row of the run
 
 
 def draw_figures(run: Path) -> list[Path]:
-    """Draw the figures of a run that has a finished generation into its folder; the paths
-    written.
+    """Draw the figures of a run that has a finished generation into its folder.
+
+    Args:
+        run: The run's folder.
+
+    Returns:
+        Paths of the figures.
     """
     setting = read_setting(run)
     figures = run / "figures"

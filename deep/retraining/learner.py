@@ -35,7 +35,7 @@ __all__ = ["ImageLearner", "Schedule"]
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long a model is trained, and how it is drawn from.
+    """Schedule of a model's trainings, and how it is drawn from.
 
     Attributes:
         first_images: Training images, counted with repetition, of a training from new weights and
@@ -116,13 +116,24 @@ class ImageLearner:
         return len(self._states)
 
     def average(self, r: int) -> dict[str, Tensor]:
-        """The parameters that chain r draws its samples with, on the CPU."""
+        """The parameters that chain r draws its samples with, on the CPU.
+
+        Args:
+            r: Number of the chain, from 0.
+
+        Returns:
+            Parameters by name.
+        """
         return {
             name: self._states[r]["ema"][name] for name, _ in self._trainer.ema.named_parameters()
         }
 
     def reset(self, rngs: Sequence[np.random.Generator]) -> None:
-        """New weights; or those of `start`, and the fit that follows leaves them as they are."""
+        """Draw new weights, or take those of `start`, which the next fit leaves as they are.
+
+        Args:
+            rngs: Generator of each chain.
+        """
         if self._start is not None:
             self._trainer.start_from(self._start, self._schedule.carry)
             self._states = [self._trainer_state()] * self.chains
@@ -137,8 +148,11 @@ class ImageLearner:
         self._drawn_from = [str(seed) for seed in seeds]
 
     def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
-        """Train each chain; see `Schedule` for how long, and `Trainer.fit` for what is carried
-        on.
+        """Train each chain; see `Schedule` for how long, and `Trainer.fit` for what is carried on.
+
+        Args:
+            datasets: Training set of each chain.
+            rngs: Generator of each chain.
         """
         self._t += 1
         drawn_from, given = (
@@ -162,7 +176,15 @@ class ImageLearner:
     def sample(
         self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
     ) -> list[np.ndarray]:
-        """Draw points with the average of the weights, (counts[r], …) uint8."""
+        """Draw points with the average of the weights.
+
+        Args:
+            counts: Number of points of each chain.
+            rngs: Generator of each chain.
+
+        Returns:
+            Points of each chain r, (counts[r], …) uint8.
+        """
         keys = [
             (id(state), int(rng.integers(2**62)))
             for state, rng in zip(self._states, rngs, strict=True)
@@ -175,7 +197,15 @@ class ImageLearner:
         return [x if len(x) == count else x[:count] for x, count in zip(drawn, counts, strict=True)]
 
     def sample_alike(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Draw points of all chains from the same latents and classes, (R, count, …) uint8."""
+        """Draw points of all chains from the same latents and classes.
+
+        Args:
+            count: Number of points of each chain.
+            rng: Generator that gives the seed.
+
+        Returns:
+            Points, (R, count, …) uint8, R chains.
+        """
         seed = int(rng.integers(2**62))
         keys = [id(state) for state in self._states]
         return np.stack(one_for_all(keys, lambda r: self._draw(r, range(count), seed)))
@@ -184,7 +214,14 @@ class ImageLearner:
         return {"states": list(self._states), "t": self._t, "images_seen": self.images_seen}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """ValueError if it is of another number of chains, or of another network."""
+        """Go back to a state given by `state_dict`.
+
+        Args:
+            state: The state.
+
+        Raises:
+            ValueError: If it is of another number of chains, or of another network.
+        """
         if len(state["states"]) != self.chains:
             raise ValueError(
                 f"the state must be of {self.chains} chains, got {len(state['states'])}"
@@ -282,7 +319,7 @@ class ImageLearner:
         return images
 
     def _images_and_labels(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """What a network is trained on; no labels where it is told none."""
+        """Images that a network is trained on, and their labels; None where it is told none."""
         if self._class_shares is None:
             return points, None
         labelled = split(points)

@@ -68,7 +68,14 @@ class ImageStudy:
     # The learner
 
     def build(self, place: LearnerPlace) -> ImageLearner:
-        """Build the learner and, in the first process, what it is measured with."""
+        """Build the learner and, in the first process, what it is measured with.
+
+        Args:
+            place: Folder of the run, number of chains and threads.
+
+        Returns:
+            The learner.
+        """
         config, options, accelerator = self._config, self._options, self._accelerator
         self._folder = place.folder
         if accelerator.is_main_process:
@@ -166,7 +173,7 @@ class ImageStudy:
         return found + self._of_classes() + [Quantity(key, shown=False) for key in counts]
 
     def _real_accuracy(self) -> RealAccuracy | None:
-        """Of a run whose network is told the class, where other real images have classes too."""
+        """Make the metric if the network is told the class and held-out images have classes."""
         real = self._real
         if not label_dim_of(self._config.network) or real.held_out is None:
             return None
@@ -188,7 +195,16 @@ class ImageStudy:
         ]
 
     def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, Floor]:
-        """What as many real images get, with its standard error; 0 where that is not known."""
+        """Values that as many real images get, with standard errors; 0 where not known.
+
+        Args:
+            truth: Not used.
+            n: Not used.
+            rng: Not used.
+
+        Returns:
+            Floors by quantity, of those that have been measured.
+        """
         floors = {
             _key(one): Floor(one["floor"], one["floor_error"] or 0.0)
             for one in self._seen
@@ -206,6 +222,14 @@ class ImageStudy:
         """Measure all chains, and store a grid of what the same latents become.
 
         All processes draw the grid; the first one measures.
+
+        Args:
+            generation: The finished generation, with its samples.
+            learner: The learner in the state of that generation.
+            views: One for each chain.
+
+        Returns:
+            Numbers by quantity, one dict for each chain; empty in other processes.
         """
         averages = [learner.average(r) for r in range(learner.chains)]
         self._origin = self._origin or averages

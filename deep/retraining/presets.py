@@ -1,5 +1,4 @@
-"""What can be retrained: the configuration of a run, and the paper's settings by model and data
-set.
+"""Configuration of a run, and the paper's settings by model and data set.
 
 Where the paper's text and its official driver disagree, the text is followed: a batch of 128 on
 FFHQ-64 (the driver has 256), and new latents in every generation (the driver's EDM draws from the
@@ -156,7 +155,14 @@ class Retrain(LoopOptions):
         return 0
 
     def regimes(self, paper_lambdas: Sequence[float] | None = None) -> list[Regime]:
-        """Make the rows; without --lambda those of the preset."""
+        """Make the rows; without --lambda those of the preset.
+
+        Args:
+            paper_lambdas: Values of λ without --lambda; None: those of the preset.
+
+        Returns:
+            One regime a row.
+        """
         return super().regimes(self.paper_lambdas if paper_lambdas is None else paper_lambdas)
 
 

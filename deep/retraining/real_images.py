@@ -23,7 +23,18 @@ __all__ = ["RealImages", "is_cifar10", "load_held_out", "load_real", "load_sampl
 
 
 def load_real(option: str, source: str) -> ImageSet:
-    """`load_images`; UsageError naming the option where that is a DataError."""
+    """Call `load_images`, with an error that names the option.
+
+    Args:
+        option: Name of the option.
+        source: Its value: a file, a folder or a name that `load_images` knows.
+
+    Returns:
+        The images.
+
+    Raises:
+        UsageError: Where `load_images` raises a DataError.
+    """
     try:
         return load_images(source)
     except DataError as error:
@@ -50,12 +61,30 @@ def load_samples(option: str, source: str | Path) -> dict[str, ImageSet]:
 
 
 def is_cifar10(source: str) -> bool:
-    """Whether a source is CIFAR-10's archive or its folder."""
+    """Tell whether a source is CIFAR-10's archive or its folder.
+
+    Args:
+        source: A file, a folder or a name that `load_images` knows.
+
+    Returns:
+        True if it is.
+    """
     return _cifar10(source) is not None
 
 
 def load_held_out(option: str, source: str) -> ImageSet:
-    """As `load_real`, but a CIFAR-10 archive stands for its test batch."""
+    """Load held-out images as `load_real`, but a CIFAR-10 archive stands for its test batch.
+
+    Args:
+        option: Name of the option.
+        source: Its value.
+
+    Returns:
+        The images.
+
+    Raises:
+        UsageError: If they cannot be read.
+    """
     test = _cifar10(source)
     try:
         return load_real(option, source) if test is None else read_cifar10(test, ["test_batch"])
@@ -88,15 +117,22 @@ class RealImages:
 def split(
     source: str, images: ImageSet, n: int, fresh_rounds: int, held_out: str | None, seed: int
 ) -> RealImages:
-    """Divide the images of a source, in random order if there is a choice: they may be sorted by
-    writer or class.
+    """Divide the images of a source into those to train on, new ones and held-out ones.
+
+    The order is random if there is a choice: images may be sorted by writer or class.
 
     Args:
+        source: A file, a folder or a name that `load_images` knows.
+        images: Its images.
         n: Images to train on; 0: half of the digits if nothing else is held out, all of anything
             else.
         fresh_rounds: Rounds for which n new images each are taken from the others.
         held_out: Source of the held-out images; None: CIFAR-10's test batch, and otherwise the
             images that are left.
+        seed: Determines the order.
+
+    Returns:
+        The parts.
 
     Raises:
         UsageError: If there are too few images, or those of `held_out` have another shape.

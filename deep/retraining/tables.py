@@ -17,8 +17,13 @@ ALL_GENERATIONS = 5  # retrainings of which each is shown; of more, the paper's 
 
 
 def print_tables(console: Console, run: RecordedRun) -> None:
-    """What each row was trained on, and for each reference what was measured, below what real
-    images get.
+    """Print what each row was trained on, and for each reference what was measured.
+
+    The first row of a table of measurements is what real images get, where it is known.
+
+    Args:
+        console: Console to print on.
+        run: The run, with its history.
     """
     console.print(_data(run.history))
     groups: dict[tuple[int, str, int], list[str]] = {}

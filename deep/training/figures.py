@@ -14,11 +14,14 @@ GRID_PIXELS = 700  # at least, for a grid of few small images
 
 
 def image_grid(images: np.ndarray, columns: int | None = None) -> Image.Image:
-    """Images (n, c, h, w) uint8 side by side in rows of `columns`, small ones enlarged smoothly, to
-    be looked at.
+    """Arrange images side by side in rows, small ones enlarged smoothly, to be looked at.
 
     Args:
-        columns: Default as near to a square as possible.
+        images: Images, (n, c, h, w) uint8.
+        columns: Images of a row; None: as near to a square as possible.
+
+    Returns:
+        The picture.
     """
     n, c, h, w = images.shape
     columns = columns or math.ceil(math.sqrt(n))
@@ -39,9 +42,14 @@ def image_grid(images: np.ndarray, columns: int | None = None) -> Image.Image:
 
 
 def loss_curve(losses: np.ndarray, batch: int) -> Figure:
-    """Args:
-    losses: (k,), one a step on `batch` images; drawn as means over a fiftieth of the training,
-        with their spread.
+    """Draw the loss as medians over fiftieths of the training, with their spread.
+
+    Args:
+        losses: Losses, shape (k,), one a step.
+        batch: Images of a step.
+
+    Returns:
+        The figure.
     """
     parts = np.array_split(losses, min(50, len(losses)))
     seen = np.cumsum([len(part) for part in parts]) * batch

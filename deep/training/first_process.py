@@ -1,6 +1,4 @@
-"""What the first of several processes does for all of them: reading and writing files, and
-saying what it found.
-"""
+"""Tasks of the first of several processes for all: read and write files, and say what it found."""
 
 import os
 from collections.abc import Callable
@@ -53,7 +51,15 @@ def patient_accelerator(cpu: bool) -> Accelerator:
 
 
 def from_first_process(accelerator: Accelerator, make: Callable[[], Result]) -> Result:
-    """What `make` returns in the first process, in all of them; the others do not call it."""
+    """Call `make` in the first process alone and return its result in all of them.
+
+    Args:
+        accelerator: Connects the processes.
+        make: Makes the result.
+
+    Returns:
+        The result of the first process.
+    """
     told: list[Any] = [make() if accelerator.is_main_process else None]
     if accelerator.num_processes > 1:
         broadcast_object_list(told)
@@ -68,7 +74,7 @@ class AcceleratedProcesses:
 
     @property
     def is_main(self) -> bool:
-        """Whether this is the first one."""
+        """True in the first process."""
         return self._accelerator.is_main_process
 
     @property
@@ -77,7 +83,14 @@ class AcceleratedProcesses:
         return self._accelerator.num_processes
 
     def from_main(self, make: Callable[[], Result]) -> Result:
-        """What `make` returns in the first one, in all of them."""
+        """Call `make` in the first process alone and return its result in all of them.
+
+        Args:
+            make: Makes the result.
+
+        Returns:
+            The result of the first process.
+        """
         return from_first_process(self._accelerator, make)
 
 

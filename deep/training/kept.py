@@ -28,8 +28,12 @@ class Kept:
         self._saved = time.monotonic()
 
     def load(self) -> dict[str, Any] | None:
-        """What was kept; None if that is nothing, or damaged or of another computation, which is
-        a warning.
+        """Load the state that was kept.
+
+        A file that is damaged or of another computation is a warning.
+
+        Returns:
+            The state; None if nothing was kept, or that file is not usable.
         """
         try:
             found = read_state(self._path)
@@ -51,7 +55,15 @@ class Kept:
         return found["state"]
 
     def save(self, state: Callable[[], dict[str, Any]], final: bool) -> None:
-        """Keep `state()` if it is time to, or if it is final. OSError as from any file."""
+        """Keep a state if it is time to, or if it is final.
+
+        Args:
+            state: Makes the state; called only if it is kept.
+            final: Keep it, whatever the time.
+
+        Raises:
+            OSError: As from any file.
+        """
         if self._writes and (final or time.monotonic() - self._saved >= self._seconds):
             self._path.parent.mkdir(parents=True, exist_ok=True)
             write_state(self._path, {"key": self._key, "state": state()})

@@ -19,7 +19,14 @@ __all__ = ["images_for", "input_digest", "weights_for"]
 
 
 def images_for(network: Network, source: str) -> ImageSet:
-    """The images of --data.
+    """Load the images of --data.
+
+    Args:
+        network: Configuration of the network.
+        source: Value of --data.
+
+    Returns:
+        The images.
 
     Raises:
         UsageError: If they cannot be read, or are not what the network is for.

@@ -1,4 +1,4 @@
-"""What can be trained: the configuration of a training, and the official ones by name."""
+"""Configuration of a training, and the official ones by name."""
 
 import math
 from collections.abc import Mapping

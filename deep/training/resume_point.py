@@ -1,5 +1,4 @@
-"""Where training goes on from a file: Adam's count of updates, and the position on the learning
-rate's ramp.
+"""Point at which training resumes from a file: Adam's count and position on the rate's ramp.
 
 torchcfm and ddpm-torch warm the learning rate up with a scheduler that has moved on before they
 save: the stored rate is that of the next step. They also store the nominal rate of the schedule.
@@ -28,10 +27,10 @@ ADAM = {"betas": (0.9, 0.999), "eps": 1e-8, "weight_decay": 0, "amsgrad": False,
 
 @dataclass(frozen=True)
 class ResumePoint:
-    """Where training goes on.
+    """Point at which training resumes.
 
     Args:
-        updates: That Adam has made.
+        updates: Updates that Adam has made.
         images_seen: Images since the ramp of the learning rate began.
     """
 
@@ -40,7 +39,7 @@ class ResumePoint:
 
 
 def resume_point(checkpoint: Checkpoint, training: "TrainConfig") -> ResumePoint:
-    """Where a training with these settings goes on from a checkpoint and its Adam.
+    """Point at which a training with these settings resumes from a checkpoint and its Adam.
 
     Args:
         checkpoint: With or without Adam's state.

@@ -78,19 +78,28 @@ def draw_images(
     classes: np.ndarray | None = None,
     on_batch: Callable[[int], object] = lambda images: None,
 ) -> np.ndarray:
-    """The images `indices` of the endless set that `seed` stands for, (len(indices), c, h, w)
-    uint8, on all processes.
+    """Draw the images `indices` of the endless set that `seed` stands for, on all processes.
 
     Another batch size or number of processes rounds differently in the network, and a pixel may
     then differ by 1.
 
     Args:
-        network: In evaluation mode, on the accelerator's device.
-        shape: (c, h, w).
+        model: Draws from the network.
+        network: Maps images, (b, c, h, w), to images; in evaluation mode, on the accelerator's
+            device.
+        shape: Shape of an image, (c, h, w).
+        indices: Numbers of the images.
+        seed: Stands for the set.
+        accelerator: Connects the processes.
         batch: Images at once a process.
-        classes: Class of each image, (len(indices),) int64; None for a network that is told none.
+        precision: Number format of convolutions and matrix products.
+        classes: Class of each image, shape (len(indices),) int64; None for a network that is told
+            none.
         on_batch: Called with the number of images that all processes together have finished since
             the last call.
+
+    Returns:
+        Images, (len(indices), c, h, w) uint8.
 
     Raises:
         FloatingPointError: Naming the batch, if an image is not finite.

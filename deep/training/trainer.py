@@ -37,15 +37,19 @@ Carry = Literal["optimizer", "ema"]
 
 
 class Averaging(Protocol):
-    """How fast the average of the weights forgets."""
+    """Rule by which the average of the weights forgets."""
 
     def decay(self, batch: int, images_seen: int, updates: int, ramp: bool) -> float:
-        """β of ema ← β ema + (1 − β) network, after a step on `batch` images.
+        """β of ema ← β ema + (1 − β) network, after a step.
 
         Args:
-            images_seen: Before this step.
-            updates: See `images_seen`.
+            batch: Images of the step.
+            images_seen: Images before this step.
+            updates: Updates before this step.
             ramp: Whether the average still shortens its memory at the beginning.
+
+        Returns:
+            β, in [0, 1].
         """
         ...
 
@@ -135,7 +139,14 @@ class TrainConfig:
             raise OptionError(f"--clip must be finite and >= 0, got {self.clip}")
 
     def rate(self, images_seen: int) -> float:
-        """Learning rate of the step that is made after `images_seen` images."""
+        """Learning rate of the step that is made after `images_seen` images.
+
+        Args:
+            images_seen: Images since the ramp of the learning rate began.
+
+        Returns:
+            The rate.
+        """
         counted = images_seen if self.ramp_from_zero else images_seen + self.batch
         return (
             self.learning_rate * min(counted / self.ramp_images, 1.0)
@@ -146,12 +157,12 @@ class TrainConfig:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where a fit is: at a step after which the trainer's state may be saved.
+    """Progress of a fit: a step after which the trainer's state may be saved.
 
     Attributes:
-        step: Done in this fit, and all of it.
+        step: Steps done in this fit, and all of it.
         steps: See `step`.
-        images_seen: Since the ramp of the learning rate began.
+        images_seen: Images since the ramp of the learning rate began.
         losses: Mean loss of each step since the last report, in order.
     """
 
@@ -225,7 +236,11 @@ class Trainer:
         With "optimizer", what the file lacks is made up for: weights by their average and the
         reverse, Adam's moments by none, and where it does not say how far it is, the rate begins
         its ramp and the average has its full memory. How far it is: see
-        `deep.training.resume_point`;
+        `deep.training.resume_point`.
+
+        Args:
+            checkpoint: Content of the file.
+            carry: State that goes on beside the weights; see `fit`.
 
         Raises:
             ValueError: If the file's Adam is of another kind or rate.
@@ -244,7 +259,7 @@ class Trainer:
         self._ramp_ema = self._updates > 0
 
     def restart_from_ema(self) -> None:
-        """What the official EDM command does with `--transfer`: go on from the average alone.
+        """Restart from the average alone, as the official EDM command does with `--transfer`.
 
         The network becomes its average, Adam is new, the image counter is 0 (so the learning rate
         climbs its ramp again), and the average has its full half-life from the first step.
@@ -264,22 +279,19 @@ class Trainer:
         labels: np.ndarray | None = None,
         report_steps: int = 50,
     ) -> Iterator[Progress]:
-        """Train on `images` (n, c, h, w) uint8 until `duration_images` of them were seen, rounded
-        up to whole steps.
+        """Train on images until `duration_images` of them were seen, rounded up to whole steps.
 
         Each image is seen once before any is seen twice.
-
-        The first fit of a new network is not affected.
 
         A trainer whose state was saved within a fit goes on with it: call `fit` with the same
         arguments, `rng` being in the state that it had at the start. On a CPU, with equal threads
         and processes, the result is the same bits.
 
         Args:
+            images: Training images, (n, c, h, w) uint8.
+            duration_images: Images to see, counted with repetition, >= 1.
             rng: Everything random in this fit follows from three numbers that are drawn from it, at
                 once.
-            report_steps: Steps between two reports.
-            labels: Class of each image, (n,) int64; None for a network that is told none.
             carry: How a fit goes on from the one before it. It decides how far a fit moves:
                 "optimizer" (the paper's text; ddpm-torch and torchcfm): weights, their average,
                 Adam's moments and the position on the learning rate's ramp go on. Once the ramp is
@@ -288,7 +300,13 @@ class Trainer:
                 Mimg has rates from 0 to a tenth of the nominal one, a twentieth on average, while
                 Adam's moments are learned anew; and 0.5^(1/0.5) = 1/4 of the final average is the
                 network that the fit started from. So a fit moves much less, and starts from an
-                average of past weights, not from the last.
+                average of past weights, not from the last. The first fit of a new network is not
+                affected.
+            labels: Class of each image, shape (n,) int64; None for a network that is told none.
+            report_steps: Steps between two reports, >= 1.
+
+        Returns:
+            Iterator over reports, which trains as it is advanced.
 
         Raises:
             ValueError: For bad arguments, at once.
@@ -452,7 +470,14 @@ class Trainer:
         )
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go back to a state given by `state_dict`. ValueError if it is of another network."""
+        """Go back to a state given by `state_dict`.
+
+        Args:
+            state: The state.
+
+        Raises:
+            ValueError: If it is of another network.
+        """
         try:
             self.network.load_state_dict(state["network"])
             self.ema.load_state_dict(state["ema"])
@@ -479,7 +504,15 @@ class _Order:
         )
 
     def batch(self, step: int, size: int) -> np.ndarray:
-        """The numbers at places step·size … (step + 1)·size − 1 of the sequence, (size,)."""
+        """Numbers at places step·size … (step + 1)·size − 1 of the sequence.
+
+        Args:
+            step: Number of the step, from 0.
+            size: Images of a step.
+
+        Returns:
+            The numbers, (size,).
+        """
         first, last = step * size // self._n, ((step + 1) * size - 1) // self._n
         numbers = np.concatenate([self._shuffle(epoch) for epoch in range(first, last + 1)])
         start = step * size - first * self._n
