@@ -213,55 +213,26 @@ def retrain(
     )
     seed = whole_number(seed, "seed", 0)
     _check_arguments(learner, real, regimes, fresh, latents)
-    populations = _populations(regimes, replicas)
-    wanted = _Wanted(regimes, [len(x) for x in real])
+    rounds = _Rounds(real, regimes, replicas, seed, fresh)
     for t in (1, generations + 1):  # refuses a schedule that grows too far, before any work
-        wanted.of_round(t)
-
-    def streams(purpose: Purpose, t: int) -> list[np.random.Generator]:
-        return [stream(seed, purpose, replica, t) for replica in replicas]
-
-    def fresh_data(r: int, t: int) -> Callable[[int], np.ndarray]:
-        if not (fresh and regimes[r].needs_fresh_real):
-            return _no_fresh_data
-        source = fresh.of_round(t) if isinstance(fresh, FreshRounds) else fresh
-        return partial(source, rng=stream(seed, Purpose.FRESH, replicas[r], t))
-
-    def training_sets(previous: Generation) -> list[TrainingSet]:
-        t = previous.t + 1
-        used = [x[:m] for x, m in zip(previous.samples, wanted.of_round(t), strict=True)]
-        return [
-            regimes[r].next(
-                RoundInputs(
-                    real=real[r],
-                    previous=previous.training[r],
-                    synthetic=used[r],
-                    fresh=fresh_data(r, t),
-                    rng=rng,
-                    size=wanted.size(r, t),
-                    peers=tuple(used[peer] for peer in populations[r]),
-                    place=populations[r].index(r),
-                )
-            )
-            for r, rng in enumerate(streams(Purpose.CHOICE, t))
-        ]
+        rounds.wanted.of_round(t)
 
     def run(generation: Generation | None) -> Iterator[Generation]:
         for t in range(generation.t + 1 if generation else 0, generations + 1):
             try:
                 training = (
-                    training_sets(generation)
+                    rounds.training_sets(generation)
                     if generation
                     else [TrainingSet(x, real=len(x)) for x in real]
                 )
                 if t == 0 or from_scratch:
-                    learner.reset(streams(Purpose.INIT, t))
+                    learner.reset(rounds.streams(Purpose.INIT, t))
                 before = _checksums(training)
-                learner.fit(training, streams(Purpose.FIT, t))
+                learner.fit(training, rounds.streams(Purpose.FIT, t))
                 _require_unchanged(before, training)
-                counts = [max(m, draws) for m in wanted.of_round(t + 1)]
+                counts = [max(m, draws) for m in rounds.wanted.of_round(t + 1)]
                 drawn = learner.sample(
-                    counts, streams(Purpose.SAMPLE, t if latents == "fresh" else 0)
+                    counts, rounds.streams(Purpose.SAMPLE, t if latents == "fresh" else 0)
                 )
                 samples = _checked_samples(drawn, counts, real)
             except ArithmeticError as error:
@@ -270,6 +241,63 @@ def retrain(
             yield generation
 
     return run(after)
+
+
+class _Rounds:
+    """The training sets and the random streams of every round of a loop."""
+
+    def __init__(
+        self,
+        real: Sequence[np.ndarray],
+        regimes: Sequence[Regime],
+        replicas: Sequence[int],
+        seed: int,
+        fresh: FreshData | FreshRounds | None,
+    ) -> None:
+        self._real, self._regimes, self._replicas = real, regimes, replicas
+        self._seed, self._fresh = seed, fresh
+        self._populations = _populations(regimes, replicas)
+        self.wanted = _Wanted(regimes, [len(x) for x in real])
+
+    def streams(self, purpose: Purpose, t: int) -> list[np.random.Generator]:
+        """A generator a chain.
+
+        Args:
+            purpose: Use of the numbers.
+            t: Generation.
+        """
+        return [stream(self._seed, purpose, replica, t) for replica in self._replicas]
+
+    def training_sets(self, previous: Generation) -> list[TrainingSet]:
+        """The next training set of each chain.
+
+        Args:
+            previous: The generation that the samples are from.
+        """
+        t = previous.t + 1
+        used = [x[:m] for x, m in zip(previous.samples, self.wanted.of_round(t), strict=True)]
+        return [
+            self._regimes[r].next(
+                RoundInputs(
+                    real=self._real[r],
+                    previous=previous.training[r],
+                    synthetic=used[r],
+                    fresh=self._fresh_data(r, t),
+                    rng=rng,
+                    size=self.wanted.size(r, t),
+                    peers=tuple(used[peer] for peer in self._populations[r]),
+                    place=self._populations[r].index(r),
+                )
+            )
+            for r, rng in enumerate(self.streams(Purpose.CHOICE, t))
+        ]
+
+    def _fresh_data(self, r: int, t: int) -> Callable[[int], np.ndarray]:
+        if not (self._fresh and self._regimes[r].needs_fresh_real):
+            return _no_fresh_data
+        fresh = self._fresh
+        source = fresh.of_round(t) if isinstance(fresh, FreshRounds) else fresh
+        return partial(source, rng=stream(self._seed, Purpose.FRESH, self._replicas[r], t))
 
 
 class _Wanted:
