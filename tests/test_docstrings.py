@@ -2,12 +2,12 @@
 
 import ast
 
-from tests.support.docstrings import ROOT, coverage
+from tests.support.docstrings import ROOT, bare_first_lines, coverage
 
-DESCRIBED = 0.29
-"""Least fraction of arguments in a section `Args`. Raise it when it grows; the goal is 1."""
-SHAPED = 0.17
-"""Least fraction of array arguments with a shape there. Raise it when it grows; the goal is 1."""
+DESCRIBED = 0.99
+"""Least fraction of arguments in a section `Args`. It may grow, and never falls."""
+SHAPED = 0.99
+"""Least fraction of array arguments with a shape there. It may grow, and never falls."""
 
 
 def test_arguments_that_are_described_stay_described():
@@ -15,6 +15,10 @@ def test_arguments_that_are_described_stay_described():
     print(found)  # noqa: T201
     assert found.described >= DESCRIBED * found.arguments
     assert found.shaped >= SHAPED * found.arrays
+
+
+def test_first_lines_have_a_subject_or_a_verb():
+    assert bare_first_lines() == []
 
 
 def test_no_docstring_has_the_earlier_form_of_arguments():

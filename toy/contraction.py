@@ -47,7 +47,7 @@ LEAST_SHARE = 0.2  # of a displacement that the displaced chain's first model mu
 
 @dataclass(frozen=True)
 class Coupled(LoopOptions):
-    """What is coupled, and how often; a fully synthetic row, λ = ∞, is added."""
+    """Choice of what is coupled, and how often; a fully synthetic row, λ = ∞, is added."""
 
     lam: Lambdas = (0.0, 0.2, 0.5, 1.0, 2.0)
     """Synthetic points per real point, each a row of the result; a fully synthetic row, λ = ∞,

@@ -24,7 +24,7 @@ LARGEST_NORM = 1.0
 
 @dataclass(frozen=True)
 class LanguageTraining:
-    """How a language model is trained and drawn from. Adam and its moments go on between
+    """Training of a language model, and drawing from it. Adam and its moments go on between
     retrainings, with the weights.
     """
 

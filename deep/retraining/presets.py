@@ -53,7 +53,7 @@ PAPER_LAMBDAS = (0.0, 0.001, 0.01, *(i / 10 for i in range(1, 11)))
 
 @dataclass(frozen=True)
 class Retrain(LoopOptions):
-    """What every retraining of an image model has in common; points are images."""
+    """Options that every retraining of an image model has; points are images."""
 
     help_groups: ClassVar = (
         dict.fromkeys(("preset", "data"), COMMON)

@@ -97,7 +97,7 @@ class Decay:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a network is trained; the official systems use Adam with β = 0.9, 0.999 and ε = 1e-8,
+    """Training of a network; the official systems use Adam with β = 0.9, 0.999 and ε = 1e-8,
     as here.
     """
 

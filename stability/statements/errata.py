@@ -1,4 +1,4 @@
-"""What the paper prints that is not so, each with its kind: the ledger that errata pages come from.
+"""The ledger of errata: sentences of the paper that do not hold, each with its kind.
 
 A claim names its erratum by id. What is printed and false stands as a claim with a reason why
 (`Claim.refuted_because`), refuted by a counterexample.

@@ -1,5 +1,5 @@
-"""Where to check a statement: for each shipped family a law of the data inside the family, and
-one outside it.
+"""Instances to check a statement on: for each shipped family a law of the data inside the family,
+and one outside it.
 """
 
 import math

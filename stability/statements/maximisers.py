@@ -1,5 +1,5 @@
-"""Which maximiser is taken: the canonical θ_0 (1), of least norm, and the next θ_{t+1} (3), the
-closest to θ_t.
+"""The choice among maximisers: the canonical θ_0 (1), of least norm, and the next θ_{t+1} (3),
+the closest to θ_t.
 
 On Gaussian mixtures, where relabelling the components makes K! copies of each maximiser. (3)
 decides wherever θ_t is near one of them. (1) does not: with the last logit 0 the least norm belongs

@@ -119,7 +119,6 @@ def check(
         The verdicts.
     """
     map_ = SAMPLERS[sampler]
-    map_ = SAMPLERS[sampler]
     return [
         *([_steps(sampler, map_)] if isinstance(map_, StepSampler) else []),
         *(_closed_form(sampler, map_, s, rng, particles, false_alarm) for s in s0),

@@ -1,4 +1,4 @@
-"""What a check answers: both numbers, what was assumed and measured, and whether the statement
+"""Answer of a check: both numbers, what was assumed and measured, and whether the statement
 holds.
 """
 

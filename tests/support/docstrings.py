@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["PACKAGES", "Coverage", "coverage"]
+__all__ = ["PACKAGES", "Coverage", "bare_first_lines", "coverage"]
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("stability", "toy", "deep")
@@ -17,6 +17,8 @@ SECTION = re.compile(r"^(Args|Attributes|Returns|Yields|Raises):$", re.MULTILINE
 ENTRY = re.compile(r"^    \*{0,2}(\w+)(?: \([^)]*\))?: ", re.MULTILINE)
 SHAPE = re.compile(r"\([^()]*,[^()]*\)|scalar|shape", re.IGNORECASE)
 ARRAY = re.compile(r"ndarray|NDArray|Tensor|ArrayLike")
+BARE = re.compile(r"(Of|What|How|Where|Whether|Which|Who|When|Why)\b")
+"""First words of a line that has no subject or no verb of its own."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,25 @@ def _entries(doc: str) -> dict[str, str]:
     return dict(zip(found[1::2], found[2::2], strict=True))
 
 
+def bare_first_lines() -> list[str]:
+    """First lines of docstrings that begin with "Of", "What", "How" and the like.
+
+    Returns:
+        Path and line of each.
+    """
+    found = []
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, Function | ast.ClassDef | ast.Module):
+                    doc = ast.get_docstring(node) or ""
+                    if BARE.match(doc):
+                        found.append(f"{path.relative_to(ROOT)}: {doc.splitlines()[0]}")
+    return found
+
+
 if __name__ == "__main__":
     found = coverage()
     print(f"arguments described: {found.described} of {found.arguments}")  # noqa: T201
     print(f"array arguments with a shape: {found.shaped} of {found.arrays}")  # noqa: T201
+    print(f"first lines without a subject or a verb: {len(bare_first_lines())}")  # noqa: T201

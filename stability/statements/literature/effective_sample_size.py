@@ -1,4 +1,4 @@
-"""When synthetic data help: new real data in each round, a bias of each fit, and the best λ.
+"""Gain of synthetic data: new real data in each round, a bias of each fit, and the best λ.
 
 Each fit misses its training set's mean by δ, C is the variance of one observation and B = n δ²/C.
 With n new real points and λn synthetic ones a round the mean squared error over C/n tends to
