@@ -99,8 +99,8 @@ def main(config: Benchmark) -> None:
     network = Reference(settings.width, settings.layers)
     adam = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
     sampler = settings.make_sampler()
-    scale = torch.from_numpy(np.sqrt(sampler.alphas_cumprod)).float()
-    spread = torch.from_numpy(np.sqrt(1 - sampler.alphas_cumprod)).float()
+    scale = torch.from_numpy(np.sqrt(settings.alphas_cumprod)).float()
+    spread = torch.from_numpy(np.sqrt(1 - settings.alphas_cumprod)).float()
     generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
 
     def reference_training() -> None:

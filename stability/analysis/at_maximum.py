@@ -14,7 +14,14 @@ from stability.laws.bracket import Bracket
 from stability.laws.law import Law
 from stability.transport.w1_bracket import w1_bracket
 
-__all__ = ["EXACT", "NOT_LOOKED_FOR", "AnalysisOptions", "AtMaximum", "require_concave"]
+__all__ = [
+    "EXACT",
+    "NOT_LOOKED_FOR",
+    "AnalysisOptions",
+    "AtMaximum",
+    "require_concave",
+    "require_no_flat_directions",
+]
 
 EXACT = Replicates((), "exact")
 NOT_LOOKED_FOR = Constant(0.0, "not looked for", is_upper_bound=False)
@@ -91,6 +98,22 @@ class AtMaximum:
     replicates: Replicates = EXACT
     flat: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)), repr=False)
     note: str = ""
+
+
+def require_no_flat_directions(local: AtMaximum) -> None:
+    """Refuse a family with redundant parameters, where a statement is about θ itself.
+
+    Args:
+        local: The analysis.
+
+    Raises:
+        NoMaximum: If p_θ does not change along a direction of θ: a maximum that is not strict.
+    """
+    if local.flat.size:
+        raise NoMaximum(
+            "not strongly concave: p_θ does not change along "
+            f"{local.flat.shape[1]} direction(s) of θ at theta = {local.theta.tolist()}"
+        )
 
 
 def require_concave(A: np.ndarray, theta: Tensor) -> None:

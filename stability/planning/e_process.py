@@ -207,7 +207,7 @@ class EProcess:
     @property
     def log_value(self) -> NDArray[np.float64]:
         """Logarithm of the e-process, shape (…): an alarm where it reaches log(1/α)."""
-        return logsumexp(self.log_values + self.log_shares, axis=-1)
+        return np.asarray(logsumexp(self.log_values + self.log_shares, axis=-1))
 
 
 def start(

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from scipy.stats import ncx2
 from torch import Tensor
 
+from stability.analysis.at_maximum import require_no_flat_directions
 from stability.analysis.likelihood_learner import LikelihoodLearner
 from stability.analysis.local_analysis import analyse
 from stability.analysis.operators import Maximum, NoMaximum, infinite_map
@@ -267,6 +268,7 @@ class Fitted:
         """
         require_whole(lam, n)
         local = analyse(self.family, self.data, lam, self.start, n=n)
+        require_no_flat_directions(local)
         centre = torch.tensor(local.theta)
         K = np.linalg.inv(local.A + lam * local.B)
         values, vectors = np.linalg.eigh(K @ (local.C + lam * local.fisher) @ K)
@@ -370,6 +372,7 @@ def radius_of(
         The radius; where ρ grows too fast with it for any to do, the last that was tried.
     """
     local = analyse(family, data, lam, start, n=n, bounds=False)
+    require_no_flat_directions(local)
     centre, P = torch.tensor(local.theta), len(local.theta)
     K = np.linalg.inv(local.A + lam * local.B)
     scatter = np.linalg.eigvalsh(K @ (local.C + lam * local.fisher) @ K)[-1]

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stability.analysis.at_maximum import require_no_flat_directions
 from stability.analysis.basin import axes
 from stability.analysis.local_analysis import LocalAnalysis
 from stability.analysis.operators import NoMaximum, climb
@@ -107,6 +108,7 @@ def check(
     """
     where = instance(family, data, start)
     local = where.local.at(lam)
+    require_no_flat_directions(local)
     return [*_curvature(where, local), *_neighbourhood(where, local)]
 
 

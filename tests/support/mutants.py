@@ -221,7 +221,7 @@ SLIPS: tuple[Slip, ...] = tuple(
             {
                 "return self.step(n, delta / t)": "return self.step(n, delta)",
                 "a=2 * math.sqrt(values[-1])": "a=math.sqrt(values[-1])",
-                "rho=max(local.norm, _pull(images[1:], grid[1:], centre))": "rho=0.5 * local.norm",
+                "max(local.norm, _pull(images[1:], grid[1:], centre))": "0.5 * local.norm",
                 "steps=steps.amax(1)[None].numpy()": "steps=steps[:, :1].T.numpy()",
                 "return Constants(2 * self.tau /": "return Constants(self.tau / 4 /",
                 "2 ** (self.d / 2), self.eps_opt)": "2 ** (self.d / 2), 0.0)",

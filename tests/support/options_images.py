@@ -82,6 +82,7 @@ OF_EDM = {
     "p_std": 2.0,
     "augment": {"augment_dim": 9, "augment": 0.9},
     "steps": 4,
+    "sampler": "dpm++2m",
     "sigma_min": 0.1,
     "sigma_max": 8.0,
     "rho": 3.0,
@@ -102,6 +103,7 @@ OF_DDPM = {
     "flip": True,
     "sampler": "ddim-linear",
     "ddim_steps": 3,
+    "solver_steps": Beside({"sampler": "unipc", "ddim_steps": None}, {"solver_steps": 5}),
 }
 OF_OTCFM = {
     "flip": True,

@@ -143,8 +143,8 @@ def test_the_loss_of_the_best_predictor_is_the_one_of_theory(rng):
     ("setting", "message"),
     [
         ({"timesteps": 1}, "timesteps must be >= 2, got 1"),
-        ({"beta_first": 0.0}, "0 < --beta-first"),
-        ({"beta_last": 1.0}, "--beta-last < 1"),
+        ({"beta_first": 0.0}, "0 < beta_first"),
+        ({"beta_last": 1.0}, "beta_last < 1"),
         ({"ddim_steps": 1}, "ddim_steps must be from 2 to timesteps 1000, got 1"),
         ({"ddim_steps": 2000}, "got 2000"),
         (

@@ -36,6 +36,7 @@ def recorded(tmp_path_factory):
         seeds=2,
         regimes=[Mix(0.5), FullySynthetic()],
         generations=3,
+        observers=(),
         out=folder,
         progress=False,
     ).run()

@@ -97,7 +97,7 @@ def test_an_l_that_was_only_searched_for_refutes_nothing():
 
 
 def test_without_strong_concavity_there_is_nothing_to_check():  # Assumption 2
-    with pytest.raises(NoMaximum, match="not strongly concave: alpha = "):
+    with pytest.raises(NoMaximum, match="not strongly concave: p_θ does not change along"):
         check(Redundant(), np.array([0.0, 1.0]), 1.0, torch.zeros(2, dtype=torch.float64))
 
 
