@@ -267,7 +267,7 @@ def argmin(values):
         values (NDArray[np.float64]): (k,).
 
     Returns:
-        The index.
+        int: The index.
     """
     bits = values.view(np.int64)
     least = _LARGEST_INT64
