@@ -283,7 +283,14 @@ def _simulated(
         return Shifted(chains, dimension, shift, response)
 
     law = path_law(propagate(regime, n, t), response=response, bias=shift)
-    errors = paths(regime, n, t, replicas, rng, learner=learner)[-1]
+    if isinstance(regime, Subsample):  # the coordinates of a chain would share its picks
+        model = Shifted(replicas, 1, shift, response)
+        real, seed = list(rng.standard_normal((replicas, n, 1))), int(rng.integers(2**62))
+        for _ in retrain(model, real, [regime] * replicas, t, seed=seed):
+            pass
+        errors = model.mean[:, 0]
+    else:
+        errors = paths(regime, n, t, replicas, rng, learner=learner)[-1]
     sd = math.sqrt(float(law.variance[-1]) / replicas) / shift
     return SHIFTED.verdict(
         case.replace("t = 10", f"t = {t}"),
