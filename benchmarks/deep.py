@@ -68,10 +68,10 @@ class Benchmark:
     rounds: int = 5
     """Times that everything is measured, in turn; medians are printed."""
     precision: Precision = "fp32"
-    """Of this project's convolutions and matrix products."""
+    """Precision of this project's convolutions and matrix products."""
     plain_precision: Precision = "fp32"
-    """Of the plain implementation's in training; it samples in float32. On a GPU the official
-    one trains in fp16."""
+    """Precision of the plain implementation in training; it samples in float32. On a GPU the
+    official one trains in fp16."""
     compile: bool = False
     """Compile this project's network."""
     threads: int = 2
@@ -180,7 +180,7 @@ class Bench:
         return config.batch * (steps if case.startswith("train") else 1)
 
     def flops_an_image(self, case: Case) -> float:
-        """Of convolutions and matrix products, forward and backward in training."""
+        """Operations of convolutions and matrix products, forward and backward in training."""
         net = self.trainer.network.train() if case.startswith("train") else self.trainer.ema
         x = torch.randn(2, *self.images.shape[1:], device=self.device)
         counter = FlopCounterMode(display=False)

@@ -176,7 +176,7 @@ def alarms(scenario: Scenario, config: Benchmark, rng: np.random.Generator, alph
 def _raised(
     scenario: Scenario, watched: Watched, config: Benchmark, alpha: float
 ) -> NDArray[np.bool_]:
-    """Whether the alarm was ever raised in each loop, (L,)."""
+    """Loops, (L,), in which the alarm was ever raised."""
     fitted = round(FITTED_FRACTION * config.n)
     low, centre, high = np.quantile(watched.reference[:fitted], [0.25, 0.5, 0.75], axis=0)
 
@@ -246,7 +246,7 @@ def _welch(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64
 
 
 def _classified(real: NDArray[np.float64], drawn: NDArray[np.float64], level: float) -> bool:
-    """Whether a classifier of one half tells the other half apart more often than by chance."""
+    """True if a classifier of one half tells the other half apart more often than by chance."""
     m = min(len(real), len(drawn)) // 2
     train = np.concatenate([real[:m], drawn[:m]])
     test = np.concatenate([real[m : 2 * m], drawn[m : 2 * m]])

@@ -1,4 +1,4 @@
-"""How often the 95 % intervals that `analyse` prints hold the true values, over many seeds.
+"""Coverage of the 95 % intervals that `analyse` prints, over many seeds.
 
 Five families whose values are known without draws: in one dimension by quadrature, on products of
 lines from the factors, for a Gaussian in closed form. Each is analysed from draws alone, as every
@@ -67,7 +67,7 @@ class Product:
         return torch.cat([f.sample(part, n, generator) for f, part in parts], 1)
 
     def start(self, x: Tensor) -> Tensor:
-        """Where each factor begins."""
+        """Start of each factor."""
         return torch.cat([f.start(x[:, k : k + 1]) for k, f in enumerate(self.factors)])  # type: ignore[attr-defined]
 
 

@@ -1,4 +1,4 @@
-"""What a seed that is fixed inside a library does to a loop.
+"""Effect on a loop of a seed that is fixed inside a library.
 
     python -m benchmarks.fixed_seed
 

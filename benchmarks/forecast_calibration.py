@@ -50,7 +50,7 @@ class Benchmark:
     repeats: int = 3
     """Repeats of each pilot."""
     seed: int = 1
-    """Of the data, pilots and loops."""
+    """Seed of the data, pilots and loops."""
     lam: tuple[float, ...] = (0.3, 1.0)
     """Synthetic points per real point."""
     learners: tuple[str, ...] = ()
@@ -98,12 +98,12 @@ class Case:
 
     @property
     def holds(self) -> bool:
-        """Whether the interval holds what was seen."""
+        """True if the interval holds what was seen."""
         return self.low <= self.seen <= self.high
 
     @property
     def moves(self) -> bool:
-        """Whether the loop moved this functional."""
+        """True if the loop moved this functional."""
         return abs(self.seen - self.start) > MOVED
 
 
@@ -133,14 +133,30 @@ class SequentialTrees:
 
 
 def ring(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Two noisy circles."""
+    """Two noisy circles.
+
+    Args:
+        n: Number of rows.
+        rng: Source of the draws.
+
+    Returns:
+        (n, 2).
+    """
     angle, radius = rng.uniform(0, 2 * np.pi, n), rng.choice([1.0, 2.0], n)
     circle = np.column_stack([np.cos(angle), np.sin(angle)])
     return radius[:, None] * circle + 0.1 * rng.standard_normal((n, 2))
 
 
 def skewed(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Three correlated columns, one of them lognormal."""
+    """Three correlated columns, one of them lognormal.
+
+    Args:
+        n: Number of rows.
+        rng: Source of the draws.
+
+    Returns:
+        (n, 3).
+    """
     z = rng.standard_normal((n, 3))
     return np.column_stack([z[:, 0], z[:, 0] + z[:, 1], np.exp(0.5 * z[:, 1] + 0.5 * z[:, 2])])
 
@@ -149,12 +165,28 @@ _SCHEMA = TableSchema.of(fraud_table(5000, np.random.default_rng(0)), ("new_devi
 
 
 def fraud(n: int, rng: np.random.Generator) -> np.ndarray:
-    """The fraud table, encoded."""
+    """The fraud table, encoded.
+
+    Args:
+        n: Number of rows.
+        rng: Source of the draws.
+
+    Returns:
+        (n, d).
+    """
     return _SCHEMA.encode(fraud_table(n, rng))
 
 
 def moons(n: int, rng: np.random.Generator) -> np.ndarray:
-    """Two half circles, standardised."""
+    """Two half circles, standardised.
+
+    Args:
+        n: Number of rows.
+        rng: Source of the draws.
+
+    Returns:
+        (n, 2).
+    """
     angle, upper = rng.uniform(0, np.pi, n), rng.random(n) < 0.5
     x = np.where(upper, np.cos(angle), 1 - np.cos(angle))
     y = np.where(upper, np.sin(angle), 0.5 - np.sin(angle))
@@ -186,7 +218,11 @@ TAKES |= dict.fromkeys(("VAE", "spline flow", "OT-CFM", "DDPM"), ("ring", "moons
 
 
 def rules(lams: Sequence[float]) -> tuple[Rule, ...]:
-    """The regimes of the grid."""
+    """The regimes of the grid.
+
+    Args:
+        lams: λ of each regime that has one.
+    """
     makes = {"mix": Mix, "accumulate": Accumulate, "fresh": FreshReal}
     by_lambda = [(name, lam, make(lam)) for name, make in makes.items() for lam in lams]
     return (*by_lambda, ("synthetic", None, FullySynthetic()))

@@ -40,7 +40,7 @@ class Benchmark:
     lam: tuple[float, ...] = field(default=(0.0, 0.03, 0.1, 0.3, 1.0))
     """Synthetic rows per real row."""
     seed: int = 1
-    """Of the table; pilot and loops have seeds of their own from it."""
+    """Seed of the table; pilot and loops have seeds of their own from it."""
 
     def __post_init__(self) -> None:
         require_at_least_one(self)

@@ -44,13 +44,13 @@ class Benchmark:
     transported: int = 1000
     """Features in the larger of two sets, for W2."""
     dimension: int = 2048
-    """Of the features."""
+    """Dimension of the features."""
     k: int = 3
     """Neighbours."""
     threads: int = 2
     """Processor threads, for the references too."""
     seed: int = 0
-    """Of the features."""
+    """Seed of the features."""
 
     def __post_init__(self) -> None:
         require_at_least_one(self, apart_from=["seed"])
@@ -124,7 +124,7 @@ def subset_kid(one: Tensor, two: Tensor) -> float:
 
 
 def w2(one: Tensor, two: Tensor) -> float:
-    """Of sets without a common divisor: the hardest sizes."""
+    """W2 of sets without a common divisor: the hardest sizes."""
     return wasserstein(one.numpy(), two[: coprime(len(one))].numpy(), (2,))[0]
 
 

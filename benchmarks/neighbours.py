@@ -1,4 +1,4 @@
-"""What a neighbour costs: runs beside busy processes, against their fair share: python -m
+"""Cost of a neighbour: runs beside busy processes, against their fair share: python -m
 benchmarks.neighbours
 
 Each command runs alone, beside processes that never wait (one a processor), beside a second run
@@ -46,7 +46,7 @@ class Benchmark:
     commands: tuple[Literal["two_moons", "edm"], ...] = ("two_moons", "edm")
     """A 2-D run, a small image round."""
     waiting: tuple[Waiting, ...] = ("ours", "spinning", "passive")
-    """How threads wait: as this project sets it, as GNU OpenMP does by itself, not spinning at
+    """Waiting of threads: as this project sets it, as GNU OpenMP does by itself, not spinning at
     all."""
     rounds: int = 3
     """Times that everything is measured, in turn; medians are printed."""

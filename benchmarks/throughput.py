@@ -53,7 +53,7 @@ class Benchmark:
     rounds: int = 3
     """Times that everything is measured; medians are printed."""
     precision: Precision = "bf16"
-    """Of convolutions and matrix products in training."""
+    """Precision of convolutions and matrix products in training."""
     sample_precision: Precision = "fp32"
     """The same in sampling."""
     compile: bool = False
@@ -74,9 +74,8 @@ class Speed:
 
     @classmethod
     def of(cls, work: Callable[[], object], images: int, config: Benchmark) -> "Speed":
-        """Of work that handles so many images and ends by reading numbers; done once before it
-        is timed.
-        """
+        """Speed of work that handles so many images and ends by reading numbers; done once before
+        it is timed."""
         work()
         on_gpu = config.device != "cpu" and torch.cuda.is_available()
         if on_gpu:
@@ -91,7 +90,7 @@ class Speed:
 
 
 def speeds(preset: Any, config: Benchmark, accelerator: Accelerator) -> tuple[Speed, Speed, int]:
-    """Of training and of sampling, and calls of the network to draw an image."""
+    """Speeds of training and of sampling, and calls of the network to draw an image."""
     model, network = preset.model, preset.network
     if isinstance(model, OTCFM):
         model = replace(model, integrator="euler", euler_steps=100)

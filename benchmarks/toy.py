@@ -92,7 +92,11 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def main(config: Benchmark) -> None:
-    """Measure and print."""
+    """Measure and print.
+
+    Args:
+        config: The options.
+    """
     torch.set_num_threads(config.threads)
     rng, settings = np.random.default_rng(), DDPMConfig()
     points = torch.from_numpy(eight_gaussians(settings.batch, rng))

@@ -36,7 +36,7 @@ class Benchmark:
     replicas: int = 8
     """Networks trained side by side."""
     points: int = 1500
-    """Of the training set: n + m."""
+    """Points of the training set, n + m."""
     samples: int = 1000
     """Drawn after training."""
     epochs: int = 150

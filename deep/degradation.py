@@ -38,7 +38,7 @@ class Degradation:
     """
 
     folder: tyro.conf.Positional[Path]
-    """Where the runs are, in any depth."""
+    """Folder that holds the runs, in any depth."""
     reference: Literal["held-out", "train"] = "held-out"
     """Real images that the generated ones are compared with."""
     level: float = 0.05

@@ -65,7 +65,7 @@ class Measure:
     inception: Path | None = None
     """File of the FID Inception's weights: pt_inception-2015-12-05-6726825d.pth."""
     resize: Resize = "half-pixel"
-    """How that network's images are resized: as pytorch-fid does (and the paper), or as
+    """Resizing of that network's images: as pytorch-fid does (and the paper), or as
     torch-fidelity."""
     trust_torchscript: Path | None = None
     """File of a TorchScript network from uint8 images to features. It is code and will be run:
@@ -77,14 +77,14 @@ class Measure:
     """0: kernel distance of all pairs. Otherwise the mean over so many random subsets, as
     torch-fidelity (100) does."""
     metrics: Annotated[tuple[Metric, ...], tyro.conf.arg(metavar="{fd,kd,pr,w2} [...]")] = METRICS
-    """Which: Fréchet distance, kernel distance, precision to coverage, W2 (for at most 2000
-    images)."""
+    """Metrics to compute: Fréchet distance, kernel distance, precision to coverage, W2 (for at most
+    2000 images)."""
     batch: int = 64
     """Images that pass through the network at once."""
     seed: int = 0
     """Determines random choices of images, and the training of the encoder."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where features and metrics are computed; auto: a GPU if there is one."""
+    """Device of features and metrics; auto: a GPU if there is one."""
     threads: int = 0
     """Processor threads to use; 0: one for each processor that is ours."""
     cache: Path | None = None

@@ -59,7 +59,7 @@ class Report:
     """
 
     folder: tyro.conf.Positional[Path]
-    """Where to look, in any depth."""
+    """Folder that holds the runs, in any depth."""
     out: Path | None = None
     """Folder to write to. Default: DIR/report."""
 

@@ -46,7 +46,7 @@ class Sweep(GridOptions):
     fully_synthetic: bool = False
     """Add a run a seed without real data."""
     options: tyro.conf.Fixed[tyro.conf.Suppress[tuple[str, ...]]] = ()
-    """What stands after --."""
+    """The words after --."""
 
     def __post_init__(self) -> None:
         if not self.lam and not self.fully_synthetic:

@@ -36,7 +36,7 @@ WITH_LAW = ("mix", "synthetic")
 """Regimes for which the law of exact frequencies is known."""
 SHOWN_WINDOWS = 2
 COPIES = 3
-"""Of the parameters of a chain: themselves and Adam's two moments."""
+"""Copies of the parameters of a chain: themselves and Adam's two moments."""
 FLOAT = 4
 """Bytes of a number."""
 

@@ -7,6 +7,9 @@ tests/deep/test_retrain_options.py.
 """
 
 import dataclasses
+import re
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -117,3 +120,13 @@ def test_a_prediction_alone_takes_no_options_of_a_run(change, option):
     with pytest.raises(ValueError, match=f"^{option} has no meaning with epochs 0"):
         WidthMap(epochs=0, **change)
     WidthMap(epochs=0, out=Path("prediction"), quiet=True)
+
+
+def test_the_table_can_be_printed():
+    """`python -m tests.support.option_table`, a line a command and field."""
+    command = [sys.executable, "-m", "tests.support.option_table"]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120, check=True)
+    lines = done.stdout.splitlines()
+    assert {line[42:].split()[0] for line in lines} == {"changes", "refused", "same"}
+    assert any(re.match(r"two_moons +threads +same ", line) for line in lines)
+    assert any(re.match(r"retrain edm +data +refused +none.npz", line) for line in lines)

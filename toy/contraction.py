@@ -59,7 +59,7 @@ class Coupled(LoopOptions):
     seeds: int = 4
     """S: pairs for each λ and displacement, trained side by side."""
     displacements: tuple[Kind, ...] = ("shift", "stretch", "wave")
-    """How the data of a second chain are displaced: all alike, away from the origin, or to and
+    """Displacements of the data of a second chain: all alike, away from the origin, or to and
     fro like a wave."""
     size: float = 0.5
     """Root mean square length of the displacement, in standard deviations of the data."""

@@ -74,7 +74,7 @@ class EightGaussians:
     """A trained network, or no learning error: a mixture fitted by likelihood, sampled by its
     exact denoiser."""
     mixture: Literal["ddpm-torch", "ffjord", "torchcfm"] = "ddpm-torch"
-    """Which of the three "8 Gaussians" of public code; the paper's experiment uses ddpm-torch."""
+    """One of the three "8 Gaussians" of public code; the paper's experiment uses ddpm-torch."""
 
     def __post_init__(self) -> None:
         if self.learner != "exact":

@@ -41,7 +41,7 @@ class RegimeOptions(LoopOptions):
 
     help_groups: ClassVar = dict.fromkeys(OF_REGIME, "regimes with options of their own")
     regime: RegimeName | Around = "mix"  # pyright: ignore[reportIncompatibleVariableOverride]
-    """What a retraining sees: the n real points and m new samples (mix), n samples alone
+    """Training data of a retraining: the n real points and m new samples (mix), n samples alone
     (synthetic), the real points and every synthetic set so far (accumulate), the same with n more
     points in each round, of which the fraction 1/(1+λ) is new real data (accumulate-fresh), n new
     real points and m new samples (fresh), n points of which the share λ/(1+λ) is samples

@@ -80,7 +80,7 @@ class WidthMap(LoopOptions):
     batch: int = 250
     """Points a step."""
     width: int = 64
-    """Of the networks."""
+    """Width of the networks."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -68,13 +68,13 @@ class Checkpoint:
     images: int | None = None
     """Training images seen."""
     extra: dict[str, Any] = field(default_factory=dict)
-    """What else the file says: numbers, strings, lists and dicts of them."""
+    """Other content of the file: numbers, strings, lists and dicts of them."""
     assumed: tuple[str, ...] = ()
     """Fields of `network` that the file does not tell; they are the official ones or what the
     reader was told."""
 
     remarks: tuple[str, ...] = ()
-    """What a user should know about the file, one line each."""
+    """Remarks for the user about the file, one line each."""
 
     def __post_init__(self) -> None:
         if self.state is None and self.ema is None:

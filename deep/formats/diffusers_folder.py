@@ -52,7 +52,8 @@ _DIFFUSION = {
     "trained_betas": None,
     "rescale_betas_zero_snr": False,
 }
-"""What a scheduler may say of the diffusion: these are diffusers' defaults, and DDPM's own."""
+"""Settings that a scheduler may have for the diffusion: these are diffusers' defaults, and DDPM's
+own."""
 
 _SAID = {
     "_class_name": "UNet2DModel",
@@ -62,8 +63,8 @@ _SAID = {
     "freq_shift": 1,
     "norm_eps": 1e-6,
 }
-"""What a configuration must say if the network is to be ddpm-torch's: diffusers' defaults are
-others."""
+"""Settings that a configuration must have if the network is to be ddpm-torch's: diffusers' defaults
+are others."""
 _NOT_CONTRADICTED = {
     "act_fn": "silu",
     "add_attention": True,
@@ -78,7 +79,7 @@ _NOT_CONTRADICTED = {
     "time_embedding_type": "positional",
     "upsample_type": "conv",
 }
-"""What it may say or not: these are diffusers' defaults."""
+"""Settings that it may have or not: these are diffusers' defaults."""
 _OUTSIDE_BLOCKS = {
     "embed.0": "time_embedding.linear_1",
     "embed.2": "time_embedding.linear_2",

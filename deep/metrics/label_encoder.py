@@ -27,7 +27,7 @@ class EncoderTraining:
     width: int = 64
     """Channels of every layer, and features an image."""
     steps: int = 400
-    """Of the optimiser."""
+    """Steps of the optimiser."""
     batch: int = 64
     """Images a step, drawn with replacement."""
     learning_rate: float = 2e-3

@@ -89,13 +89,13 @@ class Retrain(LoopOptions):
     """Generation 0 is this checkpoint instead: an official file, or one of this project, of a
     network of this shape."""
     carry: Carry = "optimizer"
-    """What goes on beside the weights: Adam, average and learning rate's ramp (optimizer), or
+    """State that goes on beside the weights: Adam, average and learning rate's ramp (optimizer), or
     the average alone, from which the weights start again (ema, as in the official EDM
     command)."""
     grid: int = 36
     """Images that every generation draws from the same latents, to be looked at."""
     metrics: Annotated[tuple[Metric, ...], tyro.conf.arg(metavar="{fd,kd,pr,w2} [...]")] = METRICS
-    """What is measured: Fréchet distance, kernel distance, precision to coverage, W2 (for at
+    """Metrics to compute: Fréchet distance, kernel distance, precision to coverage, W2 (for at
     most 2000 images)."""
     k: int = 3
     """Neighbours of precision, recall, density and coverage, the point itself not counted: the k
@@ -107,7 +107,7 @@ class Retrain(LoopOptions):
     """File of the FID Inception's weights. Without it, features are those of a small encoder
     trained on the labels."""
     resize: Resize = "half-pixel"
-    """How that network's images are resized: as pytorch-fid does (and the paper), or as
+    """Resizing of that network's images: as pytorch-fid does (and the paper), or as
     torch-fidelity."""
     trust_torchscript: Path | None = None
     """File of a TorchScript network from uint8 images to features. It is code and will be run:
@@ -115,7 +115,7 @@ class Retrain(LoopOptions):
     sample_batch: int = 100
     """Images that a process draws, or whose features it computes, at once."""
     sample_precision: Precision = "fp32"
-    """Of the network's convolutions and matrix products in sampling."""
+    """Precision of the network's convolutions and matrix products in sampling."""
     checkpoint_seconds: float = 60.0
     """Least time between two savings of an unfinished training or sampling; finished ones are
     saved at once."""

@@ -51,7 +51,7 @@ class Run(RunOptions):
     sample_batch: int = 100
     """Images that a process draws at once."""
     sample_precision: Precision = "fp32"
-    """Of the network's convolutions and matrix products in sampling."""
+    """Precision of the network's convolutions and matrix products in sampling."""
     checkpoint_seconds: float = 60.0
     """Least time between two checkpoints, from which an interrupted run goes on."""
 

@@ -107,7 +107,7 @@ class TrainConfig:
     """Images that a process handles at once, to save memory; their gradients are accumulated. 0:
     its whole share."""
     learning_rate: float = 1e-3
-    """Of Adam, after the ramp."""
+    """Learning rate of Adam, after the ramp."""
     ramp_images: int = 0
     """The rate rises linearly until so many images have been seen."""
     ramp_from_zero: bool = True
@@ -118,8 +118,8 @@ class TrainConfig:
     ema: Annotated[HalfLife | Decay, tyro.conf.AvoidSubcommands] = field(default_factory=HalfLife)
     """Average of the weights, from which samples are drawn."""
     precision: Precision = "fp32"
-    """Of the network's convolutions and matrix products in training; fp16 with a scaled loss.
-    fp32 is what torch calls so: on recent GPUs TF32 in convolutions, unless torch is told
+    """Precision of the network's convolutions and matrix products in training; fp16 with a scaled
+    loss. fp32 is what torch calls so: on recent GPUs TF32 in convolutions, unless torch is told
     otherwise."""
     compile: bool = False
     """Compile the network, for training and for drawing (minutes at the start)."""

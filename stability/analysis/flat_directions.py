@@ -18,7 +18,7 @@ _NOTHING = 1e-14
 _NO_SCORE = 1e-12
 """Scores below this, relative to the largest, have no unit of their own."""
 _ASIDE = 1e-3
-"""How far from θ the rank is looked at once more, relative to 1 + ‖θ‖."""
+"""Distance from θ at which the rank is looked at once more, relative to 1 + ‖θ‖."""
 
 
 def flat_directions(family: Family, theta: Tensor, points: Tensor, seed: int = 0) -> Tensor:

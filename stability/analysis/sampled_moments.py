@@ -20,7 +20,7 @@ __all__ = ["sampled_moments"]
 _CELLS = 4_000_000
 """Numbers in the scores of a chunk of points."""
 _STEP = 1e-4
-"""Of finite differences along the way to a replicate's θ*, relative to 1 + ‖θ*‖."""
+"""Step of finite differences along the way to a replicate's θ*, relative to 1 + ‖θ*‖."""
 
 
 def sampled_moments(

@@ -17,13 +17,13 @@ __all__ = ["require_unit_mass"]
 
 _DRAWS = 20_000
 _FREEDOM = 5.0
-"""Of the multivariate t."""
+"""Degrees of freedom of the multivariate t."""
 _NARROWER = 0.5
 """Covariance of the normal law over that of the draws."""
 _UNEVEN = 0.05
 """Share of all weights that one draw may carry."""
 _STANDARD_ERRORS, _SLACK = 7.0, 0.01
-"""How far a mass must be from 1 to be wrong: by chance once in 4e11, if weights are normal."""
+"""Distance from 1 at which a mass is wrong: by chance once in 4e11, if weights are normal."""
 
 
 def require_unit_mass(family: Family, theta: Tensor, seed: int = 0) -> str:

@@ -18,13 +18,14 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from stability.diffusion.clipping import clipped, require_linear
 from stability.diffusion.sampler import Array
 from stability.diffusion.schedules import require_levels, require_schedule
 
 __all__ = ["DPMSolver2M", "MultistepSampler", "MultistepStep", "UniPC"]
 
 NODES, WEIGHTS = np.polynomial.legendre.leggauss(32)
-"""Of Gauss and Legendre, on [−1, 1]: exact to rounding for the moments of a step."""
+"""Gauss–Legendre rule on [−1, 1]: exact to rounding for the moments of a step."""
 
 
 @dataclass(frozen=True)
@@ -92,8 +93,7 @@ class MultistepSampler:
         """
 
         def estimate(x: Array, i: int) -> Array:
-            clean = denoise(x, self.times[i])
-            return clean if self.x0_clip is None else clean.clip(-self.x0_clip, self.x0_clip)
+            return clipped(denoise(x, self.times[i]), self.x0_clip)
 
         return self._run(estimate, self.start * x)
 
@@ -109,12 +109,7 @@ class MultistepSampler:
         Raises:
             ValueError: If x̂₀ is clipped: the steps are then not linear.
         """
-        if self.x0_clip is not None:
-            raise ValueError(
-                f"a sampler that clips x̂₀ (x0_clip = {self.x0_clip:g}) has no linear steps, "
-                "hence no φ(v) in closed form"
-            )
-
+        require_linear(self.x0_clip)
         v = np.asarray(v) + 0.0
         a, b = self.signal, self.noise
         # every step is linear: the end of the path from 1 is the factor of all others

@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 __all__ = ["Array", "Sampler"]
 
 Array = Any
-"""Of NumPy or of torch."""
+"""An array of NumPy or of torch."""
 
 
 class Sampler(Protocol):

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from stability.diffusion.clipping import clipped, require_linear
 from stability.diffusion.sampler import Array
 from stability.diffusion.schedules import Spacing, require_schedule, spaced_times
 
@@ -64,10 +65,7 @@ class StepSampler:
             The samples, like x.
         """
         for i in reversed(range(len(self.sd))):
-            clean = denoise(x, int(self.times[i]))
-            if self.x0_clip is not None:
-                clean = clean.clip(-self.x0_clip, self.x0_clip)
-
+            clean = clipped(denoise(x, int(self.times[i])), self.x0_clip)
             x = float(self.to_x0[i]) * clean + float(self.to_x[i]) * x
             if self.sd[i]:
                 x = x + float(self.sd[i]) * noise(i)
@@ -85,12 +83,7 @@ class StepSampler:
         Raises:
             ValueError: If x̂₀ is clipped: the steps are then not linear.
         """
-        if self.x0_clip is not None:
-            raise ValueError(
-                f"a sampler that clips x̂₀ (x0_clip = {self.x0_clip:g}) has no linear steps, "
-                "hence no φ(v) in closed form"
-            )
-
+        require_linear(self.x0_clip)
         v = np.asarray(v) + 0.0
         out = np.ones_like(v)
         for i in reversed(range(len(self.sd))):

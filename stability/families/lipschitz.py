@@ -10,7 +10,7 @@ import numpy as np
 __all__ = ["Lipschitz", "bernstein", "location_scale_derivative", "spectral_supremum"]
 
 RELATIVE = 1e-10
-"""How far above the supremum the value of `spectral_supremum` may lie, relative to it."""
+"""Largest excess of `spectral_supremum` over the supremum, relative to it."""
 
 CELLS = 1_000_000
 """Cells that `spectral_supremum` keeps at once before it settles for the bound it has."""

@@ -17,7 +17,8 @@ from stability.families.protocol import is_vector, require_points, require_theta
 __all__ = ["SinhArcsinh"]
 
 RADIUS = 0.5
-"""Of the complex discs of Cauchy's estimate; the nearest singularities are at distance π/2."""
+"""Radius of the complex discs of Cauchy's estimate; the nearest singularities are at distance π/2.
+"""
 
 WIDEST = 8.0
 """Cells in t wider than this are halved without looking."""

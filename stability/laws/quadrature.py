@@ -31,10 +31,11 @@ _ADDED = (
     0.5627571346686047,
     0.2943928627014602,
 )
-"""What Kronrod's rule of 21 nodes adds to Gauss's of 10, with 0 and reflections (QUADPACK,
+"""Nodes that Kronrod's rule of 21 adds to Gauss's of 10, with 0 and reflections (QUADPACK,
 qk21)."""
 NO_MASS_AT_ALL = 1e-200
-"""Where there is less, derivatives overflow in floating point, and add nothing."""
+"""Least mass that is looked at: with less, derivatives overflow in floating point, and add nothing.
+"""
 SMALLEST = 1e-300
 """Nearer to an end of the support no density is looked at."""
 _PILOT = 2000
@@ -50,11 +51,11 @@ _MISSED = 1e-3
 """A panel has missed a mode if its polynomial is off by this, relative to the density."""
 _NO_MASS = 1e-20
 _FINE_STEP, _FINE_REACH, _COARSE_STEP, _REACH = 0.05, 60.0, 1.0, 650.0
-"""Of the grid in u (see `Axis`) on which far peaks are looked for: to 1e26 scales finely, to
-1e282 coarsely."""
+"""Steps and reaches of the grid in u (see `Axis`) on which far peaks are looked for: to 1e26 scales
+finely, to 1e282 coarsely."""
 _SECTIONS = 70
 _LEAST_TAIL, _SPAN = 1e-60, 1e6
-"""Of panels in a tail that must be resolved: their least mass, and the span of density in one of
+"""Least mass of panels in a tail that must be resolved, and the span of density in one of
 them."""
 _OVERFLOW = 1e100
 """Beyond this a log_prob that is not a number is so by overflow."""

@@ -11,13 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from stability.loop.capabilities import (
-    HasLogProb,
-    SupportsExtrapolation,
-    extrapolation_of,
-    uses_weights,
-)
+from stability.loop.capabilities import HasLogProb, SupportsExtrapolation, extrapolation_of
 from stability.loop.regimes import Regime, TrainingSet
+from stability.loop.wrapped_learner import WithDensity, WrappedLearner
 
 __all__ = ["ExtrapolatedDensity", "ExtrapolatedLearner", "extrapolating"]
 
@@ -44,7 +40,7 @@ def extrapolating(learner: Any, regimes: Sequence[Regime]) -> Any:
     return kind(learner, weights)
 
 
-class ExtrapolatedLearner:
+class ExtrapolatedLearner(WrappedLearner):
     """A learner that draws from θ − w (θ′ − θ), while the next fit goes on from θ.
 
     θ′ is θ trained, as in any fit, on as many of its own samples as its training set had points.
@@ -65,22 +61,9 @@ class ExtrapolatedLearner:
             raise ValueError(
                 f"weights must have one entry for each of the {chains} chains, got {len(weights)}"
             )
-        self._learner: Any = learner
+        super().__init__(learner)
         self.extrapolation = np.array(weights, dtype=float)
         self._base: dict[str, Any] | None = None
-
-    @property
-    def chains(self) -> int:
-        return self._learner.chains
-
-    @property
-    def parameters(self) -> np.ndarray:
-        """Parameters that samples are drawn with."""
-        return self._learner.parameters
-
-    @property
-    def weighs(self) -> bool:
-        return uses_weights(self._learner)
 
     def reset(self, rngs: Sequence[np.random.Generator]) -> None:
         self._base = None
@@ -106,11 +89,6 @@ class ExtrapolatedLearner:
         learner.load_state_dict(learner.extrapolated(base, self.extrapolation))
         self._base = base
 
-    def sample(
-        self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
-    ) -> Sequence[np.ndarray]:
-        return self._learner.sample(counts, rngs)
-
     def state_dict(self) -> dict[str, Any]:
         return {"base": self._base, "extrapolated": self._learner.state_dict()}
 
@@ -119,16 +97,5 @@ class ExtrapolatedLearner:
         self._learner.load_state_dict(state["extrapolated"])
 
 
-class ExtrapolatedDensity(ExtrapolatedLearner):
+class ExtrapolatedDensity(WithDensity, ExtrapolatedLearner):
     """An `ExtrapolatedLearner` with a density."""
-
-    def log_prob(self, points: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-        """Log-density of each chain's extrapolated model.
-
-        Args:
-            points: One array a chain, (k, …).
-
-        Returns:
-            One array (k,) a chain.
-        """
-        return self._learner.log_prob(points)

@@ -286,7 +286,8 @@ class FreshReal(_PerRealPoint):
 
 
 LARGEST_DENOMINATOR = 10**6
-"""Of the fraction that a real share stands for: 1/(1 + λ) is meant exactly, not as a double."""
+"""Largest denominator of the fraction that a real share stands for: 1/(1 + λ) is meant exactly, not
+as a double."""
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from stability.loop.capabilities import HasLogProb, uses_weights
-from stability.loop.regimes import TrainingSet
+from stability.loop.capabilities import HasLogProb
+from stability.loop.wrapped_learner import WithDensity, WrappedLearner
 
 __all__ = ["Tempered", "TemperedDensity", "tempered"]
 
@@ -27,7 +27,7 @@ def tempered(learner: Any, temperature: float) -> Any:
     return kind(learner, temperature)
 
 
-class Tempered:
+class Tempered(WrappedLearner):
     """The learner, but for its samples: every standard normal number that makes them is multiplied
     by √temperature.
 
@@ -38,6 +38,7 @@ class Tempered:
     not of a regime or a fit: nothing else changes.
 
     Args:
+        learner: Any learner.
         temperature: τ, > 0; 1 is no change, below 1 trades diversity for quality, as truncation and
             guidance do.
     """
@@ -45,30 +46,13 @@ class Tempered:
     def __init__(self, learner: Any, temperature: float) -> None:
         if not 0 < temperature < float("inf"):
             raise ValueError(f"temperature must be finite and > 0, got {temperature}")
-        self._learner, self._scale = learner, temperature**0.5
-
-    @property
-    def chains(self) -> int:
-        return self._learner.chains
-
-    @property
-    def parameters(self) -> np.ndarray:
-        return self._learner.parameters
-
-    @property
-    def weighs(self) -> bool:
-        return uses_weights(self._learner)
+        super().__init__(learner)
+        self._scale = temperature**0.5
 
     @property
     def extrapolated(self) -> Any:
         """That of the learner, if it has one."""
         return self._learner.extrapolated
-
-    def reset(self, rngs: Sequence[np.random.Generator]) -> None:
-        self._learner.reset(rngs)
-
-    def fit(self, datasets: Sequence[TrainingSet], rngs: Sequence[np.random.Generator]) -> None:
-        self._learner.fit(datasets, rngs)
 
     def sample(
         self, counts: Sequence[int], rngs: Sequence[np.random.Generator]
@@ -84,26 +68,9 @@ class Tempered:
         """
         return self._learner.sample(counts, [_Cooled(rng, self._scale) for rng in rngs])
 
-    def state_dict(self) -> dict[str, Any]:
-        return self._learner.state_dict()
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self._learner.load_state_dict(state)
-
-
-class TemperedDensity(Tempered):
-    """A `Tempered` learner with a density."""
-
-    def log_prob(self, points: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
-        """Log-density of each chain's model, not of the law of its samples.
-
-        Args:
-            points: One array a chain, (k, …).
-
-        Returns:
-            One array (k,) a chain.
-        """
-        return self._learner.log_prob(points)
+class TemperedDensity(WithDensity, Tempered):
+    """A `Tempered` learner with a density: of its model, not of the law of its samples."""
 
 
 class _Cooled:

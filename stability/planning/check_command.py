@@ -44,7 +44,7 @@ class CheckOptions:
     """
 
     generations: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """What the model drew: CSV, Parquet, .npy, .npz, or a folder of pictures; one a generation.
+    """Samples of the model: CSV, Parquet, .npy, .npz, or a folder of pictures; one a generation.
     Sorted naturally: gen2 before gen10. Or the folder of a run: all its generations."""
     real: Path | None = None
     """Real data that the loop began with."""
@@ -53,7 +53,7 @@ class CheckOptions:
     alpha: float | None = None
     """Probability of ever raising a false alarm, over all looks. Default: 0.05."""
     null: Literal["real", "stationary"] | None = None
-    """What the alarm speaks against. real (default): no worse than real data by more than the
+    """The null hypothesis of the alarm. real (default): no worse than real data by more than the
     tolerance. stationary: no drift from the loop's first generations."""
     tolerance: float | None = None
     """Shift that counts as nothing, in standard deviations. Default: the noise of retraining on as
@@ -84,9 +84,9 @@ class CheckOptions:
     id: tuple[str, ...] = ()
     """Columns that name rows, left out."""
     regime: str | None = None
-    """Of a run folder: name of the row, as its table has it. Default: the only one."""
+    """Name of the row of a run folder, as its table has it. Default: the only one."""
     seed: int | None = None
-    """Of a run folder: seed of the chain. Default: 0."""
+    """Seed of the chain of a run folder. Default: 0."""
     rows: Literal["auto", "independent"] | None = None
     """independent: the order of rows means nothing. Default: rows that depend on their neighbours
     are counted less."""

@@ -37,7 +37,7 @@ class PlanOptions:
     real: int | None = None
     """Number of real points n, for a plan from theory."""
     regime: tuple[RegimeChoice, ...] = ("mix",)
-    """How the next training set is made; one or more. mix: the real points and m new samples;
+    """Rule for the next training set; one or more. mix: the real points and m new samples;
     synthetic: n samples alone; accumulate: the real points and all samples so far; fresh: n new
     real points and m samples; replace: samples take the place of real points; subsample: n of
     what accumulate would see."""
@@ -49,7 +49,7 @@ class PlanOptions:
     tolerate: str | None = None
     """Largest acceptable increase: 10% or 0.1."""
     on: Measure = "error"
-    """What must not increase by more: root mean squared error, variance, or bias."""
+    """The error that must not increase by more: root mean squared error, variance, or bias."""
     error: float | None = None
     """Root mean squared error that is wanted, in standard deviations of a feature; finds --real."""
     response: float = 1.0

@@ -59,7 +59,7 @@ EXPLAINED = {
     "described": "whether the response curves of the pilot hold for the whole path",
     "x (a, b)": "an estimate and its 90 % interval",
 }
-"""What heads stand for."""
+"""Meaning of the heads of a table."""
 PERCENTS = frozenset(("synthetic_fraction", "alive"))
 
 

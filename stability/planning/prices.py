@@ -48,7 +48,7 @@ POWER = 0.8
 LEVEL = 0.05
 
 Measure = Literal["error", "variance", "bias"]
-"""What a tolerance is on: the root mean squared error, the variance, or the bias."""
+"""The quantity that a tolerance is on: the root mean squared error, the variance, or the bias."""
 
 
 @dataclass(frozen=True)

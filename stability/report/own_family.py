@@ -45,7 +45,8 @@ __all__ = [
 _LARGEST = 2**28
 """Bytes of a file of points."""
 _MORE, _PILOT = 1.5, 20
-"""Of a learner that stops early: how much above ε_OPT in so many runs is allowed for."""
+"""Margin over the ε_OPT of a learner that stops early, and the number of runs that it is seen in.
+"""
 _DIRECTIONS = 16
 """In which ρ of Theorem 2 is looked for besides the axes."""
 _BLUE, _ORANGE, _RED = "#0072B2", "#E69F00", "#D55E00"

@@ -67,8 +67,8 @@ class GridOptions:
     """Times that a run which was killed is started again without having finished a generation in
     between; so often is a Ray that died started or joined again."""
     address: str | None = None
-    """Of a Ray cluster, host:port, or auto for the one that this machine belongs to. None: a Ray
-    of its own."""
+    """Address of a Ray cluster, host:port, or auto for the one that this machine belongs to. None:
+    a Ray of its own."""
     out: Path | None = None
     """Folder of the runs, on a disk that all machines see. Default: runs/sweep-COMMAND-DIGEST."""
 
@@ -99,9 +99,9 @@ class GridRun:
     state: Literal["waiting", "running", "finished", "failed"] = "waiting"
     message: str = ""
     deaths: int = 0
-    """How often it died."""
+    """Number of times that it died."""
     vain: int = 0
-    """How often in a row, without a new generation in between."""
+    """Deaths in a row, without a new generation in between."""
     _generations: int = 0
     _log_before: int = 0
 

@@ -42,7 +42,7 @@ SCHEMA = 3
 LARGEST_HISTORY = 2**31
 """Bytes of history.jsonl."""
 LARGEST_NUMBER = 1e100
-"""What a history may hold beside inf and nan: no axis shows a larger one."""
+"""Largest finite number that a history may hold: no axis shows a larger one."""
 _NOT_FINITE = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 
 

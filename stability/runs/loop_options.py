@@ -73,7 +73,7 @@ class RunOptions:
     overwrite: bool = False
     """Remove the run found in the folder and start again."""
     device: Device = "auto"
-    """Where the networks live; auto: GPUs if there are any."""
+    """Device of the networks; auto: GPUs if there are any."""
     threads: int = 0
     """Processor threads of each process; 0: its share of the processors that are ours. Results are
     bit-identical only at equal counts."""
@@ -95,7 +95,7 @@ class LoopOptions(RunOptions):
     """Synthetic points per real point, m = floor(λ n); one or more values, each a row of the
     result."""
     regime: RegimeName = "mix"
-    """What a retraining sees: the n real points and m new samples (mix), n samples alone
+    """Training data of a retraining: the n real points and m new samples (mix), n samples alone
     (synthetic), the real points and every synthetic set so far (accumulate), the same with n
     more points in each round, of which the fraction 1/(1+λ) is new real data
     (accumulate-fresh), n new real points and m new samples (fresh), n points of which the share

@@ -19,11 +19,12 @@ __all__ = [
 ]
 
 LARGEST_COUNT = 2**31 - 1
-"""Of points, images and widths: what compiled libraries count in 32 bits. Memory ends before it."""
+"""Largest number of points, images and widths: what compiled libraries count in 32 bits. Memory
+ends before it."""
 MOST_IMAGES = 10**15
 """Images that a training sees, counted with repetition: an exact number in float64."""
 LARGEST_SEED = 2**64 - 1
-"""Of a seed."""
+"""Largest seed."""
 MOST_ROUNDS = 1_000_000
 """Retrainings of a chain: weeks, at a second each."""
 MOST_SEEDS = 100_000

@@ -38,7 +38,7 @@ class StudyPart:
     file: tyro.conf.Positional[Path]
     """Python file that makes a Study named `study`."""
     row: int
-    """Which of its regimes, counted from 0."""
+    """Place of its regime, counted from 0."""
     seed: int
     """Determines every random draw of the run, in place of the study's own seed."""
     out: Path
@@ -46,7 +46,7 @@ class StudyPart:
     threads: int = 1
     """Processor threads to use."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Where networks live; auto: a GPU if there is one."""
+    """Device of the networks; auto: a GPU if there is one."""
 
     def __post_init__(self) -> None:
         require_range(self, seed=(0, LARGEST_SEED), threads=(0, MOST_THREADS))

@@ -37,9 +37,9 @@ from stability.statements.stationary_error import excess_covariance, mixed
 __all__ = ["Constants", "Fitted", "KnownVarianceGaussian", "Loop", "radius_of"]
 
 _MARGIN, _TRIES, _DIRECTIONS = 1.2, 6, 16
-"""Of the search for a radius of U: over what is needed, how often, and where ρ is looked for."""
+"""Search for a radius of U: margin over what is needed, tries, and directions to look for ρ in."""
 _MARGIN_OF_RHO = 1.05
-"""Of ρ where it is the largest in some directions at random."""
+"""Margin of ρ where it is the largest in some directions at random."""
 
 
 @dataclass(frozen=True)

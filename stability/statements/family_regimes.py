@@ -98,7 +98,7 @@ GRID: tuple[dict[str, Any], ...] = (
 _KEPT = 0.5
 """The part c of the old parameters that a learner keeps in S6."""
 _SECOND_ORDER = 1e-3
-"""What curvature of G∞ leaves open of a rate, 0.01 standard errors beside θ*."""
+"""Error of a rate by the curvature of G∞, 0.01 standard errors beside θ*."""
 
 
 def regime_covariance(

@@ -96,13 +96,13 @@ GRID: tuple[dict[str, Any], ...] = (
 )
 
 _STEP = 1e-3
-"""Of central differences, in standard errors of one observation."""
+"""Step of central differences, in standard errors of one observation."""
 _DIFFERENCES = 1e-4
-"""What central differences may be off: their squared step, times a third derivative of up to 100
+"""Largest error of central differences: their squared step, times a third derivative of up to 100
 in the same units."""
 _AWAY = 0.25
-"""How far from θ* (76) is looked at, in standard errors along each axis; nearer if the domain
-ends within twice it."""
+"""Distance from θ* at which (76) is looked at, in standard errors along each axis; nearer if the
+domain ends within twice it."""
 
 
 def check(

@@ -78,7 +78,7 @@ GRID: tuple[dict[str, Any], ...] = (
 )
 
 _COPIES = 50
-"""How often the data are repeated, so that one more point is a small change of its weight."""
+"""Repeats of the data, so that one more point is a small change of its weight."""
 
 
 def check(

@@ -25,7 +25,7 @@ Replacement = Callable[[Callable[..., Any]], Callable[..., Any]]
 """The right function -> a wrong one."""
 
 _MARGIN = 2.0
-"""How much further than a verdict's resolution a mutation goes, where it says no factor itself."""
+"""Distance of a mutation from 1 over that of the verdict's resolution, if it names no factor."""
 
 
 @dataclass(frozen=True)

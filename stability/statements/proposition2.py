@@ -86,7 +86,7 @@ GRID: tuple[dict[str, Any], ...] = (
 )
 
 _STEP = 1e-4
-"""Of central differences, in standard errors of one observation."""
+"""Step of central differences, in standard errors of one observation."""
 
 
 def alpha(covariance: ArrayLike) -> float:

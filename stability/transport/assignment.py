@@ -24,7 +24,7 @@ __all__ = ["Assignment", "assign", "extend_potentials", "solve", "squared_distan
 _LARGEST_INT64 = np.int64(np.iinfo(np.int64).max)
 _LARGEST_COST = 1e300
 _RESOLVED = 1e-12
-"""Of a warm start: the largest doubt that its certificate leaves, relative to the sum of the
+"""Largest doubt that the certificate of a warm start leaves, relative to the sum of the
 matched costs."""
 
 

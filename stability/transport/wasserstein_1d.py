@@ -21,13 +21,13 @@ from stability.laws.quadrature import SMALLEST, Panels, kronrod, panels
 __all__ = ["Distance", "NoMoment", "gaussian_w2", "w1", "w2"]
 
 _TOLERANCE = 1e-11
-"""Of an integral: what its error estimate may be, relative to it."""
+"""Largest error estimate of an integral, relative to it."""
 _INSIDE = -1 + 1e-6
 """A point of a panel [−1, 1] beside its end, where a law that jumps at the end has not jumped
 yet."""
 _TINY = 1e-300
 _ROUNDING = 1e-14
-"""Of a cumulative mass, relative to it: less than this is not resolved."""
+"""Rounding of a cumulative mass, relative to it: less than this is not resolved."""
 _MOST_POINTS = 60_000
 _NARROWEST = 1e-13
 _MOST_PANELS = 3000
@@ -44,7 +44,7 @@ _TAILS = 1e-9
 _RESOLVED_TAIL = 1e-6
 _LEFT = 1e-3
 _SIGNAL = 100.0
-"""What an integrand must be, in units of its noise, where its tail is continued."""
+"""Least size of an integrand, in units of its noise, where its tail is continued."""
 _FAR, _STEP, _OCTAVES = 10.0, 2.0, 100.0
 """Tails are continued from beyond so many scales, by slopes over steps of this in log r; noise
 counts so many steps."""

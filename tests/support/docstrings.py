@@ -4,6 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 __all__ = ["PACKAGES", "Coverage", "bare_first_lines", "coverage"]
@@ -88,17 +89,32 @@ def bare_first_lines() -> list[str]:
     """First lines of docstrings that begin with "Of", "What", "How" and the like.
 
     Returns:
-        Path and line of each.
+        Path and first line of each: of modules, classes, functions, and the texts below fields and
+        constants, which are the help of an option.
     """
-    found = []
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, Function | ast.ClassDef | ast.Module):
-                    doc = ast.get_docstring(node) or ""
-                    if BARE.match(doc):
-                        found.append(f"{path.relative_to(ROOT)}: {doc.splitlines()[0]}")
-    return found
+    return [
+        f"{path.relative_to(ROOT)}: {doc.splitlines()[0]}"
+        for package in (*PACKAGES, "benchmarks")
+        for path in sorted((ROOT / package).rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for doc in _texts(node)
+        if BARE.match(doc)
+    ]
+
+
+def _texts(node: ast.AST) -> Iterator[str]:
+    """The docstring of a node, and those of the fields and constants in it."""
+    if not isinstance(node, Function | ast.ClassDef | ast.Module):
+        return
+    yield ast.get_docstring(node) or ""
+    for one, text in pairwise(node.body):
+        if (
+            isinstance(one, ast.Assign | ast.AnnAssign)
+            and isinstance(text, ast.Expr)
+            and isinstance(text.value, ast.Constant)
+            and isinstance(text.value.value, str)
+        ):
+            yield text.value.value
 
 
 if __name__ == "__main__":

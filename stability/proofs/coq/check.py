@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 MISSING = "Coq and Coquelicot are needed: apt install coq libcoq-coquelicot"
-"""What to do where `coq_version` is empty."""
+"""Advice for a machine where `coq_version` is empty."""
 
 _SECONDS = 120
 """Longest time for one file; the slowest takes about two seconds."""
