@@ -183,7 +183,7 @@ def differences(history: History, other: History, level: float) -> list[Differen
         ValueError: If the regimes are not the same, or there are fewer than two seeds to compare.
     """
     curves = {
-        quantity: (history.values(quantity), other.values(quantity)) for quantity in QUANTITIES
+        quantity: (history.repeats(quantity), other.repeats(quantity)) for quantity in QUANTITIES
     }
     one, two = curves["w1"]
     if one.keys() != two.keys():

@@ -48,15 +48,17 @@ def growth(
     first: int,
     seconds: float = math.nan,
     level: float = 0.05,
+    seeds_a_repeat: int = 1,
 ) -> str:
     """Answer whether a quantity grows over the retrainings.
 
     Args:
         title: Of the quantity.
-        values: By row, (T + 1, S).
+        values: By row, (T + 1, S), S independent repeats.
         first: Generation from which on slopes are taken.
         seconds: That the run took; nan: not known.
         level: Probability that any row is said to grow or fall although it does not.
+        seeds_a_repeat: Seeds that make one repeat: the models that train on each other's samples.
 
     Returns:
         A sentence: the rows that grow, fall or are undecided, with slopes, 95 % intervals and
@@ -68,11 +70,13 @@ def growth(
         few = f"Too few retrainings to tell whether {_small(title)} grows"
         return worded(f"{few}: --retrainings {first + 1}.")
 
-    seeds, needed = some.shape[1], seeds_to_tell(len(values), level)
+    repeats, enough = min(x.shape[1] for x in values.values()), seeds_to_tell(len(values), level)
+    seeds, needed = repeats * seeds_a_repeat, enough * seeds_a_repeat
     trends = all_trends({title: values}, level, first, "").rows
     takes = "" if math.isnan(seconds) else f", about {duration(seconds * needed / seeds)}"
-    if seeds == 1:
-        one = f"One seed cannot tell whether {_small(title)} grows"
+    if repeats == 1:
+        few = "One seed" if seeds == 1 else f"{seeds} seeds that train on each other"
+        one = f"{few} cannot tell whether {_small(title)} grows"
         return worded(f"{one}: --seeds {needed}{takes}.")
 
     said = "; ".join(
@@ -83,7 +87,7 @@ def growth(
     power = (
         f"{seeds} seeds cannot tell, {needed} can: --seeds {needed}{takes}."
         if seeds < needed
-        else f"Chance of any false word: at most {100 * level:g} %."
+        else f"Chance of any false word about {_small(title)}: at most {100 * level:g} %."
     )
     return worded(f"{title} {said} (slope a retraining, 95 % interval, seeds that grow). {power}")
 

@@ -117,7 +117,7 @@ def run_differences(runs: Sequence[RecordedRun], level: float) -> list[RunDiffer
     share = level / len(pairs)
     found = []
     for run, row, key in pairs:
-        one, two = (each.history.values(key)[row] for each in (runs[0], run))
+        one, two = (each.history.repeats(key)[row] for each in (runs[0], run))
         first, interval = paired_difference(one, two, share)
         mean = float(first.mean())
         found.append(RunDifference(run.folder, row, key, len(first), mean, interval))

@@ -218,9 +218,10 @@ class Result:
         """
         if not self.history or not (shown := self.shown([quantity] if quantity else None)):
             return "Nothing was measured."
-        values = self.history.values(shown[0].key)
+        repeats = self.history.repeats(shown[0].key)
+        together = max(self.history.seeds // values.shape[1] for values in repeats.values())
         first = (len(self.history) - 1) // 5
-        return growth(shown[0].title, values, first, self.seconds, level)
+        return growth(shown[0].title, repeats, first, self.seconds, level, together)
 
     @property
     def seconds(self) -> float:

@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import binomtest
 
 from stability import FullySynthetic, Mix, Study
+from stability.loop.regimes import Exchange
 from stability.runs.answer import duration, growth, seeds_to_tell
 from stability.runs.option_error import on_command_line
 from tests.support.kernels import Blur
@@ -33,7 +34,7 @@ def test_rows_that_grow_fall_and_neither():
     assert "8 of 8); falls under b (-1, [" in said
     assert "is not seen to grow or fall under c (0, [" in said
     assert "4 of 8)" in said
-    assert said.endswith("Chance of any false word: at most 5 %.")
+    assert said.endswith("Chance of any false word about W1 to the truth: at most 5 %.")
 
 
 def test_one_seed_cannot_tell_and_is_told_what_can():
@@ -81,3 +82,14 @@ def test_a_result_answers_from_its_folder(tmp_path):
     assert math.isnan(result.seconds)
     with pytest.raises(KeyError, match="'w9' is not measured"):
         result.answer("w9")
+
+
+def test_models_that_train_on_each_other_are_one_repeat(tmp_path):
+    """Four chains in two populations are two repeats, and the seeds that it takes are pairs."""
+    result = Study(
+        learner=Blur, real=lambda n, rng: rng.standard_normal((n, 2)), samples=20, seeds=4,
+        regimes=[Exchange.among(2, Mix(1.0))], generations=3, out=tmp_path / "run", threads=1,
+    ).run()  # fmt: skip
+    said = result.answer()
+    assert " of 2)" in said
+    assert "4 seeds cannot tell, 12 can: seeds 12" in said
