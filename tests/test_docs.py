@@ -14,24 +14,36 @@ from docs.reference_pages import reference
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 QUICK = re.compile(r"<!-- quick -->\n+```(\w*)\n(.*?)```", re.DOTALL)
+PRINTED = re.compile(r"([^`#]*?)(?:```text\n(.*?)```|`(.*?)`)", re.DOTALL)
+"""The words after a program and what it prints: a block, or a line after the word "prints"."""
 LINK = re.compile(r"\]\(([^)#\s]+)\)")
 
 
 def quick_blocks():
+    """Language, code, and what the page says that a program prints: "" where that is left to
+    chance.
+    """
     for page in PAGES:
-        for i, (language, code) in enumerate(QUICK.findall(page.read_text(encoding="utf-8"))):
-            yield pytest.param(language, code, id=f"{page.relative_to(ROOT)}-{i}")
+        text = page.read_text(encoding="utf-8")
+        for i, found in enumerate(QUICK.finditer(text)):
+            after = PRINTED.match(text, found.end())
+            words, block, line = after.groups() if after else ("chance", "", "")
+            told = "chance" not in words and (block or words.strip() == "prints")
+            shown = (block or line) if told and found[1] == "python" else ""
+            yield pytest.param(found[1], found[2], shown, id=f"{page.relative_to(ROOT)}-{i}")
 
 
-@pytest.mark.parametrize(("language", "code"), list(quick_blocks()))
-def test_quick_blocks_run(language, code, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(("language", "code", "shown"), list(quick_blocks()))
+def test_quick_blocks_run(language, code, shown, tmp_path, monkeypatch, capsys):
     """Programs in this process, which has imported most of what they need; commands as a user
     runs them.
     """
     monkeypatch.chdir(tmp_path)
     if language == "python":
         exec(compile(code, "<documentation>", "exec"), {"__name__": "__main__"})
-        assert capsys.readouterr().out
+        printed = capsys.readouterr().out
+        assert printed
+        assert not shown or printed.split() == shown.split()
         return
     for line in filter(None, code.splitlines()):
         done = subprocess.run(
@@ -45,6 +57,10 @@ def test_quick_blocks_run(language, code, tmp_path, monkeypatch, capsys):
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout
+
+
+def test_what_programs_print_is_on_their_pages():
+    assert sum(bool(block.values[2]) for block in quick_blocks()) >= 9
 
 
 def test_some_blocks_are_marked_in_readme_and_docs():
