@@ -4,6 +4,7 @@ global random state.
 
 import os
 import random  # noqa: TID251
+import shutil
 import socket
 from pathlib import Path
 
@@ -23,6 +24,8 @@ import pytest
 import scipy.linalg  # noqa: F401  # has a library of its own
 import threadpoolctl
 import torch
+
+from tests.support.browser import Browser
 
 FIXTURES = Path(__file__).parent / "fixtures"
 FALSE_ALARM = 1e-6
@@ -90,3 +93,14 @@ def rng():
     seed = np.random.SeedSequence().entropy
     print(f"rng seed: {seed}")  # noqa: T201
     return np.random.default_rng(seed)
+
+
+@pytest.fixture
+def browser(tmp_path):
+    names = ("chromium", "chromium-browser", "google-chrome")
+    program = next(filter(None, map(shutil.which, names)), None)
+    if program is None:
+        pytest.skip("needs Chromium")
+    browser = Browser(program, tmp_path / "profile")
+    yield browser
+    browser.close()

@@ -19,7 +19,7 @@ import tyro
 from numpy.typing import NDArray
 
 from stability.runs.command_line import UsageError, command
-from stability.runs.compare_runs import paired_difference
+from stability.runs.compare_runs import OF_THE_DATA, paired_difference, require_same_data
 from stability.runs.console import make_console
 from stability.runs.history import History, HistoryError
 from stability.runs.loop_options import NOT_RECORDED
@@ -38,12 +38,8 @@ __all__ = [
     "differences",
     "main",
     "read_plane_run",
-    "require_comparable",
 ]
 
-OF_THE_DATA = ("density", "samples", "angles", "seed")
-"""Options on which the real data and the draws of the truth depend: without equal ones, no
-pairs."""
 OF_THE_ROWS = (
     "lam",
     "regime",
@@ -60,13 +56,6 @@ OF_THE_LENGTH = ("retrainings", "seeds")
 QUANTITIES = ("w1", "w2")
 NEEDED = {"lam", "regime", "samples", "seed", "seeds", "retrainings", "latents"}
 """Options that every 2-D experiment has."""
-
-MIXTURES = {
-    "ddpm-torch": "8gaussians",
-    "ffjord": "8gaussians-ffjord",
-    "torchcfm": "8gaussians-torchcfm",
-}
-"""Names of `toy.eight_gaussians` -> those of `toy.run`."""
 
 
 @dataclass(frozen=True)
@@ -115,25 +104,6 @@ class Difference:
         return Status.HOLDS if self.interval.leaves_out_zero else Status.UNDECIDED
 
 
-def require_comparable(config: Mapping[str, Any], other: Mapping[str, Any]) -> None:
-    """Refuse runs whose seeds do not have the same real data and draws of the truth.
-
-    Args:
-        config: The options of a run, as its `config.json` has them.
-        other: Those of the other one.
-
-    Raises:
-        ValueError: If they differ in an option that decides about the data; the message names it.
-    """
-    one, two = _data(config), _data(other)
-    for option in OF_THE_DATA:
-        if one[option] != two[option]:
-            raise ValueError(
-                f"the runs are not comparable: --{option} is {printable(one[option])} and "
-                f"{printable(two[option])}, so equal seeds have other data"
-            )
-
-
 def changed_options(
     config: Mapping[str, Any], other: Mapping[str, Any]
 ) -> dict[str, tuple[Any, Any]]:
@@ -147,25 +117,10 @@ def changed_options(
         Both values by option, None where a run does not have it; without those that choose the
         data, the rows, the length and the machine.
     """
-    fixed = (*OF_THE_DATA, *OF_THE_ROWS, *OF_THE_LENGTH, *NOT_RECORDED, EDITION, "mixture")
+    fixed = (*OF_THE_DATA, *OF_THE_ROWS, *OF_THE_LENGTH, *NOT_RECORDED, EDITION)
     names = [name for name in {**config, **other} if name not in fixed]
     pairs = {name: (config.get(name), other.get(name)) for name in names}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
-
-
-def _data(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Options that decide about the data of a run, under the names of `toy.run`.
-
-    Two moons are the default.
-    """
-    mixture = config.get("mixture")
-    density = MIXTURES.get(mixture, mixture) if isinstance(mixture, str) else "moons"
-    return {
-        "density": config.get("density", density),
-        "samples": config["samples"],
-        "angles": config.get("angles", "random"),
-        "seed": config["seed"],
-    }
 
 
 def differences(history: History, other: History, level: float) -> list[Difference]:
@@ -260,8 +215,8 @@ def main(config: Compare) -> None:
     """
     runs = [read_plane_run(run) for run in (config.run, config.other)]
     options = [run.config for run in runs]
+    require_same_data(*runs)
     try:
-        require_comparable(*options)
         rows = differences(runs[0].history, runs[1].history, config.level)
     except ValueError as error:
         raise UsageError(str(error)) from None

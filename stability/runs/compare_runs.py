@@ -25,6 +25,7 @@ from stability.runs.trends import Interval, student_interval
 from stability.runs.untrusted import printable
 
 __all__ = [
+    "OF_THE_DATA",
     "CompareRuns",
     "RunDifference",
     "main",
@@ -38,6 +39,12 @@ OF_THE_DATA = (
     *("density", "angles", "mixture", "data", "data_digest", "images"),
 )
 """Options on which the real data and the true points of a seed depend, whatever the command."""
+MIXTURES = {
+    "ddpm-torch": "8gaussians",
+    "ffjord": "8gaussians-ffjord",
+    "torchcfm": "8gaussians-torchcfm",
+}
+"""Names of mixtures of the 2-D experiments -> their names as densities."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +98,25 @@ def require_same_data(first: RecordedRun, other: RecordedRun) -> None:
     Raises:
         UsageError: If they differ in an option that decides about the data; names it.
     """
+    one, two = _data(first.config), _data(other.config)
     for option in OF_THE_DATA:
-        one, two = (run.config.get(option) for run in (first, other))
-        if one != two:
+        if one[option] != two[option]:
             raise UsageError(
                 f"{other.folder} is not comparable with {first.folder}: {option} is "
-                f"{printable(two)} and {printable(one)}, so equal seeds have other data"
+                f"{printable(two[option])} and {printable(one[option])}, so equal seeds have other "
+                "data"
             )
+
+
+def _data(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that decide about the data, under one name each."""
+    found = {option: config.get(option) for option in OF_THE_DATA}
+    if config.keys().isdisjoint(("real", "data")):  # an experiment in the plane
+        mixture = found.pop("mixture")
+        density = MIXTURES.get(mixture, mixture) if isinstance(mixture, str) else "moons"
+        found |= {"mixture": None, "density": config.get("density", density)}
+        found["angles"] = config.get("angles", "random")
+    return found
 
 
 def run_differences(runs: Sequence[RecordedRun], level: float) -> list[RunDifference]:

@@ -1,5 +1,7 @@
 """Any number of runs, compared in pairs over seeds, or refused with the reason."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy.stats import ttest_rel
@@ -8,9 +10,16 @@ from stability.gaussian.learner import GaussianLearner
 from stability.loop.regimes import FullySynthetic, Mix
 from stability.observers.moments import Moments
 from stability.runs.command_line import UsageError, parse
-from stability.runs.compare_runs import CompareRuns, main, run_differences
-from stability.runs.recorded_run import read_run
+from stability.runs.compare_runs import (
+    CompareRuns,
+    main,
+    require_same_data,
+    run_differences,
+)
+from stability.runs.history import History
+from stability.runs.recorded_run import RecordedRun, read_run
 from stability.runs.study import Study
+from stability.runs.study_file import StudyFile
 
 
 def normal(n, rng):
@@ -76,6 +85,28 @@ def test_incomparable_runs_are_refused_with_the_reason(changes, message, tmp_pat
     one, two = run(tmp_path / "one"), run(tmp_path / "two", **changes)
     with pytest.raises(UsageError, match=message):
         main(CompareRuns((one, two)))
+
+
+@pytest.mark.parametrize(
+    ("one", "two", "differ"),
+    [
+        ({}, {"density": "moons"}, ""),
+        ({"angles": "random"}, {"density": "moons"}, ""),
+        ({"angles": "grid"}, {"density": "moons"}, "angles"),
+        ({"mixture": "ffjord"}, {"density": "8gaussians-ffjord"}, ""),
+        ({"mixture": "ffjord"}, {"density": "8gaussians"}, "density"),
+        ({"data": "digits"}, {"density": "moons"}, "density"),
+        ({"data": "digits"}, {"data": "digits", "data_digest": "a"}, "data_digest"),
+    ],
+)
+def test_commands_name_the_same_data_in_their_own_way(one, two, differ):
+    runs = [RecordedRun(Path("a"), config, {}, History(()), StudyFile()) for config in (one, two)]
+    for pair in (runs, runs[::-1]):
+        if differ:
+            with pytest.raises(UsageError, match=f": {differ} is .* so equal seeds have other"):
+                require_same_data(*pair)
+        else:
+            require_same_data(*pair)
 
 
 def test_one_run_is_no_comparison(tmp_path, capsys):
