@@ -257,7 +257,7 @@ def relax(costs, potentials, offset, row, distance, predecessor):
 
 
 @compiled(nogil=True)
-def argmin(values):
+def argmin(values) -> int:
     """First index of the least value; no NaN.
 
     Two passes over the bits as int64, because minima of int64 are vectorised where those of float64
@@ -267,7 +267,7 @@ def argmin(values):
         values (NDArray[np.float64]): (k,).
 
     Returns:
-        int: The index.
+        The index.
     """
     bits = values.view(np.int64)
     least = _LARGEST_INT64
