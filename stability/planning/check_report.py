@@ -300,11 +300,14 @@ def write_check(
 
 
 def _page(result: CheckResult) -> str:
+    from stability.runs.figure_style import figure_style
+
     environment = jinja2.Environment(
         autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
     buffer = io.StringIO()
-    draw(result).savefig(buffer, format="svg", metadata={"Date": None})
+    with figure_style():
+        draw(result).savefig(buffer, format="svg", metadata={"Date": None})
     svg = buffer.getvalue()[buffer.getvalue().index("<svg") :]
     svg = re.sub(r'<svg width="[^"]*" height="[^"]*"', "<svg", svg, count=1)
     template = (files("stability.planning") / "check.html").read_text(encoding="utf-8")

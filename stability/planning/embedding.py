@@ -1,4 +1,4 @@
-"""RealDistance of a generation from the real data as a whole, in a space of random features.
+"""Distance of a generation from the real data as a whole, in a space of random features.
 
 Rows become points: numbers standardised by the real data's median and spread, categories and
 missing cells as indicators. A point becomes random Fourier features of Gaussian kernels at three
@@ -62,7 +62,7 @@ class Embedding:
 
 @dataclass(frozen=True)
 class RealDistance:
-    """RealDistance of a generation to the real data, in units of what two sets of real data show.
+    """Distance of a generation to the real data, in units of what two sets of real data show.
 
     Attributes:
         squared: Unbiased estimate of the squared MMD.

@@ -4,7 +4,7 @@ import importlib.util
 import inspect
 import sys
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from stability.runs.table_files import CLASS_FOLDER, RawTable
 from stability.runs.table_schema import TableSchema, code_reference
 from stability.runs.untrusted import printable
 
-__all__ = ["Points", "load_learner", "read_points", "read_real_points"]
+__all__ = ["Points", "load_learner", "read_real_points", "read_round"]
 
 SEED_NAMES = ("seed", "random_state")
 
@@ -33,6 +33,7 @@ class Points:
         full: Schema of all columns of a table; None for arrays and pictures.
         schema: The columns that have coordinates: maps points to tables. None for arrays.
         pictures: Whether the coordinates are features of pictures.
+        classes: Class folders of pictures, whose indicators are the first coordinates.
         notes: Remarks about reading, a line each.
     """
 
@@ -41,6 +42,7 @@ class Points:
     full: TableSchema | None = None
     schema: TableSchema | None = None
     pictures: bool = False
+    classes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -69,10 +71,10 @@ def read_real_points(
     name = _called(data, "real data")
     raw = read_data(data, features, array)
     if raw.points:
-        values, names = _coordinates(raw)
+        classes = tuple(sorted(set(raw.cells.get(CLASS_FOLDER, ()))))
+        values, names = _coordinates(raw, classes)
         pictures = isinstance(data, str | Path) and Path(data).is_dir()
-        notes = tuple(note for note in raw.notes if not note.startswith("class"))
-        return Points(_usable(values, name), names, pictures=pictures, notes=notes)
+        return Points(_usable(values, name), names, None, None, pictures, classes, raw.notes)
 
     coded = code_reference(raw, name, categories)
     kept = tuple(column for column in coded.schema.columns if column.width)
@@ -94,32 +96,52 @@ def read_real_points(
     )
 
 
-def read_points(
-    data: Any, name: str, like: Points, *, features: str = "pixels", array: str | None = None
-) -> NDArray[np.float64]:
-    """Read points of the same coordinates as the real ones.
+def read_round(
+    known_round: tuple[Any, Any],
+    real: Points,
+    *,
+    features: str = "pixels",
+    array: str | None = None,
+) -> tuple[Points, NDArray[np.float64], NDArray[np.float64]]:
+    """Read what a model was trained on and what it drew, as points of the real ones' coordinates.
 
     Args:
-        data: As of `read_real_points`.
-        name: What to call it in an error.
-        like: The real points.
+        known_round: Training data and samples, each as of `read_real_points`.
+        real: The real points.
         features: See `read_real_points`.
         array: See `read_real_points`.
 
     Returns:
-        (k, d).
+        The real points, the training points (k, d) and the samples (m, d). Where pictures of either
+        are in no class folders, none of the three has classes, and a note says so.
 
     Raises:
         UsageError: If they cannot be read, are not finite, or have other columns.
         OSError: If a file cannot be opened.
     """
-    name = _called(data, name)
-    raw = read_data(data, features, array)
+    names = [_called(*pair) for pair in zip(known_round, ("train", "samples"), strict=True)]
+    raws = [read_data(data, features, array) for data in known_round]
+    flat = [name for name, raw in zip(names, raws, strict=True) if CLASS_FOLDER not in raw.cells]
+    if real.classes and flat:
+        k, note = len(real.classes), f"no class folders in {flat[0]}: classes are not planned"
+        left = {"values": real.values[:, k:], "names": real.names[k:], "classes": ()}
+        real = replace(real, **left, notes=(*real.notes, note))
+    for name, raw in zip(names, raws, strict=True):
+        new = sorted(set(raw.cells.get(CLASS_FOLDER, ())) - set(real.classes)) if not flat else []
+        if new:
+            note = f"{name}: class {printable(new[0])} is in no folder of the real data; left out"
+            real = replace(real, notes=(*real.notes, note))
+    train, samples = (_as_points(raw, name, real) for name, raw in zip(names, raws, strict=True))
+    return real, train, samples
+
+
+def _as_points(raw: RawTable, name: str, like: Points) -> NDArray[np.float64]:
+    """(k, d), with the coordinates of the real points."""
     if raw.points != (like.schema is None):
         there, here = ("a table", "none") if like.schema is not None else ("no table", "one")
         raise UsageError(f"{name}: the real data are {there}, this is {here}")
     if like.schema is None or like.full is None:
-        values, names = _coordinates(raw)
+        values, names = _coordinates(raw, like.classes)
         if len(names) != len(like.names):
             raise UsageError(
                 f"{name} must have {len(like.names)} columns as the real data, got {len(names)}"
@@ -137,10 +159,14 @@ def _called(data: Any, otherwise: str) -> str:
     return printable(data) if isinstance(data, str | Path) else otherwise
 
 
-def _coordinates(raw: RawTable) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """(n, d) and the names; classes of pictures are no coordinates."""
-    names = tuple(name for name in raw.cells if name != CLASS_FOLDER)
-    return np.stack([raw.cells[name] for name in names], axis=1), names
+def _coordinates(
+    raw: RawTable, classes: tuple[str, ...]
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """(n, d) and the names: an indicator a class, then the features."""
+    features = [name for name in raw.cells if name != CLASS_FOLDER]
+    columns = [np.asarray(raw.cells[CLASS_FOLDER] == level, dtype=float) for level in classes]
+    columns += [raw.cells[name] for name in features]
+    return np.stack(columns, axis=1), (*(f"class {printable(c)}" for c in classes), *features)
 
 
 def _usable(values: NDArray[np.float64], name: str) -> NDArray[np.float64]:

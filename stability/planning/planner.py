@@ -14,7 +14,7 @@ from stability.loop.regimes import FullySynthetic, Regime
 from stability.planning.functionals import Functionals, of_points
 from stability.planning.pilot import run_pilot
 from stability.planning.pilot_plan import PilotQuestion, Rule, answer_from_pilot, sizes_of
-from stability.planning.plan_inputs import Points, load_learner, read_points, read_real_points
+from stability.planning.plan_inputs import Points, load_learner, read_real_points, read_round
 from stability.planning.plan_record import Plan
 from stability.planning.prices import Measure
 from stability.planning.recorded_pilot import recorded_pilot
@@ -123,11 +123,8 @@ def plan(
             return measured.by_run(Path(run), tolerate)
         assert known_round is not None  # one of the three is given
         _refuse({"tolerate": tolerate is not None}, "needs a pilot: give learner or run")
-        train, samples = (
-            read_points(data, name, points, features=features, array=array)
-            for data, name in zip(known_round, ("train", "samples"), strict=True)
-        )
-        return measured.by_round(train, samples)
+        points, *of_round = read_round(known_round, points, features=features, array=array)
+        return replace(measured, points=points).by_round(*of_round)
 
     given = {"learner": learner, "known_round": known_round, "target": target, "budget": budget}
     given |= {"run": run}

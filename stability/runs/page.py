@@ -88,9 +88,10 @@ def figure_address(figure: Figure) -> str:
         A data: URL of an SVG.
     """
     buffer = io.BytesIO()
-    figure.savefig(
-        buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
-    )
+    with figure_style():
+        figure.savefig(
+            buffer, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type"))
+        )
     return data_address("image/svg+xml", buffer.getvalue())
 
 

@@ -4,6 +4,7 @@ from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.stats import chi2, norm
 
 from stability.gaussian.learner import GaussianLearner
@@ -13,7 +14,7 @@ from stability.planning.functionals import of_points
 from stability.planning.labels import propagate
 from stability.planning.pilot import response_curves, run_pilot
 from stability.planning.pilot_plan import sizes_of
-from stability.planning.plan_inputs import load_learner, read_points, read_real_points
+from stability.planning.plan_inputs import load_learner, read_real_points, read_round
 from stability.planning.planner import plan
 from stability.planning.response import path_law
 from stability.planning.response_curve import ResponseCurve, fit_curve
@@ -304,7 +305,7 @@ def test_other_bad_inputs_are_one_line(tmp_path, rng):
         with pytest.raises(UsageError, match=words):
             read_real_points(data)
     with pytest.raises(UsageError, match="must have 2 columns"):
-        read_points(np.ones((5, 3)), "samples", read_real_points(real))
+        read_round((real, np.ones((5, 3))), read_real_points(real))
     for learner, words in (
         ("synth", "must be like synth.py:Synth"),
         (f"{tmp_path}/no.py:Synth", "there is no file"),
@@ -320,3 +321,39 @@ def test_other_bad_inputs_are_one_line(tmp_path, rng):
     ):
         with pytest.raises(ValueError, match=words):
             plan(**arguments)
+
+
+def pictures(folder, counts, rng):
+    """Random pictures of 3 × 3 pixels, so many a class; the class "" has no folder."""
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for i in range(count):
+            pixels = rng.integers(256, size=(3, 3, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{i}.png")
+    return folder
+
+
+def test_class_folders_are_planned_as_shares(tmp_path, rng):
+    real = pictures(tmp_path / "real", {"cat": 12, "dog": 4, "emu": 4}, rng)
+    drawn = pictures(tmp_path / "gen", {"cat": 15, "dog": 5, "fox": 5}, rng)
+    points = read_real_points(real)
+    assert points.names[:4] == ("class cat", "class dog", "class emu", "x0")
+    np.testing.assert_array_equal(points.values[:, :3].mean(axis=0), [0.6, 0.2, 0.2])
+    points, train, samples = read_round((real, drawn), points)
+    np.testing.assert_array_equal(train[:, :3].mean(axis=0), [0.6, 0.2, 0.2])
+    np.testing.assert_array_equal(samples[:, :3].mean(axis=0), [0.6, 0.2, 0.0])
+    assert "class fox is in no folder of the real data" in points.notes[-1]
+
+    found = plan(real, known_round=(real, drawn), features="pixels", generations=1)
+    (emu,) = (row for row in found.functionals if row["functional"] == "class emu")
+    assert (emu["real"], emu["delta"]) == pytest.approx((0.2, -0.2 / np.sqrt(0.2 * 0.8)))
+
+
+def test_where_pictures_have_no_class_folders_one_line_says_so(tmp_path, rng):
+    real = pictures(tmp_path / "real", {"cat": 3, "dog": 3}, rng)
+    flat = pictures(tmp_path / "flat", {"": 6}, rng)
+    points, *both = read_round((real, flat), read_real_points(real))
+    assert {x.shape for x in both} == {(6, 27)} == {points.values.shape}
+    found = plan(real, lam=1.0, known_round=(real, flat), features="pixels", generations=1)
+    (note,) = (line for line in found.conditions if "class" in line.lower())
+    assert note == f"No class folders in {flat}: classes are not planned."

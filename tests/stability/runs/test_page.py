@@ -57,6 +57,11 @@ def result(tmp_path_factory):
     ).run()
 
 
+def test_pages_of_a_run_are_equal_bytes(result, tmp_path):
+    one, two = (result.report(tmp_path / name).read_bytes() for name in ("one.html", "two.html"))
+    assert one == two
+
+
 def test_the_page_shows_the_last_generation_the_floor_and_the_pictures(result):
     page = result.report().read_text(encoding="utf-8")
     tags = Tags(page)
