@@ -63,6 +63,32 @@ FORMULAS: Mapping[str, str] = MappingProxyType(
         r"\kappa=N^{-2/(d+4)},\quad\text{stable}\iff\lambda\kappa<1",
         "logarithmic_time": r"\frac{\Sigma_t}{\Sigma_0}=\prod_{k\le t}"
         r"\left(1-\frac{\lambda(1-\tau)}{1+\lambda k}\right)\sim t^{-(1-\tau)}",
+        "effective_sample_size": r"\frac{\text{error}}{C/n}=\frac{1+\lambda}{1+2\lambda}"
+        r"+(1+\lambda)^2B,\quad B=\frac{n\delta^2}{C},\qquad"
+        r"\text{synthetic data help}\iff B<\tfrac12",
+        "growing_data": r"\frac{\text{error}}{\sigma^2/n}=\sum_{s\le t}\frac{n}{n_s},\qquad "
+        r"\frac{\mathbb{E}\,\sigma_t}{\sigma}=\prod_{s\le t}\alpha(n_s),\qquad "
+        r"\text{both bounded}\iff\sum_t\frac1{n_t}<\infty",
+        "frequencies_with_real_data": r"D\leftarrow c^2\left[\left(1-\tfrac1m\right)D"
+        r"+\frac{1-S}{m}\right],\qquad D=\mathbb{E}\|p-\hat p\|^2,\quad S=\sum_i\hat p_i^2",
+        "accumulated_likelihood": r"\Pr\left(\max_{t\le T}\sqrt n\,|\theta_t-\theta^\star|>"
+        r"\tfrac{\pi}{\sqrt6}\,\sigma z_{1-\delta/4}\right)\le\delta,\qquad"
+        r"\Pr(\text{spike})=\Pr\left(\chi^2_1>-2n\log(1-\varepsilon)\right)"
+        r"\left(1-(1-\varepsilon)^m\right)",
+        "verifier": r"g=1-\frac{2u\phi(u)}{2\Phi(u)-1},\qquad \text{MSE}="
+        r"\left((1-g)b\right)^2+g^2s^2+\frac gm,\qquad \text{scatter}\approx\frac{g}{n(1-g^2)}",
+        "populations": r"\mu\leftarrow(1-c)\bar x+cW\mu+c\xi,\qquad \text{uniform }W:\ "
+        r"(1-c)^2\left(1-\tfrac1K\right)+\tfrac1K+\frac{c^4}{\lambda K(1-c^2)}"
+        r"+\frac{c^2}{\lambda}",
+        "generation_weights": r"\text{best gain in round }t:\ \frac{\alpha}{1+\alpha^2t},\qquad "
+        r"\frac{\text{error}}{\sigma^2/n}=\frac{1}{1+\alpha^2t}",
+        "conservation": r"\mathbb{E}\,\Sigma_t+\text{Var}\,\mu_t=\Sigma,\qquad "
+        r"\text{Var}\,\mu_\infty=\frac{\Sigma}{1-\alpha+\alpha n(2-\alpha)}",
+        "absorption": r"h\leftarrow h\left(q+(1-q)\left(1-\tfrac1N\right)\right),\qquad "
+        r"\Pr(\text{two kinds left})\le H_0\left(1-\tfrac{1-q}{N}\right)^t\frac{N^2}{2(N-1)}",
+        "collapse_profile": r"\text{risk}=\mathbb{E}\|p_t-q\|^2+\mathbb{E}(\hat\mu_t-\mu)^2,\qquad "
+        r"\text{definitions met: }8\ \text{(replace)},\ 3\ \text{(accumulate)},\ 1\ \text{(mix)},"
+        r"\ 0\ \text{(new real data)}",
     }
 )
 

@@ -61,6 +61,7 @@ _GROUP = {
     "populations": _LITERATURE,
     "regression": _LITERATURE,
     "family_regimes": _OWN,
+    "collapse_profile": _LITERATURE,
 }
 
 STATEMENTS = tuple(_GROUP)
