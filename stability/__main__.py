@@ -175,9 +175,8 @@ def run(config: Stability) -> None:
         from stability.report import write_report
 
         print_paths(console, write_report(config.out, examinations, seed))
-    for verdict in (verdict for each in examinations for verdict in each.verdicts):
-        if verdict.status is Status.SKIPPED:
-            console.print(f"skipped: {verdict.claim}. {verdict.note}")
+    for note, verdicts in _skipped(examinations).items():
+        console.print(f"skipped: {'; '.join(verdict.claim for verdict in verdicts)}. {note}")
     failures = [failure for examination in examinations for failure in examination.failures]
     for failure in failures:
         console.print(failure, style="bold red")
@@ -186,6 +185,15 @@ def run(config: Stability) -> None:
     console.print(f"{summary(examinations)}; {took}", style="bold red" if failures else "bold")
     if failures:
         raise SystemExit(EXIT_VIOLATED)
+
+
+def _skipped(examinations: Sequence[Examination]) -> dict[str, list[Verdict]]:
+    """Verdicts that were skipped, by their reason."""
+    found: dict[str, list[Verdict]] = {}
+    for verdict in (verdict for each in examinations for verdict in each.verdicts):
+        if verdict.status is Status.SKIPPED:
+            found.setdefault(verdict.note, []).append(verdict)
+    return found
 
 
 def _run_own(config: Stability) -> None:

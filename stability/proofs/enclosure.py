@@ -6,6 +6,7 @@ so what is true of the whole ball is proved. All integrals are in closed form, t
 (`stability.proofs.symbolic.student_t` proves them). Needs the extra `certify`.
 """
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ __all__ = [
     "precision",
     "printed_rate",
     "root_entry",
+    "rounded",
     "spectral_radius",
 ]
 
@@ -43,6 +45,23 @@ _BITS = 128
 def precision() -> AbstractContextManager[object]:
     """Context in which balls are computed with 128 bits; outside they are as true, but wider."""
     return ctx.workprec(_BITS)
+
+
+def rounded(ball: arb, *, up: bool) -> float:
+    """One end of a ball, rounded outwards.
+
+    Args:
+        ball: The ball.
+        up: True for its upper end.
+
+    Returns:
+        The float nearest to the end among those above it (`up`) or below it.
+    """
+    end = ball.upper() if up else ball.lower()
+    value = float(end)
+    if (end <= value) if up else (end >= value):
+        return value
+    return math.nextafter(value, math.inf if up else -math.inf)
 
 
 def decimal(value: float) -> arb:
@@ -130,17 +149,16 @@ class Enclosure:
         """1 + Lε/α, which bounds ‖A⁻¹B‖₂ (79)."""
         return 1 + self.lipschitz * self.eps / self.alpha
 
-    def jacobian(self, lam: arb, sign: int = 1) -> arb_mat:
-        """J = λ(A + λB)⁻¹B (Lemma E.1, E3), for sign·B in place of B.
+    def jacobian(self, lam: arb) -> arb_mat:
+        """J = λ(A + λB)⁻¹B (Lemma E.1, E3).
 
         Args:
             lam: Synthetic points per real point.
-            sign: Factor of B; −1 gives the sign that E3 corrects.
 
         Returns:
             Enclosure of the Jacobian, (2, 2).
         """
-        return (self.A + self.B * (sign * lam)).solve(self.B * (sign * lam))
+        return (self.A + self.B * lam).solve(self.B * lam)
 
     def relative(self, lam: arb) -> tuple[arb, arb]:
         """‖J‖₂/λ and ρ(J)/λ, which are not 0 at λ = 0.

@@ -1,9 +1,9 @@
 """The statements, a module each: the paper's, our own results, and those of the literature.
 
-A module has GRID, the instances that `python -m stability` examines; `check(**instance)`, which
-returns verdicts; `controls()`, the same checks with a spoiled constant, each of which must come out
-as violated; and, where the paper's own wording fails, `counterexamples()`. What uses randomness
-takes `rng`.
+A module declares its claims, and has GRID, the instances that `python -m stability` examines;
+`check(**instance)`, which returns verdicts; MUTATIONS, wrong functions under which each claim must
+come out as violated; and, where the paper's own wording fails, `counterexamples()`. What uses
+randomness takes `rng`.
 """
 
 import importlib

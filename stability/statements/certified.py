@@ -11,19 +11,128 @@ Needs the extra `certify`; without it everything here raises ImportError with on
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from stability.gaussian.alpha import alpha as float_alpha
+from stability.laws.bracket import Bracket
 from stability.laws.law import NormalMixture
-from stability.statements.verdict import Evidence, Relation, Status, Verdict
+from stability.statements.claim import Claim, Premise
+from stability.statements.mutation import Mutation, scaled
+from stability.statements.verdict import Evidence, Verdict
 
 if TYPE_CHECKING:
     from flint import arb
 
-__all__ = ["GRID", "MIXTURE", "Retraining", "ShrinkFactor", "check", "controls", "counterexamples"]
+    from stability.proofs.enclosure import Enclosure
+
+__all__ = [
+    "BELOW_ONE",
+    "BOUND",
+    "DISTANCE",
+    "FLOATS",
+    "GRID",
+    "INCREASES",
+    "MIXTURE",
+    "MUTATIONS",
+    "PRINTED_RATE",
+    "RATIO",
+    "STABLE",
+    "SUPREMUM",
+    "Retraining",
+    "ShrinkFactor",
+    "SmallAxis",
+    "bracket",
+    "check",
+    "counterexamples",
+]
+
+_SINGLE = "Floating-point numbers, whose rounding is not enclosed."
+
+BELOW_ONE = Claim(
+    id="Proposition 1, α(n) < 1",
+    words="α(n) < 1 (the largest is shown)",
+    relation="<",
+    source="Proposition 1",
+    falsified_by="An n at which the ball around α(n) lies above 1.",
+    no_evidence=_SINGLE,
+    evidence=Evidence.CERTIFIED,
+)
+INCREASES = Claim(
+    id="Proposition 1, α(n) increases",
+    words="α(n + 1) − α(n) > 0 (the smallest is shown)",
+    relation=">",
+    source="Proposition 1",
+    falsified_by="An n at which the ball around the difference lies below 0.",
+    no_evidence=_SINGLE,
+    evidence=Evidence.CERTIFIED,
+)
+FLOATS = Claim(
+    id="Proposition 1, α(n) in floats",
+    words="relative error of `stability.gaussian.alpha.alpha` (the largest is shown)",
+    relation="<=",
+    source="own result S5",
+    falsified_by="An n at which the float is further than 10⁻¹⁴ from the ball.",
+    no_evidence="Agreement with another float.",
+    evidence=Evidence.CERTIFIED,
+)
+SUPREMUM = Claim(
+    id="Proposition 1, α(n) is the supremum",
+    words="(E √Σ_1)_11 > 0.9999 α(n) (√Σ_0)_11 for Σ_0 = diag(1, ε²) with a small ε: in two "
+    "dimensions no rate below α(n) will do",
+    relation=">",
+    source="Proposition 1, as erratum E1 corrects its proof",
+    falsified_by="A ball around the left side that lies below the right side.",
+    no_evidence="A Σ_0 that is a multiple of I, for which a smaller rate holds.",
+    erratum="E1",
+    evidence=Evidence.CERTIFIED,
+)
+PRINTED_RATE = Claim(
+    id="Proposition 1, rate as printed, certified",
+    words="E √Σ_1 ≼ λmax(E √S)/√(n−1)·√Σ_0, as the proof has it",
+    relation="<=",
+    source="Lemma A.2 iv), eq. (51)",
+    falsified_by="A Σ_0 for which the ball around one entry of the left side lies above the right "
+    "side.",
+    no_evidence="A Σ_0 that is a multiple of I.",
+    erratum="E1",
+    refuted_because="(50) needs Σ and S to commute; at n = 4 and Σ_0 = diag(1, 10⁻⁴) the first "
+    "entry keeps more than 0.92 of its size, and the printed rate is 0.8735",
+    evidence=Evidence.CERTIFIED,
+)
+DISTANCE = Claim(
+    id="Lemma E.1, (80), certified",
+    words="‖B − A‖₂ ≤ Lε",
+    relation="<=",
+    source="Lemma E.1, eq. (80)",
+    falsified_by="A family and data for which the ball around the left side lies above that "
+    "around the right side.",
+    no_evidence=_SINGLE,
+    evidence=Evidence.CERTIFIED,
+)
+RATIO = replace(
+    DISTANCE,
+    id="Lemma E.1, (79), certified",
+    words="‖A⁻¹B‖₂ ≤ 1 + Lε/α",
+    source="Lemma E.1, eq. (79)",
+)
+BOUND = replace(
+    DISTANCE,
+    id="Theorem 1, (11), certified",
+    words="‖J‖₂ ≤ λ(α + εL)/(α − λ(α + εL)) < 1 where λ(1 + Lε/α) < ½",
+    source="Theorem 1, eq. (11)",
+    needs=(Premise("λ(1 + Lε/α)", "<", 0.5),),
+)
+STABLE = replace(
+    DISTANCE,
+    id="S1, certified",
+    words="ρ(J) < 1 at every λ",
+    relation="<",
+    source="own result S1",
+)
 
 MIXTURE = NormalMixture(weights=(0.7, 0.3), means=(-1.0, 2.0), sds=(0.6, 1.0))
 """Data of the worked example: skewed, and no t law."""
@@ -62,8 +171,20 @@ class Retraining:
         return f"Student-t, ν = {self.nu}, on {mixture}, λ = {self.lam:g}"
 
 
+@dataclass(frozen=True)
+class SmallAxis:
+    """Covariance Σ_0 = diag(1, spread²), taken as decimals, refitted to n >= 3 samples."""
+
+    n: int = 4
+    spread: float = 0.01
+
+    def __str__(self) -> str:
+        return f"n = {self.n}, t = 1, Σ_0 = diag(1, {self.spread:g}²)"
+
+
 GRID: tuple[dict[str, Any], ...] = (
     {"subject": ShrinkFactor()},
+    {"subject": SmallAxis()},
     {"subject": Retraining(lam=0.05)},
     {"subject": Retraining(lam=1.0)},  # the condition of Theorem 1 fails
     {"subject": Retraining(lam=0.05, nu=3)},
@@ -72,10 +193,11 @@ GRID: tuple[dict[str, Any], ...] = (
 )
 
 
-def check(subject: ShrinkFactor | Retraining) -> list[Verdict]:
+def check(subject: ShrinkFactor | SmallAxis | Retraining) -> list[Verdict]:
     """The statements about a subject, each certain to hold, or certain to be violated.
 
     ShrinkFactor: α(n) < 1, α(n + 1) > α(n), and the accuracy of `stability.gaussian.alpha`.
+    SmallAxis: α(n) is the supremum of what one retraining does to a direction.
     Retraining: (79) and (80) of Lemma E.1, Theorem 1 (vacuous where its condition is certain to
     fail), and ρ(J) < 1 (S1). The numbers in the verdicts are the ends of the balls that are
     nearest to failing, rounded outwards.
@@ -90,154 +212,81 @@ def check(subject: ShrinkFactor | Retraining) -> list[Verdict]:
         ImportError: Without python-flint.
         ArithmeticError: If a comparison cannot be decided at the working precision.
     """
-    return _collapse(subject) if isinstance(subject, ShrinkFactor) else _retraining(subject)
-
-
-def controls() -> list[Verdict]:
-    """The same with spoiled constants: each is certain to be `violated`."""
-    first, second = Retraining(lam=0.05), Retraining(lam=1.0)
-    small = ShrinkFactor(last=100)
-    return [
-        *_collapse(small, factor=1.25)[:1],  # α(n)·5/4
-        *_collapse(small, direction=-1)[1:2],  # α(n) > α(n + 1)
-        *_collapse(small, accuracy=1e-18)[2:],
-        *_retraining(first, factor=0.1)[:3],  # a tenth of Lε, of 1 + Lε/α and of bound (11)
-        *_retraining(second, sign=-1)[3:],  # B with the printed sign (E3)
-        _root_entry(rate=0.97, words="E √Σ_1 ≼ 0.97 α(n) √Σ_0"),
-    ]
+    if isinstance(subject, ShrinkFactor):
+        return _collapse(subject)
+    return _supremum(subject) if isinstance(subject, SmallAxis) else _retraining(subject)
 
 
 def counterexamples() -> list[Verdict]:
     """Erratum E1: the rate in the paper's proof of Proposition 1 is certain to be `violated` at
     n = 4.
     """
-    return [_root_entry(rate=None, words="E √Σ_1 ≼ λmax(E √S)/√(n−1)·√Σ_0, as the proof has it")]
+    from stability.proofs import enclosure
+
+    subject = SmallAxis()
+    with enclosure.precision():
+        entry, printed = _small_axis_entry(subject), enclosure.printed_rate(subject.n)
+        return [_verdict(PRINTED_RATE, str(subject), entry, printed)]
 
 
-def _collapse(
-    subject: ShrinkFactor, factor: float = 1, direction: int = 1, accuracy: float = 1e-14
-) -> list[Verdict]:
-    """Args:
-    factor: Of α(n) in the first.
-    direction: −1 turns the second round.
-    accuracy: Stated in the third.
-    """
+def _collapse(subject: ShrinkFactor) -> list[Verdict]:
     from stability.proofs import enclosure
 
     small, large = range(2, subject.last + 1), [10**k for k in range(5, 16)]
-    instance = f"n = 2 … {subject.last}"
+    case = f"n = 2 … {subject.last}"
     with enclosure.precision():
         alphas = [enclosure.alpha(n) for n in small]
-        steps = [direction * (after - before) for before, after in pairwise(alphas)]
         balls = [*alphas, *(enclosure.alpha(n) for n in large)]
-        errors = [
-            abs(ball / float(f) - 1)
-            for ball, f in zip(balls, float_alpha([*small, *large]), strict=True)
-        ]
+        floats = float_alpha([*small, *large])
+        steps = [before - after for before, after in pairwise(alphas)]
+        errors = [abs(ball / float(f) - 1) for ball, f in zip(balls, floats, strict=True)]
         return [
+            _verdict(BELOW_ONE, case, _largest(alphas), enclosure.decimal(1)),
+            _verdict(INCREASES, case, -_largest(steps), enclosure.decimal(0)),
             _verdict(
-                "Proposition 1, α(n) < 1",
-                "α(n) < 1 (the largest is shown)",
-                instance,
-                enclosure.decimal(factor) * _largest(alphas),
-                "<",
-                enclosure.decimal(1),
-            ),
-            _verdict(
-                "Proposition 1, α(n) increases",
-                "α(n + 1) − α(n) > 0 (the smallest is shown)",
-                instance,
-                -_largest([-step for step in steps]),
-                ">",
-                enclosure.decimal(0),
-            ),
-            _verdict(
-                "Proposition 1, α(n) in floats",
-                "relative error of `stability.gaussian.alpha.alpha` (the largest is shown)",
-                f"{instance}, 10⁵ … 10¹⁵",
-                _largest(errors),
-                "<=",
-                enclosure.decimal(accuracy),
+                FLOATS, f"{case}, 10⁵ … 10¹⁵", _largest(errors), enclosure.decimal(_FLOAT_ERROR)
             ),
         ]
 
 
-def _retraining(subject: Retraining, factor: float = 1, sign: int = 1) -> list[Verdict]:
-    """Certify the statements on retraining.
-
-    Args:
-        subject: The instance.
-        factor: Multiplies each bound.
-        sign: Multiplies B in the J of S1.
-    """
-    from stability.proofs import enclosure
-
-    local = enclosure.enclose(subject.nu, subject.data)
-    with enclosure.precision():
-        lam, spoiled = enclosure.decimal(subject.lam), enclosure.decimal(factor)
-        condition = lam * local.ratio
-        if not (condition < 0.5 or condition >= 0.5):
-            raise ArithmeticError(f"whether λ(1 + Lε/α) = {condition} is below ½ cannot be decided")
-        numbers = {"α": local.alpha, "L": local.lipschitz, "ε": local.eps, "λ(1 + Lε/α)": condition}
-        assumptions = {name: float(ball) for name, ball in numbers.items()}
-        instance, J = str(subject), local.jacobian(lam)
-        verdicts = [
-            _verdict(
-                "Lemma E.1, (80)",
-                "‖B − A‖₂ <= Lε",
-                instance,
-                enclosure.norm(local.B - local.A),
-                "<=",
-                spoiled * local.lipschitz * local.eps,
-            ),
-            _verdict(
-                "Lemma E.1, (79)",
-                "‖A⁻¹B‖₂ <= 1 + Lε/α",
-                instance,
-                enclosure.norm(local.A.solve(local.B)),
-                "<=",
-                spoiled * local.ratio,
-            ),
-            _verdict(
-                "Theorem 1",
-                "‖J‖₂ <= λ(α + εL)/(α − λ(α + εL)) < 1 where λ(1 + Lε/α) < ½",
-                instance,
-                enclosure.norm(J),
-                "<=",
-                spoiled * local.bound(lam),
-            ),
-            _verdict(
-                "S1",
-                "ρ(J) < 1 at every λ",
-                instance,
-                enclosure.spectral_radius(local.jacobian(lam, sign)),
-                "<",
-                enclosure.decimal(1),
-            ),
-        ]
-        if condition >= 0.5:
-            verdicts[2] = replace(
-                verdicts[2], status=Status.VACUOUS, note="λ(1 + Lε/α) >= ½ is certain"
-            )
-        return [replace(verdict, assumptions=assumptions) for verdict in verdicts]
+_FLOAT_ERROR = 1e-14
 
 
-def _root_entry(rate: float | None, words: str, n: int = 4, spread: float = 0.01) -> Verdict:
-    """E (√Σ_1)_11/(√Σ_0)_11 against rate·α(n), or against the printed rate where that is None."""
+def _supremum(subject: SmallAxis) -> list[Verdict]:
     from stability.proofs import enclosure
 
     with enclosure.precision():
-        verdict = _verdict(
-            "Proposition 1, rate as printed" if rate is None else "Proposition 1, rate",
-            words,
-            f"n = {n}, t = 1, Σ_0 = diag(1, {spread:g}²)",
-            enclosure.root_entry(n, spread),
-            "<=",
-            enclosure.printed_rate(n)
-            if rate is None
-            else enclosure.decimal(rate) * enclosure.alpha(n),
-        )
-    return replace(verdict, erratum="E1")
+        almost = enclosure.decimal(0.9999) * enclosure.alpha(subject.n)
+        return [_verdict(SUPREMUM, str(subject), _small_axis_entry(subject), almost)]
+
+
+def _small_axis_entry(subject: SmallAxis) -> "arb":
+    from stability.proofs import enclosure
+
+    return enclosure.root_entry(subject.n, subject.spread)
+
+
+def _retraining(subject: Retraining) -> list[Verdict]:
+    from stability.proofs import enclosure
+
+    local, case = enclosure.enclose(subject.nu, subject.data), str(subject)
+    with enclosure.precision():
+        lam = enclosure.decimal(subject.lam)
+        J = local.jacobian(lam)
+        balls = {
+            "α": local.alpha,
+            "L": local.lipschitz,
+            "ε": local.eps,
+            "λ(1 + Lε/α)": lam * local.ratio,
+        }
+        assumed = {name: bracket(ball) for name, ball in balls.items()}
+        sides = {
+            DISTANCE: (enclosure.norm(local.B - local.A), local.lipschitz * local.eps),
+            RATIO: (enclosure.norm(local.A.solve(local.B)), local.ratio),
+            BOUND: (enclosure.norm(J), local.bound(lam)),
+            STABLE: (enclosure.spectral_radius(J), enclosure.decimal(1)),
+        }
+        return [_verdict(claim, case, *both, assumed) for claim, both in sides.items()]
 
 
 def _largest(balls: "list[arb]") -> "arb":
@@ -246,36 +295,98 @@ def _largest(balls: "list[arb]") -> "arb":
 
 
 def _verdict(
-    claim: str, words: str, instance: str, measured: "arb", relation: Relation, stated: "arb"
+    claim: Claim,
+    case: str,
+    measured: "arb",
+    stated: "arb",
+    assumptions: dict[str, Bracket] | None = None,
 ) -> Verdict:
-    """Holds if `measured` `relation` `stated` for all numbers in the balls, violated if for none.
+    """Holds if the comparison is true of all numbers in the balls, violated if of none.
 
     Raises:
-        ArithmeticError: If for some only.
+        ArithmeticError: If of some only.
     """
-    holds = {"<": measured < stated, "<=": measured <= stated, ">": measured > stated}[relation]
-    fails = {"<": measured >= stated, "<=": measured > stated, ">": measured <= stated}[relation]
-    if not (holds or fails):
-        raise ArithmeticError(f"{claim}: whether {measured} {relation} {stated} cannot be decided")
-    upper = (relation == ">") != holds  # the end of `measured` that is nearest to the other outcome
+    from stability.proofs.enclosure import rounded
+
+    holds = {"<": measured < stated, "<=": measured <= stated, ">": measured > stated}
+    fails = {"<": measured >= stated, "<=": measured > stated, ">": measured <= stated}
+    if not (holds[claim.relation] or fails[claim.relation]):
+        raise ArithmeticError(
+            f"{claim.id}: whether {measured} {claim.relation} {stated} cannot be decided"
+        )
+    # the end of `measured` that is nearest to the other outcome
+    upper = (claim.relation == ">") != holds[claim.relation]
     radius = max(float(ball.rad()) for ball in (measured, stated) if ball.is_finite())
-    return Verdict(
-        claim=claim,
-        words=words,
-        instance=instance,
-        measured=_end(measured, upper),
-        relation=relation,
-        stated=_end(stated, not upper),
-        status=Status.HOLDS if holds else Status.VIOLATED,
+    return claim.verdict(
+        case,
+        measured=rounded(measured, up=upper),
+        claimed=rounded(stated, up=not upper),
         method=f"certified: ball arithmetic, radius {radius:.1g}",
-        evidence=Evidence.CERTIFIED,
+        assumptions=assumptions or {},
     )
 
 
-def _end(ball: "arb", upper: bool) -> float:
-    """The upper or lower end of a ball, rounded outwards to a float."""
-    end = ball.upper() if upper else ball.lower()
-    value = float(end)
-    if (end <= value) if upper else (end >= value):
-        return value
-    return math.nextafter(value, math.inf if upper else -math.inf)
+def bracket(ball: "arb") -> Bracket:
+    """The interval of a ball, rounded outwards.
+
+    Args:
+        ball: The ball.
+
+    Returns:
+        The interval.
+    """
+    from stability.proofs.enclosure import rounded
+
+    return Bracket(rounded(ball, up=False), rounded(ball, up=True))
+
+
+def _opposite_b(right: Callable[..., Any]) -> Callable[..., Any]:
+    """J with the sign that E3 corrects."""
+
+    def wrong(local: "Enclosure", lam: "arb") -> Any:
+        return right(replace(local, B=local.B * -1), lam)
+
+    return wrong
+
+
+_SMALL, _AT_ONE = {"subject": ShrinkFactor(last=100)}, {"subject": Retraining(lam=1.0)}
+_AT_FIVE_PERCENT = {"subject": Retraining(lam=0.05)}
+MUTATIONS = (
+    Mutation(
+        BELOW_ONE, "stability.proofs.enclosure.alpha", "α(n) times 1.005", _SMALL, scaled(1.005)
+    ),
+    Mutation(
+        INCREASES,
+        "stability.proofs.enclosure.alpha",
+        "1/α(n) in place of α(n)",
+        _SMALL,
+        lambda right: lambda n: 1 / right(n),
+    ),
+    Mutation(
+        FLOATS,
+        "stability.gaussian.alpha.alpha",
+        "α(n) times 1 + 2·10⁻¹⁴",
+        _SMALL,
+        scaled(1 + 2e-14),
+    ),
+    Mutation(
+        SUPREMUM,
+        "stability.proofs.enclosure.root_entry",
+        "E √Σ_1",
+        {"subject": SmallAxis()},
+        scaled(0.999),
+    ),
+    Mutation(
+        DISTANCE, "stability.proofs.enclosure.StudentTProblem.distance", "ε", _AT_FIVE_PERCENT
+    ),
+    Mutation(RATIO, "stability.proofs.enclosure.Enclosure.ratio", "1 + Lε/α", _AT_FIVE_PERCENT),
+    Mutation(BOUND, "stability.proofs.enclosure.Enclosure.bound", "(11)", _AT_FIVE_PERCENT),
+    Mutation(
+        STABLE,
+        "stability.proofs.enclosure.Enclosure.jacobian",
+        "J with B of the printed sign (E3)",
+        _AT_ONE,
+        _opposite_b,
+    ),
+)
+"""Negative controls."""

@@ -10,11 +10,12 @@ Needs the extra `certify`; without it everything here raises ImportError with on
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from stability.laws.bracket import Bracket
+from stability.statements.certified import bracket
 from stability.statements.claim import Claim
+from stability.statements.mutation import Mutation, scaled
 from stability.statements.verdict import Evidence, Verdict
 
 if TYPE_CHECKING:
@@ -22,7 +23,16 @@ if TYPE_CHECKING:
 
     from stability.proofs.ranges import Balls, Laws
 
-__all__ = ["BOUND", "CONDITION", "GRID", "STABLE", "Region", "check", "controls"]
+__all__ = [
+    "BOUND",
+    "CONDITION",
+    "GRID",
+    "MUTATIONS",
+    "STABLE",
+    "Region",
+    "bound_over_lam",
+    "check",
+]
 
 CONDITION = Claim(
     id="Theorem 1, condition on a range",
@@ -32,6 +42,7 @@ CONDITION = Claim(
     falsified_by="A cell of the range on which λ(1 + Lε/α) is certainly ½ or more.",
     no_evidence="Values at single points of the range.",
     erratum="E4",
+    evidence=Evidence.CERTIFIED,
 )
 BOUND = Claim(
     id="Theorem 1, (11) on a range",
@@ -41,6 +52,7 @@ BOUND = Claim(
     source="Theorem 1, eq. (11)",
     falsified_by="A cell of the range on which ‖J‖₂ is certainly above (11).",
     no_evidence="Values at single points of the range.",
+    evidence=Evidence.CERTIFIED,
 )
 STABLE = Claim(
     id="S1 on a range",
@@ -49,6 +61,7 @@ STABLE = Claim(
     source="own result S1",
     falsified_by="A cell of the range on which ρ(J) is certainly 1 or more.",
     no_evidence="Values at single points of the range.",
+    evidence=Evidence.CERTIFIED,
 )
 
 
@@ -134,24 +147,8 @@ def check(region: Region) -> list[Verdict]:
     """
     return [
         _verdict(CONDITION, region, region.lam, _condition),
-        _verdict(BOUND, region, region.lam, _bound()),
-        _verdict(STABLE, region, region.lam_stable, _stable()),
-    ]
-
-
-def controls() -> list[Verdict]:
-    """Ranges on which the statements fail somewhere: none is certified, each is `violated`."""
-    wide = Region("logistic", (0.0, 0.5), ((1.1, 1.5),))
-    linkage = Region("linkage", (0.0, 0.6), ((0.62, 0.65), (0.09, 0.09), (0.16, 0.18)))
-    student = Region("student_t", (0.0, 0.149), ((2.0, 2.0),))
-    small = Region("logistic", (0.0, 0.2), ((1.1, 1.5),))
-    return [
-        *(
-            _verdict(CONDITION, region, region.lam, _condition)
-            for region in (wide, linkage, student)
-        ),
-        _verdict(BOUND, small, small.lam, _bound(factor=0.5)),  # half of (11)
-        _verdict(STABLE, small, (0.0, 10.0), _stable(sign=-1)),  # B with the printed sign (E3)
+        _verdict(BOUND, region, region.lam, _bound),
+        _verdict(STABLE, region, region.lam_stable, _stable),
     ]
 
 
@@ -160,54 +157,73 @@ def _condition(local: "Balls", lam: "arb") -> "tuple[arb, arb]":
     return lam * local.ratio, local.ratio * 0 + 0.5
 
 
-def _bound(factor: float = 1.0) -> Callable[..., "tuple[arb, arb]"]:
-    """‖J‖₂/λ, and `factor` times (11)/λ; no number where λ(1 + Lε/α) may be 1."""
-
-    def sides(local: "Balls", lam: "arb") -> "tuple[arb, arb]":
-        left = 1 - lam * local.ratio
-        return local.relative(lam)[0], factor * local.ratio / left if left > 0 else left * math.nan
-
-    return sides
+def _bound(local: "Balls", lam: "arb") -> "tuple[arb, arb]":
+    """‖J‖₂/λ and (11)/λ; no number where λ(1 + Lε/α) may be 1."""
+    return local.relative(lam)[0], bound_over_lam(local.ratio, lam)
 
 
-def _stable(sign: int = 1) -> Callable[..., "tuple[arb, arb]"]:
-    """ρ(J) and 1, for sign·B in place of B."""
+def bound_over_lam(ratio: "arb", lam: "arb") -> "arb":
+    """(11)/λ = (1 + Lε/α)/(1 − λ(1 + Lε/α)); nan where λ(1 + Lε/α) may be 1.
 
-    def sides(local: "Balls", lam: "arb") -> "tuple[arb, arb]":
-        return lam * local.relative(sign * lam)[1], lam * 0 + 1
+    Args:
+        ratio: 1 + Lε/α.
+        lam: Synthetic points per real point.
 
-    return sides
+    Returns:
+        Ball that contains it.
+    """
+    left = 1 - lam * ratio
+    return ratio / left if left > 0 else left * math.nan
+
+
+def _stable(local: "Balls", lam: "arb") -> "tuple[arb, arb]":
+    """ρ(J) and 1."""
+    return lam * local.relative(lam)[1], lam * 0 + 1
 
 
 def _verdict(
     claim: Claim, region: Region, lam: tuple[float, float], sides: Callable[..., Any]
 ) -> Verdict:
+    from stability.proofs.enclosure import rounded
     from stability.proofs.ranges import prove
 
     proof = prove(region.laws, lam, region.parameters, sides)
-    verdict = claim.verdict(
+    return claim.verdict(
         f"{region}, λ {_shown(lam)}",
-        measured=_rounded(proof.left, up=proof.proved),
-        claimed=_rounded(proof.right, up=not proof.proved),
+        measured=rounded(proof.left, up=proof.proved),
+        claimed=rounded(proof.right, up=not proof.proved),
         method=f"certified: ball arithmetic on {proof.cells} cells",
-        assumptions={name: _bracket(ball) for name, ball in proof.hull.items()},
+        assumptions={name: bracket(ball) for name, ball in proof.hull.items()},
         note="" if proof.proved else f"refuted at λ = {float(proof.where[0]):.6g}",
     )
-    return replace(verdict, evidence=Evidence.CERTIFIED)
 
 
-def _bracket(ball: "arb") -> Bracket:
-    return Bracket(_rounded(ball.lower(), up=False), _rounded(ball.upper(), up=True))
-
-
-def _rounded(end: "arb", *, up: bool) -> float:
-    """A float at or above (`up`), or at or below, the end of a ball."""
-    value = float(end)
-    if (end <= value) if up else (end >= value):
-        return value
-    return math.nextafter(value, math.inf if up else -math.inf)
+def _opposite_b(right: Callable[..., Any]) -> Callable[..., Any]:
+    """J with the sign that E3 corrects: with −B in place of B."""
+    return lambda local, lam: right(local, -lam)
 
 
 def _shown(side: tuple[float, float]) -> str:
     low, high = side
     return f"= {low:g}" if low == high else f"∈ [{low:g}, {high:g}]"
+
+
+_STUDENT = {"region": Region("student_t", (0.0, 0.148), ((2.0, 2.0),))}
+_LOGISTIC, _LINKAGE = GRID[2], GRID[3]
+_SCALAR, _ENCLOSURE = "stability.proofs.ranges.Scalar", "stability.proofs.enclosure.Enclosure"
+MUTATIONS = (
+    Mutation(CONDITION, f"{_ENCLOSURE}.ratio", "1 + Lε/α times 1.005", _STUDENT, scaled(1.005)),
+    Mutation(CONDITION, f"{_SCALAR}.ratio", "1 + Lε/α times 1.7", _LOGISTIC, scaled(1.7)),
+    Mutation(CONDITION, f"{_SCALAR}.ratio", "1 + Lε/α times 2.5", _LINKAGE, scaled(2.5)),
+    Mutation(
+        BOUND,
+        "stability.statements.certified_ranges.bound_over_lam",
+        "half of (11)",
+        _LOGISTIC,
+        scaled(0.5),
+    ),
+    Mutation(
+        STABLE, f"{_SCALAR}.relative", "J with B of the printed sign (E3)", _LOGISTIC, _opposite_b
+    ),
+)
+"""Negative controls."""

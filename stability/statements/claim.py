@@ -6,11 +6,11 @@ follows from the numbers alone.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from stability.laws.bracket import Bracket
-from stability.statements.verdict import Relation, Status, Verdict, compare
+from stability.statements.verdict import Evidence, Relation, Status, Verdict, compare
 
 __all__ = ["ERROR_RATE", "FINITE_L", "Claim", "Premise"]
 
@@ -63,6 +63,7 @@ class Claim:
             bound outside says nothing.
         refuted_because: Why the claim is false; "" for one that is to hold. What is printed and
             false is kept as a claim with its reason.
+        evidence: Kind of evidence of its verdicts.
     """
 
     id: str
@@ -76,6 +77,7 @@ class Claim:
     error_rate: float = 0.0
     values: tuple[float, float] = (-math.inf, math.inf)
     refuted_because: str = ""
+    evidence: Evidence = Evidence.NUMERICAL
 
     def verdict(
         self,
@@ -134,7 +136,22 @@ class Claim:
             assumptions=dict(assumptions),
             erratum=self.erratum,
             note=note,
+            evidence=self.evidence,
         )
+
+    def skipped(self, case: str, *, method: str, note: str) -> Verdict:
+        """The verdict on a case that is not looked at.
+
+        Args:
+            case: What the claim would be checked on.
+            method: How it would be checked.
+            note: Why it is not.
+
+        Returns:
+            A verdict without numbers, `SKIPPED`.
+        """
+        silent = self.verdict(case, measured=math.nan, claimed=0, method=method, note=note)
+        return replace(silent, status=Status.SKIPPED)
 
     def _silence(
         self, claimed: tuple[float, float], assumptions: Mapping[str, float | Bracket]

@@ -235,7 +235,7 @@ def machine_checked(
         The pairs, in order; none where Coq is not installed.
     """
     return [
-        (file, [each for each in examination.controls if each.claim.startswith(f"{file.claim}: ")])
+        (file, [each for each in examination.controls if each.claim == file.claim])
         for examination in examinations
         for file in examination.verdicts
         if isinstance(file, MachineChecked)
@@ -335,9 +335,7 @@ def examine(
     if not (families or lams):
         if hasattr(module, "counterexamples"):
             rest["counterexamples"] = _call(module.counterexamples, rng)
-        rest["controls"] = (
-            controls(module, rng) if hasattr(module, "MUTATIONS") else _call(module.controls, rng)
-        )
+        rest["controls"] = controls(module, rng)
     return Examination(
         name=name,
         title=" ".join((module.__doc__ or name).split("\n\n")[0].split()),
@@ -357,8 +355,11 @@ def claims(module: ModuleType) -> list[Claim]:
     Returns:
         The claims, each once.
     """
-    values = {id(value): value for value in vars(module).values() if isinstance(value, Claim)}
-    return list(values.values())
+    found: dict[int, Claim] = {}
+    for value in vars(module).values():
+        several = value.values() if isinstance(value, Mapping) else [value]
+        found |= {id(each): each for each in several if isinstance(each, Claim)}
+    return list(found.values())
 
 
 def controls(module: ModuleType, rng: np.random.Generator) -> list[Verdict]:
@@ -369,10 +370,11 @@ def controls(module: ModuleType, rng: np.random.Generator) -> list[Verdict]:
         rng: For checks that use randomness.
 
     Returns:
-        A verdict for each mutation.
+        A verdict for each mutation whose claim is looked at on this machine.
     """
     random = "rng" in inspect.signature(module.check).parameters
-    return [mutation.run(module.check, rng if random else None) for mutation in module.MUTATIONS]
+    spoiled = (each.run(module.check, rng if random else None) for each in module.MUTATIONS)
+    return [verdict for verdict in spoiled if verdict.status is not Status.SKIPPED]
 
 
 def _grid(

@@ -6,7 +6,6 @@ import subprocess
 import tempfile
 import time
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 from stability.proofs.coq.theorems import ALLOWED_AXIOMS, Development, Spoiled
@@ -61,7 +60,10 @@ class Rejection:
     message: str
 
 
-@cache
+_VERSIONS: dict[str, str] = {}
+"""Path of `coqc` -> version; no `functools.cache`, which a mutation would empty."""
+
+
 def coq_version() -> str:
     """Version of the installed Coq, e.g. "8.16.1"; "" if Coq or its library Coquelicot is
     missing.
@@ -69,7 +71,13 @@ def coq_version() -> str:
     coqc = shutil.which("coqc")
     if coqc is None:
         return ""
+    if coqc not in _VERSIONS:
+        _VERSIONS[coqc] = _probe(coqc)
+    return _VERSIONS[coqc]
 
+
+def _probe(coqc: str) -> str:
+    """Version of a `coqc` that finds Coquelicot, else ""."""
     try:
         asked = subprocess.run(
             [coqc, "--version"], capture_output=True, text=True, timeout=_SECONDS, check=False

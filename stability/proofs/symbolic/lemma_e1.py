@@ -4,12 +4,20 @@ that E3 corrects.
 
 import sympy as sp
 
-from stability.proofs.symbolic.proof import Proof, Step, equal
+from stability.proofs.symbolic.proof import Step, equal, proves
 
 __all__ = ["exponential_hessians", "gaussian_hessians", "hessians", "jacobian"]
 
 
-def hessians(sign: int = -1) -> Proof:
+@proves(
+    claim="Lemma E.1 ii), (77)",
+    statement="At θ' = θ the integrands of ∇²_{θ'θ'}H₂ and ∇²_{θθ'}H₂ add up to ∂²p_θ, entry "
+    "by entry; its "
+    "integral is ∂²∫p_θ = ∂²1 = 0. (The same as differentiating ∫ p_θ ∇ log p_θ = 0.)",
+    uses=("differentiation under the integral sign: ∂²p_θ has an integrable majorant near θ",),
+    erratum="E3",
+)
+def hessians(sign: int = -1) -> tuple[Step, ...]:
     """(77) for any smooth two-parameter family, under the integral.
 
     ∇²_{θ'θ'}H₂ = sign·∇²_{θθ'}H₂ at θ' = θ.
@@ -18,7 +26,7 @@ def hessians(sign: int = -1) -> Proof:
         sign: Sign of the mixed derivative; −1 is right (E3).
 
     Returns:
-        The proof; where an argument is wrong, some step is left unproved.
+        The steps; where an argument is wrong, one is left unproved.
     """
     x, a, b, a2, b2 = sp.symbols("x a b a' b'", real=True)
     density = sp.Function("p")
@@ -37,18 +45,15 @@ def hessians(sign: int = -1) -> Proof:
                 expected,
             )
         )
-    return Proof(
-        claim="Lemma E.1 ii), (77)",
-        statement="At θ' = θ the integrands of ∇²_{θ'θ'}H₂ and ∇²_{θθ'}H₂ add up to ∂²p_θ, entry "
-        "by entry; its "
-        "integral is ∂²∫p_θ = ∂²1 = 0. (The same as differentiating ∫ p_θ ∇ log p_θ = 0.)",
-        steps=tuple(steps),
-        uses=("differentiation under the integral sign: ∂²p_θ has an integrable majorant near θ",),
-        erratum="E3",
-    )
+    return tuple(steps)
 
 
-def gaussian_hessians(sign: int = -1) -> Proof:
+@proves(
+    claim="Lemma E.1 ii), (77), Gaussian",
+    statement="For N(μ, v): ∇²_{θ'θ'}H₂ = −∇²_{θθ'}H₂ = −diag(1/v, 1/(2v²)) at θ' = θ.",
+    erratum="E3",
+)
+def gaussian_hessians(sign: int = -1) -> tuple[Step, ...]:
     """(77) for N(μ, v), θ = (μ, v), with H₂ integrated in closed form; B = −Fisher = −diag(1/v,
     1/(2v²)).
 
@@ -56,22 +61,22 @@ def gaussian_hessians(sign: int = -1) -> Proof:
         sign: Sign of the mixed derivative; −1 is right (E3).
 
     Returns:
-        The proof; where an argument is wrong, some step is left unproved.
+        The steps; where an argument is wrong, one is left unproved.
     """
     m, m2, z = sp.symbols("m m' z", real=True)
     v, v2 = sp.symbols("v v'", positive=True)
     normal = sp.exp(-(z**2) / 2) / sp.sqrt(2 * sp.pi)  # x = m + √v z
     log_p = -sp.log(2 * sp.pi * v2) / 2 - (m + sp.sqrt(v) * z - m2) ** 2 / (2 * v2)
     cross_entropy = sp.integrate(sp.expand(log_p * normal), (z, -sp.oo, sp.oo))
-    return Proof(
-        claim="Lemma E.1 ii), (77), Gaussian",
-        statement="For N(μ, v): ∇²_{θ'θ'}H₂ = −∇²_{θθ'}H₂ = −diag(1/v, 1/(2v²)) at θ' = θ.",
-        steps=_concrete(cross_entropy, (m, v), (m2, v2), sp.diag(1 / v, 1 / (2 * v**2)), sign),
-        erratum="E3",
-    )
+    return _concrete(cross_entropy, (m, v), (m2, v2), sp.diag(1 / v, 1 / (2 * v**2)), sign)
 
 
-def exponential_hessians(sign: int = -1) -> Proof:
+@proves(
+    claim="Lemma E.1 ii), (77), exponential",
+    statement="For the density r e^(−rx): ∇²_{θ'θ'}H₂ = −∇²_{θθ'}H₂ = −1/r² at θ' = θ.",
+    erratum="E3",
+)
+def exponential_hessians(sign: int = -1) -> tuple[Step, ...]:
     """(77) for the exponential distribution of rate r, with H₂ integrated in closed form; B =
     −1/r².
 
@@ -79,20 +84,24 @@ def exponential_hessians(sign: int = -1) -> Proof:
         sign: Sign of the mixed derivative; −1 is right (E3).
 
     Returns:
-        The proof; where an argument is wrong, some step is left unproved.
+        The steps; where an argument is wrong, one is left unproved.
     """
     x, r, r2 = sp.symbols("x r r'", positive=True)
     log_p = sp.log(r2) - r2 * x
     cross_entropy = sp.integrate(sp.expand(log_p) * r * sp.exp(-r * x), (x, 0, sp.oo))
-    return Proof(
-        claim="Lemma E.1 ii), (77), exponential",
-        statement="For the density r e^(−rx): ∇²_{θ'θ'}H₂ = −∇²_{θθ'}H₂ = −1/r² at θ' = θ.",
-        steps=_concrete(cross_entropy, (r,), (r2,), sp.Matrix([1 / r**2]), sign),
-        erratum="E3",
-    )
+    return _concrete(cross_entropy, (r,), (r2,), sp.Matrix([1 / r**2]), sign)
 
 
-def jacobian(sign: int = -1) -> Proof:
+@proves(
+    claim="Lemma E.1, (76)-(78)",
+    statement="With B = ∇²_{θ'θ'}H₂ = −∇²_{θθ'}H₂ the Jacobian −λ(A + λB)⁻¹∇²_{θθ'}H₂ is (I + "
+    "λA⁻¹B)⁻¹λA⁻¹B. "
+    "With B = ∇²_{θθ'}H₂ as printed it is not: for the mean of a Gaussian that would be −λ/(1 "
+    "− λ), where "
+    "refitting gives λ/(1 + λ).",
+    erratum="E3",
+)
+def jacobian(sign: int = -1) -> tuple[Step, ...]:
     """(76) at θ* gives (78) when B = sign·∇²_{θθ'}H₂, sign −1 (E3).
 
     As printed, sign = +1: false.
@@ -101,7 +110,7 @@ def jacobian(sign: int = -1) -> Proof:
         sign: Sign of the mixed derivative; −1 is right (E3).
 
     Returns:
-        The proof; where an argument is wrong, some step is left unproved.
+        The steps; where an argument is wrong, one is left unproved.
     """
     A, K = sp.symbols("A K", commutative=False)
     lam = sp.Symbol("lambda", positive=True)
@@ -121,31 +130,20 @@ def jacobian(sign: int = -1) -> Proof:
     h1, h2 = -(t**2) / 2, -((t - theta) ** 2) / 2  # N(θ, 1), data of mean 0
     refit = sp.solve((h1 + lam * h2).diff(t), t)[0]
     ratio = sign * h2.diff(theta, t) / h1.diff(t, 2)  # A⁻¹B
-    return Proof(
-        claim="Lemma E.1, (76)-(78)",
-        statement="With B = ∇²_{θ'θ'}H₂ = −∇²_{θθ'}H₂ the Jacobian −λ(A + λB)⁻¹∇²_{θθ'}H₂ is (I + "
-        "λA⁻¹B)⁻¹λA⁻¹B. "
-        "With B = ∇²_{θθ'}H₂ as printed it is not: for the mean of a Gaussian that would be −λ/(1 "
-        "− λ), where "
-        "refitting gives λ/(1 + λ).",
-        steps=(
-            equal(
-                "(76) in one parameter, from the first-order condition",
-                sp.solve(along, slope)[0],
-                implicit,
-            ),
-            # (I + λA⁻¹B) J = λA⁻¹B, with I + λA⁻¹B = A⁻¹K⁻¹ invertible
-            equal(
-                "(I + λA⁻¹B)·J = λA⁻¹B", (A**-1 * K**-1) * jacobian_76, lam * A**-1 * B, sp.expand
-            ),
-            equal("I + λA⁻¹B = A⁻¹(A + λB)", 1 + lam * A**-1 * B, A**-1 * K**-1, sp.expand),
-            equal(
-                "mean of a Gaussian: the derivative of the refitted mean is (78)",
-                sp.diff(refit, theta),
-                lam * ratio / (1 + lam * ratio),
-            ),
+    return (
+        equal(
+            "(76) in one parameter, from the first-order condition",
+            sp.solve(along, slope)[0],
+            implicit,
         ),
-        erratum="E3",
+        # (I + λA⁻¹B) J = λA⁻¹B, with I + λA⁻¹B = A⁻¹K⁻¹ invertible
+        equal("(I + λA⁻¹B)·J = λA⁻¹B", (A**-1 * K**-1) * jacobian_76, lam * A**-1 * B, sp.expand),
+        equal("I + λA⁻¹B = A⁻¹(A + λB)", 1 + lam * A**-1 * B, A**-1 * K**-1, sp.expand),
+        equal(
+            "mean of a Gaussian: the derivative of the refitted mean is (78)",
+            sp.diff(refit, theta),
+            lam * ratio / (1 + lam * ratio),
+        ),
     )
 
 

@@ -4,11 +4,23 @@ was left.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import update_wrapper
+from typing import Any, Generic, ParamSpec
 
 import sympy as sp
 
-__all__ = ["Proof", "Step", "equal", "holds", "nonnegative", "positive"]
+__all__ = [
+    "Proof",
+    "Provable",
+    "Step",
+    "equal",
+    "holds",
+    "nonnegative",
+    "positive",
+    "proves",
+]
+
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True)
@@ -72,6 +84,61 @@ class Proof:
             "uses": list(self.uses),
             "erratum": self.erratum,
         }
+
+
+class Provable(Generic[P]):
+    """A statement, and the function that proves it: a call computes the proof.
+
+    Args:
+        steps: Computes the steps. What is stated (a sign, a constant) is an argument of it, so that
+            a false statement can be asked for.
+        claim: Id of the statement.
+        statement: What is proved, in words.
+        uses: Theorems taken as known.
+        erratum: Id of the erratum that applies, or "".
+    """
+
+    def __init__(
+        self,
+        steps: Callable[P, tuple[Step, ...]],
+        claim: str,
+        statement: str,
+        uses: tuple[str, ...],
+        erratum: str,
+    ) -> None:
+        update_wrapper(self, steps)
+        self.steps, self.claim, self.statement = steps, claim, statement
+        self.uses, self.erratum = uses, erratum
+
+    def __call__(self, *arguments: P.args, **named: P.kwargs) -> Proof:
+        """Compute the proof.
+
+        Args:
+            arguments: What is stated.
+            named: The same, by name.
+
+        Returns:
+            The proof; where an argument is wrong, some step is left unproved.
+        """
+        steps = self.steps(*arguments, **named)
+        return Proof(self.claim, self.statement, steps, self.uses, self.erratum)
+
+
+def proves(
+    claim: str, statement: str, uses: tuple[str, ...] = (), erratum: str = ""
+) -> Callable[[Callable[P, tuple[Step, ...]]], Provable[P]]:
+    """Declare what a function of steps proves.
+
+    Args:
+        claim: Id of the statement.
+        statement: What is proved, in words.
+        uses: Theorems taken as known that turn the steps into the statement.
+        erratum: Id of the erratum that applies, or "".
+
+    Returns:
+        A decorator.
+    """
+    return lambda steps: Provable(steps, claim, statement, uses, erratum)
 
 
 def equal(words: str, left: Any, right: Any, simplify: Callable[[Any], Any] = sp.simplify) -> Step:

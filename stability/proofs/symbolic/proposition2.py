@@ -9,12 +9,17 @@ matrix that transposes, and is indefinite for d >= 2.
 
 import sympy as sp
 
-from stability.proofs.symbolic.proof import Proof, equal, positive
+from stability.proofs.symbolic.proof import Step, equal, positive, proves
 
 __all__ = ["expected_hessian", "hessian", "hessian_lipschitz", "hessian_on_symmetric", "score"]
 
 
-def score(d: int, share: sp.Expr = sp.S.Half) -> Proof:
+@proves(
+    claim="Proposition 2, (59)",
+    statement="The gradient of −log p is Σ⁻¹(μ − x) in μ and ½(x − μ)(x − μ)ᵀ − ½Σ in Σ⁻¹.",
+    erratum="E2",
+)
+def score(d: int, share: sp.Expr = sp.S.Half) -> tuple[Step, ...]:
     """(59) as corrected by E2: −∇ log p = (Σ⁻¹(μ − x), ½(x − μ)(x − μ)ᵀ − share·Σ).
 
     As printed: share = 1.
@@ -24,7 +29,7 @@ def score(d: int, share: sp.Expr = sp.S.Half) -> Proof:
         share: Factor of Σ in the gradient; ½ is right.
 
     Returns:
-        The proof; where an argument is wrong, some step is left unproved.
+        The steps; where an argument is wrong, one is left unproved.
 
     Raises:
         ValueError: If `d` is not 1 or 2.
@@ -34,18 +39,19 @@ def score(d: int, share: sp.Expr = sp.S.Half) -> Proof:
     u = x - mu
     by_mean = -sp.Matrix([log_p.diff(entry) for entry in mu.flat()]).subs(at_sigma)
     by_precision = -P.applyfunc(log_p.diff).subs(at_sigma)
-    return Proof(
-        claim=f"Proposition 2, (59), d = {d}",
-        statement="The gradient of −log p is Σ⁻¹(μ − x) in μ and ½(x − μ)(x − μ)ᵀ − ½Σ in Σ⁻¹.",
-        steps=(
-            equal("gradient in μ", by_mean, -sigma.inv() * u),
-            equal("gradient in Σ⁻¹", by_precision, u * u.T / 2 - share * sigma),
-        ),
-        erratum="E2",
+    return (
+        equal("gradient in μ", by_mean, -sigma.inv() * u),
+        equal("gradient in Σ⁻¹", by_precision, u * u.T / 2 - share * sigma),
     )
 
 
-def hessian(d: int, transposing: bool = True) -> Proof:
+@proves(
+    claim="Proposition 2, (60) as a matrix",
+    statement="In the d² entries of Σ⁻¹ the Hessian of −log p has the blocks Σ⁻¹, ½((μ − x)ᵀ "
+    "⊗ I)(I + 𝒦) and "
+    "½(Σ ⊗ Σ)𝒦, where 𝒦 vec(H) = vec(Hᵀ); (60) prints them with 𝒦 = I.",
+)
+def hessian(d: int, transposing: bool = True) -> tuple[Step, ...]:
     """(60) as a matrix: −∇² log p in unsymmetrised vec(Σ⁻¹).
 
     Without `transposing`, as printed: false for d = 2.
@@ -55,7 +61,7 @@ def hessian(d: int, transposing: bool = True) -> Proof:
         transposing: True to include the matrix 𝒦 that transposes; False as printed.
 
     Returns:
-        The proof; where an argument is wrong, some step is left unproved.
+        The steps; where an argument is wrong, one is left unproved.
 
     Raises:
         ValueError: If `d` is not 1 or 2.
@@ -68,16 +74,15 @@ def hessian(d: int, transposing: bool = True) -> Proof:
     stated = sp.BlockMatrix(
         [[sigma.inv(), mixed], [mixed.T, _kron(sigma, sigma) * swap / 2]]
     ).as_explicit()
-    return Proof(
-        claim=f"Proposition 2, (60) as a matrix, d = {d}",
-        statement="In the d² entries of Σ⁻¹ the Hessian of −log p has the blocks Σ⁻¹, ½((μ − x)ᵀ "
-        "⊗ I)(I + 𝒦) and "
-        "½(Σ ⊗ Σ)𝒦, where 𝒦 vec(H) = vec(Hᵀ); (60) prints them with 𝒦 = I.",
-        steps=(equal("all second derivatives", derivatives, stated),),
-    )
+    return (equal("all second derivatives", derivatives, stated),)
 
 
-def hessian_on_symmetric(d: int, share: sp.Expr = sp.S.Half) -> Proof:
+@proves(
+    claim="Proposition 2, (60) on symmetric perturbations",
+    statement="Along (v, H), H symmetric, the second derivative of −log p is the quadratic "
+    "form that (60) prints.",
+)
+def hessian_on_symmetric(d: int, share: sp.Expr = sp.S.Half) -> tuple[Step, ...]:
     """(60) as a quadratic form: the second derivative of −log p along (v, H), H symmetric, is
     the printed form.
 
@@ -86,7 +91,7 @@ def hessian_on_symmetric(d: int, share: sp.Expr = sp.S.Half) -> Proof:
         share: Factor of Σ ⊗ Σ; ½ is right.
 
     Returns:
-        The proof; where an argument is wrong, some step is left unproved.
+        The steps; where an argument is wrong, one is left unproved.
 
     Raises:
         ValueError: If `d` is not 1 or 2.
@@ -102,15 +107,17 @@ def hessian_on_symmetric(d: int, share: sp.Expr = sp.S.Half) -> Proof:
         ]
     ).as_explicit()
     w = sp.Matrix([*v.flat(), *H.vec().flat()])
-    return Proof(
-        claim=f"Proposition 2, (60) on symmetric perturbations, d = {d}",
-        statement="Along (v, H), H symmetric, the second derivative of −log p is the quadratic "
-        "form that (60) prints.",
-        steps=(equal("second derivative along (v, H)", along, (w.T * printed * w)[0]),),
-    )
+    return (equal("second derivative along (v, H)", along, (w.T * printed * w)[0]),)
 
 
-def expected_hessian(d: int, symmetric: bool = True) -> Proof:
+@proves(
+    claim="Proposition 2, expected Hessian",
+    statement="With Σ = LLᵀ, −E ∇² log p along (v, H) is ‖L⁻¹v‖² + ½‖LᵀHL‖², hence > 0 for "
+    "every v and symmetric "
+    "H that are not both 0. (Along antisymmetric H it is negative: the matrix in all d² "
+    "entries is indefinite.)",
+)
+def expected_hessian(d: int, symmetric: bool = True) -> tuple[Step, ...]:
     """E_{p_θ} ∇² log p_θ ≺ 0 on R^d × Sym(d).
 
     Not `symmetric`: on R^d × R^{d×d}, which is false for d = 2.
@@ -120,7 +127,7 @@ def expected_hessian(d: int, symmetric: bool = True) -> Proof:
         symmetric: True for symmetric perturbations; False for all d² entries.
 
     Returns:
-        The proof; where an argument is wrong, some step is left unproved.
+        The steps; where an argument is wrong, one is left unproved.
 
     Raises:
         ValueError: If `d` is not 1 or 2.
@@ -140,21 +147,21 @@ def expected_hessian(d: int, symmetric: bool = True) -> Proof:
         sum((entry**2 for entry in whitened.flat()), sp.S.Zero)
         + sum((entry**2 for entry in scaled.flat()), sp.S.Zero) / 2
     )
-    return Proof(
-        claim=f"Proposition 2, expected Hessian, d = {d}",
-        statement="With Σ = LLᵀ, −E ∇² log p along (v, H) is ‖L⁻¹v‖² + ½‖LᵀHL‖², hence > 0 for "
-        "every v and symmetric "
-        "H that are not both 0. (Along antisymmetric H it is negative: the matrix in all d² "
-        "entries is indefinite.)",
-        steps=(
-            equal("the second derivative is affine in x", curvature, sp.zeros(d)),
-            equal("its mean is a sum of squares", mean, squares),
-            positive("which vanish only together with (v, H): det L > 0", root.det()),
-        ),
+    return (
+        equal("the second derivative is affine in x", curvature, sp.zeros(d)),
+        equal("its mean is a sum of squares", mean, squares),
+        positive("which vanish only together with (v, H): det L > 0", root.det()),
     )
 
 
-def hessian_lipschitz(d: int, constant: sp.Expr = sp.S.One) -> Proof:
+@proves(
+    claim="Proposition 2, Lipschitz constant",
+    statement="The Hessians at x and x + Δ differ by N in the mixed blocks alone, ‖N‖₂ = ‖Δ‖, "
+    "and the largest "
+    "stretch is along the symmetric H = ΔΔᵀ: the constant is exactly 1, also on symmetric "
+    "perturbations.",
+)
+def hessian_lipschitz(d: int, constant: sp.Expr = sp.S.One) -> tuple[Step, ...]:
     """x ↦ ∇² log p_θ(x) has the Lipschitz constant `constant` exactly, in the spectral norm of θ
     = (μ, vec Σ⁻¹).
 
@@ -163,7 +170,7 @@ def hessian_lipschitz(d: int, constant: sp.Expr = sp.S.One) -> Proof:
         constant: The Lipschitz constant; 1 is right.
 
     Returns:
-        The proof; where an argument is wrong, some step is left unproved.
+        The steps; where an argument is wrong, one is left unproved.
 
     Raises:
         ValueError: If `d` is not 1 or 2.
@@ -183,20 +190,10 @@ def hessian_lipschitz(d: int, constant: sp.Expr = sp.S.One) -> Proof:
     wedge = v * gap.T - gap * v.T
     cross = sum((entry**2 for entry in wedge.flat()), sp.S.Zero) / 2  # ‖v ∧ Δ‖²
     attained = gap * gap.T  # a symmetric direction, of norm |Δ|²
-    return Proof(
-        claim=f"Proposition 2, Lipschitz constant, d = {d}",
-        statement="The Hessians at x and x + Δ differ by N in the mixed blocks alone, ‖N‖₂ = ‖Δ‖, "
-        "and the largest "
-        "stretch is along the symmetric H = ΔΔᵀ: the constant is exactly 1, also on symmetric "
-        "perturbations.",
-        steps=(
-            *(
-                equal("a diagonal block does not depend on x", block, 0 * block)
-                for block in diagonal
-            ),
-            equal("c²‖Δ‖²‖v‖² − ‖Nᵀv‖² = ½‖v ∧ Δ‖² >= 0", slack, cross / 2),
-            equal("‖N vec(ΔΔᵀ)‖ = c‖Δ‖·‖ΔΔᵀ‖", -N * attained.vec(), constant * length2 * gap),
-        ),
+    return (
+        *(equal("a diagonal block does not depend on x", block, 0 * block) for block in diagonal),
+        equal("c²‖Δ‖²‖v‖² − ‖Nᵀv‖² = ½‖v ∧ Δ‖² >= 0", slack, cross / 2),
+        equal("‖N vec(ΔΔᵀ)‖ = c‖Δ‖·‖ΔΔᵀ‖", -N * attained.vec(), constant * length2 * gap),
     )
 
 

@@ -31,6 +31,16 @@ def verdict(measured=1.0, stated=2.0, claim="C", status=None, **rest):
     )
 
 
+class Spoiled:
+    """Stands in for a mutation whose verdict has this number."""
+
+    def __init__(self, measured):
+        self.measured = measured
+
+    def run(self, check, rng):
+        return verdict(self.measured)
+
+
 @pytest.fixture
 def statement(monkeypatch):
     """Stands in for a statement's module; returns it, to be changed."""
@@ -40,9 +50,9 @@ def statement(monkeypatch):
 
     module = types.ModuleType("stability.statements.sample", "Sample: the title.\n\nMore.")
     module.GRID = ({"n": 0.5}, {"n": 1.5})  # type: ignore[attr-defined]
-    module.check, module.controls, module.counterexamples = (  # type: ignore[attr-defined]
+    module.check, module.MUTATIONS, module.counterexamples = (  # type: ignore[attr-defined]
         check,
-        lambda rng: [verdict(3.0)],
+        (Spoiled(3.0),),
         lambda: [verdict(4.0)],
     )
     monkeypatch.setattr(examination, "import_statement", lambda name: module)
@@ -65,7 +75,7 @@ def test_every_instance_is_checked_and_grouped_by_claim(statement, rng):
     ("name", "value", "words"),
     [
         ("check", lambda n: [verdict(n + 2)], "violated: C, i"),
-        ("controls", lambda: [verdict(1.0)], "control not rejected: C, i"),
+        ("MUTATIONS", (Spoiled(1.0),), "control not rejected: C, i"),
         (
             "counterexamples",
             lambda: [verdict(1.0, status=Status.VACUOUS)],
@@ -145,7 +155,7 @@ def test_every_statement_has_a_check_a_grid_and_a_title():
         module = import_statement(name)
         assert module.GRID, name
         assert callable(module.check), name
-        assert hasattr(module, "MUTATIONS") or callable(module.controls), name
+        assert module.MUTATIONS, name
         title = " ".join((module.__doc__ or "").split("\n\n")[0].split())
         assert title.endswith((".", ":")), name
         assert "`" not in title, f"{name}: a report shows this line, and no names of modules"

@@ -126,8 +126,8 @@ def test_every_claim_has_an_id_of_its_own_and_says_what_would_refute_it():
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__.rpartition(".")[2])
 def test_every_claim_that_is_to_hold_is_broken_by_a_mutation(module):
-    if not hasattr(module, "MUTATIONS"):
-        pytest.skip("its claims are those of the proofs")
+    if module.__name__.rpartition(".")[2].startswith("certified"):
+        pytest.importorskip("flint", reason="needs python-flint: pip install python-flint")
     broken = {mutation.breaks.id for mutation in module.MUTATIONS}
     own = {claim.id for claim in claims(module) if not claim.refuted_because}
     assert own <= broken

@@ -116,13 +116,9 @@ def test_a_file_that_takes_too_long_is_a_fault(monkeypatch):
 
 def test_without_coq_there_is_no_version(monkeypatch):
     monkeypatch.setattr(module.shutil, "which", lambda name: None)
-    coq_version.cache_clear()
-    try:
-        assert coq_version() == ""
-        with pytest.raises(FileNotFoundError, match="apt install coq"):
-            check_file(DEVELOPMENTS[0])
-    finally:
-        coq_version.cache_clear()
+    assert coq_version() == ""
+    with pytest.raises(FileNotFoundError, match="apt install coq"):
+        check_file(DEVELOPMENTS[0])
 
 
 @needs_coq
@@ -131,8 +127,5 @@ def test_coq_without_coquelicot_counts_as_missing(monkeypatch):
     monkeypatch.setattr(
         module, "_compile", lambda name, text: compile_text(name, text.replace("Coq", "Nobody"))
     )
-    coq_version.cache_clear()
-    try:
-        assert coq_version() == ""
-    finally:
-        coq_version.cache_clear()
+    monkeypatch.setattr(module, "_VERSIONS", {})
+    assert coq_version() == ""

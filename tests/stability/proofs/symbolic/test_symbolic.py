@@ -1,64 +1,54 @@
-import inspect
-
 import pytest
 
-from stability.proofs import symbolic
-from stability.proofs.symbolic import (
-    lemma_e1,
-    proposition1,
-    proposition2,
-    stationary_error,
-    student_t,
-    theorem1,
-    theorem2,
-)
+from stability.proofs.symbolic import PROVABLE, provable
+from stability.statements.proofs import GRID, MUTATIONS, check
+from stability.statements.verdict import Status
 from tests.support.refutation import refuted
 
-MODULES = (lemma_e1, proposition1, proposition2, stationary_error, student_t, theorem1, theorem2)
+CASES = [case for case in GRID if case["proof"] in PROVABLE]
+SPOILED = [mutation for mutation in MUTATIONS if mutation.case["proof"] in PROVABLE]
 
 
-@pytest.fixture(scope="module")
-def proofs():
-    return symbolic.all_proofs()
+def named(case):
+    return "-".join(map(str, case.values()))
 
 
-@pytest.fixture(scope="module")
-def spoiled():
-    return symbolic.controls()
+@pytest.mark.parametrize("case", CASES, ids=named)
+def test_every_statement_is_proved(case):
+    (verdict,) = check(**case)
+    assert verdict.status is Status.HOLDS, verdict.note
 
 
-def test_every_statement_is_proved(proofs):
-    for proof in proofs:
-        assert proof.proved, (proof.claim, proof.left)
-    assert len({proof.claim for proof in proofs}) == len(proofs)
-
-
-def test_every_spoiled_statement_is_refuted(spoiled):
+@pytest.mark.parametrize("mutation", SPOILED, ids=lambda mutation: mutation.words)
+def test_every_spoiled_statement_is_refuted(mutation):
     """Not merely left open: one of its steps is false at a point."""
-    for proof in spoiled:
-        assert not proof.proved, proof.claim
-        assert any(refuted(step) for step in proof.left), (proof.claim, proof.left)
-    assert len({proof.claim for proof in spoiled}) == len(spoiled)
+    name, instance = mutation.case["proof"], dict(mutation.case)
+    del instance["proof"]
+    proof = mutation.by(provable(name))(**instance)
+    assert not proof.proved, proof.claim
+    assert any(refuted(step) for step in proof.left), (proof.claim, proof.left)
 
 
-def test_there_is_a_control_for_every_proof(proofs, spoiled):
-    """d = 1 apart where what is spoiled is seen in d = 2 only."""
-    rejected = {proof.claim.rpartition(": ")[0] for proof in spoiled}
-    only_in_two = {
-        f"Proposition 2, {name}, d = 1" for name in ("(60) as a matrix", "expected Hessian")
-    }
-    assert rejected == {proof.claim for proof in proofs} - only_in_two
+def test_there_is_a_control_for_every_proof():
+    """d = 1 apart where what is spoiled is seen in d = 2 only; one ν of the CDF stands for all."""
+    rejected = [mutation.case for mutation in SPOILED]
+    missing = [case for case in CASES if case not in rejected]
+    assert missing == [
+        {"proof": "proposition2.hessian", "d": 1},
+        {"proof": "proposition2.expected_hessian", "d": 1},
+        {"proof": "student_t.distribution", "nu": 3},
+        {"proof": "student_t.distribution", "nu": 7},
+    ]
 
 
-def test_every_function_is_in_all_proofs(proofs, spoiled):
-    functions = [getattr(module, name) for module in MODULES for name in module.__all__]
-    prove = [f for f in functions if callable(f)]
-    dimensional = [f for f in prove if "d" in inspect.signature(f).parameters]
-    assert len(proofs) == len(prove) + len(dimensional)  # d = 1 and d = 2
+def test_every_statement_is_in_the_grid_and_says_what_it_is():
+    assert {case["proof"] for case in CASES} == set(PROVABLE)
+    for name, each in PROVABLE.items():
+        assert each.statement.endswith((".", ")")), name
+        assert provable(name) is not None
+    with pytest.raises(ValueError, match=r"name must be one of proposition1\.collapse_rate"):
+        provable("theorem9.bound")
 
 
-def test_steps_say_what_they_are(proofs):
-    for proof in proofs:
-        words = [step.words for step in proof.steps]
-        assert all(words)
-        assert proof.statement.endswith((".", ")"))
+def test_steps_say_what_they_are():
+    assert all(step.words for step in provable("theorem1.bound")().steps)
