@@ -157,10 +157,12 @@ def export(path: Path | str, checkpoint: Checkpoint) -> None:
         checkpoint: Its content.
 
     Raises:
+        CheckpointError: If the official code would make another network of it.
         OSError: As from any file.
     """
+    content = official_content(checkpoint)
     with atomic_write(Path(path)) as file:
-        torch.save(official_content(checkpoint), file)
+        torch.save(content, file)
 
 
 def export_diffusers(folder: Path | str, checkpoint: Checkpoint) -> None:

@@ -18,8 +18,9 @@ from deep.formats.checkpoint_error import CheckpointError
 from deep.formats.checkpoint_record import LARGEST_FILE, Checkpoint, own_copy, plain
 from deep.formats.safetensors_file import safetensors_tensors
 from deep.formats.torch_container import load_torch
+from deep.networks.groups import GROUPS
 from deep.networks.state_dict import shapes_of
-from deep.networks.unet_ddpm import GROUPS, DDPMNetwork
+from deep.networks.unet_ddpm import DDPMNetwork
 from stability.runs.untrusted import (
     UntrustedFileError,
     open_regular,
@@ -73,7 +74,6 @@ _NOT_CONTRADICTED = {
     "class_embed_type": None,
     "downsample_type": "conv",
     "mid_block_scale_factor": 1,
-    "norm_num_groups": GROUPS,
     "num_class_embeds": None,
     "resnet_time_scale_shift": "default",
     "time_embedding_type": "positional",
@@ -196,6 +196,7 @@ def _config(network: DDPMNetwork) -> dict[str, Any]:
         **_NOT_CONTRADICTED,
         **_SAID,
         "sample_size": network.resolution,
+        "norm_num_groups": network.norm_groups,
         "in_channels": network.channels,
         "out_channels": network.channels,
         "layers_per_block": network.num_blocks,
@@ -339,6 +340,8 @@ def network_from_config(config: Mapping[str, Any], resolution: int | None = None
         )
     except KeyError as error:
         raise CheckpointError(f"has no {error.args[0]}") from None
+    if type(groups := config.get("norm_num_groups", GROUPS)) is not int:
+        raise CheckpointError(f"has norm_num_groups = {printable(json.dumps(groups))}, no number")
     size = (resolution or 32) if size is None else size
     size = size[0] if isinstance(size, list) and len(size) == 2 and size[0] == size[1] else size
     if type(size) is not int:
@@ -375,6 +378,7 @@ def network_from_config(config: Mapping[str, Any], resolution: int | None = None
             size >> level for level, attention in enumerate(attended) if attention
         ),
         dropout=config.get("dropout", 0.0),
+        norm_groups=groups,
     )
 
 

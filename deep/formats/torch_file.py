@@ -19,6 +19,7 @@ from deep.formats.checkpoint_error import CheckpointError
 from deep.formats.checkpoint_record import Checkpoint, State, own_copy, plain
 from deep.formats.edm_pickle import network_arguments, network_from_arguments
 from deep.formats.torch_container import load_torch
+from deep.networks.groups import GROUPS
 from deep.networks.state_dict import has, shapes_of
 from deep.networks.unet_cfm import CFMNetwork
 from deep.networks.unet_ddpm import DDPMNetwork
@@ -250,7 +251,16 @@ def official_content(checkpoint: Checkpoint) -> dict[str, Any]:
 
     Returns:
         The content, by the official names.
+
+    Raises:
+        CheckpointError: If the official code would make another network of it.
     """
+    network = checkpoint.network
+    if not isinstance(network, EDMNetwork) and network.norm_groups != GROUPS:
+        raise CheckpointError(
+            f"is of a network with norm_groups = {network.norm_groups}; the official code has "
+            f"{GROUPS} always"
+        )
     state, ema = dict(checkpoint.weights("state")), dict(checkpoint.weights("ema"))
     match checkpoint.network:
         case EDMNetwork() as network:

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 from deep.networks.activation import SiLU
 from deep.networks.attention import attend, from_tokens, to_tokens
+from deep.networks.groups import GROUPS, require_groups
 from deep.networks.initial_weights import fresh
 from deep.networks.levels import check_levels
 from deep.networks.sinusoidal import sines_and_cosines
@@ -20,7 +21,6 @@ from deep.networks.state_dict import Shapes, StateError, count, has, size
 
 __all__ = ["CIFAR10", "DIGITS", "CFMNetwork", "CFMUNet"]
 
-GROUPS = 32
 _ZERO_AT_FIRST = ("out_layers.3", "proj_out", "out.2")
 
 
@@ -33,7 +33,7 @@ class CFMNetwork:
     channels: int = 3
     """Channels of the images."""
     model_channels: int = 128
-    """Width of the network; of level l: channel_mult[l] times this, a multiple of 32."""
+    """Width of the network; of level l: channel_mult[l] times this, a multiple of norm_groups."""
     channel_mult: tuple[int, ...] = (1, 2, 2, 2)
     """Width of each level, as a multiple of model_channels; each level has half the resolution
     of the one before."""
@@ -47,6 +47,8 @@ class CFMNetwork:
     """Attention heads, where head_channels is None."""
     dropout: float = 0.1
     """Probability that an activation is dropped in training."""
+    norm_groups: int = GROUPS
+    """Groups of every normalisation; a level with one channel a group is not told the time."""
 
     def __post_init__(self) -> None:
         check_levels(
@@ -58,11 +60,8 @@ class CFMNetwork:
             self.attn_resolutions,
             self.dropout,
         )
-        if any(width % GROUPS for width in self.widths):
-            raise ValueError(
-                f"model_channels × channel_mult must be multiples of {GROUPS}, "
-                f"got {self.model_channels} × {self.channel_mult}"
-            )
+        got = f"{self.model_channels} × {self.channel_mult}"
+        require_groups(self.norm_groups, self.widths, "model_channels × channel_mult", got)
         if (self.head_channels is None) == (self.num_heads is None):
             raise ValueError(
                 f"one of head_channels and num_heads must be None, got {self.head_channels} and "
@@ -127,7 +126,8 @@ class CFMNetwork:
     def deduce(cls, shapes: Shapes, resolution: int = 32, head_channels: int = 64) -> "CFMNetwork":
         """Deduce the configuration of the network that has these tensors.
 
-        Resolution, width of a head and dropout leave no trace in them.
+        Resolution, width of a head and dropout leave no trace in them, nor do the groups of
+        normalisation, which are the official ones.
 
         A network that fits otherwise need not have exactly these tensors.
 
@@ -168,8 +168,8 @@ class CFMNetwork:
         )
 
 
-def _norm(width: int) -> nn.GroupNorm:
-    return nn.GroupNorm(GROUPS, width, eps=1e-5)
+def _norm(width: int, groups: int) -> nn.GroupNorm:
+    return nn.GroupNorm(groups, width, eps=1e-5)
 
 
 def _initialise(network: "CFMUNet", generator: torch.Generator | None) -> None:
@@ -187,14 +187,19 @@ def _initialise(network: "CFMUNet", generator: torch.Generator | None) -> None:
 class CFMBlock(nn.Module):
     """Residual block that is told the time."""
 
-    def __init__(self, inputs: int, outputs: int, embedding: int, dropout: float) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, embedding: int, dropout: float, groups: int
+    ) -> None:
         super().__init__()
         self.in_layers = nn.Sequential(
-            _norm(inputs), SiLU(), nn.Conv2d(inputs, outputs, 3, padding=1)
+            _norm(inputs, groups), SiLU(), nn.Conv2d(inputs, outputs, 3, padding=1)
         )
         self.emb_layers = nn.Sequential(nn.Identity(), nn.Linear(embedding, outputs))
         self.out_layers = nn.Sequential(
-            _norm(outputs), SiLU(), nn.Dropout(dropout), nn.Conv2d(outputs, outputs, 3, padding=1)
+            _norm(outputs, groups),
+            SiLU(),
+            nn.Dropout(dropout),
+            nn.Conv2d(outputs, outputs, 3, padding=1),
         )
         self.skip_connection = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
 
@@ -215,10 +220,10 @@ class CFMBlock(nn.Module):
 class CFMAttention(nn.Module):
     """Self-attention with several heads."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, groups: int) -> None:
         super().__init__()
         self.heads = heads
-        self.norm = _norm(width)
+        self.norm = _norm(width, groups)
         self.qkv = nn.Conv1d(width, 3 * width, 1)
         self.proj_out = nn.Conv1d(width, width, 1)
 
@@ -280,13 +285,13 @@ class CFMUNet(nn.Module):
     def __init__(self, network: CFMNetwork) -> None:
         super().__init__()
         self.width = network.model_channels
-        embedding = 4 * self.width
+        embedding, groups = 4 * self.width, network.norm_groups
 
         def block(level: int, inputs: int) -> list[nn.Module]:
             outputs = network.widths[level]
-            made: list[nn.Module] = [CFMBlock(inputs, outputs, embedding, network.dropout)]
+            made: list[nn.Module] = [CFMBlock(inputs, outputs, embedding, network.dropout, groups)]
             return (
-                [*made, CFMAttention(outputs, network.heads(outputs))]
+                [*made, CFMAttention(outputs, network.heads(outputs), groups)]
                 if network.attends(level)
                 else made
             )
@@ -309,9 +314,9 @@ class CFMUNet(nn.Module):
                 skips.append(width)
         self.middle_block = Layers(
             [
-                CFMBlock(width, width, embedding, network.dropout),
-                CFMAttention(width, network.heads(width)),
-                CFMBlock(width, width, embedding, network.dropout),
+                CFMBlock(width, width, embedding, network.dropout, groups),
+                CFMAttention(width, network.heads(width), groups),
+                CFMBlock(width, width, embedding, network.dropout, groups),
             ]
         )
         self.output_blocks = nn.ModuleList()
@@ -323,7 +328,7 @@ class CFMUNet(nn.Module):
                     layers.append(Up(width))
                 self.output_blocks.append(Layers(layers))
         self.out = nn.Sequential(
-            _norm(width), SiLU(), nn.Conv2d(width, network.channels, 3, padding=1)
+            _norm(width, groups), SiLU(), nn.Conv2d(width, network.channels, 3, padding=1)
         )
 
     def forward(self, t: Tensor, x: Tensor) -> Tensor:
@@ -366,4 +371,5 @@ DIGITS = CFMNetwork(
     num_blocks=1,
     attn_resolutions=(8,),
     head_channels=32,
+    norm_groups=8,
 )

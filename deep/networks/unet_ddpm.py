@@ -14,6 +14,7 @@ from torch.nn import functional
 from deep.networks.activation import SiLU, silu
 from deep.networks.attention import attend, from_tokens, to_tokens
 from deep.networks.class_code import class_code, require_label_dim
+from deep.networks.groups import GROUPS, require_groups
 from deep.networks.initial_weights import fresh, xavier
 from deep.networks.levels import check_levels
 from deep.networks.sinusoidal import sines_and_cosines
@@ -21,7 +22,6 @@ from deep.networks.state_dict import Shapes, StateError, count, has, size
 
 __all__ = ["CIFAR10", "DIGITS", "DDPMNetwork", "DDPMUNet"]
 
-GROUPS = 32
 _GAINS = {"conv2": 1e-5, "project_out": 1e-5, "out_conv.2": 1e-5}
 
 
@@ -34,7 +34,7 @@ class DDPMNetwork:
     channels: int = 3
     """Channels of the images."""
     model_channels: int = 128
-    """Width of the network, a multiple of 32; of level l: channel_mult[l] times this."""
+    """Width of the network, a multiple of norm_groups; of level l: channel_mult[l] times this."""
     channel_mult: tuple[int, ...] = (1, 2, 2, 2)
     """Width of each level, as a multiple of model_channels, the first 1; each level has half the
     resolution of the one before."""
@@ -46,6 +46,8 @@ class DDPMNetwork:
     """Probability that an activation is dropped in training."""
     label_dim: int = 0
     """Number of classes that the network is told (a class-conditional model); 0: none."""
+    norm_groups: int = GROUPS
+    """Groups of every normalisation; a level with one channel a group is not told the time."""
 
     def __post_init__(self) -> None:
         check_levels(
@@ -58,12 +60,14 @@ class DDPMNetwork:
             self.dropout,
         )
         require_label_dim(self.label_dim)
-        if self.model_channels % GROUPS:
-            raise ValueError(
-                f"model_channels must be a multiple of {GROUPS}, got {self.model_channels}"
-            )
+        require_groups(self.norm_groups, self.widths, "model_channels", str(self.model_channels))
         if self.channel_mult[0] != 1:
             raise ValueError(f"channel_mult must start with 1, got {self.channel_mult}")
+
+    @property
+    def widths(self) -> list[int]:
+        """Channels of each level."""
+        return [mult * self.model_channels for mult in self.channel_mult]
 
     def build(self, generator: torch.Generator | None = None) -> "DDPMUNet":
         """Build the network with fresh weights (`deep.networks.initial_weights`).
@@ -82,7 +86,8 @@ class DDPMNetwork:
     def deduce(cls, shapes: Shapes, resolution: int = 32) -> "DDPMNetwork":
         """Deduce the configuration of the network that has these tensors.
 
-        Resolution and dropout leave no trace in them.
+        Resolution and dropout leave no trace in them, nor do the groups of normalisation, which
+        are the official ones.
 
         A network that fits otherwise need not have exactly these tensors.
 
@@ -123,19 +128,21 @@ class DDPMNetwork:
         )
 
 
-def _norm(width: int) -> nn.GroupNorm:
-    return nn.GroupNorm(GROUPS, width, eps=1e-6)
+def _norm(width: int, groups: int) -> nn.GroupNorm:
+    return nn.GroupNorm(groups, width, eps=1e-6)
 
 
 class DDPMBlock(nn.Module):
     """Residual block that is told the time."""
 
-    def __init__(self, inputs: int, outputs: int, embedding: int, dropout: float) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, embedding: int, dropout: float, groups: int
+    ) -> None:
         super().__init__()
-        self.norm1 = _norm(inputs)
+        self.norm1 = _norm(inputs, groups)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.fc = nn.Linear(embedding, outputs)
-        self.norm2 = _norm(outputs)
+        self.norm2 = _norm(outputs, groups)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
         self.dropout = nn.Dropout(dropout)
@@ -157,9 +164,9 @@ class DDPMBlock(nn.Module):
 class DDPMAttention(nn.Module):
     """Self-attention with one head."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, groups: int) -> None:
         super().__init__()
-        self.norm = _norm(width)
+        self.norm = _norm(width, groups)
         self.project_in = nn.Conv2d(width, 3 * width, 1)
         self.project_out = nn.Conv2d(width, width, 1)
 
@@ -201,15 +208,17 @@ class DDPMUNet(nn.Module):
         super().__init__()
         self.width, self.num_blocks = network.model_channels, network.num_blocks
         embedding, dropout = 4 * self.width, network.dropout
-        widths = [mult * self.width for mult in network.channel_mult]
+        widths, groups = network.widths, network.norm_groups
         deepest = len(widths) - 1
 
         def blocks(level: int, inputs: list[int]) -> list[nn.Module]:
             made: list[nn.Module] = [
-                DDPMBlock(width, widths[level], embedding, dropout) for width in inputs
+                DDPMBlock(width, widths[level], embedding, dropout, groups) for width in inputs
             ]
             if network.resolution >> level in network.attn_resolutions:
-                made = [AttendingBlock([block, DDPMAttention(widths[level])]) for block in made]
+                made = [
+                    AttendingBlock([block, DDPMAttention(widths[level], groups)]) for block in made
+                ]
             return made
 
         def down(level: int) -> nn.ModuleList:
@@ -246,16 +255,16 @@ class DDPMUNet(nn.Module):
         )
         self.middle = nn.ModuleList(
             [
-                DDPMBlock(widths[-1], widths[-1], embedding, dropout),
-                DDPMAttention(widths[-1]),
-                DDPMBlock(widths[-1], widths[-1], embedding, dropout),
+                DDPMBlock(widths[-1], widths[-1], embedding, dropout, groups),
+                DDPMAttention(widths[-1], groups),
+                DDPMBlock(widths[-1], widths[-1], embedding, dropout, groups),
             ]
         )
         self.upsamples = nn.ModuleDict(
             {f"level_{level}": up(level) for level in range(len(widths))}
         )
         self.out_conv = nn.Sequential(
-            _norm(self.width), SiLU(), nn.Conv2d(self.width, network.channels, 3, padding=1)
+            _norm(self.width, groups), SiLU(), nn.Conv2d(self.width, network.channels, 3, padding=1)
         )
 
     def forward(self, x: Tensor, t: Tensor, classes: Tensor | None = None) -> Tensor:
@@ -308,4 +317,5 @@ DIGITS = DDPMNetwork(
     channel_mult=(1,),
     num_blocks=1,
     attn_resolutions=(8,),
+    norm_groups=8,
 )

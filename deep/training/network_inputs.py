@@ -11,11 +11,13 @@ from deep.content_cache import file_digest
 from deep.data import DataError, ImageSet, load_images
 from deep.formats.checkpoint_error import CheckpointError
 from deep.formats.checkpoint_record import Checkpoint, Network, heads_of, label_dim_of
+from deep.networks.groups import blind_widths
+from deep.networks.unet_edm import EDMNetwork
 from deep.training.resume_point import resume_point
 from deep.training.trainer import Carry, TrainConfig
 from stability.runs.command_line import UsageError
 
-__all__ = ["images_for", "input_digest", "weights_for"]
+__all__ = ["images_for", "input_digest", "require_told", "weights_for"]
 
 
 def images_for(network: Network, source: str) -> ImageSet:
@@ -57,6 +59,26 @@ def _require_labels(images: ImageSet, source: str, label_dim: int) -> None:
         raise UsageError(
             f"--label-dim {label_dim} must be more than {images.labels.max()}, the largest class "
             f"number in --data {source}"
+        )
+
+
+def require_told(network: Network) -> None:
+    """Refuse a new network in which a level does not see the time.
+
+    Weights of a file may have been trained in such a network, and go on in it.
+
+    Args:
+        network: Configuration of the network.
+
+    Raises:
+        UsageError: If a level has one channel a group.
+    """
+    if isinstance(network, EDMNetwork):  # its groups have four channels and more
+        return
+    if blind := blind_widths(network.norm_groups, network.widths):
+        raise UsageError(
+            f"--norm-groups {network.norm_groups} leaves one channel a group where a level has "
+            f"{blind[0]} channels: normalisation would remove the time; give a smaller divisor"
         )
 
 

@@ -139,8 +139,7 @@ PRESETS: Mapping[str, Config] = {
     ),
     "ddpm": TrainDDPM(
         run=Run(images=120_000),
-        # with one level, half of the samples are noise: at t = 800 an error of ε is 26 times as
-        # large in the image
+        # two levels: at t = 800 an error of ε is 26 times as large in the image
         network=replace(unet_ddpm.DIGITS, channel_mult=(1, 2), attn_resolutions=(4,), dropout=0.0),
         model=DDPM(flip=False),
         training=_DIGITS_TRAINING,

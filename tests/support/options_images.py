@@ -23,7 +23,7 @@ RUN = Retrain(
 SMALL: dict[str, Any] = {"resolution": 8, "channels": 1, "model_channels": 8, "channel_mult": (1,)}
 SMALL |= {"num_blocks": 1, "attn_resolutions": (), "dropout": 0.0}
 EDM_NETWORK = EDMNetwork(**SMALL, augment_dim=0)
-WIDER: dict[str, Any] = {**SMALL, "model_channels": 32}
+WIDER: dict[str, Any] = {**SMALL, "model_channels": 32, "norm_groups": 8}
 DDPM_NETWORK, CFM_NETWORK = DDPMNetwork(**WIDER), CFMNetwork(**WIDER, head_channels=16)
 TRAINING = TrainConfig(batch=8, learning_rate=1e-2, ema=HalfLife(100))
 
@@ -97,6 +97,7 @@ OF_EDM = {
 }
 OF_DDPM = {
     "timesteps": 12,
+    "norm_groups": 4,
     "label_dim": 10,
     "beta_first": 1e-3,
     "beta_last": 0.1,
@@ -108,6 +109,7 @@ OF_DDPM = {
 OF_OTCFM = {
     "flip": True,
     "sigma": 0.3,
+    "norm_groups": 4,
     "pairs": "permutation",
     "integrator": {"euler_steps": None, "integrator": "dopri5"},
     "tolerance": {"euler_steps": None, "integrator": "dopri5", "tolerance": 0.5},

@@ -70,6 +70,8 @@ def test_the_configuration_of_the_published_model():
     ("change", "words"),
     [
         ({"attention_head_dim": 8}, "attention_head_dim = 8; only None is known"),
+        ({"norm_num_groups": "8"}, 'norm_num_groups = "8", no number'),
+        ({"norm_num_groups": 7}, "model_channels must be a multiple of norm_groups 7, got 32"),
         ({"freq_shift": 0}, "freq_shift = 0; only 1 is known"),
         ({"norm_eps": 1e-5}, "norm_eps = 1e-05; only 1e-06 is known"),
         ({"_class_name": "UNet2DConditionModel"}, "_class_name = 'UNet2DConditionModel'"),

@@ -113,7 +113,8 @@ def test_an_untrained_network_stands_still(rng):
     [
         (
             {"model_channels": 48},
-            "model_channels × channel_mult must be multiples of 32, got 48 × (1, 2, 2, 2)",
+            "model_channels × channel_mult must be a multiple of norm_groups 32, "
+            "got 48 × (1, 2, 2, 2)",
         ),
         (
             {"head_channels": 96},

@@ -80,7 +80,8 @@ def test_an_untrained_network_predicts_almost_nothing(rng):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"model_channels": 48}, "model_channels must be a multiple of 32, got 48"),
+        ({"model_channels": 48}, "model_channels must be a multiple of norm_groups 32, got 48"),
+        ({"norm_groups": 0}, "norm_groups must be from 1 to 1024, got 0"),
         ({"channel_mult": (2, 2)}, "channel_mult must start with 1, got (2, 2)"),
         (
             {"resolution": 12},
