@@ -39,14 +39,14 @@ def changes(kind, config, rng):
         for name, module in network.named_modules()
         if isinstance(module, EDMBlock | DDPMBlock | CFMBlock)
     }
-    hooks = [
-        block.register_forward_pre_hook(
-            lambda module, inputs, name=name: heard.setdefault(name, []).append(
-                [value.clone() for value in inputs]
-            )
-        )
-        for name, block in blocks.items()
-    ]
+
+    def listening(name: str) -> Any:
+        def keep(module: nn.Module, inputs: tuple[Any, ...]) -> None:
+            heard.setdefault(name, []).append([value.clone() for value in inputs])
+
+        return keep
+
+    hooks = [block.register_forward_pre_hook(listening(name)) for name, block in blocks.items()]
     with torch.inference_mode():
         for t in TIMES[kind]:
             at = torch.full((2,), t)
