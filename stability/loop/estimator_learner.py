@@ -114,8 +114,8 @@ def from_estimator(
             points are used.
         log_prob: (object, points) -> log-density (k,) of each, default `object.score_samples` or
             `object.log_prob`, if there is one.
-        schema: Maps points to tables: the objects then fit and sample pandas tables, as those of
-            SDV do.
+        schema: Maps points to tables: the objects then fit pandas tables, and sample such tables,
+            as those of SDV do, or arrays with the same columns, as those of scikit-learn do.
         threads: Threads that the objects' linear algebra and OpenMP loops use, >= 1. Small objects
             are fastest with one: threads that wait for one another cost more than they save.
 
@@ -154,6 +154,7 @@ class EstimatorLearner:
         self._models: list[Any] = [None] * whole_number(chains, "chains", 1)
         self._states: list[dict[str, Any]] = [{} for _ in self._models]
         self._probed = False
+        self._columns: tuple[str, ...] = ()
         self._name = f"sample() of {type(recipe.factory(0)).__name__}"
 
     @property
@@ -205,7 +206,10 @@ class EstimatorLearner:
         recipe = self._recipe
         model = recipe.factory(seed)
         before = set(vars(model)) if hasattr(model, "__dict__") else set()
-        data = points if recipe.schema is None else _pandas_table(recipe.schema.decode(points))
+        data: Any = points
+        if recipe.schema is not None:
+            columns = recipe.schema.decode(points)
+            self._columns, data = tuple(columns), _pandas_table(columns)
         try:
             if recipe.fit_by is not None:
                 recipe.fit_by(model, data)
@@ -274,7 +278,19 @@ class EstimatorLearner:
                     model.random_state = kept
             else:
                 drawn = model.sample(count)
-        return drawn if recipe.schema is None else recipe.schema.encode(drawn)
+        return drawn if recipe.schema is None else self._encoded(drawn, recipe.schema)
+
+    def _encoded(self, drawn: Any, schema: TableCodec) -> np.ndarray:
+        """Points of a table, or of an array with its columns, as scikit-learn's objects draw."""
+        rows = drawn[0] if isinstance(drawn, tuple) else drawn
+        if isinstance(rows, np.ndarray) and np.shape(rows)[1:] == (len(self._columns),):
+            rows = dict(zip(self._columns, rows.T, strict=True))
+        try:
+            return schema.encode(rows)
+        except (TypeError, ValueError) as error:
+            raise ArithmeticError(
+                f"{self._name} gave no table like the one of fit: {error}"
+            ) from error
 
     def state_dict(self) -> dict[str, Any]:
         return {"chains": [dict(state) for state in self._states]}

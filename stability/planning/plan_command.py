@@ -9,7 +9,6 @@ import tyro
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from stability.loop.retraining import RetrainingError
 from stability.planning.labels import RegimeError
 from stability.planning.plan_record import TITLES, Plan, columns_of, shown
 from stability.planning.planner import plan
@@ -139,7 +138,7 @@ def run(options: PlanOptions) -> Plan:
     except (RegimeError, ValueError) as error:
         raise UsageError(str(error)) from error
     except ArithmeticError as error:
-        raise RetrainingError(f"the pilot: {error}") from error
+        raise UsageError(f"the pilot: {error}") from error
 
     console = make_console()
     for title, rows in (

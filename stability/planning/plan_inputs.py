@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stability.loop.estimator_learner import EstimatorRecipe, from_estimator
+from stability.planning.row_order import dependence
 from stability.runs.command_line import UsageError
 from stability.runs.data_files import read_data
 from stability.runs.table_files import CLASS_FOLDER, RawTable
@@ -77,12 +78,18 @@ def read_real_points(
         return Points(_usable(values, name), names, None, None, pictures, classes, raw.notes)
 
     coded = code_reference(raw, name, categories)
+    lag = dependence(coded)
     kept = tuple(column for column in coded.schema.columns if column.width)
     if not kept:
         raise UsageError(f"{name}: no column of numbers, dates or categories")
     schema = TableSchema(kept)
     left = [c for c in coded.schema.columns if not c.width]
     notes = [f"left out: {c.name} ({'free text' if c.kind == 'text' else c.kind})" for c in left]
+    if lag is not None:
+        notes.append(
+            f"rows depend on each other (lag-1 correlation {lag[1]:.2f} of {printable(lag[0])} in "
+            "file order), so intervals are too narrow"
+        )
     try:
         values = schema.encode(coded)
     except ValueError as error:
@@ -131,12 +138,15 @@ def read_round(
         if new:
             note = f"{name}: class {printable(new[0])} is in no folder of the real data; left out"
             real = replace(real, notes=(*real.notes, note))
-    train, samples = (_as_points(raw, name, real) for name, raw in zip(names, raws, strict=True))
-    return real, train, samples
+    read = [_as_points(raw, name, real) for name, raw in zip(names, raws, strict=True)]
+    notes = dict.fromkeys((*real.notes, *(note for _, own in read for note in own)))
+    return replace(real, notes=tuple(notes)), read[0][0], read[1][0]
 
 
-def _as_points(raw: RawTable, name: str, like: Points) -> NDArray[np.float64]:
-    """(k, d), with the coordinates of the real points."""
+def _as_points(
+    raw: RawTable, name: str, like: Points
+) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+    """(k, d), with the coordinates of the real points, and notes about reading."""
     if raw.points != (like.schema is None):
         there, here = ("a table", "none") if like.schema is not None else ("no table", "one")
         raise UsageError(f"{name}: the real data are {there}, this is {here}")
@@ -146,9 +156,10 @@ def _as_points(raw: RawTable, name: str, like: Points) -> NDArray[np.float64]:
             raise UsageError(
                 f"{name} must have {len(like.names)} columns as the real data, got {len(names)}"
             )
-        return _usable(values, name)
+        return _usable(values, name), raw.notes
     try:
-        return _usable(like.schema.encode(like.full.read(raw, name)), name)
+        coded = like.full.read(raw, name)
+        return _usable(like.schema.encode(coded), name), coded.notes
     except UsageError:
         raise
     except ValueError as error:

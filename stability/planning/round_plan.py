@@ -13,6 +13,8 @@ __all__ = ["RESPONSES", "answer_from_round"]
 RESPONSES = (0.5, 1.0, 1.2)
 """J of the rows: a model that forgets, one that follows, one that exaggerates."""
 MOST_ROWS = 12
+ROUNDING = 1e-12
+"""Standard deviations by which equal rows in another order may differ."""
 
 
 def answer_from_round(
@@ -131,6 +133,7 @@ def _biases(
 ) -> list[dict]:
     """Bias of the round with its interval, the largest first."""
     bias, scale = s - r, functionals.deviation
+    bias = np.where(abs(bias) > ROUNDING * scale, bias, 0.0)
     order = np.argsort(-abs(bias) / errors)
     return [
         {

@@ -3,12 +3,20 @@ import re
 from dataclasses import fields, replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from scipy.stats import chi2, norm
 
 from stability.gaussian.learner import GaussianLearner
-from stability.loop.regimes import Accumulate, FreshReal, FullySynthetic, Mix, ReplaceShare
+from stability.loop.regimes import (
+    Accumulate,
+    FreshReal,
+    FullySynthetic,
+    Mix,
+    ReplaceShare,
+    TrainingSet,
+)
 from stability.planning.forecast import PATHS, forecast
 from stability.planning.functionals import of_points
 from stability.planning.labels import propagate
@@ -277,6 +285,78 @@ def test_a_table_and_a_synthesizer_from_files(tmp_path, rng, capsys):
     assert (tmp_path / "out" / "plan.html").exists()
 
 
+ARRAYS = """
+import numpy as np
+class Fresh:
+    def fit(self, table):
+        assert list(table.columns) == ["a", "b"]
+        self.mean = table.to_numpy().mean(axis=0)
+    def sample(self, count, seed):
+        drawn = np.random.default_rng(seed).standard_normal((count, 2)) + self.mean
+        return drawn[np.argsort(drawn[:, 0])], np.zeros(count)
+class Fixed(Fresh):
+    def sample(self, count, seed):
+        return super().sample(count, 7)[0]
+class Narrow(Fresh):
+    def sample(self, count, seed):
+        return super().sample(count, seed)[0][:, :1]
+"""
+
+
+def test_arrays_of_a_model_that_was_fitted_to_a_table_have_its_columns(tmp_path, rng):
+    """As scikit-learn's mixtures, which draw rows grouped by component, with labels."""
+    (tmp_path / "arrays.py").write_text(ARRAYS)
+    table = pd.DataFrame({"a": rng.standard_normal(40), "b": 1000 + rng.standard_normal(40)})
+    table.to_csv(tmp_path / "data.csv", index=False)
+
+    points = read_real_points(tmp_path / "data.csv")
+    learner = load_learner(f"{tmp_path / 'arrays.py'}:Fresh", points.schema)(1)
+    learner.fit([TrainingSet(points.values, 40)], [rng])
+    ((drawn,), means) = learner.sample([2000], [rng]), table.mean().to_numpy()
+    # a mean of 2000 unit normals is within 6/√2000 = 0.134 with probability 1 − 2e-9 each
+    assert points.schema is not None  # it is a table
+    rows = points.schema.decode(drawn)
+    assert abs(np.array([rows[name].mean() for name in table]) - means).max() < 0.134
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("Fixed", r"the pilot: sample\(\) of Fixed gives the same rows on each call"),
+        (
+            "Narrow",
+            r"the pilot: sample\(\) of Narrow gave no table like the one of fit: table must",
+        ),
+    ],
+)
+def test_samplers_that_cannot_be_used_are_one_line(name, words, tmp_path, rng, capsys):
+    from stability.planning.__main__ import main
+
+    (tmp_path / "arrays.py").write_text(ARRAYS)
+    np.savetxt(
+        tmp_path / "data.csv", rng.standard_normal((20, 2)), "%.5f", ",", header="a,b", comments=""
+    )
+    with pytest.raises(SystemExit) as left:
+        main(["plan", str(tmp_path / "data.csv"), "--learner", f"{tmp_path / 'arrays.py'}:{name}"])
+    said = capsys.readouterr()
+    assert (left.value.code, said.out, said.err.count("\n")) == (2, "", 1)
+    assert re.search(words, said.err)
+
+
+def test_a_plan_says_what_reading_left_out(tmp_path, rng):
+    """A row index in the samples; neighbours that are alike in the real data."""
+    walk = rng.standard_normal(400).cumsum()
+    real, drawn = pd.DataFrame({"x": walk}), pd.DataFrame({"x": rng.permutation(walk)})
+    real.to_csv(tmp_path / "real.csv", index=False)
+    drawn.to_csv(tmp_path / "drawn.csv")
+    files = [tmp_path / "real.csv", tmp_path / "drawn.csv"]
+    found = plan(files[0], known_round=tuple(files), lam=1.0, generations=1)
+    said = " ".join(found.conditions)
+    assert re.search("Rows depend on each other .* of x in file order", said)
+    assert "Column 1 of drawn.csv is unnamed" in said
+    assert {row["delta"] for row in found.functionals} == {0.0}  # the same rows
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [
@@ -342,7 +422,7 @@ def test_class_folders_are_planned_as_shares(tmp_path, rng):
     points, train, samples = read_round((real, drawn), points)
     np.testing.assert_array_equal(train[:, :3].mean(axis=0), [0.6, 0.2, 0.2])
     np.testing.assert_array_equal(samples[:, :3].mean(axis=0), [0.6, 0.2, 0.0])
-    assert "class fox is in no folder of the real data" in points.notes[-1]
+    assert "class fox is in no folder of the real data" in " ".join(points.notes)
 
     found = plan(real, known_round=(real, drawn), features="pixels", generations=1)
     (emu,) = (row for row in found.functionals if row["functional"] == "class emu")
