@@ -219,9 +219,20 @@ class Gaussian:
         quadratic = _quadratic(gap, precision)
         return (log_det(precision) - quadratic - self.dimension * LOG_TWO_PI) / 2
 
+    def mean_and_covariance(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and covariance of p_θ.
+
+        Args:
+            theta: Parameters, (P,).
+
+        Returns:
+            Mean, (d,), and covariance, (d, d).
+        """
+        mean, precision = self.split(theta)
+        return mean, torch.linalg.inv(precision)
+
     def sample(self, theta: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        mean, precision = self.split(require_theta(self, theta))
-        return draw(mean, torch.linalg.inv(precision), n, generator)
+        return draw(*self.mean_and_covariance(require_theta(self, theta)), n, generator)
 
     def start(self, x: Tensor) -> Tensor:
         """The maximum-likelihood estimate itself.
@@ -327,9 +338,20 @@ class GaussianFull:
             positive, (log_determinant - quadratic - self.dimension * LOG_TWO_PI) / 2, -torch.inf
         )
 
+    def mean_and_covariance(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and covariance of p_θ.
+
+        Args:
+            theta: Parameters, (P,).
+
+        Returns:
+            Mean, (d,), and covariance, (d, d).
+        """
+        mean, precision = self.split(theta)
+        return mean, torch.linalg.inv((precision + precision.T) / 2)
+
     def sample(self, theta: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        mean, precision = self.split(require_theta(self, theta))
-        return draw(mean, torch.linalg.inv((precision + precision.T) / 2), n, generator)
+        return draw(*self.mean_and_covariance(require_theta(self, theta)), n, generator)
 
     def start(self, x: Tensor) -> Tensor:
         """The maximum over symmetric matrices; for d >= 2 a saddle of (58) over all matrices.
@@ -422,10 +444,21 @@ class GaussianNatural:
         normaliser = linear @ torch.linalg.inv(precision) @ linear - log_det(precision)
         return x @ linear - (quadratic + normaliser + self.dimension * LOG_TWO_PI) / 2
 
-    def sample(self, theta: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        linear, precision = self.split(require_theta(self, theta))
+    def mean_and_covariance(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and covariance of p_θ.
+
+        Args:
+            theta: Parameters, (P,).
+
+        Returns:
+            Mean, (d,), and covariance, (d, d).
+        """
+        linear, precision = self.split(theta)
         covariance = torch.linalg.inv(precision)
-        return draw(covariance @ linear, covariance, n, generator)
+        return covariance @ linear, covariance
+
+    def sample(self, theta: Tensor, n: int, generator: torch.Generator) -> Tensor:
+        return draw(*self.mean_and_covariance(require_theta(self, theta)), n, generator)
 
     def start(self, x: Tensor) -> Tensor:
         """The maximum-likelihood estimate itself.
@@ -507,8 +540,19 @@ class GaussianMean:
         quadratic = _quadratic(gap, torch.linalg.inv(self.covariance))
         return -(quadratic + log_det(self.covariance) + self.dimension * LOG_TWO_PI) / 2
 
+    def mean_and_covariance(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and covariance of p_θ.
+
+        Args:
+            theta: Parameters, (P,).
+
+        Returns:
+            Mean, (d,), and covariance, (d, d).
+        """
+        return theta, self.covariance
+
     def sample(self, theta: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        return draw(require_theta(self, theta), self.covariance, n, generator)
+        return draw(*self.mean_and_covariance(require_theta(self, theta)), n, generator)
 
     def start(self, x: Tensor) -> Tensor:
         """The maximum-likelihood estimate itself, the sample mean.

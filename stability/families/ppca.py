@@ -63,6 +63,19 @@ class PPCA:
         log_determinant = (self.dimension - 1) * 2 * log_sigma + torch.log(top)
         return -(quadratic + log_determinant + self.dimension * math.log(2 * math.pi)) / 2
 
+    def mean_and_covariance(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and covariance of p_θ.
+
+        Args:
+            theta: Parameters, (P,).
+
+        Returns:
+            Mean, (d,), and covariance, (d, d).
+        """
+        mean, w, log_sigma = self._split(theta)
+        unit = torch.eye(self.dimension, dtype=theta.dtype)
+        return mean, torch.outer(w, w) + torch.exp(2 * log_sigma) * unit
+
     def sample(self, theta: Tensor, n: int, generator: torch.Generator) -> Tensor:
         mean, w, log_sigma = self._split(require_theta(self, theta))
         z = torch.special.ndtri(uniforms(n, self.dimension + 1, generator))

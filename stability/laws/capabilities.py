@@ -20,6 +20,7 @@ __all__ = [
     "HasLipschitz",
     "HasStart",
     "LipschitzConstant",
+    "Normal",
     "in_domain",
 ]
 
@@ -128,6 +129,22 @@ class HasLipschitz(Protocol):
 
         Returns:
             The constant and its reason.
+        """
+        ...
+
+
+@runtime_checkable
+class Normal(Protocol):
+    """A family of normal laws."""
+
+    def mean_and_covariance(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and covariance of p_θ.
+
+        Args:
+            theta: Parameters, (P,).
+
+        Returns:
+            Mean, (d,), and covariance, (d, d).
         """
         ...
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from stability.families import GaussianMean, StudentT
+from stability.families import Gaussian, GaussianMean, StudentT
 from stability.laws.law import Member, NormalMixture
 from stability.transport.w1_bracket import same_law, w1_bracket
-from stability.transport.wasserstein_1d import w1
+from stability.transport.wasserstein_1d import gaussian_w2, w1
 
 
 def vector(*values):
@@ -95,3 +95,53 @@ def test_seeds_change_the_draws_and_nothing_else():
 def test_dimensions_must_agree():
     with pytest.raises(ValueError, match="one dimension"):
         w1_bracket(gaussian(0, 0, 0), np.zeros((5, 2)))
+
+
+class Corners:
+    """A law on the corners of the unit square."""
+
+    atoms = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+
+    def __init__(self, *masses):
+        self.masses = torch.tensor(masses, dtype=torch.float64)
+
+    def log_prob(self, x):
+        return self.masses.log()[(x @ vector(2, 1)).long()]
+
+    def sample(self, n, generator):
+        picked = torch.multinomial(self.masses, n, replacement=True, generator=generator)
+        return torch.from_numpy(self.atoms)[picked]
+
+
+def test_between_few_atoms_it_is_one_number():
+    one, two = Corners(0.5, 0.5, 0.0, 0.0), Corners(0.5, 0.0, 0.2, 0.3)
+    found = w1_bracket(one, two)
+    # 0.2 from (0, 1) across the diagonal or 0.5 in all: the other way costs the same twice
+    assert (found.low, found.high) == pytest.approx((0.3 + 0.2 * math.sqrt(2),) * 2, rel=1e-12)
+    points = np.repeat(Corners.atoms, (5, 0, 2, 3), axis=0)
+    assert w1_bracket(one, points).high == pytest.approx(found.high, rel=1e-12)
+
+
+def test_one_point_is_at_the_mean_distance(rng):
+    """W1 to a point is the mean distance from it: of N(0, I) in three dimensions 2 √(2/π)."""
+    found = w1_bracket(gaussian(0, 0, 0), np.zeros((1, 3)), seed=int(rng.integers(2**31)))
+    truth, width = 2 * math.sqrt(2 / math.pi), found.high - found.low
+    assert found.low - width <= truth <= found.high + width
+    assert width < 0.2
+
+
+def test_two_normal_laws_are_no_farther_than_w2(rng):
+    """Of samplers whose common latents are far from optimal."""
+    family = Gaussian(2)
+    covariances = [torch.tensor([[2.0, c], [c, 1.0]], dtype=torch.float64) for c in (1.3, -1.3)]
+    means = vector(0, 0), vector(0.5, 0)
+    laws = [
+        Member(family, family.join(mean, torch.linalg.inv(covariance)))
+        for mean, covariance in zip(means, covariances, strict=True)
+    ]
+    found = w1_bracket(*laws, seed=int(rng.integers(2**31)))
+    far = gaussian_w2(
+        means[0].numpy(), covariances[0].numpy(), means[1].numpy(), covariances[1].numpy()
+    )
+    assert found.low < found.high <= far + 1e-12
+    assert found.low > 0.5 - 0.2  # no less than the shift of the means, but for noise
