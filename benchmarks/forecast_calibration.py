@@ -21,7 +21,7 @@ from sklearn.tree import DecisionTreeRegressor
 from benchmarks.at_least_one import require_at_least_one
 from benchmarks.fraud_plan import RoundingCopula, fraud_table
 from stability import Accumulate, FreshReal, FullySynthetic, Mix, from_estimator, retrain
-from stability.planning.forecast import LEVEL, forecast
+from stability.planning.forecast import LEVEL, PATHS, forecast
 from stability.planning.functionals import of_points
 from stability.planning.pilot import response_curves, run_pilot
 from stability.planning.pilot_plan import PilotQuestion, Rule, answer_from_pilot, sizes_of
@@ -82,6 +82,8 @@ class Case:
         seen: What the loop did.
         start: What it was at t = 0.
         described: Whether the plan stood by its forecast at this horizon.
+        likely_moves: Probability to move, by the forecast's own paths.
+        likely_holds: Probability to move and to lie in the interval, by the same paths.
     """
 
     learner: str
@@ -95,6 +97,8 @@ class Case:
     seen: float
     start: float
     described: bool
+    likely_moves: float = 0.0
+    likely_holds: float = 0.0
 
     @property
     def holds(self) -> bool:
@@ -261,7 +265,8 @@ def cases(
     shown = answer_from_pilot(pilot, PilotQuestion(grid, rounds, seed)).rows
     first = [r.model for r in pilot.refits if r.fraction == 0 and r.size == len(real)]
     still = (np.mean(first, axis=0) - functionals.mean) / functionals.deviation
-    noise = rng.standard_normal((len(functionals.names), 400)) / np.sqrt(pilot.draws)
+    noise = rng.standard_normal((len(functionals.names), PATHS)) / np.sqrt(pilot.draws)
+    at_start = noise[:, ::-1]  # of path p, the noise that measures it at t = 0 is another path's
 
     for (name, lam, regime), row in zip(grid, shown, strict=True):
         path = forecast(regime, functionals, curves, len(real), rounds, rng)
@@ -285,6 +290,11 @@ def cases(
                 paths = centred / functionals.deviation[:, None] + noise
                 tail = (1 - LEVEL) / 2
                 ends = np.quantile(paths, (tail, 0.5, 1 - tail), axis=1)
+                began = (path.model[:, 0] - functionals.mean[:, None]) / functionals.deviation[
+                    :, None
+                ] + at_start
+                moves = abs(paths - began) > MOVED
+                holds = moves & (paths >= ends[0][:, None]) & (paths <= ends[2][:, None])
                 for q in range(len(functionals.names)):
                     low, middle, high = map(float, ends[:, q])
                     yield Case(
@@ -299,6 +309,8 @@ def cases(
                         seen=float(seen[t, q]),
                         start=float(seen[0, q]),
                         described=t < limit,
+                        likely_moves=float(moves[q].mean()),
+                        likely_holds=float(holds[q].mean()),
                     )
 
 
@@ -314,7 +326,7 @@ def summary(title: str, found: Sequence[Case], key: Callable[[Case], str]) -> Ta
         The table.
     """
     table = Table(box=SIMPLE_HEAD)
-    heads = (title, "cases", "refused", "coverage", "width", "movers", "coverage", "skill")
+    heads = (title, "cases", "refused", "coverage", "width", "movers", "coverage", "due", "skill")
     for head in heads:
         table.add_column(head)
     groups = [*dict.fromkeys(map(key, found)), "all"]
@@ -329,6 +341,10 @@ def _numbers(own: Sequence[Case]) -> list[str]:
     moved = [case for case in stood if case.moves]
     missed = sum((case.middle - case.seen) ** 2 for case in stood)
     still = sum((case.still - case.seen) ** 2 for case in stood)
+    # movers are found by what they did: this part of them is held if every forecast is right
+    due = sum(case.likely_holds for case in stood) / max(
+        sum(case.likely_moves for case in stood), 1e-12
+    )
     width = np.median([case.high - case.low for case in stood]) if stood else np.nan
     return [
         str(len(own)),
@@ -337,6 +353,7 @@ def _numbers(own: Sequence[Case]) -> list[str]:
         f"{width:.2f}",
         str(len(moved)),
         f"{np.mean([case.holds for case in moved]):.2f}" if moved else "",
+        f"{due:.2f}" if moved else "",
         f"{1 - missed / still:.2f}" if still else "",
     ]
 

@@ -82,3 +82,21 @@ def test_where_there_are_no_runs_it_says_so(tmp_path):
     assert not list(tmp_path.iterdir())
     with pytest.raises(UsageError, match="there is no such folder"):
         find_runs(tmp_path / "nothing")
+
+
+def test_the_axis_and_the_slider_end_with_the_curves_that_are_shown(browser, tmp_path):
+    run(tmp_path / "long", generations=6)
+    run(tmp_path / "short", generations=2)
+    write_overview(tmp_path, tmp_path / "page.html")
+    browser.open((tmp_path / "page.html").as_uri())
+
+    def ends():
+        ticks = (
+            "[...document.querySelectorAll('#plot text[text-anchor=middle]')].at(-2).textContent"
+        )
+        return browser.value("document.getElementById('t').max"), browser.value(ticks)
+
+    assert ends() == ("6", "6")
+    for box in (0, 1):  # the two curves of the long run
+        browser.value(f"document.querySelectorAll('input[type=checkbox]')[{box}].click()")
+    assert ends() == ("2", "2")
