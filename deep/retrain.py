@@ -125,7 +125,7 @@ def _require_effect(config: Config) -> None:
 
 
 def _points(config: Config, images: ImageSet) -> np.ndarray:
-    """The points of the loop: images, with their classes where the network is told them."""
+    """The points of the loop: images, with their classes where the network is class-conditional."""
     if not label_dim_of(config.network):
         return images.images
     assert images.labels is not None  # `images_for` requires them

@@ -31,7 +31,7 @@ OF_THE_SWEEP = ("--lambda", "--fully-synthetic", "--seed", "--out", "--overwrite
 class Sweep(GridOptions):
     """Run a grid of λ and seeds, one folder a run, on this machine or on a Ray cluster.
 
-    A run that was killed, or whose machine was lost, starts again and goes on where it was.
+    A run that was killed, or whose machine was lost, starts again and resumes where it was.
     Finished ones are skipped; one that fails does not stop the others. Options after -- are handed
     to every run: python -m deep.sweep edm --lambda 0 0.5 1 --fully-synthetic --seeds 3 --
     --retrainings 20

@@ -1,8 +1,11 @@
 """One name for one class: a public class name is defined once in the three packages."""
 
 import ast
+import re
 from collections import defaultdict
 from pathlib import Path
+
+import pytest
 
 from tests.support.import_graph import ROOT
 
@@ -44,3 +47,56 @@ def test_a_name_defined_twice_is_found_and_a_private_one_may_be(tmp_path):
     (tmp_path / "stability" / "flow.py").write_text("\nclass Flow:\n    pass\n")
 
     assert defined_twice(tmp_path) == {"Flow": ["stability/flow.py:2", "toy/flow.py:1"]}
+
+
+LEXICON = ROOT / "docs" / "contributing.md"
+OPTIONS = {"retrainings"}
+"""Names of command-line options that scripts use: fields may have them, nothing else."""
+
+
+def replaced_words() -> set[str]:
+    """Words in code spans in the last column of the lexicon: no identifier holds one."""
+    rows = [line for line in LEXICON.read_text(encoding="utf-8").splitlines() if line[:1] == "|"]
+    return {word for row in rows for word in re.findall(r"`(\w+)`", row.split("|")[-2])}
+
+
+def identifiers(tree: ast.AST) -> set[str]:
+    """Names that a module gives: of classes, functions, arguments, and fields.
+
+    A field that is an option keeps its name.
+    """
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.arg):
+            found.add(node.arg)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            found |= {node.target.id} - OPTIONS
+    return found
+
+
+def holds(identifier: str, word: str) -> bool:
+    snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", identifier).lower()
+    return re.search(rf"(^|_){word}(_|$)", snake) is not None
+
+
+def test_no_identifier_holds_a_word_that_the_lexicon_replaces():
+    words = replaced_words()
+    assert {"replica", "told"} <= words  # the table was found
+
+    wrong = [
+        f"{path.relative_to(ROOT).as_posix()}: {name}"
+        for package in PACKAGES
+        for path in sorted((ROOT / package).rglob("*.py"))
+        for name in (*identifiers(ast.parse(path.read_text(encoding="utf-8"))), path.stem)
+        if any(holds(name, word) for word in words)
+    ]
+    assert not wrong
+
+
+@pytest.mark.parametrize("code", ["def f(replicas): ...", "class ToldClasses: ...", "told: int"])
+def test_a_replaced_word_is_found_as_argument_class_and_field(code):
+    (name,) = {one for one in identifiers(ast.parse(code)) if one != "f"}
+    assert any(holds(name, word) for word in replaced_words())
+    assert not holds("untold_wealth", "told")

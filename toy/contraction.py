@@ -138,7 +138,7 @@ def configuration(model: str) -> type:
     config.__doc__ = """Measure how much of a displacement a retraining leaves, in any 2-D model.
 
     Prints the factor a round for each λ and each way to displace the data, with its standard
-    error over seeds, beside λ/(1 + λ); writes history, samples and a figure, and goes on where it
+    error over seeds, beside λ/(1 + λ); writes history, samples and a figure, and resumes where it
     stopped if it was interrupted. The last options are those of the model: --model flow --help.
     """
     return config

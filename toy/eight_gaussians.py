@@ -61,7 +61,7 @@ class EightGaussians:
     (2024).
 
     Prints the width of the modes, the share of good samples, the entropy of the modes and distances
-    to the truth over the generations, writes history, samples and figures, and goes on where it
+    to the truth over the generations, writes history, samples and figures, and resumes where it
     stopped if it was interrupted. Without options: λ = 1 and fully synthetic side by side, at the
     paper's size. With --quick (beside other options): smaller, in minutes.
     """

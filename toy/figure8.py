@@ -40,7 +40,7 @@ class Figure8:
 
     50 runs of λ = 0, 0.5, 1 and fully synthetic, 50 retrainings each, at the settings of python -m
     toy.two_moons. Prints W1 and W2 to the truth with mean and standard deviation, and the outcome
-    of claims that are stated before the run; goes on where it stopped if it was interrupted. With
+    of claims that are stated before the run; resumes where it stopped if it was interrupted. With
     --quick (beside other options): smaller, in minutes.
     """
 
@@ -77,7 +77,7 @@ class QuickFigure8(Figure8):
     )
 
 
-def claims(regimes: Sequence[str], retrainings: int) -> list[CurveClaim]:
+def claims(regimes: Sequence[str], generations: int) -> list[CurveClaim]:
     """State what Figure 8 shows, as claims about a run.
 
     Slopes are taken from a fifth of the run on, t = 10 … 50 in full: before, the network is still
@@ -85,13 +85,13 @@ def claims(regimes: Sequence[str], retrainings: int) -> list[CurveClaim]:
 
     Args:
         regimes: Names of the mixed rows, λ = 0 first, and fully synthetic.
-        retrainings: T, number of retrainings of the run, >= 1.
+        generations: T, number of retrainings of the run, >= 1.
 
     Returns:
         The claims, those about W1 first.
     """
     *mixed, synthetic = regimes
-    first = retrainings // 5
+    first = generations // 5
     stated = []
     for quantity in ("w1", "w2"):
         stated.append(drifts(quantity, synthetic, first, LEVEL))

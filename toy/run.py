@@ -54,7 +54,7 @@ class Model(NamedTuple):
         """Build the learner.
 
         Args:
-            arguments: Those of `ReplicatedLearner`.
+            arguments: Those of `BatchedLearner`.
 
         Returns:
             The learner.
@@ -128,7 +128,7 @@ def configuration(model: str) -> type:
     config.__doc__ = """Retrain any 2-D model on its own samples, on any density, in any regime.
 
     Prints distances to the truth, memorisation and, where the model has a density, its negative
-    log-likelihood over the generations; writes history, samples and figures, and goes on where it
+    log-likelihood over the generations; writes history, samples and figures, and resumes where it
     stopped if it was interrupted. The last options are those of the model: --model flow --help.
     """
     return config

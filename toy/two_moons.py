@@ -22,7 +22,7 @@ class TwoMoons:
     et al. (2024).
 
     Prints W1 and W2 to the truth over the generations, writes history, samples and figures, and
-    goes on where it stopped if it was interrupted. Without options: λ = 0, 0.5, 1 and fully
+    resumes where it stopped if it was interrupted. Without options: λ = 0, 0.5, 1 and fully
     synthetic side by side.
     """
 

@@ -71,7 +71,7 @@ class Checkpoint:
     """Other content of the file: numbers, strings, lists and dicts of them."""
     assumed: tuple[str, ...] = ()
     """Fields of `network` that the file does not tell; they are the official ones or what the
-    reader was told."""
+    reader was given."""
 
     remarks: tuple[str, ...] = ()
     """Remarks for the user about the file, one line each."""
@@ -162,13 +162,13 @@ def heads_of(network: Network) -> int | None:
 
 
 def label_dim_of(network: Network) -> int:
-    """Number of classes that a network is told.
+    """Number of classes of a class-conditional network.
 
     Args:
         network: A configuration.
 
     Returns:
-        The number; 0 for a network that is told none.
+        The number; 0 for an unconditional network.
     """
     return 0 if isinstance(network, CFMNetwork) else network.label_dim
 

@@ -53,7 +53,7 @@ _ARCHITECTURE = {
 }
 """Official arguments that make the SongUNet a "DDPM++"."""
 _FIXED = {**_ARCHITECTURE, "sigma_min": 0, "sigma_max": float("inf")}
-# on the weights, and on what a network that is told its class computes
+# on the weights, and on what a class-conditional network computes
 _WITHOUT_EFFECT = {"use_fp16", "label_dropout"}
 
 

@@ -62,7 +62,7 @@ def read_chains(path: Path) -> dict[str, ImageSet]:
         path: The .npz file.
 
     Returns:
-        Images by the name of their chain, in order, with labels where the model was told them;
+        Images by the name of their chain, in order, with labels of a class-conditional model;
         empty if the file holds something else.
 
     Raises:

@@ -17,7 +17,7 @@ LARGEST_TEXT = 2**26
 HELD_OUT = 5
 """One part in so many, the end of the text, is held out."""
 SYMBOLS = 64
-"""Characters that are told apart: the most frequent ones, and one that stands for all others."""
+"""Characters of the vocabulary: the most frequent ones, and one that stands for all others."""
 OTHER = "·"
 
 

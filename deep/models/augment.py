@@ -3,8 +3,8 @@ StyleGAN2-ADA).
 
 Mirroring, isotropic and anisotropic scaling, rotation and translation, composed into one affine map
 a batch element and resampled once with a band-limited filter. Each image comes with the nine
-numbers that say what was done to it. The network is told them, so that it can be asked for images
-that nothing was done to (all zero) and does not leak mirrored or rotated ones.
+numbers that say what was done to it. The network is conditioned on them, so that it can be asked
+for images that nothing was done to (all zero) and does not leak mirrored or rotated ones.
 """
 
 import math
@@ -70,7 +70,7 @@ class Transforms:
         return cls(*rows.unbind(dim=1))
 
     def labels(self) -> Tensor:
-        """(n, 9): what the network is told, 0 where nothing was done."""
+        """(n, 9): condition of the network, 0 where nothing was done."""
         return torch.stack(
             [
                 self.x_flip,

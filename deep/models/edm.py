@@ -1,7 +1,7 @@
 """EDM (Karras et al. 2022): loss and samplers, for a network that denoises.
 
 The network is D(x, σ; a), `EDMPrecond` of `deep.networks.unet_edm`: x = y + σ ε -> an estimate of
-y, told the augmentation a.
+y, conditioned on the augmentation a.
 """
 
 import math
@@ -35,7 +35,7 @@ class Denoiser(Protocol):
     sigma_max: float
     """Greatest noise level that it knows."""
     augment_dim: int
-    """Numbers about the augmentation that it is told; 0: none."""
+    """Numbers of the augmentation on which it is conditioned; 0: none."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class EDM:
     """Standard deviation of ln σ in training."""
     augment: float = 0.12
     """Probability of each kind of augmentation; 0: none, not even mirroring. Needs a network
-    that is told of it."""
+    that is conditioned on it."""
     sampler: Literal["heun", "dpm++2m", "unipc"] = "heun"
     """Heun's method, or DPM-Solver++(2M) or UniPC, which call the network once a step."""
     steps: int = 18

@@ -40,7 +40,7 @@ class ImageModel(Protocol):
         The loss of a step is the mean over its batch.
 
         Args:
-            network: Maps images, (b, c, h, w), to images; what else it is told depends on the
+            network: Maps images, (b, c, h, w), to images; its other inputs depend on the
                 model.
             inputs: Given by the method `inputs`, shapes (b, …).
 
@@ -55,7 +55,7 @@ class ImageModel(Protocol):
         Row i depends on row i of the noise alone.
 
         Args:
-            network: Maps images, (b, c, h, w), to images; what else it is told depends on the
+            network: Maps images, (b, c, h, w), to images; its other inputs depend on the
                 model.
             noise: Gives the noise of the batch.
 

@@ -1,4 +1,4 @@
-"""Class numbers as the vectors that a network is told."""
+"""Class numbers as vectors, the input of a class-conditional network."""
 
 import math
 
@@ -12,10 +12,10 @@ LARGEST_LABEL_DIM = 256
 
 
 def require_label_dim(label_dim: int) -> None:
-    """Check the number of classes that a network is told.
+    """Check the number of classes of a network.
 
     Args:
-        label_dim: Number of classes; 0 stands for a network that is told none.
+        label_dim: Number of classes; 0: an unconditional network.
 
     Raises:
         ValueError: If it is out of range.

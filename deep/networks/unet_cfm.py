@@ -185,7 +185,7 @@ def _initialise(network: "CFMUNet", generator: torch.Generator | None) -> None:
 
 
 class CFMBlock(nn.Module):
-    """Residual block that is told the time."""
+    """Time-conditioned residual block."""
 
     def __init__(
         self, inputs: int, outputs: int, embedding: int, dropout: float, groups: int
@@ -271,7 +271,7 @@ class Up(nn.Module):
 
 
 class Layers(nn.ModuleList):
-    """Layers one after the other, each told the time."""
+    """Time-conditioned layers, one after the other."""
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         for layer in self:

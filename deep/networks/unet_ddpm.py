@@ -45,7 +45,7 @@ class DDPMNetwork:
     dropout: float = 0.1
     """Probability that an activation is dropped in training."""
     label_dim: int = 0
-    """Number of classes that the network is told (a class-conditional model); 0: none."""
+    """Number of classes of a class-conditional network; 0: unconditional."""
     norm_groups: int = GROUPS
     """Groups of every normalisation; a level with one channel a group is not told the time."""
 
@@ -133,7 +133,7 @@ def _norm(width: int, groups: int) -> nn.GroupNorm:
 
 
 class DDPMBlock(nn.Module):
-    """Residual block that is told the time."""
+    """Time-conditioned residual block."""
 
     def __init__(
         self, inputs: int, outputs: int, embedding: int, dropout: float, groups: int

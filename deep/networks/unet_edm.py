@@ -68,7 +68,7 @@ class EDMNetwork:
     sigma_data: float = 0.5
     """Standard deviation of the data that the preconditioning assumes."""
     label_dim: int = 0
-    """Number of classes that the network is told (a class-conditional model); 0: none."""
+    """Number of classes of a class-conditional network; 0: unconditional."""
 
     def __post_init__(self) -> None:
         check_levels(
@@ -229,7 +229,7 @@ class Conv(nn.Conv2d):
 
 
 class EDMBlock(nn.Module):
-    """Residual block that is told the noise level, with or without self-attention (one head)."""
+    """Residual block conditioned on the noise level, with or without self-attention (one head)."""
 
     def __init__(self, place: Place, embedding: int, dropout: float) -> None:
         super().__init__()

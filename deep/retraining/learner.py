@@ -300,9 +300,9 @@ class ImageLearner:
         weights = (
             [value.numpy() for value in self._states[r]["ema"].values()] if self._t == 0 else []
         )
-        told = [] if self._class_shares is None else [self._class_shares]
+        conditions = [] if self._class_shares is None else [self._class_shares]
         with self._keeping(
-            "samples", r, f"{seed} {step} {self._schedule.sample_precision}", *told, *weights
+            "samples", r, f"{seed} {step} {self._schedule.sample_precision}", *conditions, *weights
         ) as kept:
             found = from_first_process(self._accelerator, kept.load)
             done = 0
@@ -319,7 +319,7 @@ class ImageLearner:
         return images
 
     def _images_and_labels(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-        """Images that a network is trained on, and their labels; None where it is told none."""
+        """Images for the training of a network, and labels; None for an unconditional network."""
         if self._class_shares is None:
             return points, None
         labelled = split(points)

@@ -114,7 +114,7 @@ class ImageStudy:
         )
 
     def _class_shares(self) -> np.ndarray | None:
-        """Shares of the classes among the real images, where the network is told them."""
+        """Shares of the classes among the real images, for a class-conditional network."""
         labels, label_dim = self._real.train.labels, label_dim_of(self._config.network)
         return class_shares(labels, label_dim) if label_dim and labels is not None else None
 
@@ -173,7 +173,7 @@ class ImageStudy:
         return found + self._of_classes() + [Quantity(key, shown=False) for key in counts]
 
     def _real_accuracy(self) -> RealAccuracy | None:
-        """Make the metric if the network is told the class and held-out images have classes."""
+        """Make the metric if the network is class-conditional and held-out images have classes."""
         real = self._real
         if not label_dim_of(self._config.network) or real.held_out is None:
             return None

@@ -89,7 +89,7 @@ class Retrain(LoopOptions):
     """Generation 0 is this checkpoint instead: an official file, or one of this project, of a
     network of this shape."""
     carry: Carry = "optimizer"
-    """State that goes on beside the weights: Adam, average and learning rate's ramp (optimizer), or
+    """State carried besides the weights: Adam, average and learning-rate warm-up (optimizer), or
     the average alone, from which the weights start again (ema, as in the official EDM
     command)."""
     grid: int = 36

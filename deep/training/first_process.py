@@ -60,10 +60,10 @@ def from_first_process(accelerator: Accelerator, make: Callable[[], Result]) -> 
     Returns:
         The result of the first process.
     """
-    told: list[Any] = [make() if accelerator.is_main_process else None]
+    sent: list[Any] = [make() if accelerator.is_main_process else None]
     if accelerator.num_processes > 1:
-        broadcast_object_list(told)
-    return told[0]
+        broadcast_object_list(sent)
+    return sent[0]
 
 
 class AcceleratedProcesses:

@@ -50,7 +50,7 @@ def images_for(network: Network, source: str) -> ImageSet:
 
 
 def _require_labels(images: ImageSet, source: str, label_dim: int) -> None:
-    """UsageError unless every image has a class that the network can be told."""
+    """UsageError unless every image has a class that the network knows."""
     if images.labels is None:
         raise UsageError(
             f"--label-dim {label_dim} is for images with classes, and --data {source} has none"

@@ -43,7 +43,7 @@ class Run(RunOptions):
     """Go on from this checkpoint: an official file, or one of this project. The network must be
     of the same shape."""
     carry: Carry | None = None
-    """With --init, what goes on beside the weights: Adam, average and learning rate's ramp
+    """With --init, state carried besides the weights: Adam, average and learning-rate warm-up
     (optimizer), or the average alone as the official EDM command has it (ema); none:
     optimizer."""
     samples: int = 100
@@ -53,7 +53,7 @@ class Run(RunOptions):
     sample_precision: Precision = "fp32"
     """Precision of the network's convolutions and matrix products in sampling."""
     checkpoint_seconds: float = 60.0
-    """Least time between two checkpoints, from which an interrupted run goes on."""
+    """Least time between two checkpoints, from which an interrupted run resumes."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,4 +1,4 @@
-"""Point at which training resumes from a file: Adam's count and position on the rate's ramp.
+"""Point at which training resumes from a file: Adam's count and position in the warm-up.
 
 torchcfm and ddpm-torch warm the learning rate up with a scheduler that has moved on before they
 save: the stored rate is that of the next step. They also store the nominal rate of the schedule.
@@ -31,7 +31,7 @@ class ResumePoint:
 
     Args:
         updates: Updates that Adam has made.
-        images_seen: Images since the ramp of the learning rate began.
+        images_seen: Images since the learning-rate warm-up began.
     """
 
     updates: int

@@ -11,8 +11,8 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor
 
+from deep.models.class_conditioned import ClassConditioned
 from deep.models.protocol import ImageModel
-from deep.models.told_classes import ToldClasses
 from deep.training.precision import Precision, autocast
 from stability.runs.atomic import atomic_write
 
@@ -107,7 +107,7 @@ def draw_images(
     device, processes = accelerator.device, accelerator.num_processes
     share = math.ceil(len(indices) / processes)
     own = indices[accelerator.process_index * share :][:share]
-    told = (
+    conditions = (
         None
         if classes is None
         else torch.from_numpy(classes[accelerator.process_index * share :][:share]).to(device)
@@ -116,7 +116,11 @@ def draw_images(
     images = torch.zeros(share, *shape, dtype=torch.uint8, device=device)
     for start in range(0, len(own), batch):
         rows = own[start : start + batch]
-        called = network if told is None else ToldClasses(network, told[start : start + batch])
+        called = (
+            network
+            if conditions is None
+            else ClassConditioned(network, conditions[start : start + batch])
+        )
         with autocast(device, precision):
             drawn = model.sample(called, StreamNoise(seed, rows, shape, device))
         if not drawn.isfinite().all():

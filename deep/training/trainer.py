@@ -24,8 +24,8 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from deep.formats.checkpoint_record import Checkpoint
+from deep.models.class_conditioned import ClassConditioned
 from deep.models.protocol import ImageModel
-from deep.models.told_classes import ToldClasses
 from deep.training.precision import Precision, autocast
 from deep.training.resume_point import resume_point
 from stability.runs.option_error import OptionError
@@ -107,14 +107,14 @@ class TrainConfig:
     """Images that a process handles at once, to save memory; their gradients are accumulated. 0:
     its whole share."""
     learning_rate: float = 1e-3
-    """Learning rate of Adam, after the ramp."""
+    """Learning rate of Adam, after the warm-up."""
     ramp_images: int = 0
-    """The rate rises linearly until so many images have been seen."""
+    """Warm-up in images: the learning rate rises linearly until so many have been seen."""
     ramp_from_zero: bool = True
-    """The first step has rate 0, as in EDM and torchcfm; otherwise that of one step up the ramp,
-    as in ddpm-torch."""
+    """The warm-up starts at learning rate 0, as in EDM and torchcfm; otherwise at that of its first
+    step, as in ddpm-torch."""
     clip: float = 0.0
-    """Largest norm of the gradient; longer ones are scaled down. 0: none."""
+    """Largest norm of the gradient (gradient clipping); longer ones are scaled down. 0: none."""
     ema: Annotated[HalfLife | Decay, tyro.conf.AvoidSubcommands] = field(default_factory=HalfLife)
     """Average of the weights, from which samples are drawn."""
     precision: Precision = "fp32"
@@ -142,7 +142,7 @@ class TrainConfig:
         """Learning rate of the step that is made after `images_seen` images.
 
         Args:
-            images_seen: Images since the ramp of the learning rate began.
+            images_seen: Images since the learning-rate warm-up began.
 
         Returns:
             The rate.
@@ -162,7 +162,7 @@ class Progress:
     Attributes:
         step: Steps done in this fit, and all of it.
         steps: See `step`.
-        images_seen: Images since the ramp of the learning rate began.
+        images_seen: Images since the learning-rate warm-up began.
         losses: Mean loss of each step since the last report, in order.
     """
 
@@ -343,7 +343,7 @@ class Trainer:
         """
         label_dim = getattr(self.network, "label_dim", 0)
         if label_dim == 0 and labels is not None:
-            raise ValueError("labels must be None: the network is told no classes")
+            raise ValueError("labels must be None: the network is unconditional")
         if label_dim == 0:
             return
         if labels is None or labels.shape != (images,) or labels.dtype != np.int64:
@@ -411,7 +411,7 @@ class Trainer:
             network = (
                 self._forward
                 if classes is None
-                else ToldClasses(self._forward, classes[start:stop])
+                else ClassConditioned(self._forward, classes[start:stop])
             )
             with self.accelerator.no_sync(self._parallel) if more else nullcontext():
                 with (

@@ -76,14 +76,14 @@ class LocalAnalysis(AtMaximum):
 
     def _error(self, name: str) -> Any:
         value = np.asarray(getattr(self, name), dtype=float)
-        replicas = [
+        replicates = [
             replace(self, replicates=EXACT, **vars(each)) for each in self.replicates.moments
         ]
         if self.replicates.method == "jackknife":
-            found = spectral_error(name, value, self, replicas)
+            found = spectral_error(name, value, self, replicates)
             if found is not None:
                 return found
-        others = [np.asarray(getattr(each, name), dtype=float) for each in replicas]
+        others = [np.asarray(getattr(each, name), dtype=float) for each in replicates]
         found = self.replicates.error(value, np.stack(others) if others else value)
         return float(found) if found.ndim == 0 else found
 

@@ -52,12 +52,12 @@ class Replicates:
     moments: tuple[ScoreMoments, ...]
     method: Literal["exact", "quadrature", "jackknife"]
 
-    def error(self, value: np.ndarray, replicas: np.ndarray) -> np.ndarray:
+    def error(self, value: np.ndarray, replicates: np.ndarray) -> np.ndarray:
         """Error of a number.
 
         Args:
             value: The number, of any shape (...).
-            replicas: The same from each of `moments`, (R, ...).
+            replicates: The same from each of `moments`, (R, ...).
 
         Returns:
             Largest change, or half-width of a 95 % interval (see the module); (...).
@@ -65,21 +65,21 @@ class Replicates:
         if self.method == "exact":
             return np.zeros_like(value)
         if self.method == "quadrature":
-            return _changes(replicas, value).max(axis=0)
-        count, finite = len(replicas), np.isfinite(replicas).all(axis=0) & np.isfinite(value)
+            return _changes(replicates, value).max(axis=0)
+        count, finite = len(replicates), np.isfinite(replicates).all(axis=0) & np.isfinite(value)
         if not np.all(finite):
-            masked = self.error(np.where(finite, value, 0.0), np.where(finite, replicas, 0.0))
+            masked = self.error(np.where(finite, value, 0.0), np.where(finite, replicates, 0.0))
             return np.where(finite, masked, math.inf)
-        middle = replicas.mean(axis=0)
-        standard = np.sqrt((count - 1) / count * np.square(replicas - middle).sum(axis=0))
+        middle = replicates.mean(axis=0)
+        standard = np.sqrt((count - 1) / count * np.square(replicates - middle).sum(axis=0))
         bias = (count - 1) * np.abs(middle - value)
         return student.isf((1 - _CONFIDENCE) / 2, count - 1) * standard + bias
 
 
-def _changes(replicas: np.ndarray, value: np.ndarray) -> np.ndarray:
-    """|replicas − value|; 0 where both are one infinity."""
-    same = replicas == value
-    return np.abs(np.where(same, 0.0, replicas) - np.where(same, 0.0, value))
+def _changes(replicates: np.ndarray, value: np.ndarray) -> np.ndarray:
+    """|replicates − value|; 0 where both are one infinity."""
+    same = replicates == value
+    return np.abs(np.where(same, 0.0, replicates) - np.where(same, 0.0, value))
 
 
 def perturbed(moments: ScoreMoments, errors: ScoreMoments, seed: int) -> Replicates:
@@ -101,8 +101,8 @@ def perturbed(moments: ScoreMoments, errors: ScoreMoments, seed: int) -> Replica
         step = error * rng.choice([-1.0, 1.0], value.shape)
         return value + ((step + step.T) / math.sqrt(2) if value.ndim == 2 else step)
 
-    replicas = tuple(
+    replicates = tuple(
         ScoreMoments(*(moved(vars(moments)[name], vars(errors)[name]) for name in vars(moments)))
         for _ in range(BATCHES)
     )
-    return Replicates(replicas, "quadrature")
+    return Replicates(replicates, "quadrature")

@@ -68,16 +68,16 @@ def sampled_moments(
     if exact_data:
         steps = np.zeros_like(steps)
     drift = _drift(family, theta, data_batches[0], model_batches[0], steps)
-    replicas = []
+    replicates = []
     for j in range(BATCHES):
         by_A, by_C, by_fisher = drift(steps[j])
         F = without(fisher, j) + by_fisher
-        replicas.append(
+        replicates.append(
             ScoreMoments(
                 theta.numpy() + steps[j], without(A, j) + by_A, -F, without(C, j) + by_C, F
             )
         )
-    return whole, Replicates(tuple(replicas), "jackknife")
+    return whole, Replicates(tuple(replicates), "jackknife")
 
 
 def _alike(theta: Tensor, fisher: np.ndarray) -> tuple[ScoreMoments, Replicates]:

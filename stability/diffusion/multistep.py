@@ -53,7 +53,7 @@ class MultistepSampler:
 
     Attributes:
         start: Factor of the first point.
-        times: What the denoiser is told at each step: an index of the model's schedule, or a noise
+        times: Time input of the denoiser at each step: an index of the model's schedule, or a noise
             level; (steps,).
         signal: a_i, (steps,), > 0.
         noise: b_i, (steps,), > 0.

@@ -55,7 +55,7 @@ def c_in(sigma: Array, sigma_data: float) -> Array:
 
 
 def c_noise(sigma: "Tensor") -> "Tensor":
-    """Noise level as the network is told it.
+    """Noise level in the form in which the network takes it.
 
     Args:
         sigma: Noise level σ of x, any shape.

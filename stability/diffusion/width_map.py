@@ -119,7 +119,7 @@ def slope(sampler: Sampler, v: ArrayLike) -> NDArray[np.float64]:
 
 
 def orbit(
-    sampler: Sampler, v0: ArrayLike, lam: float, retrainings: int, start: ArrayLike | None = None
+    sampler: Sampler, v0: ArrayLike, lam: float, generations: int, start: ArrayLike | None = None
 ) -> NDArray[np.float64]:
     """v_0 … v_T of the loop, elementwise in the variance of the real data.
 
@@ -127,7 +127,7 @@ def orbit(
         sampler: Sampler with the map φ.
         v0: Variance of the real data, any shape, > 0.
         lam: Synthetic points per real point, >= 0 or inf.
-        retrainings: T >= 0.
+        generations: T, number of retrainings, >= 0.
         start: Variance of the first model, of a shape that broadcasts to that of `v0`; default v0.
 
     Returns:
@@ -138,7 +138,7 @@ def orbit(
     """
     real = np.asarray(v0, dtype=float)
     path = [np.broadcast_to(real if start is None else np.asarray(start, dtype=float), real.shape)]
-    for _ in range(retrainings):
+    for _ in range(generations):
         path.append(_mix(real, sampler.variance(path[-1]), lam))
     return np.stack(path)
 

@@ -36,7 +36,7 @@ def paths(
     regime: Regime,
     n: int,
     t: int,
-    replicas: int,
+    chains: int,
     rng: np.random.Generator,
     *,
     latents: Latents = "fresh",
@@ -44,37 +44,37 @@ def paths(
 ) -> NDArray[np.float64]:
     """μ_s − μ of generations s = 0 … t in units of one observation's standard deviation.
 
-    Each replica has n fixed real points of its own. The coordinates of N(μ, I) and of all its
-    refits are independent of each other, so that a chain in 128 dimensions is 128 replicas on the
+    Each chain has n fixed real points of its own. The coordinates of N(μ, I) and of all its
+    refits are independent of each other, so that a chain in 128 dimensions is 128 chains on the
     line.
 
     Args:
         regime: Regime of every chain.
-        n: Number of real points of each replica, >= 1.
+        n: Number of real points of each chain, >= 1.
         t: Number of retrainings, >= 0.
-        replicas: Number of replicas, >= 1.
+        chains: Number of chains, >= 1.
         rng: Source of all randomness.
         latents: As for `retrain`.
-        learner: (chains, dimension) -> a learner with a `mean` (chains, dimension).
+        learner: (groups, dimension) -> a learner with a `mean` (groups, dimension).
 
     Returns:
-        (t + 1, replicas).
+        (t + 1, chains).
 
     Raises:
         ValueError: Unless the regime's λn is whole, as the laws that paths are compared with want
             it.
     """
     require_whole(regime.lam if isinstance(regime, HasLambda) else 1.0, n)
-    chains = math.ceil(replicas / _WIDTH)
-    model = learner(chains, _WIDTH)
+    groups = math.ceil(chains / _WIDTH)
+    model = learner(groups, _WIDTH)
     generations = retrain(
         model,
-        list(rng.standard_normal((chains, n, _WIDTH))),
-        [regime] * chains,
+        list(rng.standard_normal((groups, n, _WIDTH))),
+        [regime] * groups,
         t,
         seed=int(rng.integers(2**62)),
         fresh=lambda n, rng: rng.standard_normal((n, _WIDTH)),
         latents=latents,
     )
-    means = [model.mean.ravel()[:replicas].copy() for _ in generations]  # type: ignore[attr-defined]
+    means = [model.mean.ravel()[:chains].copy() for _ in generations]  # type: ignore[attr-defined]
     return np.array(means)

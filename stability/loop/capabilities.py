@@ -18,7 +18,7 @@ __all__ = [
     "SupportsWeights",
     "extrapolation_of",
     "models_of",
-    "size_of_round",
+    "size_of_generation",
     "uses_weights",
 ]
 
@@ -128,7 +128,7 @@ def extrapolation_of(regime: Any) -> float:
     return regime.extrapolation if isinstance(regime, HasExtrapolation) else 0.0
 
 
-def size_of_round(regime: Any, n: int, t: int) -> int:
+def size_of_generation(regime: Any, n: int, t: int) -> int:
     """Give the number of points that stands for n in a round.
 
     Args:

@@ -70,7 +70,7 @@ def coupled(
     regimes: Sequence[Regime],
     rounds: int,
     *,
-    replicas: Sequence[int] | None = None,
+    streams: Sequence[int] | None = None,
     after: Generation | None = None,
     **options: Any,
 ) -> Iterator[Generation]:
@@ -84,7 +84,7 @@ def coupled(
         displacements: Displacement of each pair's second chain, S of them.
         regimes: Regime of each pair, S of them.
         rounds: Number of retrainings, >= 0.
-        replicas: Random streams of each pair, default 0 … S−1.
+        streams: Random streams of each pair, default 0 … S−1.
         after: Resume from this generation. `learner` must hold its state. None: start anew.
         options: Other arguments of `retrain`.
 
@@ -97,7 +97,7 @@ def coupled(
     """
     twice: dict[str, Any] = {
         "regimes": [*regimes, *regimes],
-        "replicas": [*(range(len(regimes)) if replicas is None else replicas)] * 2,
+        "streams": [*(range(len(regimes)) if streams is None else streams)] * 2,
     }
     real = [numeric_array(x, f"real[{r}]") for r, x in enumerate(real)]
     rounds = whole_number(rounds, "rounds", 0)

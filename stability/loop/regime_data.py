@@ -21,10 +21,10 @@ from stability.loop.regimes import (
     Extrapolated,
     FreshReal,
     FullySynthetic,
+    GenerationInputs,
     Mix,
     Regime,
-    ReplaceShare,
-    RoundInputs,
+    ReplaceFraction,
     Scheduled,
     Selector,
     Subsample,
@@ -53,7 +53,7 @@ BY_LAMBDA: Mapping[str, Callable[[float], Regime]] = {
     "accumulate": Accumulate,
     "accumulate-fresh": lambda lam: AccumulateFresh(1 / (1 + lam)),
     "fresh": FreshReal,
-    "replace": ReplaceShare,
+    "replace": ReplaceFraction,
     "subsample": lambda lam: Subsample(Accumulate(lam)),
 }
 """The regimes that take λ, by their names on command lines."""
@@ -63,7 +63,7 @@ _KINDS: Mapping[str, Callable[..., Regime]] = {
     "fully-synthetic": FullySynthetic,
     "accumulate": Accumulate,
     "fresh": FreshReal,
-    "replace": ReplaceShare,
+    "replace": ReplaceFraction,
     "subsample": Subsample,
     "weighted": Weighted,
     "curated": Curated,
@@ -123,7 +123,7 @@ class RecordedRegime:
         """
         raise LookupError(f"regime '{self.name}' is known by its name only")
 
-    def next(self, inputs: RoundInputs) -> TrainingSet:
+    def next(self, inputs: GenerationInputs) -> TrainingSet:
         """Raise: the regime itself is not known here.
 
         Args:

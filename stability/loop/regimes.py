@@ -21,7 +21,7 @@ from typing import Protocol
 import numpy as np
 
 from stability.loop.arguments import require_methods, require_number, whole_number
-from stability.loop.capabilities import extrapolation_of, models_of, size_of_round
+from stability.loop.capabilities import extrapolation_of, models_of, size_of_generation
 
 __all__ = [
     "Accumulate",
@@ -31,10 +31,10 @@ __all__ = [
     "Extrapolated",
     "FreshReal",
     "FullySynthetic",
+    "GenerationInputs",
     "Mix",
     "Regime",
-    "ReplaceShare",
-    "RoundInputs",
+    "ReplaceFraction",
     "Scheduled",
     "Selector",
     "Subsample",
@@ -94,7 +94,7 @@ class TrainingSet:
 
 
 @dataclass(frozen=True)
-class RoundInputs:
+class GenerationInputs:
     """Inputs from which a regime makes the next training set.
 
     Attributes:
@@ -152,7 +152,7 @@ class Regime(Protocol):
         """
         ...
 
-    def next(self, inputs: RoundInputs) -> TrainingSet:
+    def next(self, inputs: GenerationInputs) -> TrainingSet:
         """Make the training set of the next fit.
 
         Args:
@@ -198,7 +198,7 @@ def drawn_counts(regimes: Sequence[Regime], n: int, t: int = 1) -> list[int]:
         m of each regime.
     """
     with warnings.catch_warnings(action="ignore"):  # the loop itself warns
-        return [regime.synthetic(size_of_round(regime, n, t)) for regime in regimes]
+        return [regime.synthetic(size_of_generation(regime, n, t)) for regime in regimes]
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,7 @@ class Mix(_PerRealPoint):
     eq. (2).
     """
 
-    def next(self, inputs: RoundInputs) -> TrainingSet:
+    def next(self, inputs: GenerationInputs) -> TrainingSet:
         return TrainingSet(np.concatenate([inputs.real, inputs.synthetic]), real=len(inputs.real))
 
     def __str__(self) -> str:
@@ -247,7 +247,7 @@ class FullySynthetic:
     def synthetic(self, n: int) -> int:
         return n
 
-    def next(self, inputs: RoundInputs) -> TrainingSet:
+    def next(self, inputs: GenerationInputs) -> TrainingSet:
         return TrainingSet(inputs.synthetic, real=0)
 
     def __str__(self) -> str:
@@ -260,7 +260,7 @@ class Accumulate(_PerRealPoint):
     arXiv:2404.01413).
     """
 
-    def next(self, inputs: RoundInputs) -> TrainingSet:
+    def next(self, inputs: GenerationInputs) -> TrainingSet:
         return TrainingSet(
             np.concatenate([inputs.previous.points, inputs.synthetic]), real=inputs.previous.real
         )
@@ -277,7 +277,7 @@ class FreshReal(_PerRealPoint):
 
     needs_fresh_real = True
 
-    def next(self, inputs: RoundInputs) -> TrainingSet:
+    def next(self, inputs: GenerationInputs) -> TrainingSet:
         real = inputs.fresh(inputs.n)
         return TrainingSet(np.concatenate([real, inputs.synthetic]), real=len(real))
 
@@ -317,7 +317,7 @@ class AccumulateFresh:
         alpha = Fraction(float(self.real_fraction)).limit_denominator(LARGEST_DENOMINATOR)
         return math.floor((1 - alpha) * n)
 
-    def next(self, inputs: RoundInputs) -> TrainingSet:
+    def next(self, inputs: GenerationInputs) -> TrainingSet:
         fresh, before = inputs.fresh(inputs.n - len(inputs.synthetic)), inputs.previous
         old_real, old_synthetic = np.split(before.points, [before.real])
         points = np.concatenate([old_real, fresh, old_synthetic, inputs.synthetic])
@@ -328,7 +328,7 @@ class AccumulateFresh:
 
 
 @dataclass(frozen=True)
-class ReplaceShare(_PerRealPoint):
+class ReplaceFraction(_PerRealPoint):
     """Samples of the present model take the place of real points, λ for each that stays, so that
     the size stays n.
 
@@ -342,7 +342,7 @@ class ReplaceShare(_PerRealPoint):
         lam = Fraction(repr(float(self.lam)))
         return math.floor(lam / (1 + lam) * n)
 
-    def next(self, inputs: RoundInputs) -> TrainingSet:
+    def next(self, inputs: GenerationInputs) -> TrainingSet:
         stay = inputs.n - len(inputs.synthetic)
         if stay > len(inputs.real):
             raise ArithmeticError(
@@ -375,7 +375,7 @@ class _Around:
         return extrapolation_of(self.regime)
 
     def size(self, n: int, t: int) -> int:
-        return size_of_round(self.regime, n, t)
+        return size_of_generation(self.regime, n, t)
 
     @property
     def needs_fresh_real(self) -> bool:
@@ -400,7 +400,7 @@ class Subsample(_Around):
     as n and t grow, between accumulating (π²/6) and replacing (t + 1).
     """
 
-    def next(self, inputs: RoundInputs) -> TrainingSet:
+    def next(self, inputs: GenerationInputs) -> TrainingSet:
         previous = inputs.previous.pool or inputs.previous
         pool = self.regime.next(dataclasses.replace(inputs, previous=previous))
         size = min(inputs.n, len(pool.points))
@@ -437,7 +437,7 @@ class Weighted(_Around):
     def weighted(self) -> bool:
         return True
 
-    def next(self, inputs: RoundInputs) -> TrainingSet:
+    def next(self, inputs: GenerationInputs) -> TrainingSet:
         data = self.regime.next(inputs)
         if not (data.real and data.synthetic):
             return data
@@ -476,7 +476,7 @@ class Curated(_Around):
     def synthetic(self, n: int) -> int:
         return self.choices * self.regime.synthetic(n)
 
-    def next(self, inputs: RoundInputs) -> TrainingSet:
+    def next(self, inputs: GenerationInputs) -> TrainingSet:
         rewards = np.reshape(_judged(self.reward, inputs.synthetic), (-1, self.choices))
         if np.isnan(rewards).any():
             raise ArithmeticError(f"{_name(self.reward)} returned NaN")
@@ -513,7 +513,7 @@ class Verified(_Around):
     def synthetic(self, n: int) -> int:
         return self.tries * self.regime.synthetic(n)
 
-    def next(self, inputs: RoundInputs) -> TrainingSet:
+    def next(self, inputs: GenerationInputs) -> TrainingSet:
         """Make the training set of the samples that the verifier accepts.
 
         Args:
@@ -577,7 +577,7 @@ class Scheduled(_Around):
         Raises:
             ValueError: If there would be more than `LARGEST_SIZE`.
         """
-        before = size_of_round(self.regime, n, t)
+        before = size_of_generation(self.regime, n, t)
         exponent = t * math.log(self.factor) + self.power * math.log(t + 1)
         if math.log(before) + exponent > math.log(LARGEST_SIZE):
             raise ValueError(
@@ -585,7 +585,7 @@ class Scheduled(_Around):
             )
         return max(1, round(before * math.exp(exponent)))
 
-    def next(self, inputs: RoundInputs) -> TrainingSet:
+    def next(self, inputs: GenerationInputs) -> TrainingSet:
         return self.regime.next(inputs)
 
     def __str__(self) -> str:
@@ -625,7 +625,7 @@ class Extrapolated(_Around):
         """w."""
         return float(self.extrapolation_weight)
 
-    def next(self, inputs: RoundInputs) -> TrainingSet:
+    def next(self, inputs: GenerationInputs) -> TrainingSet:
         return self.regime.next(inputs)
 
     def __str__(self) -> str:
@@ -640,7 +640,7 @@ LARGEST_SIZE = 10**9
 class Exchange(_Around):
     """K models with private real data, which train on each other's samples.
 
-    The chains of one population are K neighbouring replicas in the same regime. Of the m samples
+    The chains of one population are K neighbouring streams in the same regime. Of the m samples
     that `regime` asks for, model i takes the share `mixing[i][j]` from model j, draws that nobody
     else sees. For the means of Gaussians see Vu, Reeves and Wenger, arXiv:2505.21677: the samples
     of others help, because they come from other real data.
@@ -740,7 +740,7 @@ class Exchange(_Around):
         parts = zip(peers, counts[place], ends[place], strict=True)
         return np.concatenate([draws[end - count : end] for draws, count, end in parts])
 
-    def next(self, inputs: RoundInputs) -> TrainingSet:
+    def next(self, inputs: GenerationInputs) -> TrainingSet:
         synthetic = self.taken(inputs.peers, inputs.place, inputs.n)
         return self.regime.next(dataclasses.replace(inputs, synthetic=synthetic))
 

@@ -18,15 +18,15 @@ from stability.loop.capabilities import (
     HasExtrapolation,
     extrapolation_of,
     models_of,
-    size_of_round,
+    size_of_generation,
     uses_weights,
 )
-from stability.loop.regimes import Regime, RoundInputs, TrainingSet
+from stability.loop.regimes import GenerationInputs, Regime, TrainingSet
 from stability.loop.streams import Purpose, stream
 
 __all__ = [
+    "FreshByGeneration",
     "FreshData",
-    "FreshRounds",
     "Generation",
     "Latents",
     "Learner",
@@ -44,10 +44,10 @@ class FreshData(Protocol):
 
 
 @runtime_checkable
-class FreshRounds(Protocol):
+class FreshByGeneration(Protocol):
     """New real data that are set aside for each round, instead of drawn by a generator."""
 
-    def of_round(self, t: int) -> FreshData:
+    def of_generation(self, t: int) -> FreshData:
         """New real data of one round.
 
         Args:
@@ -159,9 +159,9 @@ def retrain(
     generations: int,
     *,
     seed: int,
-    replicas: Sequence[int] | None = None,
+    streams: Sequence[int] | None = None,
     draws: int = 0,
-    fresh: FreshData | FreshRounds | None = None,
+    fresh: FreshData | FreshByGeneration | None = None,
     latents: Latents = "fresh",
     from_scratch: bool = False,
     after: Generation | None = None,
@@ -176,11 +176,11 @@ def retrain(
         regimes: One regime a chain.
         generations: Number of retrainings, >= 0; the last t.
         seed: Seed of every random number of the run, >= 0.
-        replicas: Random streams of each chain, default 0 … R−1. Chains with equal replica share all
+        streams: Random streams of each chain, default 0 … R−1. Chains with equal index share all
             random numbers.
         draws: Sample at least so many points of each generation, for whoever watches.
         fresh: (k, rng) -> (k, …) new real data, for regimes that need it; or an object whose
-            `of_round(t)` is such a function.
+            `of_generation(t)` is such a function.
         latents: "fresh" draws independent sampling noise each generation, as in Algorithm 1;
             "shared" reuses the same noise each time, as the official EDM driver does (fixed seeds,
             deterministic sampler). This is another process with another stationary error: for a
@@ -200,12 +200,10 @@ def retrain(
             or a fit changes its data in place.
     """
     require_methods(learner, "learner", "reset", "fit", "sample")
-    _check_counts(learner, real, regimes, replicas)
+    _check_counts(learner, real, regimes, streams)
     real = [numeric_array(x, f"real[{r}]") for r, x in enumerate(real)]
-    replicas = (
-        range(len(regimes))
-        if replicas is None
-        else [whole_number(r, "replicas", 0) for r in replicas]
+    streams = (
+        range(len(regimes)) if streams is None else [whole_number(r, "streams", 0) for r in streams]
     )
     generations, draws = (
         whole_number(generations, "generations", 0),
@@ -213,9 +211,9 @@ def retrain(
     )
     seed = whole_number(seed, "seed", 0)
     _check_arguments(learner, real, regimes, fresh, latents)
-    rounds = _Rounds(real, regimes, replicas, seed, fresh)
+    rounds = _Rounds(real, regimes, streams, seed, fresh)
     for t in (1, generations + 1):  # refuses a schedule that grows too far, before any work
-        rounds.wanted.of_round(t)
+        rounds.wanted.of_generation(t)
 
     def run(generation: Generation | None) -> Iterator[Generation]:
         for t in range(generation.t + 1 if generation else 0, generations + 1):
@@ -230,7 +228,7 @@ def retrain(
                 before = _checksums(training)
                 learner.fit(training, rounds.streams(Purpose.FIT, t))
                 _require_unchanged(before, training)
-                counts = [max(m, draws) for m in rounds.wanted.of_round(t + 1)]
+                counts = [max(m, draws) for m in rounds.wanted.of_generation(t + 1)]
                 drawn = learner.sample(
                     counts, rounds.streams(Purpose.SAMPLE, t if latents == "fresh" else 0)
                 )
@@ -250,13 +248,13 @@ class _Rounds:
         self,
         real: Sequence[np.ndarray],
         regimes: Sequence[Regime],
-        replicas: Sequence[int],
+        streams: Sequence[int],
         seed: int,
-        fresh: FreshData | FreshRounds | None,
+        fresh: FreshData | FreshByGeneration | None,
     ) -> None:
-        self._real, self._regimes, self._replicas = real, regimes, replicas
+        self._real, self._regimes, self._streams = real, regimes, streams
         self._seed, self._fresh = seed, fresh
-        self._populations = _populations(regimes, replicas)
+        self._populations = _populations(regimes, streams)
         self.wanted = _Wanted(regimes, [len(x) for x in real])
 
     def streams(self, purpose: Purpose, t: int) -> list[np.random.Generator]:
@@ -266,7 +264,7 @@ class _Rounds:
             purpose: Use of the numbers.
             t: Generation.
         """
-        return [stream(self._seed, purpose, replica, t) for replica in self._replicas]
+        return [stream(self._seed, purpose, index, t) for index in self._streams]
 
     def training_sets(self, previous: Generation) -> list[TrainingSet]:
         """The next training set of each chain.
@@ -275,10 +273,10 @@ class _Rounds:
             previous: The generation that the samples are from.
         """
         t = previous.t + 1
-        used = [x[:m] for x, m in zip(previous.samples, self.wanted.of_round(t), strict=True)]
+        used = [x[:m] for x, m in zip(previous.samples, self.wanted.of_generation(t), strict=True)]
         return [
             self._regimes[r].next(
-                RoundInputs(
+                GenerationInputs(
                     real=self._real[r],
                     previous=previous.training[r],
                     synthetic=used[r],
@@ -296,8 +294,8 @@ class _Rounds:
         if not (self._fresh and self._regimes[r].needs_fresh_real):
             return _no_fresh_data
         fresh = self._fresh
-        source = fresh.of_round(t) if isinstance(fresh, FreshRounds) else fresh
-        return partial(source, rng=stream(self._seed, Purpose.FRESH, self._replicas[r], t))
+        source = fresh.of_generation(t) if isinstance(fresh, FreshByGeneration) else fresh
+        return partial(source, rng=stream(self._seed, Purpose.FRESH, self._streams[r], t))
 
 
 class _Wanted:
@@ -317,9 +315,9 @@ class _Wanted:
         Returns:
             The number of points.
         """
-        return size_of_round(self._regimes[r], self._sizes[r], t)
+        return size_of_generation(self._regimes[r], self._sizes[r], t)
 
-    def of_round(self, t: int) -> list[int]:
+    def of_generation(self, t: int) -> list[int]:
         """Samples of generation t − 1 that each chain takes.
 
         Args:
@@ -335,28 +333,28 @@ class _Wanted:
         return [self._known[key] for key in keys]
 
 
-def _populations(regimes: Sequence[Regime], replicas: Sequence[int]) -> list[tuple[int, ...]]:
-    """The chains that each chain sees, by replica: K neighbouring replicas in one regime.
+def _populations(regimes: Sequence[Regime], streams: Sequence[int]) -> list[tuple[int, ...]]:
+    """The chains that each chain sees, by index: K neighbouring streams in one regime.
 
     Raises:
         ValueError: If one of them is missing, or there twice.
     """
     found = []
-    for regime, replica in zip(regimes, replicas, strict=True):
+    for regime, index in zip(regimes, streams, strict=True):
         k = models_of(regime)
         if k == 1:
             found.append((len(found),))
             continue
 
-        first = replica - replica % k
+        first = index - index % k
         same = [
-            (replicas[r], r)
+            (streams[r], r)
             for r, other in enumerate(regimes)
-            if first <= replicas[r] < first + k and (other is regime or other == regime)
+            if first <= streams[r] < first + k and (other is regime or other == regime)
         ]
         if [number for number, _ in sorted(same)] != list(range(first, first + k)):
             raise ValueError(
-                f"regime '{regime}' needs the {k} chains with replicas {first} to {first + k - 1}, "
+                f"regime '{regime}' needs the {k} chains with streams {first} to {first + k - 1}, "
                 f"got {sorted(number for number, _ in same)}"
             )
         found.append(tuple(r for _, r in sorted(same)))
@@ -369,12 +367,10 @@ def _no_fresh_data(k: int) -> np.ndarray:
     )
 
 
-def _check_counts(learner: Learner, real: Any, regimes: Any, replicas: Any) -> None:
+def _check_counts(learner: Learner, real: Any, regimes: Any, streams: Any) -> None:
     """Each of them must be a list with one entry a chain."""
     chains = whole_number(getattr(learner, "chains", None), "learner.chains", 1)
-    lists = {"real": real, "regimes": regimes} | (
-        {} if replicas is None else {"replicas": replicas}
-    )
+    lists = {"real": real, "regimes": regimes} | ({} if streams is None else {"streams": streams})
     for name, values in lists.items():
         if isinstance(values, str) or not hasattr(values, "__len__"):
             raise TypeError(
@@ -390,12 +386,12 @@ def _check_arguments(
     learner: Learner,
     real: Sequence[np.ndarray],
     regimes: Sequence[Regime],
-    fresh: FreshData | FreshRounds | None,
+    fresh: FreshData | FreshByGeneration | None,
     latents: Latents,
 ) -> None:
     if latents not in get_args(Latents):
         raise ValueError(f"latents must be one of {get_args(Latents)}, got {latents!r}")
-    if fresh is not None and not (callable(fresh) or isinstance(fresh, FreshRounds)):
+    if fresh is not None and not (callable(fresh) or isinstance(fresh, FreshByGeneration)):
         raise TypeError(f"fresh must be a function (n, rng) -> (n, …), got {type(fresh).__name__}")
 
     for r, x in enumerate(real):

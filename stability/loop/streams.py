@@ -1,9 +1,9 @@
 """Random streams that depend on what they are for, and on nothing else.
 
-Every random draw of a run comes from a generator keyed by (seed, purpose, replica, generation). So
+Every random draw of a run comes from a generator keyed by (seed, purpose, index, generation). So
 a draw does not depend on how many chains run side by side, on their order, on the number of
 threads, or on where a run was interrupted: a resumed run asks for the same keys and needs no stored
-generator state. Two chains with the same replica index share all their streams: the common random
+generator state. Two chains with the same index share all their streams: the common random
 numbers that make two values of λ comparable.
 """
 
@@ -31,13 +31,13 @@ class Purpose(IntEnum):
     OBSERVE = 8  # random choices of an observer
 
 
-def stream(seed: int, purpose: Purpose, replica: int, generation: int = 0) -> np.random.Generator:
+def stream(seed: int, purpose: Purpose, index: int, generation: int = 0) -> np.random.Generator:
     """The generator of one key: always the same one for the same four numbers.
 
     Args:
         seed: Seed of the run, >= 0.
         purpose: Purpose of the stream.
-        replica: Number of the chain's streams, >= 0.
+        index: Number of the chain's streams, >= 0.
         generation: Generation t >= 0.
 
     Returns:
@@ -47,5 +47,5 @@ def stream(seed: int, purpose: Purpose, replica: int, generation: int = 0) -> np
         ValueError: If a number is negative (from `numpy.random.SeedSequence`).
     """
     return np.random.default_rng(
-        np.random.SeedSequence(seed, spawn_key=(purpose, replica, generation))
+        np.random.SeedSequence(seed, spawn_key=(purpose, index, generation))
     )

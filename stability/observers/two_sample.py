@@ -83,7 +83,7 @@ def two_sample(
 def classifier_test(
     x: np.ndarray, y: np.ndarray, classifier: Any, permutations: int, rng: np.random.Generator
 ) -> PermutationTest:
-    """Train a classifier to tell the sets apart on one half, and test its scores on the other.
+    """Train a classifier to distinguish the sets on one half, and test its scores on the other.
 
     Source: Lopez-Paz and Oquab, "Revisiting classifier two-sample tests" (ICLR 2017), with the
     area under the curve in place of the accuracy.

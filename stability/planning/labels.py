@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stability.loop.arguments import require_methods, whole_number
-from stability.loop.capabilities import models_of, size_of_round
+from stability.loop.capabilities import models_of, size_of_generation
 from stability.loop.regimes import (
     Curated,
     Exchange,
     Extrapolated,
+    GenerationInputs,
     Regime,
-    RoundInputs,
     Scheduled,
     Subsample,
     TrainingSet,
@@ -174,7 +174,7 @@ def propagate(regime: Regime, n: int, generations: int) -> Propagation:
     """
     require_methods(regime, "regime", "synthetic", "next")
     n, generations = whole_number(n, "n", 1), whole_number(generations, "generations", 0)
-    k, sizes = models_of(regime), [size_of_round(regime, n, t + 1) for t in range(generations)]
+    k, sizes = models_of(regime), [size_of_generation(regime, n, t + 1) for t in range(generations)]
     counts = [whole_number(regime.synthetic(m), "regime.synthetic(n)", 0) for m in sizes]
     m = counts[0] if counts else whole_number(regime.synthetic(n), "regime.synthetic(n)", 0)
     if k * (n + sum(counts) + sum(sizes)) > MOST_LABELS:
@@ -274,7 +274,7 @@ class _Labels:
 
         choices = _Choices(str(regime))
         data = regime.next(
-            RoundInputs(
+            GenerationInputs(
                 real=_encoded(self.real, scale),
                 previous=_encoded_set(self.previous, scale),
                 synthetic=_encoded(self.synthetic, scale),

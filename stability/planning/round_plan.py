@@ -51,9 +51,11 @@ def answer_from_round(
     rows, curves = [], []
     for k, (name, lam, regime) in enumerate(rules):
         for response in RESPONSES:
-            of_round = [[_curve(*one, response, *sizes)] for one in zip(r, s, errors, strict=True)]
+            of_generation = [
+                [_curve(*one, response, *sizes)] for one in zip(r, s, errors, strict=True)
+            ]
             rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(102, k)))
-            path = forecast(regime, functionals, of_round, n, generations, rng)
+            path = forecast(regime, functionals, of_generation, n, generations, rng)
             row, curve = _row(name, lam, response, path, functionals, n)
             rows.append(row)
             curves += [curve] if "shift" in row else []

@@ -268,9 +268,9 @@ def inflation(rng: np.random.Generator) -> Figure:
     for name, law, colour in laws:
         left.semilogx(lam, [law(value) for value in lam], color=colour, label=name)
     left.axhline(1.5, color="0.5", linewidth=0.8)
-    n, replicas, last = 4, 10_240, 30
+    n, chains, last = 4, 10_240, 30
     # the error's relative standard error: its law is χ²_1
-    z = float(norm.isf(0.025)) * math.sqrt(2 / replicas)
+    z = float(norm.isf(0.025)) * math.sqrt(2 / chains)
     rows: tuple[tuple[Mix | FreshReal | Accumulate, Latents, str], ...] = (
         *((Mix(value), "fresh", BLUE) for value in (0.25, 1.0, 4.0)),
         *((Mix(value), "shared", PINK) for value in (0.25, 1.0)),
@@ -279,7 +279,7 @@ def inflation(rng: np.random.Generator) -> Figure:
     )
     for regime, latents, colour in rows:
         final = n * float(
-            np.square(paths(regime, n, last, replicas, rng, latents=latents)[-1]).mean()
+            np.square(paths(regime, n, last, chains, rng, latents=latents)[-1]).mean()
         )
         left.errorbar(regime.lam, final, z * final, fmt="o", color=colour)
     left.set(
@@ -296,7 +296,7 @@ def inflation(rng: np.random.Generator) -> Figure:
         (Accumulate(1.0), ORANGE),
         (FullySynthetic(), RED),
     ):
-        errors = n * np.square(paths(regime, n, int(t[-1]), replicas, rng)).mean(axis=1)
+        errors = n * np.square(paths(regime, n, int(t[-1]), chains, rng)).mean(axis=1)
         right.errorbar(t, errors, z * errors, fmt="o", color=colour)
         right.plot(
             t,
@@ -308,7 +308,7 @@ def inflation(rng: np.random.Generator) -> Figure:
         xlabel="retrainings t",
         ylabel="error / Cramér–Rao",
         ylim=(0, 6),
-        title=f"λ = 1; {replicas:,} chains",
+        title=f"λ = 1; {chains:,} chains",
     )
     right.legend(loc="center right")
     return figure
@@ -321,8 +321,8 @@ def coverage(rng: np.random.Generator) -> Figure:
         rng: Source of all random draws.
     """
     figure, ((left, right),) = _panels(1, 2, 8.4, 3.4)
-    n, lam, t, replicas, model = 20, 0.25, 10, 5120, KnownVarianceGaussian(d=2)
-    loop = model.run(n, lam, t, replicas, rng)
+    n, lam, t, chains, model = 20, 0.25, 10, 5120, KnownVarianceGaussian(d=2)
+    loop = model.run(n, lam, t, chains, rng)
     errors = np.linalg.norm(loop.errors, axis=2)  # (t + 1, R)
 
     def limits(delta: float) -> np.ndarray:

@@ -87,7 +87,7 @@ def command(
         except KeyboardInterrupt:
             _leave(
                 EXIT_INTERRUPTED,
-                "interrupted; the same command goes on from the last finished generation",
+                "interrupted; the same command resumes from the last finished generation",
             )
 
 

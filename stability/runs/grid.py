@@ -1,8 +1,8 @@
 """A grid of runs on this machine or on a Ray cluster: each is a program of its own in a folder of
-its own, from which it goes on after whatever killed it.
+its own, from which it resumes after whatever killed it.
 
 Ray decides where and when. Nothing is kept in the process that calls `run_grid`: kill it, start it
-again, and it goes on with what is not finished.
+again, and it resumes what is not finished.
 """
 
 import importlib.util
@@ -255,7 +255,7 @@ def run_grid(folder: Path, options: GridOptions, runs: Sequence[GridRun]) -> Non
         console.print(f"  {run.log}", soft_wrap=True)
     print_paths(console, [folder])
     if lost:
-        make_console(stderr=True).print(f"error: {lost}; the same command goes on", soft_wrap=True)
+        make_console(stderr=True).print(f"error: {lost}; the same command resumes", soft_wrap=True)
     if failed or lost:
         raise SystemExit(EXIT_FAILED)
 

@@ -120,7 +120,7 @@ class LoopOptions(RunOptions):
     keep_samples: str = "all"
     """Samples that stay, in the same words; figures show the generations whose samples stay."""
     max_hours: float = 0.0
-    """End cleanly before the generation that would pass so many hours; the same command goes on.
+    """End cleanly before the generation that would pass so many hours; the same command resumes.
     0: no limit."""
     quiet: bool = False
     """Print the paths of what was written and nothing else."""

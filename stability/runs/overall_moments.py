@@ -1,4 +1,4 @@
-"""Centre and spread of all coordinates together: what a study measures unless it is told otherwise.
+"""Centre and spread of all coordinates together: what a study measures by default.
 
 Both take no time and mean the same in any number of dimensions, and the second one shows the
 collapse of variance that a loop without real data ends in.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from stability.loop.arguments import is_array_like, numeric_array, whole_number
-from stability.loop.retraining import FreshData, FreshRounds
+from stability.loop.retraining import FreshByGeneration, FreshData
 from stability.loop.streams import Purpose, stream
 from stability.runs.observer import TruthDraw
 
@@ -43,7 +43,7 @@ class Rounds:
 
     points: np.ndarray
 
-    def of_round(self, t: int) -> FreshData:
+    def of_generation(self, t: int) -> FreshData:
         """New points of one retraining.
 
         Args:
@@ -75,7 +75,7 @@ class RealData:
     draws: int
     real_of: Callable[[int], np.ndarray]
     truth_of: Callable[[int, int], np.ndarray]
-    fresh: FreshData | FreshRounds | None
+    fresh: FreshData | FreshByGeneration | None
     floor_draw: Callable[[], TruthDraw]
     covers: str
 
@@ -124,14 +124,14 @@ def real_data(
         raise TypeError(
             f"real must be an array, a Pool or a function (n, rng), got {type(real).__name__}"
         )
-    fresh: FreshData | FreshRounds | None = None
+    fresh: FreshData | FreshByGeneration | None = None
     if array:
         points = numeric_array(real, "real")
         n = whole_number(len(points) if samples is None else samples, "samples", 1)
         if n > len(points):
             raise ValueError(f"samples must be <= {len(points)}, the points of real, got {n}")
         whole = points if n == len(points) else points[:n]
-        real_of: Callable[[int], np.ndarray] = lambda replica: whole  # noqa: E731
+        real_of: Callable[[int], np.ndarray] = lambda index: whole  # noqa: E731
         covers = "intervals over seeds cover training and sampling noise; the real set is the same"
     elif isinstance(real, Pool):
         n, real_of, fresh = _of_pool(real, samples, seed, fresh_rounds)
@@ -145,7 +145,7 @@ def real_data(
             raise ValueError("samples must be given where real is a function")
         draw: Any = real
         n, fresh = whole_number(samples, "samples", 1), draw
-        real_of = cache(lambda replica: draw(n, stream(seed, Purpose.REAL, replica)))  # type: ignore[assignment]
+        real_of = cache(lambda index: draw(n, stream(seed, Purpose.REAL, index)))  # type: ignore[assignment]
         covers = (
             "intervals over seeds cover training and sampling noise, and the real set, which is "
             "drawn anew for each seed"
@@ -172,8 +172,8 @@ def _of_pool(
     own, others = points[order[aside:]], points[order[:aside]]
 
     @cache
-    def real_of(replica: int) -> np.ndarray:
-        rng = stream(seed, Purpose.REAL, replica)
+    def real_of(index: int) -> np.ndarray:
+        rng = stream(seed, Purpose.REAL, index)
         return own[rng.choice(len(own), n, replace=pool.bootstrap)]
 
     return n, real_of, Rounds(others)
@@ -193,7 +193,7 @@ def _of_truth(
         own = real_of(0)
         same = points.shape == own.shape and np.array_equal(points, own)
         urn = points if same else np.concatenate([points, own])
-        return k, lambda replica, t: fixed, lambda: _Urn(urn)
+        return k, lambda index, t: fixed, lambda: _Urn(urn)
     if not callable(truth):
         raise TypeError(
             f"truth must be an array or a function (n, rng), got {type(truth).__name__}"
@@ -201,7 +201,7 @@ def _of_truth(
 
     law: Any = truth
 
-    def truth_of(replica: int, t: int) -> np.ndarray:
-        return law(draws, stream(seed, Purpose.TRUTH, replica, t))
+    def truth_of(index: int, t: int) -> np.ndarray:
+        return law(draws, stream(seed, Purpose.TRUTH, index, t))
 
     return draws, truth_of, lambda: law

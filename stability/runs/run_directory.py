@@ -227,13 +227,13 @@ class RunDirectory:
 
     @property
     def digest(self) -> str:
-        """SHA-256 of the configuration, by which files of this run are told from those of
+        """SHA-256 of the configuration, by which files of this run are distinguished from those of
         others.
         """
         return config_digest(self._config)
 
     def threads(self, device: str) -> int:
-        """The threads that the run began with, with which alone it goes on bit for bit.
+        """Threads that the run began with; only with them does it resume bit for bit.
 
         Args:
             device: Where the networks can live here, `cpu` or `cuda`.

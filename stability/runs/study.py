@@ -7,7 +7,7 @@ and recorded.
     )
     result = study.run()
 
-Every draw comes from a stream with a key, so a run that was killed goes on to the same bytes.
+Every draw comes from a stream with a key, so a run that was killed resumes to the same bytes.
 """
 
 import hashlib
@@ -28,8 +28,8 @@ from stability.loop.extrapolation import extrapolating
 from stability.loop.regime_data import regime_to_data
 from stability.loop.regimes import Regime, drawn_counts
 from stability.loop.retraining import (
+    FreshByGeneration,
     FreshData,
-    FreshRounds,
     Generation,
     Learner,
     retrain,
@@ -128,9 +128,9 @@ class LoopFunction(Protocol):
         generations: int,
         *,
         seed: int,
-        replicas: Sequence[int],
+        streams: Sequence[int],
         draws: int,
-        fresh: FreshData | FreshRounds | None,
+        fresh: FreshData | FreshByGeneration | None,
         latents: Literal["fresh", "shared"],
         from_scratch: bool,
         after: Generation | None,
@@ -190,7 +190,7 @@ class Study:
     observers: Sequence[Observer] = (OverallMoments(),)
     samples: int | None = None
     draws: int | None = None
-    fresh: FreshData | FreshRounds | None = None
+    fresh: FreshData | FreshByGeneration | None = None
     seed: int = 0
     latents: Literal["fresh", "shared"] = "fresh"
     from_scratch: bool = False
@@ -384,7 +384,7 @@ class _Runner:
             [regime for regime, *_ in chains],
             study.generations,
             seed=study.seed,
-            replicas=[seed for _, seed, _ in chains],
+            streams=[seed for _, seed, _ in chains],
             draws=data.draws,
             fresh=study.fresh or data.fresh,
             latents=study.latents,
@@ -402,7 +402,7 @@ class _Runner:
             if generation.t < study.generations and self._is_late(seconds):
                 return (
                     f"stopped after generation {generation.t} of {study.generations}: the next one "
-                    f"would pass {study.max_hours:g} h; the same command goes on"
+                    f"would pass {study.max_hours:g} h; the same command resumes"
                 )
         return ""
 

@@ -82,10 +82,10 @@ class Constants:
 class Loop:
     """Algorithm 1 near θ*, many times over, with what Theorem 2 asks to know of it.
 
-    P parameters, R replicas.
+    P parameters, R chains.
 
     Attributes:
-        errors: (t + 1, R, P) θ_s − θ* of generations s = 0 … t; each replica has its own n real
+        errors: (t + 1, R, P) θ_s − θ* of generations s = 0 … t; each chain has its own n real
             points, kept fixed.
         constants: Of (13) on U.
         radius: Of U, possibly inf.
@@ -178,14 +178,14 @@ class KnownVarianceGaussian:
         unit = n * (1 + lam) / self.tau**2
         return float(ncx2.sf(unit * distance**2, self.d, unit * self.eps_opt**2))
 
-    def run(self, n: int, lam: float, t: int, replicas: int, rng: np.random.Generator) -> Loop:
-        """Run Algorithm 1 `replicas` times.
+    def run(self, n: int, lam: float, t: int, chains: int, rng: np.random.Generator) -> Loop:
+        """Run Algorithm 1 `chains` times.
 
         Args:
             n: Real points, >= 1, with λn whole.
             lam: Synthetic points per real point, >= 0.
             t: Retrainings, >= 1.
-            replicas: Independent runs.
+            chains: Independent runs.
             rng: Source of all draws.
 
         Returns:
@@ -194,8 +194,8 @@ class KnownVarianceGaussian:
         Raises:
             ValueError: If λn is not whole.
         """
-        flat = self.tau * paths(Mix(lam), n, t, replicas * self.d, rng)
-        errors = flat.reshape(t + 1, replicas, self.d)
+        flat = self.tau * paths(Mix(lam), n, t, chains * self.d, rng)
+        errors = flat.reshape(t + 1, chains, self.d)
         rho = lam / (1 + lam)
         residuals = errors[1:] - rho * errors[:-1]
         shift = self.eps_opt * np.eye(self.d)[0]
@@ -232,7 +232,7 @@ class Fitted:
     Attributes:
         family: As for `analyse` and `LikelihoodLearner`.
         data: A law with a density in 1-D or 2-D, or points, lest G^∞ be found by Monte Carlo; the
-            real points of a replica are draws of it.
+            real points of a chain are draws of it.
         radius: Of the ball U about θ*, > 0 and finite, else ValueError; see `radius_of`.
         start: (P,) where the search for θ* begins; needed if the family has no `start`.
         steps: As for `LikelihoodLearner`: a learner that stops early.
@@ -250,14 +250,14 @@ class Fitted:
         if not (math.isfinite(self.radius) and self.radius > 0):
             raise ValueError(f"radius must be finite and > 0, got {self.radius}")
 
-    def run(self, n: int, lam: float, t: int, replicas: int, rng: np.random.Generator) -> Loop:
-        """Run Algorithm 1 `replicas` times.
+    def run(self, n: int, lam: float, t: int, chains: int, rng: np.random.Generator) -> Loop:
+        """Run Algorithm 1 `chains` times.
 
         Args:
             n: Real points, >= 1, with λn whole.
             lam: Synthetic points per real point, >= 0.
             t: Retrainings, >= 1.
-            replicas: Independent runs.
+            chains: Independent runs.
             rng: Source of all draws.
 
         Returns:
@@ -275,7 +275,7 @@ class Fitted:
         G = infinite_map(self.family, self.data, lam)
         grid = torch.cat([centre[None], centre + _edge(self.radius, len(centre))])  # (J, P)
         images = torch.stack([G(theta).theta for theta in grid])
-        residuals, eps_opt = self._residuals(grid, images, n, lam, replicas, rng)
+        residuals, eps_opt = self._residuals(grid, images, n, lam, chains, rng)
         steps = residuals.norm(dim=2)
         rho = max(local.norm, _pull(images[1:], grid[1:], centre))
         between = centre + _between(self.radius, len(centre))
@@ -287,7 +287,7 @@ class Fitted:
         pulled = torch.stack([G(theta).theta for theta in between])
         return Loop(
             name=type(self.family).__name__,
-            errors=self._paths(centre, n, lam, t, replicas, rng),
+            errors=self._paths(centre, n, lam, t, chains, rng),
             constants=Constants(
                 a=2 * math.sqrt(values[-1]), b=2 ** (len(centre) / 2), eps_opt=eps_opt
             ),
@@ -306,12 +306,12 @@ class Fitted:
         return draw(self.data, n, torch.Generator().manual_seed(int(rng.integers(2**63)))).numpy()
 
     def _paths(
-        self, centre: Tensor, n: int, lam: float, t: int, replicas: int, rng: np.random.Generator
+        self, centre: Tensor, n: int, lam: float, t: int, chains: int, rng: np.random.Generator
     ) -> np.ndarray:
-        learner = LikelihoodLearner(self.family, centre.expand(replicas, -1), self.steps)
-        real = [self._real(n, rng) for _ in range(replicas)]
+        learner = LikelihoodLearner(self.family, centre.expand(chains, -1), self.steps)
+        real = [self._real(n, rng) for _ in range(chains)]
         seed = int(rng.integers(2**62))
-        generations = retrain(learner, real, [Mix(lam)] * replicas, t, seed=seed)
+        generations = retrain(learner, real, [Mix(lam)] * chains, t, seed=seed)
         return np.array([(learner.theta - centre).numpy() for _ in generations])
 
     def _residuals(
@@ -320,18 +320,18 @@ class Fitted:
         images: Tensor,
         n: int,
         lam: float,
-        replicas: int,
+        chains: int,
         rng: np.random.Generator,
     ) -> tuple[Tensor, float]:
-        """G^n − G^∞ at each point of `grid` (J, P) for each replica, (R, J, P), and ε_OPT: how far
+        """G^n − G^∞ at each point of `grid` (J, P) for each chain, (R, J, P), and ε_OPT: how far
         a fit that goes on to the maximum moves a first.
         """
-        # replica by replica, (R J, P)
-        learner = LikelihoodLearner(self.family, grid.repeat(replicas, 1), self.steps)
+        # chain by chain, (R J, P)
+        learner = LikelihoodLearner(self.family, grid.repeat(chains, 1), self.steps)
         m = synthetic_count(lam, n)
-        real = [self._real(n, rng) for _ in range(replicas)]
+        real = [self._real(n, rng) for _ in range(chains)]
         # equal latents for all points of the grid
-        seeds = rng.integers(2**62, size=replicas).repeat(len(grid))
+        seeds = rng.integers(2**62, size=chains).repeat(len(grid))
         streams = [np.random.default_rng(seed) for seed in seeds]
         synthetic = learner.sample([m] * learner.chains, streams)
         training = [
@@ -342,7 +342,7 @@ class Fitted:
         first = learner.theta
         exact = LikelihoodLearner(self.family, first)
         exact.fit(training, streams)
-        residuals = first.reshape(replicas, *images.shape) - images
+        residuals = first.reshape(chains, *images.shape) - images
         return residuals, float((exact.theta - first).norm(dim=1).max())
 
 

@@ -15,7 +15,7 @@ from stability.statements.verdict import Evidence, Relation, Status, Verdict, co
 __all__ = ["ERROR_RATE", "FINITE_L", "Claim", "Premise"]
 
 ERROR_RATE = 1e-6
-"""False-alarm probability of a verdict on simulated data, unless a check is told another."""
+"""False-alarm probability of a verdict on simulated data, unless a check is given another."""
 
 
 @dataclass(frozen=True)

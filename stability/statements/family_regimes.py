@@ -148,7 +148,7 @@ def check(
     rng: np.random.Generator,
     latents: Latents = "fresh",
     n: int = 1000,
-    replicas: int = 120,
+    chains: int = 120,
     start: Tensor | None = None,
     false_alarm: float = ERROR_RATE,
 ) -> list[Verdict]:
@@ -162,7 +162,7 @@ def check(
         rng: Source of all draws.
         latents: As for `regime_covariance`.
         n: Real points of each run, drawn from the data's law, with λn whole.
-        replicas: Runs.
+        chains: Runs.
         start: Initial θ of fits, (P,); as for `instance`.
         false_alarm: Of the verdict that uses randomness.
 
@@ -177,7 +177,7 @@ def check(
     where = instance(family, data, start)
     local = where.local.at(lam).of(n)
     covariance = regime_covariance(local, regime, t, latents)
-    path = _paths(where, local, regime, t, rng, latents, replicas)
+    path = _paths(where, local, regime, t, rng, latents, chains)
     centre = local.theta if isinstance(regime, FreshReal) else path[0]
     moved = path[-1] - centre
     squares = np.einsum("rp,pq,rq->r", moved, np.linalg.pinv(covariance), moved)
@@ -187,7 +187,7 @@ def check(
         measured=float(squares.mean()) / moved.shape[1],
         claimed=1.0,
         tolerance=mean_square_slack(moved.size, false_alarm / 4),
-        method=f"Algorithm 1, {replicas} runs; tolerance: χ², doubled as θ_t is only nearly normal",
+        method=f"Algorithm 1, {chains} runs; tolerance: χ², doubled as θ_t is only nearly normal",
         false_alarm=false_alarm,
     )
     partly = [_part(where, local)] if isinstance(regime, Mix) and latents == "fresh" else []
@@ -201,19 +201,17 @@ def _paths(
     t: int,
     rng: np.random.Generator,
     latents: Latents,
-    replicas: int,
+    chains: int,
 ) -> np.ndarray:
-    """θ_s of each run, s = 0 … t, (t + 1, replicas, P)."""
+    """θ_s of each run, s = 0 … t, (t + 1, chains, P)."""
 
     def points(n: int, rng: np.random.Generator) -> np.ndarray:
         return _drawn(where.law, n, rng)
 
-    learner = LikelihoodLearner(where.family, torch.from_numpy(local.theta).expand(replicas, -1))
-    real = [points(local.n, rng) for _ in range(replicas)]
+    learner = LikelihoodLearner(where.family, torch.from_numpy(local.theta).expand(chains, -1))
+    real = [points(local.n, rng) for _ in range(chains)]
     seed = int(rng.integers(2**62))
-    rounds = retrain(
-        learner, real, [regime] * replicas, t, seed=seed, fresh=points, latents=latents
-    )
+    rounds = retrain(learner, real, [regime] * chains, t, seed=seed, fresh=points, latents=latents)
     return np.array([learner.theta.numpy().copy() for _ in rounds])
 
 
@@ -250,7 +248,7 @@ def _part(where: Instance, local: LocalAnalysis) -> Verdict:
 
 
 _HERE = "stability.statements.family_regimes"
-_FULLY = {**GRID[4], "replicas": 60}
+_FULLY = {**GRID[4], "chains": 60}
 
 MUTATIONS = (
     Mutation(MIXED, f"{_HERE}.regime_covariance", "a quarter of it", GRID[0], scaled(0.25)),

@@ -87,7 +87,7 @@ def check(
     t: int,
     rng: np.random.Generator,
     n: int = 400,
-    replicas: int = 300,
+    chains: int = 300,
     false_alarm: float = ERROR_RATE,
 ) -> list[Verdict]:
     """The three parts on counts (families with one parameter), and Algorithm 1 on a density.
@@ -98,7 +98,7 @@ def check(
         t: Retrainings, >= 1.
         rng: Source of all draws.
         n: Real points of each run.
-        replicas: Runs, each with real points of its own.
+        chains: Runs, each with real points of its own.
         false_alarm: Of the verdict that uses randomness.
 
     Returns:
@@ -109,7 +109,7 @@ def check(
     if isinstance(where.law, Empirical):
         counted = _by_counts(where, local, t, rng, false_alarm) if family == "linkage" else []
         return [*_parts(where, local, t), *counted]
-    return [_simulated(where, local, t, rng, n, replicas, false_alarm)]
+    return [_simulated(where, local, t, rng, n, chains, false_alarm)]
 
 
 def influence(where: Instance) -> np.ndarray:
@@ -234,18 +234,18 @@ def _simulated(
     t: int,
     rng: np.random.Generator,
     n: int,
-    replicas: int,
+    chains: int,
     false_alarm: float,
 ) -> Verdict:
     """The scatter of θ_t about θ_0 through Algorithm 1, in the metric of its covariance."""
     start = torch.from_numpy(local.theta)
-    learner = LikelihoodLearner(where.family, start.expand(replicas, -1))
+    learner = LikelihoodLearner(where.family, start.expand(chains, -1))
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
-    real = [draw(where.law, n, generator).numpy() for _ in range(replicas)]
+    real = [draw(where.law, n, generator).numpy() for _ in range(chains)]
     seed = int(rng.integers(2**62))
     path = [
         learner.theta.numpy().copy()
-        for _ in retrain(learner, real, [Mix(local.lam)] * replicas, t, seed=seed)
+        for _ in retrain(learner, real, [Mix(local.lam)] * chains, t, seed=seed)
     ]
     moved = path[-1] - path[0]
     covariance = excess_covariance(local.A, local.B, local.lam, n, t)
@@ -255,7 +255,7 @@ def _simulated(
         measured=float(squares.mean()) / len(start),
         claimed=1.0,
         tolerance=mean_square_slack(moved.size, false_alarm / 4),
-        method=f"Algorithm 1, {replicas} runs; tolerance: χ², doubled as θ_t is only nearly normal",
+        method=f"Algorithm 1, {chains} runs; tolerance: χ², doubled as θ_t is only nearly normal",
         false_alarm=false_alarm,
     )
 

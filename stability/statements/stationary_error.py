@@ -50,12 +50,12 @@ _claim = partial(
 _law = partial(
     _claim,
     relation="==",
-    falsified_by="A mean square over replicas outside the interval that χ² allows.",
+    falsified_by="A mean square over chains outside the interval that χ² allows.",
 )
 _ceiling_claim = partial(
     _claim,
     relation="<=",
-    falsified_by="A mean square over replicas above the ceiling by more than χ² allows.",
+    falsified_by="A mean square over chains above the ceiling by more than χ² allows.",
 )
 
 MIXED = _law(
@@ -319,7 +319,7 @@ def check(
     latents: Latents = "fresh",
     variance: Variance = "known",
     n: int | None = None,
-    replicas: int | None = None,
+    chains: int | None = None,
     false_alarm: float = 1e-6,
 ) -> list[Verdict]:
     """The error after t retrainings of a Gaussian in Algorithm 1, over Cramér–Rao, against the law
@@ -336,7 +336,7 @@ def check(
         n: Real points, and independent chains, >= 2. By default 4 and 20,000 (known: the law does
             not depend on n), 2000 and 150 (learned, `Mix`: n >= 1000, where σ_t² is near enough to
             normal), 20 and 500 (the other).
-        replicas: See `n`.
+        chains: See `n`.
         false_alarm: Of each verdict that uses randomness.
 
     Returns:
@@ -351,13 +351,13 @@ def check(
         raise ValueError(f"false_alarm must be in (0, 1), got {false_alarm}")
     match variance, regime, latents:
         case "known", _, _:
-            size, count = (4 if n is None else n, 20_000 if replicas is None else replicas)
+            size, count = (4 if n is None else n, 20_000 if chains is None else chains)
             return _mean(regime, t, rng, latents, size, count, false_alarm)
         case "learned", Mix(lam), "fresh":
-            size, count = (2000 if n is None else n, 150 if replicas is None else replicas)
+            size, count = (2000 if n is None else n, 150 if chains is None else chains)
             return _mean_and_variance(lam, t, rng, size, count, false_alarm)
         case "learned", FullySynthetic(), "shared":
-            size, count = (20 if n is None else n, 500 if replicas is None else replicas)
+            size, count = (20 if n is None else n, 500 if chains is None else chains)
             return _shared_scale(t, rng, size, count, false_alarm)
     raise ValueError(
         f"no law is stated for regime '{regime}' with {latents} latents and {variance} variance"
@@ -379,12 +379,12 @@ def counterexamples() -> list[Verdict]:
 
 
 def _logs(
-    t: int, n: int, replicas: int, rng: np.random.Generator, latents: Latents = "shared"
+    t: int, n: int, chains: int, rng: np.random.Generator, latents: Latents = "shared"
 ) -> NDArray[np.float64]:
-    """log σ_s of chains without real data, s = 0 … t: (t + 1, replicas)."""
-    learner = GaussianLearner(replicas, 1)
-    real = list(rng.standard_normal((replicas, n, 1)))
-    regimes = [FullySynthetic()] * replicas
+    """log σ_s of chains without real data, s = 0 … t: (t + 1, chains)."""
+    learner = GaussianLearner(chains, 1)
+    real = list(rng.standard_normal((chains, n, 1)))
+    regimes = [FullySynthetic()] * chains
     generations = retrain(learner, real, regimes, t, seed=int(rng.integers(2**62)), latents=latents)
     return np.array([np.log(learner.covariance[:, 0, 0]) / 2 for _ in generations])
 
@@ -445,27 +445,27 @@ def _mean(
     rng: np.random.Generator,
     latents: Latents,
     n: int,
-    replicas: int,
+    chains: int,
     false_alarm: float,
 ) -> list[Verdict]:
     """n (μ_t − μ)² over its expectation is χ²_1, exactly."""
     law = predicted(regime, t, latents)
     numbers: dict[str, Any] = {
         "measured": n
-        * float(np.square(paths(regime, n, t, replicas, rng, latents=latents)[-1]).mean()),
-        "method": f"Algorithm 1, {replicas} replicas; tolerance: exact, χ²",
+        * float(np.square(paths(regime, n, t, chains, rng, latents=latents)[-1]).mean()),
+        "method": f"Algorithm 1, {chains} chains; tolerance: exact, χ²",
         "false_alarm": false_alarm,
     }
     case = f"Gaussian mean, {regime}, {latents} latents, t = {t}"
     claim, below = _CLAIMS[type(regime), latents]
-    two_sided = law * mean_square_slack(replicas, false_alarm / 2)
+    two_sided = law * mean_square_slack(chains, false_alarm / 2)
     verdicts = [claim.verdict(case, claimed=law, tolerance=two_sided, **numbers)]
     if below:
         verdicts.append(
             below.verdict(
                 case,
                 claimed=ceiling(regime, latents),
-                tolerance=law * mean_square_slack(replicas, false_alarm),
+                tolerance=law * mean_square_slack(chains, false_alarm),
                 **numbers,
             )
         )
@@ -509,7 +509,7 @@ def _mean_and_variance(
     t: int,
     rng: np.random.Generator,
     n: int,
-    replicas: int,
+    chains: int,
     false_alarm: float,
 ) -> list[Verdict]:
     if n < 1000:
@@ -521,7 +521,7 @@ def _mean_and_variance(
     )
     samples = (
         (SIMULATED, _simulated(lam, t, n, rng)),
-        (RETRAINED, _retrained(lam, t, n, replicas, rng)),
+        (RETRAINED, _retrained(lam, t, n, chains, rng)),
     )
     return [
         FIRST_ORDER.verdict(
@@ -554,11 +554,11 @@ def _simulated(
 
 
 def _retrained(
-    lam: float, t: int, n: int, replicas: int, rng: np.random.Generator
+    lam: float, t: int, n: int, chains: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
-    learner = GaussianLearner(replicas, 1)
-    real = list(rng.standard_normal((replicas, n, 1)))
-    for _ in retrain(learner, real, [Mix(lam)] * replicas, t, seed=int(rng.integers(2**62))):
+    learner = GaussianLearner(chains, 1)
+    real = list(rng.standard_normal((chains, n, 1)))
+    for _ in retrain(learner, real, [Mix(lam)] * chains, t, seed=int(rng.integers(2**62))):
         pass
     return _standardised(np.stack([learner.mean[:, 0], learner.covariance[:, 0, 0]], axis=1), n)
 
@@ -580,10 +580,10 @@ def explosion(n: int) -> float:
 
 
 def _shared_scale(
-    t: int, rng: np.random.Generator, n: int, replicas: int, false_alarm: float
+    t: int, rng: np.random.Generator, n: int, chains: int, false_alarm: float
 ) -> list[Verdict]:
     """With the same latents z each round σ_{t+1} = σ_t · sd(z): geometric, up or down."""
-    logs = _logs(t, n, replicas, rng)
+    logs = _logs(t, n, chains, rng)
     growth, share = logs[1] - logs[0], explosion(n)
     case = f"Gaussian (μ, σ²), fully synthetic, shared latents, n = {n}, t = {t}"
     return [
@@ -593,14 +593,14 @@ def _shared_scale(
             claimed=0.0,
             tolerance=1e-10,
             scale=float(np.abs(logs[-1] - logs[0]).max()),
-            method=f"Algorithm 1, the largest gap among {replicas} chains; tolerance: rounding",
+            method=f"Algorithm 1, the largest gap among {chains} chains; tolerance: rounding",
         ),
         EXPLODES.verdict(
             case,
             measured=float((growth > 0).mean()),
             claimed=share,
-            tolerance=share_slack(share, replicas, false_alarm / 2),
-            method=f"Algorithm 1, {replicas} chains; tolerance: exact, binomial",
+            tolerance=share_slack(share, chains, false_alarm / 2),
+            method=f"Algorithm 1, {chains} chains; tolerance: exact, binomial",
             false_alarm=false_alarm,
         ),
     ]

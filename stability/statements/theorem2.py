@@ -172,7 +172,7 @@ GRID: tuple[dict[str, Any], ...] = (
     # λ beyond Theorem 1, where S1 speaks
     {"model": KnownVarianceGaussian(d=2), "n": 20, "lam": 4.0, "t": 10, "delta": 0.01},
     # so many steps that they need the union bound
-    {"model": KnownVarianceGaussian(), "n": 4, "lam": 4.0, "t": 100, "delta": 0.5, "replicas": 500},
+    {"model": KnownVarianceGaussian(), "n": 4, "lam": 4.0, "t": 100, "delta": 0.5, "chains": 500},
     # fits that are off by more than their scatter
     {"model": KnownVarianceGaussian(d=2, eps_opt=2.0), "n": 20, "lam": 0.4, "t": 10, "delta": 0.1},
     {"model": _STUDENT_T, "n": 600, "lam": 0.1, "t": 5, "delta": 0.1},
@@ -183,7 +183,7 @@ GRID: tuple[dict[str, Any], ...] = (
 class LoopModel(Protocol):
     """`KnownVarianceGaussian` or `Fitted` of `assumption3`."""
 
-    def run(self, n: int, lam: float, t: int, replicas: int, rng: np.random.Generator) -> Loop: ...
+    def run(self, n: int, lam: float, t: int, chains: int, rng: np.random.Generator) -> Loop: ...
 
 
 def bound(
@@ -277,7 +277,7 @@ def check(
     t: int,
     delta: float,
     rng: np.random.Generator,
-    replicas: int | None = None,
+    chains: int | None = None,
     false_alarm: float = 1e-6,
 ) -> list[Verdict]:
     """Assumption 3, the union bound, (14) with its looseness, and S3's prediction, on many runs of
@@ -290,7 +290,7 @@ def check(
         t: Retrainings, >= 1.
         delta: In (0, 1): the bound may fail with probability δ.
         rng: Source of all draws.
-        replicas: Runs, each with real data of its own; by default 5000 for a Gaussian mean and 150
+        chains: Runs, each with real data of its own; by default 5000 for a Gaussian mean and 150
             else.
         false_alarm: Of each verdict, all of which use randomness.
 
@@ -307,10 +307,10 @@ def check(
     if not (0 < delta < 1 and 0 < false_alarm < 1):
         raise ValueError(f"delta and false_alarm must be in (0, 1), got {delta} and {false_alarm}")
     exact = isinstance(model, KnownVarianceGaussian)
-    if replicas is None:
-        replicas = 5000 if exact else 150
+    if chains is None:
+        chains = 5000 if exact else 150
 
-    loop = model.run(n, lam, t, replicas, rng)
+    loop = model.run(n, lam, t, chains, rng)
     case = (n, t, delta, false_alarm, f"{loop.name}, n = {n}, λ = {lam:g}, t = {t}")
     verdicts = [
         *_premises(loop, *case),
@@ -351,7 +351,7 @@ _FITTED = {
     "lam": 0.1,
     "t": 2,
     "delta": 0.1,
-    "replicas": 100,
+    "chains": 100,
 }
 _CONSTANTS = "stability.statements.assumption3.Constants"
 _HERE = "stability.statements.theorem2"
@@ -417,7 +417,7 @@ def _premises(
     """(13) at the level δ/t that the proof uses, and, where every round was seen, the union
     bound (E5).
     """
-    rounds, replicas = loop.steps.shape
+    rounds, chains = loop.steps.shape
     constants = loop.constants
     beyond = loop.steps > constants.allowance(n, t, delta)
     common: dict[str, Any] = {
@@ -435,8 +435,8 @@ def _premises(
             case,
             measured=float(beyond[0].mean()),
             claimed=delta / t,
-            tolerance=share_slack(delta / t, replicas, false_alarm),
-            method=f"share of {replicas} draws of real points and latents, at {loop.seen}; "
+            tolerance=share_slack(delta / t, chains, false_alarm),
+            method=f"share of {chains} draws of real points and latents, at {loop.seen}; "
             "tolerance: exact, binomial",
             in_place_of=_all_n(),
             note="printed for all n at once, which fails with probability 1 if ε_OPT = 0",
@@ -449,8 +449,8 @@ def _premises(
                 case,
                 measured=float((~beyond).all(axis=0).mean()),
                 claimed=1 - delta,
-                tolerance=share_slack(1 - delta, replicas, false_alarm),
-                method=f"share of {replicas} runs; tolerance: exact, binomial",
+                tolerance=share_slack(1 - delta, chains, false_alarm),
+                method=f"share of {chains} runs; tolerance: exact, binomial",
                 note="by a union bound; the steps are not independent",
                 **common,
             )
@@ -463,11 +463,11 @@ def _conclusion(
 ) -> list[Verdict]:
     """(14): how often it holds, and how far above the errors it lies."""
     errors = np.linalg.norm(loop.errors, axis=2)  # (t + 1, R)
-    replicas, start = errors.shape[1], errors[0]
+    chains, start = errors.shape[1], errors[0]
     c = loop.constants.allowance(n, t, delta)
     limits = np.array([bound(c, s, loop.rho, start) for s in range(t + 1)])
     inside = (errors <= limits).all(axis=0) | (start > loop.radius)
-    last, order = np.sort(errors[-1]), int(binom.ppf(false_alarm, replicas, 1 - delta))
+    last, order = np.sort(errors[-1]), int(binom.ppf(false_alarm, chains, 1 - delta))
     quantile, typical = float(np.quantile(last, 1 - delta)), float(np.median(limits[-1]))
 
     condition = loop.condition
@@ -481,8 +481,8 @@ def _conclusion(
             case,
             measured=float(inside.mean()),
             claimed=1 - delta,
-            tolerance=share_slack(1 - delta, replicas, false_alarm),
-            method=f"share of {replicas} runs of Algorithm 1; tolerance: exact, binomial",
+            tolerance=share_slack(1 - delta, chains, false_alarm),
+            method=f"share of {chains} runs of Algorithm 1; tolerance: exact, binomial",
             **common,
         ),
         (QUANTILE if by_theorem1 else QUANTILE_S1).verdict(
@@ -491,7 +491,7 @@ def _conclusion(
             claimed=typical,
             # the order-th smallest exceeds the true quantile with probability at most false_alarm
             tolerance=quantile - float(last[order - 1] if order else 0),
-            method=f"{replicas} runs, and the median of their bounds; tolerance: of the quantile, "
+            method=f"{chains} runs, and the median of their bounds; tolerance: of the quantile, "
             "exact, binomial",
             note=f"(14) is {typical / quantile:.1f} times too large",
             **common,
@@ -522,15 +522,15 @@ def _sharp(loop: Loop, delta: float, false_alarm: float, case: str, centred: boo
     if not centred:
         return []
     last = loop.errors[-1]  # (R, P)
-    replicas, P = last.shape
+    chains, P = last.shape
     squares = np.einsum("rp,pq,rq->r", last, np.linalg.inv(loop.covariance), last)
     return [
         ELLIPSOID.verdict(
             case,
             measured=float((squares <= chi2.isf(delta, P)).mean()),
             claimed=1 - delta,
-            tolerance=share_slack(1 - delta, replicas, false_alarm / 2),
-            method=f"share of {replicas} runs; tolerance: exact, binomial",
+            tolerance=share_slack(1 - delta, chains, false_alarm / 2),
+            method=f"share of {chains} runs; tolerance: exact, binomial",
             false_alarm=false_alarm,
         ),
         COVARIANCE.verdict(
@@ -538,7 +538,7 @@ def _sharp(loop: Loop, delta: float, false_alarm: float, case: str, centred: boo
             measured=float(squares.mean()) / P,
             claimed=1.0,
             tolerance=mean_square_slack(squares.size * P, false_alarm / 4),
-            method=f"{replicas} runs; tolerance: χ², doubled where θ_t is only nearly normal",
+            method=f"{chains} runs; tolerance: χ², doubled where θ_t is only nearly normal",
             false_alarm=false_alarm,
         ),
     ]

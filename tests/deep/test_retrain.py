@@ -28,7 +28,7 @@ from deep.networks.unet_edm import EDMNetwork
 from deep.retrain import PresetChoice, commands, main
 from deep.retraining.presets import PAPER_LAMBDAS, PRESETS, Retrain, RetrainEDM
 from deep.training.trainer import TrainConfig
-from stability.loop.regimes import Accumulate, FullySynthetic, Mix, ReplaceShare, Subsample
+from stability.loop.regimes import Accumulate, FullySynthetic, Mix, ReplaceFraction, Subsample
 from stability.loop.retraining import RetrainingError
 from stability.runs.atomic import PARTIAL_SUFFIX
 from stability.runs.command_line import UsageError, command, parse
@@ -349,7 +349,7 @@ def test_rows(tmp_path):
     assert regimes(lam=(0.5,), fully_synthetic=True) == [Mix(0.5), FullySynthetic()]
     assert regimes(regime="synthetic") == [FullySynthetic()]
     assert regimes(regime="accumulate") == [Accumulate(1.0)]
-    assert regimes(regime="replace", lam=(2.0,)) == [ReplaceShare(2.0)]
+    assert regimes(regime="replace", lam=(2.0,)) == [ReplaceFraction(2.0)]
     assert regimes(regime="subsample", lam=(1.0,)) == [Subsample(Accumulate(1.0))]
 
 

@@ -434,7 +434,7 @@ def test_a_ray_that_dies_again_and_again_ends_in_one_line(tmp_path, surroundings
     part_of_ray(sweep, "raylet").kill()
     said, complained = sweep.communicate(timeout=LIMIT_S)
     assert sweep.returncode == 1, said + complained
-    assert re.fullmatch(r"error: .*Ray.* died.*; the same command goes on\n", complained)
+    assert re.fullmatch(r"error: .*Ray.* died.*; the same command resumes\n", complained)
     assert "1 waiting" in said
     ended_well(started(surroundings, tmp_path / "sweep", "--lambda", "0.5", "--retries", "0"))
 

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stability.loop.regimes import RoundInputs, TrainingSet
+from stability.loop.regimes import GenerationInputs, TrainingSet
 
 
 @dataclass(frozen=True)
 class UserRegime:
     """A regime of a user: `rule` makes the next training set."""
 
-    rule: Callable[[RoundInputs], TrainingSet]
+    rule: Callable[[GenerationInputs], TrainingSet]
     needs_fresh_real = False
     weighted = False
 

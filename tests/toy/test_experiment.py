@@ -10,7 +10,7 @@ from stability import (
     FreshReal,
     FullySynthetic,
     Mix,
-    ReplaceShare,
+    ReplaceFraction,
     Subsample,
     Verified,
     Weighted,
@@ -50,7 +50,7 @@ def w2(line):
             {"regime": "fresh", "lam": (1.0,), "fully_synthetic": True},
             [FreshReal(1.0), FullySynthetic()],
         ),
-        ({"regime": "replace", "lam": (1.0,)}, [ReplaceShare(1.0)]),
+        ({"regime": "replace", "lam": (1.0,)}, [ReplaceFraction(1.0)]),
         ({"regime": "subsample", "lam": (1.0,)}, [Subsample(Accumulate(1.0))]),
         (
             {"lam": (1.0,), "fully_synthetic": True, "weight": 0.6, "reward": "right"},

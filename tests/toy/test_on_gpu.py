@@ -41,7 +41,7 @@ def test_a_state_goes_on_as_if_nothing_had_been(name):
 def test_replaying_is_taking_the_step(monkeypatch):
     data = moons(300, 130)
     replayed = trained("ddpm", data, fits=2, device="cuda")
-    monkeypatch.setattr(training.ReplicatedTrainer, "_replay", training.ReplicatedTrainer.step)
+    monkeypatch.setattr(training.BatchedTrainer, "_replay", training.BatchedTrainer.step)
     np.testing.assert_allclose(
         replayed.parameters, trained("ddpm", data, fits=2, device="cuda").parameters, atol=1e-5
     )

@@ -11,7 +11,7 @@ from toy.learners.denoising import blocks, points_of
 from toy.learners.frame import NetworkLearner
 from toy.learners.sampling import draw
 from toy.learners.settings import DDPMConfig
-from toy.learners.temporal_network import ReplicatedTemporalNetwork
+from toy.learners.temporal_network import BatchedTemporalNetwork
 from toy.learners.training import BatchBlock, Loss
 
 __all__ = ["DDPMLearner"]
@@ -23,7 +23,7 @@ class DDPMLearner(NetworkLearner[DDPMConfig]):
     def _build(self) -> tuple[Tensor, Loss]:
         s = self.settings
         self.sampler = s.make_sampler()
-        self.network = ReplicatedTemporalNetwork(
+        self.network = BatchedTemporalNetwork(
             self.chains, s.width, s.diffusion_steps, s.layers, self._device
         )
         return self.network.theta, self._loss

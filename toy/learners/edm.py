@@ -12,7 +12,7 @@ from stability.diffusion.preconditioning import c_in, c_noise, c_out, c_skip, we
 from stability.loop.regimes import TrainingSet
 from toy.learners.denoising import blocks, points_of
 from toy.learners.frame import NetworkLearner
-from toy.learners.mlp import ReplicatedMLP
+from toy.learners.mlp import BatchedMLP
 from toy.learners.sampling import draw
 from toy.learners.settings import EDMConfig
 from toy.learners.training import BatchBlock, Loss, squared_error
@@ -25,7 +25,7 @@ class EDMLearner(NetworkLearner[EDMConfig]):
 
     def _build(self) -> tuple[Tensor, Loss]:
         self.sampler = self.settings.make_sampler()
-        self.network = ReplicatedMLP(self.chains, self.settings.sizes, self._device)
+        self.network = BatchedMLP(self.chains, self.settings.sizes, self._device)
         return self.network.theta, squared_error(self._predict)
 
     def _initialise(self, rngs: Sequence[np.random.Generator]) -> None:

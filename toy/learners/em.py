@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from stability.loop.regimes import TrainingSet
 from toy.densities.mixtures import choose
-from toy.learners.frame import ReplicatedLearner
+from toy.learners.frame import BatchedLearner
 from toy.learners.settings import MixtureConfig
 
 __all__ = ["MixtureLearner"]
@@ -17,7 +17,7 @@ __all__ = ["MixtureLearner"]
 Array = NDArray[np.float64]
 
 
-class MixtureLearner(ReplicatedLearner[MixtureConfig]):
+class MixtureLearner(BatchedLearner[MixtureConfig]):
     """R mixtures Σ_k weights_k N(means_k, covariances_k) in two dimensions.
 
     EM starts from the present parameters, so that they depend on the past; after `reset` it starts
@@ -26,7 +26,7 @@ class MixtureLearner(ReplicatedLearner[MixtureConfig]):
     Args:
         chains: R, number of models.
         settings: Settings of the model.
-        options: `device`, `workers` and `on_progress` of `ReplicatedLearner`; the first two have no
+        options: `device`, `workers` and `on_progress` of `BatchedLearner`; the first two have no
             effect.
 
     Attributes:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from stability.loop.regimes import TrainingSet
 from toy.densities.mixtures import IsotropicMixture
-from toy.learners.frame import ReplicatedLearner
+from toy.learners.frame import BatchedLearner
 from toy.learners.sampling import draw, first_rows
 from toy.learners.settings import DDPMConfig
 
@@ -56,14 +56,14 @@ def expectation_maximisation(x: np.ndarray, start: IsotropicMixture) -> Isotropi
     return mixture
 
 
-class ExactDiffusion(ReplicatedLearner[DDPMConfig]):
+class ExactDiffusion(BatchedLearner[DDPMConfig]):
     """R mixtures with as many components as `truth`, whose modes are the start of the first fit.
 
     Args:
         chains: R, number of models.
         settings: Settings of the diffusion; those of network and training have no effect.
         truth: Mixture that the real data come from.
-        options: `device`, `workers` and `on_progress` of `ReplicatedLearner`; the first two have no
+        options: `device`, `workers` and `on_progress` of `BatchedLearner`; the first two have no
             effect.
     """
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from stability.loop.regimes import TrainingSet
 from toy.learners.denoising import blocks, with_weights
 from toy.learners.frame import NetworkLearner
-from toy.learners.mlp import ReplicatedMLP, share_memory
+from toy.learners.mlp import BatchedMLP, share_memory
 from toy.learners.sampling import normals
 from toy.learners.settings import SplineFlowConfig
 from toy.learners.spline import Spline
@@ -29,9 +29,7 @@ class SplineFlowLearner(NetworkLearner[SplineFlowConfig]):
 
     def _build(self) -> tuple[Tensor, Loss]:
         s = self.settings
-        self.networks = [
-            ReplicatedMLP(self.chains, s.sizes, self._device) for _ in range(s.couplings)
-        ]
+        self.networks = [BatchedMLP(self.chains, s.sizes, self._device) for _ in range(s.couplings)]
         return share_memory(self.networks), weighted(self._loss)
 
     def _initialise(self, rngs: Sequence[np.random.Generator]) -> None:
@@ -55,7 +53,7 @@ class SplineFlowLearner(NetworkLearner[SplineFlowConfig]):
         the other.
         """
 
-        def conditioner(network: ReplicatedMLP, part: Tensor) -> Callable[[Tensor], Spline]:
+        def conditioner(network: BatchedMLP, part: Tensor) -> Callable[[Tensor], Spline]:
             layers, box = network.layers(part), self.settings.box
             return lambda given: Spline.from_raw(network.forward(layers, given[..., None]), box)
 

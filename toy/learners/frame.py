@@ -1,6 +1,6 @@
 """The frame of every 2-D learner: R models of one kind, fitted and sampled side by side.
 
-`ReplicatedLearner` has what all eight share; `NetworkLearner` adds what the five with networks
+`BatchedLearner` has what all eight share; `NetworkLearner` adds what the five with networks
 share: parameters in one tensor, Adam, batches, and a state that can be stored. The module of a
 learner says the rest, which is its model: how it begins, what it is trained on, how it is sampled.
 """
@@ -15,9 +15,9 @@ from torch import Tensor
 
 from stability.loop.regimes import TrainingSet
 from toy.learners.sampling import first_rows
-from toy.learners.training import BatchBlock, Loss, ReplicatedTrainer, batch_count
+from toy.learners.training import BatchBlock, BatchedTrainer, Loss, batch_count
 
-__all__ = ["NetworkLearner", "ReplicatedLearner", "TrainingSettings"]
+__all__ = ["BatchedLearner", "NetworkLearner", "TrainingSettings"]
 
 
 class TrainingSettings(Protocol):
@@ -43,7 +43,7 @@ Settings = TypeVar("Settings")
 NetworkSettings = TypeVar("NetworkSettings", bound=TrainingSettings)
 
 
-class ReplicatedLearner(Generic[Settings]):
+class BatchedLearner(Generic[Settings]):
     """R models of one kind, fitted and sampled side by side.
 
     Args:
@@ -69,7 +69,7 @@ class ReplicatedLearner(Generic[Settings]):
         self._on_progress = on_progress
 
 
-class NetworkLearner(ReplicatedLearner[NetworkSettings], ABC):
+class NetworkLearner(BatchedLearner[NetworkSettings], ABC):
     """R networks, or groups of networks, trained side by side by Adam.
 
     Args:
@@ -90,7 +90,7 @@ class NetworkLearner(ReplicatedLearner[NetworkSettings], ABC):
     ) -> None:
         super().__init__(chains, settings, device, workers, on_progress)
         self.theta, loss = self._build()
-        self.trainer = ReplicatedTrainer(self.theta, settings.learning_rate, loss)
+        self.trainer = BatchedTrainer(self.theta, settings.learning_rate, loss)
 
     @abstractmethod
     def _build(self) -> tuple[Tensor, Loss]:

@@ -10,7 +10,7 @@ from scipy.spatial.distance import cdist
 
 from stability.loop.regimes import TrainingSet
 from toy.densities.mixtures import choose
-from toy.learners.frame import ReplicatedLearner
+from toy.learners.frame import BatchedLearner
 from toy.learners.settings import KDEConfig
 
 __all__ = ["KDELearner"]
@@ -18,7 +18,7 @@ __all__ = ["KDELearner"]
 Array = NDArray[np.float64]
 
 
-class KDELearner(ReplicatedLearner[KDEConfig]):
+class KDELearner(BatchedLearner[KDEConfig]):
     """R estimates Σ_i w_i N(x_i, H) over the points of the training set.
 
     With Scott's rule H = h² S, S the (unbiased) covariance of the data and h = n_eff^(−1/6), n_eff
@@ -28,7 +28,7 @@ class KDELearner(ReplicatedLearner[KDEConfig]):
     Args:
         chains: R, number of models.
         settings: Settings of the model.
-        options: `device`, `workers` and `on_progress` of `ReplicatedLearner`; the first two have no
+        options: `device`, `workers` and `on_progress` of `BatchedLearner`; the first two have no
             effect.
     """
 

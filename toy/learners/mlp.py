@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["ReplicatedMLP", "share_memory"]
+__all__ = ["BatchedMLP", "share_memory"]
 
 Layers = list[tuple[Tensor, Tensor]]
 
 
-class ReplicatedMLP:
+class BatchedMLP:
     """R perceptrons of one shape with SELU between the layers; chain r is row r of `theta` (R, P).
 
     Row layout: weight (out, in) and bias (out,) of each layer in turn, as in `torch.nn.Linear`.
@@ -116,7 +116,7 @@ class ReplicatedMLP:
         self.theta[chain] = torch.cat([state[name].flatten() for name in own])
 
 
-def share_memory(networks: Sequence[ReplicatedMLP], extra: int = 0) -> Tensor:
+def share_memory(networks: Sequence[BatchedMLP], extra: int = 0) -> Tensor:
     """Lay the parameters of several networks into one tensor.
 
     Args:

@@ -16,7 +16,7 @@ from toy.densities.shapes import SOURCES
 from toy.learners.coupling import Coupling, blocks
 from toy.learners.denoising import points_of
 from toy.learners.frame import NetworkLearner
-from toy.learners.mlp import ReplicatedMLP
+from toy.learners.mlp import BatchedMLP
 from toy.learners.settings import OTCFMConfig
 from toy.learners.training import BatchBlock, Loss, squared_error
 
@@ -29,7 +29,7 @@ class OTCFMLearner(NetworkLearner[OTCFMConfig]):
     """R velocity fields v(x, t), trained and integrated side by side; see `NetworkLearner`."""
 
     def _build(self) -> tuple[Tensor, Loss]:
-        self.network = ReplicatedMLP(self.chains, self.settings.sizes, self._device)
+        self.network = BatchedMLP(self.chains, self.settings.sizes, self._device)
         return self.network.theta, squared_error(self._predict)
 
     def _initialise(self, rngs: Sequence[np.random.Generator]) -> None:

@@ -33,7 +33,7 @@ def predict(
     """Predict the noise ε(x, t) by k networks, without gradient.
 
     Args:
-        theta: Parameters, (k, P), float32; see `ReplicatedTemporalNetwork`.
+        theta: Parameters, (k, P), float32; see `BatchedTemporalNetwork`.
         embedding: Embedding of each time, (times, width), float32.
         x: Points, (k, n, 2), float32.
         t: Their times, rows of the embedding, (k, n), whole numbers.
@@ -71,7 +71,7 @@ def squared_error(
     It is Σ weights · (mean over coordinates of (ε(x, t) − y)²).
 
     Args:
-        theta: Parameters, (k, P), float32; see `ReplicatedTemporalNetwork`.
+        theta: Parameters, (k, P), float32; see `BatchedTemporalNetwork`.
         embedding: Embedding of each time, (times, width), float32.
         x: Points, (k, n, 2), float32.
         t: Their times, rows of the embedding, (k, n), whole numbers.
@@ -133,7 +133,7 @@ def _parts(points):
 
 @compiled()
 def _unpack(row, width):
-    """Views of a row in the layout of `ReplicatedTemporalNetwork.shapes`, but for those of
+    """Views of a row in the layout of `BatchedTemporalNetwork.shapes`, but for those of
     `_unpack_times`.
 
     in_fc, (scale, shift, matrix) of the residual layer's two halves and of the output, the output's

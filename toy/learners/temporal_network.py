@@ -10,13 +10,13 @@ from torch.nn.functional import layer_norm, leaky_relu, one_hot
 
 from toy.learners import temporal_cpu
 
-__all__ = ["ReplicatedTemporalNetwork"]
+__all__ = ["BatchedTemporalNetwork"]
 
 SLOPE = 0.02  # of the leaky ReLU
 SHARED = "temp_fc.{}."  # ddpm-torch stores the one residual layer under several numbers
 
 
-class ReplicatedTemporalNetwork:
+class BatchedTemporalNetwork:
     """R networks ε(x, t) of one shape; chain r is row r of `theta` (R, P).
 
     Row layout: the parameters of `shapes` in turn, under ddpm-torch's names; width 128 gives P =

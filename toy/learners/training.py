@@ -19,8 +19,8 @@ from toy.learners.read_ahead import read_ahead
 
 __all__ = [
     "BatchBlock",
+    "BatchedTrainer",
     "Loss",
-    "ReplicatedTrainer",
     "batch_count",
     "squared_error",
     "weighted",
@@ -129,7 +129,7 @@ def squared_error(predict: Callable[[Tensor, Tensor], Tensor]) -> Loss:
     )
 
 
-class ReplicatedTrainer:
+class BatchedTrainer:
     """Minimises Σ weights · loss over the points of a batch, for each chain its own.
 
     Args:

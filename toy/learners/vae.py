@@ -9,7 +9,7 @@ from torch import Tensor
 from stability.loop.regimes import TrainingSet
 from toy.learners.denoising import blocks, with_weights
 from toy.learners.frame import NetworkLearner
-from toy.learners.mlp import ReplicatedMLP, share_memory
+from toy.learners.mlp import BatchedMLP, share_memory
 from toy.learners.sampling import normals
 from toy.learners.settings import VAEConfig
 from toy.learners.training import BatchBlock, Loss, weighted
@@ -28,8 +28,8 @@ class VAELearner(NetworkLearner[VAEConfig]):
 
     def _build(self) -> tuple[Tensor, Loss]:
         s = self.settings
-        self.encoder = ReplicatedMLP(self.chains, s.encoder_sizes, self._device)
-        self.decoder = ReplicatedMLP(self.chains, s.decoder_sizes, self._device)
+        self.encoder = BatchedMLP(self.chains, s.encoder_sizes, self._device)
+        self.decoder = BatchedMLP(self.chains, s.decoder_sizes, self._device)
         theta = share_memory([self.encoder, self.decoder], extra=1)  # the last column is log σ
         return theta, weighted(self._loss)
 

@@ -106,7 +106,7 @@ def resemblance(x: np.ndarray, real: np.ndarray, fresh: np.ndarray) -> dict[str,
 
     sliced: sliced W2 to the new draws. memorised: share of x nearer to a training point than to any
     new one. It is ½ for samples that do not depend on the training points, whatever else is wrong
-    with them, and 1 for copies; so memorising is told from collapse.
+    with them, and 1 for copies; so memorising is distinguished from collapse.
 
     Args:
         x: Samples, (n, 2).

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.stats import binom, hypergeom
 
 from stability.laws.monte_carlo import bounded_mean_slack
-from stability.loop.regimes import Accumulate, Regime, RoundInputs, TrainingSet
+from stability.loop.regimes import Accumulate, GenerationInputs, Regime, TrainingSet
 from stability.loop.retraining import retrain
 from stability.statements.claim import ERROR_RATE, Claim
 from stability.statements.literature.discrete_collapse import Frequencies
@@ -58,7 +58,7 @@ DECAY = _claim(
     id="Absorption, diversity",
     words="E H_t = H_0(1 − (1 − q)/N)^t with r of N texts replaced a round",
     relation="==",
-    falsified_by="A mean over replicas further off than Hoeffding's bound allows.",
+    falsified_by="A mean over chains further off than Hoeffding's bound allows.",
     error_rate=ERROR_RATE,
 )
 DECAY_EXACT = _claim(
@@ -97,7 +97,7 @@ ACCUMULATED = _claim(
     id="Absorption, not when everything is kept",
     words="when everything is kept E H_t = H_0 Π (1 − λ/(n(1+λk)²)), k <= t",
     relation="==",
-    falsified_by="A mean over replicas further off than Hoeffding's bound allows.",
+    falsified_by="A mean over chains further off than Hoeffding's bound allows.",
     error_rate=ERROR_RATE,
 )
 
@@ -135,7 +135,7 @@ class _Trickle:
         """
         return self.replaced
 
-    def next(self, inputs: RoundInputs) -> TrainingSet:
+    def next(self, inputs: GenerationInputs) -> TrainingSet:
         """Replace; each model of the chain loses texts of its own.
 
         Args:
@@ -261,7 +261,7 @@ def check(
     replaced: int,
     t: int,
     rng: np.random.Generator,
-    replicas: int = 5120,
+    chains: int = 5120,
     false_alarm: float = ERROR_RATE,
 ) -> list[Verdict]:
     """The decay through Algorithm 1 and by transition matrices; where, when, and the ways out.
@@ -271,7 +271,7 @@ def check(
         replaced: r, texts replaced a round.
         t: Rounds, >= 1.
         rng: For the simulations.
-        replicas: Simulated loops, rounded up to a multiple of 256.
+        chains: Simulated loops, rounded up to a multiple of 256.
         false_alarm: Of each verdict that uses randomness.
 
     Returns:
@@ -288,7 +288,7 @@ def check(
 
     start = 1 - sum((k / size) ** 2 for k in counts)
     shown = f"{counts[0]} and {counts[1]} texts"
-    run = {"counts": counts, "t": t, "replicas": replicas, "rng": rng, "false_alarm": false_alarm}
+    run = {"counts": counts, "t": t, "chains": chains, "rng": rng, "false_alarm": false_alarm}
     decayed = start * diversity_decay(size, replaced) ** t
     kept = accumulated_diversity(start, size, 1.0, t)
     matrix = transition(size, replaced)
@@ -376,16 +376,16 @@ def _simulated(
     false_alarm: float,
     counts: Sequence[int],
     t: int,
-    replicas: int,
+    chains: int,
     rng: np.random.Generator,
 ) -> Verdict:
-    chains = math.ceil(replicas / _WIDTH)
+    groups = math.ceil(chains / _WIDTH)
     column = np.repeat(np.arange(len(counts)), counts)
-    learner = Frequencies(np.zeros((chains, _WIDTH, len(counts))))
+    learner = Frequencies(np.zeros((groups, _WIDTH, len(counts))))
     *_, _ = retrain(
         learner,
-        [np.tile(column[:, None], _WIDTH)] * chains,
-        [regime] * chains,
+        [np.tile(column[:, None], _WIDTH)] * groups,
+        [regime] * groups,
         t,
         seed=int(rng.integers(2**62)),
     )
@@ -396,7 +396,7 @@ def _simulated(
         measured=float(diversity.mean()),
         claimed=law,
         tolerance=bounded_mean_slack(min(law, largest), largest, diversity.size, false_alarm / 2),
-        method=f"Algorithm 1, {diversity.size} replicas; tolerance: exact, Hoeffding",
+        method=f"Algorithm 1, {diversity.size} chains; tolerance: exact, Hoeffding",
         false_alarm=false_alarm,
     )
 

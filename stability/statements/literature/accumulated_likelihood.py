@@ -261,7 +261,7 @@ def check(
     n: int = 20,
     a: float = 0.5,
     lam: float = 1.0,
-    replicas: int = 2048,
+    chains: int = 2048,
     false_alarm: float = ERROR_RATE,
 ) -> list[Verdict]:
     """Coverage in regular families, or the family with spikes through Algorithm 1.
@@ -272,7 +272,7 @@ def check(
         n: Real points in the family with spikes.
         a: nε there.
         lam: Synthetic points per real point there; λn whole.
-        replicas: Simulated loops there, a multiple of 256.
+        chains: Simulated loops there, a multiple of 256.
         false_alarm: Of each verdict that uses randomness.
 
     Returns:
@@ -280,7 +280,7 @@ def check(
     """
     if side == "regular":
         return [_walk(rng, false_alarm), *_other_families(rng, false_alarm)]
-    return [*_spikes(n, a / n, lam, rng, replicas, false_alarm), *_limits(lam)]
+    return [*_spikes(n, a / n, lam, rng, chains, false_alarm), *_limits(lam)]
 
 
 def _outside(claim: Claim, case: str, seen: NDArray[np.bool_], false_alarm: float) -> Verdict:
@@ -295,8 +295,8 @@ def _outside(claim: Claim, case: str, seen: NDArray[np.bool_], false_alarm: floa
 
 
 def _walk(rng: np.random.Generator, false_alarm: float) -> Verdict:
-    n, replicas = 2, 2048
-    furthest = np.abs(paths(Accumulate(1.0), n, _T, replicas, rng)).max(axis=0) * math.sqrt(n)
+    n, chains = 2, 2048
+    furthest = np.abs(paths(Accumulate(1.0), n, _T, chains, rng)).max(axis=0) * math.sqrt(n)
     case = f"T = {_T}, δ = {DELTA:g}"
     return _outside(WALK, case, furthest > radius(DELTA, _T), false_alarm)
 
@@ -326,16 +326,16 @@ def _other_families(rng: np.random.Generator, false_alarm: float) -> list[Verdic
 
 
 def _spikes(
-    n: int, eps: float, lam: float, rng: np.random.Generator, replicas: int, false_alarm: float
+    n: int, eps: float, lam: float, rng: np.random.Generator, chains: int, false_alarm: float
 ) -> list[Verdict]:
     """Shares of loops that end at a spike, in the first round and in each."""
-    chains, m, rounds = math.ceil(replicas / _WIDTH), round(lam * n), 3
-    learner = SpikeFamily(chains, _WIDTH, eps)
+    groups, m, rounds = math.ceil(chains / _WIDTH), round(lam * n), 3
+    learner = SpikeFamily(groups, _WIDTH, eps)
     states = []
     for _ in retrain(
         learner,
-        list(rng.standard_normal((chains, n, _WIDTH))),
-        [Accumulate(lam)] * chains,
+        list(rng.standard_normal((groups, n, _WIDTH))),
+        [Accumulate(lam)] * groups,
         rounds,
         seed=int(rng.integers(2**62)),
     ):
@@ -344,7 +344,7 @@ def _spikes(
     # trials of one probability, in an order that no outcome decides: the first so many of them
     # are independent
     outcomes = [after[(theta != 0) & ~spike] for (theta, spike), (_, after) in pairwise(states)]
-    trials = np.concatenate(outcomes)[: replicas // 4]
+    trials = np.concatenate(outcomes)[: chains // 4]
     case = f"n = {n}, nε = {n * eps:g}, λ = {lam:g}"
     method = "Algorithm 1, {} {}; tolerance: exact, binomial"
     law, each = first_round(n, eps, m), hazard(eps, m)
@@ -353,8 +353,8 @@ def _spikes(
             case,
             measured=float(states[1][1].mean()),
             claimed=law,
-            tolerance=share_slack(law, chains * _WIDTH, false_alarm / 2),
-            method=method.format(chains * _WIDTH, "loops"),
+            tolerance=share_slack(law, groups * _WIDTH, false_alarm / 2),
+            method=method.format(groups * _WIDTH, "loops"),
             false_alarm=false_alarm,
         ),
         HAZARD.verdict(

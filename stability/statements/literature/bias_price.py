@@ -4,7 +4,7 @@ Let f be linear in the law: the mean of a feature, the share of a class. If each
 training set by at most δ, |f(model_t) − f(training set t)| ≤ δ, then the loop misses the real data
 by at most b_t δ, whatever the law and the learner:
 
-    `Mix`, `FreshReal`, `ReplaceShare`:   b_t = Σ_{k≤t} c^k → 1 + λ,   c = λ/(1+λ);
+    `Mix`, `FreshReal`, `ReplaceFraction`:   b_t = Σ_{k≤t} c^k → 1 + λ,   c = λ/(1+λ);
     `Weighted(Mix, w)`:                   the same with c = 1 − w, → 1/w;
     `FullySynthetic`:                     t + 1;
     `Accumulate`:                         1 + Σ_{k≤t} λ/(1+λk) ≤ 1 + log(1+λt), without limit.
@@ -29,7 +29,7 @@ from stability.loop.regimes import (
     FullySynthetic,
     Mix,
     Regime,
-    ReplaceShare,
+    ReplaceFraction,
     Subsample,
     TrainingSet,
     Weighted,
@@ -89,7 +89,7 @@ MEDIAN = _claim(
 GRID: tuple[dict[str, Any], ...] = (
     {"regime": Mix(1.0)},
     {"regime": FreshReal(0.5)},
-    {"regime": ReplaceShare(1.0)},
+    {"regime": ReplaceFraction(1.0)},
     {"regime": Weighted(Mix(1.0), 0.25)},
     {"regime": FullySynthetic()},
     {"regime": Weighted(FullySynthetic(), 0.25)},
@@ -134,7 +134,7 @@ def bias_factor(regime: Regime, t: int, response: float = 1.0) -> float:
 def _synthetic_weight(regime: Regime) -> float:
     """Weight of the synthetic points in each training set but the first."""
     match regime:
-        case Mix(lam) | FreshReal(lam) | ReplaceShare(lam):
+        case Mix(lam) | FreshReal(lam) | ReplaceFraction(lam):
             return lam / (1 + lam)
         case FullySynthetic() | Weighted(FullySynthetic()):
             return 1.0
@@ -222,7 +222,7 @@ def check(
     rng: np.random.Generator,
     response: float = 1.0,
     t: int = 10,
-    replicas: int = 2048,
+    chains: int = 2048,
     false_alarm: float = ERROR_RATE,
 ) -> list[Verdict]:
     """b_t against the regime's own rule, and against Algorithm 1 with a learner that misses by δ.
@@ -232,7 +232,7 @@ def check(
         rng: For the simulation.
         response: J.
         t: Retrainings, >= 1.
-        replicas: Chains of the simulation.
+        chains: Chains of the simulation.
         false_alarm: Of the verdict that simulates.
 
     Returns:
@@ -249,7 +249,7 @@ def check(
             tolerance=1e-10 * factor,
             method="the regime run on labels of points; tolerance: rounding",
         ),
-        _simulated(case, regime, response, replicas, rng, false_alarm),
+        _simulated(case, regime, response, chains, rng, false_alarm),
     ]
     if isinstance(regime, _BOOKKEEPING) and response == 1:
         verdicts.append(_bookkeeping(regime, t, rng))
@@ -270,7 +270,7 @@ def _simulated(
     case: str,
     regime: Regime,
     response: float,
-    replicas: int,
+    chains: int,
     rng: np.random.Generator,
     false_alarm: float,
     t: int = 5,
@@ -284,20 +284,20 @@ def _simulated(
 
     law = path_law(propagate(regime, n, t), response=response, bias=shift)
     if isinstance(regime, Subsample):  # the coordinates of a chain would share its picks
-        model = Shifted(replicas, 1, shift, response)
-        real, seed = list(rng.standard_normal((replicas, n, 1))), int(rng.integers(2**62))
-        for _ in retrain(model, real, [regime] * replicas, t, seed=seed):
+        model = Shifted(chains, 1, shift, response)
+        real, seed = list(rng.standard_normal((chains, n, 1))), int(rng.integers(2**62))
+        for _ in retrain(model, real, [regime] * chains, t, seed=seed):
             pass
         errors = model.mean[:, 0]
     else:
-        errors = paths(regime, n, t, replicas, rng, learner=learner)[-1]
-    sd = math.sqrt(float(law.variance[-1]) / replicas) / shift
+        errors = paths(regime, n, t, chains, rng, learner=learner)[-1]
+    sd = math.sqrt(float(law.variance[-1]) / chains) / shift
     return SHIFTED.verdict(
         case.replace("t = 10", f"t = {t}"),
         measured=float(errors.mean()) / shift,
         claimed=bias_factor(regime, t, response),
         tolerance=2 * float(norm.isf(false_alarm / 2)) * sd,
-        method=f"Algorithm 1, {replicas} replicas; tolerance: normal tail with the exact variance, "
+        method=f"Algorithm 1, {chains} chains; tolerance: normal tail with the exact variance, "
         "doubled for random picks",
         false_alarm=false_alarm,
     )
@@ -360,7 +360,7 @@ MUTATIONS = (
         UNROLLED,
         f"{_HERE}.bias_factor",
         "1 + λ/2 for 1 + λ",
-        {"regime": Mix(1.0), "replicas": 128},
+        {"regime": Mix(1.0), "chains": 128},
         lambda right: lambda regime, t, response=1.0: right(Mix(regime.lam / 2), t, response),
     ),
     Mutation(
@@ -370,12 +370,12 @@ MUTATIONS = (
         {"regime": Accumulate(1.0)},
         lambda right: lambda regime, t, response=1.0: right(Mix(regime.lam), t, response),
     ),
-    Mutation(BOUND, f"{_HERE}.bias_factor", "the factor", {"regime": Mix(1.0), "replicas": 128}),
+    Mutation(BOUND, f"{_HERE}.bias_factor", "the factor", {"regime": Mix(1.0), "chains": 128}),
     Mutation(
         LOG,
         f"{_HERE}.log_bound",
         "1 + λ for the logarithm",
-        {"regime": Accumulate(1.0), "replicas": 128},
+        {"regime": Accumulate(1.0), "chains": 128},
         lambda right: lambda lam, t: 1 + lam,
     ),
 )

@@ -29,7 +29,7 @@ from stability.loop.regimes import (
     FullySynthetic,
     Mix,
     Regime,
-    ReplaceShare,
+    ReplaceFraction,
     Subsample,
     TrainingSet,
 )
@@ -59,7 +59,7 @@ TOTAL = _claim(
     id="Conservation of variance",
     words="E Σ_t + Var μ_t = Σ with 1/N, in every regime that does not select points",
     relation="==",
-    falsified_by="A mean over replicas further off than exact laws allow.",
+    falsified_by="A mean over chains further off than exact laws allow.",
     error_rate=ERROR_RATE,
 )
 UNBIASED = _claim(
@@ -74,7 +74,7 @@ BETWEEN = _claim(
     id="Conservation of variance, with new real data",
     words="Var μ_t obeys V ← α/n + (1−α)²V + (1−α)(1−V)/n",
     relation="==",
-    falsified_by="A mean square over replicas further off than exact laws allow.",
+    falsified_by="A mean square over chains further off than exact laws allow.",
     error_rate=ERROR_RATE,
 )
 LIMIT = _claim(
@@ -89,7 +89,7 @@ GRID: tuple[dict[str, Any], ...] = (
     {"regime": FullySynthetic()},
     {"regime": Accumulate(1.0)},
     {"regime": FreshReal(1.0)},
-    {"regime": ReplaceShare(1.0)},
+    {"regime": ReplaceFraction(1.0)},
     {"regime": Subsample(Accumulate(1.0))},
 )
 
@@ -150,7 +150,7 @@ def limit_between_models(alpha: float, n: int) -> float:
 def check(
     regime: Regime,
     rng: np.random.Generator,
-    replicas: int = 800,
+    chains: int = 800,
     false_alarm: float = ERROR_RATE,
 ) -> list[Verdict]:
     """One round through Algorithm 1 from a model of second moment 1; the limit by its recursion.
@@ -160,16 +160,16 @@ def check(
     Args:
         regime: One that does not select points.
         rng: For the simulation.
-        replicas: Simulated rounds.
+        chains: Simulated rounds.
         false_alarm: Of each verdict that uses randomness.
 
     Returns:
         The verdicts.
     """
     n = len(REAL)
-    rounds, means, second = _simulated(regime, rng, replicas)
+    rounds, means, second = _simulated(regime, rng, chains)
     simulated = {
-        "method": f"one round of Algorithm 1, {replicas} replicas; tolerance: exact, "
+        "method": f"one round of Algorithm 1, {chains} chains; tolerance: exact, "
         "noncentral χ² (Birgé) and Hoeffding",
         "false_alarm": false_alarm,
     }
@@ -191,7 +191,7 @@ def check(
                 f"{regime}, n = {n}",
                 measured=float(np.square(means).mean()),
                 claimed=one_round(alpha, size, float(REAL.mean() ** 2)),
-                tolerance=shifted_square_slack(variance, bias, replicas, false_alarm / 2),
+                tolerance=shifted_square_slack(variance, bias, chains, false_alarm / 2),
                 **simulated,
             ),
             LIMIT.verdict(
@@ -220,14 +220,14 @@ def counterexamples() -> list[Verdict]:
 
 
 def _simulated(
-    regime: Regime, rng: np.random.Generator, replicas: int
+    regime: Regime, rng: np.random.Generator, chains: int
 ) -> tuple[tuple[TrainingSet, ...], NDArray[np.float64], float]:
     """Training sets and means of the second fits to `REAL`, and the mean of σ² + μ²."""
-    learner = GaussianLearner(replicas, 1, ddof=0)
+    learner = GaussianLearner(chains, 1, ddof=0)
     *_, last = retrain(
         learner,
-        [REAL[:, None]] * replicas,
-        [regime] * replicas,
+        [REAL[:, None]] * chains,
+        [regime] * chains,
         1,
         seed=int(rng.integers(2**62)),
         fresh=lambda n, rng: rng.standard_normal((n, 1)),
@@ -253,7 +253,7 @@ def _slack(regime: Regime, rounds: Sequence[TrainingSet], false_alarm: float) ->
     if regime.needs_fresh_real:
         real = points - synthetic
         return slack + real / points * shifted_square_slack(1.0, 0.0, real, tail)
-    if isinstance(regime, ReplaceShare | Subsample):
+    if isinstance(regime, ReplaceFraction | Subsample):
         most = float(np.abs(REAL**2 - 1).max()) * len(REAL) / size
         slack += bounded_mean_slack(most, 2 * most, len(rounds), tail)
     return slack

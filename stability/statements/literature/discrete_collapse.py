@@ -49,7 +49,7 @@ CONCENTRATION = _claim(
     id="Seddik et al.",
     words="E Σp² = 1 − (1 − 1/n)^t (1 − Σp_0²)",
     relation="==",
-    falsified_by="A mean over replicas outside its confidence interval.",
+    falsified_by="A mean over chains outside its confidence interval.",
     error_rate=ERROR_RATE,
 )
 TWO_CATEGORIES = _claim(
@@ -167,7 +167,7 @@ def check(
     counts: Sequence[int],
     t: int,
     rng: np.random.Generator,
-    replicas: int = 4096,
+    chains: int = 4096,
     false_alarm: float = 1e-6,
 ) -> list[Verdict]:
     """Both statements for real data with these counts and n = Σ counts, t rounds later.
@@ -176,7 +176,7 @@ def check(
         counts: >= 1 each, at least two of them.
         t: >= 1.
         rng: Source of all draws.
-        replicas: Rounded up to a multiple of 256.
+        chains: Rounded up to a multiple of 256.
         false_alarm: Of the one verdict that uses randomness.
 
     Returns:
@@ -194,7 +194,7 @@ def check(
 
     n, rarest = sum(counts), min(counts)
     shares = np.array(counts) / n
-    seen = np.square(_simulated(counts, t, math.ceil(replicas / _WIDTH), rng)).sum(axis=1)  # (R,)
+    seen = np.square(_simulated(counts, t, math.ceil(chains / _WIDTH), rng)).sum(axis=1)  # (R,)
     law, p = count_law(rarest, n, t), np.arange(n + 1) / n
     two = 1 - 2 * rarest / n * (1 - rarest / n)
     matrix = "Wright–Fisher's transition matrix; tolerance: rounding"
@@ -204,8 +204,7 @@ def check(
             measured=float(seen.mean()),
             claimed=expected_concentration(float(shares @ shares), n, t),
             tolerance=float(norm.isf(false_alarm / 4)) * float(seen.std()) / math.sqrt(len(seen)),
-            method=f"Algorithm 1, {len(seen)} replicas; tolerance: normal tail, doubled for "
-            "skewness",
+            method=f"Algorithm 1, {len(seen)} chains; tolerance: normal tail, doubled for skewness",
             false_alarm=false_alarm,
         ),
         TWO_CATEGORIES.verdict(

@@ -50,14 +50,14 @@ FRESH = _claim(
     id="Effective sample size, new real data",
     words="error over C/n: 1 − λ/(1+2λ)·(1 − c^2t) + B (1+λ)²(1 − c^(t+1))², c = λ/(1+λ)",
     relation="==",
-    falsified_by="A mean square over replicas outside the interval that normal errors allow.",
+    falsified_by="A mean square over chains outside the interval that normal errors allow.",
     error_rate=ERROR_RATE,
 )
 FIXED = _claim(
     id="Effective sample size, fixed real data",
     words="error over C/n: 1 + λ/(1+2λ)·(1 − c^2t) + B (1+λ)²(1 − c^(t+1))², c = λ/(1+λ)",
     relation="==",
-    falsified_by="A mean square over replicas outside the interval that normal errors allow.",
+    falsified_by="A mean square over chains outside the interval that normal errors allow.",
     error_rate=ERROR_RATE,
 )
 BEST = _claim(
@@ -188,7 +188,7 @@ def check(
     rng: np.random.Generator,
     t: int = 4,
     n: int = 4,
-    replicas: int = 12_800,
+    chains: int = 12_800,
     false_alarm: float = ERROR_RATE,
 ) -> list[Verdict]:
     """Both laws through Algorithm 1, and the best λ by numerical minimisation.
@@ -199,13 +199,13 @@ def check(
         rng: For the simulations.
         t: Retrainings, >= 1.
         n: Real points.
-        replicas: Simulated loops.
+        chains: Simulated loops.
         false_alarm: Of each verdict that uses randomness.
 
     Returns:
         The verdicts.
     """
-    size = {"B": B, "lam": lam, "t": t, "n": n, "replicas": replicas, "false_alarm": false_alarm}
+    size = {"B": B, "lam": lam, "t": t, "n": n, "chains": chains, "false_alarm": false_alarm}
     return [
         _simulated(FRESH, FreshReal(lam), fresh_real(lam, t), rng=rng, **size),
         _simulated(FIXED, Mix(lam), mixed(lam, t), rng=rng, **size),
@@ -222,7 +222,7 @@ def _simulated(
     lam: float,
     t: int,
     n: int,
-    replicas: int,
+    chains: int,
     rng: np.random.Generator,
     false_alarm: float,
 ) -> Verdict:
@@ -232,7 +232,7 @@ def _simulated(
         regime,
         n,
         t,
-        replicas,
+        chains,
         rng,
         learner=lambda chains, d: _MissedMean(chains, d, delta),
     )[-1]
@@ -242,8 +242,8 @@ def _simulated(
         f"Gaussian mean, B = {B:g}, λ = {lam:g}, t = {t}",
         measured=n * float(np.square(errors).mean()),
         claimed=law(lam, B, t),
-        tolerance=shifted_square_slack(variance, bias, replicas, false_alarm / 2),
-        method=f"Algorithm 1, {replicas} replicas; tolerance: exact, noncentral χ² (Birgé)",
+        tolerance=shifted_square_slack(variance, bias, chains, false_alarm / 2),
+        method=f"Algorithm 1, {chains} chains; tolerance: exact, noncentral χ² (Birgé)",
         false_alarm=false_alarm,
     )
 

@@ -50,7 +50,7 @@ DISTANCE = _claim(
     id="Frequencies with real data",
     words=_WORDS,
     relation="==",
-    falsified_by="A mean over replicas further off than its exact law allows.",
+    falsified_by="A mean over chains further off than its exact law allows.",
     error_rate=ERROR_RATE,
 )
 EXACT = _claim(
@@ -159,7 +159,7 @@ def check(
     lam: float,
     t: int,
     rng: np.random.Generator,
-    replicas: int = 5120,
+    chains: int = 5120,
     false_alarm: float = ERROR_RATE,
 ) -> list[Verdict]:
     """The law through Algorithm 1 and by transition matrices, and the chance of absence.
@@ -169,7 +169,7 @@ def check(
         lam: λn whole, > 0.
         t: Retrainings, >= 1.
         rng: For the simulation.
-        replicas: Simulated loops, rounded up to a multiple of 256.
+        chains: Simulated loops, rounded up to a multiple of 256.
         false_alarm: Of the one verdict that uses randomness.
 
     Returns:
@@ -186,7 +186,7 @@ def check(
     require_whole(lam, n)
 
     m = round(lam * n)
-    seen = _simulated(counts, lam, t, math.ceil(replicas / _WIDTH), rng)
+    seen = _simulated(counts, lam, t, math.ceil(chains / _WIDTH), rng)
     return [
         *_distances(counts, lam, m, t, seen, false_alarm),
         *_absence(min(counts), n, lam, m, t),
@@ -212,7 +212,7 @@ def _distances(
             measured=float(seen.mean()),
             claimed=law,
             tolerance=_slack(counts, m, t, len(seen), false_alarm),
-            method=f"Algorithm 1, {len(seen)} replicas; tolerance: exact, Chernoff's bound of each "
+            method=f"Algorithm 1, {len(seen)} chains; tolerance: exact, Chernoff's bound of each "
             "category's law",
             false_alarm=false_alarm,
         ),
@@ -260,11 +260,11 @@ def _by_matrix(counts: Sequence[int], m: int, t: int) -> float:
     return math.fsum(float(law @ values) for values, law in _laws(counts, m, t))
 
 
-def _slack(counts: Sequence[int], m: int, t: int, replicas: int, false_alarm: float) -> float:
+def _slack(counts: Sequence[int], m: int, t: int, chains: int, false_alarm: float) -> float:
     """The sum over categories is off by more than this with at most that probability."""
     tail = false_alarm / (2 * len(counts))
     return math.fsum(
-        law_mean_slack(values, law, replicas, tail) for values, law in _laws(counts, m, t)
+        law_mean_slack(values, law, chains, tail) for values, law in _laws(counts, m, t)
     )
 
 

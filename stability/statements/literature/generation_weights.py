@@ -25,7 +25,7 @@ from scipy.optimize import minimize_scalar
 
 from stability.gaussian.mean import paths
 from stability.laws.monte_carlo import mean_square_slack
-from stability.loop.regimes import RoundInputs, TrainingSet
+from stability.loop.regimes import GenerationInputs, TrainingSet
 from stability.statements.claim import ERROR_RATE, Claim
 from stability.statements.mutation import Mutation
 from stability.statements.verdict import Verdict
@@ -52,7 +52,7 @@ LAW = _claim(
     id="Weights by generation",
     words="the error over σ²/n obeys v ← (1 − αg)²v + g²",
     relation="==",
-    falsified_by="A mean square over replicas outside the interval that χ² allows.",
+    falsified_by="A mean square over chains outside the interval that χ² allows.",
     error_rate=ERROR_RATE,
 )
 BEST = _claim(
@@ -190,7 +190,7 @@ class GenerationWeighted:
         """
         return n - round(self.alpha * n)
 
-    def next(self, inputs: RoundInputs) -> TrainingSet:
+    def next(self, inputs: GenerationInputs) -> TrainingSet:
         """Append a batch, real points first, and weight all batches.
 
         Args:
@@ -211,7 +211,7 @@ def check(
     t: int,
     rng: np.random.Generator,
     n: int = 10,
-    replicas: int = 6400,
+    chains: int = 6400,
     false_alarm: float = ERROR_RATE,
 ) -> list[Verdict]:
     """Both choices of weights through Algorithm 1, the best gains by minimisation, and rates.
@@ -221,7 +221,7 @@ def check(
         t: Retrainings, >= 1.
         rng: For the simulations.
         n: Points of a batch.
-        replicas: Simulated loops.
+        chains: Simulated loops.
         false_alarm: Of each verdict that uses randomness.
 
     Returns:
@@ -235,7 +235,7 @@ def check(
     case = f"α = {alpha:g}, t = {t}"
     return [
         *(
-            _simulated(name, gains, alpha, t, n, replicas, rng, false_alarm)
+            _simulated(name, gains, alpha, t, n, chains, rng, false_alarm)
             for name, gains in (("equal weights", equal_gain), ("best weights", best_gain))
         ),
         BEST.verdict(
@@ -327,18 +327,18 @@ def _simulated(
     alpha: float,
     t: int,
     n: int,
-    replicas: int,
+    chains: int,
     rng: np.random.Generator,
     false_alarm: float,
 ) -> Verdict:
-    errors = paths(GenerationWeighted(alpha, gains), n, t, replicas, rng)[-1]  # type: ignore[arg-type]
+    errors = paths(GenerationWeighted(alpha, gains), n, t, chains, rng)[-1]  # type: ignore[arg-type]
     law = error(gains, t, alpha)
     return LAW.verdict(
         f"Gaussian mean, {name}, α = {alpha:g}, t = {t}",
         measured=n * float(np.square(errors).mean()),
         claimed=law,
-        tolerance=law * mean_square_slack(replicas, false_alarm / 2),
-        method=f"Algorithm 1, {replicas} replicas; tolerance: exact, χ²",
+        tolerance=law * mean_square_slack(chains, false_alarm / 2),
+        method=f"Algorithm 1, {chains} chains; tolerance: exact, χ²",
         false_alarm=false_alarm,
     )
 

@@ -49,7 +49,7 @@ MEAN = _claim(
     id="Growing data, mean",
     words="the error of the mean over σ²/n is Σ n/n_s, s <= t",
     relation="==",
-    falsified_by="A mean square over replicas outside the interval that χ² allows.",
+    falsified_by="A mean square over chains outside the interval that χ² allows.",
     error_rate=ERROR_RATE,
 )
 LIMIT = _claim(
@@ -153,7 +153,7 @@ def check(
     power: float,
     t: int,
     rng: np.random.Generator,
-    replicas: int = 6400,
+    chains: int = 6400,
     false_alarm: float = ERROR_RATE,
 ) -> list[Verdict]:
     """The mean through Algorithm 1 with `Scheduled`; sums, and both half-lives by quadrature.
@@ -163,21 +163,21 @@ def check(
         power: p, where n_t = n(t+1)^p.
         t: Retrainings of the simulation.
         rng: For the simulation.
-        replicas: Simulated loops.
+        chains: Simulated loops.
         false_alarm: Of the one verdict that uses randomness.
 
     Returns:
         The verdicts.
     """
-    errors = paths(Scheduled(FullySynthetic(), power=power), n, t, replicas, rng)[-1]
+    errors = paths(Scheduled(FullySynthetic(), power=power), n, t, chains, rng)[-1]
     law = mean_error(power, t)
     found = [
         MEAN.verdict(
             f"Gaussian mean, n = {n}, p = {power:g}, t = {t}",
             measured=n * float(np.square(errors).mean()),
             claimed=law,
-            tolerance=law * mean_square_slack(replicas, false_alarm / 2),
-            method=f"Algorithm 1, {replicas} replicas; tolerance: exact, χ²",
+            tolerance=law * mean_square_slack(chains, false_alarm / 2),
+            method=f"Algorithm 1, {chains} chains; tolerance: exact, χ²",
             false_alarm=false_alarm,
         ),
         _scale(n, power),

@@ -59,7 +59,7 @@ EFFICIENCY = _claim(
     id="Dey–Donoho, efficiency",
     words="error of the last refit over Cramér–Rao, the inverse of its efficiency",
     relation="==",
-    falsified_by="A mean square over replicas outside the interval that χ² allows.",
+    falsified_by="A mean square over chains outside the interval that χ² allows.",
 )
 
 GRID: tuple[dict[str, Any], ...] = (
@@ -110,7 +110,7 @@ def check(
     family: str = "",
     theta: tuple[float, ...] = (),
     n: int | None = None,
-    replicas: int | None = None,
+    chains: int | None = None,
     false_alarm: float = 1e-6,
 ) -> list[Verdict]:
     """The covariance of the path, entry by entry, and the efficiency at its end, through Algorithm
@@ -124,7 +124,7 @@ def check(
         theta: θ* of the family, (P,); empty for the Gaussian mean.
         n: Real points; by default 4 for the Gaussian mean (where it does not matter), 400 else.
         t: Retrainings, >= 1.
-        replicas: Runs; by default 10,000 and 150.
+        chains: Runs; by default 10,000 and 150.
         false_alarm: Of each verdict.
 
     Returns:
@@ -141,11 +141,11 @@ def check(
         raise ValueError(f"false_alarm must be in (0, 1), got {false_alarm}")
 
     if family:
-        size, count = (400 if n is None else n, 150 if replicas is None else replicas)
+        size, count = (400 if n is None else n, 150 if chains is None else chains)
         path = _family_paths(regime, t, rng, family, theta, size, count)
         name = f"{family} at ({', '.join(f'{value:g}' for value in theta)})"
     else:
-        size, count = (4 if n is None else n, 10_000 if replicas is None else replicas)
+        size, count = (4 if n is None else n, 10_000 if chains is None else chains)
         path = math.sqrt(size) * paths(regime, size, t, count, rng)
         name = "Gaussian mean"
     law = limit_covariance(regime, t)
@@ -171,7 +171,7 @@ def check(
 
 
 # with 150 runs the tolerance is ±76 %, and the slip is missed once in 100,000 draws
-_BINOMIAL = {**GRID[-1], "replicas": 250}
+_BINOMIAL = {**GRID[-1], "chains": 250}
 _LAW = "stability.statements.literature.path_of_refits.limit_covariance"
 
 MUTATIONS = (
@@ -214,20 +214,20 @@ def _family_paths(
     name: str,
     theta: tuple[float, ...],
     n: int,
-    replicas: int,
+    chains: int,
 ) -> NDArray[np.float64]:
-    """√n Lᵀ(θ_s − θ*), F = L Lᵀ, for s = 0 … t: (t + 1, replicas · P)."""
+    """√n Lᵀ(θ_s − θ*), F = L Lᵀ, for s = 0 … t: (t + 1, chains · P)."""
     require_whole(regime.lam if isinstance(regime, HasLambda) else 1.0, n)
     family = FAMILIES[name]()
     centre = torch.tensor(theta, dtype=torch.float64)
     law = Member(family, centre)
-    real = [draw(law, n, _generator(rng)).numpy() for _ in range(replicas)]
-    learner = LikelihoodLearner(family, centre.expand(replicas, -1))
+    real = [draw(law, n, _generator(rng)).numpy() for _ in range(chains)]
+    learner = LikelihoodLearner(family, centre.expand(chains, -1))
     root = np.linalg.cholesky(family.fisher(centre).numpy())  # type: ignore[attr-defined]
     generations = retrain(
         learner,
         real,
-        [regime] * replicas,
+        [regime] * chains,
         t,
         seed=int(rng.integers(2**62)),
         fresh=lambda n, rng: draw(law, n, _generator(rng)).numpy(),

@@ -51,7 +51,7 @@ LAW = _claim(
     id="Populations",
     words="each model's error over σ²/n is that of the autoregression with W",
     relation="==",
-    falsified_by="A mean square over replicas outside the interval that χ² allows.",
+    falsified_by="A mean square over chains outside the interval that χ² allows.",
     error_rate=ERROR_RATE,
 )
 UNIFORM = _claim(
@@ -232,14 +232,14 @@ def _simulated(
     regime = Exchange(Mix(lam), tuple(map(tuple, W.tolist())))
     seen = paths(regime, n, t, 128 * k * chains, rng)[-1].reshape(chains, k, 128)
     laws = errors(W, lam, t)
-    replicas = chains * 128
+    count = chains * 128
     return [
         LAW.verdict(
             f"Gaussian mean, K = {k}, λ = {lam:g}, W = {_shown(W)}, t = {t}, model {i + 1}",
             measured=n * float(np.square(seen[:, i]).mean()),
             claimed=float(laws[i]),
-            tolerance=float(laws[i]) * mean_square_slack(replicas, false_alarm / (2 * k)),
-            method=f"Algorithm 1, {replicas} populations; tolerance: exact, χ²",
+            tolerance=float(laws[i]) * mean_square_slack(count, false_alarm / (2 * k)),
+            method=f"Algorithm 1, {count} populations; tolerance: exact, χ²",
             false_alarm=false_alarm / k,
         )
         for i in range(k)

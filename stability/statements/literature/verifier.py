@@ -57,7 +57,7 @@ ROUND = _claim(
     id="Verifier, one round",
     words="one round takes θ to the mean of N(θ, 1) on the window",
     relation="==",
-    falsified_by="A mean over replicas further off than Hoeffding's bound allows.",
+    falsified_by="A mean over chains further off than Hoeffding's bound allows.",
     error_rate=ERROR_RATE,
 )
 SCATTER = _claim(

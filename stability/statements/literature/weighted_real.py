@@ -41,7 +41,7 @@ __all__ = [
 _claim = partial(
     Claim,
     source="He–Xu–Cheng, arXiv:2502.18049",
-    falsified_by="A mean square over replicas outside the interval that χ² allows.",
+    falsified_by="A mean square over chains outside the interval that χ² allows.",
     no_evidence="That some weight does better than the share of real points: so do many.",
     error_rate=ERROR_RATE,
 )
@@ -203,7 +203,7 @@ def check(
     rng: np.random.Generator,
     t: int = 4,
     n: int = 4,
-    replicas: int = 10_000,
+    chains: int = 10_000,
     false_alarm: float = 1e-6,
 ) -> list[Verdict]:
     """Both laws through Algorithm 1 with `WeightedMean`, and the least value of f by numerical
@@ -215,7 +215,7 @@ def check(
         rng: Source of all draws.
         t: Retrainings, >= 1.
         n: Real points, with n/k whole.
-        replicas: Independent runs.
+        chains: Independent runs.
         false_alarm: Of each verdict that uses randomness.
 
     Returns:
@@ -225,7 +225,7 @@ def check(
         ValueError: If out of range.
     """
     _require(w, k)
-    size = {"t": t, "n": n, "replicas": replicas, "rng": rng, "false_alarm": false_alarm}
+    size = {"t": t, "n": n, "chains": chains, "rng": rng, "false_alarm": false_alarm}
     least = minimize_scalar(
         error_fresh_real, bounds=(1e-9, 1), args=(k,), method="bounded", options={"xatol": 1e-12}
     )
@@ -269,7 +269,7 @@ def _simulated(
     *,
     t: int,
     n: int,
-    replicas: int,
+    chains: int,
     rng: np.random.Generator,
     false_alarm: float,
 ) -> Verdict:
@@ -278,7 +278,7 @@ def _simulated(
         regime,
         n,
         t,
-        replicas,
+        chains,
         rng,
         learner=lambda chains, d: WeightedMean(w, np.zeros((chains, d))),
     )[-1]
@@ -286,7 +286,7 @@ def _simulated(
         f"Gaussian mean, k = {k:g}, w = {w:.4g}, t = {t}",
         measured=n * float(np.square(errors).mean()),
         claimed=law,
-        tolerance=law * mean_square_slack(replicas, false_alarm / 2),
-        method=f"Algorithm 1, {replicas} replicas; tolerance: exact, χ²",
+        tolerance=law * mean_square_slack(chains, false_alarm / 2),
+        method=f"Algorithm 1, {chains} chains; tolerance: exact, χ²",
         false_alarm=false_alarm,
     )

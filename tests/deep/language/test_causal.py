@@ -61,7 +61,7 @@ def test_a_model_of_the_library_is_retrained(rank, rng):
     learner = LanguageLearner(build, SYMBOLS, LENGTH, training, 2)
     real = rng.integers(0, SYMBOLS, (20, LENGTH)).astype(np.uint8)
     *_, last = retrain(
-        learner, [real, real], [Mix(1.0), FullySynthetic()], 1, seed=1, replicas=[0, 0]
+        learner, [real, real], [Mix(1.0), FullySynthetic()], 1, seed=1, streams=[0, 0]
     )
     assert last.samples[0].shape == (20, LENGTH)
     names = set(learner.state_dict()["states"][0]["weights"])

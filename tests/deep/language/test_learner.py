@@ -30,9 +30,7 @@ def real_windows(rng, n=40):
 
 def run(learner, real, after=None, generations=2):
     regimes = [Mix(0.5), FullySynthetic()]
-    return retrain(
-        learner, [real, real], regimes, generations, seed=1, replicas=[0, 0], after=after
-    )
+    return retrain(learner, [real, real], regimes, generations, seed=1, streams=[0, 0], after=after)
 
 
 def every_window():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from deep.models.told_classes import ToldClasses
+from deep.models.class_conditioned import ClassConditioned
 from deep.networks import unet_ddpm, unet_edm
 from deep.networks.class_code import class_code
 from deep.networks.unet_ddpm import DDPMNetwork
@@ -56,8 +56,8 @@ def test_the_class_decides_and_each_image_has_its_own(config, rng):
     x = torch.from_numpy(rng.standard_normal((3, 1, 8, 8), dtype=np.float32))
     level = torch.full((3,), 2.0 if config is EDM else 20)
     with torch.inference_mode():
-        mixed = ToldClasses(network, torch.tensor([1, 4, 1]))(x, level)
-        same = ToldClasses(network, torch.tensor([1, 1, 1]))(x, level)
+        mixed = ClassConditioned(network, torch.tensor([1, 4, 1]))(x, level)
+        same = ClassConditioned(network, torch.tensor([1, 1, 1]))(x, level)
     torch.testing.assert_close(mixed[[0, 2]], same[[0, 2]], atol=1e-5, rtol=1e-5)
     assert (mixed[1] - same[1]).abs().max() > 1e-3 * mixed.abs().max()
 

@@ -28,7 +28,7 @@ from stability.loop.regimes import (
     FreshReal,
     FullySynthetic,
     Mix,
-    ReplaceShare,
+    ReplaceFraction,
     Subsample,
 )
 from stability.loop.retraining import retrain
@@ -62,7 +62,7 @@ REGIMES = [
     FullySynthetic(),
     Accumulate(0.5),
     Subsample(Accumulate(1.0)),
-    ReplaceShare(1.0),
+    ReplaceFraction(1.0),
     FreshReal(0.5),
 ]
 
@@ -97,7 +97,7 @@ def run(learner, after=None):
         REGIMES,
         2,
         seed=3,
-        replicas=[0] * len(REGIMES),
+        streams=[0] * len(REGIMES),
         fresh=fresh,
         after=after,
     )

@@ -83,8 +83,8 @@ def make(accelerator, tmp_path):
 
 def generations(learner, regimes=REGIMES, count=2, seed=1, **options):
     real = [IMAGES] * len(regimes)
-    replicas = [0] * len(regimes)
-    return retrain(learner, real, regimes, count, seed=seed, replicas=replicas, draws=25, **options)
+    streams = [0] * len(regimes)
+    return retrain(learner, real, regimes, count, seed=seed, streams=streams, draws=25, **options)
 
 
 def finished(learner, checkpoint=None):

@@ -109,7 +109,7 @@ def test_a_chain_does_not_depend_on_the_chains_beside_it(rng):
     )
     for _ in retrain(together, real, regimes, 3, seed=seed):
         pass
-    for _ in retrain(alone, real[2:], regimes[2:], 3, seed=seed, replicas=[2]):
+    for _ in retrain(alone, real[2:], regimes[2:], 3, seed=seed, streams=[2]):
         pass
     np.testing.assert_allclose(together.theta[2], alone.theta[0], atol=1e-9)
 

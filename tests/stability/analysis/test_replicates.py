@@ -21,9 +21,9 @@ def test_the_jackknife_of_a_mean_is_student_s_interval(rng):
 
 
 def test_an_infinite_number_has_no_error_or_an_infinite_one():
-    value, replicas = np.array([math.inf, 1.0]), np.array([[math.inf, 1.0], [math.inf, 1.5]])
-    assert Replicates((), "quadrature").error(value, replicas) == pytest.approx([0, 0.5])
-    error = Replicates((), "jackknife").error(value, replicas)
+    value, replicates = np.array([math.inf, 1.0]), np.array([[math.inf, 1.0], [math.inf, 1.5]])
+    assert Replicates((), "quadrature").error(value, replicates) == pytest.approx([0, 0.5])
+    error = Replicates((), "jackknife").error(value, replicates)
     assert error[0] == math.inf
     assert 0 < error[1] < math.inf
 

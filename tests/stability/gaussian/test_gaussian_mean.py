@@ -7,10 +7,10 @@ from stability.gaussian.mean import paths
 from tests.conftest import FALSE_ALARM
 
 
-@pytest.mark.parametrize("replicas", [1, 127, 129, 300])
-def test_one_path_a_replica(replicas, rng):
-    seen = paths(Mix(1.0), 2, 3, replicas, rng)
-    assert seen.shape == (4, replicas)
+@pytest.mark.parametrize("chains", [1, 127, 129, 300])
+def test_one_path_a_replica(chains, rng):
+    seen = paths(Mix(1.0), 2, 3, chains, rng)
+    assert seen.shape == (4, chains)
     assert len(np.unique(seen)) == seen.size
 
 

@@ -16,10 +16,10 @@ from stability import (
     FreshReal,
     FullySynthetic,
     GaussianLearner,
+    GenerationInputs,
     Mix,
-    ReplaceShare,
+    ReplaceFraction,
     RetrainingError,
-    RoundInputs,
     Subsample,
     TrainingSet,
     Verified,
@@ -140,8 +140,8 @@ ARGUMENTS = [
     ({"draws": 2.0}, TypeError, "draws must be a whole number"),
     ({"seed": -1}, ValueError, "seed must be >= 0, got -1"),
     ({"seed": None}, TypeError, "seed must be a whole number, got None"),
-    ({"replicas": [-1]}, ValueError, "replicas must be >= 0"),
-    ({"replicas": ["a"]}, TypeError, "replicas must be a whole number"),
+    ({"streams": [-1]}, ValueError, "streams must be >= 0"),
+    ({"streams": ["a"]}, TypeError, "streams must be a whole number"),
     ({"fresh": 3}, TypeError, "fresh must be a function"),
     ({"latents": "old"}, ValueError, "latents must be one of"),
     ({"learner": GaussianLearner}, TypeError, "learner must be an instance"),
@@ -162,7 +162,7 @@ def test_arguments_of_retrain_are_named(change, error, words):
         retrain(**arguments | change)
 
 
-@pytest.mark.parametrize("regime", [Mix, Accumulate, FreshReal, ReplaceShare])
+@pytest.mark.parametrize("regime", [Mix, Accumulate, FreshReal, ReplaceFraction])
 @pytest.mark.parametrize("lam", ["1", None, True, 1j, [1.0], np.ones(1), np.bool_(True)])
 def test_lambda_is_a_number(regime, lam):
     with pytest.raises(TypeError, match="lam must be a real number, got "):
@@ -244,7 +244,7 @@ def test_arguments_of_coupled_chains_are_named():
 )
 def test_what_a_selector_returns_is_checked(regime, words, rng):
     synthetic = rng.standard_normal((regime.synthetic(6), 1))
-    inputs = RoundInputs(X, TrainingSet(X, 6), synthetic, lambda k: X[:k], rng)
+    inputs = GenerationInputs(X, TrainingSet(X, 6), synthetic, lambda k: X[:k], rng)
     with pytest.raises(ArithmeticError, match=words):
         regime.next(inputs)
 

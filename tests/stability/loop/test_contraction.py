@@ -103,7 +103,7 @@ def test_a_pair_does_not_depend_on_the_pairs_beside_it_and_can_be_resumed(rng):
     real, seed, moves = normals(2, 10, 2, rng), int(rng.integers(2**62)), [shift(1.0)] * 2
     whole = list(coupled(GaussianLearner(4, 2), real, moves, [Mix(1.0)] * 2, 3, seed=seed))
     alone = coupled(
-        GaussianLearner(2, 2), real[1:], moves[1:], [Mix(1.0)], 3, seed=seed, replicas=[1]
+        GaussianLearner(2, 2), real[1:], moves[1:], [Mix(1.0)], 3, seed=seed, streams=[1]
     )
     np.testing.assert_array_equal([gaps(g)[1:] for g in whole], [gaps(g) for g in alone])
     learner = GaussianLearner(4, 2)

@@ -90,10 +90,10 @@ def test_a_mixture_runs_under_three_regimes_and_keeps_its_law_where_real_data_st
     real = [rng.standard_normal((400, 2))] * 3
     regimes = [Mix(0.5), Mix(1.0), FullySynthetic()]
     learner = from_estimator(mixture)(3)
-    seen = list(retrain(learner, real, regimes, 3, seed=0, replicas=[0, 0, 0], draws=400))
+    seen = list(retrain(learner, real, regimes, 3, seed=0, streams=[0, 0, 0], draws=400))
     assert [generation.samples[0].shape for generation in seen] == [(400, 2)] * 4
     assert len(learner.models) == 3
-    # chains of one replica have the same model in generation 0, and so the same draws
+    # chains of one stream have the same model in generation 0, and so the same draws
     np.testing.assert_array_equal(seen[0].samples[0], seen[0].samples[2])
     assert not np.array_equal(seen[1].samples[0], seen[1].samples[2])
 

@@ -70,7 +70,7 @@ def test_weights_of_none_and_of_minus_one_are_plain_samplings(rng):
     regimes = [Extrapolated(Mix(1.0), -1.0), Mix(1.0)]
     whole, (first, *_) = run(GaussianLearner(2, 2), [real, real], regimes, 0, seed)
     plain = next(
-        iter(retrain(GaussianLearner(1, 2), [real], [Mix(1.0)], 0, seed=seed, replicas=[1]))
+        iter(retrain(GaussianLearner(1, 2), [real], [Mix(1.0)], 0, seed=seed, streams=[1]))
     )
     np.testing.assert_array_equal(first.samples[1], plain.samples[0])
     base = whole.state_dict()["base"]

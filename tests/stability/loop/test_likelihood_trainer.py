@@ -109,7 +109,7 @@ def test_the_density_is_that_of_the_draws(build, rng):
 def test_chains_of_one_replica_start_alike_and_a_longer_draw_begins_like_a_shorter_one(rng):
     real = [rng.standard_normal((60, 2))] * 2
     learner = from_log_prob(zuko_flow, **QUICK)(2)
-    (start,) = retrain(learner, real, [Mix(0.5), Mix(2.0)], 0, seed=1, replicas=[0, 0])
+    (start,) = retrain(learner, real, [Mix(0.5), Mix(2.0)], 0, seed=1, streams=[0, 0])
     np.testing.assert_array_equal(start.samples[0], start.samples[1][:30])
     assert learner.parameters.shape[0] == 2
     np.testing.assert_array_equal(*learner.parameters)

@@ -23,7 +23,7 @@ from stability.loop.regimes import (
     FreshReal,
     FullySynthetic,
     Mix,
-    ReplaceShare,
+    ReplaceFraction,
     Scheduled,
     Subsample,
     Verified,
@@ -37,7 +37,7 @@ def reward(x):
 
 lams = st.floats(0, 1e6)
 plain = st.one_of(
-    *(st.builds(kind, lams) for kind in (Mix, Accumulate, FreshReal, ReplaceShare)),
+    *(st.builds(kind, lams) for kind in (Mix, Accumulate, FreshReal, ReplaceFraction)),
     st.builds(FullySynthetic),
     st.builds(AccumulateFresh, st.floats(0, 1)),
 )
@@ -118,5 +118,5 @@ def test_rows_are_sorted_by_kind_and_lambda():
 def test_every_name_of_a_command_makes_a_regime():
     assert {name: type(make(0.5)).__name__ for name, make in BY_LAMBDA.items()} == {
         "mix": "Mix", "accumulate": "Accumulate", "accumulate-fresh": "AccumulateFresh",
-        "fresh": "FreshReal", "replace": "ReplaceShare", "subsample": "Subsample",
+        "fresh": "FreshReal", "replace": "ReplaceFraction", "subsample": "Subsample",
     }  # fmt: skip

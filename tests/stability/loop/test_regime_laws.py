@@ -17,7 +17,7 @@ from stability import (
     FreshReal,
     FullySynthetic,
     Mix,
-    ReplaceShare,
+    ReplaceFraction,
     Scheduled,
     Subsample,
     Verified,
@@ -56,7 +56,7 @@ def test_replacing_a_share(lam, n, t, rng):
     = λ/(1+λ).
     """
     law = 1 + lam * (2 + lam) / (1 + 2 * lam) * (1 - (lam / (1 + lam)) ** (2 * t))
-    assert_second_moment(last_errors(ReplaceShare(lam), n, t, 400, rng), law, comparisons=6)
+    assert_second_moment(last_errors(ReplaceFraction(lam), n, t, 400, rng), law, comparisons=6)
 
 
 def subsample_law(n, t):

@@ -15,9 +15,9 @@ from stability.loop.regimes import (
     Extrapolated,
     FreshReal,
     FullySynthetic,
+    GenerationInputs,
     Mix,
-    ReplaceShare,
-    RoundInputs,
+    ReplaceFraction,
     Scheduled,
     Subsample,
     TrainingSet,
@@ -37,7 +37,7 @@ def any_reward(x):
 def next_set(regime, n, previous=None, synthetic=None, rng=None):
     real = np.full((n, 2), REAL)
     return regime.next(
-        RoundInputs(
+        GenerationInputs(
             real=real,
             previous=previous or TrainingSet(real, real=n),
             synthetic=np.full((regime.synthetic(n), 2), SYNTHETIC)
@@ -98,7 +98,7 @@ def test_too_little_synthetic_data_is_pointed_out():
     assert Mix(0.0).synthetic(999) == 0  # asked for, so no warning
 
 
-@pytest.mark.parametrize("regime", [Mix, Accumulate, FreshReal, ReplaceShare])
+@pytest.mark.parametrize("regime", [Mix, Accumulate, FreshReal, ReplaceFraction])
 @pytest.mark.parametrize("lam", [-1, -1e-9, math.nan, math.inf])
 def test_a_bad_lambda_is_refused(regime, lam):
     with pytest.raises(ValueError, match=f"lam must be finite and >= 0, got {lam}"):
@@ -108,7 +108,7 @@ def test_a_bad_lambda_is_refused(regime, lam):
 @given(n=st.integers(1, 200), hundredths=st.integers(0, 400))
 def test_a_share_is_replaced_at_constant_size(n, hundredths):
     m = hundredths * n // (100 + hundredths)
-    data = next_set(ReplaceShare(hundredths / 100), n)
+    data = next_set(ReplaceFraction(hundredths / 100), n)
     assert marks(data) == {REAL: n - m, SYNTHETIC: m, FRESH: 0}
     assert (data.real, data.synthetic) == (n - m, m)
 
@@ -116,8 +116,8 @@ def test_a_share_is_replaced_at_constant_size(n, hundredths):
 def test_which_real_points_stay_is_drawn_anew():
     real = np.arange(100.0)[:, None]
     kept = [
-        ReplaceShare(1.0).next(
-            RoundInputs(
+        ReplaceFraction(1.0).next(
+            GenerationInputs(
                 real,
                 TrainingSet(real, 100),
                 np.full((50, 1), -1.0),
@@ -182,7 +182,7 @@ def test_data_grow_by_the_rule_of_the_regime_inside():
         size = regime.size(n, t)
         real = np.full((n, 2), REAL)
         return regime.next(
-            RoundInputs(
+            GenerationInputs(
                 real=real,
                 previous=TrainingSet(real, real=n),
                 synthetic=np.full((regime.synthetic(size), 2), SYNTHETIC),
@@ -201,7 +201,7 @@ def test_data_grow_by_the_rule_of_the_regime_inside():
     }  # fmt: skip
     assert len(of(Scheduled(Subsample(Accumulate(1.0)), **twice)).points) == 80
     with pytest.raises(ArithmeticError, match="40 real points must stay, and there are 10"):
-        of(Scheduled(ReplaceShare(1.0), **twice))
+        of(Scheduled(ReplaceFraction(1.0), **twice))
 
 
 @given(
@@ -384,7 +384,7 @@ def test_names_tell_regimes_apart():
         FullySynthetic(),
         Accumulate(0.5),
         FreshReal(0.5),
-        ReplaceShare(0.5),
+        ReplaceFraction(0.5),
     ]
     regimes += [
         Subsample(Mix(0.5)),

@@ -12,7 +12,7 @@ from stability import (
     FullySynthetic,
     GaussianLearner,
     Mix,
-    ReplaceShare,
+    ReplaceFraction,
     RetrainingError,
     Scheduled,
     Subsample,
@@ -108,12 +108,12 @@ def test_draws_for_watchers_change_nothing():
 
 def test_a_chain_does_not_depend_on_the_chains_beside_it():
     _, alone = run([Mix(0.5)])
-    _, beside = run([Mix(2.0), Mix(0.5), FullySynthetic()], replicas=[7, 0, 1])
+    _, beside = run([Mix(2.0), Mix(0.5), FullySynthetic()], streams=[7, 0, 1])
     np.testing.assert_array_equal(alone.mean[0], beside.mean[1])
 
 
 def test_equal_replicas_share_their_random_numbers():
-    generations, _ = run([Mix(0.0), Mix(0.0), Mix(0.0)], replicas=[0, 0, 1], draws=5)
+    generations, _ = run([Mix(0.0), Mix(0.0), Mix(0.0)], streams=[0, 0, 1], draws=5)
     one, two, other = generations[-1].samples
     np.testing.assert_array_equal(one, two)
     assert not np.array_equal(one, other)
@@ -122,10 +122,10 @@ def test_equal_replicas_share_their_random_numbers():
 @pytest.mark.parametrize("stop", [0, 1, 3])
 @pytest.mark.parametrize("latents", ["fresh", "shared"])
 def test_going_on_after_a_generation_equals_not_stopping(stop, latents):
-    regimes = [Mix(0.5), Accumulate(1.0), FullySynthetic(), FreshReal(1.0), ReplaceShare(0.5)]
+    regimes = [Mix(0.5), Accumulate(1.0), FullySynthetic(), FreshReal(1.0), ReplaceFraction(0.5)]
     regimes += [Subsample(Accumulate(1.0)), Weighted(FreshReal(1.0), 0.6), AccumulateFresh(0.3)]
     regimes += [Scheduled(Mix(0.5), 1.5), Scheduled(FreshReal(0.5), 0.7)]
-    # replicas 10 and 11
+    # streams 10 and 11
     regimes += [Exchange.among(2, Mix(0.5), 0.3)] * 2
     options = {"latents": latents, "fresh": lambda n, rng: rng.standard_normal((n, 2)), "draws": 3}
     whole, uninterrupted = run(regimes, **options)
@@ -161,10 +161,10 @@ def test_models_of_a_population_train_on_each_others_samples():
             np.testing.assert_array_equal(data.points[20:], expected)
 
 
-@pytest.mark.parametrize("replicas", [[0, 2], [1, 2], [0, 0], [0]])
-def test_a_population_that_is_not_whole_is_refused(replicas):
-    with pytest.raises(ValueError, match="needs the 2 chains with replicas"):
-        run([Exchange.among(2, Mix(1.0))] * len(replicas), replicas=replicas)
+@pytest.mark.parametrize("streams", [[0, 2], [1, 2], [0, 0], [0]])
+def test_a_population_that_is_not_whole_is_refused(streams):
+    with pytest.raises(ValueError, match="needs the 2 chains with streams"):
+        run([Exchange.among(2, Mix(1.0))] * len(streams), streams=streams)
 
 
 class Recorder(GaussianLearner):
@@ -264,7 +264,7 @@ GOOD = {"real": [np.ones((3, 2))], "regimes": [Mix(1.0)], "generations": 1, "see
             "real must have one entry for each of the 1 chains, got 2",
         ),
         ({"regimes": []}, "regimes must have one entry"),
-        ({"replicas": [0, 1]}, "replicas must have one entry"),
+        ({"streams": [0, 1]}, "streams must have one entry"),
         ({"generations": -1}, "generations must be >= 0, got -1"),
         ({"draws": -2}, "draws must be >= 0, got -2"),
         ({"latents": "frozen"}, "latents must be one of .* got 'frozen'"),

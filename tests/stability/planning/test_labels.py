@@ -9,7 +9,7 @@ from stability.loop.regimes import (
     FreshReal,
     FullySynthetic,
     Mix,
-    ReplaceShare,
+    ReplaceFraction,
     Subsample,
     TrainingSet,
     Verified,
@@ -74,7 +74,7 @@ def test_expected_weights_of_each_model():
     real, models = propagate(Weighted(Subsample(Mix(1.0)), 0.7), 50, 2).origins_of(2)
     assert real == pytest.approx(0.7)  # a subset of one kind only has no probability here
     assert models == pytest.approx([0, 0.3])
-    real, models = propagate(ReplaceShare(3.0), 40, 2).origins_of(2)
+    real, models = propagate(ReplaceFraction(3.0), 40, 2).origins_of(2)
     assert real == pytest.approx(1 / 4)
 
 

@@ -14,7 +14,7 @@ from stability.loop.regimes import (
     FreshReal,
     FullySynthetic,
     Mix,
-    ReplaceShare,
+    ReplaceFraction,
     TrainingSet,
 )
 from stability.planning.forecast import PATHS, forecast
@@ -68,7 +68,7 @@ def test_points_that_leave_the_curve_are_a_misfit():
     assert curve.misfit > 1.5
 
 
-REGIMES = [Mix(0.5), Accumulate(1.0), FreshReal(1.0), ReplaceShare(1.0), FullySynthetic()]
+REGIMES = [Mix(0.5), Accumulate(1.0), FreshReal(1.0), ReplaceFraction(1.0), FullySynthetic()]
 
 
 @pytest.mark.parametrize("regime", REGIMES, ids=str)
@@ -91,7 +91,7 @@ def test_a_forecast_on_a_straight_curve_is_the_law(regime, rng):
         spread=scale**2,
         response=response,
         bias=bias,
-        given_real=not isinstance(regime, ReplaceShare),
+        given_real=not isinstance(regime, ReplaceFraction),
     )
     gaps = found.model[0, -1] - functionals.mean[0] - law.mean[-1]
     variance = law.variance[-1]
@@ -100,13 +100,13 @@ def test_a_forecast_on_a_straight_curve_is_the_law(regime, rng):
         for _ in range(generations):
             unknown = response * (1 + unknown) / 2
         variance += unknown**2 * scale**2 / n
-    if isinstance(regime, ReplaceShare):  # the real points are given, which of them stay is not
+    if isinstance(regime, ReplaceFraction):  # the real points are given, which of them stay is not
         mixed = path_law(propagate(Mix(1.0), n, generations), response=response, spread=0.0)
         assert mixed.variance[-1] == 0
         variance = float(gaps.var())
     tail = FALSE_ALARM / (4 * len(REGIMES))
     assert abs(gaps.mean()) < norm.isf(tail) * math.sqrt(variance / PATHS)
-    if not isinstance(regime, ReplaceShare):
+    if not isinstance(regime, ReplaceFraction):
         low, high = chi2.ppf(tail, PATHS - 1), chi2.isf(tail, PATHS - 1)
         assert low < gaps.var() * PATHS / variance < high
 

@@ -15,7 +15,7 @@ from stability.loop.regimes import (
     FreshReal,
     FullySynthetic,
     Mix,
-    ReplaceShare,
+    ReplaceFraction,
     Scheduled,
     Subsample,
     Weighted,
@@ -116,7 +116,7 @@ def test_a_regime_that_gains_has_no_largest_lambda():
     [
         (Mix(1.0), "settles", 4 / 3),
         (FreshReal(1.0), "settles", 2 / 3),
-        (ReplaceShare(1.0), "settles", 2),
+        (ReplaceFraction(1.0), "settles", 2),
         (Accumulate(1.0), "settles", math.pi**2 / 6),
         (Accumulate(4.0), "settles", 1 + polygamma(1, 1.25) / 4),
         (FullySynthetic(), "power", 1),

@@ -12,7 +12,7 @@ from stability.loop.regimes import (
     FreshReal,
     FullySynthetic,
     Mix,
-    ReplaceShare,
+    ReplaceFraction,
     Subsample,
     Weighted,
 )
@@ -46,7 +46,7 @@ def test_limits_of_the_docs(lam):
     assert price(Mix(lam), 20, 200) == pytest.approx((1 + 3 * lam) / (1 + 2 * lam), rel=1e-9)
     assert price(FreshReal(lam), 20, 200) == pytest.approx((1 + lam) / (1 + 2 * lam), rel=1e-9)
     replaced = 1 + lam * (2 + lam) / (1 + 2 * lam)
-    assert price(ReplaceShare(lam), 20, 200) == pytest.approx(replaced, rel=1e-9)
+    assert price(ReplaceFraction(lam), 20, 200) == pytest.approx(replaced, rel=1e-9)
     for w in (0.3, 0.618, 0.9):
         k, left = 1 / lam, 2 * w - w * w
         fresh = (w * w + k * (1 - w) ** 2) / left
@@ -71,7 +71,7 @@ REGIMES = [
     Mix(0.5),
     Accumulate(1.0),
     FreshReal(0.5),
-    ReplaceShare(1.0),
+    ReplaceFraction(1.0),
     Subsample(Accumulate(1.0)),
     Weighted(Subsample(Mix(1.0)), 0.7),
     Subsample(Weighted(Mix(2.0), 0.9)),
@@ -141,7 +141,7 @@ def test_bias_prices(lam, response):
     for regime in (Mix(lam), FreshReal(lam)):
         assert price(regime, t) == pytest.approx(powers)
     if lam == 1.0:
-        assert price(ReplaceShare(lam), t) == pytest.approx(powers)
+        assert price(ReplaceFraction(lam), t) == pytest.approx(powers)
     straight = sum(response**k for k in range(t + 1))
     assert price(FullySynthetic(), t) == pytest.approx(straight)
     pile = 1 + sum(lam / (1 + lam * k) for k in range(1, t + 1))

@@ -74,7 +74,7 @@ def test_help_explains_every_option(capsys):
         (RetrainingError("generation 3: the loss of chain 0 is nan"), 1, "stopped at generation 3"),
         (PermissionError(13, "Permission denied", "/out"), 2, "Permission denied: /out"),
         (OSError(28, "No space left on device"), 2, "No space left on device"),
-        (KeyboardInterrupt(), 130, "the same command goes on"),
+        (KeyboardInterrupt(), 130, "the same command resumes"),
     ],
 )
 def test_a_failure_is_one_line(error, status, words, capsys):

@@ -47,7 +47,7 @@ def test_another_truth_is_compared_as_far_as_it_goes(rng):
 def test_a_pool_sets_new_points_aside_for_each_round(rng):
     data = real_data(Pool(X), None, 4, None, 0, 3)
     assert isinstance(data.fresh, Rounds)
-    rounds = [ids(data.fresh.of_round(t)(4, rng)) for t in (1, 2, 3)]
+    rounds = [ids(data.fresh.of_generation(t)(4, rng)) for t in (1, 2, 3)]
     aside = [point for of in rounds for point in of]
     assert len(set(aside)) == 12
     for seed in range(5):

@@ -92,9 +92,9 @@ def test_a_fitted_family_gives_the_closed_form_where_there_is_one(rng):
     """The mean of a Gaussian through derivatives, quadrature and Newton's method."""
     family = GaussianMean(torch.tensor([[4.0]], dtype=torch.float64))
     data = Member(family, torch.tensor([0.3], dtype=torch.float64))
-    n, lam, t, replicas = 20, 0.5, 2, 300
+    n, lam, t, chains = 20, 0.5, 2, 300
     loop, closed = (
-        model.run(n, lam, t, replicas, rng)
+        model.run(n, lam, t, chains, rng)
         for model in (Fitted(family, data, radius=1.0), KnownVarianceGaussian(tau=2.0))
     )
     assert loop.constants.a == pytest.approx(closed.constants.a, rel=1e-6)
@@ -106,10 +106,10 @@ def test_a_fitted_family_gives_the_closed_form_where_there_is_one(rng):
     assert loop.errors.shape == closed.errors.shape
     for errors in (loop.errors[t], closed.errors[t]):
         ratio = np.square(errors).mean() / loop.covariance[0, 0]
-        assert abs(ratio - 1) < mean_square_slack(replicas, FALSE_ALARM / 8)
+        assert abs(ratio - 1) < mean_square_slack(chains, FALSE_ALARM / 8)
     # the residual does not depend on θ: the largest over U is that at θ*
     assert abs(np.square(loop.steps).mean() * n * (1 + lam) / 4 - 1) < mean_square_slack(
-        replicas, FALSE_ALARM / 8
+        chains, FALSE_ALARM / 8
     )
 
 

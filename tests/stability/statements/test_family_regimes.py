@@ -51,7 +51,7 @@ def test_a_family_and_points_of_one_s_own(rng):
         2,
         rng,
         n=400,
-        replicas=60,
+        chains=60,
         start=vector(0.0, 0.0),
         false_alarm=FALSE_ALARM / 10,
     )

@@ -49,7 +49,7 @@ def test_the_grid_holds(instance, rng):
 def test_the_law_does_not_depend_on_n(regime, n, rng):
     """The first generations too, where a shift by one would show."""
     for t in (1, 2):
-        verdicts = check(regime, t, rng, n=n, replicas=6000, false_alarm=FALSE_ALARM / RANDOM)
+        verdicts = check(regime, t, rng, n=n, chains=6000, false_alarm=FALSE_ALARM / RANDOM)
         assert all(verdict.status is Status.HOLDS for verdict in verdicts), verdicts
 
 
@@ -194,7 +194,7 @@ def test_with_shared_latents_each_chain_explodes_or_vanishes(rng):
         (lambda rng: check(Mix(0.3), 1, rng), r"lam \* n must be whole"),
         (lambda rng: check(Mix(0.3333), 1, rng, variance="learned"), r"lam \* n must be whole"),
         (lambda rng: check(Mix(1.0), 1, rng, n=0), "n must be >= 1, got 0"),
-        (lambda rng: check(Mix(1.0), 1, rng, replicas=0), "chains must be >= 1, got 0"),
+        (lambda rng: check(Mix(1.0), 1, rng, chains=0), "chains must be >= 1, got 0"),
         (
             lambda rng: check(Mix(1.0), 1, rng, variance="learned", n=100),
             "n must be >= 1000, for σ_t² to be near",

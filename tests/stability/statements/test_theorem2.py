@@ -62,7 +62,7 @@ def test_gaussian_means(d, lam, t, rng):
         t,
         0.2,
         rng,
-        replicas=2000,
+        chains=2000,
         false_alarm=FALSE_ALARM / RANDOM,
     )
     assert all(verdict.status in (Status.HOLDS, Status.CORRECTED) for verdict in verdicts), verdicts
@@ -184,7 +184,7 @@ def test_too_few_real_points_for_the_neighbourhood_leave_nothing_said(rng):
     """E7: with n = 40 the steps may lead out of U."""
     origin = torch.zeros(2, dtype=torch.float64)
     model = Fitted(Logistic(), Member(Logistic(), origin), radius=0.3)
-    verdicts = check(model, 40, 0.25, 2, 0.1, rng, replicas=20, false_alarm=FALSE_ALARM / RANDOM)
+    verdicts = check(model, 40, 0.25, 2, 0.1, rng, chains=20, false_alarm=FALSE_ALARM / RANDOM)
     silent = theorem2.COVERAGE.id, theorem2.QUANTILE.id
     theorem = [verdict for verdict in verdicts if verdict.claim in silent]
     assert len(theorem) == 2

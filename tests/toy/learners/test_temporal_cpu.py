@@ -1,12 +1,12 @@
 import pytest
 import torch
 
-from toy.learners.temporal_network import ReplicatedTemporalNetwork
+from toy.learners.temporal_network import BatchedTemporalNetwork
 
 
 def example(rng, chains, points, width=6, times=9, layers=3):
     """A network and a batch: x, t, y, weights; some weights are 0."""
-    network = ReplicatedTemporalNetwork(chains, width, times, layers)
+    network = BatchedTemporalNetwork(chains, width, times, layers)
     network.reset(rng.spawn(chains))
     network.theta += torch.from_numpy(
         0.2 * rng.standard_normal(tuple(network.theta.shape), dtype="float32")

@@ -4,7 +4,7 @@ import torch
 
 from tests.conftest import FIXTURES
 from tests.support.plain_networks import plain_temporal
-from toy.learners.temporal_network import ReplicatedTemporalNetwork
+from toy.learners.temporal_network import BatchedTemporalNetwork
 
 
 def published():
@@ -14,7 +14,7 @@ def published():
 
 def test_ddpm_torchs_network_with_its_weights():
     data, state = published()
-    network = ReplicatedTemporalNetwork(3, width=32)
+    network = BatchedTemporalNetwork(3, width=32)
     network.load_state_of(1, state)
     x, t = (torch.from_numpy(data[name]).expand(3, *data[name].shape) for name in ("x", "t"))
     np.testing.assert_allclose(
@@ -29,12 +29,12 @@ def test_ddpm_torchs_network_with_its_weights():
 
 
 def test_its_size():
-    assert ReplicatedTemporalNetwork(1).theta.shape == (1, 67_074)
+    assert BatchedTemporalNetwork(1).theta.shape == (1, 67_074)
 
 
 @pytest.mark.parametrize("layers", [1, 3])
 def test_each_chain_is_its_own_network(layers, rng):
-    network = ReplicatedTemporalNetwork(4, width=6, times=9, layers=layers)
+    network = BatchedTemporalNetwork(4, width=6, times=9, layers=layers)
     network.reset(rng.spawn(4))
     network.theta += torch.from_numpy(
         0.1 * rng.standard_normal(tuple(network.theta.shape), dtype=np.float32)
@@ -53,7 +53,7 @@ def test_each_chain_is_its_own_network(layers, rng):
 
 
 def test_initial_parameters(rng):
-    network = ReplicatedTemporalNetwork(200, width=20)
+    network = BatchedTemporalNetwork(200, width=20)
     network.reset(rng.spawn(200))
     states = [network.state_of(chain) for chain in range(200)]
     for name, value in states[0].items():
@@ -65,7 +65,7 @@ def test_initial_parameters(rng):
             assert 0.99 * bound < all_of.abs().max() <= bound
         else:
             assert (all_of == float("norm" in name and name.endswith("weight"))).all()
-    same = ReplicatedTemporalNetwork(2, width=20)
+    same = BatchedTemporalNetwork(2, width=20)
     same.reset([np.random.default_rng(5), np.random.default_rng(5)])
     assert torch.equal(same.theta[0], same.theta[1])
     assert not torch.equal(network.theta[0], network.theta[1])
@@ -76,13 +76,13 @@ def test_initial_parameters(rng):
 )
 def test_bad_sizes(sizes):
     with pytest.raises(ValueError, match="must be >= 1, width even and >= 4"):
-        ReplicatedTemporalNetwork(**({"chains": 1} | sizes))
+        BatchedTemporalNetwork(**({"chains": 1} | sizes))
 
 
 def test_states_of_another_network_are_refused():
-    network, (_, state) = ReplicatedTemporalNetwork(1, width=32), published()
+    network, (_, state) = BatchedTemporalNetwork(1, width=32), published()
     with pytest.raises(ValueError, match="state must hold exactly"):
-        ReplicatedTemporalNetwork(1, width=30).load_state_of(0, state)
+        BatchedTemporalNetwork(1, width=30).load_state_of(0, state)
     with pytest.raises(
         ValueError, match=r"temp_fc\.2\.fc1\.weight must equal temp_fc\.0\.fc1\.weight"
     ):

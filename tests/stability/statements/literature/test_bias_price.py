@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stability import Accumulate, FreshReal, FullySynthetic, Mix, ReplaceShare, Subsample, Weighted
+from stability import (
+    Accumulate,
+    FreshReal,
+    FullySynthetic,
+    Mix,
+    ReplaceFraction,
+    Subsample,
+    Weighted,
+)
 from stability.loop.regimes import Curated
 from stability.statements.examination import controls
 from stability.statements.literature import bias_price
@@ -49,7 +57,7 @@ def test_the_factors_are_the_recursions_of_the_means(lam, response, t):
         replaced = response * replaced + 1
         pool, size = (size * pool + lam * pooled) / (size + lam), size + lam
         pooled = response * pool + 1
-    for regime in (Mix(lam), FreshReal(lam), ReplaceShare(lam)):
+    for regime in (Mix(lam), FreshReal(lam), ReplaceFraction(lam)):
         assert bias_factor(regime, t, response) == pytest.approx(mixed, rel=1e-9)
     assert bias_factor(FullySynthetic(), t, response) == pytest.approx(replaced, rel=1e-9)
     if abs(response - 1) > 1e-3:  # the closed form divides by 1 − J

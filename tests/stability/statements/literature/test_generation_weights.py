@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stability.loop.regimes import RoundInputs, TrainingSet
+from stability.loop.regimes import GenerationInputs, TrainingSet
 from stability.statements.examination import controls
 from stability.statements.literature import generation_weights
 from stability.statements.literature.generation_weights import (
@@ -66,7 +66,7 @@ def test_the_regime_appends_a_batch_and_weights_it(rng):
     regime = GenerationWeighted(0.25, best_gain)
     real = np.zeros((4, 1))
     assert regime.synthetic(4) == 3
-    inputs = RoundInputs(
+    inputs = GenerationInputs(
         real, TrainingSet(real, 4), np.full((3, 1), 2.0), lambda n: np.ones((n, 1)), rng
     )
     data = regime.next(inputs)

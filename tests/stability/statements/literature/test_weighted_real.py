@@ -28,7 +28,7 @@ RANDOM = 2 * len(GRID)
 
 @pytest.mark.parametrize("instance", GRID, ids=lambda i: f"k={i['k']},w={i['w']:.2f}")
 def test_the_grid_holds(instance, rng):
-    verdicts = check(**instance, rng=rng, replicas=20_000, false_alarm=FALSE_ALARM / RANDOM)
+    verdicts = check(**instance, rng=rng, chains=20_000, false_alarm=FALSE_ALARM / RANDOM)
     assert all(verdict.status is Status.HOLDS for verdict in verdicts), verdicts
 
 

@@ -6,12 +6,12 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["ToldClasses"]
+__all__ = ["ClassConditioned"]
 
 
 @dataclass(frozen=True)
-class ToldClasses:
-    """A network that is told the same classes in every call: losses and samplers see a network
+class ClassConditioned:
+    """A network conditioned on the same classes in every call: losses and samplers see a network
     like any other.
 
     Attributes:
