@@ -95,7 +95,7 @@ def _claim(claim: Claim) -> str:
     rate = f" Error rate of a verdict: {claim.error_rate:g}." if claim.error_rate else ""
     false = f" **False**: {mathematics(claim.refuted_because)}" if claim.refuted_because else ""
     return (
-        f"\n**{claim.id}** ({claim.source}). {mathematics(claim.words)}{false}\n\n"
+        f"\n**{mathematics(claim.id)}** ({claim.source}). {mathematics(claim.words)}{false}\n\n"
         f"- Falsified by: {mathematics(claim.falsified_by)}\n"
         f"- No evidence: {mathematics(claim.no_evidence)}{needs}{erratum}{rate}\n"
     )
@@ -120,7 +120,7 @@ def _errata(everything: Sequence[Claim]) -> str:
         "Printed claims, readings of them, and our own results without one of their "
         "hypotheses.\n\n| claim | says | refuted by | because |\n|---|---|---|---|\n"
         + "\n".join(
-            f"| {claim.id}{f' ({claim.erratum})' if claim.erratum else ''} | "
+            f"| {mathematics(claim.id)}{f' ({claim.erratum})' if claim.erratum else ''} | "
             f"{mathematics(claim.words)} | "
             f"{mathematics(claim.falsified_by)} | {mathematics(claim.refuted_because)} |"
             for claim in refuted
@@ -143,13 +143,13 @@ def _result(id_: str, result: OwnResult, everything: Sequence[Claim]) -> str:
     named = re.compile(rf"\b{id_}\b")
     checks = [each for each in everything if named.search(each.source) or each.id.startswith(id_)]
     listed = "\n".join(
-        f"- **{each.id}**: {mathematics(each.words)}. Falsified by: "
+        f"- **{mathematics(each.id)}**: {mathematics(each.words)}. Falsified by: "
         f"{mathematics(each.falsified_by)}"
         for each in checks
         if not each.refuted_because
     )
     without = "\n".join(
-        f"- **{each.id}**: {mathematics(each.refuted_because)}"
+        f"- **{mathematics(each.id)}**: {mathematics(each.refuted_because)}"
         for each in checks
         if each.refuted_because
     )
