@@ -14,7 +14,9 @@ PAGES = [page for page in sorted(DOCS.rglob("*.md")) if page.name not in OPEN]
 TYPESET = re.compile(r"```.*?```|`[^`\n]*`|\$\$.*?\$\$|\$[^$]+?\$|<math.*?</math>", re.DOTALL)
 """Code, LaTeX between dollars, and MathML."""
 ADDRESS = re.compile(r"\]\([^)]*\)|https?://\S+")
-RAW = re.compile(r"\w_\{|[^\W\d]\^[\w({∞*]|√|∑|‖|∇|[₀-₉ₜₛₙₖₗᵢⱼᵗˡᵏⁿᵈ]|(?<![\d×⁻⁰-⁹¹²³])[⁰⁴-⁹⁻]|[^\W\d][²³]")
+RAW = re.compile(
+    r"\w_\{|[^\W\d]\^[\w({∞*]|√|∑|‖|∇|[₀-₉ₜₛₙₖₗᵢⱼᵗˡᵏⁿᵈ]|(?<![\d×⁻⁰-⁹¹²³])[⁰⁴-⁹⁻]|[^\W\d][²³]"
+)
 """A subscript, a power, a root, a norm: not λ = 0.5, σ or 10⁻³, which read well as they are."""
 
 

@@ -68,13 +68,13 @@ def coupled(
     real: Sequence[np.ndarray],
     displacements: Sequence[Displacement],
     regimes: Sequence[Regime],
-    rounds: int,
+    generations: int,
     *,
     streams: Sequence[int] | None = None,
     after: Generation | None = None,
     **options: Any,
 ) -> Iterator[Generation]:
-    """Yield generations 0 … `rounds` of S coupled pairs.
+    """Yield generations 0 … `generations` of S coupled pairs.
 
     A pair is chain r of `learner` and chain S + r, which starts displaced.
 
@@ -83,7 +83,7 @@ def coupled(
         real: Real data of each pair, (n, …), S of them.
         displacements: Displacement of each pair's second chain, S of them.
         regimes: Regime of each pair, S of them.
-        rounds: Number of retrainings, >= 0.
+        generations: Number of retrainings, >= 0.
         streams: Random streams of each pair, default 0 … S−1.
         after: Resume from this generation. `learner` must hold its state. None: start anew.
         options: Other arguments of `retrain`.
@@ -100,7 +100,7 @@ def coupled(
         "streams": [*(range(len(regimes)) if streams is None else streams)] * 2,
     }
     real = [numeric_array(x, f"real[{r}]") for r, x in enumerate(real)]
-    rounds = whole_number(rounds, "rounds", 0)
+    generations = whole_number(generations, "generations", 0)
     if len(displacements) != len(real):
         raise ValueError(
             f"displacements must have one entry for each of the {len(real)} pairs, got "
@@ -115,7 +115,9 @@ def coupled(
             start, training=tuple(TrainingSet(x, len(x)) for x in [*real, *real])
         )
         yield after
-    yield from retrain(learner, [*real, *real], generations=rounds, after=after, **twice, **options)
+    twice |= {"generations": generations, "after": after}
+
+    yield from retrain(learner, [*real, *real], **twice, **options)
 
 
 def _pairs(generation: Generation) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
