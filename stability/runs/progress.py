@@ -13,7 +13,7 @@ from stability.runs.observer import Quantity
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-__all__ = ["Bars", "generation_words", "generations_bar", "progress_bar"]
+__all__ = ["Bars", "bar_words", "generation_words", "generations_bar", "progress_bar"]
 
 MOST_NUMBERS = 2  # of a row, in the line of a generation
 
@@ -80,14 +80,16 @@ class Bars:
             self._now = self._bar.add_task("", total=None)
         self._update(self._now, description=words, completed=done, total=total)
 
-    def finished(self, done: int) -> None:
+    def finished(self, done: int, words: str = "") -> None:
         """Show finished generations.
 
         Args:
             done: Number of them.
+            words: The first numbers of the last one, beside the bar.
         """
         self._done = done
-        self._update(self._generations, completed=done)
+        name = f"generations; {words}" if words else "generations"
+        self._update(self._generations, completed=done, description=name)
 
     def _update(self, task: Any, **changes: Any) -> None:
         if self._bar is not None:
@@ -108,19 +110,51 @@ def generation_words(
     Returns:
         Number, time, and of each row the first quantities that are shown, means over seeds.
     """
-    shown = [q for q in quantities if q.shown and q.key in line.chains[0].measured]
+    shown = _shown(line, quantities)[:MOST_NUMBERS]
+    parts = [f"generation {line.t} of {last}, {seconds:.1f} s"]
+    for row, chains in _rows(line).items() if shown else ():
+        means = (f"{_short(q)} {_mean(q, chains):.3g}" for q in shown)
+        parts.append(f"{row}: {', '.join(means)}")
+    return "; ".join(parts)
+
+
+def bar_words(line: HistoryLine, quantities: Sequence[Quantity]) -> str:
+    """Say what stands beside the bar: the first quantity of the first rows.
+
+    Args:
+        line: Of the history.
+        quantities: That the study measures.
+
+    Returns:
+        As in `W1 0.031 (λ = 0), 0.24 (fully synthetic)`; "" where nothing is shown.
+    """
+    shown, rows = _shown(line, quantities), list(_rows(line).items())
+    if not shown:
+        return ""
+
+    # the ends of the list: the row with the least synthetic data and the one with the most
+    ends = rows if len(rows) <= MOST_NUMBERS else [rows[0], rows[-1]]
+    numbers = (f"{_mean(shown[0], chains):.3g} ({row})" for row, chains in ends)
+    return f"{_short(shown[0])} {', '.join(numbers)}"
+
+
+def _shown(line: HistoryLine, quantities: Sequence[Quantity]) -> list[Quantity]:
+    return [q for q in quantities if q.shown and q.key in line.chains[0].measured]
+
+
+def _rows(line: HistoryLine) -> dict[str, list[ChainRecord]]:
     rows: dict[str, list[ChainRecord]] = {}
     for chain in line.chains:
         rows.setdefault(chain.row, []).append(chain)
+    return rows
 
-    parts = [f"generation {line.t} of {last}, {seconds:.1f} s"]
-    for row, chains in rows.items() if shown else ():
-        means = (
-            f"{q.title.split(' to the ')[0]} {np.mean([c.measured[q.key] for c in chains]):.3g}"
-            for q in shown[:MOST_NUMBERS]
-        )
-        parts.append(f"{row}: {', '.join(means)}")
-    return "; ".join(parts)
+
+def _short(quantity: Quantity) -> str:
+    return quantity.title.split(" to the ")[0]
+
+
+def _mean(quantity: Quantity, chains: Sequence[ChainRecord]) -> float:
+    return float(np.mean([chain.measured[quantity.key] for chain in chains]))
 
 
 @contextmanager

@@ -48,7 +48,7 @@ LARGEST_CONFIG = 2**24
 UNFINISHED = r"(fit|samples|measured)-\d{4,}-\d{3,}\.pt"
 """Names of what an image model has finished of a generation under way: work, generation, chain."""
 
-_IMAGES = "contraction|data|densities|distances|loss|metrics|parameters|profile|samples"
+_IMAGES = "contraction|data|densities|distances|loss|metrics|parameters|profile|samples|so-far"
 _NAMES = {
     "checkpoints/unfinished": UNFINISHED,
     "checkpoints": r"generation-\d{4,}\.pt|training\.pt",

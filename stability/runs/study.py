@@ -35,6 +35,7 @@ from stability.loop.retraining import (
     retrain,
 )
 from stability.loop.streams import Purpose, stream
+from stability.runs.figure_so_far import FigureSoFar
 from stability.runs.history import (
     SCHEMA,
     ChainRecord,
@@ -57,7 +58,7 @@ from stability.runs.observer import (
 )
 from stability.runs.open_run import ALONE, OpenRun, Processes, open_run
 from stability.runs.overall_moments import OverallMoments
-from stability.runs.progress import Bars, generation_words, generations_bar
+from stability.runs.progress import Bars, bar_words, generation_words, generations_bar
 from stability.runs.real_data import NotEnoughDataError, Pool, RealData, real_data
 from stability.runs.recorded_run import RecordedRun, read_run
 from stability.runs.result import Result
@@ -345,6 +346,7 @@ class _Runner:
     def __init__(self, study: Study, run: OpenRun) -> None:
         self._study, self._run, self._started = study, run, time.monotonic()
         self._floors_written = False
+        self._so_far = FigureSoFar(run.path)
 
     def go(self) -> str:
         """Go through the generations from wherever the run stands; says why it stopped early."""
@@ -355,6 +357,7 @@ class _Runner:
         done = checkpoint.generation.t + 1 if checkpoint else 0
         if done > study.generations:
             self._write_study_file()
+            self._so_far.remove()
             return ""
         show = study.progress and study.processes.is_main
         with generations_bar(study.generations + 1, done, show) as bars:
@@ -367,6 +370,8 @@ class _Runner:
             stopped = self._record_all(learner, checkpoint, bars)
         if stopped:
             study.say(stopped)
+        else:
+            self._so_far.remove()
         return stopped
 
     def _load(self, learner: Any, checkpoint: RunCheckpoint) -> None:
@@ -396,7 +401,7 @@ class _Runner:
             line = self._observed(generation, learner)
             seconds, clock = time.monotonic() - clock, time.monotonic()
             self._record(generation, line, learner, seconds)
-            bars.finished(generation.t + 1)
+            bars.finished(generation.t + 1, bar_words(line, study.quantities))
             if study.lines and study.processes.is_main:
                 study.say(generation_words(line, study.generations, study.quantities, seconds))
             if generation.t < study.generations and self._is_late(seconds):
@@ -422,6 +427,7 @@ class _Runner:
                 if isinstance(observer, Tracker):
                     observer.track(line)
             directory.record(generation, line.to_data(), learner.state_dict(), states, seconds)
+            self._so_far.update()
         if isinstance(learner, HasUnfinished):
             learner.forget()
 

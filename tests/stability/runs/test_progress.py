@@ -4,7 +4,7 @@ import math
 
 from stability import FullySynthetic, Mix
 from stability.runs.observer import Quantity
-from stability.runs.progress import Bars, generation_words, generations_bar
+from stability.runs.progress import Bars, bar_words, generation_words, generations_bar
 from tests.support.histories import history_of
 
 HISTORY = history_of({
@@ -39,3 +39,13 @@ def test_bars_are_for_terminals(capsys):
     Bars().what("nothing", 0, 1)
     said = capsys.readouterr()
     assert said.out == said.err.strip() == ""
+
+
+def test_the_bar_carries_the_first_number_of_the_first_and_the_last_row():
+    assert bar_words(HISTORY[0], QUANTITIES) == "W1 1.5 (λ = 0.5), 4 (fully synthetic)"
+    assert bar_words(HISTORY[0], QUANTITIES[2:]) == "W2 0.25 (λ = 0.5), inf (fully synthetic)"
+    assert bar_words(HISTORY[0], QUANTITIES[:1]) == ""
+
+    rows = {Mix(lam): [[lam]] for lam in (0.0, 0.5, 1.0)}
+    (line,) = history_of({"w1": rows})
+    assert bar_words(line, QUANTITIES) == "W1 0 (λ = 0), 1 (λ = 1)"
