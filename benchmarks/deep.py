@@ -99,6 +99,7 @@ class Bench:
             if config.configuration == "digits"
             else rng.integers(0, 256, (1024, *shape), dtype=np.uint8)
         )
+
         settings = TrainConfig(
             batch=config.batch,
             learning_rate=1e-3,
@@ -177,6 +178,7 @@ class Bench:
                 batch=config.batch,
                 precision=config.precision,
             )
+
         return config.batch * (steps if case.startswith("train") else 1)
 
     def flops_an_image(self, case: Case) -> float:
@@ -238,12 +240,14 @@ def main(config: Benchmark) -> None:
     )
     print(f"largest relative difference of the two networks: {bench.compare():.1e}")
     rates: dict[Case, list[float]] = {case: [] for case in CASES}
+
     for case in CASES:
         bench.work(case, 2)  # compiles, and finds the fastest kernels
     for _ in range(config.rounds):
         for case in CASES:
             images = config.batch * (config.steps if case.startswith("train") else 1)
             rates[case].append(images / bench.seconds(partial(bench.work, case, config.steps)))
+
     print(f"{'':16}{'images/s':>10}{'TFLOP/s':>10}{'of peak':>9}{'memory':>10}{'ours / plain':>14}")
     for case in CASES:
         precision = config.precision if case.endswith("ours") else config.plain_precision
@@ -255,6 +259,7 @@ def main(config: Benchmark) -> None:
             f"{case:16}{rate:10,.1f}{done / 1e12:10.4f}{done / bench.peak(precision):9.1%}"
             f"{memory[case] / 2**30:7.2f} GB{ratio:13.2f}x"
         )
+
     print(json.dumps({"torch": torch.__version__, **vars(config)}))
 
 

@@ -180,6 +180,7 @@ def main(config: Benchmark) -> None:
     print(f"{'':36}{'n':>8}{'value':>14}{'wall s':>9}{'cpu s':>9}{'peak MiB':>10}")
     found = {}
     context = multiprocessing.get_context("spawn")
+
     for name, (metric, n) in cases.items():
         with ProcessPoolExecutor(1, mp_context=context) as pool:
             found[name] = one = pool.submit(cost, metric, n, config).result()
@@ -187,11 +188,13 @@ def main(config: Benchmark) -> None:
             f"{name:36}{n:8}{one.value:14.8f}{one.wall:9.1f}{one.processor:9.1f}{one.peak:10.0f}",
             flush=True,
         )
+
     compared = [
         ("FID", "FID, textbook"),
         (smaller, matrices),
         ("W2 of n and 4n/5", "W2 of n and 4n/5, POT"),
     ]
+
     for ours, other in compared:
         a, b = found[ours], found[other]
         time_ratio, peak_ratio, gap = b.wall / a.wall, b.peak / a.peak, abs(a.value / b.value - 1)

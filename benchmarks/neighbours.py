@@ -226,6 +226,7 @@ def main(config: Benchmark) -> None:
         f"{ours} processors, {config.threads} threads, {config.rounds} rounds, load "
         f"{os.getloadavg()[0]:.1f}"
     )
+
     with ExitStack() as stack:
         apart = stack.enter_context(ControlGroup(heavy=True)) if config.apart else None
         for name in config.commands:

@@ -83,6 +83,7 @@ class PlainUNet(nn.Module):
         embedding = network.channel_mult_emb * self.width
         if network.augment_dim:
             self.map_augment = nn.Linear(network.augment_dim, self.width, bias=False)
+
         self.map_layer0, self.map_layer1 = (
             nn.Linear(self.width, embedding),
             nn.Linear(embedding, embedding),
@@ -160,6 +161,7 @@ def train_plainly(
     adam = torch.optim.Adam(network.parameters(), lr=1e-3, betas=(0.9, 0.999), eps=1e-8)
     scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
     generator = torch.Generator(device).manual_seed(int(rng.integers(2**32)))
+
     for _ in range(steps):
         adam.zero_grad()
         chosen = torch.from_numpy(rng.integers(len(images), size=batch)).to(device)
@@ -206,6 +208,7 @@ def sample_plainly(
         levels = (80 ** (1 / 7) + i / (steps - 1) * (0.002 ** (1 / 7) - 80 ** (1 / 7))) ** 7
         levels = torch.cat([levels, levels.new_zeros(1)])
         x = x * levels[0]
+
         for k in range(steps):
             now, after = levels[k], levels[k + 1]
             slope = (x - network(x.float(), now.float()).double()) / now
@@ -216,4 +219,5 @@ def sample_plainly(
                 ) / 2
                 ahead = x + (after - now) * slope
             x = ahead
+
         (x * 127.5 + 128).clip(0, 255).byte().cpu()

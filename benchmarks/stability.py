@@ -92,12 +92,14 @@ def main(config: Benchmark) -> None:
         "MB"
     )
     print(
-        f"{'':28}{'generations':>12}{'seconds':>10}{'µs / (chain x generation)':>28}{'direct / this':>16}"  # noqa: E501
+        f"{'':28}{'generations':>12}{'seconds':>10}"
+        f"{'µs / (chain x generation)':>28}{'direct / this':>16}"
     )
     for name, took, generations in rows:
         each = took / generations
         print(
-            f"{name:28}{generations:12}{took:10.2f}{1e6 * each / config.chains:28.3f}{base / each:15.1f}x"  # noqa: E501
+            f"{name:28}{generations:12}{took:10.2f}"
+            f"{1e6 * each / config.chains:28.3f}{base / each:15.1f}x"
         )
     million = np.arange(2, 1_000_002)
     print(f"alpha(n) for a million n: {seconds(lambda: alpha(million)):.3f} s")

@@ -91,6 +91,10 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
+Case = tuple[Callable[[], object], Callable[[], object], int]
+"""Training and drawing, and how many chains each of them serves."""
+
+
 def main(config: Benchmark) -> None:
     """Measure and print.
 
@@ -100,50 +104,11 @@ def main(config: Benchmark) -> None:
     torch.set_num_threads(config.threads)
     rng, settings = np.random.default_rng(), DDPMConfig()
     points = torch.from_numpy(eight_gaussians(settings.batch, rng))
-    network = Reference(settings.width, settings.layers)
-    adam = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
-    sampler = settings.make_sampler()
-    scale = torch.from_numpy(np.sqrt(settings.alphas_cumprod)).float()
-    spread = torch.from_numpy(np.sqrt(1 - settings.alphas_cumprod)).float()
-    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-
-    def reference_training() -> None:
-        for _ in range(config.steps):
-            t = torch.randint(settings.diffusion_steps, (settings.batch,), generator=generator)
-            eps = torch.randn(points.shape, generator=generator)
-            adam.zero_grad()
-            xt = scale[t, None] * points + spread[t, None] * eps
-            ((network(xt, t) - eps) ** 2).mean().backward()
-            adam.step()
-
-    def reference_sampling() -> None:
-        def denoise(x: torch.Tensor, t: int) -> torch.Tensor:
-            return (x - spread[t] * network(x, torch.full((len(x),), t))) / scale[t]
-
-        start = torch.randn((config.samples, 2), generator=generator)
-        with torch.no_grad():
-            sampler.sample(denoise, start, lambda t: torch.randn(start.shape, generator=generator))
-
-    learners = {r: DDPMLearner(r, replace(settings, epochs=1)) for r in config.replicas}
-    inputs = {}
-    for r, learner in learners.items():
-        learner.reset(rng.spawn(r))
-        parts = [learner._corrupt(points.numpy()[None], rng) for _ in range(r)]
-        inputs[r] = [torch.from_numpy(np.concatenate(part)) for part in zip(*parts, strict=True)]
-        inputs[r][2] = inputs[r][2].float() / settings.batch
-
-    def training(r: int) -> None:
-        for _ in range(config.steps):
-            learners[r].trainer.step(np.arange(r), *inputs[r])
-
-    def sampling(r: int) -> None:
-        learners[r].sample([config.samples] * r, rng.spawn(r))
-
-    cases: dict[str, tuple[Callable[[], object], Callable[[], object], int]] = {
-        "reference: one network at a time": (reference_training, reference_sampling, 1)
+    cases = {
+        "reference: one network at a time": reference_case(config, settings, points, rng),
+        **own_cases(config, settings, points, rng),
     }
-    for r in config.replicas:
-        cases[f"{r} side by side"] = (lambda r=r: training(r), lambda r=r: sampling(r), r)
+
     measured = {name: np.empty((config.rounds, 2)) for name in cases}
     for train, sample, _ in cases.values():  # compiles, and fills the caches
         train()
@@ -154,7 +119,89 @@ def main(config: Benchmark) -> None:
                 seconds(train) / (r * config.steps),
                 seconds(sample) / (r * config.samples),
             )
+    show(config, settings, measured)
 
+
+def reference_case(
+    config: Benchmark, settings: DDPMConfig, points: torch.Tensor, rng: np.random.Generator
+) -> Case:
+    """Train and draw with one network, as ddpm-torch does.
+
+    Args:
+        config: The options.
+        settings: Of the network and its training.
+        points: (n, 2) a batch of data.
+        rng: Source of the seeds.
+
+    Returns:
+        Training and drawing, of one chain.
+    """
+    network = Reference(settings.width, settings.layers)
+    adam = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
+    sampler = settings.make_sampler()
+    scale = torch.from_numpy(np.sqrt(settings.alphas_cumprod)).float()
+    spread = torch.from_numpy(np.sqrt(1 - settings.alphas_cumprod)).float()
+    generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+
+    def train() -> None:
+        for _ in range(config.steps):
+            t = torch.randint(settings.diffusion_steps, (settings.batch,), generator=generator)
+            eps = torch.randn(points.shape, generator=generator)
+            adam.zero_grad()
+            xt = scale[t, None] * points + spread[t, None] * eps
+            ((network(xt, t) - eps) ** 2).mean().backward()
+            adam.step()
+
+    def denoise(x: torch.Tensor, t: int) -> torch.Tensor:
+        return (x - spread[t] * network(x, torch.full((len(x),), t))) / scale[t]
+
+    def draw() -> None:
+        start = torch.randn((config.samples, 2), generator=generator)
+        with torch.no_grad():
+            sampler.sample(denoise, start, lambda t: torch.randn(start.shape, generator=generator))
+
+    return train, draw, 1
+
+
+def own_cases(
+    config: Benchmark, settings: DDPMConfig, points: torch.Tensor, rng: np.random.Generator
+) -> dict[str, Case]:
+    """Train and draw with all chains in one batched network.
+
+    Args:
+        config: The options.
+        settings: Of the network and its training.
+        points: (n, 2) a batch of data.
+        rng: Source of all randomness.
+
+    Returns:
+        Training and drawing by name, one for each number of chains.
+    """
+
+    def case(r: int) -> Case:
+        learner = DDPMLearner(r, replace(settings, epochs=1))
+        learner.reset(rng.spawn(r))
+        parts = [learner._corrupt(points.numpy()[None], rng) for _ in range(r)]
+        inputs = [torch.from_numpy(np.concatenate(part)) for part in zip(*parts, strict=True)]
+        inputs[2] = inputs[2].float() / settings.batch
+
+        def train() -> None:
+            for _ in range(config.steps):
+                learner.trainer.step(np.arange(r), *inputs)
+
+        return train, lambda: learner.sample([config.samples] * r, rng.spawn(r)), r
+
+    return {f"{r} side by side": case(r) for r in config.replicas}
+
+
+def show(config: Benchmark, settings: DDPMConfig, measured: dict[str, np.ndarray]) -> None:
+    """Print the table.
+
+    Args:
+        config: The options.
+        settings: Of the network and its training.
+        measured: (rounds, 2) seconds of a step and of a draw, by name; the reference first.
+    """
     steps = (
         FIGURE_3["trainings"]
         * FIGURE_3["epochs"]
@@ -162,20 +209,22 @@ def main(config: Benchmark) -> None:
     )
     draws = 2 * FIGURE_3["trainings"] * FIGURE_3["samples"]
     base = next(iter(measured.values()))
+
     print(
         f"batch {settings.batch}, width {settings.width}, {settings.diffusion_steps} sampler "
-        "steps, "
-        f"{config.threads} threads; per replica"
+        f"steps, {config.threads} threads; per chain"
     )
     print(
-        f"{'':36}{'ms / step':>12}{'faster':>9}{'s / 10⁴ draws':>16}{'faster':>9}{'Figure 3, minutes':>20}"  # noqa: E501
+        f"{'':36}{'ms / step':>12}{'faster':>9}"
+        f"{'s / 10⁴ draws':>16}{'faster':>9}{'Figure 3, minutes':>20}"
     )
     for name, values in measured.items():
         step, draw = np.median(values, axis=0)
         faster = [median(base[:, k] / values[:, k]) for k in range(2)]
         whole = (steps * step + draws * draw) / 60
         print(
-            f"{name:36}{1e3 * step:12.2f}{faster[0]:8.2f}x{1e4 * draw:16.2f}{faster[1]:8.2f}x{whole:20.0f}"  # noqa: E501
+            f"{name:36}{1e3 * step:12.2f}{faster[0]:8.2f}x"
+            f"{1e4 * draw:16.2f}{faster[1]:8.2f}x{whole:20.0f}"
         )
 
 

@@ -63,6 +63,7 @@ def reference_retraining(
     )[:-1]
     adam = torch.optim.Adam(network.parameters(), lr=settings.learning_rate)
     source = SOURCES[settings.source]
+
     for _ in range(settings.epochs):
         order = rng.permutation(len(data))
         for start in range(0, len(data), settings.batch):
@@ -78,6 +79,7 @@ def reference_retraining(
             velocity = network(torch.cat([t * x1 + (1 - t) * x0, t], dim=1))
             ((velocity - (x1 - x0)) ** 2).mean().backward()
             adam.step()
+
     with torch.no_grad():
         x = torch.from_numpy(source(samples, rng))
         for i in range(ODE_STEPS):

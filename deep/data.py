@@ -4,12 +4,12 @@ Nothing that a file holds is executed.
 
 | source | what it is |
 |---|---|
-| `digits` | scikit-learn's 1797 handwritten digits, 8×8, grey, with labels; embedded, so nothing is downloaded |
+| `digits` | scikit-learn's 1797 handwritten digits, 8×8, grey, with labels; no download |
 | `*.tar.gz`, or its folder | CIFAR-10, "python version" |
-| `*.zip` | the zip of EDM and StyleGAN: square PNGs or JPEGs, and labels in `dataset.json` |
-| a folder | PNGs or JPEGs, in any depth; labels from `dataset.json`, or else the names of their folders |
-| `*.npz`, `*.npy` | (n, c, h, w), (n, h, w, c) or (n, h, w); in an .npz `images`, `labels` or `arr_0`, `arr_1` |
-"""  # noqa: E501
+| `*.zip` | zip of EDM and StyleGAN: square PNGs or JPEGs, labels in `dataset.json` |
+| a folder | PNGs or JPEGs, in any depth; labels: `dataset.json`, or names of folders |
+| `*.npy`, `*.npz` | (n, c, h, w), (n, h, w, c) or (n, h, w); `images`, `labels` or `arr_0`, … |
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path

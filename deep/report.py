@@ -144,6 +144,7 @@ def _numbers(setting: Setting) -> list[dict[str, Any]]:
             tables.setdefault(f"{series.reference} ({series.reference_images:,})", []).append(
                 series
             )
+
     return [
         {
             "reference": reference,

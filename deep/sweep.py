@@ -53,16 +53,19 @@ class Sweep(GridOptions):
             raise OptionError(
                 "--lambda must have a value, or give --fully-synthetic: there is nothing to run"
             )
+
         for lam in self.lam:
             if not (math.isfinite(lam) and lam >= 0):
                 raise OptionError(
                     f"--lambda must be finite and >= 0, got {lam:g} (no real data: "
                     "--fully-synthetic)"
                 )
+
         if len(set(self.lam)) < len(self.lam):
             raise OptionError(
                 f"--lambda must not repeat a value, got {' '.join(f'{lam:g}' for lam in self.lam)}"
             )
+
         super().__post_init__()
         rows = len(self.lam) + self.fully_synthetic
         if self.seeds * rows > MOST_RUNS:
@@ -74,6 +77,7 @@ class Sweep(GridOptions):
             raise OptionError(
                 f"--gpus-per-run must be at most 1 for {self.command}, got {self.gpus_per_run:g}"
             )
+
         for option in self.options:
             name = option.split("=")[0].replace("_", "-")
             if name in OF_THE_SWEEP:
@@ -119,13 +123,16 @@ class Sweep(GridOptions):
                 "-m",
                 *program,
             ]
+
         chosen = [*regime, "--seed", str(seed), "--out", str(folder)]
         defaults = {"--threads": str(max(1, int(self.cpus_per_run) // processes))}
         if not self.gpus_per_run:
             defaults["--device"] = "cpu"  # Ray does not hide GPUs from those who asked for none
+
         given = {option.split("=")[0] for option in self.options}
         for name, value in defaults.items():
             chosen += [] if name in given else [name, value]
+
         return ["-m", *program, *chosen, *self.options]
 
 

@@ -57,6 +57,7 @@ def main(config: Config) -> None:
     accelerator = patient_accelerator(
         cpu=config.run.device == "cpu" or not torch.cuda.is_available()
     )
+
     try:
         data = images_for(config.network, config.run.data)
         images = data.images
@@ -184,6 +185,7 @@ def _sample(
     classes = None
     if (label_dim := label_dim_of(config.network)) and data.labels is not None:
         classes = draw_classes(class_shares(data.labels, label_dim), range(run.samples), seed)
+
     with progress_bar(accelerator.is_main_process) as bar:
         task = bar.add_task("sampling", total=run.samples)
         samples = draw_images(
@@ -198,6 +200,7 @@ def _sample(
             classes=classes,
             on_batch=lambda count: bar.advance(task, count),
         )
+
     return ImageSet(samples, classes), Pace(run.samples, time.monotonic() - clock)
 
 
@@ -223,18 +226,22 @@ def _write(
             images=state["images_seen"],
         ),
     )
+
     with atomic_write(history) as file:
         for start in range(0, len(losses), REPORT_STEPS):
             part = losses[start : start + REPORT_STEPS]
             line = {"images_seen": (start + len(part)) * batch, "loss": float(part.mean())}
             file.write(json.dumps(line).encode() + b"\n")
+
     drawn = folder / "samples" / "samples.npz"
     save_images(drawn, samples.images, samples.labels)
     figures = []
+
     for name, pictures in (("samples", samples.images), ("data", images)):
         figures.append(folder / "figures" / f"{name}.png")
         with atomic_write(figures[-1]) as file:
             image_grid(pictures[:SHOWN]).save(file, format="png")
+
     with figure_style():
         figures += save_figure(loss_curve(losses, batch), folder / "figures" / "loss")
     return [network, history, drawn, *figures]
@@ -264,6 +271,7 @@ def _print(
         "all": f"{seconds:.0f} s",
     }
     table = Table(box=SIMPLE_HEAD, show_header=False, pad_edge=False)
+
     for row in rows.items():
         table.add_row(*row)
     console = make_console()

@@ -329,6 +329,7 @@ def _rejections_table(examinations: Sequence[Examination]) -> Table:
         "measured, stated",
         "",
     )
+
     for examination in examinations:
         for kind, verdicts in (
             ("control", examination.controls),
@@ -340,6 +341,7 @@ def _rejections_table(examinations: Sequence[Examination]) -> Table:
                     Text("rejected", "green") if is_rejected else Text("NOT REJECTED", "bold red")
                 )
                 table.add_row(kind, verdict.claim, verdict.instance, _comparison(verdict), rejected)
+
     return table
 
 

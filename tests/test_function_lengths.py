@@ -1,40 +1,37 @@
-"""A function fits on a screen: a body of at most 60 lines, its docstring not counted."""
-
-import ast
-from pathlib import Path
+"""A function fits on a screen, and a longer one shows its steps."""
 
 import pytest
 
-STABILITY = Path(__file__).resolve().parents[1] / "stability"
-LONGEST = 60
+from tests.support.docstrings import DENSE, LONGEST, dense_functions, long_functions
 
 
-def length(function):
-    """Lines of the body, without the docstring."""
-    first = function.body[0].lineno
-    if ast.get_docstring(function) is not None:
-        first = function.body[0].end_lineno + 1
-    return function.end_lineno - first + 1
+def test_a_function_fits_on_a_screen():
+    assert long_functions() == []
 
 
-def long_functions(folder):
-    return [
-        f"{path.relative_to(STABILITY)}: {node.name}, {length(node)} lines"
-        for path in sorted(folder.rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and length(node) > LONGEST
-    ]
+def write(folder, code):
+    (folder / "stability").mkdir()
+    (folder / "stability" / "module.py").write_text(code, encoding="utf-8")
+    return folder
+
+
+def test_a_long_function_is_seen(tmp_path):
+    body = "    x = 1\n\n" + "    x = 1\n" * (LONGEST - 2)
+    short = f'def short(\n    a, b\n):\n    """Text.\n\n    More.\n    """\n{body}'
+
+    found = long_functions(write(tmp_path, f"{short}\n\ndef long():\n{body}    return x\n"))
+    assert found == [f"stability/module.py: long, {LONGEST + 1} lines"]
 
 
 @pytest.mark.parametrize(
-    "room", sorted(path.parent.name for path in STABILITY.glob("*/__init__.py"))
+    ("between", "found"), [("    x = 0\n", 1), ("\n", 0), ("    # next, the ones\n", 0)]
 )
-def test_a_function_fits_on_a_screen(room):
-    assert long_functions(STABILITY / room) == []
+def test_a_function_without_a_blank_line_or_a_comment_is_seen(tmp_path, between, found):
+    code = "def f():\n" + "    x = 1\n" * (DENSE - 2) + between + "    return x\n"
+    assert len(dense_functions(write(tmp_path, code))) == found
 
 
-def test_a_long_function_is_seen():
-    body = "    x = 1\n" * LONGEST
-    short = f'def short(\n    a, b\n):\n    """Text.\n\n    More.\n    """\n{body}'
-    tree = ast.parse(f"{short}\ndef long():\n{body}    return x\n")
-    assert [length(node) for node in tree.body] == [LONGEST, LONGEST + 1]
+def test_a_function_of_one_statement_has_no_steps(tmp_path):
+    items = "        1,\n" * DENSE
+    code = f'def f():\n    """A list."""\n    return [\n{items}    ]\n'
+    assert dense_functions(write(tmp_path, code)) == []

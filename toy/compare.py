@@ -144,9 +144,11 @@ def differences(history: History, other: History, level: float) -> list[Differen
     if one.keys() != two.keys():
         names = [printable(", ".join(run)) for run in (one, two)]
         raise ValueError(f"the runs must have the same regimes, got {names[0]} and {names[1]}")
+
     seeds = min(values.shape[1] for values in (*one.values(), *two.values()))
     if seeds < 2:
         raise ValueError("a comparison takes two seeds or more, got 1")
+
     share = level / (len(QUANTITIES) * len(one))
     return [
         _difference(

@@ -339,6 +339,7 @@ def _figure(history: History, options: Coupled) -> Figure:
     rates, curves = figure.subplots(1, 2)
     at = np.array([_limit(regime) for regime in regimes])
     rates.plot([0, 1], [0, 1], color="0.5", lw=1, label="λ/(1+λ)")
+
     for kind, marker, nudge in zip(
         options.displacements, "os^", (-0.008, 0.0, 0.008), strict=False
     ):
@@ -349,16 +350,19 @@ def _figure(history: History, options: Coupled) -> Figure:
         rates.errorbar(
             at + nudge, [r.value for r in measured], errors, fmt=marker, label=kind, lw=1
         )
+
     rates.set(xlabel="λ/(1+λ); 1: fully synthetic", ylabel="share left after a retraining")
     rates.legend(title="± standard error" if options.seeds > 1 else None)
     kind, rounds = options.displacements[0], np.arange(len(history))
     looks = regime_looks([str(regime) for regime in regimes])
+
     for regime in regimes:
         values = _values(history, "share", regime, kind).mean(axis=1)
         (line,) = curves.plot(rounds, values, label=str(regime), **looks[str(regime)])
         curves.plot(
             rounds, values[0] * _limit(regime) ** rounds, color=line.get_color(), ls=":", lw=1
         )
+
     curves.plot([], [], color="0.5", ls=":", lw=1, label="as $(λ/(1+λ))^t$")
     curves.set(
         xlabel="round t",
@@ -366,6 +370,7 @@ def _figure(history: History, options: Coupled) -> Figure:
         xticks=rounds[:: 1 + len(rounds) // 10],
     )
     curves.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+
     return figure
 
 

@@ -97,6 +97,7 @@ class RegimeOptions(LoopOptions):
                 schedule.size(self.samples, self.retrainings + 1)
             except ValueError as error:
                 raise OptionError(f"--growth or --growth-power is too large: {error}") from None
+
         if self.own_share is not None and not 0 <= self.own_share <= 1:
             raise OptionError(f"--own-share must be in [0, 1], got {self.own_share}")
         if self.extrapolation is not None and not abs(self.extrapolation) < math.inf:

@@ -168,6 +168,7 @@ def _figure(config: Samplers, found: Mapping[str, np.ndarray]) -> Figure:
     panels = figure.subplots(1, count, sharex=True, sharey=True, squeeze=False)[0]
     colors = {"Heun": "C0", "DPM-Solver++(2M)": "C1", "UniPC": "C2", "UniPC of order 3": "C3"}
     colors |= {"DDIM": "C4", "fixed-large": "C5", "fixed-small": "0.4", "Euler": "C6"}
+
     for k, (axes, width) in enumerate(zip(panels, config.widths, strict=True)):
         for name, biases in found.items():
             system, sampler = name.split(", ")
@@ -180,6 +181,7 @@ def _figure(config: Samplers, found: Mapping[str, np.ndarray]) -> Figure:
         axes.set_xticks([5, 10, 20, 50], ["5", "10", "20", "50"])
         axes.set_xticks([], minor=True)
         axes.set_title(f"s = {width:g}")
+
     panels[0].set_ylabel("|φ(v)/v − 1|")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     return figure

@@ -143,21 +143,25 @@ def cases(config: WidthMap) -> dict[str, Case]:
         "DDPM 100, fixed-small": "fixed-small",
         "DDIM 100": "ddim",
     }
+
     for name, sampler in samplers.items():
         found[name] = Case(
             SAMPLERS[name], partial(DDPMLearner, settings=DDPMConfig(**common, sampler=sampler))
         )
+
     for steps in (10, 18, 40):
         settings = EDMConfig(**common, sampler_steps=steps, sigma_data=config.s0)
         found[f"EDM Heun {steps}"] = Case(
             Heun(edm_noise_levels(steps)), partial(EDMLearner, settings=settings)
         )
+
     for pairs, title, correlation in (("independent", "CFM", 0.0), ("plan", "OT-CFM", 1.0)):
         for integrator, shown in (("euler", "Euler 99"), ("dopri5", "dopri5")):
             chosen = {"pairs": pairs, "integrator": integrator, "learning_rate": 1e-3}
             settings = OTCFMConfig(**common | chosen)
             flow = Flow(settings.make_integrator(), correlation=correlation)
             found[f"{title}, {shown}"] = Case(flow, partial(OTCFMLearner, settings=settings))
+
     return found
 
 
@@ -302,6 +306,7 @@ def _comparison(
     grid = figure.subplots(2, 5, sharex=True)
     t = np.arange(config.retrainings + 1)
     looks = regime_looks(list(map(str, config.rows)))
+
     for axes, (name, case) in zip(grid.flat, panels.items(), strict=True):
         for regime in config.rows:
             predicted, look = _predicted(config, case, regime), looks[str(regime)]
@@ -313,10 +318,12 @@ def _comparison(
         low, high = axes.get_ylim()
         if high > 10 * max(low, 0.1):
             axes.set_yscale("log")
+
     for axes in grid[-1]:
         axes.set_xlabel("retrainings t")
     for axes in grid[:, 0]:
         axes.set_ylabel("width over s₀")
+
     figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     return figure
 

@@ -87,6 +87,7 @@ class Checkpoint:
             raise CheckpointError(
                 f"lacks tensors: it holds {held}, for a network of more than {blocks} blocks"
             )
+
         module = _on_meta(self.network)
         for name, what in (("state", " (the weights)"), ("ema", " (the average)")):
             if (state := getattr(self, name)) is not None:
@@ -94,6 +95,7 @@ class Checkpoint:
                 object.__setattr__(
                     self, name, {tensor: state[tensor] for tensor in module.state_dict()}
                 )
+
         if self.optimizer is not None:
             shapes = [parameter.shape for parameter in module.parameters()]
             object.__setattr__(self, "optimizer", checked_adam(self.optimizer, shapes))
@@ -105,6 +107,7 @@ class Checkpoint:
             isinstance(name, str) for name in self.assumed
         ):
             raise CheckpointError("assumed must be names of fields")
+
         for name, value in (("step", self.step), ("images", self.images)):
             if value is not None and not (type(value) is int and 0 <= value < 2**53):
                 raise CheckpointError(f"{name} must be a count, got {value!r}")

@@ -327,6 +327,7 @@ def network_from_config(config: Mapping[str, Any], resolution: int | None = None
         said = config.get(name, _NOT_CONTRADICTED.get(name, "nothing"))
         if said != value:
             raise CheckpointError(f"has {name} = {printable(repr(said))}; only {value!r} is known")
+
     try:
         widths, size, channels = (
             config["block_out_channels"],
@@ -340,6 +341,7 @@ def network_from_config(config: Mapping[str, Any], resolution: int | None = None
         )
     except KeyError as error:
         raise CheckpointError(f"has no {error.args[0]}") from None
+
     if type(groups := config.get("norm_num_groups", GROUPS)) is not int:
         raise CheckpointError(f"has norm_num_groups = {printable(json.dumps(groups))}, no number")
     size = (resolution or 32) if size is None else size
@@ -354,6 +356,7 @@ def network_from_config(config: Mapping[str, Any], resolution: int | None = None
         raise CheckpointError(
             "has block_out_channels, down_block_types or up_block_types that are no lists"
         )
+
     attended = [kind == "AttnDownBlock2D" for kind in down]
     mirrored = ["AttnUpBlock2D" if attention else "UpBlock2D" for attention in reversed(attended)]
     if (
@@ -368,6 +371,7 @@ def network_from_config(config: Mapping[str, Any], resolution: int | None = None
         raise CheckpointError(
             f"has the widths {widths}, {channels} channels in and {config.get('out_channels')} out"
         )
+
     return DDPMNetwork(
         resolution=size,
         channels=channels,

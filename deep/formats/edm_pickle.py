@@ -113,9 +113,11 @@ def network_from_arguments(arguments: Mapping[str, Any], state: Mapping[str, Ten
             )
         if name not in _FIXED and name not in _ARGUMENTS and name not in _WITHOUT_EFFECT:
             raise CheckpointError(f"holds a network with the unknown argument {name} = {value!r}")
+
     for name in ("img_resolution", "img_channels", "channel_mult"):
         if name not in arguments:
             raise CheckpointError(f"holds a network without the argument {name}")
+
     fields = {field: arguments[name] for name, field in _ARGUMENTS.items() if name in arguments}
     labels = "model.map_augment.weight"
     fields.setdefault(
@@ -126,6 +128,7 @@ def network_from_arguments(arguments: Mapping[str, Any], state: Mapping[str, Ten
     fields["attn_resolutions"] = tuple(
         r for r in resolutions if r in fields.get("attn_resolutions", [16])
     )
+
     return EDMNetwork(**{**fields, "channel_mult": tuple(fields["channel_mult"])})
 
 

@@ -189,6 +189,7 @@ def _described(pid: Any) -> tuple[torch.dtype, str, int]:
         raise CheckpointError(
             "holds a reference to something that is no storage: refused, nothing was run"
         )
+
     _, dtype, key, _, count = pid[:5]
     if (
         not isinstance(dtype, torch.dtype)
@@ -199,4 +200,5 @@ def _described(pid: Any) -> tuple[torch.dtype, str, int]:
         raise CheckpointError(
             "holds a reference to something that is no storage: refused, nothing was run"
         )
+
     return dtype, key, count

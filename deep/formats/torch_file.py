@@ -66,6 +66,7 @@ def read_torch_file(file: IO[bytes], resolution: int = 32, head_channels: int = 
     else:
         names = ", ".join(printable(name, 50) for name in [*found][:10])
         raise CheckpointError(f"holds {names}: nothing that is known")
+
     return with_deduced_network(resolution, head_channels, **parts)
 
 
@@ -209,10 +210,12 @@ def _parts_of_ddpm_torch(file: Mapping[str, Any]) -> dict[str, Any]:
         extra["ema"] = {name: value for name, value in record.items() if name != "shadow"}
     if "scheduler" in file:
         extra["scheduler"] = _schedule(file["scheduler"])
+
     steps = (extra.get("scheduler") or {}).get("last_epoch")
     parts = _averaged(average, "ema")
     if "model" in file:
         parts["state"] = _own(file["model"])
+
     return {
         **parts,
         "optimizer": file.get("optimizer"),
@@ -294,6 +297,7 @@ def official_content(checkpoint: Checkpoint) -> dict[str, Any]:
                 "optimizer": checkpoint.optimizer,
                 "ema": {**average, "shadow": ema},
             }
+
     return {name: value for name, value in content.items() if value is not None}
 
 

@@ -103,6 +103,7 @@ def _images_and_labels(names: Sequence[str]) -> tuple[str, str | None]:
             "deep.measure measures each as SAMPLES; for anything else save one of them as a file "
             "of its own"
         )
+
     others = [name for name in names if name != "labels"]
     if "images" in others:
         return "images", "labels" if "labels" in names else None
@@ -114,6 +115,7 @@ def _images_and_labels(names: Sequence[str]) -> tuple[str, str | None]:
         raise DataError(
             "holds statistics of features (mu, sigma), not images: give the images that they are of"
         )
+
     raise DataError(
         f"must hold an array named images, or one array; it holds {_listed(names) or 'none'}"
     )

@@ -64,6 +64,7 @@ class ImageSet:
             raise DataError(
                 f"images must be (n, c, h, h) with n, h >= 1 and c = 1 or 3, got {images.shape}"
             )
+
         if images.dtype != np.uint8:
             raise DataError(f"pixels must be uint8, got {images.dtype}{_conversion(images)}")
         if labels is None:

@@ -186,6 +186,7 @@ class LanguageLearner:
         adam = torch.optim.Adam(parameters, lr=self._training.learning_rate, fused=True)
         if moments := self._states[r]["adam"]:
             adam.load_state_dict({**adam.state_dict(), "state": _copied(moments)})
+
         x = torch.from_numpy(points).long()
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         with torch.random.fork_rng(devices=[]):  # dropout, where a network has it
@@ -199,6 +200,7 @@ class LanguageLearner:
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(parameters, LARGEST_NORM)
                 adam.step()
+
         self._network.eval()
         return self._state_of(self._network, adam.state_dict()["state"])
 

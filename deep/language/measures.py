@@ -65,6 +65,7 @@ class TextMeasures:
                 floor=OF_THE_TRUTH,
             ),
         ]
+
         if law:
             found.append(
                 Quantity(
@@ -74,6 +75,7 @@ class TextMeasures:
                     floor=OF_THE_TRUTH,
                 )
             )
+
         self.quantities = tuple(found)
 
     def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, float]:

@@ -175,12 +175,14 @@ class ImageMetrics:
         self._check_shape(images)
         if len(images) != self._samples:
             raise ValueError(f"there must be {self._samples} images, got {len(images)}")
+
         found = extract(
             self._space, images, self._device, batch=self._batch, on_batch=self._on_batch
         )
         features = self._permuted(found)
         sets: dict[int, _Set] = {}
         measured = []
+
         for i, comparison in enumerate(self._comparisons):
             size = comparison.size
             fake = sets.setdefault(size, _Set(features[:size], self._k))
@@ -193,6 +195,7 @@ class ImageMetrics:
                 measured.append(
                     Measurement(name, size, comparison.name, count, value, error, *floor)
                 )
+
         return measured
 
     def _floor(self, others: "_Set", reference: "_Set") -> "_Values":
@@ -305,6 +308,7 @@ def _plan(
         order = permuted(train)
         rest = _Comparison("rest of train", _Set(order[size:], k), size, _Set(order[:size], k))
         return [_Comparison("train", train_set, samples, None), rest]
+
     held_out_set = _Set(held_out, k)
     plan = []
     for name, reference, others in (
@@ -318,4 +322,5 @@ def _plan(
         else:
             plan.append(_Comparison(name, reference, samples, None))
             plan.append(_Comparison(name, reference, len(others.features), others))
+
     return plan

@@ -267,6 +267,7 @@ def load_inception(path: Path, resize: Resize = "half-pixel") -> tuple[Inception
 def _require_tensors(path: Path, state: object, expected: dict[str, Tensor]) -> None:
     if not isinstance(state, dict):
         raise InceptionError(f"{path} holds a {type(state).__name__}, not a state dict")
+
     for name in [*expected, *state]:
         if name not in state:
             raise InceptionError(f"{path} is not the FID Inception: it lacks the tensor {name}")

@@ -89,9 +89,11 @@ def train_encoder(
         raise ValueError(
             f"there must be a label for each image, got {len(labels)} for {len(images)}"
         )
+
     classes, targets = np.unique(labels, return_inverse=True)
     if len(classes) < 2:
         raise ValueError(f"an encoder is trained on two classes or more, got {len(classes)}")
+
     x, y = torch.from_numpy(images), torch.from_numpy(targets)
     generator = torch.Generator().manual_seed(training.seed)
     encoder = fresh(
@@ -100,6 +102,7 @@ def train_encoder(
     )
     optimiser = torch.optim.Adam(encoder.parameters(), lr=training.learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1 - step / training.steps)
+
     for step in range(training.steps):
         batch = torch.randint(len(x), (training.batch,), generator=generator)
         loss = cross_entropy(encoder.scores(x[batch]), y[batch])
@@ -109,4 +112,5 @@ def train_encoder(
         loss.backward()
         optimiser.step()
         schedule.step()
+
     return encoder.eval().requires_grad_(False)

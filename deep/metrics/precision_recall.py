@@ -109,6 +109,7 @@ def precision_recall(real: Neighbourhoods, fake: Neighbourhoods) -> PrecisionRec
     )
     slack = 1 + 2 * _rounding(real.points.shape[1]) / _CANCELS  # of a distance and of a radius
     balls = 0
+
     for rows, columns, squared in _blocks(real.points, fake.points):
         in_real = squared <= slack * real.squared_radii[rows, None]
         in_fake = squared <= slack * fake.squared_radii[columns]
@@ -116,6 +117,7 @@ def precision_recall(real: Neighbourhoods, fake: Neighbourhoods) -> PrecisionRec
         covered[rows] |= in_real.any(1)
         recalled[rows] |= in_fake.any(1)
         balls += int(in_real.sum())
+
     return PrecisionRecall(
         precision=int(precise.sum()) / m,
         recall=int(recalled.sum()) / n,

@@ -63,6 +63,7 @@ class DDPM:
                 f"0 < --beta-first <= --beta-last < 1 must hold, got {self.beta_first}, "
                 f"{self.beta_last}"
             )
+
         for option, of_it in (
             ("ddim_steps", self.sampler.startswith("ddim")),
             ("solver_steps", self.sampler in MULTISTEP),

@@ -79,22 +79,26 @@ class EDM:
             )
         if not 0 <= self.augment <= 1:
             raise OptionError(f"--augment must be a probability, got {self.augment}")
+
         require_range(self, steps=(1, MOST_STEPS))
         if not 0 < self.sigma_min < self.sigma_max < math.inf:
             raise OptionError(
                 f"0 < --sigma-min < --sigma-max must hold, got {self.sigma_min} and "
                 f"{self.sigma_max}"
             )
+
         for option in ("rho", "churn_noise"):
             if not 0 < getattr(self, option) < math.inf:
                 raise OptionError(
                     f"{option_name(option)} must be finite and > 0, got {getattr(self, option)}"
                 )
+
         for option in ("churn", "churn_min", "churn_max"):
             if not getattr(self, option) >= 0:
                 raise OptionError(
                     f"{option_name(option)} must be >= 0, got {getattr(self, option)}"
                 )
+
         if self.churn and self.sampler != "heun":
             raise OptionError(f"--churn has no meaning for --sampler {self.sampler}")
         for option in ("churn_min", "churn_max", "churn_noise"):

@@ -40,6 +40,7 @@ def check_levels(
     ):
         if not 1 <= value <= most:
             raise ValueError(f"{name} must be from 1 to {most}, got {value}")
+
     if model_channels < 4 or model_channels % 2:
         raise ValueError(f"model_channels must be even and >= 4, got {model_channels}")
     if model_channels > 2**16:
@@ -48,6 +49,7 @@ def check_levels(
         raise ValueError(
             f"channel_mult must be one or more integers >= 1, got {tuple(channel_mult)}"
         )
+
     deepest = 2 ** (len(channel_mult) - 1)
     if resolution % deepest:
         raise ValueError(
@@ -55,6 +57,7 @@ def check_levels(
             "channel_mult, "
             f"got {resolution}"
         )
+
     resolutions = [resolution >> level for level in range(len(channel_mult))]
     if not set(attn_resolutions) <= set(resolutions):
         raise ValueError(

@@ -67,6 +67,7 @@ class CFMNetwork:
                 f"one of head_channels and num_heads must be None, got {self.head_channels} and "
                 f"{self.num_heads}"
             )
+
         name, divisor = (
             ("head_channels", self.head_channels)
             if self.num_heads is None
@@ -148,9 +149,11 @@ class CFMNetwork:
                 levels.append([])
             else:
                 levels[-1].append(f"input_blocks.{i}")
+
         if not all(levels):
             raise StateError("lacks the tensors input_blocks.*.0.in_layers.*")
         width = size(shapes, "time_embed.0.weight", 1)
+
         return cls(
             resolution=resolution,
             channels=size(shapes, "input_blocks.0.0.weight", 1),

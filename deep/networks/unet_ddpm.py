@@ -107,12 +107,14 @@ class DDPMNetwork:
         ]
         if not levels:
             raise StateError("lacks the tensors downsamples.level_*")
+
         width = size(shapes, "in_conv.bias")
         attended = [has(shapes, f"{level}.0.1.") for level in levels]
         first = [
             f"{level}.0.0" if attention else f"{level}.0"
             for level, attention in zip(levels, attended, strict=True)
         ]
+
         return cls(
             resolution=resolution,
             channels=size(shapes, "in_conv.weight", 1),

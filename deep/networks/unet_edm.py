@@ -84,10 +84,12 @@ class EDMNetwork:
             raise ValueError(f"augment_dim must be >= 0, got {self.augment_dim}")
         if self.channel_mult_emb < 1:
             raise ValueError(f"channel_mult_emb must be >= 1, got {self.channel_mult_emb}")
+
         require_label_dim(self.label_dim)
         for name in ("augment_dim", "channel_mult_emb"):
             if getattr(self, name) > 2**10:
                 raise ValueError(f"{name} must be <= {2**10}, got {getattr(self, name)}")
+
         if not 0 < self.sigma_data < math.inf:
             raise ValueError(f"sigma_data must be finite and > 0, got {self.sigma_data}")
         for place in [place for half in self.places() for place in half]:
@@ -115,6 +117,7 @@ class EDMNetwork:
                 )
                 width = mult * self.model_channels
                 skips.append(width)
+
         decoder = []
         for level, mult in reversed(list(enumerate(self.channel_mult))):
             at = f"{self.resolution >> level}x{self.resolution >> level}"
@@ -133,6 +136,7 @@ class EDMNetwork:
                 decoder.append(
                     Place(f"{at}_block{i}", joined, width, attention=attention, skip=True)
                 )
+
         return encoder, decoder
 
     def build(self, generator: torch.Generator | None = None) -> "EDMPrecond":
@@ -177,6 +181,7 @@ class EDMNetwork:
         }
         if not resolutions:
             raise StateError("lacks the tensors model.enc.*_block0.*")
+
         levels = [f"model.enc.{r}x{r}" for r in sorted(resolutions, reverse=True)]
         width = size(shapes, f"{levels[0]}_conv.bias")
         return cls(
@@ -299,6 +304,7 @@ class SongUNet(nn.Module):
             self.map_label = nn.Linear(network.label_dim, self.width)
         if network.augment_dim:
             self.map_augment = nn.Linear(network.augment_dim, self.width, bias=False)
+
         self.map_layer0 = nn.Linear(self.width, embedding)
         self.map_layer1 = nn.Linear(embedding, embedding)
         encoder, decoder = network.places()

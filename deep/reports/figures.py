@@ -105,6 +105,7 @@ def effect_of_lambda(setting: Setting) -> Figure:
         longest = max(map(text_width, names))
         rows = max(map(len, shown_series(setting).values()))
         figure.set_figheight(figure.get_figheight() + rows * longest)
+
     for axes, series in panels:
         for place, (regime, look) in zip(
             places, regime_looks(list(setting.rows)).items(), strict=True
@@ -119,6 +120,7 @@ def effect_of_lambda(setting: Setting) -> Figure:
         axes.set_xticks(places, names, rotation=90 if upright else 0)
         axes.margins(x=0.1)
         _scale(axes, series)
+
     return figure
 
 

@@ -144,6 +144,7 @@ def split(
         raise UsageError(
             f"--real must be at most {total}, the number of images in {source}, got {n}"
         )
+
     fresh = fresh_rounds * n
     if n + fresh > total:
         raise UsageError(
@@ -151,6 +152,7 @@ def split(
             f"beside the {n} of "
             "--real: fewer --real or fewer --retrainings"
         )
+
     order = stream(seed, Purpose.REAL, 0).permutation(total) if n < total else np.arange(total)
     chosen, rest = order[:n], order[n + fresh :]
     train = _chosen(images, chosen)
@@ -164,6 +166,7 @@ def split(
                 f"--held-out {own_test} has images of shape {test.images.shape[1:]}, not "
                 f"{train.images.shape[1:]}"
             )
+
     return RealImages(train, _chosen(images, order[n : n + fresh]), test)
 
 

@@ -73,6 +73,7 @@ def _metrics(
         f"{images} generated images against {count} ({reference}), in features of "
         f"{about[keys[0]]['features']}"
     )
+
     for column in ("regime", "t", *names):
         table.add_column(column, justify="left" if column == "regime" else "right")
     if keys[0] in study.floors:
@@ -81,11 +82,13 @@ def _metrics(
             f"real images: {images} others ± standard error; the floor of a distance, "
             "not of a share"
         )
+
     for r, chain in enumerate(history[0].chains):
         table.add_section()
         for line in _shown(history):
             values = [line.chains[r].measured[key] for key in keys]
             table.add_row(chain.row, str(line.t), *map(_number, values))
+
     return table
 
 
@@ -100,22 +103,26 @@ def _accuracies(history: History, study: StudyFile, r: int) -> Table:
     shown = _shown(history)
     table = plain_table(f"{history[0].chains[r].row}: {ACCURACY}")
     table.add_column("class", justify="left")
+
     for column in ("real images", *(f"t = {line.t}" for line in shown)):
         table.add_column(column, justify="right")
     classes = [
         quantity.about["class"] for quantity in study.quantities if "class" in quantity.about
     ]
     rows = {str(k): key_of_class(k) for k in classes} | {"all": ACCURACY}
+
     for name, key in rows.items():
         if name == "all":
             table.add_section()
         values = [line.chains[r].measured[key] for line in shown]
         table.add_row(name, _floor(study, key), *map(_number, values))
+
     error = max(line.chains[r].measured[f"{ACCURACY}, standard error"] for line in shown)
     table.caption = (
         "of a classifier trained on the generated images; real images: mean ± sd over classifiers "
         f"trained on as many; standard error of all from the choice of test images: {error:.2g}"
     )
+
     return table
 
 

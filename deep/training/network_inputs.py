@@ -122,6 +122,7 @@ def weights_for(network: Network, path: Path, training: TrainConfig, carry: Carr
         found = checkpoint.read(path, network.resolution, heads_of(network))
     except CheckpointError as error:
         raise UsageError(f"--init: {error}") from None
+
     if type(found.network) is not type(network):
         raise UsageError(f"--init: {path} is of the model {found.kind}")
     for name, value in dataclasses.asdict(found.network).items():
@@ -131,6 +132,7 @@ def weights_for(network: Network, path: Path, training: TrainConfig, carry: Carr
                 f"--init: {path} is of a network with --{option} {value}, not "
                 f"{getattr(network, name)}"
             )
+
     if carry == "optimizer":
         try:
             with warnings.catch_warnings():
@@ -138,4 +140,5 @@ def weights_for(network: Network, path: Path, training: TrainConfig, carry: Carr
                 resume_point(found, training)
         except ValueError as error:
             raise UsageError(f"--init: {path}: {error}") from None
+
     return found

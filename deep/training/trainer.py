@@ -193,6 +193,7 @@ class Trainer:
                 f"--batch must be a multiple of the {accelerator.num_processes} processes, got "
                 f"{settings.batch}"
             )
+
         self.model = model
         self.settings = settings
         self.accelerator = accelerator
@@ -322,6 +323,7 @@ class Trainer:
                 f"duration_images and report_steps must be >= 1, got {duration_images}, "
                 f"{report_steps}"
             )
+
         self._check_labels(len(images), labels)
         steps = math.ceil(duration_images / self.settings.batch)
         asked = {
@@ -334,6 +336,7 @@ class Trainer:
                 "this trainer is in the middle of another fit: other data, duration or random "
                 "stream"
             )
+
         classes = None if labels is None else torch.from_numpy(labels)
         return self._steps(torch.from_numpy(images), classes, asked, carry, report_steps)
 

@@ -65,6 +65,7 @@ def _plans_by_assignment(x0, data, order, batch):
     points = data.astype(np.float64)
     start_potentials, extended = np.zeros(n), np.empty(n)
     solved = 0
+
     for epoch in range(epochs):
         for start in range(0, n, batch):
             stop = min(start + batch, n)
@@ -81,6 +82,7 @@ def _plans_by_assignment(x0, data, order, batch):
                 extend_potentials(x, row_potentials, points, extended)
                 solved += 1
                 start_potentials += (extended - extended.mean() - start_potentials) / solved
+
     return plans
 
 

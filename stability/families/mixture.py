@@ -140,6 +140,7 @@ class GaussianMixture:
                 "tail, and the Hessian in "
                 "their means grows like r₁r₂ (x − μ)²/s⁴",
             )
+
         core = np.linspace(ordered[0] - 3 * self.sd, ordered[-1] + 3 * self.sd, 257)
         reached = np.linalg.norm(self._derivative(core, log_odds, mu), 2, axis=(1, 2)).max()
         upper = self._tail(log_odds, mu, reached)
@@ -150,6 +151,7 @@ class GaussianMixture:
             lower,
             upper,
         )
+
         return Lipschitz(
             value,
             f"supremum of ‖d/dx ∇² log p‖ over [{lower:.3g}, {upper:.3g}], between points of "

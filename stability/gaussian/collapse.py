@@ -86,6 +86,7 @@ def simulate(
     steps = np.diff(generations, prepend=0).tolist()
     records = [_Moments() for _ in generations]
     last_root, last_logs = np.empty((chains, d, d)), np.empty((chains, d))
+
     for start in range(0, chains, _BLOCK):
         block = slice(start, min(start + _BLOCK, chains))
         state = _Chains(n, values, block.stop - start)
@@ -98,6 +99,7 @@ def simulate(
             )
             record.add(root, square, logs.T)
             last_root[block], last_logs[block] = root, logs.T
+
     return Collapse(
         t=np.array(generations),
         root=np.array([record.means[0] for record in records]),
@@ -190,6 +192,7 @@ def _scaled_svd(columns: NDArray[np.float64], logs: NDArray[np.float64]) -> tupl
             largest = max(largest, np.abs(cosine).max())
         if largest < 1e-14 * d and not swapped:  # a sweep that moves columns may pass by a pair
             return logs, x
+
     raise ArithmeticError(f"singular values not found in {_SWEEPS} sweeps")
 
 

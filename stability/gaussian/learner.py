@@ -51,6 +51,7 @@ class GaussianLearner:
             raise ValueError("covariance must be finite, got NaN or Inf")
         if ddof not in (0, 1):
             raise ValueError(f"ddof must be 0 or 1, got {ddof}")
+
         self._ddof = ddof
         self._known_root = None if covariance is None else sqrtm(covariance)
         self.mean = np.zeros((chains, dimension))

@@ -111,4 +111,5 @@ def _moment_recursion(n: int, m: int) -> tuple[NDArray[np.float64], NDArray[np.f
             / (N - 1) ** 2,
         ]
     )
+
     return step, np.array([0, (n - 1) / (N - 1), 0, 0, ((n - 1) / (N - 1)) ** 2])

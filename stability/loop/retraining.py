@@ -235,6 +235,7 @@ def retrain(
                 samples = _checked_samples(drawn, counts, real)
             except ArithmeticError as error:
                 raise RetrainingError(f"generation {t}: {error}") from error
+
             generation = Generation(t, tuple(training), tuple(samples))
             yield generation
 

@@ -207,6 +207,7 @@ def shares_outside(
         measured = observer(view)
         for key, floor in floors.items():
             outside.setdefault(key, []).append(is_outside(key, float(measured[key]), floor))
+
     return {key: float(np.mean(values)) for key, values in outside.items()}
 
 

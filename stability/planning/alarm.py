@@ -364,11 +364,13 @@ def start_alarm(
     scores = fit_scores(fitted)
     sums = scores.sums(reference)
     levels = {}
+
     for column, places in real.levels.items():
         counts = np.bincount(real.cells[column] + 1, minlength=len(places) + 1)
         levels[column] = {
             name: int(k) for name, k in zip(("(missing)", *places), counts, strict=True) if k
         }
+
     return Alarm(
         alpha,
         null,

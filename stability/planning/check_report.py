@@ -73,10 +73,12 @@ def facts(result: CheckResult) -> list[tuple[str, str]]:
         )
     if result.target is not None:
         found.append(("trained on drawn rows", _target(result)))
+
     found += _categories(result)
     found += _copies(result)
     if result.smallest:
         found.append(("smallest visible change", _smallest(result)))
+
     return found + [("note", line) for line in result.remarks]
 
 
@@ -145,9 +147,11 @@ def _categories(result: CheckResult) -> list[tuple[str, str]]:
                 f"{last.name}); {mark}",
             )
         )
+
     more = len(last.losses) - MOST_LISTED
     if more > 0:
         found.append(("lost", f"and {more} more categories"))
+
     for one in result.endangered[:MOST_LISTED]:
         found.append(
             (
@@ -157,6 +161,7 @@ def _categories(result: CheckResult) -> list[tuple[str, str]]:
                 f"{one.later:.2g}",
             )
         )
+
     return found
 
 
@@ -329,17 +334,20 @@ def _junit(result: CheckResult, conditions: Sequence[FailCondition]) -> str:
     elif result.outcome == "undecided":
         skipped += 1
         ET.SubElement(alarm, "skipped", message=_xml("; ".join(result.remarks) or "undecided"))
+
     for condition in conditions:
         case = ET.SubElement(suite, "testcase", classname="check", name=f"not {condition.text}")
         if condition.holds(result):
             failures += 1
             ET.SubElement(case, "failure", message=f"{condition.text}")
+
     for name, value in (
         ("tests", 1 + len(conditions)),
         ("failures", failures),
         ("skipped", skipped),
     ):
         suite.set(name, str(value))
+
     ET.indent(suite)
     return ET.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
 

@@ -90,6 +90,7 @@ def parse_conditions(texts: Sequence[str]) -> list[FailCondition]:
                     f"auc > 0.7, quality < 0.8, diversity < 0.8 or target < 0.95x, got "
                     f"{printable(one)!r}"
                 )
+
     return found
 
 

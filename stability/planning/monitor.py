@@ -305,6 +305,7 @@ class Watch:
         said += [note for look in self.looks for note in look.notes if note not in said]
         if outcome == "undecided":
             said += self._why_undecided(smallest)
+
         lag = self.lag or self.monitor.lag
         if lag is not None and self.monitor.settings.rows == "auto":
             said.append(
@@ -312,18 +313,22 @@ class Watch:
                 "order): only rows far apart were counted; --rows independent if order means "
                 "nothing"
             )
+
         flat = constant_columns(self.monitor.real)
         if flat:
             said.append(f"constant in the real data, without a correlation: {', '.join(flat)}")
+
         empty = self.monitor.real.schema.names("empty")
         if empty:
             said.append(f"empty in the real data, not compared: {', '.join(empty)}")
+
         overlap = found.holdout_overlap if found is not None else None
         if overlap is not None and overlap[0]:
             said.append(
                 f"{overlap[0]} of {overlap[1]} holdout rows are also in the real data: the "
                 "comparison of closest rows is void"
             )
+
         return said + self._shared_noise()
 
     def _why_undecided(self, smallest: dict[str, tuple[float, str]]) -> list[str]:

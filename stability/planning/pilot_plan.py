@@ -259,6 +259,7 @@ def _shown(
     }
     if word == "no":  # a number would be none of this loop
         return found | {"lost": [], "keeps": "unknown"}
+
     found |= {
         "error": float(errors.max()),
         "variance": None,
@@ -274,6 +275,7 @@ def _shown(
         found |= _target_cells(question, row)
     elif question.tolerance is not None:
         found["keeps"] = "kept" if errors.max() <= 1 + question.tolerance else "broken"
+
     return found
 
 
@@ -291,6 +293,7 @@ def _target_cells(question: PilotQuestion, row: _Row) -> dict[str, Any]:
     least = _least(question)
     if least is None:
         return cells
+
     broken = np.flatnonzero(middle < least)
     cells["rounds"] = math.inf if not len(broken) else int(broken[0]) - 1
     if low[worst] >= least:
@@ -299,6 +302,7 @@ def _target_cells(question: PilotQuestion, row: _Row) -> dict[str, Any]:
         cells["keeps"] = "broken"
     else:
         cells["keeps"] = "likely kept" if middle[worst] >= least else "likely broken"
+
     return cells
 
 
@@ -339,6 +343,7 @@ def _categories(
     rare = rare[np.argsort(functionals.mean[rare])][:MOST_ROWS]
     found = []
     described = [row for row, c in zip(rows, shown, strict=True) if c["described"] != "no"]
+
     for q in rare:
         for row in described:
             alive = _alive(pilot, row, int(q))
@@ -357,6 +362,7 @@ def _categories(
                     "note": f"likely lost by round {lost[0]}" if len(lost) else "",
                 }
             )
+
     return found
 
 
@@ -464,6 +470,7 @@ def _conditions(
             f"{len(gate)} functionals break J = 1 or δ = 0, most {worst['functional']} (δ = "
             f"{worst['delta']:.2g} sd a round)."
         )
+
     said.append(
         "error × is that of the functional that is hit hardest. Forecasts iterate the response "
         "curves; intervals cover the refits' scatter and the draws, not a curve that bends outside "
@@ -476,6 +483,7 @@ def _conditions(
             f"{int((question.target.points[:, question.target.coordinate] > 0.5).sum())} rows of "
             "the class."
         )
+
     return tuple(said)
 
 

@@ -257,9 +257,11 @@ class _Measured:
         points, seed = self.points, whole_number(self.seed, "seed", 0)
         if points.pictures:
             raise ValueError("learner needs a table or an array; for pictures give known_round")
+
         score = None if target is None else precision_score(points.values, points.names, target)
         if budget is not None and score is None:
             raise ValueError("budget needs target, the column that is predicted")
+
         bound = None if budget is None else parse_budget(budget)
         pilot = run_pilot(
             load_learner(learner, points.schema),
@@ -273,6 +275,7 @@ class _Measured:
         question = PilotQuestion(
             self.rules, self.generations, seed, tolerate, score, bound, "From a pilot of two rounds"
         )
+
         return self._with_notes(answer_from_pilot(pilot, question))
 
     def _with_notes(self, found: Plan) -> Plan:

@@ -125,6 +125,7 @@ class ScoreSet:
             found[name, "missing more often"] = gap
             if name in self.gaps:
                 found[name, "missing less often"] = 1 - gap
+
         for name, levels in self.levels.items():
             found |= _level_scores(name, levels, table)
         for one, other in self.pairs:
@@ -134,6 +135,7 @@ class ScoreSet:
                 (1 + product) / 2,
                 (1 - product) / 2,
             )
+
         return found
 
     def evaluate(self, table: CodedTable) -> Iterator[NDArray[np.float64]]:

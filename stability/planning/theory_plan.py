@@ -100,6 +100,7 @@ def answer(question: TheoryQuestion) -> Plan:
     tolerance = question.tolerance
     if not question.lams and tolerance is None:
         tolerance = DEFAULT_TOLERANCE
+
     verdicts, rows, curves = [], [], []
     for name, make in question.makes.items():
         lams, solved = question.lams, None
@@ -114,6 +115,7 @@ def answer(question: TheoryQuestion) -> Plan:
             found = price(regime, question.n, rounds, question.response)
             rows.append(_row(question, name, lam, regime, found, tolerance))
             curves.append(_curve(question, found))
+
     if question.lams or not verdicts:
         verdicts.append(_priced_sentence(question, rows))
     return Plan(
@@ -174,6 +176,7 @@ def _row(
         row["rounds"] = math.inf if within is None else within
     if question.cost_real is not None and question.cost_synthetic is not None:
         row["cost"] = _cost(question, regime, found, error, last)
+
     return row
 
 
@@ -247,6 +250,7 @@ def _priced_sentence(question: TheoryQuestion, rows: Sequence[dict[str, Any]]) -
     measure = MEASURES[question.on]
     asks_rounds = question.tolerance is not None and question.generations is None
     parts = []
+
     for row in rows:
         lam = "" if math.isinf(row["lam"]) else f" at λ = {row['lam']:g}"
         if asks_rounds:
@@ -260,12 +264,14 @@ def _priced_sentence(question: TheoryQuestion, rows: Sequence[dict[str, Any]]) -
             if question.tolerance is not None:
                 said += " (kept)" if change <= question.tolerance + 1e-9 else " (broken)"
         parts.append(f"{row['regime']}{lam}: {said}")
+
     if asks_rounds:
         assert question.tolerance is not None
         return (
             f"The {measure} stays within {percent(question.tolerance)} of that of the real data "
             f"alone; {'; '.join(parts)}."
         )
+
     after = "In the long run" if question.generations is None else f"After {question.horizon[4:]}"
     return f"{after} the {measure} against that of the real data alone is, for {'; '.join(parts)}."
 
@@ -275,6 +281,7 @@ def _points(question: TheoryQuestion) -> Plan:
     if question.error is None or not (question.lams or None in question.makes.values()):
         raise ValueError("give the number of real points, or an error and λ to find it")
     verdicts, rows, curves = [], [], []
+
     for name, make in question.makes.items():
         for lam in (None,) if make is None else question.lams:
             regime = FullySynthetic() if make is None or lam is None else make(lam)
@@ -298,6 +305,7 @@ def _points(question: TheoryQuestion) -> Plan:
             verdicts.append(
                 f"{named}: an error of {question.error:g} sd {question.horizon} {said}."
             )
+
     return Plan(
         verdict=" ".join(verdicts),
         question=_question(question),
@@ -328,6 +336,7 @@ def _conditions(question: TheoryQuestion, rows: Sequence[dict[str, Any]]) -> tup
         "Nothing here tests whether your model obeys it. A pilot does: give --learner with your "
         "data, or --round with the files of one round.",
     ]
+
     if question.n and any(name == "synthetic" for name in question.makes):
         mean, typical = half_lives(question.n)
         said.append(
@@ -346,12 +355,14 @@ def _conditions(question: TheoryQuestion, rows: Sequence[dict[str, Any]]) -> tup
             "fresh: worth is against an unbiased fit to one batch of real points; keeping all "
             "fresh real data does better."
         )
+
     seeds = [row["seeds"] for row in rows if math.isfinite(row.get("seeds", math.inf))]
     if seeds:
         said.append(
             f"To see what the loop adds (one-sided level 5 %, power 80 %) takes {min(seeds):.0f} to"
             f" {max(seeds):.0f} independent chains, depending on the row."
         )
+
     return tuple(said)
 
 

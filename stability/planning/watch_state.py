@@ -62,6 +62,7 @@ def save_watch(path: Path, watch: Watch, real: Path, holdout: Path | None) -> No
         "means": [list(mean) for mean in watch.means],
     }
     content["digest"] = _digest(content)
+
     with atomic_write(path) as file:
         file.write(json.dumps(content, ensure_ascii=False, allow_nan=False).encode())
 
@@ -127,6 +128,7 @@ def _restored(fresh: Watch, content: Mapping[str, Any]) -> Watch:
     limits = np.array(content["limits"])
     if limits.shape != fresh.alarm.real_limits.shape:
         raise UsageError("the state was made by another version; begin a new one")
+
     rounds = tuple(
         AlarmRound(
             one["rows"],
@@ -146,6 +148,7 @@ def _restored(fresh: Watch, content: Mapping[str, Any]) -> Watch:
         rounds=rounds,
     )
     looks = tuple(_look(one) for one in content["looks"])
+
     return replace(fresh, alarm=alarm, looks=looks, means=tuple(map(tuple, content["means"])))
 
 
@@ -169,6 +172,7 @@ def _look(data: Mapping[str, Any]) -> Look:
     if far is not None:
         floor = _number(far["floor"], math.inf)
         found = RealDistance(far["squared"], far["error"], far["baseline"], floor)
+
     losses = tuple(LevelLoss(**loss) for loss in data["losses"])
     rest = {"distance": found, "losses": losses, "columns": columns, "notes": tuple(data["notes"])}
     return Look(**{**data, **rest})

@@ -232,6 +232,7 @@ def enclose(nu: int, data: NormalMixture) -> Enclosure:
         raise ValueError(f"nu must be odd and >= 3, got {nu}")
     if sum(Fraction(repr(weight)) for weight in data.weights) != 1:
         raise ValueError(f"weights must have the sum 1 as decimals, got {data.weights}")
+
     with precision():
         mixture = [
             (decimal(weight), decimal(mean), decimal(sd))

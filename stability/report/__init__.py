@@ -64,19 +64,23 @@ def write_report(folder: Path, examinations: Sequence[Examination], seed: int) -
         "environment": environment,
         "statements": [each.to_dict() for each in examinations],
     }
+
     with atomic_write(written[0]) as file:
         file.write(json.dumps(verdicts, indent=1, ensure_ascii=False, allow_nan=False).encode())
     pictures = []
     streams = np.random.SeedSequence(seed, spawn_key=(len(FIGURES),)).spawn(len(FIGURES))
+
     with figure_style():
         for (name, (draw, caption)), stream in zip(FIGURES.items(), streams, strict=True):
             figure = draw(np.random.default_rng(stream))
             assert figure is not None  # a statement can always be drawn
             written += save_figure(figure, folder / "figures" / name)
             pictures.append({"name": name, "caption": caption, "svg": Markup(_svg(figure, name))})
+
     page = _page(examinations=examinations, pictures=pictures, environment=environment, seed=seed)
     with atomic_write(written[1]) as file:
         file.write(page.encode())
+
     return written
 
 
@@ -112,6 +116,7 @@ def _headlines(examinations: Sequence[Examination]) -> list[tuple[str, str]]:
                 "with the one-dimensional α(n), and no smaller rate will do.",
             )
         )
+
     return found
 
 
@@ -144,6 +149,7 @@ def _page(examinations: Sequence[Examination], **rest: Any) -> str:
         "Evidence": Evidence,
         "machine_checked": machine_checked(examinations),
     }
+
     return template.render(examinations=examinations, **rest)
 
 

@@ -99,11 +99,13 @@ def collapse_by_dimension(rng: np.random.Generator) -> Figure:
     n, d, chains = 20, 3, 2000
     t = np.arange(0, 201, 10)
     seen = simulate(n, np.eye(d), t.tolist(), chains, rng)
+
     for i, (gamma, colour) in enumerate(
         zip(lyapunov_spectrum(n, d), (BLUE, GREEN, ORANGE), strict=True)
     ):
         left.plot(t, seen.log_eigenvalues[:, i], "o", color=colour, label=f"eigenvalue {i + 1}")
         left.plot(t, seen.log_eigenvalues[-1, i] + gamma * (t - t[-1]), color=colour, linewidth=0.9)
+
     left.set(
         xlabel="retrainings t",
         ylabel="mean of log eigenvalue of √Σₜ",
@@ -113,6 +115,7 @@ def collapse_by_dimension(rng: np.random.Generator) -> Figure:
     t = np.arange(0, 81, 5)
     one = simulate(n, np.eye(1), t.tolist(), 20_000, rng)
     z = float(norm.isf(0.025))
+
     for values, errors, colour, name in (
         (one.covariance[:, 0, 0], one.covariance_error[:, 0, 0], ORANGE, "E σₜ²"),
         (one.root[:, 0, 0], one.root_error[:, 0, 0], BLUE, "E σₜ"),
@@ -124,6 +127,7 @@ def collapse_by_dimension(rng: np.random.Generator) -> Figure:
         ),
     ):
         right.errorbar(t, values, z * errors, fmt="o", color=colour, label=name)
+
     right.plot(t, np.ones(len(t)), color=ORANGE, linewidth=0.9)
     right.plot(t, alpha(n) ** t, color=BLUE, linewidth=0.9)
     right.plot(t, np.exp(float(lyapunov_spectrum(n, 1)[0]) * t), color=GREEN, linewidth=0.9)
@@ -134,6 +138,7 @@ def collapse_by_dimension(rng: np.random.Generator) -> Figure:
         title=f"d = 1, n = {n}: the variance keeps its mean",
     )
     right.legend()
+
     return figure
 
 
@@ -157,6 +162,7 @@ def phase_diagram(rng: np.random.Generator) -> Figure:
     ]
     lams = np.array([0.01, 0.1, 1.0, 10.0])
     dots = None
+
     for case, marker in zip(named, "osvD^", strict=True):
         local = case.local
         ratio = local.lipschitz.value * local.eps.high / local.alpha
@@ -174,6 +180,7 @@ def phase_diagram(rng: np.random.Generator) -> Figure:
             label=case.name.partition(",")[0],
             zorder=3,
         )
+
     assert dots is not None
     figure.colorbar(dots, ax=left, label="ρ(J), < 1 everywhere")
     left.set(
@@ -181,6 +188,7 @@ def phase_diagram(rng: np.random.Generator) -> Figure:
     )
     left.legend(loc="lower left")
     _trajectories(right, named[0])
+
     return figure
 
 
@@ -228,6 +236,7 @@ def bound_and_truth(rng: np.random.Generator) -> Figure:
         ("sinh_arcsinh", "curved_normal"),
     )
     names = (*with_bound, "generalised_logistic", "linkage", *without)
+
     for axes, name in zip(grid.flat, names, strict=True):
         local = instance(name, "misspecified").local
         bounds = [
@@ -245,6 +254,7 @@ def bound_and_truth(rng: np.random.Generator) -> Figure:
         )
         axes.set(xlim=(1e-3, 1e2), ylim=(1e-4, 1e2))
         axes.tick_params(labelsize=7)
+
     grid[0, 0].legend(fontsize=7, loc="lower right")
     figure.supxlabel("λ, synthetic points per real point", fontsize=9)
     return figure

@@ -25,9 +25,11 @@ FORMULAS: Mapping[str, str] = MappingProxyType(
         "proposition4": r"\theta^\star=\mathcal{G}^\infty_\lambda(\theta^\star)",
         "lemma_e1": r"\mathcal{J}=\left(I+\lambda A^{-1}B\right)^{-1}\lambda A^{-1}B,\qquad "
         r"\|B-A\|_2\le L\,\varepsilon,\qquad \|A^{-1}B\|_2\le 1+\frac{L\varepsilon}{\alpha}",
-        "theorem1": r"\lambda\left(1+\frac{L\varepsilon}{\alpha}\right)<\tfrac12\ \Rightarrow\ \|\mathcal{J}\|_2\le"  # noqa: E501
+        "theorem1": r"\lambda\left(1+\frac{L\varepsilon}{\alpha}\right)<\tfrac12\ \Rightarrow\ "
+        r"\|\mathcal{J}\|_2\le"
         r"\frac{\lambda(\alpha+\varepsilon L)}{\alpha-\lambda(\alpha+\varepsilon L)}<1",
-        "theorem1_sharp": r"\|\mathcal{J}\|_2\le\max\left(\frac{q}{1+q},\ \frac{\lambda(k-1)}{1-\lambda(k-1)}\right),"  # noqa: E501
+        "theorem1_sharp": r"\|\mathcal{J}\|_2\le"
+        r"\max\left(\frac{q}{1+q},\ \frac{\lambda(k-1)}{1-\lambda(k-1)}\right),"
         r"\qquad k=\frac{L\varepsilon}{\alpha},\quad q=\lambda(1+k)",
         "local_stability": r"\rho(\mathcal{J})=\frac{\lambda\mu_{\max}}{1+\lambda\mu_{\max}}<1"
         r"\quad\text{for every}\ \lambda<\infty",
@@ -41,7 +43,8 @@ FORMULAS: Mapping[str, str] = MappingProxyType(
         r"t+1}\frac1{k^2}\to\frac{\pi^2}{6},\qquad\text{replace: }t+1",
         "weighted_real": r"f(w)=\frac{w^2+k(1-w)^2}{2w-w^2},\qquad "
         r"w^\star=\frac{\sqrt{k^2+4k}-k}{2}=f(w^\star)",
-        "collapse_tail": r"\Pr(\sigma_t>e)\le\frac{\sigma_0}{e}\,\alpha(n)^t\le\frac{\sigma_0}{e}\,e^{-t/(4n)}",  # noqa: E501
+        "collapse_tail": r"\Pr(\sigma_t>e)\le\frac{\sigma_0}{e}\,\alpha(n)^t"
+        r"\le\frac{\sigma_0}{e}\,e^{-t/(4n)}",
         "discrete_collapse": r"\mathbb{E}\sum_i "
         r"p_{i,t}^2=1-\left(1-\tfrac1n\right)^t\left(1-\sum_i "
         r"p_{i,0}^2\right)",

@@ -107,10 +107,12 @@ def _scripted(text: str) -> tuple[str, str]:
             lower, text = _leaf(text[:3]), text[3:]
         else:
             break
+
     rows = [f"<mrow>{part}</mrow>" for part in (lower, upper) if part]
     tag = {(True, True): "msubsup", (True, False): "msub", (False, True): "msup"}.get(
         (bool(lower), bool(upper))
     )
+
     return (f"<{tag}>{base}{''.join(rows)}</{tag}>" if tag else base), text
 
 

@@ -188,6 +188,7 @@ def write_curve(local: LocalAnalysis, lams: Sequence[float], folder: Path) -> li
     positive = [lam for lam in lams if lam > 0] or [1.0]
     grid = np.geomspace(min(positive) / 10, max(positive) * 10, 61)
     at = [local.at(lam) for lam in grid]
+
     with figure_style():
         figure = Figure(figsize=(5.2, 3.6), layout="constrained")
         FigureCanvasAgg(figure)
@@ -260,6 +261,7 @@ def own_verdicts(
     begin = torch.tensor(start, dtype=torch.float64) if start else None
     rng, law = np.random.default_rng(seed), as_law(points)
     n = _whole(len(points), lam)
+
     try:
         if statement == "theorem2":
             return _theorem2(as_family(family), law, n, lam, begin, steps, rng)

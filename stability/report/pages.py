@@ -108,6 +108,7 @@ def _errata(everything: Sequence[Claim]) -> str:
         for id_, each in ERRATA.items()
     ]
     refuted = [claim for claim in everything if claim.refuted_because]
+
     return (
         f"{_GENERATED}# Errata\n\n"
         "Where the paper's statements, proofs or constants fail as printed, and what holds. "
@@ -155,6 +156,7 @@ def _result(id_: str, result: OwnResult, everything: Sequence[Claim]) -> str:
     )
     limits = f"\n## Where it fails\n\n{without}\n" if without else ""
     none = "No claim of its own; see the proofs by computer algebra, `python -m stability proofs`."
+
     return (
         f"{_GENERATED}# {id_}. {result.title}\n\n## Statement\n\n{typeset(result.statement)}\n\n"
         f"## Proof\n\n{typeset(result.proof)} More: [{result.page}]({result.page}).\n\n"
@@ -176,6 +178,7 @@ def gallery(report: Mapping[str, Any]) -> str:
             if rest.startswith(("misspecified", "well specified")):
                 row = cells.setdefault(verdict["claim"], {})
                 row.setdefault(family, []).append(_cell(verdict))
+
     families = sorted({family for row in cells.values() for family in row})
     head = "| claim | " + " | ".join(families) + " |\n|---"
     lines = [
@@ -184,6 +187,7 @@ def gallery(report: Mapping[str, Any]) -> str:
         + " |"
         for claim, row in cells.items()
     ]
+
     return (
         f"{_GENERATED}# Gallery: statements and families\n\n"
         "Each claim that depends on a family, on the cases that `python -m stability` "

@@ -61,6 +61,7 @@ def command(
         SystemExit: If the command leaves with a status other than 0.
     """
     _prepare_streams()
+
     with on_command_line(), _quiet_when_output_is_closed():
         config = parse(config_type, arguments, preset)
         warnings.showwarning = _one_line_warning
@@ -149,6 +150,7 @@ def _refuse_malformed(arguments: Sequence[str]) -> None:
     """
     seen: set[str] = set()
     before = "an argument"
+
     for argument in arguments:
         name, equals, value = argument.partition("=")
         is_option = name.startswith("--") and len(name) > 2

@@ -172,6 +172,7 @@ def _shared(first: RecordedRun, run: RecordedRun) -> list[tuple[str, str]]:
             f"{printable(', '.join(run.history.rows))}, and those of the first "
             f"{printable(', '.join(first.history.rows))}"
         )
+
     keys = [key for key in first.history.keys() if key in run.history.keys()]  # noqa: SIM118
     shown = {quantity.key for quantity in first.study.shown}
     keys = [key for key in keys if key in shown] or keys
@@ -179,6 +180,7 @@ def _shared(first: RecordedRun, run: RecordedRun) -> list[tuple[str, str]]:
         raise UsageError(
             f"{run.folder} is not comparable with {first.folder}: they measure nothing in common"
         )
+
     for row in rows:
         seeds = min(len(each.history.rows[row]) for each in (first, run))
         if seeds < 2:
@@ -186,6 +188,7 @@ def _shared(first: RecordedRun, run: RecordedRun) -> list[tuple[str, str]]:
                 f"{run.folder} is not comparable with {first.folder}: a comparison takes two "
                 f"seeds or more, got {seeds} of {printable(row)}"
             )
+
     return [(row, key) for row in rows for key in keys]
 
 

@@ -196,20 +196,24 @@ def _feature_space(name: str) -> Features:
         return lambda picture: picture.reshape(-1) / 255.0
     if name == "random-conv":
         return _random_convolutions()
+
     module, colon, function = name.partition(":")
     if not colon:
         raise UsageError(
             f"--features must be pixels, random-conv, inception:FILE or module:function, got {name}"
         )
+
     try:
         for plugin in entry_points(group=PLUGINS, name=module):
             return plugin.load()(Path(function))
     except ValueError as error:
         raise UsageError(f"--features {name}: {printable(str(error))}") from None
+
     try:
         found = getattr(importlib.import_module(module), function)
     except (ImportError, AttributeError, ValueError) as error:
         raise UsageError(f"--features {name}: {printable(str(error))}") from None
+
     if not callable(found):
         raise UsageError(f"--features {name}: is no function")
     return found

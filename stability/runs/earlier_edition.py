@@ -44,6 +44,7 @@ def earlier_line(data: Any, t: int, config: Mapping[str, Any]) -> HistoryLine:
         if type(value) in (int, float) and key not in ("t", "schema")
     }
     chains = []
+
     for record in records:
         label = name(record["regime"])
         regime = regimes.get(label, RecordedRegime(label, "earlier edition"))
@@ -56,6 +57,7 @@ def earlier_line(data: Any, t: int, config: Mapping[str, Any]) -> HistoryLine:
             measured["share"] = number(record["share"])
         labels = {"displacement": name(record["displacement"])} if pairs else {}
         chains.append(ChainRecord(regime, count(record["replica"]), n, m, measured, labels))
+
     if not chains:
         raise ValueError
     return HistoryLine(t, tuple(chains))

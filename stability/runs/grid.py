@@ -198,10 +198,12 @@ def _locked(folder: Path) -> Iterator[None]:
     lock = folder / LOCK
     if folder.is_dir() and not lock.exists() and any(folder.iterdir()):
         raise UsageError(f"--out: {folder} is not empty and holds no sweep; choose another folder")
+
     made = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     made_lock, ray_log = not lock.exists(), folder / RAY_LOG
     made_log = not ray_log.exists()
+
     try:
         with filelock.FileLock(lock, timeout=0):
             yield
@@ -285,6 +287,7 @@ def _execute(folder: Path, config: GridOptions, runs: Sequence[GridRun]) -> None
     """
     restarts, most_done, started = 0, _done(runs), False
     files = nullcontext(Path()) if config.address else socket_folder()
+
     with files as sockets, _live_table(runs) as refresh:
         while any(run.state in ("waiting", "running") for run in runs):
             try:

@@ -132,6 +132,7 @@ def _entry(root: Path, runs: Sequence[RecordedRun]) -> dict[str, Any]:
     known = {quantity.key: quantity for quantity in first.study.quantities}
     keys = first.history.keys()
     quantities = {}
+
     for key in keys:
         floor = first.study.floor(key)
         quantities[key] = {
@@ -140,6 +141,7 @@ def _entry(root: Path, runs: Sequence[RecordedRun]) -> dict[str, Any]:
             "log": key in known and known[key].log,
             "floor": [_number(floor.mean), _number(floor.sd)],
         }
+
     last, wanted = len(first.history) - 1, first.study.generations
     return {
         "name": name if name != "." else root.absolute().name,

@@ -169,6 +169,7 @@ def _section(result: "Result") -> dict[str, Any]:
         pictures.append(
             {"name": "quantities", "caption": caption, "source": figure_address(result.plot())}
         )
+
     generations = _shown_samples(result)
     tables = [_numbers(result)] if result.shown() else []
     return {

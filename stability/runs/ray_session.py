@@ -85,6 +85,7 @@ def socket_folder() -> Iterator[Path]:
         os.environ.get("XDG_RUNTIME_DIR"),
         "/tmp",
     ]
+
     for base in bases:
         if not base or len(os.fsencode(base)) > _LONGEST_BASE:
             continue
@@ -97,6 +98,7 @@ def socket_folder() -> Iterator[Path]:
             f"{_LONGEST_BASE} bytes: "
             "set RAY_TMPDIR to one"
         )
+
     try:
         yield folder
     finally:

@@ -124,6 +124,7 @@ def real_data(
         raise TypeError(
             f"real must be an array, a Pool or a function (n, rng), got {type(real).__name__}"
         )
+
     fresh: FreshData | FreshByGeneration | None = None
     if array:
         points = numeric_array(real, "real")
@@ -150,6 +151,7 @@ def real_data(
             "intervals over seeds cover training and sampling noise, and the real set, which is "
             "drawn anew for each seed"
         )
+
     k = whole_number(n if draws is None else draws, "draws", 1)
     compared, truth_of, floor_draw = _of_truth(real if truth is None else truth, real_of, k, seed)
     return RealData(n, compared, k, real_of, truth_of, fresh, floor_draw, covers)

@@ -196,6 +196,7 @@ class RunDirectory:
                 "(stability.Result.open) but not continued; choose another --out or use "
                 "--overwrite"
             )
+
         for name in [*self._config, *(name for name in found.config if name not in self._config)]:
             if found.config.get(name) != self._config.get(name):
                 before, now = printable(found.config.get(name)), printable(self._config.get(name))
@@ -206,6 +207,7 @@ class RunDirectory:
                 raise RunDirectoryError(
                     f"{self.path} holds a run with {what}; choose another --out or use --overwrite"
                 )
+
         return True
 
     def _open(self, environment: Mapping[str, Any] | None, overwrite: bool) -> None:
@@ -458,6 +460,7 @@ class RunDirectory:
             if isinstance(error, UntrustedFileError):
                 raise
             raise UntrustedFileError("is damaged or no checkpoint of a run") from None
+
         if not len(digests.lines) == len(digests.samples) == t + 1:
             raise UntrustedFileError("is damaged (its digests are of other generations)")
         return checkpoint, digests
@@ -516,6 +519,7 @@ class RunDirectory:
         """
         assert self._digests is not None
         newest = len(self._digests.samples) - 1
+
         for t, recorded in enumerate(self._digests.samples):
             if not self._keep_samples.keeps(t, newest):
                 continue
@@ -567,6 +571,7 @@ class RunDirectory:
                 f"all that it held is in {aside.name}",
                 stacklevel=3,
             )
+
         with atomic_write(self._history) as file:
             file.write(kept)
 

@@ -104,6 +104,7 @@ def read_study_file(folder: Path) -> StudyFile | None:
         return None
     except UntrustedFileError as error:
         raise HistoryError(f"{path} {error}") from None
+
     try:
         digest = content.pop("digest")
         if content["schema"] != SCHEMA or digest != config_digest(content):

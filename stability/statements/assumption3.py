@@ -284,6 +284,7 @@ class Fitted:
                 rho, _steepest(G, centre, _around(self.radius, len(centre), self.directions, rng))
             )
             between = centre + _around(self.radius, len(centre), self.directions, rng)
+
         pulled = torch.stack([G(theta).theta for theta in between])
         return Loop(
             name=type(self.family).__name__,

@@ -121,6 +121,7 @@ class Claim:
         )
         if status is Status.HOLDS and in_place_of and in_place_of.status is not Status.HOLDS:
             status = Status.CORRECTED
+
         return Verdict(
             claim=self.id,
             words=self.words,

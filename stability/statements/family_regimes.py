@@ -137,6 +137,7 @@ def regime_covariance(
         case FullySynthetic(), "fresh":
             K = np.linalg.inv(B)
             return t / n * K @ F @ K
+
     raise ValueError(f"no covariance is stated for regime '{regime}' with {latents} latents")
 
 
@@ -191,6 +192,7 @@ def check(
         false_alarm=false_alarm,
     )
     partly = [_part(where, local)] if isinstance(regime, Mix) and latents == "fresh" else []
+
     return [verdict, *partly]
 
 

@@ -345,6 +345,7 @@ def _isotropic(
     printed = PRINTED_ROOT.verdict(
         f"n = {n}, d = {d}", measured=1.0, claimed=rate, method="closed form, over √(n−1)"
     )
+
     return [
         ROOT.verdict(
             case,

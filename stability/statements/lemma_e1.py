@@ -196,6 +196,7 @@ def counterexamples() -> list[Verdict]:
     mean = instance("gaussian_mean", "well specified")
     printed = np.abs(_away(where, lam, V, at_image=False)).max()
     jacobian_ = formula_78(mean.local.A, -mean.local.B, lam)
+
     return [
         PRINTED_AWAY.verdict(
             f"{where.name}, λ = {lam:g}, {_AWAY} standard errors from θ*",

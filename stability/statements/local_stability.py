@@ -190,6 +190,7 @@ def counterexamples() -> list[Verdict]:
     shear = np.array([[1.0, 20.0], [0.0, 1.0]])
     sheared = jacobian(-shear.T @ shear, -shear.T @ np.diag([2.0, 0.1]) @ shear, 1.0)
     nu, tau, lam = 5.0, 1.25, 4.0
+
     return [
         _witness(
             WITHOUT_SIGN,
@@ -312,6 +313,7 @@ def _rates(where: Instance, local: LocalAnalysis) -> list[Verdict]:
     common: dict[str, Any] = {"assumptions": assumptions(local)}
     met = local.theorem1_condition
     printed = "" if met is Condition.MET else f"the condition of Theorem 1 is {met}"
+
     return [
         STABLE.verdict(
             case,

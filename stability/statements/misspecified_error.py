@@ -250,6 +250,7 @@ def _simulated(
     moved = path[-1] - path[0]
     covariance = excess_covariance(local.A, local.B, local.lam, n, t)
     squares = np.einsum("rp,pq,rq->r", moved, np.linalg.inv(covariance), moved)
+
     return SIMULATED.verdict(
         f"{where.name}, λ = {local.lam:g}, t = {t}, n = {n}",
         measured=float(squares.mean()) / len(start),

@@ -188,6 +188,7 @@ def counterexamples() -> list[Verdict]:
     gradient = -scores(one, _vector(0.0, 1.0), torch.zeros(1, 1, dtype=torch.float64))[0, 1].item()
     full = _expected_hessian(two, _vector(0, 0, 1, 0, 0, 1), np.zeros(2), np.eye(2))
     largest = float(np.linalg.eigvalsh(full)[-1])
+
     return [
         PRINTED_GRADIENT.verdict(
             "N(0, 1) at x = 0",

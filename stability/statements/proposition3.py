@@ -203,6 +203,7 @@ def _curvature(where: Instance, local: LocalAnalysis) -> list[Verdict]:
         for claim in (PRINTED, WIDER)
     )
     least = max(0.0, float(np.linalg.eigvalsh(local.fisher)[0]))
+
     return [
         printed,
         wider,
@@ -229,6 +230,7 @@ def _neighbourhood(where: Instance, local: LocalAnalysis) -> list[Verdict]:
         "scale": 1.0,
         "assumptions": assumptions(local) | {"radius of U": radius},
     }
+
     return [
         CONCAVE.verdict(
             case,

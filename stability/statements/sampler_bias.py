@@ -400,6 +400,7 @@ def _direction(name: str, sampler: Sampler) -> Verdict:
             method="φ' at the fixed point",
             note=f"sd {widths[0]:.4f}",
         )
+
     return THRESHOLD.verdict(
         name,
         measured=ends[0].slope,

@@ -469,6 +469,7 @@ def _mean(
                 **numbers,
             )
         )
+
     return verdicts
 
 
@@ -586,6 +587,7 @@ def _shared_scale(
     logs = _logs(t, n, chains, rng)
     growth, share = logs[1] - logs[0], explosion(n)
     case = f"Gaussian (μ, σ²), fully synthetic, shared latents, n = {n}, t = {t}"
+
     return [
         GEOMETRIC.verdict(
             case,

@@ -148,6 +148,7 @@ def counterexamples() -> list[Verdict]:
     t, lam, k = instance("student_t", "misspecified"), 0.08, 10.0
     local = t.local.at(0.2)
     J = jacobian(-np.eye(1), np.array([[k - 1]]), lam)
+
     return [
         SECTION_6.verdict(
             f"{t.name}, λ = 0.2",
@@ -245,6 +246,7 @@ def _orbits(where: Instance, local: LocalAnalysis) -> list[Verdict]:
         f"{where.name}, λ = {local.lam:g}",
         f"{2 * len(local.theta)} orbits of G∞; from the ends of the axes of an ellipsoid around θ*",
     )
+
     return [
         BASIN.verdict(
             case,

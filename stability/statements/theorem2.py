@@ -443,6 +443,7 @@ def _premises(
             **common,
         )
     ]
+
     if rounds == t:
         verdicts.append(
             EVERY_STEP.verdict(
@@ -455,6 +456,7 @@ def _premises(
                 **common,
             )
         )
+
     return verdicts
 
 
@@ -524,6 +526,7 @@ def _sharp(loop: Loop, delta: float, false_alarm: float, case: str, centred: boo
     last = loop.errors[-1]  # (R, P)
     chains, P = last.shape
     squares = np.einsum("rp,pq,rq->r", last, np.linalg.inv(loop.covariance), last)
+
     return [
         ELLIPSOID.verdict(
             case,

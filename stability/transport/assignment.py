@@ -163,6 +163,7 @@ def solve(cost, row_potentials, column_potentials, columns):
     scanned = np.empty(n, np.int64)
     scanned_distance = np.empty(n)
     scanned_potential = np.empty(n)
+
     for row in range(n):
         if columns[row] < 0:
             end = _search(
@@ -177,6 +178,7 @@ def solve(cost, row_potentials, column_potentials, columns):
                 scanned_potential,
             )
             _augment(columns, owner, predecessor, row, end)
+
     for row in range(n):
         row_potentials[row] = cost[row, columns[row]] - column_potentials[columns[row]]
 

@@ -187,6 +187,7 @@ class DDPMConfig:
         require_range(self, epochs=COUNT, batch=COUNT, layers=steps, diffusion_steps=steps)
         if self.width < 4 or self.width % 2:
             raise OptionError(f"--width must be even and >= 4, got {self.width}")
+
         require_range(self, width=(4, LARGEST_COUNT))
         require_positive(self, "learning_rate", "clip")
         if self.sampler_steps is not None:
@@ -199,6 +200,7 @@ class DDPMConfig:
                 )
         if self.spacing is not None and self.sampler_steps is None:
             raise OptionError("--spacing has no meaning without --sampler-steps")
+
         for option in ("beta_first", "beta_last"):
             if not 0 < getattr(self, option) < 1:
                 raise OptionError(

@@ -144,6 +144,7 @@ def _unpack(row, width):
     b = a + 2 * width + square  # behind fc1
     c = b + 2 * width + square  # behind fc2
     d = c + square + width  # behind enc
+
     return (
         row[:a].reshape(width, 2),
         (
@@ -318,12 +319,15 @@ def _backward(row, x, t, slope, h, o, act, dy, drow, dtable):
         _unpack(drow, width)
     )
     do, da, dw = np.empty_like(act), np.empty_like(act), np.empty((width, width), np.float32)
+
     for i in range(len(dy)):
         for j in range(2):
             dbias[j] += dy[i, j]
+
     dh = np.dot(dy, w_out)
     _norm_act_backward(dh, h[len(o)], scale, shift, np.float32(1), act, dscale, dshift)
     np.dot(dy.T, act, dw_out)
+
     for layer in range(len(o) - 1, -1, -1):
         np.dot(dh, w2, do)
         _norm_act_backward(do, o[layer], scale2, shift2, slope, act, dscale2, dshift2)
@@ -335,6 +339,7 @@ def _backward(row, x, t, slope, h, o, act, dy, drow, dtable):
         np.dot(do.T, act, dw)
         _add(dw1, dw)
         _add(dh, da)
+
     np.dot(dh.T, x, dw_in)
 
 
@@ -400,6 +405,7 @@ def _loss_and_gradient(
     parts = loss.shape[1]
     for r in prange(len(theta)):
         _encode(theta[r], embedding, slope, u[r], table[r])
+
     for job in prange(len(theta) * parts):
         r, part = job // parts, job % parts
         low, high = part * PART, part * PART + PART
@@ -415,6 +421,7 @@ def _loss_and_gradient(
             dtheta[r, part],
             dtable[r, part],
         )
+
     for r in prange(len(theta)):
         _add_parts(dtheta[r], dtable[r])
         _encode_backward(theta[r], embedding, u[r], dtable[r, 0], slope, dtheta[r, 0])

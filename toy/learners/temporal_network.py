@@ -41,6 +41,7 @@ class BatchedTemporalNetwork:
                 f"chains, times and layers must be >= 1, width even and >= 4; got {chains}, "
                 f"{times}, {layers}, {width}"
             )
+
         square, vector, layer = (width, width), (width,), SHARED.format(0)
         self.shapes: dict[str, tuple[int, ...]] = {
             "in_fc.weight": (width, 2),

@@ -207,6 +207,7 @@ def diagonal_of_a_root(factor: sp.Expr = sp.S.One) -> tuple[Step, ...]:
     psd = lower * lower.T  # any M ≽ 0
     det_root = l0 * l2
     square = (psd + det_root * sp.eye(2)) ** 2 / (psd.trace() + 2 * det_root)
+
     return (
         nonnegative("M_11 − (√M)_11² = (√M)_12² >= 0", factor * (R * R)[0, 0] - r**2),
         equal("√M = (M + √det M·I)/√(tr M + 2√det M)", square, psd),

@@ -190,6 +190,7 @@ def hessian_lipschitz(d: int, constant: sp.Expr = sp.S.One) -> tuple[Step, ...]:
     wedge = v * gap.T - gap * v.T
     cross = sum((entry**2 for entry in wedge.flat()), sp.S.Zero) / 2  # ‖v ∧ Δ‖²
     attained = gap * gap.T  # a symmetric direction, of norm |Δ|²
+
     return (
         *(equal("a diagonal block does not depend on x", block, 0 * block) for block in diagonal),
         equal("c²‖Δ‖²‖v‖² − ‖Nᵀv‖² = ½‖v ∧ Δ‖² >= 0", slack, cross / 2),

@@ -49,6 +49,7 @@ def unique_maximiser(shift: int = -1) -> tuple[Step, ...]:
     two = ((x - c - r) ** 2 * sp.exp(t) + (x - c + r) ** 2 * sp.exp(-t)) / (2 * r)
     total = a * sp.exp(t) + b * sp.exp(-t)
     curvature = sp.diff(sp.log(total), t, 2)
+
     return (
         equal("the two terms of −log p", sp.expand_log(minus_log_p - split).expand(), 0),
         equal("the first along an arc", ratio.subs(arc).rewrite(sp.exp), two),
@@ -229,11 +230,13 @@ def distribution(nu: int = 5, scale: sp.Expr = sp.S.One) -> tuple[Step, ...]:
     )
     cos2, sin_cos = nu / (nu + z**2), z * sp.sqrt(nu) / (nu + z**2)  # cos²φ, sin φ cos φ
     series, term = sp.S.Zero, sp.S.One
+
     for j in range(1, (nu + 1) // 2):
         series, term = series + term, term * sp.Rational(2 * j, 2 * j + 1) * cos2
     cdf = sp.S.Half + (scale * sp.atan(z / sp.sqrt(nu)) + sin_cos * series) / sp.pi
     rest = (nu + z**2) / (nu - 1) * density
     integral = z * cdf + rest
+
     return (
         equal("CDF' = density", cdf.diff(z), density),
         equal("CDF(z) + CDF(−z) = 1", cdf + cdf.subs(z, -z), 1),

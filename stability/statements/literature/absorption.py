@@ -316,6 +316,7 @@ def _by_matrix(
     after, later = (np.linalg.matrix_power(matrix, k)[first] for k in (t, 10 * t))
     shown = f"{first} and {size - first} texts, r = {replaced}"
     method = "transition matrix; tolerance: rounding"
+
     return [
         DECAY_EXACT.verdict(
             f"{shown}, t = {t}",
@@ -350,6 +351,7 @@ def _absorbed(matrix: NDArray[np.float64], first: int, size: int, replaced: int)
             method=method,
         )
     ]
+
     if replaced == 1:
         claimed = mean_time(first, size)
         found.append(
@@ -357,6 +359,7 @@ def _absorbed(matrix: NDArray[np.float64], first: int, size: int, replaced: int)
                 case, measured=time, claimed=claimed, tolerance=1e-9 * claimed, method=method
             )
         )
+
     return found
 
 
@@ -391,6 +394,7 @@ def _simulated(
     )
     diversity = 1 - np.square(learner.frequencies).sum(axis=2)
     largest = 1 - 1 / len(counts)
+
     return claim.verdict(
         case,
         measured=float(diversity.mean()),

@@ -342,6 +342,7 @@ def check(
     law, case = profile(regime), f"{regime}, n = {N}, t = {ROUNDS}"
     met = [name for name, yes in zip(DEFINITIONS, law.met, strict=True) if yes]
     rare, frequent = (lost_probability(regime, float(LAW[i]), N, ROUNDS) for i in (-1, 0))
+
     return [
         COUNT.verdict(
             case,

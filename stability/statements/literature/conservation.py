@@ -182,6 +182,7 @@ def check(
             **simulated,
         )
     ]
+
     if isinstance(regime, FreshReal):
         alpha, size = 1 / (1 + regime.lam), n + regime.synthetic(n)
         variance = alpha / size + (1 - alpha) * REAL.var() / size
@@ -202,6 +203,7 @@ def check(
                 method="2000 rounds of the recursion; tolerance: rounding",
             ),
         ]
+
     return found
 
 

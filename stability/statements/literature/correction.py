@@ -144,6 +144,7 @@ def check(
         "assumptions": assumptions(local),
     }
     case = f"{type(family).__name__}, λ = {lam:g}, γ = {gamma:g}"
+
     return [
         JACOBIAN.verdict(
             case, measured=float(np.abs(moved - J).max()), claimed=0.0, scale=norm, **common

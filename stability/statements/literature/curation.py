@@ -273,6 +273,7 @@ def check(
     mixed = _mixed(p, reward, choices, lam)
     small = {"λ(K−1)": lam * (choices - 1)}
     bound = ratio_bound(lam, choices)
+
     return [
         GAIN.verdict(
             case,
@@ -358,6 +359,7 @@ def _two_rewards() -> list[Verdict]:
     q, cross = 0.3, 3.0
     rewards = np.array([[0, -cross], [-cross, 0]])
     p = np.array([0.9, 0.1])
+
     for _ in range(2000):
         p = two_rewards(p, rewards, np.array([q, 1 - q]))
     verdicts = [
@@ -369,6 +371,7 @@ def _two_rewards() -> list[Verdict]:
             method="2000 rounds; tolerance: what is left of a geometric decay",
         )
     ]
+
     for loss in (0.60, 0.75):
         verdicts.append(
             COMPROMISE.verdict(
@@ -381,6 +384,7 @@ def _two_rewards() -> list[Verdict]:
                 note=f"threshold δ = {compromise_threshold(cross):.4f}",
             )
         )
+
     return verdicts
 
 

@@ -157,6 +157,7 @@ def check(
         )
         for j in (2, 4, 6, 8)
     ]
+
     return [
         *modes,
         _simulated(case, alpha, stop, t, chains, rng, false_alarm),
@@ -222,6 +223,7 @@ def _simulated(
     )
     last = deque(generations, maxlen=1).pop()
     seen = np.array([np.cos(omega * x).mean() for x in last.samples])
+
     return RUN.verdict(
         f"{case}, n = {n}, t = {t}, ω = {omega:g}",
         measured=float(seen.mean()),

@@ -206,6 +206,7 @@ def _distances(
     law = squared_distance(concentration, lam, m, t)
     case = f"counts {', '.join(map(str, counts))}, λ = {lam:g}, t = {t}"
     matrix = "transition matrices of the counts; tolerance: rounding"
+
     return [
         DISTANCE.verdict(
             case,

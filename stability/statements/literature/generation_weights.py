@@ -233,6 +233,7 @@ def check(
     if not 0 < alpha < 1 or abs(alpha * n - round(alpha * n)) > 1e-9:
         raise ValueError(f"alpha must be in (0, 1) with alpha * n whole, got {alpha}, n = {n}")
     case = f"α = {alpha:g}, t = {t}"
+
     return [
         *(
             _simulated(name, gains, alpha, t, n, chains, rng, false_alarm)

@@ -184,6 +184,7 @@ def check(
         _t_log_t(400),
         *_half_lives(n),
     ]
+
     if power > 1:
         long = 100_000
         found.append(
@@ -195,6 +196,7 @@ def check(
                 method="sum; tolerance: the integral that bounds what is left out",
             )
         )
+
     return found
 
 
@@ -229,6 +231,7 @@ def _half_lives(n: int) -> list[Verdict]:
         for f in (math.log, lambda x: x)
     )
     method = "quadrature; tolerance: what it leaves out"
+
     return [
         TYPICAL.verdict(
             f"n = {n}",

@@ -203,6 +203,7 @@ def check(
     many, h, case = 1e7, 0.3, f"n = {n}"
     step, shift = _round(many, lam * many, 2, h)
     settled = np.linalg.solve(np.eye(2) - step, shift)[0]
+
     return [
         _simulated(n, lam, t, chains, rng, false_alarm),
         CRITICAL.verdict(

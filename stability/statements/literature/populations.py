@@ -201,6 +201,7 @@ def check(
             method="eigenvalues of cW",
         ),
     ]
+
     if uniform:
         found.append(
             UNIFORM.verdict(
@@ -211,6 +212,7 @@ def check(
                 method="Lyapunov equation; tolerance: rounding",
             )
         )
+
     return found
 
 

@@ -302,6 +302,7 @@ def _strong_collapse(
     learner = RegressionLearner(fits, _D)
     deque(retrain(learner, [points], [FullySynthetic()], 0, seed=0), maxlen=0)
     along = learner.coefficients[:, 0] / size
+
     return SHIFT.verdict(
         f"p = {share:g}, d = {_D}, T = {rows}",
         measured=float(along.mean()),

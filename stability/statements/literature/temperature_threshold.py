@@ -328,6 +328,7 @@ def check(symbols: int, tau: float, rng: np.random.Generator, n: int = 2000) -> 
     p = np.arange(1.0, symbols + 1) / np.arange(1, symbols + 1).sum()
     odds = np.log(p[-1] / p[0])
     after = retrained(p, q, math.inf, tau)
+
     return [
         RATE.verdict(
             f"{case}, λ = {lam:.3g}",
@@ -390,6 +391,7 @@ def _collapsed(case: str, symbols: int, tau: float, q: NDArray[np.float64]) -> l
             method="iteration from a perturbation of 1e-6; tolerance: of the end",
         )
     )
+
     if tau == 0.5:
         verdicts.append(
             HALF.verdict(
@@ -400,6 +402,7 @@ def _collapsed(case: str, symbols: int, tau: float, q: NDArray[np.float64]) -> l
                 method="least λ on the branch, numerically; tolerance: of the minimum",
             )
         )
+
     return verdicts
 
 
@@ -436,6 +439,7 @@ def _runs(
         return []
     real = np.repeat(np.arange(symbols), n // symbols)[:, None]
     verdicts = []
+
     for factor, sign, bound in ((2.0, 1, 0.5), (0.5, -1, 0.4)):
         model = Frequencies(np.zeros((1, 1, symbols)))
         learner = CooledFrequencies(model, tau)
@@ -452,6 +456,7 @@ def _runs(
                 false_alarm=ERROR_RATE,
             )
         )
+
     return verdicts
 
 
