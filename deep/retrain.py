@@ -27,7 +27,7 @@ from deep.retraining.real_images import RealImages, is_cifar10, split
 from deep.retraining.tables import print_tables
 from deep.training.first_process import AcceleratedProcesses, patient_accelerator
 from deep.training.memory import require_room
-from deep.training.network_inputs import images_for, input_digest, require_told, weights_for
+from deep.training.network_inputs import images_for, input_digest, require_time, weights_for
 from deep.training.presets import NOT_RECORDED
 from stability.loop.regimes import drawn_counts
 from stability.runs.closing import closing
@@ -177,7 +177,7 @@ def _start(config: Config) -> Checkpoint | None:
     """The weights of --init."""
     options = config.run
     if options.init is None:
-        require_told(config.network)
+        require_time(config.network)
         return None
     return weights_for(config.network, options.init, config.training, options.carry)
 

@@ -24,7 +24,7 @@ from deep.image_sets.labelled import class_shares
 from deep.training.figures import image_grid, loss_curve
 from deep.training.first_process import AcceleratedProcesses, patient_accelerator
 from deep.training.memory import require_room
-from deep.training.network_inputs import images_for, input_digest, require_told, weights_for
+from deep.training.network_inputs import images_for, input_digest, require_time, weights_for
 from deep.training.presets import NOT_RECORDED, PRESETS, Config
 from deep.training.sampling import draw_classes, draw_images, save_images
 from deep.training.trainer import Carry, Trainer
@@ -78,7 +78,7 @@ def main(config: Config) -> None:
         if config.run.init is not None:  # refused, if it must be, before --overwrite removes a run
             _start(config, config.run.init)
         else:
-            require_told(config.network)
+            require_time(config.network)
         processes = AcceleratedProcesses(accelerator)
         with open_run(f"train-{config.name}", asked, config.run, processes) as run:
             trainer, losses, training = _train(config, data, run, accelerator)

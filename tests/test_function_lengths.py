@@ -4,6 +4,8 @@ import pytest
 
 from tests.support.docstrings import DENSE, LONGEST, dense_functions, long_functions
 
+FEW = 20
+
 
 def test_a_function_fits_on_a_screen():
     assert long_functions() == []
@@ -35,3 +37,8 @@ def test_a_function_of_one_statement_has_no_steps(tmp_path):
     items = "        1,\n" * DENSE
     code = f'def f():\n    """A list."""\n    return [\n{items}    ]\n'
     assert dense_functions(write(tmp_path, code)) == []
+
+
+def test_functions_show_their_steps():
+    """A few that came since may wait for their next reader; there were 183."""
+    assert len(dense_functions()) <= FEW

@@ -371,7 +371,6 @@ def network_from_config(config: Mapping[str, Any], resolution: int | None = None
         raise CheckpointError(
             f"has the widths {widths}, {channels} channels in and {config.get('out_channels')} out"
         )
-
     return DDPMNetwork(
         resolution=size,
         channels=channels,

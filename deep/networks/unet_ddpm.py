@@ -224,12 +224,11 @@ class DDPMUNet(nn.Module):
             return made
 
         def down(level: int) -> nn.ModuleList:
-            width = widths[level]
-            layers = blocks(level, [widths[max(level - 1, 0)], *[width] * (self.num_blocks - 1)])
+            width, above = widths[level], widths[max(level - 1, 0)]
+            layers = blocks(level, [above, *[width] * (self.num_blocks - 1)])
             if level < deepest:  # padded at the right and at the bottom, as TensorFlow does
-                layers.append(
-                    nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), nn.Conv2d(width, width, 3, stride=2))
-                )
+                half = nn.Conv2d(width, width, 3, stride=2)
+                layers.append(nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), half))
             return nn.ModuleList(layers)
 
         def up(level: int) -> nn.ModuleList:

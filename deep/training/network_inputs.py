@@ -17,7 +17,7 @@ from deep.training.resume_point import resume_point
 from deep.training.trainer import Carry, TrainConfig
 from stability.runs.command_line import UsageError
 
-__all__ = ["images_for", "input_digest", "require_told", "weights_for"]
+__all__ = ["images_for", "input_digest", "require_time", "weights_for"]
 
 
 def images_for(network: Network, source: str) -> ImageSet:
@@ -62,7 +62,7 @@ def _require_labels(images: ImageSet, source: str, label_dim: int) -> None:
         )
 
 
-def require_told(network: Network) -> None:
+def require_time(network: Network) -> None:
     """Refuse a new network in which a level does not see the time.
 
     Weights of a file may have been trained in such a network, and go on in it.

@@ -12,7 +12,7 @@ __all__ = ["mathematics"]
 
 _CODE = re.compile(r".*[a-zA-Z]{2}_|.*\w\.\w*[a-z]|\d+e[-−]\d+.*")
 """A name or a number of a program is no formula: `student_t`, `1e-4`."""
-_MARK = re.compile("[_^√‖∇≤≥≼≽≺≻→↦∞⊗Α-Ωα-ωᵀ⁻₀-₉½¼²³]|[a-zA-Z]\\*")
+_MARK = re.compile("[_^√‖∇≤≥≼≽≺≻→↦∞⊗Α-Ωα-ωᵀ⁻₀-₉½¼⁰¹²³⁴-⁹ᵗᵏⁿ]|[a-zA-Z]\\*")
 """A word with one of these is a formula."""
 _OPERATOR = re.compile("[=<>+−·/~≠∈≤≥≼≽≺≻→↦⊗]|[<>]=")
 _BESIDE = re.compile(r"[EPnt]|log|det|exp|min|max|\(?\d+(\.\d+)?\)?")
@@ -20,9 +20,9 @@ _BESIDE = re.compile(r"[EPnt]|log|det|exp|min|max|\(?\d+(\.\d+)?\)?")
 _LETTER = re.compile(r"\(?\d*[a-zA-Z]\)?")
 """A word that belongs to a formula if an operator stands beside it."""
 _END = re.compile(r"('s)?[,.:;]*$")
-_RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻ᵀ*'", "0123456789−⊤*′", strict=True))
+_RAISED = dict(zip("⁰¹²³⁴⁵⁶⁷⁸⁹⁻ᵀᵗᵏⁿ*'", "0123456789−⊤tkn*′", strict=True))
 _LOWERED = dict(zip("₀₁₂₃₄₅₆₇₈₉", "0123456789", strict=True))
-_NAME = re.compile(r"log|det|exp|min|max|diag|Cov|tr|OPT|[^\W\d_][\u0300-\u036f]*")
+_NAME = re.compile(r"log|det|exp|min|max|diag|Cov|Var|tr|OPT|[^\W\d_][\u0300-\u036f]*")
 _NUMBER = re.compile(r"\d+(\.\d+)?|[½¼]")
 _FUNCTIONS = {f"<mi>{name}</mi>" for name in ("log", "det", "exp", "tr")}
 _SUBSCRIPT = re.compile(r"\{([^}]*)\}|(OPT|\d+|[^\W\d_])")

@@ -8,7 +8,7 @@ from stability.report.mathematics import mathematics
 from stability.statements import STATEMENTS, import_statement
 from stability.statements.examination import claims
 
-_SAME = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉ᵀ", "01234567890123456789T")
+_SAME = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉ᵀᵗᵏⁿ", "01234567890123456789Ttkn")
 
 
 def plain(words):
