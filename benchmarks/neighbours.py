@@ -118,15 +118,15 @@ class ControlGroup:
         quota = int((self._limit or 0) * PERIOD)
         if self._version == 1:
             if self._heavy:
-                (self.path / "cpu.shares").write_text(str(HEAVY))
+                (self.path / "cpu.shares").write_text(str(HEAVY), encoding="utf-8")
             if self._limit:
-                (self.path / "cpu.cfs_period_us").write_text(str(PERIOD))
-                (self.path / "cpu.cfs_quota_us").write_text(str(quota))
+                (self.path / "cpu.cfs_period_us").write_text(str(PERIOD), encoding="utf-8")
+                (self.path / "cpu.cfs_quota_us").write_text(str(quota), encoding="utf-8")
         else:
             if self._heavy:
-                (self.path / "cpu.weight").write_text(str(HEAVY_2))
+                (self.path / "cpu.weight").write_text(str(HEAVY_2), encoding="utf-8")
             if self._limit:
-                (self.path / "cpu.max").write_text(f"{quota} {PERIOD}")
+                (self.path / "cpu.max").write_text(f"{quota} {PERIOD}", encoding="utf-8")
 
     def __exit__(self, *exception: object) -> None:
         for _ in range(100):  # until those that ended have left it

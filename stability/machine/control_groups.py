@@ -19,8 +19,8 @@ def group_folders(controller: str, proc: Path = PROC) -> Iterator[Path]:
         The folders; none on other systems than Linux.
     """
     try:
-        groups = (proc / "cgroup").read_text().splitlines()
-        mounts = (proc / "mountinfo").read_text().splitlines()
+        groups = (proc / "cgroup").read_text(encoding="utf-8").splitlines()
+        mounts = (proc / "mountinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return
 

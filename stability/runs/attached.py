@@ -54,8 +54,11 @@ def attached(program: Sequence[str]) -> list[str]:
         program: Path of an executable file, and its arguments.
 
     Returns:
-        The program to start instead; it becomes the given one.
+        The program to start instead; it becomes the given one. On Windows: the given one itself,
+        which goes on when its parent dies.
     """
+    if sys.platform == "win32":  # there a program cannot become another one
+        return [*program]
     return [sys.executable, "-c", _ATTACH, str(os.getpid()), *program]
 
 

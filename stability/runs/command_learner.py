@@ -362,6 +362,11 @@ def _ended(program: list[str], output: Any, timeout_s: float) -> int | None:
 def _end_group(process: "subprocess.Popen[bytes]") -> None:
     """End the process, if it still runs, and all of its group."""
     running = process.poll() is None
+    if not hasattr(os, "killpg"):  # Windows has no groups: the process alone is ended
+        process.kill()
+        process.wait()
+        return
+
     for number in (signal.SIGTERM, signal.SIGKILL) if running else (signal.SIGKILL,):
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, number)

@@ -60,7 +60,7 @@ _NAMES = ("memory.max", "memory.limit_in_bytes")  # of version 2 and of version 
 def _number(path: Path) -> float:
     """The limit in a file of a control group; 0: none."""
     try:
-        text = path.read_text().strip()
+        text = path.read_text(encoding="utf-8").strip()
     except OSError:
         return 0
     return int(text) if text.isdecimal() else 0

@@ -96,10 +96,10 @@ def _limit(folder: Path) -> float | None:
     """Processors that the group in this folder may use at a time; None: any number."""
     try:
         if (folder / "cpu.max").exists():  # version 2: "150000 100000", or "max 100000"
-            quota, period = (folder / "cpu.max").read_text().split()
+            quota, period = (folder / "cpu.max").read_text(encoding="utf-8").split()
         else:
-            quota = (folder / "cpu.cfs_quota_us").read_text().strip()  # -1: none
-            period = (folder / "cpu.cfs_period_us").read_text().strip()
+            quota = (folder / "cpu.cfs_quota_us").read_text(encoding="utf-8").strip()  # -1: none
+            period = (folder / "cpu.cfs_period_us").read_text(encoding="utf-8").strip()
     except (OSError, ValueError):
         return None
     return (

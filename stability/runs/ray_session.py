@@ -221,7 +221,8 @@ class RaySession:
         """End all that was started in the session: runs are told to (torchrun hands that on),
         then all are killed.
         """
-        for number in (signal.SIGTERM, signal.SIGKILL):
+        # on Windows the first signal ends a process already
+        for number in (signal.SIGTERM, getattr(signal, "SIGKILL", signal.SIGTERM)):
             for process in (found := _of_session(self._process.pid)):
                 with suppress(ProcessLookupError, PermissionError):
                     os.kill(process, number)
@@ -241,6 +242,12 @@ class RaySession:
 def _of_session(session: int) -> list[int]:
     """Numbers of the processes of a session, those that have ended not counted."""
     import psutil  # comes with Ray's extra
+
+    if not hasattr(os, "getsid"):  # Windows has no sessions, but knows who started whom
+        with suppress(psutil.Error):
+            mother = psutil.Process(session)
+            return [one.pid for one in (*mother.children(recursive=True), mother)]
+        return []
 
     found = []
     for process in psutil.process_iter():
@@ -434,7 +441,7 @@ def _main() -> None:
     """Lines in from standard input, lines out to standard output; what Ray prints goes to
     standard error.
     """
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)
     orders: queue.Queue[dict[str, Any] | None] = queue.Queue()
 
