@@ -22,7 +22,7 @@ from benchmarks.at_least_one import require_at_least_one
 from benchmarks.fraud_plan import RoundingCopula, fraud_table
 from stability import Accumulate, FreshReal, FullySynthetic, Mix, from_estimator, retrain
 from stability.planning.forecast import LEVEL, PATHS, forecast
-from stability.planning.functionals import of_points
+from stability.planning.functionals import Functionals, of_points
 from stability.planning.pilot import response_curves, run_pilot
 from stability.planning.pilot_plan import PilotQuestion, Rule, answer_from_pilot, sizes_of
 from stability.runs.command_line import UsageError, command
@@ -35,6 +35,8 @@ from toy.learners.settings import DDPMConfig, OTCFMConfig, SplineFlowConfig, VAE
 from toy.learners.vae import VAELearner
 
 HORIZONS = (2, 5, 10, 20)
+ENDS = ((1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2)
+"""Quantiles of an interval and of its middle."""
 MOVED = 0.1
 """Standard deviations of a point by which a functional that moves has moved since t = 0."""
 
@@ -251,8 +253,7 @@ def cases(
     rng = np.random.default_rng(seed)
     real = law(benchmark.points, rng)
     functionals = of_points(real)
-    grid = rules(benchmark.lam)
-    rounds = max(horizons)
+    grid, rounds = rules(benchmark.lam), max(horizons)
     pilot = run_pilot(
         LEARNERS[learner],
         real,
@@ -273,6 +274,7 @@ def cases(
         label = name if lam is None else f"{name} {lam:g}"
         limit = {"yes": rounds + 1, "no": 0}.get(row["described"])
         limit = int(row["described"].removeprefix("t < ")) if limit is None else limit
+
         for k in range(benchmark.seeds):
             loop = retrain(
                 LEARNERS[learner](1),
@@ -286,25 +288,20 @@ def cases(
             seen = np.array([functionals.means(g.samples[0][: pilot.draws]) for g in loop])
             seen = (seen - functionals.mean) / functionals.deviation
             for t in horizons:
-                centred = path.model[:, t] - functionals.mean[:, None]
-                paths = centred / functionals.deviation[:, None] + noise
-                tail = (1 - LEVEL) / 2
-                ends = np.quantile(paths, (tail, 0.5, 1 - tail), axis=1)
-                began = (path.model[:, 0] - functionals.mean[:, None]) / functionals.deviation[
-                    :, None
-                ] + at_start
+                began, paths = (
+                    _standardised(path.model[:, at], functionals) + error
+                    for at, error in ((0, at_start), (t, noise))
+                )
+                ends = np.quantile(paths, ENDS, axis=1)
                 moves = abs(paths - began) > MOVED
                 holds = moves & (paths >= ends[0][:, None]) & (paths <= ends[2][:, None])
                 for q in range(len(functionals.names)):
-                    low, middle, high = map(float, ends[:, q])
                     yield Case(
                         learner,
                         data,
                         label,
                         t,
-                        low,
-                        middle,
-                        high,
+                        *map(float, ends[:, q]),
                         still=float(still[q]),
                         seen=float(seen[t, q]),
                         start=float(seen[0, q]),
@@ -312,6 +309,11 @@ def cases(
                         likely_moves=float(moves[q].mean()),
                         likely_holds=float(holds[q].mean()),
                     )
+
+
+def _standardised(model: np.ndarray, functionals: Functionals) -> np.ndarray:
+    """Paths of the model's functionals, in standard deviations of a point, (q, paths)."""
+    return (model - functionals.mean[:, None]) / functionals.deviation[:, None]
 
 
 def summary(title: str, found: Sequence[Case], key: Callable[[Case], str]) -> Table:
