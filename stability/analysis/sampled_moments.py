@@ -19,8 +19,8 @@ __all__ = ["sampled_moments"]
 
 _CELLS = 4_000_000
 """Numbers in the scores of a chunk of points."""
-_STEP = 1e-4
-"""Step of finite differences along the way to a replicate's θ*, relative to 1 + ‖θ*‖."""
+_STEP = 1e-6
+"""Step of forward differences along the way to a replicate's θ*, relative to 1 + ‖θ*‖."""
 
 
 def sampled_moments(
@@ -118,17 +118,17 @@ def _drift(
     basis = basis[sizes > 1e-9 * sizes[0]]
     h = _STEP * (1 + float(theta.norm()))
 
-    slopes = []
+    def moments(at: Tensor) -> list[Tensor]:
+        return [
+            mean_hessian(family, at, data),
+            _first_and_outer(family, at, data)[1],
+            _first_and_outer(family, at, model)[1],
+        ]
+
+    slopes, here = [], moments(theta)
     for v in torch.from_numpy(basis):
-        ends = theta + h * v, theta - h * v
-        A = (mean_hessian(family, ends[0], data) - mean_hessian(family, ends[1], data)) / (2 * h)
-        C = (
-            _first_and_outer(family, ends[0], data)[1] - _first_and_outer(family, ends[1], data)[1]
-        ) / (2 * h)
-        F = (
-            _first_and_outer(family, ends[0], model)[1]
-            - _first_and_outer(family, ends[1], model)[1]
-        ) / (2 * h)
+        pairs = zip(moments(theta + h * v), here, strict=True)
+        A, C, F = ((there - value) / h for there, value in pairs)
         slopes.append((A.numpy(), C.numpy(), (F + _tilted(family, theta, model, v)).numpy()))
     along = [np.stack(parts) for parts in zip(*slopes, strict=True)]
 

@@ -16,8 +16,8 @@ _FEW_PARAMETERS = 8
 """Parameters up to which scores are derivatives of all points at once, forwards."""
 _TOGETHER = 32
 """Points whose scores are rows of one Jacobian."""
-_ROWS = 100_000
-"""Points of a chunk of a mean Hessian, times P."""
+_ROWS, _LEAST_ROWS = 100_000, 400
+"""Points of a chunk of a mean Hessian, times P, and points that it has however large P is."""
 _DIRECTIONS = 32
 """Columns of a mean Hessian that are computed at once."""
 
@@ -114,7 +114,7 @@ def mean_hessian(family: Family, theta: Tensor, x: Tensor) -> Tensor:
     Returns:
         (P, P).
     """
-    rows = max(1, _ROWS // max(1, len(theta)))
+    rows = max(_LEAST_ROWS, _ROWS // max(1, len(theta)))
     total = theta.new_zeros(len(theta), len(theta))
     for chunk in x.split(rows):
         slope = grad(lambda t, points=chunk: family.log_prob(t, points).sum())

@@ -104,11 +104,21 @@ class Twice(Normal):
         return super().log_prob(theta, x) + math.log(2)
 
 
+class Counts:
+    """A Poisson law that does not say that it lives on whole numbers."""
+
+    def log_prob(self, theta, x):
+        return x[:, 0] * theta[0] - torch.exp(theta[0]) - torch.lgamma(x[:, 0] + 1)
+
+    def sample(self, theta, n, generator):
+        return torch.poisson(torch.exp(theta[0]).expand(n, 1), generator=generator)
+
+
 TWO, THREE = vector(0.0, 0.0), torch.zeros(3, dtype=torch.float64)
 MISUSES = {
     "a sampler twice as wide, d = 1": (Wide(), LINE, TWO, "sample and log_prob must be of one law"),
     "a sampler twice as wide, d = 3": (Wide(3), SPACE, THREE, "sample and log_prob must be of one"),
-    "an unnormalised energy, d = 3": (Energy(3), SPACE, vector(0.0), "not normalised|no maximum|"),
+    "an unnormalised energy, d = 3": (Energy(3), SPACE, vector(0.0), "not normalised|no maximum"),
     "a mass of 2, d = 3": (Twice(3), SPACE, THREE, r"normalised density, got mass (1\.9|2)"),
     "a mass of 2, d = 1": (Twice(), LINE, TWO, "normalised density, got mass 2"),
     "log_prob of shape (n, 1)": (Column(), LINE, TWO, r"one number a point, \(3,\).*got \(3, 1\)"),
@@ -122,6 +132,12 @@ MISUSES = {
     "a sampler that is stuck": (Stuck(), LINE, TWO, "must draw from its generator, got equal"),
     "a sampler of shape (n,)": (Flat(), LINE, TWO, r"must return finite points \(5, d\)"),
     "data of another dimension": (Normal(3), LINE, THREE, "must have one dimension, got 1 and 3"),
+    "a discrete law without atoms": (
+        Counts(),
+        LINE.round() + 1,
+        vector(1.0),
+        r"must list its points in `atoms`, \(k, d\)",
+    ),
     "a maximum on the edge": (
         Edge(),
         2 + LINE,
