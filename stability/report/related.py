@@ -18,7 +18,7 @@ _HEAD = """# Related results
 What others have stated about loops of this kind, re-derived and checked: paper, statement in one
 notation (n real points, m = λn synthetic ones a round, c = λ/(1+λ), t retrainings), status, and for
 a bound the largest part of it that a case uses (1: tight). Statements are in our words; "exact" is
-an equation. Derivations: [the literature, re-derived](literature.md), [part 2](literature-2.md).
+an equation. Derivations: [the literature, re-derived](literature.md).
 
 | paper | statement | status | tight | module |
 |---|---|---|---|---|

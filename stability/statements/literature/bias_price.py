@@ -7,7 +7,8 @@ by at most b_t δ, whatever the law and the learner:
     `Mix`, `FreshReal`, `ReplaceFraction`:   b_t = Σ_{k≤t} c^k → 1 + λ,   c = λ/(1+λ);
     `Weighted(Mix, w)`:                   the same with c = 1 − w, → 1/w;
     `FullySynthetic`:                     t + 1;
-    `Accumulate`:                         1 + Σ_{k≤t} λ/(1+λk) ≤ 1 + log(1+λt), without limit.
+    `Accumulate`:                         1 + Σ_{k≤t} λ/(1+λk) ≤ 1 + log(1+λt), without limit;
+    `AccumulateFresh(α)`:                 1/α − ((1−α)/α) Π_{k≤t} (1 − α/(k+1)) → 1/α.
 
 For `Mix` this is how Taori and Hashimoto (arXiv:2209.03942) bound the bias of a loop. If the model
 answers a change of its training set by J times that change, c becomes cJ, and accumulating stays
@@ -25,6 +26,7 @@ from stability.gaussian.learner import GaussianLearner
 from stability.gaussian.mean import known_variance, paths
 from stability.loop.regimes import (
     Accumulate,
+    AccumulateFresh,
     FreshReal,
     FullySynthetic,
     Mix,
@@ -95,10 +97,12 @@ GRID: tuple[dict[str, Any], ...] = (
     {"regime": Weighted(FullySynthetic(), 0.25)},
     {"regime": Accumulate(1.0)},
     {"regime": Subsample(Accumulate(1.0))},
+    {"regime": AccumulateFresh(0.25)},
     {"regime": Mix(2.0), "response": 1.2},
     {"regime": FullySynthetic(), "response": 0.8},
     {"regime": Accumulate(1.0), "response": 0.8},
     {"regime": Accumulate(0.5), "response": 1.2},
+    {"regime": AccumulateFresh(0.5), "response": 1.2},
 )
 
 _BOOKKEEPING = (Mix, FullySynthetic, Accumulate, Weighted)
@@ -127,8 +131,23 @@ def bias_factor(regime: Regime, t: int, response: float = 1.0) -> float:
             return 1 + math.fsum(regime.lam / (1 + regime.lam * k) for k in range(1, t + 1))
         left = pooled_factor(regime.lam, response, t)
         return (1 - response * left) / (1 - response)
+    if isinstance(regime, AccumulateFresh):
+        if regime.real_fraction == 0:
+            return bias_factor(Accumulate(1.0), t, response)
+        return _fresh_factor(regime.real_fraction, t, response)
     ratio = _synthetic_weight(regime) * response
     return math.fsum(ratio**k for k in range(t + 1))
+
+
+def _fresh_factor(alpha: float, t: int, response: float) -> float:
+    """b_t of a pool that grows by a share α of real points.
+
+    The pool's deviation obeys r ← r + ((1−α)(J r + δ) − r)/(k+1): it tends to (1−α)δ/β,
+    β = 1 − (1−α)J, and what is left of the way shrinks by 1 − β/(k+1) a round.
+    """
+    beta = 1 - (1 - alpha) * response
+    left = pooled_factor(1.0, 1 - beta, t)
+    return 1 + response * (1 - alpha) * (1 - left) / beta
 
 
 def _synthetic_weight(regime: Regime) -> float:

@@ -7,9 +7,18 @@ web"), and let a model answer a change of its training set by J times that chang
     a deviation shrinks by   Π_{k≤t} (1 − λ(1−J)/(1+λk)) = Γ(t+a−1+J)Γ(a)/(Γ(a−1+J)Γ(t+a)),
     a = 1 + 1/λ: a power t^{−(1−J)},
 
-where a mix shrinks it by cJ a round. A Gaussian sampled at temperature τ has J = τ for its
-variance: it narrows like t^{−(1−τ)} in a pool, and settles at 1/(1+λ(1−τ)) in a mix. Gerstgrasser
-et al. (arXiv:2404.01413) showed that accumulating unbiased models is safe; J is what is added here.
+where a mix shrinks it by cJ a round. With new real points, a share α = 1/(1+λ) of every batch,
+1 − (1−α)J takes the place of 1 − J, and the variance of an unbiased mean obeys
+
+    v_t = (1 − α/(t+1))² v_{t−1} + 1/(t+1)²,
+
+which falls like t^{−min(1, 2α)}: half real data are a threshold, beyond which more of them do not
+make it faster (the rates are those of Wang, Niu and Li, arXiv:2602.16065, as their abstract has
+them). All of this is in `AccumulateFresh`.
+
+A Gaussian sampled at temperature τ has J = τ for its variance: it narrows like t^{−(1−τ)} in a
+pool, and settles at 1/(1+λ(1−τ)) in a mix. Gerstgrasser et al. (arXiv:2404.01413) showed that
+accumulating unbiased models is safe; J is what is added here.
 """
 
 import math
@@ -21,14 +30,25 @@ from scipy.special import gammaln
 from scipy.stats import norm
 
 from stability.gaussian.learner import GaussianLearner
-from stability.loop.regimes import Accumulate, synthetic_count
+from stability.gaussian.mean import paths
+from stability.laws.monte_carlo import mean_square_slack
+from stability.loop.regimes import Accumulate, AccumulateFresh, synthetic_count
 from stability.loop.retraining import retrain
 from stability.loop.temperature import Tempered
 from stability.statements.claim import ERROR_RATE, Claim
 from stability.statements.mutation import Mutation
 from stability.statements.verdict import Verdict
 
-__all__ = ["GRID", "MUTATIONS", "check", "finite_pool", "mix_floor", "pooled_factor"]
+__all__ = [
+    "GRID",
+    "MUTATIONS",
+    "check",
+    "finite_pool",
+    "mix_floor",
+    "pooled_factor",
+    "web_error",
+    "web_exponent",
+]
 
 _claim = partial(
     Claim,
@@ -62,11 +82,27 @@ FLOOR = _claim(
     falsified_by="An orbit of the variance with another limit.",
 )
 
+WEB = _claim(
+    id="Logarithmic time, new real data",
+    words="with a real share α of each batch a mean's error is v ← (1 − α/(t+1))² v + 1/(t+1)²",
+    relation="==",
+    falsified_by="A mean square over chains further off than χ² allows.",
+    error_rate=ERROR_RATE,
+)
+HALF = _claim(
+    id="Logarithmic time, half real",
+    words="with a real share α of each batch the error of a mean falls like t^{−min(1, 2α)}",
+    relation="==",
+    source="Wang, Niu and Li, arXiv:2602.16065 (abstract); exact recursion: own derivation",
+    falsified_by="Another slope of log v over log t, away from α = ½.",
+)
+
 GRID: tuple[dict[str, Any], ...] = (
     {"lam": 1.0, "tau": 0.5},
     {"lam": 1.0, "tau": 0.9},
     {"lam": 0.5, "tau": 0.7},
     {"lam": 1.0, "tau": 1.2},
+    {"lam": 4.0, "tau": 0.8},
 )
 
 
@@ -113,6 +149,34 @@ def finite_pool(n: int, lam: float, tau: float, t: int) -> tuple[float, float]:
     return mean, square - mean**2
 
 
+def web_error(alpha: float, t: int) -> float:
+    """Error of a mean over σ²/n when each batch of n points has the real share α.
+
+    Args:
+        alpha: Real share of the batches after the first.
+        t: Rounds, >= 0.
+
+    Returns:
+        v_t.
+    """
+    v = 1.0
+    for k in range(2, t + 2):
+        v = (1 - alpha / k) ** 2 * v + 1 / k**2
+    return v
+
+
+def web_exponent(alpha: float) -> float:
+    """−min(1, 2α).
+
+    Args:
+        alpha: Real share, in (0, 1].
+
+    Returns:
+        The power of t.
+    """
+    return -min(1.0, 2 * alpha)
+
+
 def mix_floor(lam: float, tau: float) -> float:
     """1/(1 + λ(1−τ)), where the variance of a cooled Gaussian settles in a mix.
 
@@ -144,7 +208,7 @@ def check(
         t: Rounds of the simulation.
         n: Real points of the simulation.
         chains: Chains of the simulation.
-        false_alarm: Of the verdict that simulates.
+        false_alarm: Of the verdicts that simulate.
 
     Returns:
         The verdicts.
@@ -170,7 +234,8 @@ def check(
             tolerance=1e-4,
             method="slope of the product from t = 1e4 to 1e5; tolerance: O(1/t)",
         ),
-        _simulated(case, lam, tau, t, n, chains, rng, false_alarm),
+        _simulated(case, lam, tau, t, n, chains, rng, false_alarm / 2),
+        *_web(1 / (1 + lam), t, 5 * chains, rng, false_alarm / 2),
         FLOOR.verdict(
             case,
             measured=variance,
@@ -218,6 +283,38 @@ def _simulated(
     )
 
 
+def _web(
+    alpha: float, t: int, chains: int, rng: np.random.Generator, false_alarm: float
+) -> list[Verdict]:
+    """The mean with new real data through Algorithm 1; its power of t away from α = ½."""
+    n, case = 30, f"α = {alpha:.3g}"
+    errors = paths(AccumulateFresh(alpha), n, t, chains, rng)[-1]
+    law = web_error(alpha, t)
+    verdicts = [
+        WEB.verdict(
+            f"{case}, n = {n}, t = {t}",
+            measured=n * float(np.square(errors).mean()),
+            claimed=law,
+            tolerance=law * mean_square_slack(chains, false_alarm / 2),
+            method=f"Algorithm 1, {chains} chains; tolerance: χ², exact",
+            false_alarm=false_alarm,
+        )
+    ]
+    if abs(alpha - 0.5) > 0.1:
+        ends = [math.log(web_error(alpha, rounds)) for rounds in (3_000, 30_000)]
+        verdicts.append(
+            HALF.verdict(
+                case,
+                measured=(ends[1] - ends[0]) / math.log(10),
+                claimed=web_exponent(alpha),
+                tolerance=0.1,
+                method="slope of the recursion from t = 3,000 to 30,000; tolerance: the other of "
+                "the powers t^{−1} and t^{−2α}",
+            )
+        )
+    return verdicts
+
+
 _CASE = {"lam": 1.0, "tau": 0.5}
 _FEW = {**_CASE, "chains": 2}
 _HERE = "stability.statements.literature.logarithmic_time"
@@ -245,5 +342,19 @@ MUTATIONS = (
         lambda right: lambda n, lam, tau, t: (mix_floor(lam, tau), right(n, lam, tau, t)[1]),
     ),
     Mutation(FLOOR, f"{_HERE}.mix_floor", "the limit", _FEW),
+    Mutation(
+        WEB,
+        f"{_HERE}.web_error",
+        "no new real data",
+        _CASE,
+        lambda right: lambda alpha, t: right(0.0, t),
+    ),
+    Mutation(
+        HALF,
+        f"{_HERE}.web_exponent",
+        "min(1, α) for min(1, 2α)",
+        {"lam": 4.0, "tau": 0.8, "chains": 2},
+        lambda right: lambda alpha: -min(1.0, alpha),
+    ),
 )
 """Slips, and the claim that each must break."""

@@ -3,6 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stability.loop.regimes import AccumulateFresh
+from stability.planning.labels import propagate
+from stability.planning.response import path_law
 from stability.statements.examination import controls
 from stability.statements.literature import logarithmic_time
 from stability.statements.literature.logarithmic_time import (
@@ -11,6 +14,8 @@ from stability.statements.literature.logarithmic_time import (
     finite_pool,
     mix_floor,
     pooled_factor,
+    web_error,
+    web_exponent,
 )
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
@@ -59,3 +64,25 @@ def test_finite_pools_are_those_of_their_factors(rng):
     assert abs(value.mean() - mean) < slack
     # the fourth moment of these products is below 30 variances squared
     assert abs(value.var() - variance) < 7 * variance * np.sqrt(30 / runs)
+
+
+@pytest.mark.parametrize(("alpha", "error"), [(0.2, 0.793), (0.5, 0.3055), (0.8, 0.1374)])
+def test_numbers_with_new_real_data(alpha, error):
+    assert web_error(alpha, 10) == pytest.approx(error, abs=5e-4)
+
+
+@given(alpha=st.floats(0.01, 1), t=st.integers(0, 30))
+def test_the_error_with_new_real_data_is_that_of_the_regime_on_labels(alpha, t):
+    """α in hundredths of n = 100, where the real share of a batch is whole."""
+    share = round(100 * alpha) / 100
+    law = path_law(propagate(AccumulateFresh(share), 100, t))
+    assert 100 * law.risk[t] == pytest.approx(web_error(share, t), rel=1e-9)
+
+
+def test_half_real_is_the_threshold():
+    """At ½ both powers are 1/t and log t/t appears: v_t = (H + 1)/(t + 1) up to O(1/t)."""
+    t = 20_000
+    harmonic = np.log(t) + np.euler_gamma
+    assert (t + 1) * web_error(0.5, t) == pytest.approx(harmonic + 1, abs=0.6)
+    assert web_exponent(0.5) == web_exponent(0.9) == -1
+    assert web_exponent(0.25) == -0.5
