@@ -15,13 +15,13 @@ _GROUP = "Results of the literature"
 
 _HEAD = """# Related results
 
-What others have stated about loops of this kind, re-derived and checked: paper, statement in one
-notation (n real points, m = λn synthetic ones a round, c = λ/(1+λ), t retrainings), status, and for
-a bound the largest part of it that a case uses (1: tight). Statements are in our words; "exact" is
-an equation. Derivations: [the literature, re-derived](literature.md).
+What others have stated about loops of this kind, re-derived and checked: statement in one notation
+(n real points, m = λn synthetic ones a round, c = λ/(1+λ), t retrainings), paper and module;
+status, and for a bound the largest part of it that a case uses (1: tight). Statements are in our
+words; "exact" is an equation. Derivations: [the literature, re-derived](literature.md).
 
-| paper | statement | status | tight | module |
-|---|---|---|---|---|
+| statement, paper, module | status, tight |
+|---|---|
 """
 
 _FALSE = """
@@ -30,8 +30,8 @@ _FALSE = """
 Each is refuted by a counterexample that `python -m stability MODULE` computes. [Counterexamples in
 five lines](counterexamples.md) has the short ones, [Errata](errata.md) those of the paper.
 
-| paper | statement | why it is false | module |
-|---|---|---|---|
+| statement, paper, module | why it is false |
+|---|---|
 """
 
 
@@ -48,12 +48,13 @@ def related(report: Mapping[str, Any]) -> str:
     rows, false = [], []
     for name in GROUPS[_GROUP]:
         for claim in claims(import_statement(name)):
-            says = f"| {mathematics(claim.source)} | {mathematics(claim.words)} | "
+            # two columns: a phone has room for no more
+            says = f"| {mathematics(claim.words)}<br>{mathematics(claim.source)}, `{name}` | "
             if claim.refuted_because:
-                false.append(f"{says}{mathematics(claim.refuted_because)} | `{name}` |")
+                false.append(f"{says}{mathematics(claim.refuted_because)} |")
                 continue
             own = [each for each in verdicts.get(name, ()) if each["claim"] == claim.id]
-            rows.append(f"{says}{_status(own)} | {_tight(claim, own)} | `{name}` |")
+            rows.append(f"{says}{_status(own)}<br>{_tight(claim, own)} |")
     return _HEAD + "\n".join(rows) + "\n" + _FALSE + "\n".join(false) + "\n"
 
 
