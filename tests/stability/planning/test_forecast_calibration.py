@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from scipy.stats import binom
+from scipy.stats import binom, norm
 
 from benchmarks import forecast_calibration
-from benchmarks.forecast_calibration import Benchmark, cases
+from benchmarks.forecast_calibration import Benchmark, Case, cases
 from stability.gaussian.learner import GaussianLearner
 from tests.conftest import FALSE_ALARM
 
@@ -51,4 +51,26 @@ def test_intervals_of_a_pilot_hold_what_the_loop_does(held):
     half = np.median([case.high - case.low for case in held]) / 2
     still = sum(abs(case.seen - case.still) <= half for case in held)
     assert still < covered
-    assert all(case.moves for case in held)
+    assert all(case.moves and case.foreseen for case in held)
+
+
+def test_of_what_noise_moved_less_is_due_than_of_what_the_forecast_moves():
+    """Paths s_0 = 0 and s_t normal: an interval about 0 holds less of those beyond ±1 sd."""
+
+    def case(middle, moves, holds):
+        seen = {"seen": middle, "start": 0.0, "still": 0.0, "described": True}
+        ends = {"low": middle - 1.645, "middle": middle, "high": middle + 1.645}
+        return Case("", "", "", 2, **ends, **seen, likely_moves=moves, likely_holds=holds)
+
+    moves, misses = 2 * norm.sf(1), 0.1
+    still = case(0.0, moves, moves - misses)
+    shifted = case(5.0, 1.0, 0.9)
+    heads = ("cases", "refused", "held", "width", "foreseen", "held", "moved", "held", "due")
+    numbers = forecast_calibration._numbers([still, shifted])
+    found = dict(zip(heads[4:], numbers[4:], strict=False))
+    assert found == {
+        "foreseen": "1",
+        "held": "1.00",
+        "moved": "1",
+        "due": f"{(moves - misses + 0.9) / (moves + 1):.2f}",
+    }
