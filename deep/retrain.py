@@ -5,7 +5,7 @@ The same with the paper's data and weights, on GPUs: python -m deep.retrain edm 
 cifar-10-python.tar.gz --init edm-cifar10-32x32-uncond-vp.pkl
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,12 +22,19 @@ from deep.metrics.feature_choice import require_space
 from deep.metrics.image_metrics import least_images, require_enough
 from deep.reports.found_runs import FoundRunError
 from deep.retraining.observer import ImageStudy
-from deep.retraining.presets import PRESETS, Config, Preset
+from deep.retraining.presets import PRESETS, Config, Preset, RetrainDDPM
 from deep.retraining.real_images import RealImages, is_cifar10, split
 from deep.retraining.tables import print_tables
 from deep.training.first_process import AcceleratedProcesses, patient_accelerator
 from deep.training.memory import require_room
-from deep.training.network_inputs import images_for, input_digest, require_time, weights_for
+from deep.training.network_inputs import (
+    images_for,
+    input_digest,
+    of_folder,
+    require_schedule,
+    require_time,
+    weights_for,
+)
 from deep.training.presets import NOT_RECORDED
 from stability.loop.regimes import drawn_counts
 from stability.runs.closing import closing
@@ -179,7 +186,9 @@ def _start(config: Config) -> Checkpoint | None:
     if options.init is None:
         require_time(config.network)
         return None
-    return weights_for(config.network, options.init, config.training, options.carry)
+    found = weights_for(config.network, options.init, config.training, options.carry)
+    require_schedule(found, config.model)
+    return found
 
 
 @dataclass(frozen=True)
@@ -191,6 +200,8 @@ class PresetChoice:
     digits otherwise."""
     data: str | None = None
     """Real images."""
+    init: Path | None = None
+    """Checkpoint. A folder of diffusers says which network, diffusion and sampler are DDPM's."""
 
 
 def commands(chosen: PresetChoice) -> Any:
@@ -199,7 +210,7 @@ def commands(chosen: PresetChoice) -> Any:
     One without this preset has its own settings, and `main` refuses it.
 
     Args:
-        chosen: Preset and data that the command line names.
+        chosen: Preset, data and checkpoint that the command line names.
 
     Returns:
         Union of the annotated configurations, for tyro.
@@ -209,6 +220,9 @@ def commands(chosen: PresetChoice) -> Any:
     union: Any = None
     for name in NETWORKS:
         config = PRESETS.get((name, preset), PRESETS[name, "digits"])
+        if isinstance(config, RetrainDDPM):
+            network, model = of_folder(chosen.init, config.network, config.model)
+            config = replace(config, network=network, model=model)
         one = Annotated[type(config), tyro.conf.subcommand(name, default=config)]
         union = one if union is None else union | one
     return union

@@ -6,7 +6,7 @@ Also on several GPUs or machines: torchrun --nproc-per-node 8 -m deep.train edm-
 import json
 import math
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,8 +24,15 @@ from deep.image_sets.labelled import class_shares
 from deep.training.figures import image_grid, loss_curve
 from deep.training.first_process import AcceleratedProcesses, patient_accelerator
 from deep.training.memory import require_room
-from deep.training.network_inputs import images_for, input_digest, require_time, weights_for
-from deep.training.presets import NOT_RECORDED, PRESETS, Config
+from deep.training.network_inputs import (
+    images_for,
+    input_digest,
+    of_folder,
+    require_schedule,
+    require_time,
+    weights_for,
+)
+from deep.training.presets import NOT_RECORDED, PRESETS, Config, TrainDDPM
 from deep.training.sampling import draw_classes, draw_images, save_images
 from deep.training.trainer import Carry, Trainer
 from stability.loop.retraining import RetrainingError
@@ -142,7 +149,9 @@ def _train(
 def _start(config: Config, init: Path) -> tuple[Checkpoint, Carry]:
     """The weights of --init, and what goes on beside them."""
     carry = config.run.carry or "optimizer"
-    return weights_for(config.network, init, config.training, carry), carry
+    found = weights_for(config.network, init, config.training, carry)
+    require_schedule(found, config.model)
+    return found, carry
 
 
 @dataclass(frozen=True)
@@ -224,6 +233,7 @@ def _write(
             optimizer=state["adam"],
             step=state["updates"],
             images=state["images_seen"],
+            extra=_scheduler(config),
         ),
     )
 
@@ -245,6 +255,14 @@ def _write(
     with figure_style():
         figures += save_figure(loss_curve(losses, batch), folder / "figures" / "loss")
     return [network, history, drawn, *figures]
+
+
+def _scheduler(config: Config) -> dict[str, Any]:
+    """The scheduler of the folder of diffusers that the weights began from, which goes on."""
+    if config.run.init is None or not isinstance(config, TrainDDPM):
+        return {}
+    found = checkpoint.read(config.run.init, config.network.resolution).extra
+    return {name: found[name] for name in ("scheduler",) if "_class_name" in found.get(name, {})}
 
 
 def _print(
@@ -279,14 +297,25 @@ def _print(
     print_paths(console, written)
 
 
-def _commands() -> Any:
+@dataclass(frozen=True)
+class StartChoice:
+    """The option that decides what the others begin with."""
+
+    init: Path | None = None
+    """Checkpoint. A folder of diffusers says which network, diffusion and sampler are DDPM's."""
+
+
+def _commands(chosen: StartChoice = StartChoice()) -> Any:
     """One subcommand a preset."""
     commands: Any = None
     for name, preset in PRESETS.items():
+        if isinstance(preset, TrainDDPM):
+            network, model = of_folder(chosen.init, preset.network, preset.model)
+            preset = replace(preset, network=network, model=model)
         one = Annotated[type(preset), tyro.conf.subcommand(name, default=preset)]
         commands = one if commands is None else commands | one
     return commands
 
 
 if __name__ == "__main__":
-    command(_commands(), main)
+    command(_commands, main, preset=StartChoice)

@@ -1,6 +1,6 @@
 """DDPM networks in the format of diffusers' `UNet2DModel`, such as google/ddpm-cifar10-32: a
-folder with a JSON configuration and files of weights. The network is that of ddpm-torch,
-under other names.
+folder with a JSON configuration and files of weights, and maybe a scheduler. The network is that of
+ddpm-torch under other names, but for details that both say.
 """
 
 import json
@@ -16,9 +16,10 @@ from torch import Tensor
 
 from deep.formats.checkpoint_error import CheckpointError
 from deep.formats.checkpoint_record import LARGEST_FILE, Checkpoint, own_copy, plain
+from deep.formats.diffusers_scheduler import PIPELINES, model_of_scheduler
 from deep.formats.safetensors_file import safetensors_tensors
 from deep.formats.torch_container import load_torch
-from deep.networks.groups import GROUPS
+from deep.models.ddpm import DDPM
 from deep.networks.state_dict import shapes_of
 from deep.networks.unet_ddpm import DDPMNetwork
 from stability.runs.untrusted import (
@@ -31,6 +32,7 @@ from stability.runs.untrusted import (
 
 __all__ = [
     "diffusers_content",
+    "folder_settings",
     "network_from_config",
     "read_diffusers_folder",
     "their_names",
@@ -44,29 +46,8 @@ CONFIG, WEIGHTS, SCHEDULER = (
 )
 LARGEST_JSON = 2**20
 
-_DIFFUSION = {
-    "prediction_type": "epsilon",
-    "beta_schedule": "linear",
-    "beta_start": 0.0001,
-    "beta_end": 0.02,
-    "num_train_timesteps": 1000,
-    "trained_betas": None,
-    "rescale_betas_zero_snr": False,
-}
-"""Settings that a scheduler may have for the diffusion: these are diffusers' defaults, and DDPM's
-own."""
-
-_SAID = {
-    "_class_name": "UNet2DModel",
-    "attention_head_dim": None,
-    "downsample_padding": 0,
-    "flip_sin_to_cos": False,
-    "freq_shift": 1,
-    "norm_eps": 1e-6,
-}
-"""Settings that a configuration must have if the network is to be ddpm-torch's: diffusers' defaults
-are others."""
 _NOT_CONTRADICTED = {
+    "_class_name": "UNet2DModel",
     "act_fn": "silu",
     "add_attention": True,
     "attn_norm_num_groups": None,
@@ -79,7 +60,17 @@ _NOT_CONTRADICTED = {
     "time_embedding_type": "positional",
     "upsample_type": "conv",
 }
-"""Settings that it may have or not: these are diffusers' defaults."""
+"""Settings that a configuration may have or not: these are diffusers' defaults."""
+_DETAILS: dict[str, tuple[str, Any, type | tuple[type, ...]]] = {
+    "norm_groups": ("norm_num_groups", 32, int),
+    "norm_eps": ("norm_eps", 1e-5, float),
+    "head_channels": ("attention_head_dim", 8, (int, type(None))),
+    "cosines_first": ("flip_sin_to_cos", True, bool),
+    "freq_shift": ("freq_shift", 0, int),
+    "downsample_padding": ("downsample_padding", 1, int),
+    "dropout": ("dropout", 0.0, (int, float)),
+}
+"""Field of `DDPMNetwork` -> diffusers' setting, its default there, and its type."""
 _OUTSIDE_BLOCKS = {
     "embed.0": "time_embedding.linear_1",
     "embed.2": "time_embedding.linear_2",
@@ -114,8 +105,8 @@ def read_diffusers_folder(folder: Path, resolution: int | None = None) -> Checkp
         The weights, and their average where there is a `unet_ema`.
 
     Raises:
-        CheckpointError: If it holds none, another network, two that differ, or a scheduler that is
-            not DDPM's own.
+        CheckpointError: If it holds none, another network, two that differ, or a scheduler whose
+            algorithm is not one of ours.
     """
     states: dict[str, dict[str, Tensor]] = {}
     configs: list[dict[str, Any]] = []
@@ -152,7 +143,8 @@ def diffusers_content(checkpoint: Checkpoint) -> dict[str, bytes]:
 
     Args:
         checkpoint: Weights of a DDPM network without classes; their average is taken if there is
-            one, as it is what samples are drawn with.
+            one, as it is what samples are drawn with. The scheduler of a folder that they began
+            from is written with them.
 
     Returns:
         Content by path within the folder, the configuration of each part behind its weights.
@@ -172,12 +164,13 @@ def diffusers_content(checkpoint: Checkpoint) -> dict[str, bytes]:
         is_map = "attentions" in names[0] and value.dim() == 4
         parts = (value.flatten(1) if is_map else value).chunk(len(names))
         theirs |= {own: part.clone() for own, part in zip(names, parts, strict=True)}
+    scheduler = {"_class_name": "DDPMScheduler", **checkpoint.extra.get("scheduler", {})}
+    name = scheduler["_class_name"]
     index = {
-        "_class_name": "DDPMPipeline",
-        "scheduler": ["diffusers", "DDPMScheduler"],
+        "_class_name": PIPELINES[name],
+        "scheduler": ["diffusers", name],
         "unet": ["diffusers", "UNet2DModel"],
     }
-    scheduler = {"_class_name": "DDPMScheduler", **_DIFFUSION}
     weights = safetensors.torch.save(theirs, metadata={"format": "pt"})
     described = {
         f"unet/{CONFIG}": _config(network),
@@ -192,18 +185,17 @@ def _config(network: DDPMNetwork) -> dict[str, Any]:
     """The configuration that makes diffusers build this network; `network_from_config` reads it."""
     resolutions = [network.resolution >> level for level in range(len(network.channel_mult))]
     attended = [r in network.attn_resolutions for r in resolutions]
+    details = {theirs: getattr(network, ours) for ours, (theirs, _, _) in _DETAILS.items()}
     return {
         **_NOT_CONTRADICTED,
-        **_SAID,
+        **details,
         "sample_size": network.resolution,
-        "norm_num_groups": network.norm_groups,
         "in_channels": network.channels,
         "out_channels": network.channels,
         "layers_per_block": network.num_blocks,
         "block_out_channels": [mult * network.model_channels for mult in network.channel_mult],
         "down_block_types": ["AttnDownBlock2D" if one else "DownBlock2D" for one in attended],
         "up_block_types": ["AttnUpBlock2D" if one else "UpBlock2D" for one in attended[::-1]],
-        "dropout": network.dropout,
     }
 
 
@@ -294,23 +286,32 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 def _schedule(folder: Path) -> dict[str, Any]:
-    """The scheduler beside the network, if its diffusion is the one of `deep.models.ddpm.DDPM`'s
-    defaults.
-    """
+    """The scheduler beside the network, if its algorithm is one of ours."""
     for path in (folder / "scheduler" / SCHEDULER, folder / SCHEDULER):
-        if not path.exists():
-            continue
-        said = _json(path)
-        for name, value in _DIFFUSION.items():
-            if said.get(name, value) != value:
-                raise CheckpointError(
-                    f"has a scheduler with {name} = {printable(said[name])}, which is not read; "
-                    f"only {value} is "
-                    f"known: to use the weights without it, name a folder with {CONFIG} and "
-                    f"{WEIGHTS} alone"
-                )
-        return {"scheduler": said}
+        if path.exists():
+            said = _json(path)
+            model_of_scheduler(said)  # refuses what is not read
+            return {"scheduler": said}
     return {}
+
+
+def folder_settings(folder: Path, base: DDPM) -> tuple[DDPMNetwork, DDPM]:
+    """The network, the diffusion and the sampler of a folder, without its weights.
+
+    Args:
+        folder: Of a network or a pipeline.
+        base: Gives what a folder does not say.
+
+    Returns:
+        Configuration of the network, and of loss and sampler.
+
+    Raises:
+        CheckpointError: As of `read_diffusers_folder`.
+    """
+    inner = next(iter(_networks(folder).values()))
+    schedule = _schedule(folder)
+    model = model_of_scheduler(schedule["scheduler"], base) if schedule else base
+    return network_from_config(_json(inner / CONFIG)), model
 
 
 def network_from_config(config: Mapping[str, Any], resolution: int | None = None) -> DDPMNetwork:
@@ -323,11 +324,19 @@ def network_from_config(config: Mapping[str, Any], resolution: int | None = None
     Raises:
         CheckpointError: If it is not of ddpm-torch's family.
     """
-    for name, value in (_SAID | _NOT_CONTRADICTED).items():
-        said = config.get(name, _NOT_CONTRADICTED.get(name, "nothing"))
-        if said != value:
+    for name, value in _NOT_CONTRADICTED.items():
+        if (said := config.get(name, value)) != value:
             raise CheckpointError(f"has {name} = {printable(repr(said))}; only {value!r} is known")
 
+    details = {}
+    for ours, (theirs, default, kind) in _DETAILS.items():
+        details[ours] = config.get(theirs, default)
+        if not isinstance(details[ours], kind) or (
+            isinstance(details[ours], bool) and kind is not bool
+        ):
+            raise CheckpointError(
+                f"has {theirs} = {printable(json.dumps(details[ours]))}, which is of another type"
+            )
     try:
         widths, size, channels = (
             config["block_out_channels"],
@@ -341,9 +350,6 @@ def network_from_config(config: Mapping[str, Any], resolution: int | None = None
         )
     except KeyError as error:
         raise CheckpointError(f"has no {error.args[0]}") from None
-
-    if type(groups := config.get("norm_num_groups", GROUPS)) is not int:
-        raise CheckpointError(f"has norm_num_groups = {printable(json.dumps(groups))}, no number")
     size = (resolution or 32) if size is None else size
     size = size[0] if isinstance(size, list) and len(size) == 2 and size[0] == size[1] else size
     if type(size) is not int:
@@ -380,8 +386,7 @@ def network_from_config(config: Mapping[str, Any], resolution: int | None = None
         attn_resolutions=tuple(
             size >> level for level, attention in enumerate(attended) if attention
         ),
-        dropout=config.get("dropout", 0.0),
-        norm_groups=groups,
+        **details,
     )
 
 

@@ -19,10 +19,9 @@ from deep.formats.checkpoint_error import CheckpointError
 from deep.formats.checkpoint_record import Checkpoint, State, own_copy, plain
 from deep.formats.edm_pickle import network_arguments, network_from_arguments
 from deep.formats.torch_container import load_torch
-from deep.networks.groups import GROUPS
 from deep.networks.state_dict import has, shapes_of
 from deep.networks.unet_cfm import CFMNetwork
-from deep.networks.unet_ddpm import DDPMNetwork
+from deep.networks.unet_ddpm import UNOFFICIAL, DDPMNetwork
 from deep.networks.unet_edm import EDMNetwork
 from stability.runs.untrusted import printable
 
@@ -259,11 +258,12 @@ def official_content(checkpoint: Checkpoint) -> dict[str, Any]:
         CheckpointError: If the official code would make another network of it.
     """
     network = checkpoint.network
-    if not isinstance(network, EDMNetwork) and network.norm_groups != GROUPS:
-        raise CheckpointError(
-            f"is of a network with norm_groups = {network.norm_groups}; the official code has "
-            f"{GROUPS} always"
-        )
+    names = () if isinstance(network, EDMNetwork) else UNOFFICIAL
+    for name in names if isinstance(network, DDPMNetwork) else names[:1]:
+        if (value := getattr(network, name)) != (always := getattr(type(network), name)):
+            raise CheckpointError(
+                f"is of a network with {name} = {value}; the official code has {always} always"
+            )
     state, ema = dict(checkpoint.weights("state")), dict(checkpoint.weights("ema"))
     match checkpoint.network:
         case EDMNetwork() as network:

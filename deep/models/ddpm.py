@@ -55,6 +55,14 @@ class DDPM:
     the official code. None: 100, or --timesteps if it is smaller."""
     solver_steps: int | None = None
     """Steps of DPM-Solver++(2M) or UniPC. None: 20, or --timesteps if it is smaller."""
+    solver_spacing: Literal["logsnr", "linear"] = "logsnr"
+    """Distances of their steps: equal in log SNR, or equal in time, as is usual in diffusers."""
+    x0_clip: float | None = 1.0
+    """Bound on the pixels of the predicted image in sampling, which has pixels from -1 to 1;
+    None: no bound."""
+    clipped_noise: bool = True
+    """DDIM: compute the noise from the clipped image, as ddpm-torch; else keep it as predicted, as
+    diffusers."""
 
     def __post_init__(self) -> None:
         require_range(self, timesteps=(2, MOST_STEPS))
@@ -64,6 +72,15 @@ class DDPM:
                 f"{self.beta_last}"
             )
 
+        if self.x0_clip is not None and not 0 < self.x0_clip < float("inf"):
+            raise OptionError(f"--x0-clip must be finite and > 0, got {self.x0_clip}")
+        if not self.clipped_noise and (self.x0_clip is None or not self.sampler.startswith("ddim")):
+            raise OptionError("--no-clipped-noise has no meaning without DDIM and --x0-clip")
+        if self.solver_spacing != "logsnr" and self.sampler not in MULTISTEP:
+            raise OptionError(
+                f"--solver-spacing {self.solver_spacing} has no meaning for --sampler "
+                f"{self.sampler}"
+            )
         for option, of_it in (
             ("ddim_steps", self.sampler.startswith("ddim")),
             ("solver_steps", self.sampler in MULTISTEP),
@@ -85,17 +102,21 @@ class DDPM:
         return linear_alphas_cumprod(self.timesteps, self.beta_first, self.beta_last)
 
     def make_sampler(self) -> StepSampler | MultistepSampler:
-        """The sampler that the settings name; x̂₀ is clipped to the range of pixels."""
-        schedule = self.alphas_cumprod
+        """The sampler that the settings name."""
+        schedule, bound = self.alphas_cumprod, self.x0_clip
         if self.sampler in MULTISTEP:
             steps = self.solver_steps or min(FEW_STEPS, self.timesteps)
-            times = spaced_times(schedule, steps, "logsnr")
-            return MULTISTEP[self.sampler](x0_clip=1).over(schedule, times)
+            if self.solver_spacing == "logsnr":
+                times = spaced_times(schedule, steps, "logsnr")
+            else:  # of steps + 1 equal ones, the last goes to the image
+                times = np.linspace(0, self.timesteps - 1, steps + 1).round()[1:].astype(np.int64)
+            return MULTISTEP[self.sampler](x0_clip=bound).over(schedule, times)
         if self.sampler.startswith("ddim"):
             steps = self.ddim_steps or min(100, self.timesteps)
             spacing = "linear" if self.sampler == "ddim-linear" else "quadratic"
-            return DDIM(steps, spacing, x0_clip=1).over(schedule)
-        return Ancestral("large" if self.sampler == "fixed-large" else "small", 1).over(schedule)
+            return DDIM(steps, spacing, bound, self.clipped_noise).over(schedule)
+        noise = "large" if self.sampler == "fixed-large" else "small"
+        return Ancestral(noise, bound).over(schedule)
 
     def inputs(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
         """Draw what is random in the loss: mirroring, timesteps and noise.

@@ -1,11 +1,12 @@
 """DDPM's network ε_θ(x_t, t): the U-Net of Ho et al. (2020), with or without classes.
 
 Names, shapes and order of the tensors are those of ddpm-torch, which has no classes. A class is
-added to the embedding of the time, as in Dhariwal and Nichol (2021).
+added to the embedding of the time, as in Dhariwal and Nichol (2021). In a few details diffusers'
+`UNet2DModel` may differ: `UNOFFICIAL` names them.
 """
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +21,7 @@ from deep.networks.levels import check_levels
 from deep.networks.sinusoidal import sines_and_cosines
 from deep.networks.state_dict import Shapes, StateError, count, has, size
 
-__all__ = ["CIFAR10", "DIGITS", "DDPMNetwork", "DDPMUNet"]
+__all__ = ["CIFAR10", "DIGITS", "UNOFFICIAL", "DDPMNetwork", "DDPMUNet"]
 
 _GAINS = {"conv2": 1e-5, "project_out": 1e-5, "out_conv.2": 1e-5}
 
@@ -48,6 +49,17 @@ class DDPMNetwork:
     """Number of classes of a class-conditional network; 0: unconditional."""
     norm_groups: int = GROUPS
     """Groups of every normalisation; a level with one channel a group is not told the time."""
+    norm_eps: float = 1e-6
+    """Number added to the variance in every normalisation."""
+    head_channels: int | None = None
+    """Width of an attention head; None: one head."""
+    cosines_first: bool = False
+    """Put the cosines of the time's embedding before its sines."""
+    freq_shift: Literal[0, 1] = 1
+    """Lowest frequency of the time's embedding: 1/10000 (1), or one step above it (0)."""
+    downsample_padding: Literal[0, 1] = 0
+    """Padding of the convolutions that halve the resolution: right and below (0), or all around
+    (1)."""
 
     def __post_init__(self) -> None:
         check_levels(
@@ -61,8 +73,27 @@ class DDPMNetwork:
         )
         require_label_dim(self.label_dim)
         require_groups(self.norm_groups, self.widths, "model_channels", str(self.model_channels))
+        self._check_details()
         if self.channel_mult[0] != 1:
             raise ValueError(f"channel_mult must start with 1, got {self.channel_mult}")
+
+    def _check_details(self) -> None:
+        """ValueError for a detail that is out of range."""
+        if not 0 < self.norm_eps < 1:
+            raise ValueError(f"norm_eps must be > 0 and < 1, got {self.norm_eps}")
+        for name in ("freq_shift", "downsample_padding"):
+            if getattr(self, name) not in (0, 1):
+                raise ValueError(f"{name} must be 0 or 1, got {getattr(self, name)}")
+        head, widths = self.head_channels, self.widths
+        attended = {
+            widths[-1],
+            *(w for i, w in enumerate(widths) if self.resolution >> i in self.attn_resolutions),
+        }
+        if head is not None and (head < 1 or any(width % head for width in attended)):
+            raise ValueError(
+                f"head_channels must divide the widths {sorted(attended)} with attention, got "
+                f"{head}"
+            )
 
     @property
     def widths(self) -> list[int]:
@@ -130,24 +161,27 @@ class DDPMNetwork:
         )
 
 
-def _norm(width: int, groups: int) -> nn.GroupNorm:
-    return nn.GroupNorm(groups, width, eps=1e-6)
+UNOFFICIAL = ("norm_groups", "norm_eps", "head_channels", "cosines_first", "freq_shift")
+UNOFFICIAL += ("downsample_padding",)
+"""Fields of a network that ddpm-torch does not have: there they have their defaults."""
+
+
+def _norm(width: int, network: DDPMNetwork) -> nn.GroupNorm:
+    return nn.GroupNorm(network.norm_groups, width, eps=network.norm_eps)
 
 
 class DDPMBlock(nn.Module):
     """Time-conditioned residual block."""
 
-    def __init__(
-        self, inputs: int, outputs: int, embedding: int, dropout: float, groups: int
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, network: DDPMNetwork) -> None:
         super().__init__()
-        self.norm1 = _norm(inputs, groups)
+        self.norm1 = _norm(inputs, network)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
-        self.fc = nn.Linear(embedding, outputs)
-        self.norm2 = _norm(outputs, groups)
+        self.fc = nn.Linear(4 * network.model_channels, outputs)
+        self.norm2 = _norm(outputs, network)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(network.dropout)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """Apply the block.
@@ -164,11 +198,12 @@ class DDPMBlock(nn.Module):
 
 
 class DDPMAttention(nn.Module):
-    """Self-attention with one head."""
+    """Self-attention."""
 
-    def __init__(self, width: int, groups: int) -> None:
+    def __init__(self, width: int, network: DDPMNetwork) -> None:
         super().__init__()
-        self.norm = _norm(width, groups)
+        self.heads = width // (network.head_channels or width)
+        self.norm = _norm(width, network)
         self.project_in = nn.Conv2d(width, 3 * width, 1)
         self.project_out = nn.Conv2d(width, width, 1)
 
@@ -183,7 +218,8 @@ class DDPMAttention(nn.Module):
         """
         tokens = to_tokens(self.norm(x))
         qkv = functional.linear(tokens, self.project_in.weight.flatten(1), self.project_in.bias)
-        attended = attend(qkv.unflatten(2, (1, 3, -1)))
+        # (n, l, heads, 3, c): rows of the projection are all queries, then all keys and values
+        attended = attend(qkv.unflatten(2, (3, self.heads, -1)).transpose(2, 3))
         return (
             from_tokens(
                 functional.linear(
@@ -209,26 +245,28 @@ class DDPMUNet(nn.Module):
     def __init__(self, network: DDPMNetwork) -> None:
         super().__init__()
         self.width, self.num_blocks = network.model_channels, network.num_blocks
-        embedding, dropout = 4 * self.width, network.dropout
-        widths, groups = network.widths, network.norm_groups
+        self.cosines_first, self.endpoint = network.cosines_first, network.freq_shift == 1
+        embedding, widths = 4 * self.width, network.widths
         deepest = len(widths) - 1
 
         def blocks(level: int, inputs: list[int]) -> list[nn.Module]:
-            made: list[nn.Module] = [
-                DDPMBlock(width, widths[level], embedding, dropout, groups) for width in inputs
-            ]
+            made: list[nn.Module] = [DDPMBlock(width, widths[level], network) for width in inputs]
             if network.resolution >> level in network.attn_resolutions:
                 made = [
-                    AttendingBlock([block, DDPMAttention(widths[level], groups)]) for block in made
+                    AttendingBlock([block, DDPMAttention(widths[level], network)]) for block in made
                 ]
             return made
 
         def down(level: int) -> nn.ModuleList:
-            width, above = widths[level], widths[max(level - 1, 0)]
-            layers = blocks(level, [above, *[width] * (self.num_blocks - 1)])
-            if level < deepest:  # padded at the right and at the bottom, as TensorFlow does
-                half = nn.Conv2d(width, width, 3, stride=2)
-                layers.append(nn.Sequential(nn.ZeroPad2d((0, 1, 0, 1)), half))
+            width = widths[level]
+            layers = blocks(level, [widths[max(level - 1, 0)], *[width] * (self.num_blocks - 1)])
+            if level < deepest:  # 0: padded at the right and at the bottom, as TensorFlow does
+                before = network.downsample_padding
+                layers.append(
+                    nn.Sequential(
+                        nn.ZeroPad2d((before, 1, before, 1)), nn.Conv2d(width, width, 3, stride=2)
+                    )
+                )
             return nn.ModuleList(layers)
 
         def up(level: int) -> nn.ModuleList:
@@ -256,16 +294,18 @@ class DDPMUNet(nn.Module):
         )
         self.middle = nn.ModuleList(
             [
-                DDPMBlock(widths[-1], widths[-1], embedding, dropout, groups),
-                DDPMAttention(widths[-1], groups),
-                DDPMBlock(widths[-1], widths[-1], embedding, dropout, groups),
+                DDPMBlock(widths[-1], widths[-1], network),
+                DDPMAttention(widths[-1], network),
+                DDPMBlock(widths[-1], widths[-1], network),
             ]
         )
         self.upsamples = nn.ModuleDict(
             {f"level_{level}": up(level) for level in range(len(widths))}
         )
         self.out_conv = nn.Sequential(
-            _norm(self.width, groups), SiLU(), nn.Conv2d(self.width, network.channels, 3, padding=1)
+            _norm(self.width, network),
+            SiLU(),
+            nn.Conv2d(self.width, network.channels, 3, padding=1),
         )
 
     def forward(self, x: Tensor, t: Tensor, classes: Tensor | None = None) -> Tensor:
@@ -302,9 +342,9 @@ class DDPMUNet(nn.Module):
         neighbouring steps.
         """
         with torch.autocast(t.device.type, enabled=False):
-            embedding = self.embed(
-                torch.cat(sines_and_cosines(t, self.width, endpoint=True), dim=1)
-            )
+            sines, cosines = sines_and_cosines(t, self.width, endpoint=self.endpoint)
+            order = (cosines, sines) if self.cosines_first else (sines, cosines)
+            embedding = self.embed(torch.cat(order, dim=1))
             if self.label_dim and classes is not None:
                 embedding = embedding + self.label_embed(class_code(classes, self.label_dim))
             return functional.silu(embedding)

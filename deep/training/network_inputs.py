@@ -11,13 +11,24 @@ from deep.content_cache import file_digest
 from deep.data import DataError, ImageSet, load_images
 from deep.formats.checkpoint_error import CheckpointError
 from deep.formats.checkpoint_record import Checkpoint, Network, heads_of, label_dim_of
+from deep.formats.diffusers_folder import folder_settings
+from deep.formats.diffusers_scheduler import model_of_scheduler
+from deep.models.ddpm import DDPM
 from deep.networks.groups import blind_widths
+from deep.networks.unet_ddpm import DDPMNetwork
 from deep.networks.unet_edm import EDMNetwork
 from deep.training.resume_point import resume_point
 from deep.training.trainer import Carry, TrainConfig
 from stability.runs.command_line import UsageError
 
-__all__ = ["images_for", "input_digest", "require_time", "weights_for"]
+__all__ = [
+    "images_for",
+    "input_digest",
+    "of_folder",
+    "require_schedule",
+    "require_time",
+    "weights_for",
+]
 
 
 def images_for(network: Network, source: str) -> ImageSet:
@@ -103,6 +114,47 @@ def input_digest(option: str, path: Path) -> str:
         raise UsageError(
             f"--{option.replace('_', '-')} {path}: {error.strerror or error}"
         ) from None
+
+
+def of_folder(folder: Path | None, network: DDPMNetwork, model: DDPM) -> tuple[DDPMNetwork, DDPM]:
+    """Settings that the options of a DDPM start from, with --init.
+
+    Args:
+        folder: Value of --init.
+        network: Configuration to start from without a folder of diffusers.
+        model: See `network`.
+
+    Returns:
+        Network, and loss and sampler: those of a folder of diffusers, or the given ones. A folder
+        that cannot be used is refused when its weights are read.
+    """
+    if folder is None or not folder.is_dir():
+        return network, model
+    try:
+        return folder_settings(folder, model)
+    except (CheckpointError, ValueError, OSError):
+        return network, model
+
+
+def require_schedule(found: Checkpoint, model: object) -> None:
+    """Refuse to go on with the weights of another diffusion.
+
+    Args:
+        found: Checkpoint of --init.
+        model: Loss and sampler of the run.
+
+    Raises:
+        UsageError: If a scheduler came with the weights, and its diffusion is another one.
+    """
+    if not isinstance(model, DDPM) or "scheduler" not in found.extra:
+        return
+    theirs = model_of_scheduler(found.extra["scheduler"])
+    for name in ("timesteps", "beta_first", "beta_last"):
+        if (value := getattr(theirs, name)) != getattr(model, name):
+            raise UsageError(
+                f"--init: its scheduler has --{name.replace('_', '-')} {value}, not "
+                f"{getattr(model, name)}"
+            )
 
 
 def weights_for(network: Network, path: Path, training: TrainConfig, carry: Carry) -> Checkpoint:

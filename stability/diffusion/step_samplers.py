@@ -32,6 +32,7 @@ class StepSampler:
         to_x: Factor of x, (steps,).
         sd: Standard deviation of the noise that a step adds, (steps,).
         x0_clip: Each coordinate of x̂₀ is clipped to [−x0_clip, x0_clip]. None: not clipped.
+        to_excess: Factor of what clipping changed in x̂₀, (steps,), which a step adds. None: 0.
     """
 
     alphas_cumprod: NDArray[np.float64]
@@ -40,6 +41,7 @@ class StepSampler:
     to_x: NDArray[np.float64]
     sd: NDArray[np.float64]
     x0_clip: float | None = None
+    to_excess: NDArray[np.float64] | None = None
 
     @property
     def noises(self) -> list[int]:
@@ -65,8 +67,11 @@ class StepSampler:
             The samples, like x.
         """
         for i in reversed(range(len(self.sd))):
-            clean = clipped(denoise(x, int(self.times[i])), self.x0_clip)
+            estimate = denoise(x, int(self.times[i]))
+            clean = clipped(estimate, self.x0_clip)
             x = float(self.to_x0[i]) * clean + float(self.to_x[i]) * x
+            if self.to_excess is not None:
+                x = x + float(self.to_excess[i]) * (clean - estimate)
             if self.sd[i]:
                 x = x + float(self.sd[i]) * noise(i)
         return x
@@ -144,18 +149,21 @@ class DDIM:
     """DDIM with η = 0, deterministic: √ᾱ_{t−1} x̂₀ + √(1−ᾱ_{t−1}) ε̂, where x_t = √ᾱ_t x̂₀ +
     √(1−ᾱ_t) ε̂.
 
-    Where x̂₀ is clipped, ε̂ is computed from the clipped x̂₀: the rest of x_t counts as noise.
+    Where x̂₀ is clipped, ε̂ is computed from the clipped x̂₀: the rest of x_t counts as noise; or it
+    stays as predicted.
     Source: Song et al. (2021), eq. (12).
 
     Attributes:
         steps: Number of steps, >= 2. None: every step of the schedule.
         spacing: Distance of the steps; see `spaced_times`.
         x0_clip: Bound on the coordinates of x̂₀, > 0. None: no bound.
+        clipped_noise: Compute ε̂ from the clipped x̂₀; False: ε̂ as predicted.
     """
 
     steps: int | None = None
     spacing: Spacing = "linear"
     x0_clip: float | None = None
+    clipped_noise: bool = True
 
     def over(self, alphas_cumprod: ArrayLike) -> StepSampler:
         """Coefficients of the sampler over a schedule.
@@ -185,4 +193,5 @@ class DDIM:
             to_x=to_x,
             sd=np.zeros_like(after),
             x0_clip=self.x0_clip,
+            to_excess=None if self.clipped_noise else to_x * np.sqrt(after),
         )

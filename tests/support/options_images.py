@@ -98,6 +98,16 @@ OF_EDM = {
 OF_DDPM = {
     "timesteps": 12,
     "norm_groups": 4,
+    "norm_eps": 0.1,
+    "head_channels": {"attn_resolutions": (8,), "head_channels": 8},
+    "cosines_first": True,
+    "freq_shift": 0,
+    "downsample_padding": Beside({"channel_mult": (1, 1)}, {"downsample_padding": 1}),
+    "x0_clip": 0.5,
+    "clipped_noise": False,
+    "solver_spacing": Beside(
+        {"sampler": "unipc", "ddim_steps": None, "solver_steps": 4}, {"solver_spacing": "linear"}
+    ),
     "label_dim": 10,
     "beta_first": 1e-3,
     "beta_last": 0.1,

@@ -69,11 +69,14 @@ def test_the_configuration_of_the_published_model():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"attention_head_dim": 8}, "attention_head_dim = 8; only None is known"),
-        ({"norm_num_groups": "8"}, 'norm_num_groups = "8", no number'),
+        ({"attention_head_dim": 24}, "head_channels must divide the widths [64] with attention"),
+        ({"attention_head_dim": "8"}, 'attention_head_dim = "8", which is of another type'),
+        ({"norm_num_groups": "8"}, 'norm_num_groups = "8", which is of another type'),
         ({"norm_num_groups": 7}, "model_channels must be a multiple of norm_groups 7, got 32"),
-        ({"freq_shift": 0}, "freq_shift = 0; only 1 is known"),
-        ({"norm_eps": 1e-5}, "norm_eps = 1e-05; only 1e-06 is known"),
+        ({"freq_shift": 2}, "freq_shift must be 0 or 1, got 2"),
+        ({"downsample_padding": True}, "downsample_padding = true, which is of another type"),
+        ({"norm_eps": 0.0}, "norm_eps must be > 0 and < 1, got 0.0"),
+        ({"resnet_time_scale_shift": "scale_shift"}, "only 'default' is known"),
         ({"_class_name": "UNet2DConditionModel"}, "_class_name = 'UNet2DConditionModel'"),
         ({"num_class_embeds": 10}, "num_class_embeds = 10; only None is known"),
         ({"up_block_types": ["UpBlock2D", "AttnUpBlock2D"]}, "the same upwards are known"),
@@ -98,11 +101,26 @@ def test_another_network_is_refused(change, words, tmp_path):
     assert str(refusal.value).startswith(f"{tmp_path / 'model'}: ")
 
 
-@pytest.mark.parametrize("missing", ["flip_sin_to_cos", "downsample_padding", "sample_size"])
-def test_what_must_be_said_must_be_said(missing, tmp_path):
+def test_what_is_not_said_has_the_default_of_the_library():
+    """The defaults of `UNet2DModel` in diffusers 0.42.1."""
+    left = ("flip_sin_to_cos", "freq_shift", "downsample_padding", "norm_eps", "norm_num_groups")
+    left += ("attention_head_dim",)
+    found = network_from_config({name: v for name, v in CONFIG.items() if name not in left})
+    assert found == replace(
+        TINY,
+        cosines_first=True,
+        freq_shift=0,
+        downsample_padding=1,
+        norm_eps=1e-5,
+        norm_groups=32,
+        head_channels=8,
+    )
+
+
+def test_the_size_of_images_must_be_said(tmp_path):
     state = diffusers_state(TINY.build(torch.Generator()).state_dict())
-    config = {name: value for name, value in CONFIG.items() if name != missing}
-    with pytest.raises(CheckpointError, match=missing):
+    config = {name: value for name, value in CONFIG.items() if name != "sample_size"}
+    with pytest.raises(CheckpointError, match="has no sample_size"):
         read(folder(tmp_path / "model", config, state))
 
 
@@ -161,14 +179,11 @@ def test_ddpms_own_scheduler_is_accepted_and_kept(tmp_path):
     [
         ("prediction_type", "v_prediction"),
         ("beta_schedule", "squaredcos_cap_v2"),
-        ("num_train_timesteps", 100),
-        ("beta_start", 0.001),
-        ("beta_end", 0.01),
         ("trained_betas", [0.1, 0.2]),
         ("rescale_betas_zero_snr", True),
     ],
 )
-def test_another_diffusion_is_refused_and_its_weights_alone_are_read(name, value, tmp_path):
+def test_another_kind_of_diffusion_is_refused_and_its_weights_alone_are_read(name, value, tmp_path):
     path = pipeline(tmp_path / "model", **{name: value})
     with pytest.raises(
         CheckpointError, match=f"has a scheduler with {name} = .* which is not read"
@@ -345,11 +360,28 @@ def test_the_command_writes_it_and_refuses_what_it_cannot(tmp_path, rng, capsys)
         main(CheckpointFile(tmp_path / "b.safetensors", export_diffusers=tmp_path / "other"))
 
 
-def test_the_library_loads_it_and_computes_the_same(tmp_path, rng):
+THEIRS = {
+    "as ddpm-torch": {},
+    "their defaults": {
+        "norm_groups": 8,
+        "norm_eps": 1e-5,
+        "head_channels": 8,
+        "cosines_first": True,
+        "freq_shift": 0,
+        "downsample_padding": 1,
+    },
+}
+
+
+@pytest.mark.parametrize("details", THEIRS.values(), ids=THEIRS)
+def test_the_library_loads_it_and_computes_the_same(details, tmp_path, rng):
     diffusers = pytest.importorskip("diffusers", reason="needs diffusers")
-    checkpoint = average_of(rng)
+    network = replace(TINY, **details)
+    weights = dict(randomised(network.build(torch.Generator()), rng).state_dict())
+    checkpoint = Checkpoint(network, ema=weights)
     export_diffusers(tmp_path / "model", checkpoint)
-    pipeline = diffusers.DDPMPipeline.from_pretrained(tmp_path / "model")
+    with torch.random.fork_rng():  # the library draws weights before it loads them
+        pipeline = diffusers.DDPMPipeline.from_pretrained(tmp_path / "model")
     x = torch.from_numpy(rng.standard_normal((2, 1, 8, 8), dtype=np.float32))
     t = torch.tensor([5, 800])
     with torch.inference_mode():
@@ -358,6 +390,44 @@ def test_the_library_loads_it_and_computes_the_same(tmp_path, rng):
     assert pipeline.scheduler.config.num_train_timesteps == 1000
     for options in ({"max_shard_size": "100KB"}, {"safe_serialization": False}):
         pipeline.unet.save_pretrained(tmp_path / "again", **options)
-        again = read(tmp_path / "again").weights()
-        assert all(torch.equal(again[n], v) for n, v in checkpoint.weights("ema").items())
+        again = read(tmp_path / "again")
+        assert again.network == network
+        assert all(torch.equal(again.weights()[n], v) for n, v in weights.items())
         shutil.rmtree(tmp_path / "again")
+
+
+SCHEDULERS = {
+    "DDPMScheduler": "DDPMPipeline",
+    "DDIMScheduler": "DDIMPipeline",
+    "DPMSolverMultistepScheduler": "DDPMPipeline",
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_the_scheduler_goes_with_the_weights(name, tmp_path, rng):
+    said = {"_class_name": name, "num_train_timesteps": 50, "beta_end": 0.3}
+    path = pipeline(tmp_path / "model", **said)
+    found = read(path)
+    write(tmp_path / "kept.safetensors", found)
+    export_diffusers(tmp_path / "again", read(tmp_path / "kept.safetensors"))
+    scheduler = json.loads((tmp_path / "again/scheduler/scheduler_config.json").read_text())
+    assert scheduler == said
+    index = json.loads((tmp_path / "again/model_index.json").read_text())
+    assert index["_class_name"] == SCHEDULERS[name]
+    assert index["scheduler"] == ["diffusers", name]
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+def test_the_library_draws_with_what_was_written(name, tmp_path):
+    diffusers = pytest.importorskip("diffusers", reason="needs diffusers")
+    said = {"_class_name": name, "num_train_timesteps": 50, "beta_end": 0.3}
+    export_diffusers(tmp_path / "again", read(pipeline(tmp_path / "model", **said)))
+    with torch.random.fork_rng():  # the library draws from the global generator
+        loaded = diffusers.DiffusionPipeline.from_pretrained(tmp_path / "again")
+        loaded.set_progress_bar_config(disable=True)
+        drawn = loaded(num_inference_steps=5, output_type="np").images
+    assert type(loaded).__name__ == SCHEDULERS[name]
+    assert type(loaded.scheduler).__name__ == name
+    assert loaded.scheduler.config.beta_end == 0.3
+    assert drawn.shape == (1, 8, 8, 1)
+    assert np.isfinite(drawn).all()

@@ -105,8 +105,8 @@ def test_a_new_network_with_a_blind_level_is_refused_before_anything_is_written(
 ):
     for module in (deep.train, deep.retrain):
         groups = ("--norm-groups", "32", "--out", str(tmp_path / "run"), "--device", "cpu")
-        commands = module._commands() if module is deep.train else module.commands
-        preset = None if module is deep.train else module.PresetChoice
+        commands = module._commands if module is deep.train else module.commands
+        preset = module.StartChoice if module is deep.train else module.PresetChoice
         with pytest.raises(SystemExit) as leaving:
             command(commands, module.main, [kind, *groups], preset=preset)
         assert leaving.value.code == 2
