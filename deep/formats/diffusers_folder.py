@@ -314,6 +314,20 @@ def folder_settings(folder: Path, base: DDPM) -> tuple[DDPMNetwork, DDPM]:
     return network_from_config(_json(inner / CONFIG)), model
 
 
+def _details(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of the network that a `config.json` may say. CheckpointError if of another type."""
+    details = {}
+    for ours, (theirs, default, kind) in _DETAILS.items():
+        details[ours] = config.get(theirs, default)
+        if not isinstance(details[ours], kind) or (
+            isinstance(details[ours], bool) and kind is not bool
+        ):
+            raise CheckpointError(
+                f"has {theirs} = {printable(json.dumps(details[ours]))}, which is of another type"
+            )
+    return details
+
+
 def network_from_config(config: Mapping[str, Any], resolution: int | None = None) -> DDPMNetwork:
     """The network that a `config.json` describes.
 
@@ -328,15 +342,6 @@ def network_from_config(config: Mapping[str, Any], resolution: int | None = None
         if (said := config.get(name, value)) != value:
             raise CheckpointError(f"has {name} = {printable(repr(said))}; only {value!r} is known")
 
-    details = {}
-    for ours, (theirs, default, kind) in _DETAILS.items():
-        details[ours] = config.get(theirs, default)
-        if not isinstance(details[ours], kind) or (
-            isinstance(details[ours], bool) and kind is not bool
-        ):
-            raise CheckpointError(
-                f"has {theirs} = {printable(json.dumps(details[ours]))}, which is of another type"
-            )
     try:
         widths, size, channels = (
             config["block_out_channels"],
@@ -386,7 +391,7 @@ def network_from_config(config: Mapping[str, Any], resolution: int | None = None
         attn_resolutions=tuple(
             size >> level for level, attention in enumerate(attended) if attention
         ),
-        **details,
+        **_details(config),
     )
 
 

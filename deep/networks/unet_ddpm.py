@@ -170,6 +170,12 @@ def _norm(width: int, network: DDPMNetwork) -> nn.GroupNorm:
     return nn.GroupNorm(network.norm_groups, width, eps=network.norm_eps)
 
 
+def _halving(width: int, before: int) -> nn.Sequential:
+    """Halve the resolution; with 0 before, padded right and below only, as TensorFlow does."""
+    pad = nn.ZeroPad2d((before, 1, before, 1))
+    return nn.Sequential(pad, nn.Conv2d(width, width, 3, stride=2))
+
+
 class DDPMBlock(nn.Module):
     """Time-conditioned residual block."""
 
@@ -260,13 +266,8 @@ class DDPMUNet(nn.Module):
         def down(level: int) -> nn.ModuleList:
             width = widths[level]
             layers = blocks(level, [widths[max(level - 1, 0)], *[width] * (self.num_blocks - 1)])
-            if level < deepest:  # 0: padded at the right and at the bottom, as TensorFlow does
-                before = network.downsample_padding
-                layers.append(
-                    nn.Sequential(
-                        nn.ZeroPad2d((before, 1, before, 1)), nn.Conv2d(width, width, 3, stride=2)
-                    )
-                )
+            if level < deepest:
+                layers.append(_halving(width, network.downsample_padding))
             return nn.ModuleList(layers)
 
         def up(level: int) -> nn.ModuleList:
