@@ -25,7 +25,12 @@ def on_page_content(text: str, **_: Any) -> str:
     """
 
     def typeset(match: re.Match[str]) -> str:
-        display = "block" if match["tag"] == "div" else "inline"
-        return latex2mathml.converter.convert(html.unescape(match["latex"]), display=display)
+        latex = html.unescape(match["latex"])
+        if match["tag"] == "span":
+            return latex2mathml.converter.convert(latex, display="inline")
+
+        # a formula that is wider than a phone scrolls, and the page does not
+        formula = latex2mathml.converter.convert(latex, display="block")
+        return f'<div style="overflow-x: auto; overflow-y: hidden">{formula}</div>'
 
     return _FORMULA.sub(typeset, text)

@@ -56,13 +56,13 @@ class Experiment(RegimeOptions):
         "which synthetic points are used",
     )
     weight: float | None = None
-    """Share w of the loss that the real points have, in (0, 1), where there are both kinds.
-    None: all points alike."""
+    """Fraction w of the loss that the real points have, in (0, 1), where there are both kinds.
+    None: all points have the same weight."""
     reward: Reward | None = None
-    """Each synthetic point is picked of several samples, by a user who prefers points on the
-    right, or inward."""
+    """Reward used to curate synthetic points: each is the preferred one of K samples
+    (Bradley–Terry), of points further right, or further inward."""
     choices: int = 2
-    """K: samples that the user picks from."""
+    """K: samples of which the reward picks one."""
     verifier: Verifier | None = None
     """Only samples in the right half plane, or nearer than 2 to the origin, are used."""
     tries: int = 4

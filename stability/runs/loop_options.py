@@ -107,8 +107,8 @@ class LoopOptions(RunOptions):
     samples: int = 1000
     """n: real points, and points drawn of each generation to measure it."""
     seeds: int = 1
-    """S: independent repeats of every row, trained side by side; results are then mean and
-    standard deviation."""
+    """S: independent runs of every row, trained side by side; results are then mean and standard
+    deviation."""
     latents: Literal["fresh", "shared"] = "fresh"
     """Sampling noise: new in each generation (Algorithm 1), or the same each time (as the
     official EDM driver does)."""
