@@ -10,7 +10,7 @@ printed, and that of its difference from λ = 0, which only trains longer on rea
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,11 +23,15 @@ from stability.loop.regimes import FullySynthetic, Mix
 from stability.runs.command_line import UsageError, command
 from stability.runs.console import make_console
 from stability.runs.option_error import OptionError
-from stability.runs.outcome import Status
 from stability.runs.tables import plain_table
-from stability.runs.trends import SignTest, sign_test, slopes, student_interval
+from stability.runs.trends import slopes, student_interval
+from stability.statements.claim import Claim
+from stability.statements.run_claims import sign_verdict
+from stability.statements.verdict import Verdict
 
-__all__ = ["Degradation", "SlopeTest", "main", "slope_tests"]
+__all__ = ["FASTER", "GROWS", "Degradation", "main", "slope_tests"]
+
+LEVEL = 0.05
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,7 @@ class Degradation:
     """Folder that holds the runs, in any depth."""
     reference: Literal["held-out", "train"] = "held-out"
     """Real images that the generated ones are compared with."""
-    level: float = 0.05
+    level: float = LEVEL
     """Probability that any of the tests finds something although nothing is there; each has its
     share of it."""
 
@@ -50,27 +54,25 @@ class Degradation:
             raise OptionError(f"--level must be between 0 and 1, got {self.level}")
 
 
-@dataclass(frozen=True)
-class SlopeTest:
-    """A sign test over seeds of whether a distance grows.
-
-    Attributes:
-        claim: What is claimed.
-        test: Of the signs.
-        level: Greatest probability to find it although it is not so.
-    """
-
-    claim: str
-    test: SignTest
-    level: float
-
-    @property
-    def status(self) -> Status:
-        """HOLDS, VIOLATED (the opposite is found) or UNDECIDED."""
-        return self.test.outcome(self.level)
+GROWS = Claim(
+    id="Degradation, the distance grows",
+    words="The Fréchet distance to real images grows over generations when training is fully "
+    "synthetic: the p-value of an exact sign test over seeds is at most the level",
+    relation="<=",
+    source="`python -m deep.degradation`",
+    falsified_by="The opposite sign of the slopes, found by the same test at the same level.",
+    no_evidence="A single seed, and seeds of which another row has no run.",
+    error_rate=LEVEL,
+)
+FASTER = replace(
+    GROWS,
+    id="Degradation, faster than with real data",
+    words="The Fréchet distance grows faster when training is fully synthetic than with real data "
+    "in the mix, seed by seed: the p-value of an exact sign test is at most the level",
+)
 
 
-def slope_tests(by_regime: dict[str, np.ndarray], alone: str, level: float) -> list[SlopeTest]:
+def slope_tests(by_regime: dict[str, np.ndarray], alone: str, level: float) -> list[Verdict]:
     """Test whether one row grows, and whether it grows faster than the others.
 
     Args:
@@ -79,14 +81,14 @@ def slope_tests(by_regime: dict[str, np.ndarray], alone: str, level: float) -> l
         level: Probability that any of the tests finds growth although there is none.
 
     Returns:
-        A test of that row, and one beside each other row.
+        The verdict on that row, and one beside each other row.
     """
     others = [regime for regime in by_regime if regime != alone]
-    each = level / (1 + len(others))
+    each, unit = level / (1 + len(others)), "a retraining"
     slope = by_regime[alone]
-    grows = SlopeTest(f"grows when {alone}", sign_test(slope), each)
+    grows = sign_verdict(GROWS, f"grows when {alone}", slope, each, unit)
     faster = [
-        SlopeTest(f"and faster than at {name}", sign_test(slope - by_regime[name]), each)
+        sign_verdict(FASTER, f"and faster than at {name}", slope - by_regime[name], each, unit)
         for name in others
     ]
     return [grows, *faster]
@@ -180,16 +182,20 @@ def _interval(values: np.ndarray) -> str:
     return f"{interval.mean:.3g} ± {interval.half_width:.2g}"
 
 
-def _tests_table(tests: Sequence[SlopeTest], level: float) -> Table:
+def _tests_table(verdicts: Sequence[Verdict], level: float) -> Table:
     table = plain_table("")
-    table.add_column("the distance")
-    for column in ("seeds", "p", "level", "outcome"):
+    for column in ("the distance", "seeds"):
+        table.add_column(column)
+    for column in ("p", "level", "outcome"):
         table.add_column(column, justify="right")
-    for test in tests:
-        found = test.test
-        seeds = f"{found.positive} of {found.seeds}"
-        status = test.status.value
-        table.add_row(test.claim, seeds, f"{found.p:.2g}", f"{test.level:.2g}", status)
+    for verdict in verdicts:
+        table.add_row(
+            verdict.instance,
+            verdict.note.partition(" seeds")[0],
+            f"{verdict.measured:.2g}",
+            f"{verdict.false_alarm:.2g}",
+            verdict.status.value,
+        )
     table.caption = (
         f"sign tests; probability that any of them finds what is not there: at most {level:g}"
     )

@@ -1,11 +1,13 @@
 """Retrain DDPM on eight Gaussians with its own samples (Figure 3): python -m toy.eight_gaussians"""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, cast
 
 import tyro
 
+from stability.loop.regimes import FullySynthetic, Mix
 from stability.runs.command_line import command
 from stability.runs.observer import OF_THE_TRUTH, Quantity
 from stability.runs.option_error import OptionError, option_name
@@ -13,10 +15,22 @@ from toy.densities.mixtures import IsotropicMixture
 from toy.densities.shapes import eight_gaussians, ffjord_eight_gaussians, torchcfm_eight_gaussians
 from toy.experiment import Experiment, run_experiment
 from toy.learners.settings import DDPMConfig
+from toy.measures.claims import CurveClaim, Figure, decide
 from toy.measures.metrics import Profile
 from toy.measures.modes import mode_profile
 
-__all__ = ["EightGaussians", "Quick", "QuickEightGaussians", "configuration", "main"]
+__all__ = [
+    "CLAIMS",
+    "EightGaussians",
+    "Quick",
+    "QuickEightGaussians",
+    "claims",
+    "configuration",
+    "main",
+]
+
+PAPER_LAMBDAS = (1.0,)
+LEVEL = 1e-3  # of each sign test: ten seeds that agree
 
 OF_A_NETWORK = ("epochs", "batch", "learning_rate", "width", "layers", "shuffle")
 """Settings without effect on a learner that is exact."""
@@ -103,8 +117,34 @@ class QuickEightGaussians(EightGaussians):
     )
 
 
+def claims(regimes: Sequence[str], retrainings: int) -> list[CurveClaim]:
+    """State what Figure 3 shows, as claims about a run.
+
+    Args:
+        regimes: Names of the rows.
+        retrainings: T, number of retrainings of the run.
+
+    Returns:
+        The claims, that the fully synthetic modes shrink first; none without that row, or without a
+        retraining.
+    """
+    synthetic = str(FullySynthetic())
+    if synthetic not in regimes or retrainings < 1:
+        return []
+    figure = Figure("Figure 3", retrainings // 5, LEVEL)
+    others = [regime for regime in regimes if regime != synthetic]
+    return [
+        figure.shrinks("width", synthetic),
+        *(figure.ends_below("width", synthetic, regime) for regime in others),
+    ]
+
+
+CLAIMS = tuple(each.claim for each in claims((str(Mix(1.0)), str(FullySynthetic())), 100))
+"""The claims about the whole figure, as the index of claims has them."""
+
+
 def main(config: EightGaussians) -> None:
-    """Run the experiment.
+    """Run the experiment, and test the claims.
 
     Args:
         config: Options of the command.
@@ -115,17 +155,22 @@ def main(config: EightGaussians) -> None:
     truth = MIXTURES[config.mixture]
     network = partial(DDPMLearner, settings=config.diffusion)
     exact = partial(ExactDiffusion, settings=config.diffusion, truth=truth)
-    run_experiment(
+    experiment = config.experiment
+    regimes = [str(regime) for regime in experiment.regimes(PAPER_LAMBDAS)]
+    stated = claims(regimes, experiment.retrainings)
+    result = run_experiment(
         "eight_gaussians",
         config,
-        config.experiment,
+        experiment,
         real=truth,
         truth=truth,
         make_learner=network if config.learner == "network" else exact,
         settings=config.diffusion if config.learner == "network" else None,
-        paper_lambdas=(1.0,),
+        paper_lambdas=PAPER_LAMBDAS,
         profile=Profile(partial(mode_profile, truth=truth), SHOWN),
     )
+    if stated:
+        decide(stated, result, ["width"])
 
 
 @dataclass(frozen=True)

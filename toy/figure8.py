@@ -9,26 +9,17 @@ from typing import Annotated
 
 import tyro
 
+from stability.loop.regimes import FullySynthetic, Mix
 from stability.observers.distances import EXACT
-from stability.runs.atomic import atomic_write
 from stability.runs.command_line import command
-from stability.runs.console import make_console, print_paths
 from stability.runs.option_error import OptionError
 from toy.densities.shapes import two_moons
 from toy.eight_gaussians import Quick
 from toy.experiment import FIGURE_8_LAMBDAS, Experiment, run_experiment
 from toy.learners.settings import OTCFMConfig
-from toy.measures.claims import (
-    CurveClaim,
-    claims_table,
-    drifts,
-    drifts_less,
-    ends_below,
-    markdown,
-    stays,
-)
+from toy.measures.claims import CurveClaim, Figure, decide
 
-__all__ = ["Figure8", "QuickFigure8", "claims", "configuration", "main"]
+__all__ = ["CLAIMS", "Figure8", "QuickFigure8", "claims", "configuration", "main"]
 
 LEVEL = 1e-3  # of each sign test: ten seeds that agree
 
@@ -91,15 +82,20 @@ def claims(regimes: Sequence[str], generations: int) -> list[CurveClaim]:
         The claims, those about W1 first.
     """
     *mixed, synthetic = regimes
-    first = generations // 5
+    figure = Figure("Figure 8", generations // 5, LEVEL)
     stated = []
     for quantity in ("w1", "w2"):
-        stated.append(drifts(quantity, synthetic, first, LEVEL))
+        stated.append(figure.drifts(quantity, synthetic))
         for regime in mixed[1:]:
-            stated.append(drifts_less(quantity, regime, synthetic, first, LEVEL))
-            stated.append(ends_below(quantity, regime, synthetic, LEVEL))
-            stated.append(stays(quantity, regime, mixed[0], first))
+            stated.append(figure.drifts_less(quantity, regime, synthetic))
+            stated.append(figure.ends_below(quantity, regime, synthetic))
+            stated.append(figure.stays(quantity, regime, mixed[0]))
     return stated
+
+
+_ROWS = (*(str(Mix(lam)) for lam in FIGURE_8_LAMBDAS), str(FullySynthetic()))
+CLAIMS = tuple(each.claim for each in claims(_ROWS, generations=50))
+"""The claims about the whole figure, as the index of claims has them."""
 
 
 def main(config: Figure8) -> None:
@@ -122,14 +118,7 @@ def main(config: Figure8) -> None:
         make_learner=partial(OTCFMLearner, settings=config.flow),
         settings=config.flow,
     )
-    curves = {quantity.key: result.history.values(quantity.key) for quantity in EXACT}
-    claims_file = result.folder / "claims.md"
-    outcomes = [claim.test(curves) for claim in stated]
-    with atomic_write(claims_file) as file:
-        file.write(markdown(stated, outcomes).encode())
-    console = make_console()
-    console.print(claims_table(stated, outcomes))
-    print_paths(console, [claims_file])
+    decide(stated, result, [quantity.key for quantity in EXACT])
 
 
 def configuration(chosen: Quick) -> type[Figure8]:

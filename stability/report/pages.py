@@ -4,6 +4,7 @@ The index of claims, the errata, a page for each of our own results, and, from t
 run, the gallery of statements and families and the table of related results.
 """
 
+import importlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,8 @@ from stability.statements.own_results import OWN_RESULTS, OwnResult
 __all__ = ["Pages", "gallery", "pages"]
 
 _GENERATED = "<!-- generated: python -m stability.report.pages docs -->\n\n"
+RUN_CLAIMS = "Claims about runs"
+"""Title of the claims that modules outside of this package declare."""
 
 
 @dataclass(frozen=True)
@@ -41,15 +44,30 @@ class Pages:
     verdicts: Path | None = None
     """verdicts.json of `python -m stability --out`; with it the gallery and the table of related
     results are written, too."""
+    claims: tuple[str, ...] = ()
+    """Modules outside of this package that declare claims, e.g. toy.figure8: for the index."""
 
 
-def pages() -> dict[str, str]:
-    """The pages that need no run: name of the file in docs/theory -> text."""
+def pages(others: Sequence[str] = ()) -> dict[str, str]:
+    """The pages that need no run: name of the file in docs/theory -> text.
+
+    Args:
+        others: Modules outside of this package that declare claims.
+
+    Returns:
+        The pages.
+
+    Raises:
+        UsageError: If one of the modules cannot be imported, or declares no claim.
+    """
     modules = {name: import_statement(name) for name in STATEMENTS}
+    foreign = {name: _declaring(name) for name in others}
+    groups = {**GROUPS, RUN_CLAIMS: tuple(foreign)} if foreign else GROUPS
+    modules |= foreign
     declared = {name: claims(module) for name, module in modules.items()}
     everything = list({each.id: each for own in declared.values() for each in own}.values())
     return {
-        "claims.md": _index(GROUPS, modules, declared),
+        "claims.md": _index(groups, modules, declared, others),
         "errata.md": _errata(everything),
         "own-results.md": _own_results(),
         **{
@@ -66,9 +84,11 @@ def _index(
     groups: Mapping[str, Sequence[str]],
     modules: Mapping[str, ModuleType],
     declared: Mapping[str, Sequence[Claim]],
+    others: Sequence[str] = (),
 ) -> str:
+    option = f" --claims {' '.join(others)}" if others else ""
     parts = [
-        _GENERATED,
+        _GENERATED.replace(" docs", f" docs{option}"),
         "# Index of claims\n\n"
         "Every claim that `python -m stability` decides, as it is declared in the code: its words, "
         "what would falsify it, and what does not count as evidence. A claim marked *false* is "
@@ -76,6 +96,11 @@ def _index(
     ]
     for title, names in groups.items():
         parts.append(f"\n## {title}\n")
+        if title == RUN_CLAIMS:
+            parts.append(
+                "\nStated before a run, decided on its seeds by the command of the same name; the "
+                "run's folder has their verdicts.\n"
+            )
         for name in names:
             if not declared[name]:
                 continue
@@ -83,6 +108,17 @@ def _index(
             parts.append(f"\n### {name}\n\n{mathematics(_title(modules[name]))}\n{formula}")
             parts += [_claim(claim) for claim in declared[name]]
     return "".join(parts)
+
+
+def _declaring(name: str) -> ModuleType:
+    """A module that declares claims, by its name."""
+    try:
+        module = importlib.import_module(name)
+    except ImportError as error:
+        raise UsageError(f"--claims {name}: {error}") from error
+    if not claims(module):
+        raise UsageError(f"--claims {name}: it declares no claim")
+    return module
 
 
 def _block(latex: str) -> str:
@@ -222,7 +258,7 @@ def write(config: Pages) -> None:
     folder = config.docs / "theory"
     if not folder.is_dir():
         raise UsageError(f"{config.docs} must be the folder of the documentation")
-    texts = pages()
+    texts = pages(config.claims)
     if config.verdicts:
         report = json.loads(config.verdicts.read_text(encoding="utf-8"))
         texts |= {"gallery.md": gallery(report), "related-results.md": _GENERATED + related(report)}

@@ -209,11 +209,12 @@ def _shown(side: tuple[float, float]) -> str:
 
 
 _STUDENT = {"region": Region("student_t", (0.0, 0.148), ((2.0, 2.0),))}
-_LOGISTIC, _LINKAGE = GRID[2], GRID[3]
+_LOGISTIC = {"region": Region("logistic", (0.0, 0.2), ((1.1, 1.2),), lam_stable=(2.0, 4.0))}
+_LINKAGE = GRID[3]
 _SCALAR, _ENCLOSURE = "stability.proofs.ranges.Scalar", "stability.proofs.enclosure.Enclosure"
 MUTATIONS = (
     Mutation(CONDITION, f"{_ENCLOSURE}.ratio", "1 + Lε/α times 1.005", _STUDENT, scaled(1.005)),
-    Mutation(CONDITION, f"{_SCALAR}.ratio", "1 + Lε/α times 1.7", _LOGISTIC, scaled(1.7)),
+    Mutation(CONDITION, f"{_SCALAR}.ratio", "1 + Lε/α times 2.5", _LOGISTIC, scaled(2.5)),
     Mutation(CONDITION, f"{_SCALAR}.ratio", "1 + Lε/α times 2.5", _LINKAGE, scaled(2.5)),
     Mutation(
         BOUND,

@@ -2,6 +2,7 @@
 and the proofs.
 """
 
+import copy
 import inspect
 import math
 import os
@@ -22,6 +23,7 @@ from stability.runs.command_line import UsageError
 from stability.runs.processors import processors
 from stability.statements import GROUPS, STATEMENTS, import_statement
 from stability.statements.claim import Claim
+from stability.statements.mutation import Seen
 from stability.statements.verdict import Evidence, MachineChecked, Status, Verdict
 
 __all__ = [
@@ -39,6 +41,9 @@ __all__ = [
 
 DEFAULT_LAMS = (0.05, 0.2, 1.0)
 """λ at which a statement that depends on it is examined where only families are given."""
+
+_LONGEST = frozenset({"proofs", "theorem2", "theorem1", "lemma_e1"})
+"""Statements that are started first, so that no process is left alone with one at the end."""
 
 _WORST_FIRST = (
     Status.VIOLATED,
@@ -282,15 +287,17 @@ def examine_all(
     """
     streams = np.random.SeedSequence(seed).spawn(len(STATEMENTS))
     rngs = [np.random.default_rng(streams[STATEMENTS.index(name)]) for name in names]
-    arguments = (names, rngs, repeat(families), repeat(lams))
     workers = min(len(names), processors())
     if workers == 1:
-        yield from map(examine, *arguments)
+        yield from map(examine, names, rngs, repeat(families), repeat(lams))
         return
     with ProcessPoolExecutor(
         workers, get_context("spawn"), initializer=_start_worker, initargs=(os.getpid(),)
     ) as pool:
-        yield from pool.map(examine, *arguments)
+        order = sorted(range(len(names)), key=lambda k: names[k] not in _LONGEST)
+        started = {k: pool.submit(examine, names[k], rngs[k], families, lams) for k in order}
+        for k in range(len(names)):
+            yield started[k].result()
 
 
 def _start_worker(parent: int) -> None:
@@ -329,13 +336,13 @@ def examine(
     """
     module = import_statement(name)
     started = time.perf_counter()
-    grid = _grid(module, families, lams)
-    verdicts = [verdict for instance in grid for verdict in _call(module.check, rng, **instance)]
+    seen = [_see(module, rng, case) for case in _grid(module, families, lams)]
+    verdicts = [verdict for each in seen for verdict in each.verdicts]
     rest: dict[str, Iterable[Verdict]] = {}
     if not (families or lams):
         if hasattr(module, "counterexamples"):
             rest["counterexamples"] = _call(module.counterexamples, rng)
-        rest["controls"] = controls(module, rng)
+        rest["controls"] = controls(module, rng, seen)
     return Examination(
         name=name,
         title=" ".join((module.__doc__ or name).split("\n\n")[0].split()),
@@ -357,23 +364,33 @@ def claims(module: ModuleType) -> list[Claim]:
     """
     found: dict[int, Claim] = {}
     for value in vars(module).values():
-        several = value.values() if isinstance(value, Mapping) else [value]
+        several = value if isinstance(value, tuple) else [value]
+        several = value.values() if isinstance(value, Mapping) else several
         found |= {id(each): each for each in several if isinstance(each, Claim)}
     return list(found.values())
 
 
-def controls(module: ModuleType, rng: np.random.Generator) -> list[Verdict]:
+def _see(module: ModuleType, rng: np.random.Generator, case: Mapping[str, Any]) -> Seen:
+    """The verdicts of a statement's module on a case."""
+    draws = copy.deepcopy(rng) if _random(module.check) else None
+    return Seen(case, draws, list(_call(module.check, rng, **case)))
+
+
+def controls(
+    module: ModuleType, rng: np.random.Generator, seen: Sequence[Seen] = ()
+) -> list[Verdict]:
     """The verdict on its claim under each mutation of a statement's module; each must be violated.
 
     Args:
         module: The statement's.
         rng: For checks that use randomness.
+        seen: Verdicts that its check has given already.
 
     Returns:
         A verdict for each mutation whose claim is looked at on this machine.
     """
-    random = "rng" in inspect.signature(module.check).parameters
-    spoiled = (each.run(module.check, rng if random else None) for each in module.MUTATIONS)
+    source = rng if _random(module.check) else None
+    spoiled = (each.run(module.check, source, seen) for each in module.MUTATIONS)
     return [verdict for verdict in spoiled if verdict.status is not Status.SKIPPED]
 
 
@@ -403,8 +420,8 @@ def _grid(
 def _call(
     function: Callable[..., Iterable[Verdict]], rng: np.random.Generator, **instance: Any
 ) -> Iterable[Verdict]:
-    return (
-        function(**instance, rng=rng)
-        if "rng" in inspect.signature(function).parameters
-        else function(**instance)
-    )
+    return function(**instance, rng=rng) if _random(function) else function(**instance)
+
+
+def _random(function: Callable[..., Any]) -> bool:
+    return "rng" in inspect.signature(function).parameters

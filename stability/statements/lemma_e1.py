@@ -218,7 +218,7 @@ def counterexamples() -> list[Verdict]:
 
 
 _CASE = {"family": "linkage", "data": "misspecified", "lam": 0.5}
-_T = {"family": "student_t", "data": "misspecified", "lam": 0.5}
+_T = {"family": "student_t", "data": "misspecified", "lam": 0.05}
 _HERE = "stability.statements.lemma_e1"
 _CONSTANT = "stability.analysis.lipschitz_search.Constant.bracket"
 

@@ -1,5 +1,5 @@
-"""The choice among maximisers: the canonical θ_0 (1), of least norm, and the next θ_{t+1} (3),
-the closest to θ_t.
+"""The choice among maximisers: the canonical θ_0 (1), of least norm, the next θ_{t+1} (3), the
+closest to θ_t, and what makes a critical point a maximiser.
 
 On Gaussian mixtures, where relabelling the components makes K! copies of each maximiser. (3)
 decides wherever θ_t is near one of them. (1) does not: with the last logit 0 the least norm belongs
@@ -20,11 +20,12 @@ from torch import Tensor
 
 from stability.analysis.operators import finite_map, maximum_likelihood
 from stability.families import GaussianMixture
-from stability.statements.claim import Claim
+from stability.laws.family import Family
+from stability.statements.claim import Claim, Premise
 from stability.statements.mutation import Mutation
 from stability.statements.verdict import Verdict
 
-__all__ = ["GRID", "MUTATIONS", "check", "copies", "counterexamples"]
+__all__ = ["GRID", "MUTATIONS", "check", "copies", "counterexamples", "largest_eigenvalue"]
 
 _claim = partial(
     Claim,
@@ -45,6 +46,16 @@ CLOSEST = _claim(
     source="eq. (3), footnotes 2 and 3",
     falsified_by="A copy of the maximiser that is nearer to θ_t.",
 )
+LOCAL = Claim(
+    id="Footnote 1",
+    words="∇f(θ) = 0 and ∇²f(θ) ≺ 0 make θ a local maximum of f: the mean log-likelihood falls in "
+    "all directions",
+    relation="<",
+    source="footnote 1",
+    falsified_by="A critical point with ∇²f ≺ 0 and a near point of larger likelihood.",
+    no_evidence="Saddle points, where ∇²f ≺ 0 is false: the claim is vacuous there.",
+    needs=(Premise("‖∇f‖", "<=", 1e-6), Premise("λmax(∇²f)", "<", 0.0)),
+)
 UNIQUE = _claim(
     id="Eq. (1), canonical θ_0",
     words="one maximiser has the least norm",
@@ -61,6 +72,8 @@ GRID: tuple[dict[str, Any], ...] = (
 
 _TOLERANCE = 1e-6
 """Between norms and distances of maximisers, which Newton's method finds to rounding."""
+_STEP = 0.01
+"""Distance at which the likelihood is compared with that at a critical point."""
 
 
 def copies(theta: Tensor) -> list[Tensor]:
@@ -81,8 +94,8 @@ def copies(theta: Tensor) -> list[Tensor]:
 def check(
     theta: tuple[float, ...], lam: float, rng: np.random.Generator, n: int = 300
 ) -> list[Verdict]:
-    """(1) on n points of a mixture of `GaussianMixture`, from all K! orders of its components, and
-    (3) near each copy.
+    """(1) on n points of a mixture of `GaussianMixture`, from all K! orders of its components, (3)
+    near each copy, and footnote 1 at θ_0 and at a saddle point.
 
     Args:
         theta: (2K − 1,) logits and means, components at least 4 standard deviations apart (the sd
@@ -135,7 +148,45 @@ def check(
             method=f"Gⁿ from near each of {orders} maximisers; distance from θ_t less that of the "
             "closest copy, the largest",
         ),
+        _falls_around(f"{case}, θ_0", family, real, canonical.theta),
+        _falls_around(f"{case}, all components at the mean", family, real, _saddle(real, K)),
     ]
+
+
+def _saddle(real: Tensor, K: int) -> Tensor:
+    """A critical point that is no maximum: K equal components at the mean of the points."""
+    return torch.cat([real.new_zeros(K - 1), real.mean().expand(K)])
+
+
+def _falls_around(case: str, family: Family, real: Tensor, theta: Tensor) -> Verdict:
+    """Whether f, the mean log-likelihood, falls around a critical point along all axes of ∇²f."""
+
+    def f(at: Tensor) -> Tensor:
+        return family.log_prob(at, real).mean()
+
+    gradient, hessian = torch.func.grad(f)(theta), torch.func.hessian(f)(theta)
+    axes = _STEP * torch.linalg.eigh(hessian).eigenvectors.T
+    gains = [float(f(theta + step) - f(theta)) for step in torch.cat([axes, -axes])]
+    return LOCAL.verdict(
+        case,
+        measured=max(gains) / (_STEP**2 / 2),
+        claimed=0.0,
+        method=f"largest gain over half the square of the distance, {_STEP:g}, along both ends of "
+        "each axis of ∇²f",
+        assumptions={"‖∇f‖": float(gradient.norm()), "λmax(∇²f)": largest_eigenvalue(hessian)},
+    )
+
+
+def largest_eigenvalue(matrix: Tensor) -> float:
+    """Largest eigenvalue of a symmetric matrix.
+
+    Args:
+        matrix: The matrix, (P, P).
+
+    Returns:
+        The eigenvalue.
+    """
+    return float(torch.linalg.eigvalsh(matrix)[-1])
 
 
 def counterexamples() -> list[Verdict]:
@@ -196,6 +247,13 @@ MUTATIONS = (
     ),
     Mutation(
         CLOSEST, "stability.analysis.operators.finite_map", "another copy", _CASE, _relabelled
+    ),
+    Mutation(
+        LOCAL,
+        "stability.statements.maximisers.largest_eigenvalue",
+        "the smallest eigenvalue",
+        _CASE,
+        lambda right: lambda matrix: -right(-matrix),
     ),
 )
 """Slips, and the claim that each must break."""

@@ -7,10 +7,10 @@ import copy
 import importlib
 import math
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any
 
 import numpy as np
@@ -19,13 +19,28 @@ from stability.laws.bracket import Bracket
 from stability.statements.claim import Claim
 from stability.statements.verdict import Status, Verdict
 
-__all__ = ["Mutation", "Replacement", "instead", "replaced", "scaled"]
+__all__ = ["Mutation", "Replacement", "Seen", "instead", "replaced", "scaled"]
 
 Replacement = Callable[[Callable[..., Any]], Callable[..., Any]]
 """The right function -> a wrong one."""
 
 _MARGIN = 2.0
 """Distance of a mutation from 1 over that of the verdict's resolution, if it names no factor."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a statement's check gave on a case, with the right functions.
+
+    Attributes:
+        case: Arguments of the check.
+        draws: Source of its draws as it was before; None for a check without chance.
+        verdicts: Its answer.
+    """
+
+    case: Mapping[str, Any]
+    draws: np.random.Generator | None
+    verdicts: Sequence[Verdict]
 
 
 @dataclass(frozen=True)
@@ -48,12 +63,19 @@ class Mutation:
     case: Mapping[str, Any]
     by: Replacement | None = None
 
-    def run(self, check: Callable[..., list[Verdict]], rng: np.random.Generator | None) -> Verdict:
+    def run(
+        self,
+        check: Callable[..., list[Verdict]],
+        rng: np.random.Generator | None,
+        seen: Sequence[Seen] = (),
+    ) -> Verdict:
         """The verdict on the claim under the mutation: violated if any is.
 
         Args:
             check: The statement's.
             rng: Passed on to `check` unless None.
+            seen: What the right functions gave on some cases; such a case is not run again with
+                them, and the mutation is run on its draws.
 
         Returns:
             The verdict, which names the slip.
@@ -61,22 +83,25 @@ class Mutation:
         Raises:
             ValueError: If there is no verdict on the claim, or if no factor would be noticed.
         """
-        by, words, same = self.by, self.words, copy.deepcopy(rng)
+        by, words = self.by, self.words
         if by is None:
-            factor = self._factor(self._verdicts(check, rng))
+            right = next((each for each in seen if each.case == self.case), None)
+            if right is None:
+                draws = copy.deepcopy(rng)
+                right = Seen(self.case, draws, check(**self.case, **_given(rng)))
+            # on the same draws, so that the factor is enough
+            factor, rng = self._factor(self._own(right.verdicts)), copy.deepcopy(right.draws)
             by, words = scaled(factor), f"{words} times {_number(factor)}"
         with replaced(self.replaces, by):
-            seen = self._verdicts(check, same)  # on the same draws, so that the factor is enough
-        if not seen:
+            wrong = self._own(check(**self.case, **_given(rng)))
+        if not wrong:
             raise ValueError(f"no verdict on {self.breaks.id} in {self.case}")
-        worst = min(seen, key=lambda verdict: verdict.status is not Status.VIOLATED)
+        worst = min(wrong, key=lambda verdict: verdict.status is not Status.VIOLATED)
         return replace(worst, instance=f"{worst.instance}; {words}")
 
-    def _verdicts(
-        self, check: Callable[..., list[Verdict]], rng: np.random.Generator | None
-    ) -> list[Verdict]:
-        arguments = dict(self.case) | ({} if rng is None else {"rng": rng})
-        return [verdict for verdict in check(**arguments) if verdict.claim == self.breaks.id]
+    def _own(self, verdicts: Sequence[Verdict]) -> list[Verdict]:
+        """Those on the claim that is to break."""
+        return [verdict for verdict in verdicts if verdict.claim == self.breaks.id]
 
     def _factor(self, verdicts: list[Verdict]) -> float:
         """Factor on the function's value, in the direction that can be noticed.
@@ -95,6 +120,10 @@ class Mutation:
 
         factor = 1 + _MARGIN * (min(noticed) - 1)
         return 1 / factor if self.breaks.relation in ("<=", "<") else factor
+
+
+def _given(rng: np.random.Generator | None) -> dict[str, Any]:
+    return {} if rng is None else {"rng": rng}
 
 
 def _number(factor: float) -> str:
@@ -143,8 +172,8 @@ def instead(wrong: Callable[..., Any]) -> Replacement:
 def replaced(name: str, by: Replacement) -> Iterator[None]:
     """Replace a function wherever a module of `stability` has it, for a while.
 
-    Results that functions of `stability` keep (`functools.cache`) are forgotten before and after,
-    so that neither run sees the other's.
+    Results that functions of `stability` keep (`functools.cache`) are laid aside meanwhile, so that
+    neither run sees the other's.
 
     Args:
         name: Dotted name, e.g. "stability.gaussian.alpha.alpha" or
@@ -160,30 +189,24 @@ def replaced(name: str, by: Replacement) -> Iterator[None]:
     owner, attribute = _find(name)
     if attribute not in vars(owner):
         raise AttributeError(f"{owner.__name__} has no {attribute}")
-    right = vars(owner)[attribute]
-    if isinstance(right, property):
-        assert right.fget is not None
-        wrong: Any = property(by(right.fget))
-    else:
-        wrong = by(right)
-    places = [(owner, attribute)]
-    if not isinstance(owner, type):
-        places += [
-            (module, key)
-            for module in _modules()
-            for key, value in list(vars(module).items())
-            if value is right and (module, key) != (owner, attribute)
-        ]
+    with _empty_caches():
+        right = vars(owner)[attribute]
+        if isinstance(right, property):
+            assert right.fget is not None
+            wrong: Any = property(by(right.fget))
+        else:
+            wrong = by(right)
+        places = [(owner, attribute)]
+        if not isinstance(owner, type):
+            places += [each for each in _places(right) if each != (owner, attribute)]
 
-    _forget()
-    for place, key in places:
-        setattr(place, key, wrong)
-    try:
-        yield
-    finally:
         for place, key in places:
-            setattr(place, key, right)
-        _forget()
+            setattr(place, key, wrong)
+        try:
+            yield
+        finally:
+            for place, key in places:
+                setattr(place, key, right)
 
 
 def _find(name: str) -> tuple[Any, str]:
@@ -200,10 +223,36 @@ def _modules() -> list[Any]:
     return [module for name, module in list(sys.modules.items()) if name.startswith("stability.")]
 
 
-def _forget() -> None:
-    """Empty the caches of functions in modules of `stability`."""
-    for module in _modules():
-        for value in list(vars(module).values()):
-            clear = getattr(value, "cache_clear", None)
-            if callable(clear):
-                clear()
+def _places(value: Any) -> list[tuple[Any, str]]:
+    """Where modules of `stability` have an object: module and name."""
+    return [
+        (module, key)
+        for module in _modules()
+        for key, held in list(vars(module).items())
+        if held is value
+    ]
+
+
+@contextmanager
+def _empty_caches() -> Iterator[None]:
+    """Put an empty copy in place of each function with a cache in a module of `stability`."""
+    held = (value for module in _modules() for value in list(vars(module).values()))
+    cached = {id(value): value for value in held if isinstance(value, _CACHED)}
+    moved = []
+    for value in cached.values():
+        places, options = _places(value), value.cache_parameters()
+        copied = lru_cache(options["maxsize"], options["typed"])(value.__wrapped__)
+        moved.append((value, places, value.cache_info().misses))
+        for place, key in places:
+            setattr(place, key, copied)
+    try:
+        yield
+    finally:
+        for value, places, misses in moved:
+            for place, key in places:
+                setattr(place, key, value)
+            if value.cache_info().misses != misses:  # reached all the same, from elsewhere
+                value.cache_clear()
+
+
+_CACHED = type(lru_cache(maxsize=1)(lambda: None))

@@ -347,7 +347,7 @@ _BEYOND = {**_MEAN, "lam": 0.5}
 _OFF = {**_MEAN, "model": KnownVarianceGaussian(d=2, eps_opt=2.0)}
 _FITTED = {
     "model": _STUDENT_T,
-    "n": 600,
+    "n": 200,
     "lam": 0.1,
     "t": 2,
     "delta": 0.1,

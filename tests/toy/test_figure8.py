@@ -4,7 +4,7 @@ import pytest
 
 from tests.support.learners_2d import SMALL_FLOW
 from toy.experiment import Experiment
-from toy.figure8 import Figure8, QuickFigure8, claims, main
+from toy.figure8 import CLAIMS, Figure8, QuickFigure8, claims, main
 
 TINY = Experiment(retrainings=2, samples=30, seeds=3, threads=1)
 
@@ -24,9 +24,11 @@ def test_it_runs_and_tests_its_claims(tmp_path, capsys, no_figures):
 def test_slopes_are_taken_from_a_fifth_of_the_run_on():
     stated = claims(["λ = 0", "λ = 0.5", "λ = 1", "fully synthetic"], 50)
     assert len(stated) == 14
-    assert stated[0].words == "fully synthetic: W1 grows"
-    assert "t ≥ 10" in stated[0].condition
-    assert {claim.error for claim in stated} == {1e-3, 0.025}
+    first = stated[0].claim
+    assert first.id == "Figure 8, fully synthetic: W1 grows"
+    assert "t ≥ 10" in first.words
+    assert {each.claim.error_rate for each in stated} == {1e-3, 0.025}
+    assert tuple(each.claim for each in stated) == CLAIMS
 
 
 def test_presets():

@@ -8,177 +8,216 @@ from numpy.typing import NDArray
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from stability.runs.outcome import Status
-from stability.runs.trends import sign_test, slopes, student_interval
+from stability.runs.atomic import atomic_write
+from stability.runs.console import make_console, print_paths
+from stability.runs.result import Result
+from stability.runs.trends import slopes
+from stability.statements.claim import Claim
+from stability.statements.run_claims import (
+    ENOUGH_SEEDS,
+    GROWTH_ERROR,
+    any_error,
+    growth_verdict,
+    sign_verdict,
+)
+from stability.statements.verdict import Verdict
 
-__all__ = [
-    "CurveClaim",
-    "Outcome",
-    "claims_table",
-    "drifts",
-    "drifts_less",
-    "ends_below",
-    "markdown",
-    "stays",
-]
+__all__ = ["CurveClaim", "Figure", "claims_table", "decide", "markdown"]
 
 Curves = Mapping[str, Mapping[str, NDArray[np.float64]]]
 """quantity -> regime -> (T + 1, S), generations by seeds; seed s has the same random numbers in
 every regime."""
 
-
-@dataclass(frozen=True)
-class Outcome:
-    """Result of a claim's test on the seeds.
-
-    Attributes:
-        status: HOLDS, VIOLATED (the opposite is found) or UNDECIDED.
-        measured: The numbers behind it.
-    """
-
-    status: Status
-    measured: str
+_NO_EVIDENCE = "A single seed, and curves of which no claim was stated before the run."
 
 
 @dataclass(frozen=True)
 class CurveClaim:
-    """A statement that a run decides.
+    """A claim that the curves of a run decide.
 
     Attributes:
-        words: What is claimed.
-        condition: When it holds.
-        test: Of the curves.
-        error: Greatest probability that, although nothing is there, a claim of a difference holds,
-            or one of none is violated.
+        claim: The claim, with its error rate.
+        test: Makes the verdict from the curves.
     """
 
-    words: str
-    condition: str
-    error: float
-    test: Callable[[Curves], Outcome]
+    claim: Claim
+    test: Callable[[Curves], Verdict]
 
 
-def _sign_test(differences: NDArray[np.float64], level: float, unit: str) -> Outcome:
-    """Test if more than half of the differences are positive, exactly; a tie counts against it."""
-    test = sign_test(differences)
-    return Outcome(
-        test.outcome(level),
-        f"{test.positive} of {test.seeds} seeds, p = {test.p:.1g}; mean {differences.mean():.3g} "
-        f"{unit}",
-    )
+@dataclass(frozen=True)
+class Figure:
+    """States claims about one figure of the paper.
 
-
-def drifts(quantity: str, regime: str, first: int, level: float) -> CurveClaim:
-    """Claim that a quantity grows.
-
-    Args:
-        quantity: Its key in the curves.
-        regime: Name of the regime.
-        first: Generation from which the slope is taken.
-        level: Level of the sign test, in (0, 1).
-
-    Returns:
-        The claim.
+    Attributes:
+        name: Of the figure, e.g. "Figure 8".
+        first: Generation from which slopes are taken.
+        level: Level of each sign test, in (0, 1).
     """
-    return CurveClaim(
-        f"{regime}: {quantity.upper()} grows",
-        f"its slope over t ≥ {first} is positive, sign test over seeds at {level:g}",
-        level,
-        lambda curves: _sign_test(slopes(curves[quantity][regime], first), level, "a retraining"),
-    )
 
+    name: str
+    first: int
+    level: float
 
-def drifts_less(quantity: str, regime: str, other: str, first: int, level: float) -> CurveClaim:
-    """Claim that a quantity grows less than in another regime, seed by seed.
+    def drifts(self, quantity: str, regime: str) -> CurveClaim:
+        """Claim that a quantity grows.
 
-    Args:
-        quantity: Its key in the curves.
-        regime: Name of the regime where it grows less.
-        other: Name of the other regime.
-        first: Generation from which the slopes are taken.
-        level: Level of the sign test, in (0, 1).
+        Args:
+            quantity: Its key in the curves.
+            regime: Name of the regime.
 
-    Returns:
-        The claim.
-    """
-    return CurveClaim(
-        f"{regime}: {quantity.upper()} grows less than {other}",
-        f"the difference of their slopes over t ≥ {first} is positive, paired sign test at "
-        f"{level:g}",
-        level,
-        lambda curves: _sign_test(
-            slopes(curves[quantity][other], first) - slopes(curves[quantity][regime], first),
-            level,
+        Returns:
+            The claim.
+        """
+        return self._signed(
+            f"{regime}: {_shown(quantity)} grows",
+            f"its slope over t ≥ {self.first} is positive",
+            lambda curves: slopes(curves[quantity][regime], self.first),
             "a retraining",
-        ),
-    )
-
-
-def ends_below(quantity: str, regime: str, other: str, level: float) -> CurveClaim:
-    """Claim that a quantity is smaller than in another regime in the last generation, seed by seed.
-
-    Args:
-        quantity: Its key in the curves.
-        regime: Name of the regime where it is smaller.
-        other: Name of the other regime.
-        level: Level of the sign test, in (0, 1).
-
-    Returns:
-        The claim.
-    """
-    return CurveClaim(
-        f"{regime}: {quantity.upper()} ends below {other}",
-        f"the difference in the last generation is positive, paired sign test at {level:g}",
-        level,
-        lambda curves: _sign_test(
-            curves[quantity][other][-1] - curves[quantity][regime][-1], level, "at the end"
-        ),
-    )
-
-
-def stays(quantity: str, regime: str, control: str, first: int) -> CurveClaim:
-    """Claim that a quantity does not grow, or no more than in a control, seed by seed.
-
-    It is violated only where two one-sided t-tests at 2.5 % both find growth, so with no more
-    probability than one of them.
-
-    Args:
-        quantity: Its key in the curves.
-        regime: Name of the regime.
-        control: Name of the regime that sees no synthetic data.
-        first: Generation from which the slopes are taken.
-
-    Returns:
-        The claim.
-    """
-
-    def test(curves: Curves) -> Outcome:
-        mine, theirs = (slopes(curves[quantity][name], first) for name in (regime, control))
-        if len(mine) < 3:
-            return Outcome(Status.UNDECIDED, f"{len(mine)} seed{'s' if len(mine) > 1 else ''}")
-        alone, beside = student_interval(mine), student_interval(mine - theirs)
-        grows = alone.low > 0 and beside.low > 0
-        return Outcome(
-            Status.VIOLATED if grows else Status.HOLDS,
-            f"[{alone.low:.2g}, {alone.high:.2g}] a retraining; difference "
-            f"[{beside.low:.2g}, {beside.high:.2g}]",
         )
 
-    return CurveClaim(
-        f"{regime}: {quantity.upper()} does not grow",
-        f"the 95 % interval of its mean slope over t ≥ {first}, or of the difference from "
-        f"{control}, is not above 0",
-        0.025,
-        test,
-    )
+    def drifts_less(self, quantity: str, regime: str, other: str) -> CurveClaim:
+        """Claim that a quantity grows less than in another regime, seed by seed.
+
+        Args:
+            quantity: Its key in the curves.
+            regime: Name of the regime where it grows less.
+            other: Name of the other regime.
+
+        Returns:
+            The claim.
+        """
+        return self._signed(
+            f"{regime}: {_shown(quantity)} grows less than {other}",
+            f"the difference of their slopes over t ≥ {self.first} is positive, seed by seed",
+            lambda curves: (
+                slopes(curves[quantity][other], self.first)
+                - slopes(curves[quantity][regime], self.first)
+            ),
+            "a retraining",
+        )
+
+    def shrinks(self, quantity: str, regime: str) -> CurveClaim:
+        """Claim that a quantity falls.
+
+        Args:
+            quantity: Its key in the curves.
+            regime: Name of the regime.
+
+        Returns:
+            The claim.
+        """
+        return self._signed(
+            f"{regime}: {_shown(quantity)} falls",
+            f"its slope over t ≥ {self.first} is negative",
+            lambda curves: -slopes(curves[quantity][regime], self.first),
+            "down a retraining",
+        )
+
+    def ends_below(self, quantity: str, regime: str, other: str) -> CurveClaim:
+        """Claim that a quantity is smaller than in another regime at the end, seed by seed.
+
+        Args:
+            quantity: Its key in the curves.
+            regime: Name of the regime where it is smaller.
+            other: Name of the other regime.
+
+        Returns:
+            The claim.
+        """
+        return self._signed(
+            f"{regime}: {_shown(quantity)} ends below {other}",
+            "the difference in the last generation is positive, seed by seed",
+            lambda curves: curves[quantity][other][-1] - curves[quantity][regime][-1],
+            "at the end",
+        )
+
+    def stays(self, quantity: str, regime: str, control: str) -> CurveClaim:
+        """Claim that a quantity does not grow, or no more than in a control, seed by seed.
+
+        Args:
+            quantity: Its key in the curves.
+            regime: Name of the regime.
+            control: Name of the regime that sees no synthetic data.
+
+        Returns:
+            The claim.
+        """
+        title = f"{regime}: {_shown(quantity)} does not grow"
+        claim = Claim(
+            id=f"{self.name}, {title}",
+            words=f"{title}: the 95 % interval of its mean slope over t ≥ {self.first}, or of the "
+            f"difference from {control}, is not above 0",
+            relation="<=",
+            source=f"{self.name} of the paper",
+            falsified_by="Both intervals are above 0.",
+            no_evidence=_NO_EVIDENCE,
+            needs=(ENOUGH_SEEDS,),
+            error_rate=GROWTH_ERROR,
+        )
+        return CurveClaim(
+            claim,
+            lambda curves: growth_verdict(
+                claim,
+                regime,
+                slopes(curves[quantity][regime], self.first),
+                slopes(curves[quantity][control], self.first),
+                "a retraining",
+            ),
+        )
+
+    def _signed(
+        self,
+        title: str,
+        condition: str,
+        differences: Callable[[Curves], NDArray[np.float64]],
+        unit: str,
+    ) -> CurveClaim:
+        """A claim of a sign, tested over seeds."""
+        claim = Claim(
+            id=f"{self.name}, {title}",
+            words=f"{title}: {condition}, sign test over seeds at {self.level:g}",
+            relation="<=",
+            source=f"{self.name} of the paper",
+            falsified_by=f"The opposite sign, found by the same test at {self.level:g}.",
+            no_evidence=_NO_EVIDENCE,
+            error_rate=self.level,
+        )
+        return CurveClaim(
+            claim,
+            lambda curves: sign_verdict(
+                claim, title.partition(":")[0], differences(curves), self.level, unit
+            ),
+        )
 
 
-def claims_table(claims: Sequence[CurveClaim], outcomes: Sequence[Outcome]) -> Table:
-    """Make a table for the terminal: claim, condition, measured numbers and outcome.
+def _shown(quantity: str) -> str:
+    return quantity.upper() if quantity in ("w1", "w2") else quantity.replace("_", " ")
+
+
+def decide(stated: Sequence[CurveClaim], result: Result, quantities: Sequence[str]) -> None:
+    """Decide the claims on a run, write them to its folder as claims.md, and print them.
+
+    Args:
+        stated: The claims.
+        result: The run.
+        quantities: Keys of the curves that they are about.
+    """
+    curves = {quantity: result.history.values(quantity) for quantity in quantities}
+    verdicts = [each.test(curves) for each in stated]
+    page = result.folder / "claims.md"
+    with atomic_write(page) as file:
+        file.write(markdown(stated, verdicts).encode())
+    console = make_console()
+    console.print(claims_table(stated, verdicts))
+    print_paths(console, [page])
+
+
+def claims_table(claims: Sequence[CurveClaim], verdicts: Sequence[Verdict]) -> Table:
+    """Make a table for the terminal: claim, measured numbers and status.
 
     Args:
         claims: The claims.
-        outcomes: One outcome per claim.
+        verdicts: One verdict per claim.
 
     Returns:
         The table.
@@ -187,33 +226,33 @@ def claims_table(claims: Sequence[CurveClaim], outcomes: Sequence[Outcome]) -> T
         title="claims, stated before the run", box=SIMPLE_HEAD, pad_edge=False, title_style="bold"
     )
     table.caption, table.caption_style = _any_error(claims), ""
-    for column in ("claim", "condition", "measured", "outcome"):
+    for column in ("claim", "measured", "status"):
         table.add_column(column)
-    for claim, outcome in zip(claims, outcomes, strict=True):
-        table.add_row(claim.words, claim.condition, outcome.measured, outcome.status)
+    for verdict in verdicts:
+        table.add_row(verdict.words, verdict.note, verdict.status)
     return table
 
 
-def markdown(claims: Sequence[CurveClaim], outcomes: Sequence[Outcome]) -> str:
+def markdown(claims: Sequence[CurveClaim], verdicts: Sequence[Verdict]) -> str:
     """Make the same table for a page, with the error rate of each claim.
 
     Args:
         claims: The claims.
-        outcomes: One outcome per claim.
+        verdicts: One verdict per claim.
 
     Returns:
         Markdown.
     """
-    lines = ["| claim | condition | error rate | measured | outcome |", "|---|---|---|---|---|"]
+    lines = ["| claim | falsified by | error rate | measured | status |", "|---|---|---|---|---|"]
     lines += [
-        f"| {claim.words} | {claim.condition} | {claim.error:g} | {outcome.measured} | "
-        f"**{outcome.status}** |"
-        for claim, outcome in zip(claims, outcomes, strict=True)
+        f"| {each.claim.words} | {each.claim.falsified_by} | {each.claim.error_rate:g} | "
+        f"{verdict.note} | **{verdict.status}** |"
+        for each, verdict in zip(claims, verdicts, strict=True)
     ]
     return "\n".join([*lines, "", _any_error(claims)]) + "\n"
 
 
 def _any_error(claims: Sequence[CurveClaim]) -> str:
     """The union bound over the claims' errors, in words."""
-    total = min(1.0, sum(claim.error for claim in claims))
+    total = any_error([each.claim for each in claims])
     return f"Probability of any such error among the {len(claims)} claims: at most {total:.2g}."

@@ -1,3 +1,4 @@
+import importlib
 import json
 import re
 import sys
@@ -21,10 +22,34 @@ ROOT = Path(__file__).resolve().parents[3]
 TEMPLATE = re.compile(r"<!-- template -->\n```python\n(.*?)```", re.S)
 
 
+RUNS = ("toy.figure8", "toy.eight_gaussians", "deep.degradation")
+"""Modules of the other packages that declare claims."""
+
+
 def test_the_pages_are_up_to_date():
-    for name, text in pages.pages().items():
+    command = f"python -m stability.report.pages docs --claims {' '.join(RUNS)}"
+    for name, text in pages.pages(RUNS).items():
         written = (ROOT / "docs" / "theory" / name).read_text(encoding="utf-8")
-        assert written == text, f"run python -m stability.report.pages docs: {name}"
+        assert written == text, f"run {command}: {name}"
+
+
+def test_claims_about_runs_are_in_the_index():
+    index = pages.pages(RUNS)["claims.md"]
+    for name in RUNS:
+        own = claims(importlib.import_module(name))
+        assert own
+        for claim in own:
+            assert f"**{claim.id}**" in index
+            assert 0 < claim.error_rate <= 0.05
+            assert claim.falsified_by
+            assert claim.no_evidence
+    assert pages.RUN_CLAIMS not in pages.pages()["claims.md"]
+
+
+@pytest.mark.parametrize("name", ["toy.nothing", "stability.gaussian.alpha"])
+def test_a_module_without_claims_is_refused(name):
+    with pytest.raises(UsageError, match=f"--claims {name}: "):
+        pages.pages((name,))
 
 
 def test_every_claim_erratum_and_result_is_on_a_page():

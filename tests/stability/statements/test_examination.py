@@ -37,7 +37,7 @@ class Spoiled:
     def __init__(self, measured):
         self.measured = measured
 
-    def run(self, check, rng):
+    def run(self, check, rng, seen):
         return verdict(self.measured)
 
 

@@ -31,8 +31,20 @@ def test_copies_are_one_law(member, point):
 
 @pytest.mark.parametrize("where", GRID, ids=lambda where: f"K={(len(where['theta']) + 1) // 2}")
 def test_the_grid_holds(where, rng):
-    for verdict in check(**where, rng=rng):
+    *held, saddle = check(**where, rng=rng)
+    for verdict in held:
         assert verdict.status is Status.HOLDS, verdict
+    assert saddle.status is Status.VACUOUS
+    assert saddle.measured > 0  # no local maximum
+
+
+def test_the_fall_around_a_maximum_is_its_curvature():
+    """f = −½(θ² − θ − 2)² − ½ up to a constant at θ = −1, where f'' = −9."""
+    real = torch.tensor([[1.0], [3.0]], dtype=torch.float64)
+    verdict = maximisers._falls_around("two peaks", TwoPeaks(), real, vector(-1.0))
+    assert verdict.status is Status.HOLDS
+    assert verdict.measured == pytest.approx(-9, rel=0.02)
+    assert verdict.assumptions["λmax(∇²f)"] == pytest.approx(-9, rel=1e-9)
 
 
 @few(4)
@@ -44,8 +56,10 @@ def test_the_grid_holds(where, rng):
     seed=st.integers(0, 2**32),
 )
 def test_any_mixture_of_two(logit, low, gap, lam, seed):
-    for verdict in check((logit, low, low + gap), lam, np.random.default_rng(seed)):
+    *held, saddle = check((logit, low, low + gap), lam, np.random.default_rng(seed))
+    for verdict in held:
         assert verdict.status is Status.HOLDS, verdict
+    assert saddle.status is Status.VACUOUS
 
 
 def test_where_norms_differ_the_canonical_maximum_is_unique():

@@ -1,0 +1,98 @@
+"""Claims about runs, decided over their seeds: exact sign tests, and intervals where nothing grows.
+
+Such a claim is stated before a run. Its verdict is computed as that of any other claim.
+"""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stability.laws.bracket import Bracket
+from stability.runs.trends import sign_test, student_interval
+from stability.statements.claim import Claim, Premise
+from stability.statements.verdict import Status, Verdict
+
+__all__ = ["ENOUGH_SEEDS", "GROWTH_ERROR", "any_error", "growth_verdict", "sign_verdict"]
+
+ENOUGH_SEEDS = Premise("seeds", ">=", 3, Status.UNDECIDED)
+"""Fewer seeds have no interval that says anything."""
+
+GROWTH_ERROR = 0.025
+"""Greatest probability that `growth_verdict` finds growth although there is none."""
+
+
+def sign_verdict(
+    claim: Claim, case: str, differences: NDArray[np.float64], level: float, unit: str
+) -> Verdict:
+    """Decide whether more than half of the differences are positive; a tie counts against it.
+
+    Args:
+        claim: Claim that the p-value is at most the level (`relation` "<=").
+        case: Run that it is checked on.
+        differences: One a seed, (S,).
+        level: Greatest probability to find a sign although there is none, in (0, 1).
+        unit: Unit of the differences, e.g. "a retraining".
+
+    Returns:
+        `HOLDS` if they are positive, `VIOLATED` if they are negative, `UNDECIDED` if neither is
+        found.
+    """
+    test = sign_test(differences)
+    opposite = test.p_opposite <= level
+    return claim.verdict(
+        case,
+        measured=test.p,
+        # a p-value above the level refutes nothing, unless the opposite is found
+        claimed=level if opposite or test.p <= level else Bracket(level, math.inf),
+        method=f"sign test over seeds at {level:g}",
+        false_alarm=level,
+        note=f"{test.positive} of {test.seeds} seeds, p = {test.p:.1g}; mean "
+        f"{differences.mean():.3g} {unit}",
+    )
+
+
+def growth_verdict(
+    claim: Claim, case: str, own: NDArray[np.float64], control: NDArray[np.float64], unit: str
+) -> Verdict:
+    """Decide whether slopes are above 0 and above those of a control, seed by seed.
+
+    It is violated only where two one-sided t-tests at 2.5 % both find growth, so with no more
+    probability than one of them.
+
+    Args:
+        claim: Claim that the lower of both ends is at most 0 (`relation` "<="), with the need
+            `ENOUGH_SEEDS`.
+        case: Run that it is checked on.
+        own: Slopes, one a seed, (S,).
+        control: Slopes of the control, the same seeds, (S,).
+        unit: Unit of the slopes.
+
+    Returns:
+        `VIOLATED` if both intervals are above 0, `UNDECIDED` with fewer than three seeds, and
+        `HOLDS` otherwise.
+    """
+    alone, beside = student_interval(own), student_interval(own - control)
+    return claim.verdict(
+        case,
+        measured=min(alone.low, beside.low),
+        claimed=0.0,
+        method="95 % intervals of the mean slope, and of its difference from the control",
+        false_alarm=GROWTH_ERROR,
+        assumptions={"seeds": float(len(own))},
+        note=f"[{alone.low:.2g}, {alone.high:.2g}] {unit}; difference [{beside.low:.2g}, "
+        f"{beside.high:.2g}]",
+    )
+
+
+def any_error(claims: Sequence[Claim]) -> float:
+    """Greatest probability that any of some claims is decided wrongly: the sum of their rates.
+
+    Args:
+        claims: The claims of one run.
+
+    Returns:
+        The union bound, at most 1.
+    """
+    return min(1.0, sum(claim.error_rate for claim in claims))
