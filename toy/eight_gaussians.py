@@ -170,7 +170,7 @@ def main(config: EightGaussians) -> None:
         profile=Profile(partial(mode_profile, truth=truth), SHOWN),
     )
     if stated:
-        decide(stated, result, ["width"])
+        decide("toy.eight_gaussians", stated, result, ["width"])
 
 
 @dataclass(frozen=True)

@@ -118,7 +118,7 @@ def main(config: Figure8) -> None:
         make_learner=partial(OTCFMLearner, settings=config.flow),
         settings=config.flow,
     )
-    decide(stated, result, [quantity.key for quantity in EXACT])
+    decide("toy.figure8", stated, result, [quantity.key for quantity in EXACT])
 
 
 def configuration(chosen: Quick) -> type[Figure8]:

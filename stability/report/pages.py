@@ -25,14 +25,12 @@ from stability.runs.console import make_console, print_paths
 from stability.statements import GROUPS, STATEMENTS, import_statement
 from stability.statements.claim import Claim
 from stability.statements.errata import ERRATA
-from stability.statements.examination import claims
+from stability.statements.examination import RUN_CLAIMS, claims
 from stability.statements.own_results import OWN_RESULTS, OwnResult
 
 __all__ = ["Pages", "gallery", "pages"]
 
 _GENERATED = "<!-- generated: python -m stability.report.pages docs -->\n\n"
-RUN_CLAIMS = "Claims about runs"
-"""Title of the claims that modules outside of this package declare."""
 
 
 @dataclass(frozen=True)

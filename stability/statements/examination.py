@@ -27,6 +27,7 @@ from stability.statements.mutation import Seen
 from stability.statements.verdict import Evidence, MachineChecked, Status, Verdict
 
 __all__ = [
+    "RUN_CLAIMS",
     "ClaimVerdicts",
     "Examination",
     "claims",
@@ -38,6 +39,9 @@ __all__ = [
     "machine_checked",
     "summary",
 ]
+
+RUN_CLAIMS = "Claims about runs"
+"""Title of the group of claims that modules outside of this package declare."""
 
 DEFAULT_LAMS = (0.05, 0.2, 1.0)
 """λ at which a statement that depends on it is examined where only families are given."""
@@ -201,14 +205,15 @@ def grouped(examinations: Sequence[Examination]) -> dict[str, list[Examination]]
         examinations: Of any statements.
 
     Returns:
-        Title of the group -> its examinations, both in the order of `GROUPS`; groups of which
-        nothing was examined are left out.
+        Title of the group -> its examinations, both in the order of `GROUPS`, and those of runs
+        last; groups of which nothing was examined are left out.
     """
     by_name = {examination.name: examination for examination in examinations}
     found = {
         title: [by_name[name] for name in names if name in by_name]
         for title, names in GROUPS.items()
     }
+    found[RUN_CLAIMS] = [each for each in examinations if each.name not in STATEMENTS]
     return {title: own for title, own in found.items() if own}
 
 

@@ -3,18 +3,40 @@
 Such a claim is stated before a run. Its verdict is computed as that of any other claim.
 """
 
+import dataclasses
+import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stability.laws.bracket import Bracket
+from stability.runs.atomic import atomic_write
 from stability.runs.trends import sign_test, student_interval
+from stability.runs.untrusted import UntrustedFileError, parse_json, printable, read_bytes
 from stability.statements.claim import Claim, Premise
-from stability.statements.verdict import Status, Verdict
+from stability.statements.examination import Examination
+from stability.statements.verdict import Evidence, Status, Verdict
 
-__all__ = ["ENOUGH_SEEDS", "GROWTH_ERROR", "any_error", "growth_verdict", "sign_verdict"]
+__all__ = [
+    "ENOUGH_SEEDS",
+    "FILE",
+    "GROWTH_ERROR",
+    "any_error",
+    "growth_verdict",
+    "read_verdicts",
+    "sign_verdict",
+    "write_verdicts",
+]
+
+FILE = "verdicts.json"
+"""Name of the file of verdicts in the folder of a run."""
+
+_LARGEST = 1 << 22
+"""Bytes of a file that is read."""
 
 ENOUGH_SEEDS = Premise("seeds", ">=", 3, Status.UNDECIDED)
 """Fewer seeds have no interval that says anything."""
@@ -96,3 +118,80 @@ def any_error(claims: Sequence[Claim]) -> float:
         The union bound, at most 1.
     """
     return min(1.0, sum(claim.error_rate for claim in claims))
+
+
+def write_verdicts(folder: Path, command: str, title: str, verdicts: Sequence[Verdict]) -> Path:
+    """Write the verdicts of a run, which `python -m stability --runs` reads.
+
+    Args:
+        folder: Folder of the run.
+        command: Command that stated the claims, e.g. "toy.figure8".
+        title: What was run, in one line.
+        verdicts: The verdicts.
+
+    Returns:
+        The file.
+    """
+    path = folder / FILE
+    content = Examination(command, title, tuple(verdicts), (), (), 0.0).to_dict()
+    with atomic_write(path) as file:
+        file.write(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False).encode())
+    return path
+
+
+def read_verdicts(folder: Path) -> Examination:
+    """Read what `write_verdicts` wrote.
+
+    Args:
+        folder: Folder of the run.
+
+    Returns:
+        The verdicts, as an examination without controls.
+
+    Raises:
+        UntrustedFileError: If the file is no such file.
+        OSError: If it cannot be read.
+    """
+    content = parse_json(read_bytes(folder / FILE, _LARGEST), _LARGEST)
+    try:
+        name, title = _text(content["statement"]), _text(content["title"])
+        verdicts = tuple(_verdict(row) for row in content["verdicts"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise UntrustedFileError(f"holds no verdicts of a run ({printable(error)})") from None
+    if not verdicts:
+        raise UntrustedFileError("holds no verdict")
+    return Examination(name, title, verdicts, (), (), 0.0)
+
+
+def _verdict(row: Mapping[str, Any]) -> Verdict:
+    """A verdict from its plain values. KeyError, TypeError or ValueError if it is none."""
+    read = {
+        field.name: _READERS.get(str(field.type), _text)(row[field.name])
+        for field in dataclasses.fields(Verdict)
+    }
+    if read["relation"] not in ("==", "<=", ">=", "<", ">"):
+        raise ValueError(f"relation {read['relation']!r}")
+    return Verdict(**read)
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a text was expected, got {value!r}")
+    return printable(value, 2000)
+
+
+def _numbers(value: Any) -> dict[str, float]:
+    """Measured assumptions; an interval by its lower end."""
+    return {
+        _text(name): float(number["low"] if isinstance(number, Mapping) else number)
+        for name, number in value.items()
+    }
+
+
+_READERS: dict[str, Any] = {
+    str(float): float,
+    str(Status): Status,
+    str(Evidence): Evidence,
+    str(Mapping[str, float | Bracket]): _numbers,
+}
+"""Type of a field -> what makes it of a plain value; "inf" and "nan" are texts there."""

@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from stability import __main__ as main
+from stability.runs.command_line import UsageError
 from stability.runs.console import make_console
 from stability.runs.processors import processors
 from stability.runs.run_directory import RunDirectoryError
 from stability.statements.examination import Examination
+from stability.statements.run_claims import write_verdicts
 from stability.statements.verdict import Status, Verdict
 
 
@@ -39,6 +41,19 @@ def test_one_statement_is_checked_and_its_controls_listed():
     assert done.stdout.count("rejected") >= 5
     assert "15 verdicts: 15 hold; 5 of 5 negative controls rejected" in done.stdout
     assert "--seed 3" in done.stdout
+
+
+def test_claims_that_a_run_decided_are_listed_and_are_no_failure(tmp_path, monkeypatch, capsys):
+    refuted = replace(examined(Status.VIOLATED).verdicts[0], claim="Figure 8, W1 grows")
+    write_verdicts(tmp_path, "toy.figure8", "A run.", [refuted])
+    monkeypatch.setattr(main, "examine_all", lambda *_: iter([examined(Status.HOLDS)]))
+    main.run(main.Stability(statements=("lemma_a1",), runs=(tmp_path,), seed=1))
+    printed = capsys.readouterr().out
+    assert "Claims about runs" in printed
+    assert "Figure 8, W1 grows" in printed
+    assert "2 verdicts: 1 holds, 1 violated" in printed
+    with pytest.raises(UsageError, match=r"--runs .*nothing: verdicts\.json"):
+        main.run(main.Stability(statements=("lemma_a1",), runs=(tmp_path / "nothing",), seed=1))
 
 
 def test_a_family_and_values_of_lambda_are_examined(capsys):

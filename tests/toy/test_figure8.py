@@ -2,10 +2,12 @@ from dataclasses import replace
 
 import pytest
 
+from stability.statements.run_claims import read_verdicts
 from tests.support.learners_2d import SMALL_FLOW
 from toy.experiment import Experiment
 from toy.figure8 import CLAIMS, Figure8, QuickFigure8, claims, main
 
+CLAIMED = ("λ = 0", "λ = 0.5", "λ = 1")
 TINY = Experiment(retrainings=2, samples=30, seeds=3, threads=1)
 
 
@@ -17,6 +19,11 @@ def test_it_runs_and_tests_its_claims(tmp_path, capsys, no_figures):
     assert "claims, stated before the run" in out
     assert first.count("\n") == 2 + 2 * 7 + 2
     assert first.count("**undecided**") >= 10  # three seeds cannot reach 1e-3
+    read = read_verdicts(tmp_path / "run")
+    assert (read.name, len(read.verdicts)) == ("toy.figure8", 14)
+    assert {verdict.claim for verdict in read.verdicts} == {
+        each.claim.id for each in claims([*CLAIMED, "fully synthetic"], 2)
+    }
     main(config)  # a finished run is shown again
     assert (tmp_path / "run" / "claims.md").read_text(encoding="utf-8") == first
 

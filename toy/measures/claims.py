@@ -19,6 +19,7 @@ from stability.statements.run_claims import (
     any_error,
     growth_verdict,
     sign_verdict,
+    write_verdicts,
 )
 from stability.statements.verdict import Verdict
 
@@ -194,10 +195,15 @@ def _shown(quantity: str) -> str:
     return quantity.upper() if quantity in ("w1", "w2") else quantity.replace("_", " ")
 
 
-def decide(stated: Sequence[CurveClaim], result: Result, quantities: Sequence[str]) -> None:
+def decide(
+    command: str, stated: Sequence[CurveClaim], result: Result, quantities: Sequence[str]
+) -> None:
     """Decide the claims on a run, write them to its folder as claims.md, and print them.
 
+    `python -m stability --runs FOLDER --out report` shows them in its report.
+
     Args:
+        command: Name of the command that states them, e.g. "toy.figure8".
         stated: The claims.
         result: The run.
         quantities: Keys of the curves that they are about.
@@ -209,7 +215,8 @@ def decide(stated: Sequence[CurveClaim], result: Result, quantities: Sequence[st
         file.write(markdown(stated, verdicts).encode())
     console = make_console()
     console.print(claims_table(stated, verdicts))
-    print_paths(console, [page])
+    title = f"Claims about {result.folder.name}, stated before the run."
+    print_paths(console, [page, write_verdicts(result.folder, command, title, verdicts)])
 
 
 def claims_table(claims: Sequence[CurveClaim], verdicts: Sequence[Verdict]) -> Table:

@@ -43,7 +43,7 @@ def test_claims_about_runs_are_in_the_index():
             assert 0 < claim.error_rate <= 0.05
             assert claim.falsified_by
             assert claim.no_evidence
-    assert pages.RUN_CLAIMS not in pages.pages()["claims.md"]
+    assert examination.RUN_CLAIMS not in pages.pages()["claims.md"]
 
 
 @pytest.mark.parametrize("name", ["toy.nothing", "stability.gaussian.alpha"])
