@@ -117,21 +117,21 @@ class QuickEightGaussians(EightGaussians):
     )
 
 
-def claims(regimes: Sequence[str], retrainings: int) -> list[CurveClaim]:
+def claims(regimes: Sequence[str], generations: int) -> list[CurveClaim]:
     """State what Figure 3 shows, as claims about a run.
 
     Args:
         regimes: Names of the rows.
-        retrainings: T, number of retrainings of the run.
+        generations: T, number of retrainings of the run.
 
     Returns:
         The claims, that the fully synthetic modes shrink first; none without that row, or without a
         retraining.
     """
     synthetic = str(FullySynthetic())
-    if synthetic not in regimes or retrainings < 1:
+    if synthetic not in regimes or generations < 1:
         return []
-    figure = Figure("Figure 3", retrainings // 5, LEVEL)
+    figure = Figure("Figure 3", generations // 5, LEVEL)
     others = [regime for regime in regimes if regime != synthetic]
     return [
         figure.shrinks("width", synthetic),
