@@ -178,7 +178,7 @@ def _result(id_: str, result: OwnResult, everything: Sequence[Claim]) -> str:
     named = re.compile(rf"\b{id_}\b")
     checks = [each for each in everything if named.search(each.source) or each.id.startswith(id_)]
     listed = "\n".join(
-        f"- **{mathematics(each.id)}**: {mathematics(each.words)}. Falsified by: "
+        f"- **{mathematics(each.id)}**: {mathematics(each.words.rstrip('.'))}. Falsified by: "
         f"{mathematics(each.falsified_by)}"
         for each in checks
         if not each.refuted_because

@@ -10,6 +10,7 @@ import pytest
 
 from stability.report import pages
 from stability.report.formulas import typeset
+from stability.report.mathematics import mathematics
 from stability.report.pages import Pages, gallery, write
 from stability.runs.command_line import UsageError
 from stability.statements import STATEMENTS, examination, import_statement
@@ -39,7 +40,7 @@ def test_claims_about_runs_are_in_the_index():
         own = claims(importlib.import_module(name))
         assert own
         for claim in own:
-            assert f"**{claim.id}**" in index
+            assert f"**{mathematics(claim.id)}**" in index
             assert 0 < claim.error_rate <= 0.05
             assert claim.falsified_by
             assert claim.no_evidence
@@ -56,9 +57,9 @@ def test_every_claim_erratum_and_result_is_on_a_page():
     texts = pages.pages()
     for name in STATEMENTS:
         for claim in claims(import_statement(name)):
-            assert claim.id in texts["claims.md"]
+            assert mathematics(claim.id) in texts["claims.md"]
             assert not claim.erratum or claim.erratum in ERRATA
-            assert not claim.refuted_because or claim.id in texts["errata.md"]
+            assert not claim.refuted_because or mathematics(claim.id) in texts["errata.md"]
     assert list(OWN_RESULTS) == [f"S{k}" for k in range(1, 10)]
     for id_, result in OWN_RESULTS.items():
         page = texts[f"{id_.lower()}.md"]
