@@ -128,9 +128,10 @@ def run(options: CheckOptions) -> None:
         watch = watch.add(source, name)
     result = watch.result()
 
-    _print(result)
+    # a look counts once it is shown: it is remembered before, even if nobody reads to the end
     if options.state is not None:
         save_watch(options.state, watch, real, holdout)
+    _print(result)
     if options.out is not None:
         print_paths(make_console(), write_check(options.out, result, conditions))
     if conditions:

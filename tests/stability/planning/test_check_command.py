@@ -109,6 +109,23 @@ def test_what_was_fixed_before_the_first_look_cannot_change(run, tmp_path, rng, 
     assert (tmp_path / "watch.json").read_bytes() == before
 
 
+def test_a_look_is_remembered_even_if_nobody_reads_it(run, tmp_path, rng, monkeypatch):
+    """As `check … | head` does."""
+    for name in ("real.csv", "gen1.csv", "gen2.csv"):
+        write(tmp_path / name, frame(rng))
+    run("check", "gen1.csv", "--real", "real.csv", "--state", "watch.json")
+
+    def closed(result):
+        raise BrokenPipeError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("stability.planning.check_command._print", closed)
+        with pytest.raises(BrokenPipeError):
+            main(["check", "--state", "watch.json", "gen2.csv"])
+    _, said, _ = run("verify", "watch.json")
+    assert "a watch of 2 generations, the last one gen2.csv" in said
+
+
 def test_a_state_is_refused_when_it_or_the_real_data_changed(run, tmp_path, rng):
     write(tmp_path / "real.csv", frame(rng))
     write(tmp_path / "gen1.csv", frame(rng))
