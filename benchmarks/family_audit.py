@@ -30,6 +30,8 @@ from stability.laws.law import Member, NormalMixture
 LAM = 0.5
 _DRAWS = 20_000
 _GRID = 20_001
+_NEWTON = 3
+"""Steps of Newton's method after the search for θ*."""
 _STEP = 1e-4
 """Step of finite differences of a log-density."""
 
@@ -263,33 +265,34 @@ def on_a_grid(
     def loss(theta: np.ndarray) -> float:
         return -float(mass @ log_prob(theta, grid))
 
-    theta = optimize.minimize(loss, start, method="Nelder-Mead", options=_TIGHT).x
-    theta = optimize.minimize(loss, theta, method="BFGS", options={"gtol": 1e-10}).x
-    P = len(theta)
-    h = _STEP * np.eye(P)
-    score = np.stack(
-        [(log_prob(theta + e, grid) - log_prob(theta - e, grid)) / (2 * _STEP) for e in h]
-    )
-    hessian = np.stack(
-        [
-            (
-                log_prob(theta + e + f, grid)
-                - log_prob(theta + e - f, grid)
-                - log_prob(theta - e + f, grid)
-                + log_prob(theta - e - f, grid)
-            )
-            / (4 * _STEP**2)
-            for e in h
-            for f in h
-        ]
-    )
-    A = (hessian @ mass).reshape(P, P)
+    theta = optimize.minimize(loss, start, method="BFGS", options={"gtol": 1e-6}).x
+    for _ in range(_NEWTON):
+        score, hessian = _derivatives(log_prob, theta, grid)
+        theta = theta - np.linalg.solve(hessian @ mass, score @ mass)
+
+    score, hessian = _derivatives(log_prob, theta, grid)
+    A = hessian @ mass
     F = (score * np.exp(log_prob(theta, grid)) * step) @ score.T
     C = (score * mass) @ score.T
     return {"theta": theta, **_prices(A, -F, C)}
 
 
-_TIGHT = {"xatol": 1e-9, "fatol": 1e-14, "maxiter": 20_000, "maxfev": 20_000}
+def _derivatives(
+    log_prob: Callable[[np.ndarray, np.ndarray], np.ndarray], theta: np.ndarray, x: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Score (P, n) and second derivatives (P, P, n), by central differences."""
+    steps = _STEP * np.eye(len(theta))
+
+    def at(offset: np.ndarray) -> np.ndarray:
+        return log_prob(theta + offset, x)
+
+    score = np.stack([(at(e) - at(-e)) / (2 * _STEP) for e in steps])
+    second = [
+        (at(e + f) - at(e - f) - at(f - e) + at(-e - f)) / (4 * _STEP**2)
+        for e in steps
+        for f in steps
+    ]
+    return score, np.stack(second).reshape(len(theta), len(theta), -1)
 
 
 def _prices(A: np.ndarray, B: np.ndarray, C: np.ndarray | None = None) -> Known:
@@ -309,9 +312,9 @@ def _prices(A: np.ndarray, B: np.ndarray, C: np.ndarray | None = None) -> Known:
     }
 
 
-def _line(end: float) -> tuple[np.ndarray, np.ndarray]:
+def _line(end: float, count: int = _GRID) -> tuple[np.ndarray, np.ndarray]:
     """Points sinh(u), dense in the middle, and what each counts for."""
-    u = np.linspace(-math.asinh(end), math.asinh(end), _GRID)
+    u = np.linspace(-math.asinh(end), math.asinh(end), count)
     return np.sinh(u), np.cosh(u) * (u[1] - u[0])
 
 
@@ -432,7 +435,7 @@ def mixture_of_five() -> Case:
     """By a grid."""
     means, wider = np.array([-6.0, -3.0, 0.0, 3.5, 7.0]), np.array([0.9, 0.7, 0.8, 1.0, 1.1])
     shares = np.array([0.15, 0.25, 0.2, 0.25, 0.15])
-    grid, step = _line(60.0)
+    grid, step = _line(60.0, 2001)
     pieces = shares * stats.t.pdf((grid[:, None] - means) / wider, 8) / wider
 
     def log_prob(theta: np.ndarray, x: np.ndarray) -> np.ndarray:

@@ -25,6 +25,9 @@ __all__ = [
 
 EXACT = Replicates((), "exact")
 NOT_LOOKED_FOR = Constant(0.0, "not looked for", is_upper_bound=False)
+_CANCELLED = 1e-6
+"""Curvature over the mean size of second derivatives below which it is 0: a climb to a maximum of
+fourth order ends where it is 1e-8."""
 _UNKNOWN = Bracket(0.0, math.inf, "not looked for")
 
 
@@ -116,12 +119,13 @@ def require_no_flat_directions(local: AtMaximum) -> None:
         )
 
 
-def require_concave(A: np.ndarray, theta: Tensor) -> None:
+def require_concave(A: np.ndarray, theta: Tensor, sizes: np.ndarray | None = None) -> None:
     """Refuse a point where the likelihood has no strict maximum.
 
     Args:
         A: (P, P) E_data ∇² log p.
         theta: (P',) where.
+        sizes: (P,) E_data |∂² log p/∂θ_k²|; a mean that is rounding beside them is refused too.
 
     Raises:
         NoMaximum: Unless A is negative definite.
@@ -129,3 +133,11 @@ def require_concave(A: np.ndarray, theta: Tensor) -> None:
     alpha = float(-np.linalg.eigvalsh(A)[-1])
     if not alpha > 0:
         raise NoMaximum(f"not strongly concave: alpha = {alpha:.3g} at theta = {theta.tolist()}")
+    if sizes is None or not (np.isfinite(sizes).all() and (sizes > 0).all()):
+        return
+    unit = 1 / np.sqrt(sizes)
+    if -float(np.linalg.eigvalsh(A * unit[:, None] * unit)[-1]) < _CANCELLED:
+        raise NoMaximum(
+            f"not strongly concave: alpha = {alpha:.3g} at theta = {theta.tolist()}, where second "
+            "derivatives cancel: a maximum that is not strict"
+        )

@@ -63,7 +63,8 @@ def by_quadrature(
     moments = ScoreMoments(at.numpy(), *(_value(each) for each in (A, B, C, fisher)))
     by_theta = np.abs(np.linalg.pinv(moments.A)) @ gradient.error.numpy()
     errors = ScoreMoments(by_theta, *(each.error.numpy() for each in (A, B, C, fisher)))
-    require_concave(moments.A, theta)
+    second = hessians(within, at, rules[0].points).diagonal(dim1=1, dim2=2)
+    require_concave(moments.A, theta, _value(rules[0].expect(second.abs())))
 
     gap, allowed, check = _second_route(within, law, at, moments, errors, options)
     replicates = perturbed(moments, errors, seed)

@@ -490,3 +490,23 @@ def start():
 def test_what_cannot_be_analysed_says_why(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+class SquaredMean(Normal):
+    """N(θ², 1), singular at θ = 0."""
+
+    def log_prob(self, theta, x):
+        return super().log_prob(torch.stack([theta[0] ** 2, theta.new_zeros(())]), x)
+
+    def sample(self, theta, n, generator):
+        return super().sample(torch.stack([theta[0] ** 2, theta.new_zeros(())]), n, generator)
+
+
+def test_a_maximum_of_fourth_order_is_not_strict():
+    """A climb ends near 0, where the curvature is tiny and not 0."""
+    laws = [NormalMixture((1.0,), (mean,), (1.0,)) for mean in (0.0, 0.25)]
+    with pytest.raises(NoMaximum, match="second derivatives cancel"):
+        analyse(SquaredMean(), laws[0], 0.5, vector(1.0), bounds=False)
+    found = analyse(SquaredMean(), laws[1], 0.5, vector(1.0), bounds=False)
+    assert found.theta == pytest.approx([0.5], abs=1e-9)
+    assert found.alpha == pytest.approx(4 * 0.5**2, rel=1e-9)
