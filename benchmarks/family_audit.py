@@ -41,7 +41,7 @@ Known = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Case:
-    """What one family gave.
+    """Outcome of one family.
 
     Attributes:
         found: The analysis, or the line that refused it.
@@ -319,9 +319,9 @@ def _line(end: float, count: int = _GRID) -> tuple[np.ndarray, np.ndarray]:
 
 
 _ALIKE = {"rho": LAM / (1 + LAM)}
-"""Where A = B: all μ are 1."""
+"""The case A = B: all μ are 1."""
 _WELL = {**_ALIKE, "retraining": (1 + 3 * LAM) / (1 + 2 * LAM)}
-"""Where A = B = −C."""
+"""The well-specified law: A = B = −C."""
 
 
 def von_mises() -> Case:
@@ -531,7 +531,7 @@ def _run(name: str) -> tuple[float, float, list[str], list[str]]:
 
 
 def _theta(found: LocalAnalysis, known: Known) -> list[str]:
-    """How many entries of θ* are within their errors, and the largest deviation."""
+    """Count the entries of θ* that are within their errors, and the largest deviation."""
     if "theta" not in known:
         return ["", ""]
     gap = np.abs(found.theta - known["theta"])
