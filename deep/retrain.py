@@ -45,7 +45,7 @@ from stability.runs.real_data import Rounds
 from stability.runs.run_directory import RunDirectoryError
 from stability.runs.study import Study
 
-__all__ = ["PresetChoice", "commands", "main"]
+__all__ = ["PresetChoice", "commands", "image_study", "main", "presets"]
 
 
 def main(config: Config) -> None:
@@ -58,40 +58,56 @@ def main(config: Config) -> None:
         UsageError: If the options, or the files that they name, do not fit.
     """
     options = config.run
+    accelerator = patient_accelerator(cpu=options.device == "cpu" or not torch.cuda.is_available())
+
+    try:
+        image_study(config, accelerator).run()
+    finally:
+        accelerator.end_training()
+
+
+def image_study(config: Config, accelerator: Accelerator) -> Study:
+    """Make the study of a command; all that can be refused is refused before it opens a folder.
+
+    Args:
+        config: Options of the command.
+        accelerator: Connects the processes.
+
+    Returns:
+        The study; its learner is an `ImageStudy`.
+
+    Raises:
+        UsageError: If the options, or the files that they name, do not fit.
+    """
+    options = config.run
     if (config.name, options.preset) not in PRESETS:
         models = ", ".join(name for name, preset in PRESETS if preset == options.preset)
         raise UsageError(f"--preset {options.preset} is for {models}, not for {config.name}")
-    accelerator = patient_accelerator(cpu=options.device == "cpu" or not torch.cuda.is_available())
-
     finish = closing(
         f"{config.name} retrained",
         options.quiet,
         lambda console, result: print_tables(console, result.recorded),
         lambda result: _figures(result.folder),
     )
-    try:
-        # all that can be refused is refused before --overwrite removes a run
-        _require_effect(config)
-        real, digests = _inputs(config)
-        _require_room(config, real, accelerator)
-        _require_measurable(config, real)
-        images = ImageStudy(config, real, _start(config), accelerator)
-        Study(
-            name=f"retrain-{config.name}",
-            learner=images,
-            observers=[images],
-            real=_points(config, real.train),
-            fresh=None if real.fresh is None else Rounds(_points(config, real.fresh)),
-            regimes=options.regimes(),
-            finish=finish,
-            processes=AcceleratedProcesses(accelerator),
-            **study_settings(
-                options, {"model": config.name}, *parts_of(config), digests, without=NOT_RECORDED
-            )
-            | {"samples": None, "draws": options.samples or None},
-        ).run()
-    finally:
-        accelerator.end_training()
+    _require_effect(config)
+    real, digests = _inputs(config)
+    _require_room(config, real, accelerator)
+    _require_measurable(config, real)
+    images = ImageStudy(config, real, _start(config), accelerator)
+    return Study(
+        name=f"retrain-{config.name}",
+        learner=images,
+        observers=[images],
+        real=_points(config, real.train),
+        fresh=None if real.fresh is None else Rounds(_points(config, real.fresh)),
+        regimes=options.regimes(),
+        finish=finish,
+        processes=AcceleratedProcesses(accelerator),
+        **study_settings(
+            options, {"model": config.name}, *parts_of(config), digests, without=NOT_RECORDED
+        )
+        | {"samples": None, "draws": options.samples or None},
+    )
 
 
 def _inputs(config: Config) -> tuple[RealImages, dict[str, Any]]:
@@ -215,17 +231,32 @@ def commands(chosen: PresetChoice) -> Any:
     Returns:
         Union of the annotated configurations, for tyro.
     """
+    union: Any = None
+    for name, config in presets(chosen).items():
+        one = Annotated[type(config), tyro.conf.subcommand(name, default=config)]
+        union = one if union is None else union | one
+    return union
+
+
+def presets(chosen: PresetChoice) -> dict[str, Config]:
+    """Choose the settings that options start from.
+
+    Args:
+        chosen: Preset and data that the command line names.
+
+    Returns:
+        Configuration by model; that of the digits where a model lacks the preset.
+    """
     is_archive = chosen.data is not None and is_cifar10(chosen.data)
     preset = chosen.preset or ("cifar10" if is_archive else "digits")
-    union: Any = None
+    found: dict[str, Config] = {}
     for name in NETWORKS:
         config = PRESETS.get((name, preset), PRESETS[name, "digits"])
         if isinstance(config, RetrainDDPM):
             network, model = of_folder(chosen.init, config.network, config.model)
             config = replace(config, network=network, model=model)
-        one = Annotated[type(config), tyro.conf.subcommand(name, default=config)]
-        union = one if union is None else union | one
-    return union
+        found[name] = config
+    return found
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from deep.content_cache import digest
 from deep.formats.checkpoint_record import Checkpoint
 from deep.image_sets.labelled import joined, split
+from deep.models.protocol import ImageModel
 from deep.retraining.shared_work import one_for_all
 from deep.training.first_process import from_first_process
 from deep.training.kept import Kept
@@ -196,19 +197,31 @@ class ImageLearner:
         drawn = one_for_all(keys, lambda r: self._sample(r, most[r], keys[r][1]))
         return [x if len(x) == count else x[:count] for x, count in zip(drawn, counts, strict=True)]
 
-    def sample_alike(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """Draw points of all chains from the same latents and classes.
+    def sample_alike(
+        self,
+        count: int,
+        rng: np.random.Generator,
+        *,
+        chains: Sequence[int] | None = None,
+        model: ImageModel | None = None,
+    ) -> np.ndarray:
+        """Draw points of several chains from the same latents and classes.
 
         Args:
             count: Number of points of each chain.
             rng: Generator that gives the seed.
+            chains: Their numbers, R of them. None: all chains.
+            model: Draws instead of the trainer's model: another sampler of the same networks.
 
         Returns:
-            Points, (R, count, …) uint8, R chains.
+            Points, (R, count, …) uint8.
         """
         seed = int(rng.integers(2**62))
-        keys = [id(state) for state in self._states]
-        return np.stack(one_for_all(keys, lambda r: self._draw(r, range(count), seed)))
+        chosen = list(range(self.chains) if chains is None else chains)
+        keys = [id(self._states[r]) for r in chosen]
+        return np.stack(
+            one_for_all(keys, lambda i: self._draw(chosen[i], range(count), seed, model))
+        )
 
     def state_dict(self) -> dict[str, Any]:
         return {"states": list(self._states), "t": self._t, "images_seen": self.images_seen}
@@ -325,14 +338,16 @@ class ImageLearner:
         labelled = split(points)
         return labelled.images, labelled.labels
 
-    def _draw(self, r: int, indices: range, seed: int) -> np.ndarray:
+    def _draw(
+        self, r: int, indices: range, seed: int, model: ImageModel | None = None
+    ) -> np.ndarray:
         """Points of chain r."""
         self._trainer.ema.load_state_dict(self._states[r]["ema"])
         shares = self._class_shares
         classes = None if shares is None else draw_classes(shares, indices, seed)
         try:
             images = draw_images(
-                self._trainer.model,
+                model or self._trainer.model,
                 self._trainer.drawn_from,
                 self._shape,
                 indices,

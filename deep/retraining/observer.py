@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import cached_property
 from importlib.metadata import version
 from typing import Any
 
@@ -14,6 +15,7 @@ from deep.formats.checkpoint_record import Checkpoint, label_dim_of
 from deep.image_sets.image_set import ImageSet
 from deep.image_sets.labelled import class_shares, is_labelled, split
 from deep.metrics.feature_choice import chosen_space
+from deep.metrics.features import FeatureSpace
 from deep.metrics.image_metrics import ImageMetrics
 from deep.metrics.parameter_distance import parameter_distance
 from deep.metrics.real_accuracy import ACCURACY, RealAccuracy, key_of_class
@@ -125,14 +127,19 @@ class ImageStudy:
 
     # The observer
 
+    @cached_property
+    def space(self) -> FeatureSpace:
+        """The network whose features are compared."""
+        options = self._options
+        return chosen_space(options, "--data", options.data, self._real.train, self._cache)
+
     def _make_metrics(self) -> None:
         """UsageError if there are too few images."""
         options, real = self._options, self._real
         self._random = dict(self._new_network().named_parameters())
-        self._space = chosen_space(options, "--data", options.data, real.train, self._cache)
         try:
             self._measure = ImageMetrics(
-                self._space,
+                self.space,
                 real.train.images,
                 None if real.held_out is None else real.held_out.images,
                 self._draws,
@@ -155,7 +162,7 @@ class ImageStudy:
             about = {name: one[name] for name in ("images", "reference", "reference_images")}
             about |= {
                 "metric": one["metric"].removesuffix(f"_{one['images']}"),
-                "features": self._space.name,
+                "features": self.space.name,
             }
             title = f"{one['metric']} against {one['reference']} ({one['reference_images']:,})"
             distance = about["metric"].startswith(("fd", "fid", "kd", "kid", "w2"))

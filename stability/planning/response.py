@@ -88,7 +88,7 @@ def path_law(
     *,
     spread: Spread | float = 1.0,
     response: float = 1.0,
-    bias: float = 0.0,
+    bias: float | NDArray[np.float64] = 0.0,
     excess: float | NDArray[np.float64] = 0.0,
     given_real: bool = False,
 ) -> PathLaw:
@@ -98,7 +98,8 @@ def path_law(
         propagation: What each fit is trained on.
         spread: Variance of f of one point, or a function of the model's mean.
         response: J, the slope of the model's value in that of its training set.
-        bias: δ, the bias of one fit at r = f*, in units of f.
+        bias: δ, the bias of one fit at r = f*, in units of f; one number or one a generation,
+            (T + 1,).
         excess: Variance of ξ_t, noise of training that is independent in each fit, >= 0; one number
             or one a generation, (T + 1,).
         given_real: Take the n fixed real points as given: f* is their mean, and they add no noise.
@@ -109,6 +110,7 @@ def path_law(
     spread = constant(spread) if isinstance(spread, float | int) else spread
     rounds, cells, k = len(propagation.training), len(propagation.sizes), propagation.models
     extra = np.repeat(np.broadcast_to(excess, rounds // k), k)
+    shift = np.repeat(np.broadcast_to(bias, rounds // k), k)
 
     # the last `rounds` entries stand for models: a further draw of each that nobody trains on
     mean = np.zeros(cells + rounds)
@@ -128,7 +130,7 @@ def path_law(
         training[:, t] = weights @ mean[:cells], _variance(outcomes, mean, shared, own, cells)
 
         new = np.append(np.flatnonzero(propagation.origin == t), cells + t)
-        mean[new] = response * training[0, t] + bias
+        mean[new] = response * training[0, t] + shift[t]
         shared[new] = response * with_points
         shared[:, new] = shared[new].T
         shared[np.ix_(new, new)] = response**2 * training[1, t] + extra[t]

@@ -1,0 +1,117 @@
+"""python -m deep.contraction, on a tiny network."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+import deep.metrics.feature_choice
+from deep.contraction import CoupledEDM, Pairs, main
+from deep.models.edm import EDM
+from deep.response.claims import CLAIMS
+from deep.retrain import main as retrain
+from deep.retraining.presets import Retrain, RetrainEDM
+from deep.training.trainer import TrainConfig
+from stability.runs.command_line import UsageError
+from tests.deep.test_retrain import NETWORK, short_encoder
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(deep.metrics.feature_choice, "EncoderTraining", short_encoder)
+    monkeypatch.setattr("deep.retraining.figures.draw_figures", lambda run: [])
+
+
+PAIRS = Pairs(pair_rounds=1, components=2, sampler_images=6)
+
+
+def config(folder, **changes):
+    run = Retrain(
+        lam=(1.0,),
+        fully_synthetic=True,
+        real=40,
+        retrainings=2,
+        seeds=2,
+        images_per_retraining=32,
+        first_images=96,
+        grid=4,
+        metrics=("fd",),
+        sample_batch=40,
+        threads=1,
+        device="cpu",
+        out=folder / "both",
+        cache=folder / "cache",
+    )
+    return CoupledEDM(
+        replace(run, **changes), NETWORK, EDM(augment=0.0, steps=3), TrainConfig(batch=16), PAIRS
+    )
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deep.metrics.feature_choice, "EncoderTraining", short_encoder)
+        patch.setattr("deep.retraining.figures.draw_figures", lambda run: [])
+        main(config(folder))
+    return folder
+
+
+def lines(folder):
+    return [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+
+
+def test_it_states_its_claims_and_decides_each(whole):
+    stated = json.loads((whole / "both" / "claims.json").read_text())
+    assert [one["words"] for one in stated] == [claim.words for claim in CLAIMS]
+    decided = json.loads((whole / "both" / "outcomes.json").read_text())
+    assert {one["case"] for one in decided if one["claim"] == "prediction of the drift"} == {
+        "λ = 1",
+        "fully synthetic",
+    }
+    for one in decided:
+        assert one["measured"]["low"] <= one["measured"]["mean"] <= one["measured"]["high"]
+    assert (whole / "both" / "contraction.png").exists()
+
+
+def test_the_run_is_that_of_deep_retrain(whole, tmp_path):
+    both = config(whole)
+    alone = replace(both.run, out=tmp_path / "alone", cache=tmp_path / "cache")
+    retrain(RetrainEDM(alone, both.network, both.model, both.training))
+    assert lines(tmp_path / "alone") == lines(whole / "both" / "run")
+
+
+def test_pairs_begin_as_the_run_does_and_differ_by_a_displacement(whole):
+    recorded = lines(whole / "both" / "pairs")
+    assert len(recorded) == 2
+    first = [chain["measured"] for chain in recorded[0]["chains"]]
+    # both rows of a seed are one model in generation 0, and its data are the real images
+    assert first[:2] == first[2:]
+    assert first[0] != first[1]
+    assert first[0]["data true: feature 1"] == pytest.approx(0, abs=1e-6)
+    assert first[0]["model true: feature 1"] != first[0]["model displaced: feature 1"]
+    # without real data the second training set is the first model's draws
+    second = recorded[1]["chains"][2]["measured"]
+    for chain in ("true", "displaced"):
+        names = f"data {chain}: feature 1", f"model {chain}: feature 1"
+        assert second[names[0]] == pytest.approx(first[2][names[1]], abs=1e-9)
+
+
+def test_a_finished_experiment_is_compared_again_without_training(whole, monkeypatch):
+    before = (whole / "both" / "outcomes.json").read_bytes()
+    monkeypatch.setattr("deep.training.trainer.Trainer.fit", None)
+    main(config(whole))
+    assert (whole / "both" / "outcomes.json").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"keep_samples": "2"}, "--keep-samples must be all"),
+        ({"regime": "fresh", "fully_synthetic": False}, "--regime must not draw new real images"),
+    ],
+)
+def test_what_has_no_prediction_is_refused(tmp_path, changes, message):
+    with pytest.raises(UsageError, match=message):
+        main(config(tmp_path, **changes))
+    assert not (tmp_path / "both").exists()
