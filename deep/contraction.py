@@ -158,6 +158,8 @@ def _require_predictable(config: CoupledConfig) -> None:
         raise UsageError("--label-dim must be 0: a prediction is of models without classes")
     if options.keep_samples != "all":
         raise UsageError("--keep-samples must be all: every generation is compared")
+    if options.extrapolate:
+        raise UsageError("--extrapolate has no prediction: --lambda and --fully-synthetic have one")
     for regime in options.regimes():
         try:
             propagate(regime, 10, 1)

@@ -20,6 +20,7 @@ import benchmarks.throughput
 import benchmarks.toy
 import benchmarks.two_moons
 import deep.checkpoint
+import deep.contraction
 import deep.degradation
 import deep.measure
 import deep.report
@@ -75,6 +76,11 @@ STARTS: dict[str, Start] = {
         deep.retrain.main,
         deep.retrain.PresetChoice,
     ),
+    "deep.contraction": lambda _: (
+        deep.contraction.commands,
+        deep.contraction.main,
+        deep.retrain.PresetChoice,
+    ),
     "deep.sweep": lambda _: (deep.sweep.Sweep, deep.sweep.main),
     "deep.text": lambda _: (deep.text.TextRun, deep.text.main),
     "deep.checkpoint": lambda _: (deep.checkpoint.CheckpointFile, deep.checkpoint.main),
@@ -119,6 +125,7 @@ COUNTS = {
     "toy.contraction": ["--rounds"],
     "deep.train edm": ["--batch", "--samples", "--num-blocks"],
     "deep.retrain edm": ["--grid", "--kid-subsets"],
+    "deep.contraction edm": ["--pair-rounds", "--components", "--sampler-images"],
     "deep.sweep two_moons --fully-synthetic": ["--seeds", "--retries"],
     "deep.text": ["--length", "--heads", "--first-steps"],
     "deep.measure x.npz --reference digits": ["--k", "--threads"],
@@ -131,6 +138,7 @@ SIZES = {
     "toy.samplers": ["--widths", "--tolerance"],
     "deep.train edm": ["--dropout", "--rho"],
     "deep.retrain otcfm": ["--lambda", "--tolerance"],
+    "deep.contraction edm": ["--size"],
     "deep.sweep edm": ["--lambda", "--cpus-per-run"],
     "toy.compare a b": ["--level"],
 }
@@ -295,6 +303,14 @@ deep.retrain edm --label-dim 9
 deep.retrain edm --label-dim 257
 deep.retrain ddpm --label-dim -1
 deep.retrain otcfm --label-dim 10
+deep.contraction
+deep.contraction edm --size 0
+deep.contraction edm --displacement none
+deep.contraction edm --regime fresh
+deep.contraction edm --keep-samples 2
+deep.contraction edm --label-dim 10
+deep.contraction edm --init nowhere
+deep.contraction edm --out a_file
 deep.text --data nowhere
 deep.text --data a_file
 deep.text --temperature 0

@@ -37,6 +37,7 @@ OF_A_RUN = (
     "seed",
     "lam",
     "fully_synthetic",
+    "extrapolate",
     "regime",
     "retrainings",
     "seeds",

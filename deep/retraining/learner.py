@@ -226,6 +226,25 @@ class ImageLearner:
     def state_dict(self) -> dict[str, Any]:
         return {"states": list(self._states), "t": self._t, "images_seen": self.images_seen}
 
+    def extrapolated(self, base: dict[str, Any], weights: np.ndarray) -> dict[str, Any]:
+        """Compute the state with parameters θ − w (θ′ − θ), of network and average.
+
+        Args:
+            base: State of θ.
+            weights: w of each chain, (R,); θ′ are the present parameters.
+
+        Returns:
+            The state; chains that are alike in both states and in w stay alike.
+        """
+        keys = [
+            (id(before), id(now), float(w))
+            for before, now, w in zip(base["states"], self._states, weights, strict=True)
+        ]
+        states = one_for_all(
+            keys, lambda r: _extrapolated(base["states"][r], self._states[r], float(weights[r]))
+        )
+        return {**base, "states": states}
+
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go back to a state given by `state_dict`.
 
@@ -251,9 +270,11 @@ class ImageLearner:
             r: The chain.
             inputs: All that the result depends on beside the run and the generation.
         """
-        name = f"{what}-{self._t:04d}-{r:03d}.pt"
-        key = digest(self._setting, self._run, name, *inputs)
-        return Kept(self._folder / name, key, self._seconds, self._accelerator.is_main_process)
+        name = f"{what}-{self._t:04d}-{r:03d}"
+        key = digest(self._setting, self._run, f"{name}.pt", *inputs)
+        # a generation that extrapolates fits twice: each has a file of its own
+        file = self._folder / f"{name}-{key[:8]}.pt"
+        return Kept(file, key, self._seconds, self._accelerator.is_main_process)
 
     def forget(self) -> None:
         """Remove what was kept of this generation: it is recorded elsewhere, as a whole."""
@@ -379,3 +400,15 @@ class ImageLearner:
             lock = filelock.FileLock(path.with_name(path.name + ".lock"))
         with lock:
             yield Kept(path, key, self._seconds, self._accelerator.is_main_process)
+
+
+def _extrapolated(base: dict[str, Any], now: dict[str, Any], w: float) -> dict[str, Any]:
+    """The trainer's state `base` with extrapolated weights; counts are those of `base`."""
+    moved = {
+        part: {
+            name: value - w * (now[part][name] - value) if value.is_floating_point() else value
+            for name, value in base[part].items()
+        }
+        for part in ("network", "ema")
+    }
+    return {**base, **moved}

@@ -25,6 +25,7 @@ from deep.retraining.real_images import RealImages
 from deep.training.trainer import Trainer
 from stability.loop.retraining import Generation
 from stability.loop.streams import Purpose, stream
+from stability.loop.wrapped_learner import unwrapped
 from stability.machine.cache_folder import cache_folder
 from stability.runs.command_line import UsageError
 from stability.runs.loop_options import recorded_options
@@ -224,7 +225,7 @@ class ImageStudy:
         raise TypeError("image models are measured all at once")
 
     def measure(
-        self, generation: Generation, learner: ImageLearner, views: Sequence[View]
+        self, generation: Generation, learner: Any, views: Sequence[View]
     ) -> list[dict[str, Any]]:
         """Measure all chains, and store a grid of what the same latents become.
 
@@ -232,15 +233,17 @@ class ImageStudy:
 
         Args:
             generation: The finished generation, with its samples.
-            learner: The learner in the state of that generation.
+            learner: The learner in the state of that generation: an `ImageLearner`, or one around
+                it.
             views: One for each chain.
 
         Returns:
             Numbers by quantity, one dict for each chain; empty in other processes.
         """
-        averages = [learner.average(r) for r in range(learner.chains)]
+        images: ImageLearner = unwrapped(learner)
+        averages = [images.average(r) for r in range(images.chains)]
         self._origin = self._origin or averages
-        grid = learner.sample_alike(
+        grid = images.sample_alike(
             self._options.grid, stream(self._options.seed, Purpose.SAMPLE, 0)
         )
         if not self._accelerator.is_main_process:
@@ -252,7 +255,7 @@ class ImageStudy:
         records = []
         for r, samples in enumerate(generation.samples):
             if id(samples) not in measured:
-                measured[id(samples)] = self._kept(learner, r, samples)
+                measured[id(samples)] = self._kept(images, r, samples)
             found = measured[id(samples)]
             self._seen = found["measurements"]
             moved = parameter_distance(averages[r], self._origin[r])
@@ -262,7 +265,7 @@ class ImageStudy:
                     **found.get("accuracies", {}),
                     "parameter_distance": moved.norm,
                     "parameters": moved.count,
-                    "images_seen": learner.images_seen,
+                    "images_seen": images.images_seen,
                     "random_parameter_distance": random,
                 }
             )

@@ -29,7 +29,7 @@ from deep.networks.unet_edm import EDMNetwork
 from deep.training.precision import Precision
 from deep.training.presets import PRESETS as TRAININGS
 from deep.training.trainer import Carry, TrainConfig
-from stability.loop.regimes import Regime
+from stability.loop.regimes import Extrapolated, Regime
 from stability.runs.help_page import COMMON
 from stability.runs.loop_options import KEEPING, LoopOptions
 from stability.runs.option_error import OptionError
@@ -58,7 +58,9 @@ class Retrain(LoopOptions):
     help_groups: ClassVar = (
         dict.fromkeys(("preset", "data"), COMMON)
         | dict.fromkeys(("real", "held_out"), "real images")
-        | dict.fromkeys(("images_per_retraining", "first_images", "init", "carry"), "retraining")
+        | dict.fromkeys(
+            ("images_per_retraining", "first_images", "init", "carry", "extrapolate"), "retraining"
+        )
         | dict.fromkeys(
             ("metrics", "k", "kid_subsets", "inception", "resize", "trust_torchscript"), "measuring"
         )
@@ -119,6 +121,10 @@ class Retrain(LoopOptions):
     checkpoint_seconds: float = 60.0
     """Least time between two savings of an unfinished training or sampling; finished ones are
     saved at once."""
+    extrapolate: tuple[float, ...] = ()
+    """Weights w of negative extrapolation: for each, every row once more with samples of
+    θ − w (θ′ − θ), θ′ being the weights θ trained on their own samples, as long as in a
+    retraining."""
     cache: Path | None = None
     """Folder for generation 0, features and encoder. Default: iterative-retraining in the user's
     caches."""
@@ -145,6 +151,12 @@ class Retrain(LoopOptions):
             raise OptionError(
                 f"--from-scratch has no meaning with --init {self.init}: choose one start"
             )
+        weights = self.extrapolate
+        if not all(math.isfinite(w) and w for w in weights) or len(set(weights)) < len(weights):
+            raise OptionError(
+                "--extrapolate must have finite weights, none of them 0 or twice, got "
+                f"{' '.join(f'{w:g}' for w in weights)}"
+            )
         if not self.metrics:
             raise OptionError(f"--metrics must name at least one of {', '.join(METRICS)}")
         require_one_network(self)
@@ -161,9 +173,10 @@ class Retrain(LoopOptions):
             paper_lambdas: Values of λ without --lambda; None: those of the preset.
 
         Returns:
-            One regime a row.
+            One regime a row; those that extrapolate come after all others.
         """
-        return super().regimes(self.paper_lambdas if paper_lambdas is None else paper_lambdas)
+        rows = super().regimes(self.paper_lambdas if paper_lambdas is None else paper_lambdas)
+        return rows + [Extrapolated(row, w) for w in self.extrapolate for row in rows]
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import numpy as np
 from stability.loop.capabilities import uses_weights
 from stability.loop.regimes import TrainingSet
 
-__all__ = ["WithDensity", "WrappedLearner"]
+__all__ = ["WithDensity", "WrappedLearner", "unwrapped"]
 
 
 class WrappedLearner:
@@ -65,3 +65,17 @@ class WithDensity(WrappedLearner):
             One array (k,) a chain.
         """
         return self._learner.log_prob(points)
+
+
+def unwrapped(learner: Any) -> Any:
+    """Find the learner inside all wrappers.
+
+    Args:
+        learner: Any learner.
+
+    Returns:
+        The innermost one; the learner itself if nothing is around it.
+    """
+    while isinstance(learner, WrappedLearner):
+        learner = learner._learner
+    return learner

@@ -45,8 +45,9 @@ EDITION = "history"
 LARGEST_CONFIG = 2**24
 """Bytes of config.json."""
 
-UNFINISHED = r"(fit|samples|measured)-\d{4,}-\d{3,}\.pt"
-"""Names of what an image model has finished of a generation under way: work, generation, chain."""
+UNFINISHED = r"(fit|samples|measured)-\d{4,}-\d{3,}(-[0-9a-f]{8})?\.pt"
+"""Names of what an image model has finished of a generation under way: work, generation, chain,
+digest of the inputs."""
 
 _IMAGES = "contraction|data|densities|distances|loss|metrics|parameters|profile|samples|so-far"
 _NAMES = {

@@ -35,6 +35,7 @@ from stability.loop.retraining import (
     retrain,
 )
 from stability.loop.streams import Purpose, stream
+from stability.loop.wrapped_learner import unwrapped
 from stability.runs.figure_so_far import FigureSoFar
 from stability.runs.history import (
     SCHEMA,
@@ -428,8 +429,9 @@ class _Runner:
                     observer.track(line)
             directory.record(generation, line.to_data(), learner.state_dict(), states, seconds)
             self._so_far.update()
-        if isinstance(learner, HasUnfinished):
-            learner.forget()
+        inner = unwrapped(learner)
+        if isinstance(inner, HasUnfinished):
+            inner.forget()
 
     def _is_late(self, seconds: float) -> bool:
         """Return whether a generation as long as the last would pass the limit of time."""

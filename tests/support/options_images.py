@@ -43,6 +43,7 @@ OF_IMAGES = {
         {"init": Path("none.pt"), "first_images": 150_000}, "--init none.pt: no such file"
     ),
     "carry": "ema",
+    "extrapolate": (0.5,),
     "grid": Same({"grid": 3}, "images to look at: tests/deep/test_retrain.py"),
     "metrics": ("kd",),
     "k": {"metrics": ("pr",), "k": 2},

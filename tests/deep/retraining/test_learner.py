@@ -17,7 +17,8 @@ from deep.models.edm import EDM
 from deep.networks.unet_edm import EDMNetwork
 from deep.retraining.learner import ImageLearner, Schedule
 from deep.training.trainer import TrainConfig, Trainer
-from stability.loop.regimes import FullySynthetic, Mix
+from stability.loop.extrapolation import extrapolating
+from stability.loop.regimes import Extrapolated, FullySynthetic, Mix
 from stability.loop.retraining import RetrainingError, retrain
 from stability.loop.streams import Purpose, stream
 from tests.support.states import equal
@@ -282,3 +283,33 @@ def test_a_loss_that_is_not_finite_names_generation_and_chain(make):
 def test_a_state_of_other_chains_is_refused(make):
     with pytest.raises(ValueError, match="the state must be of 3 chains, got 2"):
         make(chains=3).load_state_dict(make(chains=2).state_dict())
+
+
+def test_extrapolated_weights_lie_on_the_line_through_both_trainings(make):
+    """w = −1 is the training on its own samples, θ′; the others follow from θ and θ′."""
+    weights = (-1.0, 1.0, 2.0)
+    regimes = [FullySynthetic(), *(Extrapolated(FullySynthetic(), w) for w in weights)]
+    inner = make(chains=len(regimes))
+    (first,) = generations(extrapolating(inner, regimes), regimes, 0)
+    theta, own, once, twice = (
+        torch.cat([value.double().flatten() for value in inner.average(r).values()])
+        for r in range(len(regimes))
+    )
+    change = own - theta
+    assert change.norm() > 1e-6
+    # each is rounded to single precision, from numbers of the weights' size
+    assert (once - (theta - change)).norm() < 1e-5 * theta.norm()
+    assert (twice - (theta - 2 * change)).norm() < 1e-5 * theta.norm()
+    assert inner.images_seen == 48  # those of θ alone
+    assert not np.array_equal(first.samples[0], first.samples[2])
+
+
+def test_an_extrapolating_chain_goes_on_from_where_it_was(make):
+    """θ, not what it draws with, is trained on: a second generation, from a state, bit for bit."""
+    regimes = [Extrapolated(Mix(1.0), 0.5)]
+    whole = extrapolating(make(chains=1), regimes)
+    states = [(g, whole.state_dict()) for g in generations(whole, regimes, 2)]
+    later = extrapolating(make(chains=1), regimes)
+    later.load_state_dict(states[1][1])
+    *_, last = generations(later, regimes, 2, after=states[1][0])
+    np.testing.assert_array_equal(last.samples[0], states[2][0].samples[0])

@@ -1,7 +1,7 @@
 import numpy as np
 
 from stability import FullySynthetic, GaussianLearner, HasLogProb, retrain
-from stability.loop.wrapped_learner import WithDensity, WrappedLearner
+from stability.loop.wrapped_learner import WithDensity, WrappedLearner, unwrapped
 
 
 def test_it_does_as_the_learner_does(rng):
@@ -33,3 +33,9 @@ def test_it_has_a_density_where_it_is_asked_for(rng):
     around = WithDensity(learner)
     assert isinstance(around, HasLogProb)
     np.testing.assert_array_equal(around.log_prob(points), learner.log_prob(points))
+
+
+def test_the_innermost_learner_is_found():
+    learner = GaussianLearner(3, 2)
+    assert unwrapped(WrappedLearner(WrappedLearner(learner))) is learner
+    assert unwrapped(learner) is learner
