@@ -1,10 +1,10 @@
 """Predict the drift of an image model from its first retrainings, and separate its causes.
 
 The drift of a generation is the mean over functionals of the squared distance between the
-generation's samples and the real images, in variances of one real image. Response J, bias δ and
-training noise come from coupled pairs (`deep.response.pairs`), each functional by itself; the path
-of every row then follows from `stability.planning.response`. Errors, and the correction of squares
-for noise, are those of the jackknife over seeds.
+generation's samples and the real images, in variances of one real image. Response J, memory M of
+the model before, bias δ and training noise come from coupled pairs (`deep.response.pairs`), each
+functional by itself; the path of every row then follows from `stability.planning.response`. Errors,
+and the correction of squares for noise, are those of the jackknife over seeds.
 """
 
 import math
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from stability.loop.regimes import Regime
 from stability.planning.labels import Propagation, propagate
 from stability.planning.response import path_law
-from stability.planning.response_curve import fit_curve
 from stability.runs.trends import Interval
 
 __all__ = ["Causes", "PairMeans", "Prediction", "Responses", "fit_responses", "predict"]
@@ -74,7 +73,7 @@ class Responses:
 
     Attributes:
         response: J, (Q,).
-        error: Standard error of J, (Q,).
+        memory: M, slope in the value of the model before, (Q,).
         first_bias: Bias of generation 0, (Q,), standard deviations of one real image.
         bias: δ of a retraining, (Q,).
         sampler: Part of the bias that is the sampler's, (Q,).
@@ -83,7 +82,7 @@ class Responses:
     """
 
     response: NDArray[np.float64]
-    error: NDArray[np.float64]
+    memory: NDArray[np.float64]
     first_bias: NDArray[np.float64]
     bias: NDArray[np.float64]
     sampler: NDArray[np.float64]
@@ -100,35 +99,44 @@ def fit_responses(pairs: PairMeans) -> Responses:
     Returns:
         The responses.
     """
-    _, rounds, rows, seeds, count = pairs.data.shape
-    # a composition: the same round, row and side in all seeds
-    group = np.broadcast_to(
-        np.arange(2 * (rounds - 1) * rows).reshape(2, rounds - 1, rows, 1),
-        (2, rounds - 1, rows, seeds),
-    ).ravel()
-    curves = [
-        fit_curve(
+    seeds, count = pairs.data.shape[3:]
+    found = [
+        _line(
             pairs.data[:, 1:, ..., q].ravel(),
+            pairs.model[:, :-1, ..., q].ravel(),
             pairs.model[:, 1:, ..., q].ravel(),
-            group,
-            np.ones(group.size),
-            size=pairs.size,
-            origin=0.0,
-            draws=pairs.draws,
+            1 / pairs.draws,
         )
         for q in range(count)
     ]
+    bias, response, memory, excess = np.array(found).T
     first = pairs.model[0, 0, 0]  # (S, Q): alike in all rows
     scatter = first.var(axis=0, ddof=1) if seeds > 1 else np.zeros(count)
     return Responses(
-        response=np.array([curve.response[0] for curve in curves]),
-        error=np.array([curve.response[1] for curve in curves]),
+        response=response,
+        memory=memory,
         first_bias=first.mean(axis=0),
-        bias=np.array([curve.bias[0] for curve in curves]),
+        bias=bias,
         sampler=pairs.sampler.mean(axis=0),
         first_excess=np.maximum(scatter - 1 / pairs.draws, 0.0),
-        excess=np.array([curve.excess for curve in curves]),
+        excess=excess,
     )
+
+
+def _line(
+    data: NDArray, before: NDArray, model: NDArray, noise: float
+) -> tuple[float, float, float, float]:
+    """Fit model = δ + J data + M before; δ, J, M, and the scatter about it beyond `noise`.
+
+    Where one row is all there is, data and model before are proportional, and what they do together
+    is shared between them; that row is predicted all the same.
+    """
+    design = np.stack([np.ones_like(data), data, before], axis=1)
+    coefficients, *_ = np.linalg.lstsq(design, model, rcond=1e-6)
+    residual = model - design @ coefficients
+    scatter = float(residual @ residual) / max(len(model) - 3, 1)
+    bias, response, memory = map(float, coefficients)
+    return bias, response, memory, max(scatter - noise, 0.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,10 +175,13 @@ def drift_by_cause(responses: Responses, propagation: Propagation, draws: int) -
     rounds = propagation.generations + 1
     sampler, both, noise = np.zeros((3, rounds))
     for q in range(len(responses.response)):
+        # what goes on from the model before has its sampler's bias already
+        lasting = 1 - responses.memory[q]
         later = np.full(rounds - 1, responses.bias[q])
         law = path_law(
             propagation,
             response=float(responses.response[q]),
+            memory=float(responses.memory[q]),
             bias=np.concatenate([responses.first_bias[q : q + 1], later]),
             excess=np.concatenate(
                 [
@@ -183,7 +194,10 @@ def drift_by_cause(responses: Responses, propagation: Propagation, draws: int) -
         alone = path_law(
             propagation,
             response=float(responses.response[q]),
-            bias=float(responses.sampler[q]),
+            memory=float(responses.memory[q]),
+            bias=np.concatenate(
+                [responses.sampler[q : q + 1], np.full(rounds - 1, lasting * responses.sampler[q])]
+            ),
             given_real=True,
         )
         sampler += alone.mean**2

@@ -5,7 +5,8 @@ With r_t the mean of f over training set t, and s_t the expectation of f under m
 
     s_t − f* = J (r_t − f*) + δ + ξ_t,   f* = E f(real point).
 
-J is the response of the learner, δ its bias at r = f*, ξ_t the noise that its training adds. Each
+J is the response of the learner, δ its bias at r = f*, ξ_t the noise that its training adds. A
+learner that goes on from its last parameters may remember its last model, by M s_{t−1} more. Each
 noise enters once: the n real points are one random variable that all rounds share, and m draws of a
 model add Var(f)/m with the variance under that model.
 """
@@ -90,6 +91,7 @@ def path_law(
     response: float = 1.0,
     bias: float | NDArray[np.float64] = 0.0,
     excess: float | NDArray[np.float64] = 0.0,
+    memory: float = 0.0,
     given_real: bool = False,
 ) -> PathLaw:
     """Mean and covariance of the path of a functional, by linear algebra.
@@ -102,6 +104,7 @@ def path_law(
             (T + 1,).
         excess: Variance of ξ_t, noise of training that is independent in each fit, >= 0; one number
             or one a generation, (T + 1,).
+        memory: M, the slope of the model's value in that of the model before it.
         given_real: Take the n fixed real points as given: f* is their mean, and they add no noise.
 
     Returns:
@@ -131,9 +134,16 @@ def path_law(
 
         new = np.append(np.flatnonzero(propagation.origin == t), cells + t)
         mean[new] = response * training[0, t] + shift[t]
-        shared[new] = response * with_points
+        with_model = response * with_points
+        variance = response**2 * training[1, t] + extra[t]
+        if memory and t >= k:
+            last = cells + t - k  # the same chain's model before
+            mean[new] += memory * mean[last]
+            variance += memory * (2 * with_model[last] + memory * shared[last, last])
+            with_model = with_model + memory * shared[last]
+        shared[new] = with_model
         shared[:, new] = shared[new].T
-        shared[np.ix_(new, new)] = response**2 * training[1, t] + extra[t]
+        shared[np.ix_(new, new)] = variance
         own[new] = spread(mean[cells + t], shared[cells + t, cells + t])
 
     own_fits = slice(cells, None, k)

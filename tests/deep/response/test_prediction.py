@@ -5,7 +5,7 @@ from deep.response.prediction import PairMeans, drift, fit_responses, predict
 from stability.loop.regimes import FullySynthetic, Mix
 
 SIZE, SEEDS, ROUNDS, Q = 400, 6, 2, 12
-RESPONSE, FIRST, BIAS = 0.8, 0.5, 0.3
+RESPONSE, MEMORY, FIRST, BIAS = 0.5, 0.3, 0.5, 0.3
 
 
 def loops(rng, regime, rounds, displaced=0.0, noise=0.0):
@@ -18,7 +18,8 @@ def loops(rng, regime, rounds, displaced=0.0, noise=0.0):
             drawn = model[t - 1] + rng.standard_normal((SEEDS, Q)) / SIZE**0.5
             data[t] = fraction * drawn
         xi = noise * rng.standard_normal((SEEDS, Q))
-        model[t] = RESPONSE * (data[t] + start) + (BIAS if t else FIRST) + xi
+        remembered = MEMORY * model[t - 1] if t else 0.0
+        model[t] = RESPONSE * (data[t] + start) + remembered + (BIAS if t else FIRST) + xi
     return data, model
 
 
@@ -42,6 +43,7 @@ def test_response_bias_and_noise_are_those_of_the_learner(rng):
     found = fit_responses(pairs(rng, [Mix(1.0), FullySynthetic()]))
     # without noise of training the points lie on the line exactly
     np.testing.assert_allclose(found.response, RESPONSE, atol=1e-9)
+    np.testing.assert_allclose(found.memory, MEMORY, atol=1e-9)
     np.testing.assert_allclose(found.bias, BIAS, atol=1e-9)
     np.testing.assert_allclose(found.first_bias, FIRST, atol=1e-12)
     np.testing.assert_allclose(found.sampler, 0.1, atol=1e-12)
@@ -54,8 +56,9 @@ def test_prediction_follows_the_recursion_of_the_biases(rng):
         mean, variance = FIRST, 0.0
         for t in range(11):
             if t:
-                mean = RESPONSE * fraction * mean + BIAS
-                variance = (RESPONSE * fraction) ** 2 * (variance + 1 / SIZE)
+                kept = RESPONSE * fraction
+                mean = (kept + MEMORY) * mean + BIAS
+                variance = (kept + MEMORY) ** 2 * variance + kept**2 / SIZE
             expected = mean**2 + variance
             causes = found[str(regime)].causes
             assert causes["sampler"][t] + causes["learner"][t] == pytest.approx(mean**2, rel=1e-6)

@@ -185,3 +185,14 @@ def test_given_the_real_points_only_the_draws_are_noise():
     free = path_law(propagate(Mix(lam), n, t)).variance
     assert given == pytest.approx(free - 1 / n)
     assert path_law(propagate(FreshReal(lam), n, t), given_real=True).variance[-1] > 1 / n / 2
+
+
+def test_a_learner_that_remembers_its_last_model_follows_the_recursion():
+    """s_t = ½ (s_{t−1} + e) + 0.3 s_{t−1} + δ + ξ without real data."""
+    n, law = 10, {"response": 0.5, "memory": 0.3, "bias": 0.1, "excess": 0.02}
+    found = path_law(propagate(FullySynthetic(), n, 6), **law)
+    mean, variance = 0.1, 0.25 / n + 0.02
+    for t in range(7):
+        assert found.mean[t] == pytest.approx(mean, rel=1e-12)
+        assert found.variance[t] == pytest.approx(variance, rel=1e-12)
+        mean, variance = 0.8 * mean + 0.1, 0.64 * variance + 0.25 / n + 0.02
