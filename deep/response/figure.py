@@ -1,6 +1,7 @@
 """The picture of a prediction: drift, Fréchet distance, and the sampler's width map."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +48,7 @@ def contraction_figure(
     return figure
 
 
-def _points(axes: Axes, values: NDArray, look: Mapping[str, object], label: str) -> None:
+def _points(axes: Axes, values: NDArray, look: Mapping[str, Any], label: str) -> None:
     """Means over seeds with 95 % intervals."""
     intervals = [student_interval(at) for at in values]
     mean = np.array([one.mean for one in intervals])
