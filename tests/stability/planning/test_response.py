@@ -189,8 +189,8 @@ def test_given_the_real_points_only_the_draws_are_noise():
 
 def test_a_learner_that_remembers_its_last_model_follows_the_recursion():
     """s_t = ½ (s_{t−1} + e) + 0.3 s_{t−1} + δ + ξ without real data."""
-    n, law = 10, {"response": 0.5, "memory": 0.3, "bias": 0.1, "excess": 0.02}
-    found = path_law(propagate(FullySynthetic(), n, 6), **law)
+    n, loop = 10, propagate(FullySynthetic(), 10, 6)
+    found = path_law(loop, response=0.5, memory=0.3, bias=0.1, excess=0.02)
     mean, variance = 0.1, 0.25 / n + 0.02
     for t in range(7):
         assert found.mean[t] == pytest.approx(mean, rel=1e-12)
