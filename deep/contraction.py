@@ -319,7 +319,7 @@ def frechet_of(result: Result) -> tuple[str, dict[str, NDArray], float]:
     chosen = sorted(found, key=lambda q: (q.about["reference"] != "held-out", -q.about["images"]))[
         0
     ]
-    name = f"{str(chosen.about['metric']).upper()} against {chosen.about['reference']}"
+    name = f"Fréchet distance against {chosen.about['reference']}"
     return name, result.history.values(chosen.key), result.floor(chosen.key).mean
 
 

@@ -42,7 +42,7 @@ def contraction_figure(
         distance.axhline(floor, color="0.5", lw=0.8, ls=":", label="real images")
     distance.set(xlabel="retrainings t", ylabel=name)
     distance.set_ylim(bottom=0)
-    distance.legend()
+    distance.legend(loc="center right")
 
     _width(widths, measured, width)
     return figure
@@ -72,7 +72,7 @@ def _drift(axes: Axes, measured: Measured, pair_rounds: int) -> None:
     axes.set_xlim(-0.5, None)
     axes.set_ylim(bottom=0)
     axes.set_title("lines predicted from the grey part")
-    axes.legend()
+    axes.legend(loc="upper left")
 
 
 def _width(axes: Axes, measured: Measured, width: tuple[NDArray, NDArray, NDArray]) -> None:
@@ -82,9 +82,8 @@ def _width(axes: Axes, measured: Measured, width: tuple[NDArray, NDArray, NDArra
     _errors(axes, at, 100 * ratio)
     axes.axhline(0, color="0.7", lw=0.8, zorder=0)
     axes.set(
-        xscale="log",
         xlabel="sd along a component of pixels",
-        ylabel="variance, % of a fine sampler's",
+        ylabel="variance beyond a fine sampler's, %",
     )
     axes.legend()
 
