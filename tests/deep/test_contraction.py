@@ -7,13 +7,29 @@ import pytest
 
 import deep.metrics.feature_choice
 from deep.contraction import CoupledEDM, Pairs, main
+from deep.metrics.label_encoder import EncoderTraining
 from deep.models.edm import EDM
+from deep.networks.unet_edm import EDMNetwork
 from deep.response.claims import CLAIMS
 from deep.retrain import main as retrain
 from deep.retraining.presets import Retrain, RetrainEDM
 from deep.training.trainer import TrainConfig
 from stability.runs.command_line import UsageError
-from tests.deep.test_retrain import NETWORK, short_encoder
+
+NETWORK = EDMNetwork(
+    resolution=8,
+    channels=1,
+    model_channels=8,
+    channel_mult=(1,),
+    num_blocks=1,
+    attn_resolutions=(),
+    dropout=0.1,
+    augment_dim=0,
+)
+
+
+def short_encoder(seed):
+    return EncoderTraining(seed=seed, steps=5, width=8)
 
 
 @pytest.fixture(autouse=True)
