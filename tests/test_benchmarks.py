@@ -1,13 +1,17 @@
 """Options of the benchmarks; what they measure is for people to run."""
 
 import dataclasses
+import json
 
+import numpy as np
 import pytest
+import torch
 
 from benchmarks import (
     deep,
     false_alarms,
     fixed_seed,
+    gpu,
     metrics,
     neighbours,
     stability,
@@ -15,6 +19,9 @@ from benchmarks import (
     toy,
     two_moons,
 )
+from benchmarks.plain_others import plain_copy
+from deep.training.presets import PRESETS
+from tests.support.official import randomised, relative_error
 
 
 @pytest.mark.parametrize(
@@ -25,6 +32,7 @@ from benchmarks import (
             deep,
             false_alarms,
             fixed_seed,
+            gpu,
             metrics,
             neighbours,
             stability,
@@ -50,3 +58,34 @@ def test_every_number_of_a_list_is_looked_at():
     for replicas in ((), (2, 0)):
         with pytest.raises(ValueError, match="--replicas"):
             toy.Benchmark(replicas=replicas)
+
+
+@pytest.mark.parametrize("name", ["ddpm-cifar10", "otcfm-cifar10"])
+def test_the_plain_networks_are_ours(name, rng):
+    """Else the table of benchmarks.gpu would compare two different networks."""
+    preset = gpu.smaller(PRESETS[name])
+    ours = randomised(preset.network.build(torch.Generator()), rng).eval()
+    plain = plain_copy(ours, torch.device("cpu"))
+    x = torch.from_numpy(rng.standard_normal((2, 3, 8, 8), dtype=np.float32))
+    t = torch.tensor([5.0, 800.0])
+    arguments = (t / 1000, x) if name.startswith("otcfm") else (x, t)
+    with torch.no_grad():
+        assert relative_error(plain(*arguments), ours(*arguments)) < 1e-4
+
+
+def test_without_a_gpu_the_table_is_a_line(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    gpu.main(gpu.Benchmark())
+    assert "no NVIDIA GPU here, so nothing was measured" in capsys.readouterr().out
+
+
+def test_the_table_of_the_gpu_runs_small(tmp_path, capsys):
+    with torch.random.fork_rng(devices=[]):  # dropout of the plain code
+        gpu.main(gpu.Benchmark(small=True, out=tmp_path / "table.json"))
+    rows = json.loads((tmp_path / "table.json").read_text())["rows"]
+    ways = 1 + sum(way.compile is None for way in gpu.WAYS)
+    assert len(rows) == 2 * ways * len(gpu.MODELS)
+    assert {row["model"] for row in rows} == set(gpu.MODELS)
+    assert all(row["rate"] > 0 and row["of_peak"] > 0 for row in rows)
+    assert all(row["ratio"] == 1 for row in rows if row["way"].startswith("plain"))
+    assert capsys.readouterr().out.count("sampling") == ways * len(gpu.MODELS)

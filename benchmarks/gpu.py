@@ -1,0 +1,351 @@
+"""One table of the image models' speed on an NVIDIA GPU: python -m benchmarks.gpu
+
+EDM on CIFAR-10 and FFHQ-64, DDPM and OT-CFM on CIFAR-10, with random weights and images, in
+training and sampling: plain implementations in fp16 (benchmarks/plain_edm.py and plain_others.py)
+against this project in fp32, bf16, compiled, in CUDA graphs and in the usual memory layout. Without
+a GPU it says so and ends; `--small` runs the same on the processor with tiny networks, in a minute.
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.at_least_one import require_at_least_one
+from benchmarks.plain_edm import PlainEDM, sample_plainly, train_plainly
+from benchmarks.plain_others import (
+    plain_copy,
+    sample_ddpm_plainly,
+    sample_otcfm_plainly,
+    train_others_plainly,
+)
+from deep.models.ot_cfm import OTCFM
+from deep.networks.unet_cfm import CFMNetwork
+from deep.networks.unet_edm import EDMNetwork
+from deep.retraining.presets import PRESETS, Preset
+from deep.training.precision import FORMATS, Precision, autocast
+from deep.training.sampling import draw_images
+from deep.training.trainer import Trainer
+from stability.runs.atomic import atomic_write
+from stability.runs.command_line import command
+
+Model = Literal["edm-cifar10", "edm-ffhq64", "ddpm-cifar10", "otcfm-cifar10"]
+MODELS: tuple[Model, ...] = ("edm-cifar10", "edm-ffhq64", "ddpm-cifar10", "otcfm-cifar10")
+EULER_STEPS = 100
+"""OT-CFM is drawn by equal steps: those that dopri5 chooses depend on what was learnt."""
+
+
+@dataclass(frozen=True)
+class Way:
+    """A way of running this project's networks.
+
+    Attributes:
+        name: In the table.
+        precision: Of convolutions and matrix products.
+        compile: How torch.compile is called; None: not at all. "graphs" replays CUDA graphs.
+        channels_last: Memory layout of images and weights.
+    """
+
+    name: str
+    precision: Precision = "bf16"
+    compile: Literal["code", "graphs"] | None = None
+    channels_last: bool = True
+
+
+WAYS = (
+    Way("eager fp32", "fp32"),
+    Way("eager bf16, usual layout", channels_last=False),
+    Way("eager bf16"),
+    Way("compiled bf16", compile="code"),
+    Way("CUDA graphs bf16", compile="graphs"),
+)
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Time training and sampling of every model in every way, against plain code in fp16."""
+
+    models: tuple[Model, ...] = MODELS
+    """Models and data sets."""
+    batch: int = 256
+    """Images a training step."""
+    sample_batch: int = 256
+    """Images drawn at once."""
+    steps: int = 10
+    """Training steps timed at once."""
+    rounds: int = 3
+    """Times that everything is measured; medians are printed."""
+    small: bool = False
+    """Tiny networks and batches on the processor, to see that all of it runs: its numbers mean
+    nothing."""
+    out: Path | None = None
+    """Also write the rows to this JSON file."""
+
+    def __post_init__(self) -> None:
+        require_at_least_one(self)
+
+
+@dataclass(frozen=True)
+class Row:
+    """Measurement of one way: images a second, share of the peak, peak memory in GB (0: no GPU)."""
+
+    model: str
+    work: Literal["training", "sampling"]
+    way: str
+    rate: float
+    of_peak: float
+    memory: float
+    ratio: float
+
+
+def smaller(preset: Any) -> Any:
+    """The preset with a network of one level of 8 × 8, and few steps of its sampler."""
+    changes: dict[str, Any] = {"resolution": 8, "model_channels": 32, "channel_mult": (1,)}
+    changes |= {"num_blocks": 1, "attn_resolutions": (8,)}
+    if not isinstance(preset.network, EDMNetwork):
+        changes["norm_groups"] = 8
+    if isinstance(preset.network, CFMNetwork):
+        changes["head_channels"] = 32
+    network = replace(preset.network, **changes)
+    few: dict[str, Any] = {"edm": {"steps": 3}, "ddpm": {"ddim_steps": 3}, "otcfm": {}}[preset.name]
+    return replace(preset, network=network, model=replace(preset.model, **few))
+
+
+class Bench:
+    """One model, its plain implementation, and the device."""
+
+    def __init__(self, name: Model, config: Benchmark, accelerator: Accelerator) -> None:
+        kind, data = name.split("-")
+        preset = PRESETS[kind, data_of(data)]
+        if config.small:
+            preset = smaller(preset)
+        self.name, self.config, self.accelerator = name, config, accelerator
+        self.device, self.network, self.model = accelerator.device, preset.network, preset.model
+        self.euler = 3 if config.small else EULER_STEPS
+        if isinstance(self.model, OTCFM):
+            self.model = replace(self.model, integrator="euler", euler_steps=self.euler)
+        self.training = replace(preset.training, batch=config.batch)
+        self.shape = (self.network.channels, self.network.resolution, self.network.resolution)
+        rng = np.random.default_rng(0)
+        self.images = rng.integers(0, 256, (4 * config.batch, *self.shape), dtype=np.uint8)
+
+    def built(self) -> torch.nn.Module:
+        return self.network.build(torch.Generator().manual_seed(0))
+
+    def ours(self, way: Way) -> dict[str, Callable[[], object]]:
+        """Work of this project: name -> what does it once."""
+        settings = replace(
+            self.training,
+            precision=way.precision,
+            compile=way.compile is not None,
+            channels_last=way.channels_last,
+        )
+        with compiling(way):
+            trainer = Trainer(self.model, self.built(), settings, self.accelerator)
+        duration = self.config.steps * self.config.batch
+
+        def train() -> None:
+            rng = np.random.default_rng(1)
+            for _ in trainer.fit(self.images, duration, rng, report_steps=self.config.steps):
+                pass
+
+        def sample() -> None:
+            draw_images(
+                self.model,
+                trainer.drawn_from,
+                self.shape,
+                range(self.config.sample_batch),
+                0,
+                accelerator=self.accelerator,
+                batch=self.config.sample_batch,
+                precision=way.precision,
+            )
+
+        return {"training": train, "sampling": sample}
+
+    def plain(self) -> dict[str, Callable[[], object]]:
+        """Work of the plain implementation, in fp16 on a GPU."""
+        config, device = self.config, self.device
+        half: Precision = "fp16" if device.type == "cuda" else "fp32"
+
+        def context() -> Any:
+            return autocast(device, half)
+
+        images, rng = torch.from_numpy(self.images).to(device), np.random.default_rng(1)
+        batch, steps = config.batch, config.steps
+        count = config.sample_batch
+        if isinstance(self.network, EDMNetwork):
+            network, average = (PlainEDM(self.network).to(device) for _ in range(2))
+            average.eval().requires_grad_(False)
+            augmentation = self.model.augment
+
+            def sample_edm() -> None:
+                with context():
+                    sample_plainly(average, self.shape, self.model.steps, count, count, device)
+
+            return {
+                "training": lambda: train_plainly(
+                    network, average, images, steps, batch, augmentation, context, rng
+                ),
+                "sampling": sample_edm,
+            }
+
+        network, average = plain_copy(self.built(), device), plain_copy(self.built(), device)
+        average.eval().requires_grad_(False)
+
+        def sample_other() -> None:
+            with context():
+                if isinstance(self.model, OTCFM):
+                    sample_otcfm_plainly(average, self.shape, self.euler, count, device)
+                else:
+                    sample_ddpm_plainly(average, self.model, self.shape, count, device)
+
+        return {
+            "training": lambda: train_others_plainly(
+                network, average, self.model, images, steps, batch, context, rng
+            ),
+            "sampling": sample_other,
+        }
+
+    def images_of(self, work: str) -> int:
+        """Images that the work handles once."""
+        return (
+            self.config.sample_batch
+            if work == "sampling"
+            else self.config.steps * self.config.batch
+        )
+
+    def flops(self, work: str) -> float:
+        """Operations of convolutions and matrix products for one image."""
+        net, calls = self.built().to(self.device), 1
+        x = torch.randn(2, *self.shape, device=self.device)
+        t = torch.ones(2, device=self.device)
+        counter = FlopCounterMode(display=False)
+        with counter, torch.set_grad_enabled(work == "training"):
+            out = net(t, x) if isinstance(self.network, CFMNetwork) else net(x, t)
+            if work == "training":
+                out.sum().backward()
+        if work == "sampling":
+            calls = self._calls()
+        return calls * counter.get_total_flops() / 2
+
+    def _calls(self) -> int:
+        """Calls of the network for one image."""
+        if isinstance(self.network, EDMNetwork):
+            return 2 * self.model.steps - 1
+        return (
+            self.euler if isinstance(self.model, OTCFM) else self.model.make_sampler().evaluations
+        )
+
+
+def data_of(data: str) -> Preset:
+    return "ffhq64" if data == "ffhq64" else "cifar10"
+
+
+@contextmanager
+def compiling(way: Way) -> Iterator[None]:
+    """Within the block, networks that are compiled replay CUDA graphs if the way says so."""
+    plain = torch.compile
+
+    def with_graphs(network: Any, **options: Any) -> Any:
+        return plain(network, **options, mode="reduce-overhead")
+
+    torch.compiler.reset()
+    torch.compile = with_graphs if way.compile == "graphs" else plain  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        torch.compile = plain  # type: ignore[assignment]
+
+
+def seconds(work: Callable[[], object], device: torch.device) -> float:
+    """Wall time of the work."""
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start
+
+
+def peak(device: torch.device, precision: Precision) -> float:
+    """Operations a second of a large matrix product."""
+    n = 8192 if device.type == "cuda" else 512
+    a = torch.randn(n, n, device=device).to(FORMATS[precision])
+    return max(2 * n**3 / seconds(lambda: a @ a, device) for _ in range(5))
+
+
+def measured(
+    work: Callable[[], object], config: Benchmark, device: torch.device
+) -> tuple[float, float]:
+    """Median seconds, and peak memory in GB; done once before, which compiles."""
+    work()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    took = median(seconds(work, device) for _ in range(config.rounds))
+    return took, torch.cuda.max_memory_allocated() / 1e9 if device.type == "cuda" else 0.0
+
+
+def rows_of(name: Model, config: Benchmark, accelerator: Accelerator) -> Iterator[Row]:
+    """Measure one model in every way; the plain implementation first."""
+    bench, device = Bench(name, config, accelerator), accelerator.device
+    on_gpu = device.type == "cuda"
+    ways = [way for way in WAYS if on_gpu or way.compile is None]
+    plain_rates: dict[str, float] = {}
+    flops = {work: bench.flops(work) for work in ("training", "sampling")}
+    half: Precision = "fp16" if on_gpu else "fp32"
+    peaks = {format_: peak(device, format_) for format_ in {half, *(way.precision for way in ways)}}
+
+    for way in (None, *ways):
+        label, precision = ("plain " + half, half) if way is None else (way.name, way.precision)
+        for work, run in (bench.plain() if way is None else bench.ours(way)).items():
+            took, memory = measured(run, config, device)
+            rate = bench.images_of(work) / took
+            if way is None:
+                plain_rates[work] = rate
+            share = rate * flops[work] / peaks[precision]
+            kind: Literal["training", "sampling"] = "training" if work == "training" else "sampling"
+            yield Row(name, kind, label, rate, share, memory, rate / plain_rates[work])
+
+
+def main(config: Benchmark) -> None:
+    """Measure, print the table, and write it where asked."""
+    on_gpu = torch.cuda.is_available() and not config.small
+    if not on_gpu and not config.small:
+        print("no NVIDIA GPU here, so nothing was measured; --small runs tiny networks on the CPU")
+        return
+    if config.small:
+        config = replace(config, batch=min(config.batch, 4), sample_batch=2, steps=1, rounds=1)
+    accelerator = Accelerator(cpu=not on_gpu)
+
+    device = torch.cuda.get_device_name() if on_gpu else "CPU (--small: not the speed of anything)"
+    print(f"{device}, torch {torch.__version__}")
+    print(f"{'':15}{'':10}{'':26}{'images/s':>10}{'of peak':>9}{'memory':>10}{'/ plain':>9}")
+    rows = []
+    for name in config.models:
+        for row in rows_of(name, config, accelerator):
+            rows.append(row)
+            print(
+                f"{row.model:15}{row.work:10}{row.way:26}{row.rate:10,.1f}{row.of_peak:9.1%}"
+                f"{row.memory:7.1f} GB{row.ratio:8.2f}x",
+                flush=True,
+            )
+    if config.out is not None:
+        content = {"device": device, "torch": torch.__version__, "rows": [asdict(r) for r in rows]}
+        with atomic_write(config.out) as file:
+            file.write(json.dumps(content, indent=2).encode() + b"\n")
+        print(f"wrote {config.out}")
+
+
+if __name__ == "__main__":
+    command(Benchmark, main)
