@@ -125,11 +125,13 @@ class Bench:
 
     def __init__(self, name: Model, config: Benchmark, accelerator: Accelerator) -> None:
         kind, data = name.split("-")
-        preset = PRESETS[kind, data_of(data)]
+        preset: Any = PRESETS[kind, data_of(data)]
         if config.small:
             preset = smaller(preset)
         self.name, self.config, self.accelerator = name, config, accelerator
-        self.device, self.network, self.model = accelerator.device, preset.network, preset.model
+        self.device = accelerator.device
+        self.network: Any = preset.network
+        self.model: Any = preset.model
         self.euler = 3 if config.small else EULER_STEPS
         if isinstance(self.model, OTCFM):
             self.model = replace(self.model, integrator="euler", euler_steps=self.euler)
@@ -304,7 +306,8 @@ def rows_of(name: Model, config: Benchmark, accelerator: Accelerator) -> Iterato
     plain_rates: dict[str, float] = {}
     flops = {work: bench.flops(work) for work in ("training", "sampling")}
     half: Precision = "fp16" if on_gpu else "fp32"
-    peaks = {format_: peak(device, format_) for format_ in {half, *(way.precision for way in ways)}}
+    formats: set[Precision] = {half, *(way.precision for way in ways)}
+    peaks = {precision: peak(device, precision) for precision in formats}
 
     for way in (None, *ways):
         label, precision = ("plain " + half, half) if way is None else (way.name, way.precision)

@@ -8,7 +8,7 @@ SciPy.
 
 import copy
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import scipy.optimize
@@ -39,7 +39,7 @@ class PlainAttention(nn.Module):
     def forward(self, x: Tensor, embedding: Tensor | None = None) -> Tensor:
         n, c, height, width = x.shape
         flat = self.norm(x).flatten(2)  # (n, c, l)
-        weight, bias = self.map_in.weight.flatten(1), self.map_in.bias
+        weight, bias = self.map_in.weight.flatten(1), cast(Tensor, self.map_in.bias)
         qkv = (torch.einsum("oc,ncl->nol", weight.to(flat.dtype), flat) + bias[:, None]).unflatten(
             1, (*self.rows, -1)
         )
@@ -48,7 +48,7 @@ class PlainAttention(nn.Module):
         weights = torch.einsum("nhcq,nhck->nhqk", q.float(), k.float() * scale).softmax(dim=3)
         attended = torch.einsum("nhqk,nhck->nhcq", weights.to(v.dtype), v).reshape(n, c, -1)
         out = torch.einsum("oc,ncl->nol", self.map_out.weight.flatten(1).to(v.dtype), attended)
-        return x + (out + self.map_out.bias[:, None]).reshape(n, c, height, width)
+        return x + (out + cast(Tensor, self.map_out.bias)[:, None]).reshape(n, c, height, width)
 
 
 class PlainSiLU(nn.Module):
