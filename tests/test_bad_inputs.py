@@ -31,6 +31,7 @@ import deep.train
 import stability.__main__
 import toy.compare
 import toy.contraction
+import toy.critical_lambda
 import toy.eight_gaussians
 import toy.figure8
 import toy.run
@@ -68,6 +69,10 @@ STARTS: dict[str, Start] = {
         lambda chosen: toy.contraction.configuration(chosen.model),
         toy.contraction.main,
         toy.run.ModelChoice,
+    ),
+    "toy.critical_lambda": lambda _: (
+        toy.critical_lambda.CriticalLambda,
+        toy.critical_lambda.main,
     ),
     "toy.compare": lambda _: (toy.compare.Compare, toy.compare.main),
     "deep.train": lambda _: (deep.train._commands(), deep.train.main),
@@ -123,6 +128,7 @@ COUNTS = {
     "toy.width_map": ["--epochs", "--seeds"],
     "toy.samplers": ["--evaluations"],
     "toy.contraction": ["--rounds"],
+    "toy.critical_lambda": ["--seeds"],
     "deep.train edm": ["--batch", "--samples", "--num-blocks"],
     "deep.retrain edm": ["--grid", "--kid-subsets"],
     "deep.contraction edm": ["--pair-rounds", "--components", "--sampler-images"],
@@ -241,6 +247,10 @@ toy.contraction --size 1e9
 toy.contraction --displacements shift shift
 toy.contraction --displacements none
 toy.contraction --samples 1000000000
+toy.critical_lambda --lambda 0
+toy.critical_lambda --lambda nan
+toy.critical_lambda --retrainings 1
+toy.critical_lambda --loops Poisson
 toy.compare
 toy.compare a
 toy.compare nowhere nowhere

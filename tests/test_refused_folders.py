@@ -19,6 +19,7 @@ COMMANDS = (
     "deep.sweep run --lambda 1",
     "toy.width_map --epochs 0",
     "toy.samplers",
+    "toy.critical_lambda --loops Gaussian --lambda 1",
 )
 
 
@@ -38,7 +39,12 @@ def test_a_folder_of_somebody_else_is_left_as_it_was(
     line, overwrite, tmp_path, capsys, monkeypatch
 ):
     module, *arguments = line.split()
-    if overwrite and module in ("deep.sweep", "toy.width_map", "toy.samplers"):
+    if overwrite and module in (
+        "deep.sweep",
+        "toy.width_map",
+        "toy.samplers",
+        "toy.critical_lambda",
+    ):
         pytest.skip("has no --overwrite")
     folder = tmp_path / "mine"
     for name in (
