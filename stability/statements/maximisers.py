@@ -159,7 +159,7 @@ def _saddle(real: Tensor, K: int) -> Tensor:
 
 
 def _falls_around(case: str, family: Family, real: Tensor, theta: Tensor) -> Verdict:
-    """Whether f, the mean log-likelihood, falls around a critical point along all axes of ∇²f."""
+    """Check that f, the mean log-likelihood, falls around a critical point along all axes."""
 
     def f(at: Tensor) -> Tensor:
         return family.log_prob(at, real).mean()

@@ -30,7 +30,7 @@ _MARGIN = 2.0
 
 @dataclass(frozen=True)
 class Seen:
-    """What a statement's check gave on a case, with the right functions.
+    """Verdicts of a statement's check on a case, with the right functions.
 
     Attributes:
         case: Arguments of the check.
@@ -224,7 +224,7 @@ def _modules() -> list[Any]:
 
 
 def _places(value: Any) -> list[tuple[Any, str]]:
-    """Where modules of `stability` have an object: module and name."""
+    """Find an object in the modules of `stability`: module and name of each place."""
     return [
         (module, key)
         for module in _modules()
