@@ -402,6 +402,7 @@ def _write(path: Path, found: dict[str, list[MeasuredRow]]) -> None:
         for name, measured in found.items()
         for row in measured
     ]
+
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(
@@ -450,6 +451,7 @@ def _figure(found: dict[str, list[MeasuredRow]]) -> Figure:
     figure = Figure(figsize=(2.3 * columns, 1.9 * lines + 0.6))
     grid = np.atleast_1d(figure.subplots(lines, columns, sharex=True, sharey=True, squeeze=False))
     share = np.linspace(0, 1, 50)
+
     for axes, (name, rows) in zip(grid.flat, found.items(), strict=False):
         at = [row.lam / (1 + row.lam) for row in rows]
         axes.plot(share, share, color="0.6", lw=1, label="λ/(1+λ)")

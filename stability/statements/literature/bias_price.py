@@ -270,6 +270,7 @@ def check(
         ),
         _simulated(case, regime, response, chains, rng, false_alarm),
     ]
+
     if isinstance(regime, _BOOKKEEPING) and response == 1:
         verdicts.append(_bookkeeping(regime, t, rng))
     if isinstance(regime, Accumulate) and response == 1:

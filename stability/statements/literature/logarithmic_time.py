@@ -216,9 +216,11 @@ def check(
     case = f"λ = {lam:g}, τ = {tau:g}"
     k = np.arange(1, 41)
     early, late = (math.log(pooled_factor(lam, tau, rounds)) for rounds in (1e4, 1e5))
+
     variance = 1.0
     for _ in range(2000):
         variance = (1 + lam * tau * variance) / (1 + lam)
+
     return [
         PRODUCT.verdict(
             f"{case}, t = 40",
@@ -300,6 +302,7 @@ def _web(
             false_alarm=false_alarm,
         )
     ]
+
     if abs(alpha - 0.5) > 0.1:
         ends = [math.log(web_error(alpha, rounds)) for rounds in (3_000, 30_000)]
         verdicts.append(
