@@ -180,7 +180,7 @@ def _retrained(config: CoupledConfig, folder: Path, **changes: Any) -> Config:
 
 
 class _Experiment:
-    """What pairs and run share."""
+    """Settings that pairs and run share."""
 
     def __init__(self, config: CoupledConfig, run: Study) -> None:
         assert isinstance(run.learner, ImageStudy)
@@ -231,7 +231,7 @@ class _Experiment:
         )
 
     def means(self, pairs: Result) -> PairMeans:
-        """What the pairs recorded."""
+        """Records of the pairs."""
         names = self.functionals().names
 
         def of(side: str) -> NDArray:

@@ -1,1 +1,1 @@
-"""What a retraining does to an image model, in a feature space: response, bias, and prediction."""
+"""Effect of a retraining on an image model, in a feature space: response, bias and prediction."""

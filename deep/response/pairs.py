@@ -193,7 +193,7 @@ class PairRecorder:
         return records
 
     def _sampler(self, learner: ImageLearner, pairs: int) -> list[dict[str, float]]:
-        """What the sampler in use does beside a fine one, with the networks of generation 0."""
+        """The sampler in use beside a fine one, with the networks of generation 0."""
         drawn = {}
         for name, model in (("own", None), ("fine", self._fine)):
             rng = stream(self._seed, Purpose.OBSERVE, 0)  # the same latents
