@@ -441,7 +441,7 @@ def mixture_of_five() -> Case:
     def log_prob(theta: np.ndarray, x: np.ndarray) -> np.ndarray:
         logits = np.append(theta[:4], 0.0)
         terms = stats.norm.logpdf(x[:, None], theta[4:9], np.exp(theta[9:])) + logits
-        return special.logsumexp(terms, axis=1) - special.logsumexp(logits)
+        return np.logaddexp.reduce(terms, axis=1) - np.logaddexp.reduce(logits)
 
     start = np.concatenate([np.log(shares[:4] / shares[4]), means, np.log(wider)])
     known = on_a_grid(log_prob, pieces.sum(1), grid, step, start)

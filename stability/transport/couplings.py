@@ -174,7 +174,8 @@ def quantised(x: Points, y: Points, centres: Points) -> float:
     """
     tree = KDTree(centres)
     (to_x, at_x), (to_y, at_y) = tree.query(x), tree.query(y)
-    masses = [np.bincount(at, minlength=len(centres)) / len(at) for at in (at_x, at_y)]
+    counts = [np.bincount(at, minlength=len(centres)) for at in (at_x, at_y)]
+    masses = [count / count.sum() for count in counts]
     kept = [mass > 0 for mass in masses]
     between = moved(centres[kept[0]], masses[0][kept[0]], centres[kept[1]], masses[1][kept[1]])
     return float(to_x.mean()) + between + float(to_y.mean())
