@@ -390,6 +390,7 @@ def run(benchmark: Benchmark) -> None:
             own = list(cases(benchmark, learner, data, benchmark.seed))
             found += own
             console.print(f"{learner}, {data}: {' '.join(_numbers(own))}", soft_wrap=True)
+
     if not found:
         raise UsageError("--learners and --data leave nothing of the grid")
     for title, key in (

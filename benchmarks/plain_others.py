@@ -104,6 +104,7 @@ def train_others_plainly(
     network.train()
     adam = torch.optim.Adam(network.parameters(), lr=2e-4)
     scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
+
     for _ in range(steps):
         adam.zero_grad()
         chosen = torch.from_numpy(rng.integers(len(images), size=batch)).to(device)
@@ -111,11 +112,13 @@ def train_others_plainly(
         flipped = torch.from_numpy(rng.random(batch) < 0.5).to(device)[:, None, None, None]
         clean = torch.where(flipped, clean.flip(3), clean)
         noise = torch.from_numpy(rng.standard_normal(clean.shape, np.float32)).to(device)
+
         with context():
             if isinstance(model, DDPM):
                 predicted, target = _noise_and_prediction(network, model, clean, noise, rng)
             else:
                 predicted, target = _velocity_and_prediction(network, clean, noise, rng)
+
         loss = (predicted.float() - target).square().mean()
         scaler.scale(loss).backward()
         loss.item()
@@ -123,6 +126,7 @@ def train_others_plainly(
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         scaler.step(adam)
         scaler.update()
+
         for mean, parameter in zip(average.parameters(), network.parameters(), strict=True):
             mean.copy_(parameter.detach().lerp(mean, 0.9999))
 

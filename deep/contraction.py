@@ -375,6 +375,7 @@ def _drift_table(measured: Measured) -> Table:
     names = ("regime", "share left", "measured", "predicted", *CAUSES)
     for name in names:
         table.add_column(name, justify="left" if name == "regime" else "right")
+
     for row, prediction in measured.predictions.items():
         late = student_interval(measured.drift[row][first:].mean(axis=0))
         parts = [
@@ -393,6 +394,7 @@ def _drift_table(measured: Measured) -> Table:
             ),
             *parts,
         )
+
     table.caption = (
         "share of the displacement left after a retraining, with a 95 % interval; ± standard error "
         "over seeds; causes are parts of what is predicted"

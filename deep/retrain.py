@@ -89,11 +89,13 @@ def image_study(config: Config, accelerator: Accelerator) -> Study:
         lambda console, result: print_tables(console, result.recorded),
         lambda result: _figures(result.folder),
     )
+
     _require_effect(config)
     real, digests = _inputs(config)
     _require_room(config, real, accelerator)
     _require_measurable(config, real)
     images = ImageStudy(config, real, _start(config), accelerator)
+
     return Study(
         name=f"retrain-{config.name}",
         learner=images,
@@ -118,6 +120,7 @@ def _inputs(config: Config) -> tuple[RealImages, dict[str, Any]]:
     for option in ("init", "inception", "trust_torchscript"):
         if (file := getattr(options, option)) is not None:
             digests[f"{option}_digest"] = input_digest(option, file)
+
     real = split(
         options.data,
         images,
@@ -126,6 +129,7 @@ def _inputs(config: Config) -> tuple[RealImages, dict[str, Any]]:
         held_out=options.held_out,
         seed=options.seed,
     )
+
     if options.held_out is not None and real.held_out is not None:
         labelled = label_dim_of(config.network) > 0
         digests["held_out_digest"] = (

@@ -28,7 +28,7 @@ from stability.runs.command_line import command
 from stability.runs.figure_style import Figure, figure_style, regime_looks, save_figure
 from stability.runs.history import History
 from stability.runs.loop_options import Lambdas, LoopOptions, parts_of, study_settings
-from stability.runs.observer import Quantity, TruthDraw, View
+from stability.runs.observer import Quantity, View
 from stability.runs.option_error import OptionError, worded
 from stability.runs.ranges import MOST_ROUNDS, require_range
 from stability.runs.result import Result
@@ -159,30 +159,6 @@ class PairObserver:
 
     def __init__(self, displacements: Sequence[Displacement]) -> None:
         self._displacements = displacements
-
-    def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, float]:
-        """Return nothing: a share has no noise floor.
-
-        Args:
-            truth: Draws true points; not used.
-            n: Number of points; not used.
-            rng: Source of draws; not used.
-
-        Returns:
-            An empty dictionary.
-        """
-        return {}
-
-    def __call__(self, view: View) -> dict[str, float]:
-        """Raise an error: a pair is two chains.
-
-        Args:
-            view: One chain in a generation.
-
-        Raises:
-            TypeError: Always.
-        """
-        raise TypeError("pairs of chains are measured together")
 
     def measure(
         self, generation: Generation, learner: Any, views: Sequence[View]

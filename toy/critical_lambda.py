@@ -465,8 +465,9 @@ def _figure(found: dict[str, list[MeasuredRow]]) -> Figure:
         axes.set_title(name)
     for axes in grid.flat[len(found) :]:
         axes.set_visible(False)
-    for axes in grid[-1]:
+    for axes in list(grid.flat[: len(found)])[-columns:]:  # the lowest panel of each column
         axes.set_xlabel("λ/(1+λ)")
+        axes.tick_params(labelbottom=True)
     for axes in grid[:, 0]:
         axes.set_ylabel("left a round")
     handles, labels = grid[0, 0].get_legend_handles_labels()

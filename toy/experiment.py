@@ -25,7 +25,7 @@ from stability.runs.closing import closing
 from stability.runs.command_line import UsageError
 from stability.runs.loop_options import LoopOptions, parts_of, study_settings
 from stability.runs.memory_limit import Need, require_memory
-from stability.runs.observer import Observer
+from stability.runs.observer import ChainsObserver, Observer
 from stability.runs.option_error import OptionError
 from stability.runs.processors import default_threads
 from stability.runs.ranges import LARGEST_COUNT, require_range
@@ -242,7 +242,10 @@ def run_experiment(
     transported = min(experiment.samples, MOST_TRANSPORTED) if profile else experiment.samples
     regimes = experiment.regimes(paper_lambdas)
     require_room(experiment, regimes, settings, transported)
-    observers: list[Observer] = [Distances(transported, sliced=False), ParametersMoved()]
+    observers: list[Observer | ChainsObserver] = [
+        Distances(transported, sliced=False),
+        ParametersMoved(),
+    ]
     observers += [Resemblance(shown=resemblance), Likelihood(shown=resemblance)]
     shown_truth: Any = truth if drawn is None else drawn
 

@@ -41,8 +41,8 @@ def contraction_figure(
     if np.isfinite(floor):
         distance.axhline(floor, color="0.5", lw=0.8, ls=":", label="real images")
     distance.set(xlabel="retrainings t", ylabel=name)
-    distance.set_ylim(bottom=0)
-    distance.legend(loc="center right")
+    distance.set_ylim(bottom=0, top=1.35 * distance.get_ylim()[1])  # room for the legend
+    distance.legend(loc="upper left")
 
     _width(widths, measured, width)
     return figure

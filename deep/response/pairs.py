@@ -16,7 +16,7 @@ from deep.retraining.observer import ImageStudy
 from stability.loop.contraction import Displacement, shares
 from stability.loop.retraining import Generation
 from stability.loop.streams import Purpose, stream
-from stability.runs.observer import Quantity, TruthDraw, View
+from stability.runs.observer import Quantity, View
 from stability.runs.study import LearnerPlace
 
 __all__ = ["Kind", "PairBuilder", "PairRecorder", "displacement"]
@@ -138,30 +138,6 @@ class PairRecorder:
     @property
     def _axes(self) -> range:
         return range(1, self._components + 1)
-
-    def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, float]:
-        """Return nothing: a share has no noise floor.
-
-        Args:
-            truth: Not used.
-            n: Not used.
-            rng: Not used.
-
-        Returns:
-            An empty dictionary.
-        """
-        return {}
-
-    def __call__(self, view: View) -> dict[str, float]:
-        """Raise an error: a pair is two chains.
-
-        Args:
-            view: One chain in a generation.
-
-        Raises:
-            TypeError: Always.
-        """
-        raise TypeError("pairs of chains are measured together")
 
     def measure(
         self, generation: Generation, learner: ImageLearner, views: Sequence[View]

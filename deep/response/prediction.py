@@ -109,6 +109,7 @@ def fit_responses(pairs: PairMeans) -> Responses:
         )
         for q in range(count)
     ]
+
     bias, response, memory, excess = np.array(found).T
     first = pairs.model[0, 0, 0]  # (S, Q): alike in all rows
     scatter = first.var(axis=0, ddof=1) if seeds > 1 else np.zeros(count)
@@ -274,6 +275,7 @@ def predict(
     rows = {str(regime): propagate(regime, pairs.size, generations) for regime in regimes}
     samples = [pairs.without(seed) for seed in range(pairs.seeds)] if pairs.seeds > 1 else []
     responses = [fit_responses(one) for one in (pairs, *samples)]
+
     found = {}
     for row, propagation in rows.items():
         causes = [drift_by_cause(each, propagation, draws) for each in responses]

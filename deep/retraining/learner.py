@@ -328,6 +328,7 @@ class ImageLearner:
             f"sampling {r + 1} of {self.chains}",
             self._schedule.sample_batch * self._accelerator.num_processes,
         )
+
         channels, height, width = self._shape
         channels += self._class_shares is not None
         images = np.zeros((count, channels, height, width), np.uint8)
@@ -335,6 +336,7 @@ class ImageLearner:
             [value.numpy() for value in self._states[r]["ema"].values()] if self._t == 0 else []
         )
         conditions = [] if self._class_shares is None else [self._class_shares]
+
         with self._keeping(
             "samples", r, f"{seed} {step} {self._schedule.sample_precision}", *conditions, *weights
         ) as kept:

@@ -83,6 +83,7 @@ class ImageStudy:
         self._folder = place.folder
         if accelerator.is_main_process:
             self._make_metrics()
+
         schedule = Schedule(
             options.first_images,
             options.images_per_retraining,
@@ -90,6 +91,7 @@ class ImageStudy:
             options.sample_batch,
             options.sample_precision,
         )
+
         on_processor = accelerator.device.type != "cuda"
         setting = {
             "model": config.name,
@@ -99,6 +101,7 @@ class ImageStudy:
             "processes": accelerator.num_processes,
             "device": "cpu" if on_processor else torch.cuda.get_device_name(),
         }
+
         channels, height, width = self._real.train.images.shape[1:]
         return ImageLearner(
             Trainer(config.model, self._new_network(), config.training, accelerator),
@@ -177,6 +180,7 @@ class ImageStudy:
                     about=about,
                 )
             )
+
         counts = ("parameter_distance", "parameters", "images_seen", "random_parameter_distance")
         return found + self._of_classes() + [Quantity(key, shown=False) for key in counts]
 
@@ -219,10 +223,6 @@ class ImageStudy:
             if one["floor"] is not None
         }
         return floors | dict(self._accuracy.floor() if self._accuracy else {})
-
-    def __call__(self, view: View) -> dict[str, float]:
-        """Raise: chains that are alike are measured once."""
-        raise TypeError("image models are measured all at once")
 
     def measure(
         self, generation: Generation, learner: Any, views: Sequence[View]

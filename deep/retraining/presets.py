@@ -143,6 +143,7 @@ class Retrain(LoopOptions):
             kid_subsets=(0, MOST_SUBSETS),
             sample_batch=(1, LARGEST_COUNT),
         )
+
         if not 0 <= self.checkpoint_seconds < math.inf:
             raise OptionError(
                 f"--checkpoint-seconds must be finite and >= 0, got {self.checkpoint_seconds}"
@@ -151,12 +152,14 @@ class Retrain(LoopOptions):
             raise OptionError(
                 f"--from-scratch has no meaning with --init {self.init}: choose one start"
             )
+
         weights = self.extrapolate
         if not all(math.isfinite(w) and w for w in weights) or len(set(weights)) < len(weights):
             raise OptionError(
                 "--extrapolate must have finite weights, none of them 0 or twice, got "
                 f"{' '.join(f'{w:g}' for w in weights)}"
             )
+
         if not self.metrics:
             raise OptionError(f"--metrics must name at least one of {', '.join(METRICS)}")
         require_one_network(self)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from rich.box import SIMPLE_HEAD
@@ -23,7 +23,7 @@ from stability.observers.two_sample import ClassifierTest, TwoSample
 from stability.observers.user_function import UserFunction
 from stability.runs.command_line import command
 from stability.runs.console import make_console
-from stability.runs.observer import Floor, Observer, TruthDraw, View, as_floor
+from stability.runs.observer import Floor, HasFloor, Observer, TruthDraw, View, as_floor
 from stability.runs.option_error import OptionError
 from stability.runs.ranges import LARGEST_COUNT, LARGEST_SEED, require_range
 
@@ -110,7 +110,11 @@ def _median_norm(x: np.ndarray) -> float:
     return float(np.median(np.linalg.norm(x, axis=1)))
 
 
-def all_observers(dimension: int) -> list[Observer]:
+class Checked(Observer, HasFloor, Protocol):
+    """An observer whose floor is compared with what it measures."""
+
+
+def all_observers(dimension: int) -> list[Checked]:
     """One of each kind.
 
     Args:
@@ -128,7 +132,7 @@ def all_observers(dimension: int) -> list[Observer]:
 
 
 def floor_of(
-    observer: Observer, truth: TruthDraw, n: int, rng: np.random.Generator
+    observer: HasFloor, truth: TruthDraw, n: int, rng: np.random.Generator
 ) -> dict[str, Floor]:
     """The floors of an observer, as a study makes them.
 
@@ -165,7 +169,7 @@ def is_outside(key: str, value: float, floor: Floor, level: float = 0.95) -> boo
 
 
 def shares_outside(
-    observer: Observer,
+    observer: Checked,
     truth: TruthDraw,
     model: TruthDraw,
     n: int,

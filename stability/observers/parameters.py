@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from stability.loop.retraining import Generation
-from stability.runs.observer import Quantity, TruthDraw, View
+from stability.runs.observer import Quantity, View
 
 __all__ = ["ParametersMoved"]
 
@@ -20,23 +20,6 @@ class ParametersMoved:
 
     def __init__(self) -> None:
         self._origin: np.ndarray | None = None
-
-    def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, float]:
-        """Return no floor.
-
-        Args:
-            truth: Not used.
-            n: Not used.
-            rng: Not used.
-
-        Returns:
-            An empty dictionary.
-        """
-        return {}
-
-    def __call__(self, view: View) -> dict[str, float]:
-        """Raise: parameters are those of the learner, not of a view."""
-        raise TypeError("parameter distances are measured of all chains at once")
 
     def measure(
         self, generation: Generation, learner: Any, views: Sequence[View]

@@ -13,10 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from stability.runs.history import ChainRecord, HistoryLine
-from stability.runs.observer import Quantity, TruthDraw, View
+from stability.runs.observer import Quantity, View
 
 __all__ = ["MLflow", "TensorBoard", "WandB"]
 
@@ -25,19 +23,6 @@ class _Watching:
     """An observer without quantities."""
 
     quantities: Sequence[Quantity] = ()
-
-    def floor(self, truth: TruthDraw, n: int, rng: np.random.Generator) -> dict[str, float]:
-        """Return no floor.
-
-        Args:
-            truth: Not used.
-            n: Not used.
-            rng: Not used.
-
-        Returns:
-            An empty dictionary.
-        """
-        return {}
 
     def __call__(self, view: View) -> dict[str, float]:
         """Measure nothing."""

@@ -108,6 +108,7 @@ def _row(
     low, middle, high = (path.interval(worst) - functionals.mean[worst]) / functionals.deviation[
         worst
     ]
+
     row = {
         "regime": name,
         "lam": np.inf if lam is None else lam,
@@ -121,6 +122,7 @@ def _row(
             "shift": float(middle[-1]),
             "shift_of": functionals.names[worst],
         }
+
     label = (
         f"{name} at λ = {lam:g}, J = {response:g}"
         if lam is not None

@@ -92,6 +92,7 @@ def _index(
         "what would falsify it, and what does not count as evidence. A claim marked *false* is "
         "printed somewhere and refuted.\n",
     ]
+
     for title, names in groups.items():
         parts.append(f"\n## {title}\n")
         if title == RUN_CLAIMS:
@@ -105,6 +106,7 @@ def _index(
             formula = f"\n{_block(FORMULAS[name])}\n" if name in FORMULAS else ""
             parts.append(f"\n### {name}\n\n{mathematics(_title(modules[name]))}\n{formula}")
             parts += [_claim(claim) for claim in declared[name]]
+
     return "".join(parts)
 
 

@@ -1,7 +1,8 @@
 """Measurements of each generation: quantities, observers, and their noise floors.
 
-An observer is any object with `quantities`, `floor` and a call; nothing is inherited or registered.
-`stability.runs.study` calls it for every chain of every generation and records what it returns.
+An observer is any object with `quantities` and a call, which sees one chain, or `measure`, which
+sees all of them; with `floor` if a perfect model has a value. Nothing is inherited or registered.
+`stability.runs.study` asks it in every generation and records what it returns.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ __all__ = [
     "OF_THE_TRUTH",
     "ChainsObserver",
     "Floor",
+    "HasFloor",
     "Observer",
     "Quantity",
     "SupportsState",
@@ -137,22 +139,6 @@ class Observer(Protocol):
         """Quantities that it measures, in the order of tables and figures."""
         ...
 
-    def floor(
-        self, truth: TruthDraw, n: int, rng: np.random.Generator
-    ) -> Mapping[str, float] | Mapping[str, Floor]:
-        """Measure a perfect model once.
-
-        Args:
-            truth: Draws true points; two draws of one generator are independent.
-            n: Points of each set that is compared.
-            rng: To draw with.
-
-        Returns:
-            By key, the quantities that have a floor: of this one draw, which the study repeats; or
-            as `Floor`, which is taken as it is.
-        """
-        ...
-
     def __call__(self, view: View) -> Mapping[str, Any]:
         """Measure.
 
@@ -167,9 +153,12 @@ class Observer(Protocol):
 
 @runtime_checkable
 class ChainsObserver(Protocol):
-    """Measures all chains of a generation at once; an `Observer` with this method is asked by it
-    instead of by its call.
-    """
+    """Measures all chains of a generation at once; it needs no call."""
+
+    @property
+    def quantities(self) -> Sequence[Quantity]:
+        """Quantities that it measures, in the order of tables and figures."""
+        ...
 
     def measure(
         self, generation: Generation, learner: Any, views: Sequence[View]
@@ -183,6 +172,27 @@ class ChainsObserver(Protocol):
 
         Returns:
             Numbers by key, one mapping a view.
+        """
+        ...
+
+
+@runtime_checkable
+class HasFloor(Protocol):
+    """An observer that says what a perfect model gets."""
+
+    def floor(
+        self, truth: TruthDraw, n: int, rng: np.random.Generator
+    ) -> Mapping[str, float] | Mapping[str, Floor]:
+        """Measure a perfect model once.
+
+        Args:
+            truth: Draws true points; two draws of one generator are independent.
+            n: Points of each set that is compared.
+            rng: To draw with.
+
+        Returns:
+            By key, the quantities that have a floor: of this one draw, which the study repeats; or
+            as `Floor`, which is taken as it is.
         """
         ...
 

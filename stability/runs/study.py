@@ -49,6 +49,7 @@ from stability.runs.keep import Keep
 from stability.runs.observer import (
     ChainsObserver,
     Floor,
+    HasFloor,
     Observer,
     Quantity,
     SupportsState,
@@ -189,7 +190,7 @@ class Study:
     truth: Any = None
     seeds: int = 1
     generations: int = 20
-    observers: Sequence[Observer] = (OverallMoments(),)
+    observers: Sequence[Observer | ChainsObserver] = (OverallMoments(),)
     samples: int | None = None
     draws: int | None = None
     fresh: FreshData | FreshByGeneration | None = None
@@ -360,6 +361,7 @@ class _Runner:
             self._write_study_file()
             self._so_far.remove()
             return ""
+
         show = study.progress and study.processes.is_main
         with generations_bar(study.generations + 1, done, show) as bars:
             learner = study.build(study.place(run, bars))
@@ -369,6 +371,7 @@ class _Runner:
                 gone = f", generations 0 to {done - 1} are done" if done else ""
                 study.say(f"run: {run.path}{gone}; {self._disk(learner)}")
             stopped = self._record_all(learner, checkpoint, bars)
+
         if stopped:
             study.say(stopped)
         else:
@@ -397,6 +400,7 @@ class _Runner:
             from_scratch=study.from_scratch,
             after=checkpoint.generation if checkpoint else None,
         )
+
         clock = time.monotonic()
         for generation in generations:
             line = self._observed(generation, learner)
@@ -463,7 +467,11 @@ class _Runner:
         )
 
     def _asked(
-        self, observer: Observer, generation: Generation, learner: Any, views: Sequence[View]
+        self,
+        observer: Observer | ChainsObserver,
+        generation: Generation,
+        learner: Any,
+        views: Sequence[View],
     ) -> Sequence[Mapping[str, Any]]:
         """Measure all chains with one observer."""
         if isinstance(observer, ChainsObserver):
@@ -518,6 +526,8 @@ class _Runner:
         """Floors of every observer, by key: values for a perfect model."""
         floors: dict[str, Floor] = {}
         for observer in self._study.observers:
+            if not isinstance(observer, HasFloor):
+                continue
             try:
                 floors |= self._floor(observer)
             except NotEnoughDataError as error:
@@ -525,7 +535,7 @@ class _Runner:
                 warnings.warn(f"no noise floor of {keys}: {error}", stacklevel=2)
         return floors
 
-    def _floor(self, observer: Observer) -> dict[str, Floor]:
+    def _floor(self, observer: HasFloor) -> dict[str, Floor]:
         data, seed = self._study.data, self._study.seed
 
         def once(k: int) -> Mapping[str, Any]:

@@ -155,6 +155,7 @@ class Figure:
             needs=(ENOUGH_SEEDS,),
             error_rate=GROWTH_ERROR,
         )
+
         return CurveClaim(
             claim,
             lambda curves: growth_verdict(
