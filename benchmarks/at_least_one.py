@@ -8,8 +8,14 @@ from stability.runs.ranges import LARGEST_COUNT
 
 
 def require_at_least_one(config: Any, *, apart_from: Sequence[str] = ()) -> None:
-    """ValueError that names the option unless all whole numbers of a configuration, its tuples
-    too, are >= 1.
+    """Refuse whole numbers of a configuration, in tuples too, that are < 1 or too large.
+
+    Args:
+        config: A dataclass of options.
+        apart_from: Names of fields that may have any value.
+
+    Raises:
+        ValueError: If a number is not from 1 to `LARGEST_COUNT`; it names the option.
     """
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)

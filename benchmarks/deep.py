@@ -117,8 +117,10 @@ class Bench:
         self.rng = rng
 
     def compare(self) -> float:
-        """Largest difference of the networks' outputs over the largest output, for weights that
-        are not special.
+        """Compare the outputs of the two networks at weights that are not special.
+
+        Returns:
+            Largest difference over the largest output.
         """
         generator = torch.Generator().manual_seed(1)
         ours = copy.deepcopy(self.trainer.ema)
@@ -140,7 +142,15 @@ class Bench:
             return float((one - two).abs().max() / two.abs().max())
 
     def work(self, case: Case, steps: int) -> int:
-        """Do some of a case; the number of images trained on or drawn."""
+        """Do some of a case.
+
+        Args:
+            case: Training or sampling, and whose.
+            steps: Training steps; sampling draws one batch whatever this is.
+
+        Returns:
+            Number of images trained on or drawn.
+        """
         config = self.config
         if case == "train, plain":
             context = partial(autocast, self.device, config.plain_precision)
@@ -182,7 +192,14 @@ class Bench:
         return config.batch * (steps if case.startswith("train") else 1)
 
     def flops_an_image(self, case: Case) -> float:
-        """Operations of convolutions and matrix products, forward and backward in training."""
+        """Count operations of convolutions and matrix products, forward and backward in training.
+
+        Args:
+            case: Training or sampling, and whose.
+
+        Returns:
+            Operations for one image.
+        """
         net = self.trainer.network.train() if case.startswith("train") else self.trainer.ema
         x = torch.randn(2, *self.images.shape[1:], device=self.device)
         counter = FlopCounterMode(display=False)
@@ -195,14 +212,27 @@ class Bench:
         return calls * counter.get_total_flops() / 2
 
     def peak(self, precision: Precision) -> float:
-        """Operations a second of a large matrix product: what share of it is reached says how
-        much is left to gain.
+        """Time a large matrix product, to say what share of its speed is reached.
+
+        Args:
+            precision: Format of the matrices.
+
+        Returns:
+            Operations a second, of the fastest of five.
         """
         n = 8192 if self.device.type == "cuda" else 2048
         a = torch.randn(n, n, device=self.device).to(FORMATS[precision])
         return max(2 * n**3 / self.seconds(lambda: a @ a) for _ in range(5))
 
     def seconds(self, work: Callable[[], object]) -> float:
+        """Time some work, to its end on the device.
+
+        Args:
+            work: Called once.
+
+        Returns:
+            Wall time in seconds.
+        """
         if self.device.type == "cuda":
             torch.cuda.synchronize()
         start = time.perf_counter()
@@ -213,8 +243,14 @@ class Bench:
 
 
 def peak_memory(config: Benchmark, case: Case) -> float:
-    """Bytes that a process needs at most which does nothing but this case: on a GPU there, else
-    in all.
+    """Measure the memory that a process needs at most which does nothing but this case.
+
+    Args:
+        config: The options.
+        case: Training or sampling, and whose.
+
+    Returns:
+        Bytes: on a GPU those there, else those of the whole process.
     """
     bench = Bench(replace(config, compile=False))
     bench.work(case, 2)
@@ -224,7 +260,11 @@ def peak_memory(config: Benchmark, case: Case) -> float:
 
 
 def main(config: Benchmark) -> None:
-    """Measure and print."""
+    """Measure and print.
+
+    Args:
+        config: The options.
+    """
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         memory = {case: pool.apply(peak_memory, (config, case)) for case in CASES}
     bench = Bench(config)

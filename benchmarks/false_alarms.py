@@ -257,7 +257,12 @@ def _classified(real: NDArray[np.float64], drawn: NDArray[np.float64], level: fl
 
 
 def run(config: Benchmark, alpha: float = 0.05) -> None:
-    """Simulate and print the table."""
+    """Simulate and print the table.
+
+    Args:
+        config: Sizes.
+        alpha: Level of the alarm and of the tests, in (0, 1).
+    """
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for name in ("", "null", "loops", "alarm", "t-tests", "classifier"):
         table.add_column(name, justify="left" if name in ("", "null") else "right")

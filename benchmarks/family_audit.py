@@ -58,13 +58,30 @@ class VonMises:
     support = ((-math.pi, math.pi),)
 
     def log_prob(self, theta: Tensor, x: Tensor) -> Tensor:
-        """log p of each point, (n, 1) -> (n,)."""
+        """Log-density of each point.
+
+        Args:
+            theta: Parameters, mean and log concentration, (2,).
+            x: Angles, (n, 1).
+
+        Returns:
+            (n,).
+        """
         kappa = torch.exp(theta[1])
         level = torch.log(2 * math.pi * torch.special.i0e(kappa)) + kappa
         return kappa * torch.cos(x[:, 0] - theta[0]) - level
 
     def sample(self, theta: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        """n draws, (n, 1)."""
+        """Draw angles.
+
+        Args:
+            theta: Parameters, mean and log concentration, (2,).
+            n: Number of draws.
+            generator: Source of the draws.
+
+        Returns:
+            (n, 1).
+        """
         seed = int(torch.randint(2**31, (1,), generator=generator))
         kappa = float(torch.exp(theta[1]))
         drawn = np.random.default_rng(seed).vonmises(float(theta[0]), kappa, (n, 1))
@@ -79,7 +96,14 @@ class TwoDirections:
     parts = ((0.7, -0.5, 1.1), (0.3, 1.0, 0.4))
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """log p of each point, (n, 1) -> (n,)."""
+        """Log-density of each point.
+
+        Args:
+            x: Angles, (n, 1).
+
+        Returns:
+            (n,).
+        """
         terms = [
             math.log(weight) + VonMises().log_prob(torch.tensor(at, dtype=torch.float64), x)
             for weight, *at in self.parts
@@ -87,7 +111,15 @@ class TwoDirections:
         return torch.logsumexp(torch.stack(terms), 0)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """n draws, (n, 1)."""
+        """Draw angles.
+
+        Args:
+            n: Number of draws.
+            generator: Source of the draws.
+
+        Returns:
+            (n, 1).
+        """
         first, second = (
             VonMises().sample(torch.tensor(at, dtype=torch.float64), n, generator)
             for _, *at in self.parts
@@ -102,13 +134,30 @@ class Weibull:
     support = ((0.0, math.inf),)
 
     def log_prob(self, theta: Tensor, x: Tensor) -> Tensor:
-        """log p of each point, (n, 1) -> (n,)."""
+        """Log-density of each point.
+
+        Args:
+            theta: Parameters, log shape and log scale, (2,).
+            x: Points > 0, (n, 1).
+
+        Returns:
+            (n,).
+        """
         log_x = torch.log(x[:, 0])
         z = torch.exp(theta[0]) * (log_x - theta[1])
         return theta[0] - log_x + z - torch.exp(z)
 
     def sample(self, theta: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        """n draws, (n, 1)."""
+        """Draw points.
+
+        Args:
+            theta: Parameters, log shape and log scale, (2,).
+            n: Number of draws.
+            generator: Source of the draws.
+
+        Returns:
+            (n, 1).
+        """
         uniform = torch.rand(n, 1, generator=generator, dtype=torch.float64)
         return torch.exp(theta[1] + torch.exp(-theta[0]) * torch.log(-torch.log1p(-uniform)))
 
@@ -121,12 +170,27 @@ class Lognormal:
     support = ((0.0, math.inf),)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """log p of each point, (n, 1) -> (n,)."""
+        """Log-density of each point.
+
+        Args:
+            x: Points > 0, (n, 1).
+
+        Returns:
+            (n,).
+        """
         z = torch.log(x[:, 0]) / self.sigma
         return -z.square() / 2 - torch.log(x[:, 0] * self.sigma) - math.log(2 * math.pi) / 2
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """n draws, (n, 1)."""
+        """Draw points.
+
+        Args:
+            n: Number of draws.
+            generator: Source of the draws.
+
+        Returns:
+            (n, 1).
+        """
         return torch.exp(self.sigma * torch.randn(n, 1, generator=generator, dtype=torch.float64))
 
 
@@ -134,14 +198,31 @@ class Banana:
     """x₁ ~ N(0, e^{2a}), x₂ ~ N(b + c x₁², e^{2s}): θ = (a, b, c, s)."""
 
     def log_prob(self, theta: Tensor, x: Tensor) -> Tensor:
-        """log p of each point, (n, 2) -> (n,)."""
+        """Log-density of each point.
+
+        Args:
+            theta: Parameters a, b, c and s, (4,).
+            x: Points, (n, 2).
+
+        Returns:
+            (n,).
+        """
         a, b, c, s = theta
         u = x[:, 0] * torch.exp(-a)
         v = (x[:, 1] - b - c * x[:, 0] ** 2) * torch.exp(-s)
         return -(u**2 + v**2) / 2 - a - s - math.log(2 * math.pi)
 
     def sample(self, theta: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        """n draws, (n, 2)."""
+        """Draw points.
+
+        Args:
+            theta: Parameters a, b, c and s, (4,).
+            n: Number of draws.
+            generator: Source of the draws.
+
+        Returns:
+            (n, 2).
+        """
         a, b, c, s = theta
         z = torch.randn(n, 2, generator=generator, dtype=torch.float64)
         x = torch.exp(a) * z[:, 0]
@@ -157,14 +238,29 @@ class MixedBanana:
     """b, c and s."""
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """log p of each point, (n, 2) -> (n,)."""
+        """Log-density of each point.
+
+        Args:
+            x: Points, (n, 2).
+
+        Returns:
+            (n,).
+        """
         b, c, s = self.rest
         v = (x[:, 1] - b - c * x[:, 0] ** 2) * math.exp(-s)
         second = -(v**2) / 2 - s - math.log(2 * math.pi) / 2
         return self.first.log_prob(x[:, :1]) + second
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """n draws, (n, 2)."""
+        """Draw points.
+
+        Args:
+            n: Number of draws.
+            generator: Source of the draws.
+
+        Returns:
+            (n, 2).
+        """
         b, c, s = self.rest
         x = self.first.sample(n, generator)[:, 0]
         z = torch.randn(n, generator=generator, dtype=torch.float64)
@@ -178,17 +274,41 @@ class Boltzmann:
     pairs = np.triu_indices(7, 1)
 
     def statistics(self, x: Tensor) -> Tensor:
-        """Spins and products of two, (n, 7) -> (n, 28)."""
+        """Spins and products of two.
+
+        Args:
+            x: States, (n, 7).
+
+        Returns:
+            (n, 28).
+        """
         i, j = (torch.from_numpy(each) for each in self.pairs)
         return torch.cat([x, x[:, i] * x[:, j]], 1)
 
     def log_prob(self, theta: Tensor, x: Tensor) -> Tensor:
-        """log p of each state, (n, 7) -> (n,)."""
+        """Log-probability of each state.
+
+        Args:
+            theta: Fields and couplings, (28,).
+            x: States, (n, 7).
+
+        Returns:
+            (n,).
+        """
         every = self.statistics(torch.from_numpy(self.atoms)) @ theta
         return self.statistics(x) @ theta - torch.logsumexp(every, 0)
 
     def sample(self, theta: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        """n draws, (n, 7)."""
+        """Draw states.
+
+        Args:
+            theta: Fields and couplings, (28,).
+            n: Number of draws.
+            generator: Source of the draws.
+
+        Returns:
+            (n, 7).
+        """
         atoms = torch.from_numpy(self.atoms)
         masses = torch.softmax(self.statistics(atoms) @ theta, 0)
         return atoms[torch.multinomial(masses, n, replacement=True, generator=generator)]
@@ -207,14 +327,31 @@ class CholeskyGaussian:
         return theta[: self.d], R - torch.diag(diagonal) + torch.diag(torch.exp(diagonal))
 
     def log_prob(self, theta: Tensor, x: Tensor) -> Tensor:
-        """log p of each point, (n, d) -> (n,)."""
+        """Log-density of each point.
+
+        Args:
+            theta: Mean, then R row by row with the log of its diagonal, (P,).
+            x: Points, (n, d).
+
+        Returns:
+            (n,).
+        """
         mean, R = self._split(theta)
         z = (x - mean) @ R
         level = R.diagonal().log().sum() - self.d * math.log(2 * math.pi) / 2
         return level - z.square().sum(1) / 2
 
     def sample(self, theta: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        """n draws, (n, d)."""
+        """Draw points.
+
+        Args:
+            theta: Mean, then R row by row with the log of its diagonal, (P,).
+            n: Number of draws.
+            generator: Source of the draws.
+
+        Returns:
+            (n, d).
+        """
         mean, R = self._split(theta)
         z = torch.randn(n, self.d, generator=generator, dtype=torch.float64)
         return mean + torch.linalg.solve_triangular(R.T, z.T, upper=True).T
@@ -224,11 +361,28 @@ class SquaredMean:
     """N(θ², 1): singular at 0."""
 
     def log_prob(self, theta: Tensor, x: Tensor) -> Tensor:
-        """log p of each point, (n, 1) -> (n,)."""
+        """Log-density of each point.
+
+        Args:
+            theta: Root of the mean, (1,).
+            x: Points, (n, 1).
+
+        Returns:
+            (n,).
+        """
         return -((x[:, 0] - theta[0] ** 2) ** 2) / 2 - math.log(2 * math.pi) / 2
 
     def sample(self, theta: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        """n draws, (n, 1)."""
+        """Draw points.
+
+        Args:
+            theta: Root of the mean, (1,).
+            n: Number of draws.
+            generator: Source of the draws.
+
+        Returns:
+            (n, 1).
+        """
         return theta[0] ** 2 + torch.randn(n, 1, generator=generator, dtype=torch.float64)
 
 
@@ -325,7 +479,11 @@ _WELL = {**_ALIKE, "retraining": (1 + 3 * LAM) / (1 + 2 * LAM)}
 
 
 def von_mises() -> Case:
-    """By a grid on the circle."""
+    """Von Mises on a mixture, by a grid on the circle.
+
+    Returns:
+        The analysis, and values by other means.
+    """
     grid = np.linspace(-math.pi, math.pi, _GRID)
     weights = sum(
         w * stats.vonmises.pdf(grid, math.exp(k), loc=m) for w, m, k in TwoDirections.parts
@@ -343,7 +501,11 @@ def von_mises() -> Case:
 
 
 def weibull() -> Case:
-    """In closed form: under the lognormal k(log x − b) is N(−½, 1)."""
+    """Weibull on lognormal, in closed form: under the lognormal k(log x − b) is N(−½, 1).
+
+    Returns:
+        The analysis, and values by other means.
+    """
     sigma, gamma = 0.6, float(np.euler_gamma)
     k = 1 / sigma
     A = np.array([[-9 / 4, k / 2], [k / 2, -(k**2)]])
@@ -354,7 +516,11 @@ def weibull() -> Case:
 
 
 def banana() -> Case:
-    """In closed form, by moments of x₁."""
+    """Banana on a mixture, in closed form by moments of x₁.
+
+    Returns:
+        The analysis, and values by other means.
+    """
     law, (b, c, s) = MixedBanana(), MixedBanana.rest
     second = sum(w * sd**2 for w, sd in ((0.6, 0.6), (0.4, 1.4)))
     fourth = sum(w * 3 * sd**4 for w, sd in ((0.6, 0.6), (0.4, 1.4)))
@@ -372,14 +538,22 @@ def banana() -> Case:
 
 
 def boltzmann() -> Case:
-    """An exponential family: A = B on any data."""
+    """Boltzmann machine, an exponential family: A = B on any data.
+
+    Returns:
+        The analysis, and values by other means.
+    """
     rng = np.random.default_rng(0)
     points = (rng.standard_normal((1000, 7)) + rng.standard_normal((1000, 1)) > 0).astype(float)
     return Case(_analysed(Boltzmann(), points, np.zeros(28)), _ALIKE)
 
 
 def student_5d() -> Case:
-    """A product of lines, each by a grid."""
+    """Product of five Student-t lines, each by a grid.
+
+    Returns:
+        The analysis, and values by other means.
+    """
     d = 5
     grid, step = _line(1e6)
     known = on_a_grid(
@@ -396,7 +570,13 @@ def student_5d() -> Case:
 
 
 def gaussian_10d() -> Case:
-    """An exponential family: A = B on any data; θ* by the moments of the points."""
+    """Gaussian in ten dimensions, an exponential family.
+
+    A = B on any data; θ* is known by the moments of the points.
+
+    Returns:
+        The analysis, and values by other means.
+    """
     rng, d = np.random.default_rng(0), 10
     points = rng.standard_t(6, size=(5000, d)) @ (np.eye(d) + 0.3 * rng.standard_normal((d, d)))
     precision = np.linalg.inv(np.cov(points.T, bias=True))
@@ -408,7 +588,17 @@ def gaussian_10d() -> Case:
 
 
 def flow(d: int, transforms: int, hidden: int, draws: int) -> Case:
-    """A masked autoregressive flow on draws of one of its own, at other weights."""
+    """Masked autoregressive flow on draws of one of its own, at other weights.
+
+    Args:
+        d: Dimension.
+        transforms: Number of transforms.
+        hidden: Units in the hidden layer of each.
+        draws: Number of draws of each law.
+
+    Returns:
+        The analysis, and values by other means.
+    """
     import zuko
 
     with torch.random.fork_rng(devices=[]):
@@ -422,17 +612,29 @@ def flow(d: int, transforms: int, hidden: int, draws: int) -> Case:
 
 
 def flow_18() -> Case:
-    """A flow with 18 parameters."""
+    """Flow with 18 parameters, well specified.
+
+    Returns:
+        The analysis, and values by other means.
+    """
     return flow(2, 1, 2, 5000)
 
 
 def flow_404() -> Case:
-    """A flow with 404 parameters."""
+    """Flow with 404 parameters, well specified.
+
+    Returns:
+        The analysis, and values by other means.
+    """
     return flow(5, 2, 12, 10_000)
 
 
 def mixture_of_five() -> Case:
-    """By a grid."""
+    """Mixture of five normal laws on five Student-t laws, by a grid.
+
+    Returns:
+        The analysis, and values by other means.
+    """
     means, wider = np.array([-6.0, -3.0, 0.0, 3.5, 7.0]), np.array([0.9, 0.7, 0.8, 1.0, 1.1])
     shares = np.array([0.15, 0.25, 0.2, 0.25, 0.15])
     grid, step = _line(60.0, 2001)
@@ -456,20 +658,42 @@ class _Pieces:
     shares = torch.tensor([0.15, 0.25, 0.2, 0.25, 0.15], dtype=torch.float64)
 
     def log_prob(self, x: Tensor) -> Tensor:
-        """log p of each point, (n, 1) -> (n,)."""
+        """Log-density of each point.
+
+        Args:
+            x: Points, (n, 1).
+
+        Returns:
+            (n,).
+        """
         z = (x - torch.from_numpy(self.landmarks)[:, 0]) / self.widths
         terms = StudentT(8.0).log_prob(torch.zeros(2).double(), z.reshape(-1, 1)).reshape(z.shape)
         return torch.logsumexp(terms + torch.log(self.shares / self.widths), 1)
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """n draws, (n, 1)."""
+        """Draw points.
+
+        Args:
+            n: Number of draws.
+            generator: Source of the draws.
+
+        Returns:
+            (n, 1).
+        """
         picked = torch.multinomial(self.shares, n, replacement=True, generator=generator)
         z = StudentT(8.0).sample(torch.zeros(2, dtype=torch.float64), n, generator)
         return torch.from_numpy(self.landmarks)[picked] + self.widths[picked, None] * z
 
 
 def heavy(nu: float) -> Case:
-    """t(5) on data of t(ν), by a grid."""
+    """Student-t with ν = 5 on data of another ν, by a grid.
+
+    Args:
+        nu: Degrees of freedom ν of the data, > 0.
+
+    Returns:
+        The analysis, and values by other means.
+    """
     grid, step = _line(1e9)
     known = on_a_grid(
         lambda theta, x: stats.t.logpdf((x - theta[0]) / math.exp(theta[1]), 5) - theta[1],
@@ -483,13 +707,21 @@ def heavy(nu: float) -> Case:
 
 
 def squared_mean() -> Case:
-    """In closed form: θ* = √mean, A = B = −4θ*²."""
+    """N(θ², 1) away from 0, in closed form: θ* = √mean, A = B = −4θ*².
+
+    Returns:
+        The analysis, and values by other means.
+    """
     law = NormalMixture((1.0,), (0.25,), (1.0,))
     return Case(_analysed(SquaredMean(), law, (1.0,)), {"theta": np.array([0.5]), **_WELL})
 
 
 def singular() -> Case:
-    """At mean 0 the Fisher information vanishes: to be refused."""
+    """N(θ², 1) at mean 0, where the Fisher information vanishes: to be refused.
+
+    Returns:
+        The line that refused it; nothing is known.
+    """
     return Case(_analysed(SquaredMean(), NormalMixture((1.0,), (0.0,), (1.0,)), (1.0,)), {})
 
 

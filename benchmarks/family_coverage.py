@@ -46,7 +46,15 @@ class Sampler:
     laws: tuple[Law, ...]
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """n draws, (n, d)."""
+        """Draw from each law, a column a law.
+
+        Args:
+            n: Number of draws.
+            generator: Source of the draws.
+
+        Returns:
+            (n, d).
+        """
         return torch.cat([law.sample(n, generator) for law in self.laws], 1)
 
 
@@ -57,17 +65,41 @@ class Product:
     factors: tuple[Family, ...]
 
     def log_prob(self, theta: Tensor, x: Tensor) -> Tensor:
-        """log p of each point, (n, d) -> (n,)."""
+        """Log-density of each point.
+
+        Args:
+            theta: Parameters of the factors one after another, (2 d,).
+            x: Points, (n, d).
+
+        Returns:
+            (n,).
+        """
         parts = enumerate(zip(self.factors, theta.split(2), strict=True))
         return torch.stack([f.log_prob(part, x[:, k : k + 1]) for k, (f, part) in parts]).sum(0)
 
     def sample(self, theta: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        """n draws, (n, d)."""
+        """Draw from each factor, a column a factor.
+
+        Args:
+            theta: Parameters of the factors one after another, (2 d,).
+            n: Number of draws.
+            generator: Source of the draws.
+
+        Returns:
+            (n, d).
+        """
         parts = zip(self.factors, theta.split(2), strict=True)
         return torch.cat([f.sample(part, n, generator) for f, part in parts], 1)
 
     def start(self, x: Tensor) -> Tensor:
-        """Start of each factor."""
+        """Start of each factor.
+
+        Args:
+            x: Points, (n, d).
+
+        Returns:
+            (2 d,).
+        """
         return torch.cat([f.start(x[:, k : k + 1]) for k, f in enumerate(self.factors)])  # type: ignore[attr-defined]
 
 
@@ -89,6 +121,9 @@ class Case:
 
         Args:
             lam: Synthetic points per real point.
+
+        Returns:
+            The analysis.
         """
         pairs = zip(self.factors, self.laws, strict=True)
         parts = [analyse(family, law, lam, bounds=False) for family, law in pairs]
@@ -103,8 +138,11 @@ class Case:
 
         Args:
             lam: Synthetic points per real point.
-            draws: Of each law.
-            seed: Of the draws.
+            draws: Number of draws of each law.
+            seed: Seed of the draws.
+
+        Returns:
+            Name -> number and half the width of its 95 % interval.
         """
         data = Sampler(self.laws)
         found = analyse(self.family, data, lam, draws=draws, seed=seed, bounds=False)

@@ -57,7 +57,7 @@ class Autoregression:
 
     @property
     def parameters(self) -> int:
-        """P."""
+        """Number P of parameters."""
         return 2 * self.d + sum(self.lags)
 
     def _split(self, theta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -74,7 +74,15 @@ class Autoregression:
         )
 
     def log_prob(self, theta: Tensor, x: Tensor) -> Tensor:
-        """log p of each point, (n, d) -> (n,)."""
+        """Log-density of each point.
+
+        Args:
+            theta: Parameters coordinate by coordinate, (P,).
+            x: Points, (n, d).
+
+        Returns:
+            (n,).
+        """
         b, s, W = self._split(theta)
         z = (x - b - x @ W.T) * torch.exp(-s)
         constant = StudentT(_NU).log_prob(theta.new_zeros(2), theta.new_zeros(1, 1))[0]
@@ -82,13 +90,29 @@ class Autoregression:
         return self.d * constant - s.sum() - tails.sum(1)
 
     def sample(self, theta: Tensor, n: int, generator: torch.Generator) -> Tensor:
-        """n draws, (n, d)."""
+        """Draw points.
+
+        Args:
+            theta: Parameters coordinate by coordinate, (P,).
+            n: Number of draws.
+            generator: Source of the draws.
+
+        Returns:
+            (n, d).
+        """
         b, s, W = self._split(theta)
         standard = Member(StudentT(_NU), theta.new_zeros(2)).sample(n * self.d, generator)
         return _solved(W, b + torch.exp(s) * standard.reshape(n, self.d))
 
     def start(self, x: Tensor) -> Tensor:
-        """Medians and quartiles of each coordinate, no coefficients."""
+        """Medians and quartiles of each coordinate, no coefficients.
+
+        Args:
+            x: Points, (n, d).
+
+        Returns:
+            (P,).
+        """
         parts = [
             torch.cat([StudentT(_NU).start(x[:, k : k + 1]), x.new_zeros(lag)])
             for k, lag in enumerate(self.lags)
@@ -104,7 +128,10 @@ def _solved(W: Tensor, innovations: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Data:
-    """The same with innovations of normal mixtures in turn, and coefficients that fall off."""
+    """An autoregression of which the innovations are normal mixtures in turn.
+
+    Its coefficients fall off.
+    """
 
     family: Autoregression
 
@@ -118,7 +145,15 @@ class Data:
         return W
 
     def sample(self, n: int, generator: torch.Generator) -> Tensor:
-        """n draws, (n, d)."""
+        """Draw points.
+
+        Args:
+            n: Number of draws.
+            generator: Source of the draws.
+
+        Returns:
+            (n, d).
+        """
         columns = [
             _INNOVATIONS[k % len(_INNOVATIONS)].sample(n, generator) for k in range(self.family.d)
         ]
@@ -185,7 +220,11 @@ def _block(line: np.ndarray, second: np.ndarray, k: int, lag: int) -> np.ndarray
 
 
 def memory() -> float:
-    """Peak memory of this process, GB."""
+    """Peak memory of this process.
+
+    Returns:
+        GB.
+    """
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**30 if sys.platform == "darwin" else 2**20)
 

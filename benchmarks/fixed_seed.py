@@ -45,13 +45,24 @@ class Benchmark:
 
 
 class Synthesizer(Protocol):
-    """Whatever has `fit` and `draw`."""
+    """A sampler that learns from points: it has `fit` and `draw`."""
 
     def fit(self, points: Points) -> None:
-        """Learn from points (n, d)."""
+        """Learn from points.
+
+        Args:
+            points: Training set, (n, d).
+        """
 
     def draw(self, count: int) -> Points:
-        """Draw points (count, d)."""
+        """Draw points.
+
+        Args:
+            count: Number of points.
+
+        Returns:
+            (count, d).
+        """
         ...
 
 
@@ -62,11 +73,22 @@ class Mixture:
         self.model = GaussianMixture(1, random_state=seed)
 
     def fit(self, points: Points) -> None:
-        """Learn from points (n, d)."""
+        """Learn from points.
+
+        Args:
+            points: Training set, (n, d).
+        """
         self.model.fit(points)
 
     def draw(self, count: int) -> Points:
-        """Draw points (count, d); the same noise on every call."""
+        """Draw points, with the same noise on every call.
+
+        Args:
+            count: Number of points.
+
+        Returns:
+            (count, d).
+        """
         return self.model.sample(count)[0]
 
 
@@ -77,7 +99,11 @@ class Copula:
         self.seed = seed
 
     def fit(self, points: Points) -> None:
-        """Learn margins and the correlation of normal scores from points (n, d)."""
+        """Learn margins and the correlation of normal scores, and reset the seed.
+
+        Args:
+            points: Training set, (n, d).
+        """
         self.margins = np.sort(points, axis=0)
         ranks = points.argsort(axis=0).argsort(axis=0) + 0.5
         scores = ndtri(ranks / len(points))
@@ -85,7 +111,14 @@ class Copula:
         self.rng = np.random.default_rng(self.seed)
 
     def draw(self, count: int) -> Points:
-        """Draw points (count, d)."""
+        """Draw points.
+
+        Args:
+            count: Number of points.
+
+        Returns:
+            (count, d).
+        """
         z = self.rng.standard_normal((count, len(self.root))) @ self.root.T
         u = ndtr(z)
         return np.stack(
@@ -137,7 +170,11 @@ def excess(
 
 
 def run(config: Benchmark) -> None:
-    """Measure and print the table."""
+    """Measure and print the table.
+
+    Args:
+        config: Sizes.
+    """
     c = 0.5
     stated = {False: (1 - c**config.rounds) ** 2, True: (1 - c ** (2 * config.rounds)) / 3}
     table = Table(box=SIMPLE_HEAD, pad_edge=False)

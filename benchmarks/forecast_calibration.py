@@ -127,6 +127,11 @@ class SequentialTrees:
     """A tree-based synthesizer: a column is drawn from the leaf that earlier columns lead to."""
 
     def fit(self, points: np.ndarray) -> None:
+        """Grow a tree for each column after the first, and keep the values in its leaves.
+
+        Args:
+            points: Training set, (n, d).
+        """
         self.first = points[:, 0]
         self.trees, self.leaves = [], []
         for j in range(1, points.shape[1]):
@@ -137,6 +142,15 @@ class SequentialTrees:
             self.leaves.append({leaf: points[at == leaf, j] for leaf in np.unique(at)})
 
     def sample(self, count: int, seed: int) -> np.ndarray:
+        """Draw rows, column after column.
+
+        Args:
+            count: Number of rows.
+            seed: Seed of the draws.
+
+        Returns:
+            (count, d).
+        """
         rng = np.random.default_rng(seed)
         drawn = rng.choice(self.first, count)[:, None]
         for tree, leaves in zip(self.trees, self.leaves, strict=True):
@@ -238,6 +252,9 @@ def rules(lams: Sequence[float]) -> tuple[Rule, ...]:
 
     Args:
         lams: λ of each regime that has one.
+
+    Returns:
+        Name, λ (None: it has none) and regime of each.
     """
     makes = {"mix": Mix, "accumulate": Accumulate, "fresh": FreshReal}
     by_lambda = [(name, lam, make(lam)) for name, make in makes.items() for lam in lams]
@@ -378,6 +395,9 @@ def run(benchmark: Benchmark) -> None:
 
     Args:
         benchmark: The options.
+
+    Raises:
+        UsageError: If the options leave nothing of the grid.
     """
     console = make_console()
     found: list[Case] = []

@@ -72,6 +72,11 @@ class RoundingCopula:
     """A Gaussian copula: yes/no columns are numbers of normal law, rounded at one half."""
 
     def fit(self, table: pd.DataFrame) -> None:
+        """Learn margins and the correlation of normal scores.
+
+        Args:
+            table: Training set, all of it numbers; columns of 0 and 1 are yes/no.
+        """
         self.columns = list(table.columns)
         x = table.to_numpy(dtype=float)
         self.is_binary = [bool(np.isin(column, (0.0, 1.0)).all()) for column in x.T]
@@ -84,6 +89,15 @@ class RoundingCopula:
         self.root = np.linalg.cholesky(np.cov(z.T) + 1e-6 * np.eye(x.shape[1]))
 
     def sample(self, count: int, seed: int) -> pd.DataFrame:
+        """Draw rows.
+
+        Args:
+            count: Number of rows.
+            seed: Seed of the draws.
+
+        Returns:
+            A table with the columns of the training set.
+        """
         z = np.random.default_rng(seed).standard_normal((count, len(self.mean))) @ self.root.T
         drawn = {}
         for j, name in enumerate(self.columns):

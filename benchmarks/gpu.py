@@ -108,7 +108,14 @@ class Row:
 
 
 def smaller(preset: Any) -> Any:
-    """The preset with a network of one level of 8 × 8, and few steps of its sampler."""
+    """Shrink a preset to a network of one level of 8 × 8, and few steps of its sampler.
+
+    Args:
+        preset: Model, network and training settings.
+
+    Returns:
+        The small preset.
+    """
     changes: dict[str, Any] = {"resolution": 8, "model_channels": 32, "channel_mult": (1,)}
     changes |= {"num_blocks": 1, "attn_resolutions": (8,)}
     if not isinstance(preset.network, EDMNetwork):
@@ -141,10 +148,22 @@ class Bench:
         self.images = rng.integers(0, 256, (4 * config.batch, *self.shape), dtype=np.uint8)
 
     def built(self) -> torch.nn.Module:
+        """Build the network, with the same weights on every call.
+
+        Returns:
+            The network.
+        """
         return self.network.build(torch.Generator().manual_seed(0))
 
     def ours(self, way: Way) -> dict[str, Callable[[], object]]:
-        """Work of this project: name -> what does it once."""
+        """Work of this project.
+
+        Args:
+            way: How its networks are run.
+
+        Returns:
+            Name -> function that does it once.
+        """
         settings = replace(
             self.training,
             precision=way.precision,
@@ -175,7 +194,11 @@ class Bench:
         return {"training": train, "sampling": sample}
 
     def plain(self) -> dict[str, Callable[[], object]]:
-        """Work of the plain implementation, in fp16 on a GPU."""
+        """Work of the plain implementation, in fp16 on a GPU.
+
+        Returns:
+            Name -> function that does it once.
+        """
         config, device = self.config, self.device
         half: Precision = "fp16" if device.type == "cuda" else "fp32"
 
@@ -219,7 +242,14 @@ class Bench:
         }
 
     def images_of(self, work: str) -> int:
-        """Images that the work handles once."""
+        """Count the images that some work handles once.
+
+        Args:
+            work: `training` or `sampling`.
+
+        Returns:
+            Their number.
+        """
         return (
             self.config.sample_batch
             if work == "sampling"
@@ -227,7 +257,14 @@ class Bench:
         )
 
     def flops(self, work: str) -> float:
-        """Operations of convolutions and matrix products for one image."""
+        """Count operations of convolutions and matrix products.
+
+        Args:
+            work: `training`, forward and backward, or `sampling`.
+
+        Returns:
+            Operations for one image.
+        """
         net, calls = self.built().to(self.device), 1
         x = torch.randn(2, *self.shape, device=self.device)
         t = torch.ones(2, device=self.device)
@@ -250,12 +287,27 @@ class Bench:
 
 
 def data_of(data: str) -> Preset:
+    """Name the preset of a data set.
+
+    Args:
+        data: `cifar10` or `ffhq64`.
+
+    Returns:
+        The name.
+    """
     return "ffhq64" if data == "ffhq64" else "cifar10"
 
 
 @contextmanager
 def compiling(way: Way) -> Iterator[None]:
-    """Within the block, networks that are compiled replay CUDA graphs if the way says so."""
+    """Let networks that are compiled within the block replay CUDA graphs, if the way says so.
+
+    Args:
+        way: How the networks are run.
+
+    Yields:
+        Nothing.
+    """
     plain = torch.compile
 
     def with_graphs(network: Any, **options: Any) -> Any:
@@ -270,7 +322,15 @@ def compiling(way: Way) -> Iterator[None]:
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """Wall time of the work."""
+    """Time some work, to its end on the device.
+
+    Args:
+        work: Called once.
+        device: Device that it uses.
+
+    Returns:
+        Wall time in seconds.
+    """
     if device.type == "cuda":
         torch.cuda.synchronize()
     start = time.perf_counter()
@@ -281,7 +341,15 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
 
 
 def peak(device: torch.device, precision: Precision) -> float:
-    """Operations a second of a large matrix product."""
+    """Time a large matrix product.
+
+    Args:
+        device: Device that computes it.
+        precision: Format of the matrices.
+
+    Returns:
+        Operations a second, of the fastest of five.
+    """
     n = 8192 if device.type == "cuda" else 512
     a = torch.randn(n, n, device=device).to(FORMATS[precision])
     return max(2 * n**3 / seconds(lambda: a @ a, device) for _ in range(5))
@@ -290,7 +358,16 @@ def peak(device: torch.device, precision: Precision) -> float:
 def measured(
     work: Callable[[], object], config: Benchmark, device: torch.device
 ) -> tuple[float, float]:
-    """Median seconds, and peak memory in GB; done once before, which compiles."""
+    """Measure some work, which is done once before and compiles then.
+
+    Args:
+        work: Called once and then in every round.
+        config: Number of rounds.
+        device: Device that it uses.
+
+    Returns:
+        Median seconds, and peak memory in GB (0: no GPU).
+    """
     work()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -299,7 +376,16 @@ def measured(
 
 
 def rows_of(name: Model, config: Benchmark, accelerator: Accelerator) -> Iterator[Row]:
-    """Measure one model in every way; the plain implementation first."""
+    """Measure one model in every way; the plain implementation first.
+
+    Args:
+        name: Model and data set.
+        config: The options.
+        accelerator: Device of all work.
+
+    Yields:
+        A row for each way and work.
+    """
     bench, device = Bench(name, config, accelerator), accelerator.device
     on_gpu = device.type == "cuda"
     ways = [way for way in WAYS if on_gpu or way.compile is None]
@@ -322,7 +408,11 @@ def rows_of(name: Model, config: Benchmark, accelerator: Accelerator) -> Iterato
 
 
 def main(config: Benchmark) -> None:
-    """Measure, print the table, and write it where asked."""
+    """Measure, print the table, and write it where asked.
+
+    Args:
+        config: The options.
+    """
     on_gpu = torch.cuda.is_available() and not config.small
     if not on_gpu and not config.small:
         print("no NVIDIA GPU here, so nothing was measured; --small runs tiny networks on the CPU")

@@ -67,8 +67,16 @@ class Cost:
 
 
 def feature_sets(n: int, config: Benchmark) -> tuple[Tensor, Tensor]:
-    """Two sets (n, d) >= 0 with variances that fall as 1/i over random directions, as far apart
-    as a fair model's.
+    """Draw two sets >= 0 with variances that fall as 1/i over random directions.
+
+    They are as far apart as a fair model's are from real ones.
+
+    Args:
+        n: Features in each set.
+        config: Dimension d and seed.
+
+    Returns:
+        The two sets, (n, d) each.
     """
     generator = torch.Generator().manual_seed(config.seed)
     d = config.dimension
@@ -84,12 +92,29 @@ def feature_sets(n: int, config: Benchmark) -> tuple[Tensor, Tensor]:
 
 
 def fid(one: Tensor, two: Tensor) -> float:
+    """Fréchet distance by this project.
+
+    Args:
+        one: Features, (n, d).
+        two: Features, (m, d).
+
+    Returns:
+        The distance.
+    """
     return frechet_distance(moments(one), moments(two))
 
 
 def textbook_fid(one: Tensor, two: Tensor) -> float:
-    """As pytorch-fid: NumPy's mean and covariance in float64, SciPy's square root of the
-    product.
+    """Fréchet distance as pytorch-fid computes it.
+
+    NumPy's mean and covariance in float64, SciPy's square root of the product.
+
+    Args:
+        one: Features, (n, d).
+        two: Features, (m, d).
+
+    Returns:
+        The distance.
     """
     (m1, c1), (m2, c2) = (
         (x.mean(0), np.cov(x, rowvar=False)) for x in (one.double().numpy(), two.double().numpy())
@@ -99,11 +124,32 @@ def textbook_fid(one: Tensor, two: Tensor) -> float:
 
 
 def precision(k: int, one: Tensor, two: Tensor) -> float:
+    """Precision by this project; recall, density and coverage are computed with it.
+
+    Args:
+        k: Neighbours.
+        one: Real features, (n, d).
+        two: Drawn features, (m, d).
+
+    Returns:
+        The precision.
+    """
     return precision_recall(neighbourhoods(one, k), neighbourhoods(two, k)).precision
 
 
 def plain_precision(k: int, one: Tensor, two: Tensor) -> float:
-    """Full matrices in float64; precision, recall, density and coverage all follow from them."""
+    """Precision by full matrices in float64.
+
+    Recall, density and coverage, which all follow from them, are computed too.
+
+    Args:
+        k: Neighbours.
+        one: Real features, (n, d).
+        two: Drawn features, (m, d).
+
+    Returns:
+        The precision.
+    """
     one, two = one.double(), two.double()
     exact = (
         torch.cdist(one, one).kthvalue(k + 1).values,
@@ -116,19 +162,54 @@ def plain_precision(k: int, one: Tensor, two: Tensor) -> float:
 
 
 def kid(one: Tensor, two: Tensor) -> float:
+    """Kernel distance over all pairs.
+
+    Args:
+        one: Features, (n, d).
+        two: Features, (m, d).
+
+    Returns:
+        The distance.
+    """
     return kernel_distance(one, two).value
 
 
 def subset_kid(one: Tensor, two: Tensor) -> float:
+    """Kernel distance over random subsets, on average.
+
+    Args:
+        one: Features, (n, d).
+        two: Features, (m, d).
+
+    Returns:
+        The distance.
+    """
     return float(subset_kernel_distances(one, two, np.random.default_rng(0)).mean())
 
 
 def w2(one: Tensor, two: Tensor) -> float:
-    """W2 of sets without a common divisor: the hardest sizes."""
+    """W2 of sets without a common divisor, which are the hardest sizes.
+
+    Args:
+        one: Features, (n, d).
+        two: Features, (n, d), of which about 4n/5 are taken.
+
+    Returns:
+        The distance.
+    """
     return wasserstein(one.numpy(), two[: coprime(len(one))].numpy(), (2,))[0]
 
 
 def pot_w2(one: Tensor, two: Tensor) -> float:
+    """W2 of sets without a common divisor, by POT's network simplex.
+
+    Args:
+        one: Features, (n, d).
+        two: Features, (n, d), of which about 4n/5 are taken.
+
+    Returns:
+        The distance.
+    """
     import ot
 
     n, m = len(one), coprime(len(one))
@@ -138,16 +219,41 @@ def pot_w2(one: Tensor, two: Tensor) -> float:
 
 
 def coprime(n: int) -> int:
-    """The largest number up to 4n/5 without a common divisor with n."""
+    """The largest number up to 4n/5 without a common divisor with n.
+
+    Args:
+        n: A number >= 1.
+
+    Returns:
+        The number.
+    """
     return next(m for m in range(max(1, 4 * n // 5), 0, -1) if math.gcd(n, m) == 1)
 
 
 def nothing(one: Tensor, two: Tensor) -> float:
+    """Difference of two entries: the cost of the sets alone.
+
+    Args:
+        one: Features, (n, d).
+        two: Features, (m, d).
+
+    Returns:
+        The difference.
+    """
     return float(one[0, 0] - two[0, 0])
 
 
 def cost(metric: Callable[[Tensor, Tensor], float], n: int, config: Benchmark) -> Cost:
-    """In the process that calls it."""
+    """Compute a metric in the process that calls this, and measure its cost.
+
+    Args:
+        metric: Of two sets of features, (n, d) each.
+        n: Features in each set.
+        config: The options.
+
+    Returns:
+        Its value and cost.
+    """
     torch.set_num_threads(config.threads)
     one, two = feature_sets(n, config)
     wasserstein(np.zeros((2, 1)), np.zeros((3, 1)))  # compiles, or reads what was compiled
@@ -161,7 +267,11 @@ def cost(metric: Callable[[Tensor, Tensor], float], n: int, config: Benchmark) -
 
 
 def main(config: Benchmark) -> None:
-    """Measure and print."""
+    """Measure and print.
+
+    Args:
+        config: The options.
+    """
     full, plain = config.points, config.plain_points
     smaller, matrices = "precision … coverage, fewer points", "precision … coverage, full matrices"
     cases = {

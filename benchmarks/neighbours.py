@@ -63,10 +63,13 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Scenario:
-    """Attributes:
-    neighbours: Busy processes, each on a processor of its own.
-    runs: Like ours, ours included.
-    limit: Processors of the control group; None: no limit.
+    """Company that a run has.
+
+    Attributes:
+        name: Row of the table.
+        neighbours: Busy processes, each on a processor of its own.
+        runs: Runs like ours, ours included.
+        limit: Processors of the control group; None: no limit.
     """
 
     name: str
@@ -75,7 +78,14 @@ class Scenario:
     limit: float | None = None
 
     def fair(self, ours: int) -> float:
-        """Time of a run over its time alone, at the fair share of the processors."""
+        """Time of a run over its time alone, at the fair share of the processors.
+
+        Args:
+            ours: Number of processors.
+
+        Returns:
+            The ratio, >= 1.
+        """
         if self.limit is not None:
             return max(1.0, ours / self.limit)
         return ours / (ours - self.neighbours / 2) * self.runs
@@ -136,12 +146,28 @@ class ControlGroup:
             time.sleep(0.05)
 
     def program(self, words: Sequence[str]) -> list[str]:
-        """The program, started in the group."""
+        """Wrap a program, so that it starts in the group.
+
+        Args:
+            words: Its command line.
+
+        Returns:
+            The command line that starts it there.
+        """
         return ["sh", "-c", f'echo $$ > "{self.path}/cgroup.procs" && exec "$@"', "sh", *words]
 
 
 def program(name: str, config: Benchmark, out: Path) -> list[str]:
-    """Words of a run: of its work is most in steps that all threads take part in."""
+    """Command line of a run, most of whose work is in steps that all threads take part in.
+
+    Args:
+        name: `two_moons` or `edm`.
+        config: Amount of work, and threads.
+        out: Folder of the run.
+
+    Returns:
+        Its words.
+    """
     threads = ["--threads", str(config.threads), "--device", "cpu", "--out", str(out)]
     if name == "two_moons":
         work = [
@@ -161,7 +187,15 @@ def program(name: str, config: Benchmark, out: Path) -> list[str]:
 
 @contextmanager
 def neighbours(count: int, group: ControlGroup | None) -> Iterator[None]:
-    """Busy processes, the i-th on our i-th processor."""
+    """Keep processors busy within the block, the i-th process on our i-th processor.
+
+    Args:
+        count: Number of processes.
+        group: Control group that they start in; None: ours.
+
+    Yields:
+        Nothing, once they have started.
+    """
     ours = sorted(os.sched_getaffinity(0))
     code = "import os, sys; os.sched_setaffinity(0, [int(sys.argv[1])])\nwhile True: pass"
     started = []
@@ -179,7 +213,21 @@ def neighbours(count: int, group: ControlGroup | None) -> Iterator[None]:
 def measure(
     name: str, scenario: Scenario, waiting: Waiting, config: Benchmark, apart: ControlGroup | None
 ) -> "Cost":
-    """Seconds of our run, and processor seconds of all that ran with it."""
+    """Time a run in company.
+
+    Args:
+        name: `two_moons` or `edm`.
+        scenario: The company.
+        waiting: How threads wait for one another.
+        config: The options.
+        apart: Control group of all of it; None: ours.
+
+    Returns:
+        Seconds until all runs end, and processor seconds of each.
+
+    Raises:
+        SystemExit: If a run fails.
+    """
     unset = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS")
     environment = {key: value for key, value in os.environ.items() if key not in unset} | WAITING[
         waiting
@@ -213,14 +261,23 @@ def measure(
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of a run.   cpu: processor seconds, user and system."""
+    """Cost of a run.
+
+    Attributes:
+        seconds: Wall time in seconds.
+        cpu: Processor time in seconds, user and system.
+    """
 
     seconds: float
     cpu: float
 
 
 def main(config: Benchmark) -> None:
-    """Measure and print."""
+    """Measure and print.
+
+    Args:
+        config: The options.
+    """
     ours = processors()
     print(
         f"{ours} processors, {config.threads} threads, {config.rounds} rounds, load "
@@ -250,8 +307,13 @@ def main(config: Benchmark) -> None:
 
 
 def report(costs: dict[tuple[Waiting, Scenario], list[Cost]], ours: int) -> None:
-    """A line a scenario and way of waiting; ratios are to the same way of waiting alone, in the
-    same round.
+    """Print a line a scenario and way of waiting.
+
+    Ratios are to the same way of waiting alone, in the same round.
+
+    Args:
+        costs: Costs of each round, by way of waiting and scenario.
+        ours: Number of processors.
     """
     for (waiting, scenario), found in costs.items():
         alone = costs[waiting, SCENARIOS[0]]

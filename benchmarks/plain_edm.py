@@ -21,6 +21,14 @@ from deep.networks.unet_edm import EDMNetwork, Place
 
 
 def norm(width: int) -> nn.GroupNorm:
+    """Group norm as EDM has it, of up to 32 groups of four channels or more.
+
+    Args:
+        width: Number of channels.
+
+    Returns:
+        The layer.
+    """
     return nn.GroupNorm(min(32, width // 4), width, eps=1e-6)
 
 
@@ -43,7 +51,16 @@ class PlainBlock(nn.Module):
             self.proj = nn.Conv2d(outputs, outputs, 1)
 
     def resampled(self, x: Tensor) -> Tensor:
-        """By a filter for each channel, all of it 1/4 on the way down and 1 on the way up."""
+        """Halve or double the resolution, by a filter for each channel, if the block does.
+
+        The filter is 1/4 everywhere on the way down and 1 on the way up.
+
+        Args:
+            x: Features, (n, c, h, w).
+
+        Returns:
+            Features, (n, c, h', w'), with the resolution of the block's output.
+        """
         channels = x.shape[1]
         if self.place.resampling == "down":
             return functional.conv2d(
@@ -56,6 +73,15 @@ class PlainBlock(nn.Module):
         return x
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
+        """Run the block.
+
+        Args:
+            x: Features, (n, c, h, w).
+            embedding: Embedding of the noise level of each image, (n, e).
+
+        Returns:
+            Features, (n, c', h', w').
+        """
         h = self.conv0(self.resampled(functional.silu(self.norm0(x))))
         h = h + self.affine(embedding)[:, :, None, None]
         h = functional.silu(self.norm1(h))
@@ -103,6 +129,16 @@ class PlainUNet(nn.Module):
         self.dec[f"{top}_aux_conv"] = nn.Conv2d(decoder[-1].outputs, network.channels, 3, padding=1)
 
     def forward(self, x: Tensor, c_noise: Tensor, labels: Tensor | None) -> Tensor:
+        """Run the network.
+
+        Args:
+            x: Scaled noisy images, (n, c, h, w).
+            c_noise: Scaled log noise level of each image, (n,).
+            labels: Labels of the augmentation, (n, augment_dim). None: there was none.
+
+        Returns:
+            (n, c, h, w).
+        """
         half = self.width // 2
         frequencies = (1 / 10000) ** (torch.arange(half, device=x.device) / (half - 1))
         angles = c_noise.outer(frequencies)
@@ -135,6 +171,16 @@ class PlainEDM(nn.Module):
         self.model = PlainUNet(network)
 
     def forward(self, x: Tensor, sigma: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Denoise images.
+
+        Args:
+            x: Noisy images, (n, c, h, w).
+            sigma: Noise level, scalar or one an image, (n,) or (n, 1, 1, 1).
+            labels: Labels of the augmentation, (n, augment_dim). None: there was none.
+
+        Returns:
+            Denoised images, (n, c, h, w).
+        """
         x, sigma = x.float(), sigma.float().reshape(-1, 1, 1, 1)
         c_skip = self.sigma_data**2 / (sigma**2 + self.sigma_data**2)
         c_out = sigma * self.sigma_data / (sigma**2 + self.sigma_data**2).sqrt()
@@ -152,10 +198,17 @@ def train_plainly(
     context: Callable[[], Any],
     rng: np.random.Generator,
 ) -> None:
-    """Steps of EDM's training on uint8 images, on their device.
+    """Take steps of EDM's training on uint8 images, on their device.
 
     Args:
-        context: Of the network's calls, for half precision.
+        network: The network that is trained.
+        average: Its exponential moving average.
+        images: Training set, (n, c, h, w) uint8.
+        steps: Number of steps.
+        batch: Images a step.
+        augmentation: Probability of each kind of augmentation; 0: none.
+        context: Makes the context of the network's calls, for half precision.
+        rng: Source of all randomness.
     """
     device = images.device
     adam = torch.optim.Adam(network.parameters(), lr=1e-3, betas=(0.9, 0.999), eps=1e-8)
@@ -196,7 +249,16 @@ def sample_plainly(
     count: int,
     device: torch.device,
 ) -> None:
-    """Heun's method, each image's noise from a generator of its own, one to the next."""
+    """Draw by Heun's method, each image's noise from a generator of its own, one to the next.
+
+    Args:
+        network: The denoiser.
+        shape: Shape (c, h, w) of an image.
+        steps: Number of noise levels, >= 2.
+        batch: Images drawn at once.
+        count: Images in all.
+        device: Device that they are drawn on.
+    """
     for start in range(0, count, batch):
         generators = [
             torch.Generator(device).manual_seed(i) for i in range(start, min(start + batch, count))

@@ -37,6 +37,15 @@ class PlainAttention(nn.Module):
         self.map_out = ours.project_out if isinstance(ours, DDPMAttention) else ours.proj_out
 
     def forward(self, x: Tensor, embedding: Tensor | None = None) -> Tensor:
+        """Add to each pixel a mean of all pixels, weighted by likeness.
+
+        Args:
+            x: Features, (n, c, h, w).
+            embedding: Embedding of each image, (n, e). Not used; U-Nets pass it to their layers.
+
+        Returns:
+            (n, c, h, w).
+        """
         n, c, height, width = x.shape
         flat = self.norm(x).flatten(2)  # (n, c, l)
         weight, bias = self.map_in.weight.flatten(1), cast(Tensor, self.map_in.bias)
@@ -55,6 +64,14 @@ class PlainSiLU(nn.Module):
     """x·sigmoid(x), out of place."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Multiply each entry by its sigmoid.
+
+        Args:
+            x: Any shape.
+
+        Returns:
+            The products, of the same shape.
+        """
         return functional.silu(x)
 
 

@@ -45,7 +45,18 @@ class Benchmark:
 def direct(
     n: int, dimension: int, chains: int, generations: int, rng: np.random.Generator
 ) -> np.ndarray:
-    """Σ_t of each chain, (chains, d, d), from Σ_0 = I by eqs. (4) and (5)."""
+    """Simulate the loop by drawing its points: from Σ_0 = I by eqs. (4) and (5).
+
+    Args:
+        n: Samples a generation.
+        dimension: Dimension d.
+        chains: Number of independent runs.
+        generations: Retrainings of each.
+        rng: Source of every draw.
+
+    Returns:
+        Σ_t of each chain after the last generation, (chains, d, d).
+    """
     mean, covariance = np.zeros((chains, 1, dimension)), np.tile(np.eye(dimension), (chains, 1, 1))
     batch = max(1, 2_000_000 // (n * dimension))  # about 16 MB of normals
     for _ in range(generations):
@@ -61,13 +72,25 @@ def direct(
 
 
 def seconds(work: Callable[[], object]) -> float:
+    """Time some work.
+
+    Args:
+        work: Called once.
+
+    Returns:
+        Wall time in seconds.
+    """
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 def main(config: Benchmark) -> None:
-    """Measure and print."""
+    """Measure and print.
+
+    Args:
+        config: The options.
+    """
     rng = np.random.default_rng()
     identity = np.eye(config.dimension)
 

@@ -74,8 +74,16 @@ class Speed:
 
     @classmethod
     def of(cls, work: Callable[[], object], images: int, config: Benchmark) -> "Speed":
-        """Speed of work that handles so many images and ends by reading numbers; done once before
-        it is timed."""
+        """Time some work, which is done once before.
+
+        Args:
+            work: Handles `images` images and ends by reading numbers.
+            images: Images that a call of the work handles.
+            config: Number of rounds, and the device.
+
+        Returns:
+            Median speed and peak memory.
+        """
         work()
         on_gpu = config.device != "cpu" and torch.cuda.is_available()
         if on_gpu:
@@ -90,7 +98,16 @@ class Speed:
 
 
 def speeds(preset: Any, config: Benchmark, accelerator: Accelerator) -> tuple[Speed, Speed, int]:
-    """Speeds of training and of sampling, and calls of the network to draw an image."""
+    """Measure training and sampling of a preset.
+
+    Args:
+        preset: Model, network and training settings.
+        config: The options.
+        accelerator: Device that both use.
+
+    Returns:
+        Speeds of training and of sampling, and calls of the network to draw an image.
+    """
     model, network = preset.model, preset.network
     if isinstance(model, OTCFM):
         model = replace(model, integrator="euler", euler_steps=100)
@@ -126,7 +143,11 @@ def speeds(preset: Any, config: Benchmark, accelerator: Accelerator) -> tuple[Sp
 
 
 def main(config: Benchmark) -> None:
-    """Measure and print."""
+    """Measure and print.
+
+    Args:
+        config: The options.
+    """
     accelerator = Accelerator(cpu=config.device == "cpu" or not torch.cuda.is_available())
     device = torch.cuda.get_device_name() if accelerator.device.type == "cuda" else "CPU"
     print(device, json.dumps(vars(config)), torch.__version__)

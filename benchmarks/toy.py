@@ -58,6 +58,15 @@ class Residual(nn.Module):
         self.enc, self.act = nn.Linear(width, width), nn.LeakyReLU(0.02, inplace=True)
 
     def forward(self, h: torch.Tensor, u: torch.Tensor) -> torch.Tensor:
+        """Add two linear maps of normed features, shifted by the time.
+
+        Args:
+            h: Features, (n, width).
+            u: Embedding of the time of each point, (n, width).
+
+        Returns:
+            (n, width).
+        """
         out = self.fc1(self.act(self.norm1(h)))
         out += self.enc(u)
         return self.fc2(self.act(self.norm2(out))) + h
@@ -78,6 +87,15 @@ class Reference(nn.Module):
         self.project = nn.Sequential(nn.Linear(width, width), nn.LeakyReLU(0.02, inplace=True))
 
     def forward(self, x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        """Predict the noise in points.
+
+        Args:
+            x: Noisy points, (n, 2).
+            t: Diffusion time of each point, (n,).
+
+        Returns:
+            (n, 2).
+        """
         angle = t[:, None] * self.frequencies
         u, h = self.project(torch.cat([angle.sin(), angle.cos()], dim=1)), self.into(x)
         for layer in self.layers:
@@ -86,6 +104,14 @@ class Reference(nn.Module):
 
 
 def seconds(work: Callable[[], object]) -> float:
+    """Time some work.
+
+    Args:
+        work: Called once.
+
+    Returns:
+        Wall time in seconds.
+    """
     start = time.perf_counter()
     work()
     return time.perf_counter() - start

@@ -53,8 +53,13 @@ class Benchmark:
 def reference_retraining(
     data: np.ndarray, settings: OTCFMConfig, samples: int, rng: np.random.Generator
 ) -> None:
-    """Train one network from its present parameters, and sample from it, without this project's
-    fast paths.
+    """Train one network from its present parameters, and sample from it, without our fast paths.
+
+    Args:
+        data: Training set, (n, 2).
+        settings: Settings of the network, its training and its plans.
+        samples: Number of points to draw.
+        rng: Source of all randomness.
     """
     widths = [3, *[settings.width] * 3, 2]
     layers = [torch.nn.Linear(a, b) for a, b in pairwise(widths)]
@@ -88,13 +93,25 @@ def reference_retraining(
 
 
 def seconds(work: Callable[[], object]) -> float:
+    """Time some work.
+
+    Args:
+        work: Called once.
+
+    Returns:
+        Wall time in seconds.
+    """
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
 
 
 def main(config: Benchmark) -> None:
-    """Measure and print."""
+    """Measure and print.
+
+    Args:
+        config: The options.
+    """
     rng = np.random.default_rng()
     settings = OTCFMConfig(epochs=config.epochs)
     data = [two_moons(config.points, rng) for _ in range(config.replicas)]

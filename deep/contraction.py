@@ -200,7 +200,14 @@ class _Experiment:
         return feature_functionals(self._images.space, self.real, self.config.pairs.components)
 
     def pairs(self, folder: Path) -> Study:
-        """The study of the coupled pairs."""
+        """The study of the coupled pairs.
+
+        Args:
+            folder: Folder of its run.
+
+        Returns:
+            The study.
+        """
         options, pairs, functionals = self.config.run, self.config.pairs, self.functionals()
         move = displacement(pairs.displacement, pairs.size, self.real, functionals)
         moves = [move] * (len(self.regimes) * options.seeds)
@@ -231,7 +238,14 @@ class _Experiment:
         )
 
     def means(self, pairs: Result) -> PairMeans:
-        """Records of the pairs."""
+        """Records of the pairs.
+
+        Args:
+            pairs: Run of the coupled pairs.
+
+        Returns:
+            Functionals of data, models and sampler.
+        """
         names = self.functionals().names
 
         def of(side: str) -> NDArray:
@@ -254,7 +268,15 @@ class _Experiment:
         )
 
     def variance(self, pairs: Result, sampler: str) -> NDArray:
-        """Variances along components of pixels, (S, K)."""
+        """Variances along components of pixels.
+
+        Args:
+            pairs: Run of the coupled pairs.
+            sampler: `own` or `fine`.
+
+        Returns:
+            (S, K), by seed and component.
+        """
         row = str(self.regimes[0])
         found = [
             pairs.history.values(f"{sampler} variance {k + 1}")[row][0]
@@ -263,7 +285,14 @@ class _Experiment:
         return np.stack(found, axis=1)
 
     def map_of(self, variances: NDArray) -> NDArray:
-        """Variance by the width map of the sampler in use, over that of the fine one."""
+        """Variance by the width map of the sampler in use, over that of the fine one.
+
+        Args:
+            variances: Variances of the data along axes, (K,).
+
+        Returns:
+            Ratio at each variance, (K,).
+        """
         network = self.config.network.build(torch.Generator().manual_seed(0))
         own, fine = (
             linear_sampler(model, network).variance(variances)
@@ -272,7 +301,16 @@ class _Experiment:
         return own / fine
 
     def compared(self, pairs: Result, result: Result, folder: Path) -> tuple[Measured, list[Path]]:
-        """Measured and predicted numbers, and the paths of their figure and file."""
+        """Compare measured and predicted numbers, and draw them.
+
+        Args:
+            pairs: Run of the coupled pairs.
+            result: The run itself.
+            folder: Folder of the figure.
+
+        Returns:
+            The numbers, and the paths of the figure and its file.
+        """
         functionals, rounds = self.functionals(), len(result.history)
         predictions = predict(self.means(pairs), self.regimes, rounds - 1, self.draws)
         curves = {str(regime): [] for regime in self.regimes}

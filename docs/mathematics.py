@@ -11,7 +11,7 @@ import latex2mathml.converter
 _FORMULA = re.compile(
     r'<(?P<tag>span|div) class="arithmatex">\\[(\[](?P<latex>.*?)\\[)\]]</(?P=tag)>', re.DOTALL
 )
-"""What `pymdownx.arithmatex` makes of `$…$` and of `$$…$$`."""
+"""A formula as `pymdownx.arithmatex` writes it, from `$…$` or `$$…$$`."""
 
 
 def on_page_content(text: str, **_: Any) -> str:

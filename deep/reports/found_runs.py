@@ -105,7 +105,7 @@ class FoundRun:
 
     @property
     def generations(self) -> int:
-        """Those that are finished."""
+        """Number of finished generations."""
         return len(self.recorded.history)
 
     @property

@@ -98,12 +98,12 @@ class Section:
 
     @property
     def support(self) -> Any:
-        """That of the family."""
+        """Support of the family; None if it has none."""
         return self.family.support if isinstance(self.family, Bounded) else None
 
     @property
     def atoms(self) -> Any:
-        """Those of the family."""
+        """Atoms of the family; None if it has none."""
         return self.family.atoms if isinstance(self.family, Discrete) else None
 
     def landmarks(self, theta: Tensor) -> Any:

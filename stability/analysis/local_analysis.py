@@ -242,7 +242,7 @@ class LocalAnalysis(AtMaximum):
         )
 
     def at(self, lam: float) -> "LocalAnalysis":
-        """The same θ*, data and family at another λ, without new integrals.
+        """Analysis at another λ, of the same θ*, data and family, without new integrals.
 
         Args:
             lam: Synthetic points per real point, finite and >= 0.
@@ -259,7 +259,7 @@ class LocalAnalysis(AtMaximum):
         return replace(self, lam=lam, jacobian_gap=math.nan, jacobian_check="nothing")
 
     def of(self, n: int) -> "LocalAnalysis":
-        """The same analysis for another number of real points.
+        """Analysis for another number of real points.
 
         Args:
             n: Number of real points, >= 1.

@@ -125,7 +125,7 @@ def _costs(local: "LocalAnalysis") -> list[tuple[str, str, str]]:
 
 
 def _checks(local: "LocalAnalysis") -> list[tuple[str, str, str]]:
-    """The same numbers by other routes, and how large the errors are that stand behind ±."""
+    """Numbers by other routes, and how large the errors are that stand behind ±."""
     routes = "agree" if local.routes_agree else "DISAGREE"
     gap = f"{routes}: {local.jacobian_gap:.1g}, {local.jacobian_allowed:.1g} allowed"
     looked = math.isfinite(local.jacobian_gap)

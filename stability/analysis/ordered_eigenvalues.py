@@ -68,7 +68,7 @@ def _tails(count: int) -> float:
 
 
 def _by_extremes(matrix: np.ndarray, left_out: np.ndarray) -> np.ndarray:
-    """The same for many parameters, by Lanczos' method: no spectrum is computed as a whole.
+    """Half-widths for many parameters, by Lanczos' method: no spectrum is computed as a whole.
 
     At either end how far an eigenvalue is from its cross-fitted value, and the t-interval of that.
     Between the ends Weyl's bound: no eigenvalue moves by more than the norm of the noise.

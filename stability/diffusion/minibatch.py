@@ -56,9 +56,10 @@ def _plans_by_pot(x0: np.ndarray, data: np.ndarray, order: np.ndarray, batch: in
 
 @compiled(nogil=True)
 def _plans_by_assignment(x0, data, order, batch):
-    """The same by shortest augmenting paths, warm-started: the potentials of a batch, extended
-    to all data points and averaged over the first batches, are close to those of the batches
-    after them, as data and source stay the same.
+    """The data index that each source point goes to, by shortest augmenting paths, warm-started.
+
+    The potentials of a batch, extended to all data points and averaged over the first batches, are
+    close to those of the batches after them, as data and source stay the same.
     """
     epochs, n = order.shape
     plans = np.empty_like(order)

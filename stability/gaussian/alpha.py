@@ -202,7 +202,15 @@ def _singular_value_sums(few: int, many: int, nodes: int) -> NDArray[np.float64]
     kernel = np.diag(step, 1) - np.diag(step, -1)
 
     def bordered(gram: NDArray, functions: NDArray) -> NDArray:
-        """`gram`, with the integrals of the functions as last row and column when `few` is odd."""
+        """`gram`, with the integrals of the functions as last row and column when `few` is odd.
+
+        Args:
+            gram: Antisymmetric matrix, (few, few).
+            functions: Values of the functions at the nodes, (nodes, few).
+
+        Returns:
+            (few, few), or (few + 1, few + 1) when `few` is odd.
+        """
         if few % 2 == 0:
             return gram
         integrals = legendre[:, :1].T @ functions  # the constant polynomial's coefficient

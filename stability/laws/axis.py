@@ -97,8 +97,9 @@ class Axis:
 
 @dataclass(frozen=True)
 class AlgebraicAxis:
-    """The same with x algebraic in t: fewer panels for a law of one scale, and no more than 1e14
-    scales.
+    """A map of t in (−1, 1) onto (lower, upper) with x algebraic in t.
+
+    It takes fewer panels for a law of one scale, and reaches no more than 1e14 scales.
     """
 
     lower: float

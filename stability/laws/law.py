@@ -221,7 +221,7 @@ class Blend:
 
     @property
     def landmarks(self) -> Tensor | None:
-        """Those of p and of q, (k, d); None if neither has any."""
+        """Landmarks of p and of q, (k, d); None if neither has any."""
         hints = [law.landmarks for law in (self.p, self.q) if isinstance(law, HasLandmarks)]
         given = [torch.as_tensor(points) for points in hints if points is not None]
         return torch.cat(given) if given else None

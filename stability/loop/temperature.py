@@ -51,7 +51,7 @@ class Tempered(WrappedLearner):
 
     @property
     def extrapolated(self) -> Any:
-        """That of the learner, if it has one."""
+        """Method of the learner that extrapolates its parameters, if it has one."""
         return self._learner.extrapolated
 
     def sample(

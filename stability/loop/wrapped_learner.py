@@ -53,7 +53,7 @@ class WrappedLearner:
 
 
 class WithDensity(WrappedLearner):
-    """The same around a learner that has a density."""
+    """A learner that does as another does which has a density."""
 
     def log_prob(self, points: Sequence[np.ndarray]) -> Sequence[np.ndarray]:
         """Log-density of each chain's model, at its present parameters.

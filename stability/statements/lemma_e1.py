@@ -367,8 +367,13 @@ def _away(where: Instance, lam: float, V: np.ndarray, at_image: bool = True) -> 
     image = G(theta).theta
 
     def both(x: Tensor) -> Tensor:
-        """∇² at G(θ), and the score there times the score at θ, whose mean is ∇²_{θθ'}H₂: (n, 2,
-        P, P).
+        """∇² at G(θ), and the score there times the score at θ, whose mean is ∇²_{θθ'}H₂.
+
+        Args:
+            x: Points, (n, d).
+
+        Returns:
+            (n, 2, P, P).
         """
         score, outer = scores(where.family, theta, x), scores(where.family, image, x)
         return torch.stack(

@@ -100,7 +100,7 @@ class Mutation:
         return replace(worst, instance=f"{worst.instance}; {words}")
 
     def _own(self, verdicts: Sequence[Verdict]) -> list[Verdict]:
-        """Those on the claim that is to break."""
+        """Verdicts on the claim that is to break."""
         return [verdict for verdict in verdicts if verdict.claim == self.breaks.id]
 
     def _factor(self, verdicts: list[Verdict]) -> float:
@@ -132,7 +132,7 @@ def _number(factor: float) -> str:
 
 
 def scaled(factor: float) -> Replacement:
-    """The same function, its value times `factor`; each value, where it returns a tuple.
+    """A factor on the value of a function; on each value, where it returns a tuple.
 
     Args:
         factor: Any number; it multiplies both ends of a `Bracket`.

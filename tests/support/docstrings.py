@@ -15,6 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 __all__ = [
+    "CODE",
     "ROOT",
     "Coverage",
     "Layout",
@@ -45,7 +46,7 @@ SECTION = re.compile(r"^(Args|Attributes|Returns|Yields|Raises):$", re.MULTILINE
 ENTRY = re.compile(r"^    \*{0,2}(\w+)(?: \([^)]*\))?: ", re.MULTILINE)
 SHAPE = re.compile(r"\([^()]*,[^()]*\)|scalar|shape", re.IGNORECASE)
 ARRAY = re.compile(r"ndarray|NDArray|Tensor|ArrayLike")
-BARE = re.compile(r"(Of|What|How|Where|Whether|Which|Who|When|Why)\b")
+BARE = re.compile(r"(Of|That of|Those of|What|How|Where|Whether|Which|Who|When|Why)\b")
 """First words of a line that has no subject or no verb of its own."""
 SOURCE = re.compile(
     r"arXiv|et al|\bE\d|\bS\d|Theorem|Proposition|Lemma|Assumption|eq\.|\(\d+\)|Section|docs/|"
@@ -56,7 +57,7 @@ RELATIVE_WHAT = re.compile(r"(?<!^)\bwhat\b(?! if\b)", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Coverage:
-    """Counts over the public functions of the packages.
+    """Counts over public functions.
 
     Attributes:
         arguments: Arguments of functions that have a docstring.
@@ -98,17 +99,19 @@ class Layout:
     commented: int
 
 
-def coverage(root: Path = ROOT) -> Coverage:
-    """Count what docstrings say, in all packages.
+def coverage(root: Path = ROOT, folders: tuple[str, ...] = CODE) -> Coverage:
+    """Count what docstrings say.
 
     Args:
         root: Folder of a checkout.
+        folders: Packages and other folders in it whose functions are counted. Modules and words
+            are always those of the packages.
 
     Returns:
         The counts.
     """
     arguments = described = arrays = shaped = raising = listed = 0
-    for function, doc in _public_functions(root):
+    for function, doc in _public_functions(root, folders):
         entries = _entries(doc)
         for argument in _arguments(function):
             arguments += 1
@@ -145,9 +148,9 @@ def _modules(root: Path, folders: tuple[str, ...] = CODE) -> list[tuple[Path, as
     ]
 
 
-def _public_functions(root: Path) -> Iterator[tuple[Function, str]]:
+def _public_functions(root: Path, folders: tuple[str, ...]) -> Iterator[tuple[Function, str]]:
     """Functions and methods without an underscore, with their docstrings."""
-    for _, tree in _modules(root, PACKAGES):
+    for _, tree in _modules(root, folders):
         for node in ast.walk(tree):
             if isinstance(node, Function) and not node.name.startswith("_"):
                 doc = ast.get_docstring(node)
@@ -212,7 +215,7 @@ def _all_docstrings(tree: ast.Module) -> Iterator[str]:
 
 
 def bare_first_lines(root: Path = ROOT) -> list[str]:
-    """First lines of docstrings that begin with "Of", "What", "How" and the like.
+    """First lines of docstrings that begin with "Of", "That of", "What", "How" and so on.
 
     Args:
         root: Folder of a checkout.
@@ -353,7 +356,7 @@ def report(root: Path = ROOT) -> str:
         "array arguments with a shape": part(docs.shaped, docs.arrays),
         "modules with formulas that name a source": part(docs.sourced, docs.modules),
         "functions that raise and list the error": part(docs.listed, docs.raising),
-        "first lines that begin with Of, What, How, Where …": len(bare_first_lines(root)),
+        "first lines that begin with Of, That of, What, How …": len(bare_first_lines(root)),
         'relative "what" per 1000 words of docstrings': f"{1000 * docs.relative / docs.words:.1f}",
         "blank lines in functions of 20 lines and more": part(code.blank, code.lines),
         "comment lines there": part(code.commented, code.lines),

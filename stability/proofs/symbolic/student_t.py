@@ -179,7 +179,14 @@ def fisher(shift: int = 3) -> tuple[Step, ...]:
     k = 1 / (1 + z**2 / nu)  # cos²φ
 
     def mean(power: int) -> sp.Expr:
-        """E kʲ under the density, which is ∝ k^((ν+1)/2) in z."""
+        """E kʲ under the density, which is ∝ k^((ν+1)/2) in z.
+
+        Args:
+            power: Exponent j, >= 0.
+
+        Returns:
+            The mean, in ν.
+        """
         mass, moment = (
             sp.integrate(k ** ((nu + 1) / 2 + j), (z, -sp.oo, sp.oo)) for j in (0, power)
         )
