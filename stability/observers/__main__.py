@@ -110,11 +110,11 @@ def _median_norm(x: np.ndarray) -> float:
     return float(np.median(np.linalg.norm(x, axis=1)))
 
 
-class Checked(Observer, HasFloor, Protocol):
+class FlooredObserver(Observer, HasFloor, Protocol):
     """An observer whose floor is compared with what it measures."""
 
 
-def all_observers(dimension: int) -> list[Checked]:
+def all_observers(dimension: int) -> list[FlooredObserver]:
     """One of each kind.
 
     Args:
@@ -169,7 +169,7 @@ def is_outside(key: str, value: float, floor: Floor, level: float = 0.95) -> boo
 
 
 def shares_outside(
-    observer: Checked,
+    observer: FlooredObserver,
     truth: TruthDraw,
     model: TruthDraw,
     n: int,
