@@ -34,6 +34,7 @@ from deep.training.precision import FORMATS, Precision, autocast
 from deep.training.sampling import draw_images
 from deep.training.trainer import TrainConfig, Trainer
 from stability.runs.command_line import command
+from stability.runs.devices import Device, chosen_device, require_device
 
 Case = Literal["train, plain", "train, ours", "sample, plain", "sample, ours"]
 CASES: tuple[Case, ...] = ("train, plain", "train, ours", "sample, plain", "sample, ours")
@@ -76,11 +77,12 @@ class Benchmark:
     """Compile this project's network."""
     threads: int = 2
     """Processor threads, for both."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     """auto: a GPU if there is one."""
 
     def __post_init__(self) -> None:
         require_at_least_one(self)
+        require_device(self.device)
 
 
 class Bench:
@@ -89,7 +91,7 @@ class Bench:
     def __init__(self, config: Benchmark) -> None:
         torch.set_num_threads(config.threads)
         self.config = config
-        self.accelerator = Accelerator(cpu=config.device == "cpu" or not torch.cuda.is_available())
+        self.accelerator = Accelerator(cpu=chosen_device(config.device) == "cpu")
         self.device = self.accelerator.device
         self.network, self.model = CONFIGURATIONS[config.configuration]
         rng = np.random.default_rng(0)
@@ -233,12 +235,12 @@ class Bench:
         Returns:
             Wall time in seconds.
         """
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
+        if self.device.type != "cpu":
+            torch.accelerator.synchronize()
         start = time.perf_counter()
         work()
-        if self.device.type == "cuda":
-            torch.cuda.synchronize()
+        if self.device.type != "cpu":
+            torch.accelerator.synchronize()
         return time.perf_counter() - start
 
 
@@ -271,7 +273,7 @@ def main(config: Benchmark) -> None:
     name = (
         torch.cuda.get_device_name()
         if bench.device.type == "cuda"
-        else f"CPU, {config.threads} threads"
+        else f"{bench.device.type.upper()}, {config.threads} threads"
     )
     parameters = sum(p.numel() for p in bench.plain.parameters())
     print(

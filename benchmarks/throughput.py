@@ -24,6 +24,7 @@ from deep.training.precision import Precision
 from deep.training.sampling import draw_images
 from deep.training.trainer import Trainer
 from stability.runs.command_line import command
+from stability.runs.devices import Device, chosen_device, require_device
 
 Name = Literal[
     "edm-cifar10",
@@ -58,11 +59,12 @@ class Benchmark:
     """The same in sampling."""
     compile: bool = False
     """Compile the networks."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Device = "auto"
     """auto: a GPU if there is one."""
 
     def __post_init__(self) -> None:
         require_at_least_one(self)
+        require_device(self.device)
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Speed:
             Median speed and peak memory.
         """
         work()
-        on_gpu = config.device != "cpu" and torch.cuda.is_available()
+        on_gpu = chosen_device(config.device) == "cuda"
         if on_gpu:
             torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
@@ -148,8 +150,12 @@ def main(config: Benchmark) -> None:
     Args:
         config: The options.
     """
-    accelerator = Accelerator(cpu=config.device == "cpu" or not torch.cuda.is_available())
-    device = torch.cuda.get_device_name() if accelerator.device.type == "cuda" else "CPU"
+    accelerator = Accelerator(cpu=chosen_device(config.device) == "cpu")
+    device = (
+        torch.cuda.get_device_name()
+        if accelerator.device.type == "cuda"
+        else accelerator.device.type.upper()
+    )
     print(device, json.dumps(vars(config)), torch.__version__)
     print(f"{'':16}{'training':>20}{'sampling':>36}{'a run':>12}")
     for name in config.presets:

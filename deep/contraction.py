@@ -39,6 +39,7 @@ from stability.planning.labels import RegimeError, propagate
 from stability.runs.atomic import atomic_write
 from stability.runs.command_line import UsageError, command
 from stability.runs.console import make_console, print_paths
+from stability.runs.devices import chosen_device
 from stability.runs.figure_style import figure_style, save_figure
 from stability.runs.loop_options import recorded_options
 from stability.runs.open_run import run_folder
@@ -130,7 +131,7 @@ def main(config: CoupledConfig) -> None:
         {"model": config.name} | recorded_options(config.run, config.pairs, config.network),
         options.out,
     )
-    accelerator = patient_accelerator(cpu=options.device == "cpu" or not torch.cuda.is_available())
+    accelerator = patient_accelerator(cpu=chosen_device(options.device) == "cpu")
     if accelerator.num_processes > 1:
         raise UsageError("deep.contraction runs in one process, got several")
     try:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -27,6 +27,7 @@ from stability.machine.cache_folder import cache_folder
 from stability.runs.atomic import atomic_write
 from stability.runs.command_line import UsageError, command
 from stability.runs.console import make_console, print_paths
+from stability.runs.devices import Device, chosen_device, require_device
 from stability.runs.option_error import OptionError
 from stability.runs.processors import default_threads, use_threads
 from stability.runs.progress import progress_bar
@@ -83,8 +84,8 @@ class Measure:
     """Images that pass through the network at once."""
     seed: int = 0
     """Determines random choices of images, and the training of the encoder."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Device of features and metrics; auto: a GPU if there is one."""
+    device: Device = "auto"
+    """Device of features and metrics; auto: a CUDA GPU if there is one. mps: the GPU of a Mac."""
     threads: int = 0
     """Processor threads to use; 0: one for each processor that is ours."""
     cache: Path | None = None
@@ -105,8 +106,7 @@ class Measure:
         if not self.metrics:
             raise OptionError(f"--metrics must name at least one of {', '.join(METRICS)}")
         require_one_network(self)
-        if self.device == "cuda" and not torch.cuda.is_available():
-            raise OptionError("--device cuda: no CUDA device is available, use cpu or auto")
+        require_device(self.device)
 
 
 def main(config: Measure) -> None:
@@ -114,9 +114,12 @@ def main(config: Measure) -> None:
 
     Args:
         config: Options of the command.
+
+    Raises:
+        UsageError: If the sets of images do not fit together.
     """
     use_threads(config.threads or default_threads())
-    device = torch.device("cuda" if config.device != "cpu" and torch.cuda.is_available() else "cpu")
+    device = torch.device(chosen_device(config.device))
     samples = load_samples("SAMPLES", config.samples)
     train = load_real("--reference", config.reference)
     held_out = (

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import torch
 import tyro
 from accelerate import Accelerator
 
@@ -39,6 +38,7 @@ from deep.training.presets import NOT_RECORDED
 from stability.loop.regimes import drawn_counts
 from stability.runs.closing import closing
 from stability.runs.command_line import UsageError, command
+from stability.runs.devices import chosen_device
 from stability.runs.loop_options import parts_of, study_settings
 from stability.runs.option_error import option_name
 from stability.runs.real_data import Rounds
@@ -58,7 +58,7 @@ def main(config: Config) -> None:
         UsageError: If the options, or the files that they name, do not fit.
     """
     options = config.run
-    accelerator = patient_accelerator(cpu=options.device == "cpu" or not torch.cuda.is_available())
+    accelerator = patient_accelerator(cpu=chosen_device(options.device) == "cpu")
 
     try:
         image_study(config, accelerator).run()
@@ -181,7 +181,7 @@ def _require_room(config: Config, real: RealImages, accelerator: Accelerator) ->
         drawn=max(options.samples or n, options.grid),
         trained=options.largest(drawn, n),
         chains=len(drawn) * options.seeds,
-        on_processor=accelerator.device.type == "cpu",
+        on_processor=accelerator.device.type != "cuda",
     )
 
 

@@ -40,6 +40,7 @@ from stability.loop.streams import Purpose, stream
 from stability.runs.atomic import atomic_write
 from stability.runs.command_line import command
 from stability.runs.console import make_console, print_paths
+from stability.runs.devices import chosen_device
 from stability.runs.figure_style import figure_style, save_figure
 from stability.runs.loop_options import parts_of, recorded_options
 from stability.runs.open_run import OpenRun, open_run
@@ -59,11 +60,12 @@ def main(config: Config) -> None:
 
     Args:
         config: Options of the command.
+
+    Raises:
+        RetrainingError: If a loss or an image is not finite.
     """
     started = time.monotonic()
-    accelerator = patient_accelerator(
-        cpu=config.run.device == "cpu" or not torch.cuda.is_available()
-    )
+    accelerator = patient_accelerator(cpu=chosen_device(config.run.device) == "cpu")
 
     try:
         data = images_for(config.network, config.run.data)
@@ -80,7 +82,7 @@ def main(config: Config) -> None:
             sample_batch=config.run.sample_batch,
             drawn=config.run.samples,
             trained=0,  # they are here already
-            on_processor=accelerator.device.type == "cpu",
+            on_processor=accelerator.device.type != "cuda",
         )
         if config.run.init is not None:  # refused, if it must be, before --overwrite removes a run
             _start(config, config.run.init)

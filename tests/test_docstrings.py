@@ -20,6 +20,21 @@ def test_arguments_that_are_described_stay_described(folder):
     assert found.shaped >= SHAPED * found.arrays
 
 
+@pytest.fixture(scope="module")
+def everything():
+    return coverage()
+
+
+def test_every_module_with_formulas_names_a_source(everything):
+    assert everything.modules > 90
+    assert everything.sourced == everything.modules
+
+
+def test_every_error_that_a_function_raises_is_listed(everything):
+    assert everything.raising > 250
+    assert everything.listed == everything.raising
+
+
 def test_first_lines_have_a_subject_or_a_verb():
     assert bare_first_lines() == []
 

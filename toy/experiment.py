@@ -23,6 +23,7 @@ from stability.observers.likelihood import Likelihood
 from stability.observers.parameters import ParametersMoved
 from stability.runs.closing import closing
 from stability.runs.command_line import UsageError
+from stability.runs.devices import chosen_device
 from stability.runs.loop_options import LoopOptions, parts_of, study_settings
 from stability.runs.memory_limit import Need, require_memory
 from stability.runs.observer import ChainsObserver, Observer
@@ -148,9 +149,7 @@ def require_room(
 
 
 def _on_processor(options: LoopOptions) -> bool:
-    import torch
-
-    return options.device == "cpu" or not torch.cuda.is_available()
+    return chosen_device(options.device) != "cuda"  # MPS shares the memory of the processor
 
 
 @dataclass(frozen=True)

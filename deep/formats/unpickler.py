@@ -276,7 +276,11 @@ class Unpickler(pickle._Unpickler):  # the one in C sizes its memory by a number
         self.load_reduce()
 
     def load_build(self) -> None:
-        """Set the state of an object. The inherited method would set any attribute of anything."""
+        """Set the state of an object. The inherited method would set any attribute of anything.
+
+        Raises:
+            CheckpointError: If the object is none whose state is known.
+        """
         state = self.stack.pop()
         if isinstance(self.stack[-1], ModuleDict | _Dtype):
             self.stack[-1].restore(state)

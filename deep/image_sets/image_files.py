@@ -97,6 +97,9 @@ def read_zip(path: Path) -> ImageSet:
 
     Returns:
         Images; labels if a table in it has them.
+
+    Raises:
+        DataError: If it is no such zip, or a member is a link, lies outside, or is too large.
     """
     with open_regular(path, LARGEST_SET) as file:
         members = {member.filename: member for member in zip_members(file, LARGEST_SET, MOST_FILES)}

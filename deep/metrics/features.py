@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from deep.content_cache import cached_arrays, digest
 from deep.metrics.inception import INCEPTION_HASH, Resize, load_inception, to_rgb
 from deep.metrics.label_encoder import EncoderTraining, LabelEncoder, train_encoder
+from stability.diffusion.float64_device import float64_device
 from stability.runs.untrusted import UntrustedFileError, printable, read_bytes
 
 __all__ = [
@@ -242,7 +243,8 @@ def extract(
         on_batch: Called with the number of images done since the last call.
 
     Returns:
-        Features, (n, d) float32, on `device`.
+        Features, (n, d) float32, on `device`, or on the CPU if that has no float64, which metrics
+        need.
 
     Raises:
         ValueError: If the network does not return (b, d), or a feature is not finite.
@@ -262,7 +264,7 @@ def extract(
                 f"{space.name} gives features that are not finite in images {start} to "
                 f"{start + batch}"
             )
-        features.append(found.float())
+        features.append(found.float().to(float64_device(device)))
         on_batch(len(rows))
     return torch.cat(features)
 
@@ -292,7 +294,8 @@ def cached_features(
         on_batch: Called with the number of images done since the last call.
 
     Returns:
-        Features, (n, d) float32, on `device`.
+        Features, (n, d) float32, on `device`, or on the CPU if that has no float64, which metrics
+        need.
     """
     path = cache / "features" / f"{space.name}-{digest(space.fingerprint, images)}.npz"
 
@@ -307,7 +310,7 @@ def cached_features(
             }
 
         found = cached_arrays(path, make).get("features", np.empty(0))
-        return torch.from_numpy(found).to(device)
+        return torch.from_numpy(found).to(float64_device(device))
 
     def are_of_the_images(features: Tensor) -> bool:
         if features.shape != (len(images), probe.shape[1]) or features.dtype != torch.float32:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from stability.diffusion.float64_device import float64_device
+
 __all__ = ["ParameterDistance", "parameter_distance"]
 
 
@@ -59,9 +61,10 @@ def parameter_distance(
     with torch.no_grad():
         parts = [
             torch.linalg.vector_norm(
-                theta[name].double() - origin[name].double().to(theta[name].device)
+                each.to(place).double() - origin[name].to(place).double()
             ).cpu()
-            for name in theta
+            for name, each in theta.items()
+            for place in (float64_device(each.device),)
         ]
         norm = torch.linalg.vector_norm(torch.stack(parts))
     return ParameterDistance(float(norm), sum(value.numel() for value in theta.values()))

@@ -15,6 +15,7 @@ from torch import Tensor
 from deep.models.augment import LABELS, Transforms, augment, draw_transforms
 from deep.models.protocol import Noise
 from deep.pixels import floored_uint8, to_float
+from stability.diffusion.float64_device import float64_device
 from stability.diffusion.heun import Heun
 from stability.diffusion.multistep import DPMSolver2M, MultistepSampler, UniPC
 from stability.diffusion.preconditioning import weight
@@ -180,12 +181,16 @@ class EDM:
         Returns:
             Images, (b, c, h, w).
         """
+        start = noise()
+        home = start.device
+        place = float64_device(home)
 
         def denoise(x: Tensor, sigma: float) -> Tensor:
-            return network(x.float(), x.new_full((1,), sigma, dtype=torch.float32)).double()
+            level = torch.full((1,), sigma, device=home)
+            return network(x.float().to(home), level).to(place).double()
 
         sampler = self.make_sampler(_denoiser(network))
-        return sampler.sample(denoise, noise().double(), lambda step: noise())
+        return sampler.sample(denoise, start.to(place).double(), lambda step: noise().to(place))
 
     def make_sampler(self, network: Denoiser) -> Heun | MultistepSampler:
         """Make the sampler of the settings, within the noise levels that the network knows.

@@ -92,14 +92,14 @@ class ImageStudy:
             options.sample_precision,
         )
 
-        on_processor = accelerator.device.type != "cuda"
+        kind = accelerator.device.type
         setting = {
             "model": config.name,
             **recorded_options(config.network, config.model, config.training),
             "torch": version("torch"),
             "threads": place.threads,
             "processes": accelerator.num_processes,
-            "device": "cpu" if on_processor else torch.cuda.get_device_name(),
+            "device": torch.cuda.get_device_name() if kind == "cuda" else kind,
         }
 
         channels, height, width = self._real.train.images.shape[1:]

@@ -38,10 +38,12 @@ class StreamNoise:
         self._device = device
 
     def __call__(self) -> Tensor:
-        noise = torch.empty(len(self._rngs), *self._shape, pin_memory=self._device.type == "cuda")
+        cuda = self._device.type == "cuda"
+        noise = torch.empty(len(self._rngs), *self._shape, pin_memory=cuda)
         for row, rng in zip(noise.numpy(), self._rngs, strict=True):
             rng.standard_normal(out=row, dtype=np.float32)
-        return noise.to(self._device, non_blocking=True)
+        # only pinned memory may be read after this returns
+        return noise.to(self._device, non_blocking=cuda)
 
 
 def draw_classes(shares: np.ndarray, indices: Sequence[int], seed: int) -> np.ndarray:

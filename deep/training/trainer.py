@@ -380,7 +380,7 @@ class Trainer:
         while fit["step"] < fit["steps"]:
             step = fit["step"]
             chosen = torch.from_numpy(order.batch(step, self.settings.batch)).to(
-                images.device, non_blocking=True
+                images.device, non_blocking=images.device.type == "cuda"
             )
             # consecutive seeds, as a CPU's generator knows only 2^32 of them
             generator.manual_seed(draw_seed + step)
@@ -527,9 +527,10 @@ def _dropout(device: torch.device, seed: int) -> Iterator[None]:
     """Within the block, what networks draw from torch's global generators, dropout, is
     determined by `seed`.
     """
-    cuda = device.type == "cuda"
-    with torch.random.fork_rng(devices=[device] if cuda else []):
+    on_gpu = device.type in ("cuda", "mps")
+    kind = device.type if on_gpu else None
+    with torch.random.fork_rng(devices=[device] if on_gpu else [], device_type=kind):
         torch.default_generator.manual_seed(seed)
-        if cuda:
-            torch.cuda.manual_seed(seed)
+        if on_gpu:
+            torch.get_device_module(device.type).manual_seed(seed)
         yield

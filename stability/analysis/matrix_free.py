@@ -1,4 +1,8 @@
-"""The maximum of a likelihood in many parameters: Newton's method by products with the Hessian."""
+"""The maximum of a likelihood in many parameters: Newton's method by products with the Hessian.
+
+Source: Nocedal and Wright, "Numerical Optimization" (2006), sections 7.1 (conjugate gradients in a
+trust region) and 7.2 (L-BFGS).
+"""
 
 from collections.abc import Callable
 

@@ -7,7 +7,10 @@ small, and neither moves with the matrix to first order. Three steps tell how fa
    not pushed, and its mean over batches is near the eigenvalue itself.
 2. Neighbours whose cross-fitted values the batches do not tell apart are taken to be equal.
 3. The noise that the batches show is added to the diagonal matrix of these values. How far it moves
-   each eigenvalue in order is what that may be wrong by.
+   each eigenvalue in order is its possible error.
+
+Source: our own method, with cross-fitting (Chernozhukov et al. 2018) and the jackknife (Efron
+1982).
 """
 
 import math

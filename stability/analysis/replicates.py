@@ -5,6 +5,8 @@ and an error is the largest change that follows. Where they are means of draws, 
 is left out in turn (the delete-a-batch jackknife), and an error is the half-width of a 95 %
 interval: Student's t times the jackknife's standard error, and its estimate of the bias, which
 matters where eigenvalues lie closer than noise can tell apart.
+
+Source: Shao and Tu, "The Jackknife and Bootstrap" (1995), section 2.3.
 """
 
 import math

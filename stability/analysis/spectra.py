@@ -1,6 +1,9 @@
 """Numbers of an analysis that are ordered eigenvalues of symmetric matrices, or follow from one.
 
 Ordered eigenvalues are no smooth functions of the moments where some are equal; the matrices are.
+
+Source: Theorem 1 and S3 for the numbers; the congruence with the Cholesky factor is standard
+(Golub and Van Loan, "Matrix Computations", section 8.7).
 """
 
 import math

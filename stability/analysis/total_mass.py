@@ -3,6 +3,8 @@
 With g a multivariate t of the draws' mean and covariance, E_g p/g is the mass Z. With g a normal
 law of half their covariance, E_p g/p is 1/Z: draws of p are at hand. The first misses mass in tails
 that are heavier than g's, the second counts too much where p has holes; a wrong Z shows in both.
+
+Source: importance sampling, and its reverse (Gelfand and Dey 1994).
 """
 
 import math

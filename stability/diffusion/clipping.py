@@ -1,4 +1,7 @@
-"""Clipping of the estimate x̂₀, which samplers offer, and which leaves no φ(v) in closed form."""
+"""Clipping of the estimate x̂₀, which samplers offer, and which leaves no φ(v) in closed form.
+
+Source: Ho et al. 2020, whose code clips x̂₀ to [−1, 1]; the width map φ is an own result (S9).
+"""
 
 from stability.diffusion.sampler import Array
 

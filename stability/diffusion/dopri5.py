@@ -11,6 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from stability.diffusion.float64_device import float64_device
+
 __all__ = ["dopri5", "row_norm"]
 
 # Dormand and Prince (1980); error estimate and mid-point by Shampine (1986).
@@ -80,6 +82,11 @@ def dopri5(
         FloatingPointError: If the field is not finite, or so stiff that the steps shrink to
             nothing.
     """
+    place, home = float64_device(x.device), x.device
+    if place != home:  # step sizes are float64: only the field is evaluated on its device
+        on_its_device = lambda t, x: field(t.to(home), x.to(home)).to(place)  # noqa: E731
+        return dopri5(on_its_device, x.to(place), tolerance, norm).to(home)
+
     end = torch.empty_like(x)
     rows = torch.arange(len(x), device=x.device)  # those still on their way
     t = torch.zeros(len(x), device=x.device, dtype=torch.float64)

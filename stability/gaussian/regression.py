@@ -1,4 +1,7 @@
-"""Linear regression as a generative model: labels y = x·w + σε of inputs x, by least squares."""
+"""Linear regression as a generative model: labels y = x·w + σε of inputs x, by least squares.
+
+Source: the linear model of Gerstgrasser et al., "Is model collapse inevitable?", arXiv:2404.01413.
+"""
 
 from collections.abc import Sequence
 from typing import Any

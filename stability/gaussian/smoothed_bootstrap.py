@@ -1,5 +1,8 @@
 """A model that draws its training points again, shrunk and with Gaussian noise: kernel estimates,
 and the exact score of a training set whose reverse diffusion is stopped early.
+
+Source: Silverman, "Density Estimation for Statistics and Data Analysis" (1986), section 6.4, the
+smoothed bootstrap; Scott, "Multivariate Density Estimation" (1992), the bandwidth.
 """
 
 from collections.abc import Sequence

@@ -674,6 +674,9 @@ class Exchange(_Around):
 
         Returns:
             The regime.
+
+        Raises:
+            ValueError: If `own` is not in [0, 1].
         """
         k = whole_number(models, "models", 2)
         kept = 1 / k if own is None else own

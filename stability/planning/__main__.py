@@ -19,6 +19,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     Args:
         arguments: Default: of this process.
+
+    Raises:
+        SystemExit: With status 2 and one line, if there is no such command.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     name = given[0] if given else ""

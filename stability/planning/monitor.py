@@ -561,6 +561,9 @@ def named_generations(generations: Sequence[Any], settings: CheckSettings) -> li
 
     Returns:
         Each with its name: the shortest end of its path that tells it from the others.
+
+    Raises:
+        UsageError: If a run folder is among several paths.
     """
     if not all(isinstance(source, str | Path) for source in generations):
         return [(source, f"gen{i + 1}") for i, source in enumerate(generations)]

@@ -132,6 +132,9 @@ def run(options: PlanOptions) -> Plan:
 
     Returns:
         The plan.
+
+    Raises:
+        UsageError: If the options do not fit together, or the pilot fails.
     """
     try:
         found = plan(**_arguments(options))

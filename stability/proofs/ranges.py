@@ -161,6 +161,9 @@ class LinkageLaws:
 
         Args:
             cell: Balls of the shares f₀, f₁ and f₃.
+
+        Raises:
+            ArithmeticError: If θ* may lie outside (0, 1).
         """
         first, second, last = cell
         middle = 3 * first + last - 2

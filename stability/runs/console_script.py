@@ -43,7 +43,11 @@ def _commands() -> dict[str, tuple[str, Callable[[Sequence[str]], object]]]:
 
 
 def main() -> None:
-    """Run the command that the first argument names; leaves with its status."""
+    """Run the command that the first argument names; leaves with its status.
+
+    Raises:
+        SystemExit: With status 2 and one line, if there is no such command.
+    """
     given = sys.argv[1:]
     commands = _commands()
     if given[:1] == ["--version"]:

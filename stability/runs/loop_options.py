@@ -16,6 +16,7 @@ import tyro
 from stability.loop.regime_data import BY_LAMBDA, RegimeName
 from stability.loop.regimes import FullySynthetic, Regime
 from stability.runs.console import make_console
+from stability.runs.devices import Device, require_device
 from stability.runs.help_page import COMMON
 from stability.runs.keep import Keep
 from stability.runs.option_error import OptionError
@@ -32,18 +33,15 @@ from stability.runs.untrusted import printable
 __all__ = [
     "KEEPING",
     "NOT_RECORDED",
-    "Device",
     "Lambdas",
     "LoopOptions",
     "RunOptions",
     "parts_of",
     "recorded_options",
-    "require_device",
     "require_lambdas",
     "study_settings",
 ]
 
-Device = Literal["auto", "cpu", "cuda"]
 Lambdas = Annotated[tuple[float, ...], tyro.conf.arg(name="lambda", metavar="λ [λ ...]")]
 KEEPING = "where it runs and what it keeps"
 """Heading of such options in a command's help."""
@@ -73,7 +71,7 @@ class RunOptions:
     overwrite: bool = False
     """Remove the run found in the folder and start again."""
     device: Device = "auto"
-    """Device of the networks; auto: GPUs if there are any."""
+    """Device of the networks; auto: CUDA GPUs if there are any. mps: the GPU of a Mac."""
     threads: int = 0
     """Processor threads of each process; 0: its share of the processors that are ours. Results are
     bit-identical only at equal counts."""
@@ -230,22 +228,6 @@ def require_lambdas(lams: Sequence[float]) -> None:
         raise OptionError(
             f"--lambda must not repeat a value, got {' '.join(f'{lam:g}' for lam in lams)}"
         )
-
-
-def require_device(device: str) -> None:
-    """Refuse a GPU that is not there.
-
-    Args:
-        device: `auto`, `cpu` or `cuda`.
-
-    Raises:
-        OptionError: If it is `cuda` and there is none.
-    """
-    if device == "cuda":
-        import torch
-
-        if not torch.cuda.is_available():
-            raise OptionError("--device cuda: no CUDA device is available, use cpu or auto")
 
 
 def recorded_options(*parts: Any, without: frozenset[str] = frozenset()) -> dict[str, Any]:

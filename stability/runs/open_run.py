@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from stability.runs.devices import chosen_device
 from stability.runs.keep import KEEP_ALL, KEEP_LAST, Keep
 from stability.runs.processors import default_threads, use_threads
 from stability.runs.run_directory import RunDirectory, environment
@@ -77,7 +78,7 @@ class OpenRun:
         path: Its folder.
         directory: It in the first process, None in the others.
         threads: Of each process.
-        device: Where its networks live, `cpu` or `cuda`.
+        device: Where its networks live, `cpu`, `cuda` or `mps`.
         digest: Of the configuration, by which the run's files are told from those of others.
     """
 
@@ -127,12 +128,11 @@ def open_run(
         The run.
 
     Raises:
-        RunDirectoryError: As of `RunDirectory`, and if it was started on a GPU and there is none.
+        RunDirectoryError: As of `RunDirectory`, and if it was started on a GPU that is not
+            used now.
     """
-    import torch
-
     path, digest = run_folder(name, asked, where.out), config_digest(asked)
-    device = "cuda" if where.device != "cpu" and torch.cuda.is_available() else "cpu"
+    device = chosen_device(where.device)
     resources = {
         "threads": where.threads or default_threads(),
         "device": device,

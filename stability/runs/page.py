@@ -45,6 +45,9 @@ def write_page(result: "Result", path: Path) -> Path:
 
     Returns:
         The path.
+
+    Raises:
+        ValueError: If the run has no finished generation.
     """
     if not result.history:
         raise ValueError(f"{result.folder} has no finished generation")

@@ -422,7 +422,11 @@ class _Joined:
             raise RayLostError("the cluster does not know this machine any more")
 
     def require_after_a_death(self) -> None:
-        """Was it Ray that died, or the task? A Ray that is busy is alive."""
+        """Find out whether Ray died or the task alone. A Ray that is busy is alive.
+
+        Raises:
+            RayLostError: If it was Ray.
+        """
         try:
             self._ray.get(self._nothing.remote(), timeout=PROBE_SECONDS)
         except self._ray.exceptions.GetTimeoutError:

@@ -238,17 +238,23 @@ class RunDirectory:
         """Threads that the run began with; only with them does it resume bit for bit.
 
         Args:
-            device: Where the networks can live here, `cpu` or `cuda`.
+            device: Where the networks can live here, `cpu`, `cuda` or `mps`.
 
         Returns:
             Their number.
 
         Raises:
-            RunDirectoryError: If it was started on a GPU and there is none, or the number is none.
+            RunDirectoryError: If it was started on a GPU that is not used now, or the number is
+                none.
         """
-        if self.environment.get("device") == "cuda" and device == "cpu":
+        began = self.environment.get("device")
+        if began == "cuda" and device != "cuda":
             raise RunDirectoryError(
                 f"{self.path} was started on a GPU and there is none here; use --overwrite"
+            )
+        if began == "mps" and device != "mps":
+            raise RunDirectoryError(
+                f"{self.path} was started on MPS; resume it with --device mps, or use --overwrite"
             )
         threads = self.environment.get("threads")
         if type(threads) is not int or not 1 <= threads <= MOST_THREADS:

@@ -80,7 +80,7 @@ class LearnerPlace:
 
     Attributes:
         chains: Number of chains that are recorded.
-        device: `cpu` or `cuda`.
+        device: `cpu`, `cuda` or `mps`.
         threads: Of this process.
         folder: Of the run.
         digest: Of the configuration, by which the run is told from all others.
@@ -167,7 +167,7 @@ class Study:
         keep: Checkpoints that stay: so many at the end ("2"), every K-th too ("every:K"), "all".
         keep_samples: Samples that stay, in the same words.
         max_hours: End cleanly before the generation that would pass so many hours; 0: no limit.
-        device: Where networks live: "auto", "cpu" or "cuda".
+        device: Where networks live: "auto", "cpu", "cuda" or "mps".
         threads: Of this process; 0: one for each processor that is ours.
         name: Of the experiment, in the default folder's name.
         config: What else decides the result, such as settings of the learner, JSON values by name:
@@ -237,7 +237,11 @@ class Study:
 
     @cached_property
     def data(self) -> RealData:
-        """The real data and the truth of each chain."""
+        """The real data and the truth of each chain.
+
+        Raises:
+            ValueError: If a regime draws new real data and `real` is an array.
+        """
         needs = any(regime.needs_fresh_real for regime in self.regimes)
         found = real_data(
             self.real,

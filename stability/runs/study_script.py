@@ -14,13 +14,14 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import tyro
 
 from stability.loop.regimes import Regime
 from stability.runs.command_line import UsageError, command
 from stability.runs.console import make_console, print_paths
+from stability.runs.devices import Device, require_device
 from stability.runs.option_error import OptionError
 from stability.runs.ranges import LARGEST_SEED, MOST_THREADS, require_range
 from stability.runs.study import Study
@@ -45,11 +46,12 @@ class StudyPart:
     """Folder of the run."""
     threads: int = 1
     """Processor threads to use."""
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """Device of the networks; auto: a GPU if there is one."""
+    device: Device = "auto"
+    """Device of the networks; auto: a CUDA GPU if there is one. mps: the GPU of a Mac."""
 
     def __post_init__(self) -> None:
         require_range(self, seed=(0, LARGEST_SEED), threads=(0, MOST_THREADS))
+        require_device(self.device)
         if self.row < 0:
             raise OptionError(f"--row must be >= 0, got {self.row}")
 

@@ -1,6 +1,8 @@
 """Claims about runs, decided over their seeds: exact sign tests, and intervals where nothing grows.
 
 Such a claim is stated before a run. Its verdict is computed as that of any other claim.
+
+Source: our own results; the claims are about Figures 3, 8 and 9 of the paper.
 """
 
 import dataclasses

@@ -12,7 +12,7 @@ from torch import Tensor
 __all__ = ["draw", "first_rows", "normals"]
 
 # of a chain: activations stay in a processor's cache; few launches
-POINTS_AT_ONCE = {"cpu": 2000, "cuda": 20_000}
+POINTS_AT_ONCE = {"cpu": 2000, "cuda": 20_000, "mps": 20_000}
 
 
 class Runs(Protocol):

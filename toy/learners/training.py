@@ -234,8 +234,15 @@ class BatchedTrainer:
         return recording(batch)
 
     def state_dict(self) -> dict[str, Any]:
-        """Parameters and optimiser, copies."""
-        return {"theta": self.theta.cpu().clone(), "adam": copy.deepcopy(self._adam.state_dict())}
+        """Parameters and optimiser, copies on the CPU."""
+        adam = self._adam.state_dict()
+        moments = {
+            i: {name: x.cpu() for name, x in state.items()} for i, state in adam["state"].items()
+        }
+        return {
+            "theta": self.theta.cpu().clone(),
+            "adam": copy.deepcopy(adam | {"state": moments}),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go back to a state given by `state_dict`.
