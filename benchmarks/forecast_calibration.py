@@ -12,8 +12,11 @@ makes it a mover: the coverage that is due there, if every forecast is right, is
 forecasts' own paths.
 """
 
+import dataclasses
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,9 +33,11 @@ from stability.planning.forecast import LEVEL, PATHS, forecast
 from stability.planning.functionals import Functionals, of_points
 from stability.planning.pilot import response_curves, run_pilot
 from stability.planning.pilot_plan import PilotQuestion, Rule, answer_from_pilot, sizes_of
+from stability.runs.atomic import atomic_write
 from stability.runs.command_line import UsageError, command
 from stability.runs.console import make_console
 from stability.runs.table_schema import TableSchema
+from stability.runs.untrusted import UntrustedFileError, parse_json, read_bytes
 from toy.learners.ddpm import DDPMLearner
 from toy.learners.flow import SplineFlowLearner
 from toy.learners.ot_cfm import OTCFMLearner
@@ -42,6 +47,7 @@ from toy.learners.vae import VAELearner
 HORIZONS = (2, 5, 10, 20)
 ENDS = ((1 - LEVEL) / 2, 0.5, (1 + LEVEL) / 2)
 """Quantiles of an interval and of its middle."""
+LARGEST_RESULTS = 2**28
 MOVED = 0.1
 """Standard deviations of a point by which a functional that moves has moved since t = 0."""
 
@@ -64,9 +70,15 @@ class Benchmark:
     """Learners of the grid, by name. None: all of them."""
     data: tuple[str, ...] = ()
     """Data sets of the grid, by name. None: all of them that a learner takes."""
+    from_scratch: bool = False
+    """Start each fit of a loop from newly drawn parameters, as the pilot's fits do; networks
+    otherwise go on from their last ones."""
+    results: Path | None = None
+    """JSON file that keeps the cases of each finished pair of learner and data set; pairs that it
+    has are not run again."""
 
     def __post_init__(self) -> None:
-        require_at_least_one(self, apart_from=("learners", "data"))
+        require_at_least_one(self, apart_from=("learners", "data", "results"))
         for name, known in (("learners", LEARNERS), ("data", DATA)):
             for given in getattr(self, name):
                 if given not in known:
@@ -296,24 +308,37 @@ def cases(
     noise = rng.standard_normal((len(functionals.names), PATHS)) / np.sqrt(pilot.draws)
     at_start = noise[:, ::-1]  # of path p, the noise that measures it at t = 0 is another path's
 
-    for (name, lam, regime), row in zip(grid, shown, strict=True):
+    def measured(drawn: np.ndarray) -> np.ndarray:
+        return (functionals.means(drawn[: pilot.draws]) - functionals.mean) / functionals.deviation
+
+    regimes = [regime for _, _, regime in grid]
+    loops = np.array(
+        [
+            [
+                [measured(drawn) for drawn in generation.samples]
+                for generation in retrain(
+                    LEARNERS[learner](len(grid)),
+                    [real] * len(grid),
+                    regimes,
+                    rounds,
+                    seed=seed + 1000 + k,
+                    streams=[0] * len(grid),
+                    draws=pilot.draws,
+                    fresh=lambda n, rng: law(n, rng),
+                    from_scratch=benchmark.from_scratch,
+                )
+            ]
+            for k in range(benchmark.seeds)
+        ]
+    )  # (seeds, T + 1, regimes, q)
+
+    for chain, ((name, lam, regime), row) in enumerate(zip(grid, shown, strict=True)):
         path = forecast(regime, functionals, curves, len(real), rounds, rng)
         label = name if lam is None else f"{name} {lam:g}"
         limit = {"yes": rounds + 1, "no": 0}.get(row["described"])
         limit = int(row["described"].removeprefix("t < ")) if limit is None else limit
 
-        for k in range(benchmark.seeds):
-            loop = retrain(
-                LEARNERS[learner](1),
-                [real],
-                [regime],
-                rounds,
-                seed=seed + 1000 + k,
-                draws=pilot.draws,
-                fresh=lambda n, rng: law(n, rng),
-            )
-            seen = np.array([functionals.means(g.samples[0][: pilot.draws]) for g in loop])
-            seen = (seen - functionals.mean) / functionals.deviation
+        for seen in loops[:, :, chain]:
             for t in horizons:
                 began, paths = (
                     _standardised(path.model[:, at], functionals) + error
@@ -390,6 +415,48 @@ def _numbers(own: Sequence[Case]) -> list[str]:
     ]
 
 
+def kept_cases(benchmark: Benchmark) -> dict[str, list[Case]]:
+    """Read the pairs that the file of results has.
+
+    Args:
+        benchmark: The options.
+
+    Returns:
+        Cases of each finished pair, by its name; none without a file.
+
+    Raises:
+        UsageError: If the file is none of ours, or of other options.
+    """
+    path = benchmark.results
+    if path is None or not path.exists():
+        return {}
+    try:
+        content = parse_json(read_bytes(path, LARGEST_RESULTS), LARGEST_RESULTS)
+        options, pairs = content["options"], content["pairs"]
+        found = {name: [Case(**case) for case in own] for name, own in pairs.items()}
+    except (UntrustedFileError, KeyError, TypeError, AttributeError) as error:
+        raise UsageError(f"--results {path}: is no file of this command ({error})") from None
+    if options != _options(benchmark):
+        raise UsageError(f"--results {path}: is of other options: {json.dumps(options)}")
+    return found
+
+
+def _options(benchmark: Benchmark) -> dict[str, Any]:
+    """Options that the cases depend on, as JSON gives them back."""
+    chosen = dataclasses.asdict(benchmark)
+    for name in ("learners", "data", "results"):
+        del chosen[name]
+    return chosen | {"lam": list(benchmark.lam)}
+
+
+def _keep(benchmark: Benchmark, pairs: dict[str, list[Case]]) -> None:
+    if benchmark.results is None:
+        return
+    own = {name: [dataclasses.asdict(case) for case in found] for name, found in pairs.items()}
+    with atomic_write(benchmark.results) as file:
+        file.write(json.dumps({"options": _options(benchmark), "pairs": own}).encode())
+
+
 def run(benchmark: Benchmark) -> None:
     """Run the grid and print the tables.
 
@@ -397,19 +464,24 @@ def run(benchmark: Benchmark) -> None:
         benchmark: The options.
 
     Raises:
-        UsageError: If the options leave nothing of the grid.
+        UsageError: If the options leave nothing of the grid, or the results are of others.
     """
     console = make_console()
+    console.width = max(console.width, 110)
     found: list[Case] = []
+    kept = kept_cases(benchmark)
     for learner in LEARNERS:
         for data in TAKES[learner]:
             if (benchmark.learners and learner not in benchmark.learners) or (
                 benchmark.data and data not in benchmark.data
             ):
                 continue
-            own = list(cases(benchmark, learner, data, benchmark.seed))
-            found += own
-            console.print(f"{learner}, {data}: {' '.join(_numbers(own))}", soft_wrap=True)
+            pair = f"{learner}, {data}"
+            if pair not in kept:
+                kept[pair] = list(cases(benchmark, learner, data, benchmark.seed))
+                _keep(benchmark, kept)
+            found += kept[pair]
+            console.print(f"{pair}: {' '.join(_numbers(kept[pair]))}", soft_wrap=True)
 
     if not found:
         raise UsageError("--learners and --data leave nothing of the grid")

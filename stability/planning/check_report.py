@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from stability.planning.check_record import CheckResult, Look
 from stability.planning.fail_if import FailCondition
+from stability.planning.plan_record import percent
 from stability.runs.atomic import atomic_write
 from stability.runs.output_folder import claim_output_folder
 from stability.runs.untrusted import printable
@@ -169,7 +170,7 @@ def _copies(result: CheckResult) -> list[tuple[str, str]]:
     c = result.copies
     if c is None:
         return []
-    said = f"{c.exact} of {c.rows} rows equal a real row (fresh real rows: {c.expected:.2g})"
+    said = f"{c.exact} of {c.rows} rows equal a real row (of fresh ones {percent(c.expected)} do)"
     if c.closer is not None:
         said += f"; {c.closer:.2f} are closer to training than to holdout rows (0.5: no memory)"
     return [("copies", said + (": MEMORISED" if c.memorised else ""))]

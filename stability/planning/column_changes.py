@@ -13,6 +13,8 @@ __all__ = ["ColumnChange", "column_changes", "constant_columns", "pair_trends"]
 
 FLOOR_LEVEL = 0.95
 KS_QUANTILE = math.sqrt(-math.log((1 - FLOOR_LEVEL) / 2) / 2)  # of Kolmogorov's law, two-sided
+ROUNDING = 1e-6
+"""Standard deviations of the real values by which a drawn value may differ from an equal one."""
 _DRAWS = 2000
 MOST_NEW = 5
 
@@ -73,6 +75,7 @@ def _number_change(
     column: TableColumn, real: NDArray[np.float64], drawn: NDArray[np.float64]
 ) -> ColumnChange:
     x, y = np.sort(real[~np.isnan(real)]), np.sort(drawn[~np.isnan(drawn)])
+    y = np.sort(_snapped(y, x))
     distance = floor = math.nan
     if len(x) and len(y):
         every = np.concatenate([x, y])
@@ -89,6 +92,20 @@ def _number_change(
         (int(np.isinf(x).sum()), int(np.isinf(y).sum())),
         (len(np.unique(x)), len(np.unique(y))),
     )
+
+
+def _snapped(values: NDArray[np.float64], to: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Values, each replaced by the nearest of `to`, (n,) sorted, if that is equal but for rounding:
+    of 0.3 and 0.30000001, KS would take all the rows for a change.
+    """
+    finite = to[np.isfinite(to)]
+    if not len(finite):
+        return values
+    right = np.searchsorted(finite, values).clip(1, max(len(finite) - 1, 1))
+    low, high = finite[right - 1], finite[np.minimum(right, len(finite) - 1)]
+    with np.errstate(invalid="ignore"):  # inf − inf
+        nearest = np.where(abs(values - low) <= abs(values - high), low, high)
+        return np.where(abs(values - nearest) <= ROUNDING * finite.std(), nearest, values)
 
 
 def _category_change(column: TableColumn, real: CodedTable, drawn: CodedTable) -> ColumnChange:

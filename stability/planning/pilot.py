@@ -112,8 +112,9 @@ def run_pilot(
     """
     draws = min(max(FEWEST_DRAWS, 2 * len(real)), MOST_DRAWS)
     refits: list[Refit] = []
+    one = learner(1)  # new parameters for each fit
     for repeat in range(repeats):
-        fitted = _Fitted(learner(1), functionals, seed, repeat, draws, len(real), score)
+        fitted = _Fitted(one, functionals, seed, repeat, draws, len(real), score)
         refits += fitted.refits(real, sorted({len(real), *sizes}))
     return Pilot(len(real), functionals, tuple(refits), draws)
 

@@ -280,7 +280,7 @@ class _Measured:
 
     def _with_notes(self, found: Plan) -> Plan:
         """With what was said about reading the real data."""
-        notes = tuple(f"{note[:1].upper()}{note[1:]}." for note in self.points.notes)
+        notes = tuple(f"Note: {note}." for note in self.points.notes)
         return replace(found, conditions=(*found.conditions, *notes))
 
 

@@ -45,7 +45,9 @@ def answer_from_round(
     """
     r, s = functionals.means(train), functionals.means(samples)
     errors = functionals.values(samples).std(axis=0, ddof=1) / np.sqrt(len(samples))
-    errors = np.maximum(errors, functionals.deviation / len(samples))
+    # none of m draws: at 95 %, the fraction is at most 3/m, whatever the scatter of equal draws
+    few = np.where(functionals.fraction, -np.log(0.05) / 1.645, functionals.deviation)
+    errors = np.maximum(errors, few / len(samples))
     sizes = len(train), len(samples)
 
     rows, curves = [], []

@@ -41,6 +41,15 @@ def test_infinite_cells_are_counted_and_are_extreme_values():
     assert found.distance == pytest.approx(2 / 60)
 
 
+def test_values_that_differ_by_rounding_are_equal():
+    """A hair beside each of three values, KS would be a third; a tenth of their scatter counts."""
+    values = np.array([0.1, 0.2, 0.3] * 20)
+    for shift, distance in ((1e-9, 0.0), (-1e-9, 0.0), (0.01, 1 / 3)):
+        found = changed({"x": values}, {"x": values[::-1] + shift})["x"]
+        assert found.distance == pytest.approx(distance)
+    assert changed({"x": [0.5] * 9}, {"x": [0.5 + 1e-9] * 9})["x"].distance == 1.0  # no scatter
+
+
 def test_a_column_that_is_missing_altogether_has_no_distance():
     found = changed({"x": [0.5, 1.5, 2.5]}, {"x": [np.nan, np.nan]})["x"]
     assert np.isnan(found.distance)

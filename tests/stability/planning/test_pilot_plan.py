@@ -221,6 +221,19 @@ def test_one_round_gives_a_range_over_the_response(rng):
     assert "over responses J from 0.5 to 1.2" in found.verdict
 
 
+def test_a_category_that_was_not_drawn_has_an_interval_of_what_may_have_been_missed():
+    """None of m draws: at 95 %, the model's fraction is at most 3/m."""
+    k, m = 10, 600
+    real = pd.DataFrame({"c": ["rare"] * k + ["often"] * (m - k)})
+    drawn = pd.DataFrame({"c": ["often"] * m})
+    found = plan(real, known_round=(real, drawn), lam=1.0, generations=1)
+    row = next(row for row in found.functionals if row["functional"] == "c = rare")
+    deviation = math.sqrt(k / m * (1 - k / m))
+    assert row["delta"] == pytest.approx(-k / m / deviation)
+    missed = -math.log(0.05) / m / deviation
+    assert row["delta_high"] - row["delta"] == pytest.approx(missed, rel=1e-3)
+
+
 def test_the_score_of_draws(rng):
     labels = np.arange(400) % 10 == 0
     points = np.column_stack([labels + 0.01 * rng.standard_normal(400), labels]).astype(float)
@@ -352,8 +365,8 @@ def test_a_plan_says_what_reading_left_out(tmp_path, rng):
     files = [tmp_path / "real.csv", tmp_path / "drawn.csv"]
     found = plan(files[0], known_round=tuple(files), lam=1.0, generations=1)
     said = " ".join(found.conditions)
-    assert re.search("Rows depend on each other .* of x in file order", said)
-    assert "Column 1 of drawn.csv is unnamed" in said
+    assert re.search("Note: rows depend on each other .* of x in file order", said)
+    assert "Note: column 1 of drawn.csv is unnamed" in said
     assert {row["delta"] for row in found.functionals} == {0.0}  # the same rows
 
 
@@ -436,4 +449,4 @@ def test_where_pictures_have_no_class_folders_one_line_says_so(tmp_path, rng):
     assert {x.shape for x in both} == {(6, 27)} == {points.values.shape}
     found = plan(real, lam=1.0, known_round=(real, flat), features="pixels", generations=1)
     (note,) = (line for line in found.conditions if "class" in line.lower())
-    assert note == f"No class folders in {flat}: classes are not planned."
+    assert note == f"Note: no class folders in {flat}: classes are not planned."
