@@ -66,6 +66,8 @@ class Benchmark:
     """Seed of the data, pilots and loops."""
     lam: tuple[float, ...] = (0.3, 1.0)
     """Synthetic points per real point."""
+    regimes: tuple[str, ...] = ()
+    """Regimes of the grid, by name; the pilot refits at the sizes that they train at. None: all."""
     learners: tuple[str, ...] = ()
     """Learners of the grid, by name. None: all of them."""
     data: tuple[str, ...] = ()
@@ -78,8 +80,8 @@ class Benchmark:
     has are not run again."""
 
     def __post_init__(self) -> None:
-        require_at_least_one(self, apart_from=("learners", "data", "results"))
-        for name, known in (("learners", LEARNERS), ("data", DATA)):
+        require_at_least_one(self, apart_from=("regimes", "learners", "data", "results"))
+        for name, known in (("regimes", REGIMES), ("learners", LEARNERS), ("data", DATA)):
             for given in getattr(self, name):
                 if given not in known:
                     raise ValueError(f"--{name} must be of {', '.join(known)}, got {given}")
@@ -259,18 +261,26 @@ TAKES |= {"copula": ("fraud table",)}
 TAKES |= dict.fromkeys(("VAE", "spline flow", "OT-CFM", "DDPM"), ("ring", "moons"))
 
 
-def rules(lams: Sequence[float]) -> tuple[Rule, ...]:
+REGIMES = {"mix": Mix, "accumulate": Accumulate, "fresh": FreshReal, "synthetic": FullySynthetic}
+
+
+def rules(lams: Sequence[float], names: Sequence[str] = ()) -> tuple[Rule, ...]:
     """The regimes of the grid.
 
     Args:
         lams: λ of each regime that has one.
+        names: Of `REGIMES`; none: all.
 
     Returns:
         Name, λ (None: it has none) and regime of each.
     """
-    makes = {"mix": Mix, "accumulate": Accumulate, "fresh": FreshReal}
-    by_lambda = [(name, lam, make(lam)) for name, make in makes.items() for lam in lams]
-    return (*by_lambda, ("synthetic", None, FullySynthetic()))
+    found: list[Rule] = []
+    for name in names or REGIMES:
+        if name == "synthetic":
+            found.append((name, None, FullySynthetic()))
+        else:
+            found += [(name, lam, REGIMES[name](lam)) for lam in lams]
+    return tuple(found)
 
 
 def cases(
@@ -292,7 +302,7 @@ def cases(
     rng = np.random.default_rng(seed)
     real = law(benchmark.points, rng)
     functionals = of_points(real)
-    grid, rounds = rules(benchmark.lam), max(horizons)
+    grid, rounds = rules(benchmark.lam, benchmark.regimes), max(horizons)
     pilot = run_pilot(
         LEARNERS[learner],
         real,
@@ -446,7 +456,7 @@ def _options(benchmark: Benchmark) -> dict[str, Any]:
     chosen = dataclasses.asdict(benchmark)
     for name in ("learners", "data", "results"):
         del chosen[name]
-    return chosen | {"lam": list(benchmark.lam)}
+    return chosen | {"lam": list(benchmark.lam), "regimes": list(benchmark.regimes)}
 
 
 def _keep(benchmark: Benchmark, pairs: dict[str, list[Case]]) -> None:

@@ -251,8 +251,8 @@ class EstimatorLearner:
                 )
             if not repeats:
                 warnings.warn(
-                    f"{self._name} takes no seed: the run cannot be repeated; give from_estimator "
-                    "a sample=(object, count, seed)",
+                    f"{self._name} takes no seed: unless the object was made with one, the run "
+                    "cannot be repeated; give from_estimator a sample=(object, count, seed)",
                     stacklevel=2,
                 )
         with threadpool_limits(self._recipe.threads):

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from stability.planning.scores import NumberScale, ScoreSet
 from stability.runs.table_files import CLASS_FOLDER
@@ -90,7 +90,7 @@ class RealDistance:
         Returns:
             Lower and upper end.
         """
-        reach = float(norm.isf((1 - level) / 2)) * self.error
+        reach = float(ndtri((1 + level) / 2)) * self.error
         return tuple(_ratio(self.squared + sign * reach, self.baseline) for sign in (-1, 1))  # type: ignore[return-value]
 
     @property

@@ -573,8 +573,10 @@ def named_generations(generations: Sequence[Any], settings: CheckSettings) -> li
             raise UsageError(f"{paths[0]}: give one run folder alone")
         found = run_generations(paths[0], settings.regime, settings.seed)
         return [(generation, generation.name) for generation in found]
+    paths = [path if path.name else path.resolve() for path in paths]  # "." has no name
     for length in range(1, max((len(path.parts) for path in paths), default=1) + 1):
         names = ["/".join(path.parts[-length:]) for path in paths]
         if len(set(names)) == len(names):
             return list(zip(paths, names, strict=True))
-    raise UsageError(f"{paths[0]} is given twice; a generation counts once")
+    twice = next(path for i, path in enumerate(paths) if path in paths[:i])
+    raise UsageError(f"{twice} is given twice; a generation counts once")

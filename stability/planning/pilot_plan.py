@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from stability.loop.regimes import Regime
 from stability.planning.forecast import LEVEL, Forecast, forecast
@@ -30,6 +30,8 @@ RARE = 0.1
 LARGEST_GROWTH = 4
 """Largest size of a refit's training set, over n."""
 MOST_ROWS = 12
+MOST_OF_GUESSING = 1.5
+"""Score of real rows over that of guessing below which a target is hardly predicted."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +120,7 @@ def answer_from_pilot(pilot: Pilot, question: PilotQuestion) -> Plan:
         verdict=_verdict(pilot, question, rows, shown),
         question=f"What becomes of this model in {question.generations} rounds?",
         rows=tuple(shown),
-        conditions=_conditions(pilot, question, gate, obeys),
+        conditions=(*_conditions(pilot, question, gate, obeys), *_doubts(question, rows)),
         functionals=tuple(_worst(gate)),
         categories=tuple(_categories(pilot, rows, shown)),
         curves=tuple(
@@ -169,9 +171,9 @@ def _gate_rows(pilot: Pilot, curves: list[list[ResponseCurve]]) -> list[dict[str
     """Bias and response of each functional, with intervals, and whether J = 1 and δ = 0 hold."""
     sizes = len(pilot.sizes)
     tests = 2 * len(curves) * sizes
-    limit = float(norm.isf(GATE_LEVEL / (2 * tests)))
-    bend = float(norm.isf(MISFIT_LEVEL / (2 * tests)))
-    half = float(norm.isf((1 - LEVEL) / 2))
+    limit = -float(ndtri(GATE_LEVEL / (2 * tests)))
+    bend = -float(ndtri(MISFIT_LEVEL / (2 * tests)))
+    half = float(ndtri((1 + LEVEL) / 2))
     rows = []
     for q, by_size in enumerate(curves):
         # the size that departs most is shown
@@ -247,7 +249,7 @@ def _shown(
     gaps = (last - pilot.functionals.mean[:, None]) / pilot.functionals.deviation[:, None]
     errors = np.sqrt(1 + pilot.n * (gaps**2).mean(axis=1))
     tests = 2 * len(curves) * len(pilot.sizes)
-    bend = float(norm.isf(MISFIT_LEVEL / (2 * tests)))
+    bend = -float(ndtri(MISFIT_LEVEL / (2 * tests)))
     bent = [max(curve.misfit for curve in by_size) > bend for by_size in curves]
     word, reason = _described(pilot, row, bent)
     found: dict[str, Any] = {
@@ -485,6 +487,28 @@ def _conditions(
         )
 
     return tuple(said)
+
+
+def _doubts(question: PilotQuestion, rows: Sequence[_Row]) -> list[str]:
+    """Reasons why a target's score may say little, a sentence each."""
+    target = question.target
+    if target is None:
+        return []
+    said, guessing = [], float((target.points[:, target.coordinate] > 0.5).mean())
+    if target.reference < MOST_OF_GUESSING * guessing:
+        said.append(
+            f"Real rows score {target.reference:.3g}, guessing {guessing:.3g}: the other columns "
+            f"hardly predict {target.name}, so that a budget on it says little."
+        )
+
+    at_start = [np.quantile(row.score[0], (1 - LEVEL) / 2) for row in rows if row.score is not None]
+    if at_start and min(at_start) > 1:
+        said.append(
+            "Draws of the first model score better than real rows: they lie near the very rows "
+            "that they are scored on, while the reference is out of fold. A model that copies its "
+            "training rows looks good here; check --holdout finds copies."
+        )
+    return said
 
 
 def _axis(question: PilotQuestion) -> str:

@@ -1,7 +1,8 @@
 """The command `plan`: how much synthetic data a loop can take, and at what price."""
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,6 +20,8 @@ from stability.runs.option_error import OptionError
 
 __all__ = ["PlanOptions", "plan_main"]
 
+OPTION_NAMES = {"lam": "lambda", "known_round": "round"}
+"""Options whose names are not those of arguments of `plan`."""
 RegimeChoice = Literal["mix", "synthetic", "accumulate", "fresh", "replace", "subsample"]
 
 
@@ -89,6 +92,11 @@ class PlanOptions:
         fraction(self.tolerate, "--tolerate")
         if self.data is not None and self.real is not None:
             raise OptionError("give the real data or --real, their number, not both")
+        sources = (self.learner, self.known_round, self.run)
+        if self.data is not None and sum(source is not None for source in sources) != 1:
+            raise OptionError(
+                "give one of --learner (a pilot is run), --round and --run with the real data"
+            )
 
 
 def fraction(text: str | None, option: str) -> float | None:
@@ -138,8 +146,10 @@ def run(options: PlanOptions) -> Plan:
     """
     try:
         found = plan(**_arguments(options))
-    except (RegimeError, ValueError) as error:
+    except RegimeError as error:
         raise UsageError(str(error)) from error
+    except ValueError as error:
+        raise UsageError(_by_options(str(error))) from error
     except ArithmeticError as error:
         raise UsageError(f"the pilot: {error}") from error
 
@@ -160,6 +170,15 @@ def run(options: PlanOptions) -> Plan:
 
         print_paths(console, write_plan(found, options.out))
     return found
+
+
+def _by_options(message: str) -> str:
+    """A message about an argument of `plan`, which names it first, by the option's name."""
+    named = re.match(r"(\w+)(?= must | needs | is for |: )", message)
+    if named is None or named[1] not in {field.name for field in fields(PlanOptions)}:
+        return message
+    option = OPTION_NAMES.get(named[1], named[1].replace("_", "-"))
+    return f"--{option}{message[named.end() :]}"
 
 
 def _arguments(options: PlanOptions) -> dict[str, Any]:

@@ -17,6 +17,7 @@ SCHEMA = 1
 Row = Mapping[str, Any]
 
 TITLES = {
+    "category": "category",
     "regime": "regime",
     "lam": "λ",
     "synthetic_fraction": "synth.",
@@ -32,8 +33,6 @@ TITLES = {
     "target": "score",
     "shift": "shift (sd)",
     "shift_of": "of",
-    "alive": "P(alive)",
-    "alive_of": "rarest",
     "keeps": "budget",
     "functional": "functional",
     "real": "real",
@@ -42,8 +41,8 @@ TITLES = {
     "obeys": "theory",
     "fit": "curve",
     "forecast": "forecast",
+    "alive": "P(alive)",
     "note": "note",
-    "category": "category",
 }
 """Heads of columns, by key."""
 EXPLAINED = {
@@ -165,7 +164,7 @@ def columns_of(rows: Sequence[Row]) -> list[str]:
     Returns:
         The keys.
     """
-    return [key for key in TITLES if any(row.get(key) is not None for row in rows)]
+    return [key for key in TITLES if any(row.get(key) not in (None, "") for row in rows)]
 
 
 def shown(row: Row, key: str) -> str:

@@ -14,8 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import root_scalar
-from scipy.special import digamma
-from scipy.stats import chi2, norm
+from scipy.special import chdtrc, chdtri, digamma, ndtri
 
 from stability.gaussian.alpha import half_life
 from stability.loop.capabilities import extrapolation_of
@@ -340,7 +339,7 @@ def seeds_to_see_variance(ratio: float) -> float:
 
     def missing(log_seeds: float) -> float:
         seeds = math.exp(log_seeds)
-        return float(chi2.sf(chi2.isf(LEVEL, seeds) / ratio, seeds)) - POWER
+        return float(chdtrc(seeds, chdtri(seeds, LEVEL) / ratio)) - POWER
 
     if missing(0) >= 0:
         return 1.0
@@ -359,5 +358,5 @@ def seeds_to_see_bias(shift: float, deviation: float) -> float:
     """
     if not shift:
         return math.inf
-    needed = ((norm.isf(LEVEL / 2) + norm.ppf(POWER)) * deviation / shift) ** 2
+    needed = ((ndtri(1 - LEVEL / 2) + ndtri(POWER)) * deviation / shift) ** 2
     return max(1, math.ceil(needed))

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.special import chdtr
 
 from stability.runs.table_schema import CodedTable
 
@@ -112,5 +112,5 @@ def same_noise(means: NDArray[np.float64], covariance: NDArray[np.float64], rows
         c = float(before @ after) / max(float(before @ before), 1e-300)
         left = after - c * before  # = noise of e_{t+2} − (1 + c) e_{t+1} + c e_t
         noise = 1 + (1 + c) ** 2 + c**2
-        smallest = min(smallest, float(chi2.cdf(float(left @ left) / noise, d - 1)))
+        smallest = min(smallest, float(chdtr(d - 1, float(left @ left) / noise)))
     return min(1.0, smallest * tests)

@@ -79,7 +79,7 @@ def verify(path: Path) -> tuple[bool, str]:
     try:
         recorded = found_run(path)
     except RunDirectoryError as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(str(error).removesuffix("; choose another folder")) from None
     if recorded is None:
         raise UsageError(f"{path}: holds no run")
     if recorded.problem is not None:

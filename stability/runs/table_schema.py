@@ -556,6 +556,17 @@ def _numbers(column: TableColumn, cells: Raw) -> Raw:
     return numbers[inverse]
 
 
+def _least_like_a_date(texts: Sequence[str]) -> str:
+    """The first text that is no date, or, if all are dates of several forms, the first."""
+    for text in texts:
+        try:
+            if as_dates([text]) is None:
+                return text
+        except CellError:  # a date whose day and month cannot be told apart
+            continue
+    return texts[0]
+
+
 def _dates(column: TableColumn, cells: Raw, zoned: bool | None) -> Raw:
     has_zone = zoned
     if cells.dtype.kind == "f":
@@ -565,8 +576,8 @@ def _dates(column: TableColumn, cells: Raw, zoned: bool | None) -> Raw:
         found = as_dates(distinct, column.name)
         if found is None:
             raise CellError(
-                f"column {printable(column.name)} holds {printable(distinct[0])!r} and others "
-                "that are not dates of one form; the real data hold dates"
+                f"column {printable(column.name)} holds {printable(_least_like_a_date(distinct))!r}"
+                "; the real data hold dates, and all must be of one form"
             )
         seconds, has_zone = np.append(found[0], np.nan)[inverse], found[1]
     if column.zoned is not None and has_zone is not None and has_zone != column.zoned:

@@ -34,7 +34,7 @@ def held(monkeypatch, rng):
     monkeypatch.setattr(
         forecast_calibration,
         "rules",
-        lambda lams: (("mix", 1.0, forecast_calibration.Mix(1.0)),),
+        lambda lams, names: (("mix", 1.0, forecast_calibration.Mix(1.0)),),
     )
     benchmark = Benchmark(points=60, seeds=1, repeats=2, lam=(1.0,))
     seeds = rng.integers(2**31, size=LOOPS)

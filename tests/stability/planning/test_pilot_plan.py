@@ -1,6 +1,7 @@
 import math
 import re
 from dataclasses import fields, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -21,12 +22,12 @@ from stability.planning.forecast import PATHS, forecast
 from stability.planning.functionals import of_points
 from stability.planning.labels import propagate
 from stability.planning.pilot import response_curves, run_pilot
-from stability.planning.pilot_plan import sizes_of
+from stability.planning.pilot_plan import PilotQuestion, _doubts, sizes_of
 from stability.planning.plan_inputs import load_learner, read_real_points, read_round
 from stability.planning.planner import plan
 from stability.planning.response import path_law
 from stability.planning.response_curve import ResponseCurve, fit_curve
-from stability.planning.target_score import parse_budget, precision_score
+from stability.planning.target_score import PrecisionScore, parse_budget, precision_score
 from stability.runs.command_line import UsageError
 from tests.conftest import FALSE_ALARM
 from tests.support.responding import Responding
@@ -368,6 +369,24 @@ def test_a_plan_says_what_reading_left_out(tmp_path, rng):
     assert re.search("Note: rows depend on each other .* of x in file order", said)
     assert "Note: column 1 of drawn.csv is unnamed" in said
     assert {row["delta"] for row in found.functionals} == {0.0}  # the same rows
+
+
+@pytest.mark.parametrize(
+    ("reference", "at_start", "words"),
+    [
+        (0.2, 0.95, ""),
+        (0.14, 0.95, "hardly predict y = 1"),  # guessing scores 0.1
+        (0.2, 1.2, "better than real rows"),
+    ],
+)
+def test_a_score_that_says_little_has_its_reason_beside_it(reference, at_start, words):
+    points = np.column_stack([np.arange(100) % 10 == 0, np.arange(100.0)])
+    target = PrecisionScore("y = 1", "y", 0, np.array([1]), points, reference)
+    question = PilotQuestion((), 2, 0, target=target)
+    rows = [SimpleNamespace(score=np.full((3, 400), at_start))] * 2
+    said = _doubts(question, rows)
+    assert len(said) == bool(words)
+    assert words in " ".join(said)
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,10 @@ def test_cells_of_tables():
     ("arguments", "words"),
     [
         (["plan", "--real", "1000", "--tolerate", "ten"], "--tolerate must be a fraction > 0"),
-        (["plan", "--real", "0"], "real must be >= 1"),
+        (["plan", "--real", "0"], "error: --real must be >= 1"),
+        (["plan", "--real", "9", "--lambda", "-1"], "error: --lambda must be finite and >= 0"),
+        (["plan", "data.csv"], "give one of --learner (a pilot is run), --round and --run"),
+        (["plan", "--real", "9", "--learner", "a.py:B"], "error: --learner needs the real data"),
         (["plan", "--real", "5", "--regime", "mixed"], "regime"),
         (["forecast"], "the first argument must be one of"),
         ([], "the first argument must be one of"),
