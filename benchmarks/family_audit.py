@@ -587,14 +587,15 @@ def gaussian_10d() -> Case:
     return Case(found, {"theta": theta, **_ALIKE})
 
 
-def flow(d: int, transforms: int, hidden: int, draws: int) -> Case:
-    """Masked autoregressive flow on draws of one of its own, at other weights.
+def flow(d: int, transforms: int, hidden: int, draws: int, scale: float = 1.0) -> Case:
+    """Masked autoregressive flow on draws of itself, which are known as draws alone.
 
     Args:
         d: Dimension.
         transforms: Number of transforms.
         hidden: Units in the hidden layer of each.
         draws: Number of draws of each law.
+        scale: Factor of the weights: the larger, the farther is the law from a normal one.
 
     Returns:
         The analysis, and values by other means.
@@ -603,7 +604,12 @@ def flow(d: int, transforms: int, hidden: int, draws: int) -> Case:
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        module = zuko.flows.MAF(d, transforms=transforms, hidden_features=(hidden,))
+        module = zuko.flows.MAF(
+            d, transforms=transforms, hidden_features=(hidden,), activation=torch.nn.Tanh
+        )
+        with torch.no_grad():
+            for each in module.parameters():
+                each.mul_(scale)
     from stability.analysis.torch_family import TorchFamily
 
     family = TorchFamily(module)
@@ -626,7 +632,7 @@ def flow_404() -> Case:
     Returns:
         The analysis, and values by other means.
     """
-    return flow(5, 2, 12, 10_000)
+    return flow(5, 2, 12, 20_000, scale=2.0)
 
 
 def mixture_of_five() -> Case:
@@ -756,7 +762,8 @@ def _run(name: str) -> tuple[float, float, list[str], list[str]]:
     taken = time.process_time() - before
     said = [f"ε {found.eps:.3g}; Theorem 1's condition: {found.theorem1_condition}"]
     if found.flat.size:
-        said.append(f"{found.flat.shape[1]} flat directions left out")
+        flat = found.flat.shape[1] - found.unresolved
+        said.append(f"directions left out: {flat} flat, {found.unresolved} unresolved")
     said += [found.note] * bool(found.note)
     said += [] if found.routes_agree else ["the two routes to J DISAGREE"]
     return taken, memory(), cells, said

@@ -81,8 +81,10 @@ class AtMaximum:
         jacobian_allowed: What integration and noise leave open of that difference.
         jacobian_check: The other way.
         replicates: The moments as they might have come out; see `LocalAnalysis.error`.
-        flat: (P', P' − P) directions along which p_θ does not change, orthonormal; A … fisher are
-            on their complement.
+        flat: (P', P' − P) directions of θ that are left out, orthonormal; A … fisher are on their
+            complement. Along them p_θ does not change, but for `unresolved` of them.
+        unresolved: Number of directions left out along which the draws do not tell the curvature
+            of the likelihood from 0.
         note: What else the reader must know, or "".
     """
 
@@ -100,6 +102,7 @@ class AtMaximum:
     jacobian_check: str
     replicates: Replicates = EXACT
     flat: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)), repr=False)
+    unresolved: int = 0
     note: str = ""
 
 
@@ -110,11 +113,13 @@ def require_no_flat_directions(local: AtMaximum) -> None:
         local: The analysis.
 
     Raises:
-        NoMaximum: If p_θ does not change along a direction of θ: a maximum that is not strict.
+        NoMaximum: If p_θ does not change along a direction of θ, a maximum that is not strict, or
+            so little that it was left out.
     """
     if local.flat.size:
+        little = ", or too little to tell from so many draws," if local.unresolved else ""
         raise NoMaximum(
-            "not strongly concave: p_θ does not change along "
+            f"not strongly concave: p_θ does not change{little} along "
             f"{local.flat.shape[1]} direction(s) of θ at theta = {local.theta.tolist()}"
         )
 

@@ -39,25 +39,33 @@ def flat_directions(family: Family, theta: Tensor, points: Tensor, seed: int = 0
     some = points[: _POINTS + 2 * len(theta)]
     if len(some) <= len(theta):
         return theta.new_zeros(len(theta), 0)
-    here = _null_space(family, theta, some)
-    if here.shape[1]:
-        generator = torch.Generator().manual_seed(seed)
-        direction = torch.randn(len(theta), generator=generator, dtype=torch.float64)
-        size = _ASIDE * (1 + float(theta.norm())) / direction.norm()
-        beside = _null_space(family, theta + size * direction, some)
-        if beside.shape[1] < here.shape[1]:
-            return theta.new_zeros(len(theta), 0)
-    return here
+    here = _null_space(_scores(family, theta, some))
+    if not here.shape[1]:
+        return here
+    generator = torch.Generator().manual_seed(seed)
+    direction = torch.randn(len(theta), generator=generator, dtype=torch.float64)
+    size = _ASIDE * (1 + float(theta.norm())) / direction.norm()
+    beside = _null_space(_scores(family, theta + size * direction, some))
+    if beside.shape[1] >= here.shape[1]:
+        return here
+
+    # redundant directions turn as θ moves: those here that are nearest to those beside
+    nearest = torch.linalg.svd(here.T @ beside)[0][:, : beside.shape[1]]
+    return here @ nearest
 
 
-def _null_space(family: Family, theta: Tensor, points: Tensor) -> Tensor:
-    """Directions along which the mean of (s·v)² is rounding, in units of the scores; (P, k)."""
+def _scores(family: Family, theta: Tensor, points: Tensor) -> Tensor:
+    """Finite scores of the points, (<= n, P)."""
     s = torch.cat([scores(family, theta, x) for x in points.split(500)])
-    s = s[torch.isfinite(s).all(1)]
+    return s[torch.isfinite(s).all(1)]
+
+
+def _null_space(s: Tensor) -> Tensor:
+    """Directions (P, k) along which the mean of (s·v)² is rounding, in units of the scores."""
     size = s.square().mean(0).sqrt()
     unit = size.clamp(min=float(_NO_SCORE * size.max()) or 1.0).reciprocal()
     values, vectors = torch.linalg.eigh((s * unit).T @ (s * unit) / max(1, len(s)))
-    kept = vectors[:, values <= _NOTHING * values[-1].clamp(min=1e-300) * len(theta)]
+    kept = vectors[:, values <= _NOTHING * values[-1].clamp(min=1e-300) * s.shape[1]]
     return torch.linalg.qr(unit[:, None] * kept)[0] if kept.shape[1] else kept
 
 

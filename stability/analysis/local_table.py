@@ -81,8 +81,7 @@ def _theorem1(local: "LocalAnalysis") -> list[tuple[str, str, str]]:
     vacuous = local.bound.low == math.inf
     met = local.theorem1_condition
     why = ": L may be larger" if met is not Condition.NOT_MET and _searched(local) else ""
-    count = local.flat.shape[1] if local.flat.size else 0
-    flat = f"; {count} flat direction{'s' * (count > 1)} left out" if count else ""
+    flat = _left_out(local)
     return [
         ("θ*", _shown(local, "theta"), f"maximum likelihood (eq. 7){flat}"),
         ("α", _shown(local, "alpha"), "strong concavity (Assumption 2)"),
@@ -93,6 +92,14 @@ def _theorem1(local: "LocalAnalysis") -> list[tuple[str, str, str]]:
         ("sharp bound", f"{local.sharp_bound:.5g}", "on ‖J‖₂, from the same constants"),
         ("λ for Theorem 1", f"< {local.lam_limit_theorem:.5g}", "where its condition holds"),
     ]
+
+
+def _left_out(local: "LocalAnalysis") -> str:
+    """Directions of θ that are left out, flat ones and others apart."""
+    total = local.flat.shape[1] if local.flat.size else 0
+    kinds = ((total - local.unresolved, "flat"), (local.unresolved, "unresolved"))
+    said = " and ".join(f"{count} {kind}" for count, kind in kinds if count)
+    return f"; {said} direction{'s' * (total > 1)} left out" if total else ""
 
 
 def _loop(local: "LocalAnalysis") -> list[tuple[str, str, str]]:

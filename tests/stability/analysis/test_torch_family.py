@@ -118,4 +118,5 @@ def test_a_climb_without_matrices_ends_at_the_maximum():
     x = torch.from_numpy(POINTS)
     weights = torch.full((len(x),), 1 / len(x), dtype=torch.float64)
     found = climb_matrix_free(Normal(3), x, weights, torch.full((3,), 5.0, dtype=torch.float64))
-    assert found.numpy() == pytest.approx(POINTS.mean(0), abs=1e-6)
+    assert found.ended
+    assert found.theta.numpy() == pytest.approx(POINTS.mean(0), abs=1e-6)
