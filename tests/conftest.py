@@ -2,6 +2,7 @@
 global random state.
 """
 
+import gc
 import os
 import random  # noqa: TID251
 import shutil
@@ -37,6 +38,20 @@ LIBRARIES.limit(limits=1)
 
 hypothesis.settings.register_profile("project", deadline=None, max_examples=50, print_blob=True)
 hypothesis.settings.load_profile("project")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """Eight thousand tests are half a million objects that live to the end: Python's collector
+    would visit them again and again, which took more time than many tests.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(autouse=True)

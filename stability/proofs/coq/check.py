@@ -5,8 +5,10 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from stability.proofs.coq.theorems import ALLOWED_AXIOMS, Development, Spoiled
 
@@ -26,7 +28,12 @@ MISSING = "Coq and Coquelicot are needed: apt install coq libcoq-coquelicot"
 _SECONDS = 120
 """Longest time for one file; the slowest takes about two seconds."""
 _NAME = re.compile(r"^([A-Za-z_][\w.']*)\s*(?::|$)")
-_POSITION = re.compile(r'^File "[^"]*", line (\d+), characters (\d+)', re.MULTILINE)
+_REQUIRE = re.compile(r"^(?:From .*)?Require .*\.$", re.MULTILINE)
+_STEP = re.compile(r"^(?:Theorem|Lemma) ([\w']+)|\b(Proof|Qed)\.", re.MULTILINE)
+
+_MARK, _NEXT = "proof: ", "next copy"
+"""Marks that a spoiled copy prints where a proof begins, and `coqc` between two copies."""
+_FAILED = "The command has indeed failed with message:"
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,10 @@ class Rejection:
 
 _VERSIONS: dict[str, str] = {}
 """Path of `coqc` -> version; no `functools.cache`, which a mutation would empty."""
+
+
+_REJECTIONS: dict[tuple[str, Spoiled], Rejection] = {}
+"""Text of a file and a spoiled copy -> what Coq said; as long as this process lives."""
 
 
 def coq_version() -> str:
@@ -132,7 +143,10 @@ def check_file(development: Development) -> Checked:
 
 
 def reject(development: Development, spoiled: Spoiled) -> Rejection:
-    """Compile a spoiled copy, which Coq must reject inside a proof.
+    """Check a spoiled copy, which Coq must reject inside a proof.
+
+    One `coqc` checks all spoiled copies of a text, since most of its time goes into loading Coq's
+    library; the others' results are kept.
 
     Args:
         development: The file.
@@ -146,36 +160,90 @@ def reject(development: Development, spoiled: Spoiled) -> Rejection:
         OSError: If `coqc` cannot be run.
     """
     source = development.source
+
+    if (source, spoiled) not in _REJECTIONS:
+        copies = list(dict.fromkeys([spoiled, *development.spoiled]))
+        texts = [_spoiled_text(source, development.name, copy) for copy in copies]
+        try:
+            found = _rejections(_REQUIRE.findall(source), texts)
+        except subprocess.TimeoutExpired:
+            return Rejection("", f"undecided: coqc took more than {_SECONDS} s")
+        _REJECTIONS.update({(source, copy): each for copy, each in zip(copies, found, strict=True)})
+
+    return _REJECTIONS[source, spoiled]
+
+
+def _spoiled_text(source: str, name: str, spoiled: Spoiled) -> str:
+    """A spoiled copy that prints the name of each proof as it begins, and a blank as it ends.
+
+    Proofs that end before the change have no marks: one that breaks is no rejection of the copy.
+    """
     if source.count(spoiled.old) != 1:
         raise ValueError(
-            f"{development.name}.v: {spoiled.old!r} must occur once, "
-            f"occurs {source.count(spoiled.old)} times"
+            f"{name}.v: {spoiled.old!r} must occur once, occurs {source.count(spoiled.old)} times"
         )
 
+    changed, theorem = source.index(spoiled.old), ""
     copy = source.replace(spoiled.old, spoiled.new)
-    try:
-        done, _ = _compile(development.name, copy)
-    except subprocess.TimeoutExpired:
-        return Rejection("", f"undecided: coqc took more than {_SECONDS} s")
-    if done.returncode == 0:
-        return Rejection("", "accepted")
 
-    changed = source[: source.index(spoiled.old)].count("\n") + 1
-    return Rejection(_broken_proof(copy, done.stderr, changed), _message(done.stderr))
+    def marked(step: re.Match[str]) -> str:
+        nonlocal theorem
+        theorem = step[1] or theorem
+        if step[2] == "Proof" and copy.find("Qed.", step.end()) >= changed:
+            return f'{step[0]} idtac "{_MARK}{theorem}".'
+        if step[2] == "Qed" and step.end() >= changed:
+            return f'{step[0]} Goal True. idtac "{_MARK}". Abort.'
+        return step[0]
+
+    return _STEP.sub(marked, copy)
 
 
-def _compile(name: str, source: str) -> tuple["subprocess.CompletedProcess[str]", float]:
-    """Run `coqc` on a text in a temporary folder: what it printed, and its seconds."""
+def _rejections(requires: Sequence[str], copies: Sequence[str]) -> list[Rejection]:
+    """The proof that broke in each copy, in order. TimeoutExpired if `coqc` takes too long."""
+    found: list[Rejection] = []
+    while len(found) < len(copies):
+        left = range(len(found), len(copies))
+        # a command that fails leaves no trace in what follows; the first that does not ends the run
+        driver = [f'Fail Load "copy{k}". Goal True. idtac "{_NEXT}". Abort.' for k in left]
+        done, _ = _compile(
+            "copies",
+            "\n".join([*requires, *driver]),
+            {f"copy{k}.v": copies[k] for k in left},
+            ["-test-mode"],  # prints why a command under `Fail` failed
+        )
+
+        failed = done.stdout.split(f"{_NEXT}\n")[:-1]
+        for printed in failed:
+            marks, _, message = printed.partition(_FAILED)
+            proofs = re.findall(rf"^{_MARK}(.*)$", marks, re.MULTILINE)
+            found.append(Rejection(proofs[-1] if proofs else "", _end(message)))
+
+        if len(found) < len(copies):
+            accepted = "has not failed" in done.stderr
+            found.append(Rejection("", "accepted" if accepted else _message(done.stderr)))
+
+    return found
+
+
+def _compile(
+    name: str,
+    source: str,
+    others: Mapping[str, str] = MappingProxyType({}),
+    options: Sequence[str] = (),
+) -> tuple["subprocess.CompletedProcess[str]", float]:
+    """Run `coqc` on a text in a temporary folder, beside other files: what it printed, and its
+    seconds.
+    """
     coqc = shutil.which("coqc")
     if coqc is None:
         raise FileNotFoundError(MISSING)
     with tempfile.TemporaryDirectory(prefix="coq-") as folder:
-        path = Path(folder) / f"{name}.v"
-        path.write_text(source, encoding="utf-8")
+        for file, text in {f"{name}.v": source, **others}.items():
+            (Path(folder) / file).write_text(text, encoding="utf-8")
         started = time.perf_counter()
         # -q: the user's coqrc does not count
         done = subprocess.run(
-            [coqc, "-q", "-w", "none", path.name],
+            [coqc, "-q", "-w", "none", *options, f"{name}.v"],
             cwd=folder,
             capture_output=True,
             text=True,
@@ -201,25 +269,11 @@ def _axioms(printed: str) -> tuple[str, ...]:
     return tuple(sorted({short.get(name, name) for name in names} - {"Axioms"}))
 
 
-def _broken_proof(source: str, error: str, changed: int) -> str:
-    """Name of the proof in which an error lies, from line `changed` on; "" if it lies elsewhere.
-
-    So a copy whose statement does not even parse, or makes no sense, is not counted as rejected.
-    """
-    position = _POSITION.search(error)
-    if not position or int(position[1]) < changed:
-        return ""
-
-    lines = source.splitlines(keepends=True)
-    before = (
-        "".join(lines[: int(position[1]) - 1]) + lines[int(position[1]) - 1][: int(position[2])]
-    )
-    steps = re.findall(r"^(?:Theorem|Lemma) ([\w']+)|\b(Proof|Qed)\.", before, re.MULTILINE)
-    names = [name for name, _ in steps if name]
-    return names[-1] if steps and steps[-1][1] == "Proof" and names else ""
-
-
 def _message(error: str) -> str:
     """The end of Coq's message, where it says what is wrong."""
     _, _, message = error.partition("Error:")
+    return _end(message)
+
+
+def _end(message: str) -> str:
     return " ".join(message.split())[-160:]

@@ -100,6 +100,26 @@ class TestWhatDoesNotCountAsRejected:
         assert self.rejection("2 = 2", "2 = 3").broken == "claim"
         assert self.rejection("1 = 1", "1 = 0").broken == "first"
 
+    def test_a_proof_that_breaks_before_the_change(self):
+        text = self.text.replace("1 = 1", "1 = 0")
+        rejection = reject(written(text), Spoiled("words", "2 = 2", "2 = 3", "reason"))
+        assert (rejection.broken, rejection.message) == ("", 'Unable to unify "0" with "1".')
+
+    def test_each_copy_has_its_own_answer_whichever_is_asked_first(self):
+        copies = [Spoiled("words", *texts, "reason") for texts in self.texts]
+        development = Written("written", "Claim", "A claim.", tuple(copies), text=self.text)
+        for copy, broken in zip(copies, ("", "first", "", "claim", ""), strict=True):
+            assert reject(development, copy).broken == broken
+        assert reject(development, copies[2]).message == "accepted"
+
+    texts = (
+        ("1 = 1", "1 = true"),
+        ("1 = 1", "1 = 0"),
+        ("1 = 1", "5 = 5"),
+        ("2 = 2", "2 = 3"),
+        ("2 = 2", "2 = = 2"),
+    )
+
     def test_what_is_to_be_replaced_must_occur_once(self):
         with pytest.raises(ValueError, match="must occur once, occurs 2 times"):
             self.rejection("reflexivity", "lia")
@@ -108,6 +128,7 @@ class TestWhatDoesNotCountAsRejected:
 @needs_coq
 def test_a_file_that_takes_too_long_is_a_fault(monkeypatch):
     monkeypatch.setattr(module, "_SECONDS", 0.001)
+    monkeypatch.setattr(module, "_REJECTIONS", {})
     checked = check_file(DEVELOPMENTS[0])
     assert "took more than" in checked.fault
     assert not checked.axioms
