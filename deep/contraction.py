@@ -8,7 +8,7 @@ these (`deep.response.prediction`), and are drawn with those of a run of `deep.r
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deep.formats.checkpoint_record import label_dim_of
-from deep.response.claims import CLAIMS, ClaimOutcome, Measured, outcomes, share_left
+from deep.response.claims import CLAIMS, Measured, outcomes, share_left
 from deep.response.functionals import ImageFunctionals, feature_functionals, pixel_axes
 from deep.response.pairs import CHAINS, Kind, PairBuilder, PairRecorder, displacement
 from deep.response.prediction import CAUSES, PairMeans, drift, predict
@@ -50,6 +50,8 @@ from stability.runs.result import Result
 from stability.runs.study import Study
 from stability.runs.tables import plain_table
 from stability.runs.trends import Interval, student_interval
+from stability.statements.run_claims import write_verdicts
+from stability.statements.verdict import Verdict
 
 __all__ = ["CoupledDDPM", "CoupledEDM", "CoupledOTCFM", "Pairs", "commands", "main"]
 
@@ -148,8 +150,10 @@ def main(config: CoupledConfig) -> None:
     measured, paths = experiment.compared(pairs, result, folder)
     verdicts = outcomes(measured, experiment.regimes)
     _print(console, experiment, measured, verdicts, result)
-    _write_outcomes(folder / "outcomes.json", verdicts)
-    print_paths(make_console(), [*paths, folder / "outcomes.json"])
+    if verdicts:
+        title = f"Claims about {folder.name}, stated before the run."
+        paths = [*paths, write_verdicts(folder, "deep.contraction", title, verdicts)]
+    print_paths(make_console(), paths)
 
 
 def _require_predictable(config: CoupledConfig) -> None:
@@ -377,26 +381,11 @@ def _state_claims(console: Console, folder: Path) -> None:
             written.write(json.dumps(plain, indent=1, ensure_ascii=False).encode())
 
 
-def _write_outcomes(file: Path, verdicts: Sequence[ClaimOutcome]) -> None:
-    plain = [
-        {
-            "claim": one.claim.id,
-            "case": one.case,
-            "measured": asdict(one.measured),
-            "stated": one.stated,
-            "outcome": one.status.value,
-        }
-        for one in verdicts
-    ]
-    with atomic_write(file) as written:
-        written.write(json.dumps(plain, indent=1, ensure_ascii=False).encode())
-
-
 def _print(
     console: Console,
     experiment: _Experiment,
     measured: Measured,
-    verdicts: Sequence[ClaimOutcome],
+    verdicts: Sequence[Verdict],
     result: Result,
 ) -> None:
     console.print(_drift_table(measured))
@@ -472,16 +461,13 @@ def _frechet_table(result: Result, first: int) -> Table:
     return table
 
 
-def _outcome_table(verdicts: Sequence[ClaimOutcome]) -> Table:
+def _outcome_table(verdicts: Sequence[Verdict]) -> Table:
     table = plain_table("outcome of the claims")
-    for column in ("claim", "case", "measured", "95 % interval", "stated", "outcome"):
+    for column in ("claim", "case", "mean [95 % interval]", "stated", "outcome"):
         table.add_column(column)
     for one in verdicts:
-        ends = f"[{one.measured.low:.3g}, {one.measured.high:.3g}]"
-        stated = f"{_SIGNS.get(one.claim.relation, one.claim.relation)} {one.stated:.3g}"
-        table.add_row(
-            one.claim.id, one.case, f"{one.measured.mean:.3g}", ends, stated, one.status.value
-        )
+        stated = f"{_SIGNS.get(one.relation, one.relation)} {one.stated:.3g}"
+        table.add_row(one.claim, one.instance, one.note, stated, one.status.value)
     return table
 
 

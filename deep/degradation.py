@@ -21,16 +21,18 @@ from rich.table import Table
 from deep.reports.found_runs import FoundRunError, Series, Setting, find_settings
 from stability.loop.regimes import FullySynthetic, Mix
 from stability.runs.command_line import UsageError, command
-from stability.runs.console import make_console
+from stability.runs.console import make_console, print_paths
 from stability.runs.option_error import OptionError
+from stability.runs.output_folder import claim_output_folder, require_output_folder
 from stability.runs.tables import plain_table
 from stability.runs.trends import slopes, student_interval
 from stability.statements.claim import Claim
-from stability.statements.run_claims import sign_verdict
+from stability.statements.run_claims import sign_verdict, write_verdicts
 from stability.statements.verdict import Verdict
 
 __all__ = ["FASTER", "GROWS", "Degradation", "main", "slope_tests"]
 
+COMMAND = "deep.degradation"
 LEVEL = 0.05
 
 
@@ -48,6 +50,9 @@ class Degradation:
     level: float = LEVEL
     """Probability that any of the tests finds something although nothing is there; each has its
     share of it."""
+    out: Path | None = None
+    """Folder for verdicts.json, which `python -m stability --runs` reads. Default: nothing is
+    written."""
 
     def __post_init__(self) -> None:
         if not 0 < self.level < 1:
@@ -102,12 +107,16 @@ def main(config: Degradation) -> None:
 
     Raises:
         UsageError: If there is no run to read.
+        RunDirectoryError: If the folder of results is not empty and not of this command.
     """
+    if config.out:
+        require_output_folder(config.out, COMMAND)
     try:
         settings = find_settings(config.folder)
     except FoundRunError as error:
         raise UsageError(f"FOLDER: {error}") from error
-    console = make_console()
+
+    console, found = make_console(), []
     for setting in settings:
         series = _frechet(setting, config.reference)
         by_regime = {regime: slopes(values) for regime, values in _common(setting, series).items()}
@@ -117,8 +126,16 @@ def main(config: Degradation) -> None:
             f"{series.reference}, {seeds} seeds"
         )
         control, alone = setting.row_of(Mix(0.0)), _alone(setting)
+
         console.print(_slopes_table(title, by_regime, control))
-        console.print(_tests_table(slope_tests(by_regime, alone, config.level), config.level))
+        verdicts = slope_tests(by_regime, alone, config.level)
+        console.print(_tests_table(verdicts, config.level))
+        found += [replace(each, instance=f"{setting.name}, {each.instance}") for each in verdicts]
+
+    if config.out:
+        claim_output_folder(config.out, COMMAND)
+        title = "Growth of the Fréchet distance over generations, tested over seeds."
+        print_paths(console, [write_verdicts(config.out, COMMAND, title, found)])
 
 
 def _frechet(setting: Setting, reference: str) -> Series:

@@ -53,7 +53,7 @@ class Stability:
 
     Without options, everything is checked on fixed instances, together with negative controls (the
     same checks with a spoiled constant, each of which must come out violated), counterexamples to
-    what is misprinted, proofs by computer algebra, and proofs by machine where Coq is installed.
+    what is false, proofs by computer algebra, and proofs by machine where Coq is installed.
     """
 
     statements: tyro.conf.Positional[tuple[Literal[STATEMENTS], ...]] = ()  # type: ignore[valid-type]
@@ -78,8 +78,8 @@ class Stability:
     out: Path | None = None
     """Folder for verdicts.json, report.html and figures."""
     runs: tuple[Path, ...] = ()
-    """Folders of runs that decided claims (toy.figure8, toy.eight_gaussians): their verdicts are
-    listed beside those of the statements."""
+    """Folders with verdicts.json of claims about runs (toy.figure8, toy.eight_gaussians,
+    deep.contraction, deep.degradation): listed beside those of the statements."""
     seed: int | None = None
     """Determines every random draw, >= 0. Default: a fresh one; it is printed."""
 

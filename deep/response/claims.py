@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 from deep.response.prediction import Prediction, difference, student_factor
 from stability.loop.contraction import rate
 from stability.loop.regimes import FullySynthetic, Mix, Regime
-from stability.runs.outcome import Status
 from stability.runs.trends import Interval, student_interval
 from stability.statements.claim import Claim
+from stability.statements.run_claims import interval_verdict
+from stability.statements.verdict import Verdict
 
-__all__ = ["CLAIMS", "ClaimOutcome", "Measured", "outcomes", "share_left"]
+__all__ = ["CLAIMS", "Measured", "outcomes", "share_left"]
 
 LEVEL = 0.05
 """Probability that an interval leaves out the true value; each claim has its own."""
@@ -23,59 +24,60 @@ LEAST_SHARE = 0.2
 """Share of a displacement that the displaced chain's first model must show."""
 
 CONTRACTS = Claim(
-    id="contraction of images",
-    words="A retraining leaves λ/(1+λ) of a displacement of the data; without real data all of it.",
+    id="Image response, contraction",
+    words="A retraining leaves λ/(1+λ) of a displacement of the data; without real data all of it",
     relation="==",
-    source="linearity of a perfect learner",
-    falsified_by="an interval of the share over seeds that leaves λ/(1+λ) out",
-    no_evidence="an interval that is wide",
+    source="`python -m deep.contraction`: linearity of a perfect learner",
+    falsified_by="An interval of the share over seeds that leaves λ/(1+λ) out.",
+    no_evidence="An interval that is wide.",
     error_rate=LEVEL,
 )
 WIDENS = Claim(
-    id="width of images",
-    words="Beside a fine sampler the one in use changes variances of pixels as the width map says.",
+    id="Image response, width",
+    words="Beside a fine sampler the one in use changes variances of pixels as the width map says",
     relation="==",
-    source="width map of the sampler, at the real images' variances",
-    falsified_by="an interval over seeds that leaves the map's mean change out",
-    no_evidence="an interval that is wide",
+    source="`python -m deep.contraction`: width map of the sampler, at the real images' variances",
+    falsified_by="An interval over seeds that leaves the map's mean change out.",
+    no_evidence="An interval that is wide.",
     error_rate=LEVEL,
 )
 LEARNER_FIRST = Claim(
-    id="learner before sampler",
-    words="At the end of the run the learner's error is more of the drift than the sampler's bias.",
+    id="Image response, learner before sampler",
+    words="At the end of the run the learner's error is more of the drift than the sampler's bias",
     relation="<",
-    source="expectation: networks of a short training",
-    falsified_by="an interval of the difference that lies above 0",
-    no_evidence="the sign of the difference alone",
+    source="`python -m deep.contraction`: expectation for networks of a short training",
+    falsified_by="An interval of the difference that lies above 0.",
+    no_evidence="The sign of the difference alone.",
     error_rate=LEVEL,
 )
 PREDICTED = Claim(
-    id="prediction of the drift",
-    words="In the last quarter of the run the drift is what the first retrainings predict.",
+    id="Image response, prediction",
+    words="In the last quarter of the run the drift is what the first retrainings predict",
     relation="==",
-    source="linear response",
-    falsified_by="an interval of measured less predicted that leaves 0 out",
-    no_evidence="an interval that is wide",
+    source="`python -m deep.contraction`: linear response",
+    falsified_by="An interval of measured less predicted that leaves 0 out.",
+    no_evidence="An interval that is wide.",
     error_rate=LEVEL,
 )
 SETTLES = Claim(
-    id="real data settle the drift",
-    words="With real data the drift changes by at most a quarter between the last two quarters.",
+    id="Image response, real data settle it",
+    words="With real data the drift changes by at most a quarter between the last two quarters",
     relation="<=",
-    source="contraction of the loop",
-    falsified_by="an interval of the relative change that lies above 0.25",
-    no_evidence="a slope that is not significant",
+    source="`python -m deep.contraction`: contraction of the loop",
+    falsified_by="An interval of the relative change that lies above 0.25.",
+    no_evidence="A slope that is not significant.",
     error_rate=LEVEL,
 )
 DRIFTS_ON = Claim(
-    id="alone it drifts on",
-    words="Without real data the drift still grows between the last two quarters.",
+    id="Image response, alone it drifts on",
+    words="Without real data the drift still grows between the last two quarters",
     relation=">",
-    source="a bias that is added in every round",
-    falsified_by="an interval of the relative change that lies below 0",
-    no_evidence="the sign of the change alone",
+    source="`python -m deep.contraction`: a bias that is added in every round",
+    falsified_by="An interval of the relative change that lies below 0.",
+    no_evidence="The sign of the change alone.",
     error_rate=LEVEL,
 )
+_OVER_SEEDS = "95 % interval of a mean over seeds, by Student's t"
 CLAIMS = (CONTRACTS, WIDENS, LEARNER_FIRST, PREDICTED, SETTLES, DRIFTS_ON)
 
 
@@ -113,33 +115,7 @@ class Measured:
         return rounds - max(1, rounds // 4)
 
 
-@dataclass(frozen=True)
-class ClaimOutcome:
-    """A claim on a case: an interval over seeds beside what is stated.
-
-    Attributes:
-        claim: The claim.
-        case: The row, or what else it was looked at on.
-        measured: Interval of the measured number, of level `LEVEL`.
-        stated: What the claim compares it with.
-    """
-
-    claim: Claim
-    case: str
-    measured: Interval
-    stated: float
-
-    @property
-    def status(self) -> Status:
-        """HOLDS, VIOLATED or UNDECIDED; of an equality the interval holds the number or not."""
-        above, below = self.measured.low > self.stated, self.measured.high < self.stated
-        if self.claim.relation == "==":
-            return Status.VIOLATED if above or below else Status.HOLDS
-        holds, fails = (below, above) if self.claim.relation in ("<", "<=") else (above, below)
-        return Status.HOLDS if holds else Status.VIOLATED if fails else Status.UNDECIDED
-
-
-def outcomes(measured: Measured, regimes: Sequence[Regime]) -> list[ClaimOutcome]:
+def outcomes(measured: Measured, regimes: Sequence[Regime]) -> list[Verdict]:
     """Decide all claims.
 
     Args:
@@ -173,36 +149,36 @@ def share_left(shares: NDArray[np.float64]) -> Interval | None:
     return Interval(found.value, found.value - half, found.value + half, LEVEL)
 
 
-def _contraction(measured: Measured, regimes: Sequence[Regime]) -> Iterator[ClaimOutcome]:
+def _contraction(measured: Measured, regimes: Sequence[Regime]) -> Iterator[Verdict]:
     for regime in regimes:
         share = share_left(measured.shares[str(regime)])
         if share is not None and isinstance(regime, Mix | FullySynthetic):
             stated = regime.lam / (1 + regime.lam) if isinstance(regime, Mix) else 1.0
-            yield ClaimOutcome(CONTRACTS, str(regime), share, stated)
+            yield interval_verdict(CONTRACTS, str(regime), share, stated, _OVER_SEEDS)
 
 
-def _width(measured: Measured) -> ClaimOutcome:
+def _width(measured: Measured) -> Verdict:
     change = student_interval((measured.own_variance / measured.fine_variance).mean(axis=1) - 1)
     case = f"{measured.own_variance.shape[1]} components of pixels"
-    return ClaimOutcome(WIDENS, case, change, float(measured.mapped.mean()) - 1)
+    return interval_verdict(WIDENS, case, change, float(measured.mapped.mean()) - 1, _OVER_SEEDS)
 
 
-def _of_row(measured: Measured, regime: Regime) -> Iterator[ClaimOutcome]:
+def _of_row(measured: Measured, regime: Regime) -> Iterator[Verdict]:
     row = str(regime)
     prediction, curve, first = measured.predictions[row], measured.drift[row], measured.last_quarter
 
     beyond, error = (float(values[-1]) for values in prediction.sampler_beyond_learner)
     half = student_factor(measured.seeds, LEVEL) * error
-    yield ClaimOutcome(
-        LEARNER_FIRST, row, Interval(beyond, beyond - half, beyond + half, LEVEL), 0.0
-    )
-    yield ClaimOutcome(PREDICTED, row, difference(curve, prediction, first, measured.seeds), 0.0)
+    more = Interval(beyond, beyond - half, beyond + half, LEVEL)
+    yield interval_verdict(LEARNER_FIRST, row, more, 0.0, _OVER_SEEDS)
+    apart = difference(curve, prediction, first, measured.seeds)
+    yield interval_verdict(PREDICTED, row, apart, 0.0, _OVER_SEEDS)
 
     before = first - (len(curve) - first)
     if before >= 1:
         late, earlier = curve[first:].mean(axis=0), curve[before:first].mean(axis=0)
         change = student_interval(late / earlier - 1, LEVEL)
         if isinstance(regime, FullySynthetic):
-            yield ClaimOutcome(DRIFTS_ON, row, change, 0.0)
+            yield interval_verdict(DRIFTS_ON, row, change, 0.0, _OVER_SEEDS)
         elif isinstance(regime, Mix):
-            yield ClaimOutcome(SETTLES, row, change, SETTLED)
+            yield interval_verdict(SETTLES, row, change, SETTLED, _OVER_SEEDS)

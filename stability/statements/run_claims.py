@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from stability.laws.bracket import Bracket
 from stability.runs.atomic import atomic_write
-from stability.runs.trends import sign_test, student_interval
+from stability.runs.trends import Interval, sign_test, student_interval
 from stability.runs.untrusted import UntrustedFileError, parse_json, printable, read_bytes
 from stability.statements.claim import Claim, Premise
 from stability.statements.examination import Examination
-from stability.statements.verdict import Evidence, Status, Verdict
+from stability.statements.verdict import Evidence, Status, Verdict, compare
 
 __all__ = [
     "ENOUGH_SEEDS",
@@ -29,6 +29,7 @@ __all__ = [
     "GROWTH_ERROR",
     "any_error",
     "growth_verdict",
+    "interval_verdict",
     "read_verdicts",
     "sign_verdict",
     "write_verdicts",
@@ -108,6 +109,39 @@ def growth_verdict(
         note=f"[{alone.low:.2g}, {alone.high:.2g}] {unit}; difference [{beside.low:.2g}, "
         f"{beside.high:.2g}]",
     )
+
+
+def interval_verdict(
+    claim: Claim, case: str, interval: Interval, stated: float, method: str
+) -> Verdict:
+    """Decide a claim about a mean by its interval.
+
+    Args:
+        claim: Claim about the mean; its error rate is the level of the interval.
+        case: Run that it is checked on.
+        interval: Interval of the mean.
+        stated: Number that the claim compares it with.
+        method: What the interval is of.
+
+    Returns:
+        For an equation `HOLDS` where the interval holds the number, else `VIOLATED`. For an
+        inequality `HOLDS` where the whole interval is on the claimed side, `VIOLATED` where none
+        of it is, and `UNDECIDED` otherwise. What is measured is then the end that decides.
+    """
+    mean, half = interval.mean, interval.half_width
+    rest = {"method": method, "false_alarm": interval.level}
+    rest["note"] = f"{mean:.3g} [{interval.low:.3g}, {interval.high:.3g}]"
+    if claim.relation == "==":
+        return claim.verdict(case, measured=mean, claimed=stated, tolerance=half, **rest)
+
+    ends = interval.low, interval.high
+    best, worst = ends if claim.relation in ("<", "<=") else ends[::-1]
+    found = [compare(end, claim.relation, stated) for end in (best, worst)]
+    if found[0] is found[1]:
+        measured = worst if found[0] is Status.HOLDS else best
+        return claim.verdict(case, measured=measured, claimed=stated, **rest)
+    open_ = claim.verdict(case, measured=mean, claimed=stated, **rest)
+    return dataclasses.replace(open_, status=Status.UNDECIDED)
 
 
 def any_error(claims: Sequence[Claim]) -> float:

@@ -10,11 +10,12 @@ from deep.contraction import CoupledEDM, Pairs, main
 from deep.metrics.label_encoder import EncoderTraining
 from deep.models.edm import EDM
 from deep.networks.unet_edm import EDMNetwork
-from deep.response.claims import CLAIMS
+from deep.response.claims import CLAIMS, PREDICTED
 from deep.retrain import main as retrain
 from deep.retraining.presets import Retrain, RetrainEDM
 from deep.training.trainer import TrainConfig
 from stability.runs.command_line import UsageError
+from stability.statements.run_claims import read_verdicts
 
 NETWORK = EDMNetwork(
     resolution=8,
@@ -80,13 +81,12 @@ def lines(folder):
 def test_it_states_its_claims_and_decides_each(whole):
     stated = json.loads((whole / "both" / "claims.json").read_text())
     assert [one["words"] for one in stated] == [claim.words for claim in CLAIMS]
-    decided = json.loads((whole / "both" / "outcomes.json").read_text())
-    assert {one["case"] for one in decided if one["claim"] == "prediction of the drift"} == {
+    decided = read_verdicts(whole / "both").verdicts
+    assert {one.instance for one in decided if one.claim == PREDICTED.id} == {
         "λ = 1",
         "fully synthetic",
     }
-    for one in decided:
-        assert one["measured"]["low"] <= one["measured"]["mean"] <= one["measured"]["high"]
+    assert {one.claim for one in decided} <= {claim.id for claim in CLAIMS}
     assert (whole / "both" / "contraction.png").exists()
 
 
@@ -114,10 +114,10 @@ def test_pairs_begin_as_the_run_does_and_differ_by_a_displacement(whole):
 
 
 def test_a_finished_experiment_is_compared_again_without_training(whole, monkeypatch):
-    before = (whole / "both" / "outcomes.json").read_bytes()
+    before = (whole / "both" / "verdicts.json").read_bytes()
     monkeypatch.setattr("deep.training.trainer.Trainer.fit", None)
     main(config(whole))
-    assert (whole / "both" / "outcomes.json").read_bytes() == before
+    assert (whole / "both" / "verdicts.json").read_bytes() == before
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from deep.degradation import Degradation, main, slope_tests
+from deep.degradation import FASTER, GROWS, Degradation, main, slope_tests
 from stability.loop.regimes import FullySynthetic, Mix
 from stability.runs.command_line import UsageError, parse
+from stability.runs.run_layout import RunDirectoryError
+from stability.statements.run_claims import read_verdicts
+from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
 from tests.support.found_runs import write_run
 
@@ -33,13 +36,25 @@ def test_runs_in_a_folder(tmp_path, capsys):
         write_run(
             tmp_path / f"{seed}", (Mix(0.0), Mix(1.0), FullySynthetic()), seed=seed, grids=False
         )
-    main(Degradation(tmp_path))
+    main(Degradation(tmp_path, out=tmp_path / "tests"))
     said = capsys.readouterr().out
     assert "7 seeds" in said
+    verdicts = read_verdicts(tmp_path / "tests").verdicts
+    assert [each.claim for each in verdicts] == [GROWS.id, FASTER.id, FASTER.id]
+    assert {each.status for each in verdicts} == {Status.HOLDS}
+    assert verdicts[0].instance.endswith(", grows when fully synthetic")
     assert said.count("7 of 7") == 3
     assert said.count(" holds") == 3
     rows = [line for line in said.splitlines() if line.strip().startswith("fully synthetic")]
     assert float(rows[0].split()[2]) == pytest.approx(1.5, abs=0.3)
+
+
+def test_a_folder_of_others_is_left_alone(tmp_path):
+    write_run(tmp_path / "run", (Mix(1.0), FullySynthetic()), grids=False)
+    before = sorted(path.name for path in (tmp_path / "run").iterdir())
+    with pytest.raises(RunDirectoryError, match="was not made by"):
+        main(Degradation(tmp_path, out=tmp_path / "run"))
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == before
 
 
 def test_seeds_that_not_all_rows_have_are_left_out(tmp_path, capsys):

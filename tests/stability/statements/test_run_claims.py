@@ -4,6 +4,7 @@ import math
 import numpy as np
 import pytest
 
+from stability.runs.trends import Interval
 from stability.runs.untrusted import UntrustedFileError
 from stability.statements.claim import Claim
 from stability.statements.examination import RUN_CLAIMS, grouped
@@ -12,11 +13,12 @@ from stability.statements.run_claims import (
     FILE,
     any_error,
     growth_verdict,
+    interval_verdict,
     read_verdicts,
     sign_verdict,
     write_verdicts,
 )
-from stability.statements.verdict import Status
+from stability.statements.verdict import Status, compare
 
 CLAIM = Claim("C", "w", "<=", "here", "f", "n", error_rate=0.05)
 GROWTH = Claim("G", "w", "<=", "here", "f", "n", needs=(ENOUGH_SEEDS,), error_rate=0.025)
@@ -46,6 +48,33 @@ def test_growth_is_found_where_both_intervals_are_above_zero():
     assert growth_verdict(GROWTH, "run", steep, 1 + flat, "u").status is Status.HOLDS
     assert growth_verdict(GROWTH, "run", flat, -steep, "u").status is Status.HOLDS
     assert growth_verdict(GROWTH, "run", steep[:2], flat[:2], "u").status is Status.UNDECIDED
+
+
+@pytest.mark.parametrize(
+    ("relation", "mean", "status"),
+    [
+        ("==", 1.4, Status.HOLDS),
+        ("==", 1.6, Status.VIOLATED),
+        ("==", 0.4, Status.VIOLATED),
+        ("<=", 0.4, Status.HOLDS),
+        ("<=", 0.6, Status.UNDECIDED),
+        ("<=", 1.4, Status.UNDECIDED),
+        ("<=", 1.6, Status.VIOLATED),
+        (">", 1.6, Status.HOLDS),
+        (">", 1.4, Status.UNDECIDED),
+        (">", 0.4, Status.VIOLATED),
+    ],
+)
+def test_an_interval_holds_a_number_or_lies_on_one_side_of_it(relation, mean, status):
+    claim = Claim("I", "w", relation, "here", "f", "n", error_rate=0.05)
+    interval = Interval(mean, mean - 0.5, mean + 0.5, 0.05)
+    verdict = interval_verdict(claim, "run", interval, 1.0, "five seeds")
+    assert verdict.status is status
+    assert verdict.stated == 1
+    assert verdict.false_alarm == 0.05
+    assert f"{mean:g} [" in verdict.note
+    if status is not Status.UNDECIDED:
+        assert compare(verdict.measured, relation, 1.0, verdict.tolerance) is status
 
 
 def test_rates_add_up_to_one_at_most():
