@@ -375,6 +375,110 @@ SLIPS: tuple[Slip, ...] = tuple(
                 "return -alpha - lam * least": "return -alpha * (1 + lam)",
             },
         ),
+        (
+            "misspecified_error",
+            "analysis/local_analysis.py",
+            {
+                "self.n * root @ (self.sandwich + self.V) @ root": "-self.n * self.A @ "
+                "(self.sandwich + self.V)"
+            },
+        ),
+        (
+            "absorption",
+            "statements/literature/absorption.py",
+            {"return 1 - (1 - q) / size": "return 1 - q / size"},
+        ),
+        (
+            "accumulated_likelihood",
+            "statements/literature/accumulated_likelihood.py",
+            {
+                "math.sqrt(v) * float(norm.isf": "v * float(norm.isf",
+                "chi2.sf(-2 * n * math.log1p(-eps), 1)": "chi2.sf(-n * math.log1p(-eps), 1)",
+            },
+        ),
+        (
+            "bias_price",
+            "statements/literature/bias_price.py",
+            {"regime.lam * k) for k in range(1, t + 1)": "regime.lam * k) for k in range(t)"},
+        ),
+        (
+            "conservation",
+            "statements/literature/conservation.py",
+            {"alpha * n * (2 - alpha))": "alpha * n * (1 - alpha))"},
+        ),
+        (
+            "curation",
+            "statements/literature/curation.py",
+            {"(choices - 1) / choices * variance / float(y.max())": "variance / float(y.min())"},
+        ),
+        (
+            "early_stopping",
+            "statements/literature/early_stopping.py",
+            {"left / (1 - (1 - alpha) * left)": "left / (1 - (1 - alpha) * left**2)"},
+        ),
+        (
+            "effective_sample_size",
+            "statements/literature/effective_sample_size.py",
+            {"return (1 + lam) * (1 - c ** (t + 1))": "return (1 + lam) * (1 - c**t)"},
+        ),
+        (
+            "frequencies_with_real_data",
+            "statements/literature/frequencies_with_real_data.py",
+            {"return (1 - share / (1 + lam)) ** m": "return (1 - share) ** m / (1 + lam)"},
+        ),
+        (
+            "generation_weights",
+            "statements/literature/generation_weights.py",
+            {"return alpha / (1 + alpha**2 * t)": "return alpha / (1 + alpha * t)"},
+        ),
+        (
+            "growing_data",
+            "statements/literature/growing_data.py",
+            {"-(1 / (4 * (sizes - 1))).sum()": "-(1 / (2 * (sizes - 1))).sum()"},
+        ),
+        (
+            "kernel_estimate",
+            "statements/literature/kernel_estimate.py",
+            {"return points ** (-2 / (dimension + 4))": "return points ** (-1 / (dimension + 4))"},
+        ),
+        (
+            "logarithmic_time",
+            "statements/literature/logarithmic_time.py",
+            {"return -min(1.0, 2 * alpha)": "return -min(1.0, alpha)"},
+        ),
+        (
+            "negative_extrapolation",
+            "statements/literature/negative_extrapolation.py",
+            {"sampler.variance(v - w * (": "sampler.variance(v + w * ("},
+        ),
+        (
+            "populations",
+            "statements/literature/populations.py",
+            {"c**4 / (lam * models * (1 - c**2))": "c**4 / (lam * (1 - c**2))"},
+        ),
+        (
+            "regression",
+            "statements/literature/regression.py",
+            {"return dimension / (rows - dimension - 1)": "return dimension / (rows - dimension)"},
+        ),
+        (
+            "temperature_threshold",
+            "statements/literature/temperature_threshold.py",
+            {"return lam / ((1 + lam) * tau)": "return lam * tau / (1 + lam)"},
+        ),
+        (
+            "verifier",
+            "statements/literature/verifier.py",
+            {
+                "+ g**2 * s2 + g / m": "+ g**2 * s2 + g**2 / m",
+                "return 1 - 2 * u * float(norm.pdf(u))": "return 1 - u * float(norm.pdf(u))",
+            },
+        ),
+        (
+            "collapse_profile",
+            "statements/literature/collapse_profile.py",
+            {"1 - np.sum(squares, axis=0)": "1 - np.sum(squares, axis=0) / 2"},
+        ),
     )
     for old, new in replacements.items()
     if old != new
