@@ -13,7 +13,6 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import latex2mathml.converter
 import tyro
 
 from stability.report.formulas import FORMULAS, typeset
@@ -27,10 +26,16 @@ from stability.statements.claim import Claim
 from stability.statements.errata import ERRATA
 from stability.statements.examination import RUN_CLAIMS, claims
 from stability.statements.own_results import OWN_RESULTS, OwnResult
+from stability.statements.verdict import Status
 
 __all__ = ["Pages", "gallery", "pages"]
 
 _GENERATED = "<!-- generated: python -m stability.report.pages docs -->\n\n"
+TIGHT = 0.5
+"""Part of a bound that a case uses, from which on the gallery calls it tight."""
+_OUTCOMES = ("holds", "holds with correction", "tight", "loose")
+_OUTCOMES += tuple(status.value for status in Status if status.value not in _OUTCOMES)
+"""Outcomes in the gallery, in the order of its lines."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,9 @@ def _index(
         for name in names:
             if not declared[name]:
                 continue
-            formula = f"\n{_block(FORMULAS[name])}\n" if name in FORMULAS else ""
+            # the site's hook typesets it: a wide one scrolls, and the page does not
+            lines = re.split(r",?\\qquad\s*", FORMULAS[name]) if name in FORMULAS else ()
+            formula = "".join(f"\n$$\n{line}\n$$\n" for line in lines)
             parts.append(f"\n### {name}\n\n{mathematics(_title(modules[name]))}\n{formula}")
             parts += [_claim(claim) for claim in declared[name]]
 
@@ -121,17 +128,15 @@ def _declaring(name: str) -> ModuleType:
     return module
 
 
-def _block(latex: str) -> str:
-    return latex2mathml.converter.convert(latex, display="block")
-
-
 def _claim(claim: Claim) -> str:
     needs = f" Needs {mathematics(', '.join(map(str, claim.needs)))}." if claim.needs else ""
     erratum = f" Erratum [{claim.erratum}](errata.md)." if claim.erratum else ""
-    rate = f" Error rate of a verdict: {claim.error_rate:g}." if claim.error_rate else ""
+    error = mathematics(f"{claim.error_rate:g}")
+    rate = f" Error rate of a verdict: {error}." if claim.error_rate else ""
+    says = mathematics(claim.words.removesuffix(".")) + "."
     false = f" **False**: {mathematics(claim.refuted_because)}" if claim.refuted_because else ""
     return (
-        f"\n**{mathematics(claim.id)}** ({claim.source}). {mathematics(claim.words)}{false}\n\n"
+        f"\n**{mathematics(claim.id)}** ({mathematics(claim.source)}). {says}{false}\n\n"
         f"- Falsified by: {mathematics(claim.falsified_by)}\n"
         f"- No evidence: {mathematics(claim.no_evidence)}{needs}{erratum}{rate}\n"
     )
@@ -139,8 +144,8 @@ def _claim(claim: Claim) -> str:
 
 def _errata(everything: Sequence[Claim]) -> str:
     rows = [
-        f"| {id_} | {each.where} | {each.kind} | {typeset(each.printed)} | {typeset(each.holds)} | "
-        f"[more]({each.page}) |"
+        f"| [{id_}]({each.page}). {each.where}: {each.kind} | {typeset(each.printed)}"
+        f"<br>*Holds:* {typeset(each.holds)} |"
         for id_, each in ERRATA.items()
     ]
     refuted = [claim for claim in everything if claim.refuted_because]
@@ -151,15 +156,15 @@ def _errata(everything: Sequence[Claim]) -> str:
         "Each is "
         "checked by `python -m stability --controls`: what is false comes out as *violated* on a "
         "counterexample, what holds instead holds on all cases.\n\n"
-        "| id | where | kind | as printed | what holds | |\n|---|---|---|---|---|---|\n"
+        "| place | as printed, and what holds |\n|---|---|\n"
         + "\n".join(rows)
         + "\n\n## Claims that are refuted\n\n"
         "Printed claims, readings of them, and our own results without one of their "
-        "hypotheses.\n\n| claim | says | refuted by | because |\n|---|---|---|---|\n"
+        "hypotheses.\n\n| claim | what it says, and why it is false |\n|---|---|\n"
         + "\n".join(
             f"| {mathematics(claim.id)}{f' ({claim.erratum})' if claim.erratum else ''} | "
-            f"{mathematics(claim.words)} | "
-            f"{mathematics(claim.falsified_by)} | {mathematics(claim.refuted_because)} |"
+            f"{mathematics(claim.words)}<br>*Refuted by:* {mathematics(claim.falsified_by)} "
+            f"*Why:* {mathematics(claim.refuted_because)} |"
             for claim in refuted
         )
         + "\n\nBound (11) is not the best that the constants allow: "
@@ -207,7 +212,7 @@ def gallery(report: Mapping[str, Any]) -> str:
     Args:
         report: Content of verdicts.json.
     """
-    cells: dict[str, dict[str, list[str]]] = {}
+    cells: dict[str, dict[str, list[tuple[str, str]]]] = {}
     for statement in report["statements"]:
         for verdict in statement["verdicts"]:
             family, _, rest = verdict["instance"].partition(", ")
@@ -215,35 +220,36 @@ def gallery(report: Mapping[str, Any]) -> str:
                 row = cells.setdefault(verdict["claim"], {})
                 row.setdefault(family, []).append(_cell(verdict))
 
-    families = sorted({family for row in cells.values() for family in row})
-    head = "| claim | " + " | ".join(families) + " |\n|---"
-    lines = [
-        f"| {claim} | "
-        + " | ".join("<br>".join(dict.fromkeys(row.get(family, ["–"]))) for family in families)
-        + " |"
-        for claim, row in cells.items()
-    ]
+    lines = [f"| {mathematics(claim)} | {_outcomes(row)} |" for claim, row in cells.items()]
 
     return (
         f"{_GENERATED}# Gallery: statements and families\n\n"
         "Each claim that depends on a family, on the cases that `python -m stability` "
-        "examines: its "
-        "status, and for a bound how much of it is used (1: tight).\n\n"
-        + head
-        + "|---" * len(families)
-        + "|\n"
-        + "\n".join(lines)
-        + "\n"
+        "examines. An equation *holds* or does not. A bound that holds is *tight* where at least "
+        "half of it is used, else *loose*; the number says how much is used.\n\n"
+        "| claim | families |\n|---|---|\n" + "\n".join(lines) + "\n"
     )
 
 
-def _cell(verdict: Mapping[str, Any]) -> str:
-    """Status, and for an inequality that holds the part of the bound that is used."""
-    tight = verdict["tightness"]
-    bound = verdict["relation"] in ("<=", "<") and verdict["status"].startswith("holds")
+def _outcomes(row: Mapping[str, Sequence[tuple[str, str]]]) -> str:
+    """A line an outcome, with its families."""
+    found: dict[str, list[str]] = {}
+    for family in sorted(row):
+        for outcome in dict.fromkeys(outcome for outcome, _ in row[family]):
+            used = dict.fromkeys(used for each, used in row[family] if each == outcome and used)
+            found.setdefault(outcome, []).append(" ".join([f"`{family}`", ", ".join(used)]).strip())
+    outcomes = sorted(found, key=_OUTCOMES.index)
+    return "<br>".join(f"*{outcome}*: {'; '.join(found[outcome])}" for outcome in outcomes)
+
+
+def _cell(verdict: Mapping[str, Any]) -> tuple[str, str]:
+    """Outcome, and for an inequality that holds the part of the bound that is used."""
+    used, status = verdict["tightness"], verdict["status"]
+    bound = verdict["relation"] in ("<=", "<") and status == "holds"
     bound = bound and isinstance(verdict["stated"], float) and verdict["stated"] > 0
-    used = f" {tight:.2g}" if bound and isinstance(tight, float) and tight > 0 else ""
-    return f"{verdict['status']}{used}"
+    if not (bound and isinstance(used, float) and used > 0):
+        return status, ""
+    return ("tight" if used >= TIGHT else "loose"), f"{used if used > 1e-6 else 0:.2g}"
 
 
 def write(config: Pages) -> None:

@@ -16,11 +16,12 @@ _GROUP = "Results of the literature"
 _HEAD = """# Related results
 
 What others have stated about loops of this kind, re-derived and checked: statement in one notation
-(n real points, m = λn synthetic ones a round, c = λ/(1+λ), t retrainings), paper and module;
-status, and for a bound the largest part of it that a case uses (1: tight). Statements are in our
-words; "exact" is an equation. Derivations: [the literature, re-derived](literature.md).
+($n$ real points, $m=\\lambda n$ synthetic ones a round, $c=\\frac{\\lambda}{1+\\lambda}$, $t$
+retrainings), paper and module; status on the cases that are checked, and for a bound the largest
+part of it that a case uses (1: tight). Statements are in our words. Derivations:
+[the literature, re-derived](literature.md).
 
-| statement, paper, module | status, tight |
+| statement, paper, module | status |
 |---|---|
 """
 
@@ -65,12 +66,12 @@ def _status(verdicts: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _tight(claim: Claim, verdicts: Sequence[Mapping[str, Any]]) -> str:
-    """The largest part of a bound that is used; "exact" for an equation."""
+    """The largest part of a bound that is used; "equation" for one."""
     if claim.relation == "==":
-        return "exact"
+        return "equation"
     used = []
     for each in verdicts:
         ratio = each["tightness"]
         if each["status"].startswith("holds") and isinstance(ratio, int | float) and ratio > 0:
             used.append(min(ratio, 1 / ratio))
-    return f"{max(used):.2g}" if used and math.isfinite(max(used)) else "–"
+    return f"bound, {max(used):.2g} used" if used and math.isfinite(max(used)) else "bound"

@@ -96,8 +96,9 @@ ERRATA: Mapping[str, Erratum] = MappingProxyType(
             Kind.GAP,
             r"the recursion is used without asking whether iterates stay in $U$; $\delta$ is both "
             "a radius and a probability",
-            r"needs $(\varepsilon_{\mathrm{OPT}}+\frac{a}{\sqrt n}\sqrt{\log(bt/\delta)})/(1-\rho)"
-            r"\le$ radius of $U$; the sum may stop at $t-1$",
+            r"needs $c/(1-\rho)\le$ the radius of $U$, with "
+            r"$c=\varepsilon_{\mathrm{OPT}}+\frac{a}{\sqrt n}\sqrt{\log(bt/\delta)}$; the sum "
+            r"may stop at $t-1$",
             "theorem2.md",
         ),
         "E8": Erratum(

@@ -23,6 +23,7 @@ from stability.runs.command_line import UsageError
 from stability.runs.processors import processors
 from stability.statements import GROUPS, STATEMENTS, import_statement
 from stability.statements.claim import Claim
+from stability.statements.errata import ERRATA, Kind
 from stability.statements.mutation import Seen
 from stability.statements.verdict import Evidence, MachineChecked, Status, Verdict
 
@@ -253,7 +254,7 @@ def machine_checked(
 
 
 def summary(examinations: Sequence[Examination]) -> str:
-    """Count the verdicts of each status, and the spoiled checks and misprints that were caught.
+    """Count the verdicts of each status, and the spoiled checks and false claims that were caught.
 
     Args:
         examinations: Of any statements.
@@ -264,14 +265,29 @@ def summary(examinations: Sequence[Examination]) -> str:
     verdicts = [verdict for each in examinations for verdict in each.verdicts]
     counts = {
         "negative controls rejected": [v for each in examinations for v in each.controls],
-        "misprinted statements refuted": [v for each in examinations for v in each.counterexamples],
+        "false claims refuted": [v for each in examinations for v in each.counterexamples],
     }
     caught = [
         f"{sum(v.status is Status.VIOLATED for v in group)} of {len(group)} {words}"
         for words, group in counts.items()
         if group
     ]
-    return "; ".join([f"{len(verdicts)} verdicts: {tally(verdicts)}", *caught])
+    false = counts["false claims refuted"]
+    kinds = f" ({_kinds(false)})" if false else ""
+    return "; ".join([f"{len(verdicts)} verdicts: {tally(verdicts)}", *caught]) + kinds
+
+
+def _kinds(false: Sequence[Verdict]) -> str:
+    """Count the false claims of the paper, by kind of erratum, and the others."""
+    printed = [ERRATA[verdict.erratum].kind for verdict in false if verdict.erratum]
+    parts = [f"{printed.count(kind)} {kind}" for kind in Kind if kind in printed]
+    others = len(false) - len(printed)
+    return "; ".join(
+        [
+            *([f"in the paper {', '.join(parts)}"] if parts else []),
+            *([f"{others} of others, or of ours without a hypothesis"] if others else []),
+        ]
+    )
 
 
 def examine_all(

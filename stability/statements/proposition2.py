@@ -74,6 +74,7 @@ ALL_ENTRIES = _claim(
     words="E ∇² log p ≺ 0 with Σ⁻¹ any matrix, as (58) and (60) are printed",
     relation="<",
     falsified_by="N(0, I) in two dimensions, on an antisymmetric direction.",
+    erratum="E2",
     refuted_because="On antisymmetric perturbations of Σ⁻¹ the block ½(Σ ⊗ Σ) has the wrong sign.",
 )
 

@@ -67,7 +67,7 @@ SHIFTED = _claim(
 )
 BOUND = _claim(
     id="Bias price, any learner",
-    words="|f(samples_t) − f(real)| ≤ b_t max_s |f(samples_s) − f(training set s)| in every run",
+    words="|f(samples_t) − f(real)| ≤ b_t max_s |f(samples_s) − f(training_s)| in every run",
     relation="<=",
     falsified_by="One run. It is a triangle inequality on the run's own numbers.",
     no_evidence="Any learner: it tests regimes and records, and says nothing about a model.",

@@ -48,14 +48,16 @@ _claim = partial(
 
 FRESH = _claim(
     id="Effective sample size, new real data",
-    words="error over C/n: 1 − λ/(1+2λ)·(1 − c^2t) + B (1+λ)²(1 − c^(t+1))², c = λ/(1+λ)",
+    words="new real data: error over C/n is 1 − λ/(1+2λ)·(1 − c^2t) + B (1+λ)²(1 − c^(t+1))², "
+    "c = λ/(1+λ)",
     relation="==",
     falsified_by="A mean square over chains outside the interval that normal errors allow.",
     error_rate=ERROR_RATE,
 )
 FIXED = _claim(
     id="Effective sample size, fixed real data",
-    words="error over C/n: 1 + λ/(1+2λ)·(1 − c^2t) + B (1+λ)²(1 − c^(t+1))², c = λ/(1+λ)",
+    words="fixed real data: error over C/n is 1 + λ/(1+2λ)·(1 − c^2t) + B (1+λ)²(1 − c^(t+1))², "
+    "c = λ/(1+λ)",
     relation="==",
     falsified_by="A mean square over chains outside the interval that normal errors allow.",
     error_rate=ERROR_RATE,

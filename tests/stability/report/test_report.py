@@ -34,7 +34,7 @@ def page(monkeypatch, tmp_path):
     monkeypatch.setattr("stability.report.FIGURES", {"one": picture, "two": picture})
     verdict = Verdict(
         "Claim <1>",
-        "a & b",
+        "this & that",
         "i",
         1.0,
         "<=",
@@ -89,7 +89,7 @@ def test_figures_and_formulas_are_in_the_page(page):
 
 def test_what_is_shown_is_escaped(page):
     assert "Claim &lt;1&gt;" in page[1]
-    assert "a &amp; b" in page[1]
+    assert "this &amp; that" in page[1]
     assert "A caption with &lt;angles&gt; &amp; signs.</figcaption>" in page[1]
 
 
