@@ -318,35 +318,22 @@ def cases(
     noise = rng.standard_normal((len(functionals.names), PATHS)) / np.sqrt(pilot.draws)
     at_start = noise[:, ::-1]  # of path p, the noise that measures it at t = 0 is another path's
 
-    def measured(drawn: np.ndarray) -> np.ndarray:
-        return (functionals.means(drawn[: pilot.draws]) - functionals.mean) / functionals.deviation
-
-    regimes = [regime for _, _, regime in grid]
-    loops = np.array(
-        [
-            [
-                [measured(drawn) for drawn in generation.samples]
-                for generation in retrain(
-                    LEARNERS[learner](len(grid)),
-                    [real] * len(grid),
-                    regimes,
-                    rounds,
-                    seed=seed + 1000 + k,
-                    streams=[0] * len(grid),
-                    draws=pilot.draws,
-                    fresh=lambda n, rng: law(n, rng),
-                    from_scratch=benchmark.from_scratch,
-                )
-            ]
-            for k in range(benchmark.seeds)
-        ]
-    )  # (seeds, T + 1, regimes, q)
+    loops = _loops(
+        LEARNERS[learner],
+        law,
+        real,
+        grid,
+        functionals,
+        rounds,
+        pilot.draws,
+        range(seed + 1000, seed + 1000 + benchmark.seeds),
+        benchmark.from_scratch,
+    )
 
     for chain, ((name, lam, regime), row) in enumerate(zip(grid, shown, strict=True)):
         path = forecast(regime, functionals, curves, len(real), rounds, rng)
         label = name if lam is None else f"{name} {lam:g}"
-        limit = {"yes": rounds + 1, "no": 0}.get(row["described"])
-        limit = int(row["described"].removeprefix("t < ")) if limit is None else limit
+        limit = _end_of_description(row["described"], rounds)
 
         for seen in loops[:, :, chain]:
             for t in horizons:
@@ -371,6 +358,49 @@ def cases(
                         likely_moves=float(moves[q].mean()),
                         likely_holds=float(holds[q].mean()),
                     )
+
+
+def _loops(
+    learner: Callable[[int], Any],
+    law: Callable,
+    real: np.ndarray,
+    grid: Sequence[Rule],
+    functionals: Functionals,
+    rounds: int,
+    draws: int,
+    seeds: Sequence[int],
+    from_scratch: bool,
+) -> np.ndarray:
+    """Functionals as the loops show them, in standard deviations, (seeds, T + 1, regimes, q)."""
+
+    def measured(drawn: np.ndarray) -> np.ndarray:
+        return (functionals.means(drawn[:draws]) - functionals.mean) / functionals.deviation
+
+    return np.array(
+        [
+            [
+                [measured(drawn) for drawn in generation.samples]
+                for generation in retrain(
+                    learner(len(grid)),
+                    [real] * len(grid),
+                    [regime for _, _, regime in grid],
+                    rounds,
+                    seed=seed,
+                    streams=[0] * len(grid),
+                    draws=draws,
+                    fresh=lambda n, rng: law(n, rng),
+                    from_scratch=from_scratch,
+                )
+            ]
+            for seed in seeds
+        ]
+    )
+
+
+def _end_of_description(described: str, rounds: int) -> int:
+    """First t that the plan does not stand by: "yes", "no" or "t < 7"."""
+    limit = {"yes": rounds + 1, "no": 0}.get(described)
+    return int(described.removeprefix("t < ")) if limit is None else limit
 
 
 def _standardised(model: np.ndarray, functionals: Functionals) -> np.ndarray:

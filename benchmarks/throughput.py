@@ -158,6 +158,7 @@ def main(config: Benchmark) -> None:
     )
     print(device, json.dumps(vars(config)), torch.__version__)
     print(f"{'':16}{'training':>20}{'sampling':>36}{'a run':>12}")
+
     for name in config.presets:
         kind, of = name.split("-")
         preset = PRESETS[kind, cast(Preset, of)]

@@ -58,6 +58,7 @@ def parameter_distance(
             raise ValueError(f"parameter {name} is not finite")
     if not theta:
         raise ValueError("there are no parameters")
+
     with torch.no_grad():
         parts = [
             torch.linalg.vector_norm(

@@ -4,6 +4,8 @@ A network of many parameters has directions along which p_θ changes, but so lit
 derivatives of the mean log-likelihood are noise. There A is not negative definite by chance, θ* is
 not determined, and nothing of the first order holds. They are left out, as redundant ones are:
 what is analysed is the subfamily through θ along the others.
+
+Source: our own rule, with random weights of batches for the noise of a mean.
 """
 
 import torch

@@ -2,6 +2,7 @@ import math
 import re
 from dataclasses import fields, replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -383,7 +384,7 @@ def test_a_score_that_says_little_has_its_reason_beside_it(reference, at_start, 
     points = np.column_stack([np.arange(100) % 10 == 0, np.arange(100.0)])
     target = PrecisionScore("y = 1", "y", 0, np.array([1]), points, reference)
     question = PilotQuestion((), 2, 0, target=target)
-    rows = [SimpleNamespace(score=np.full((3, 400), at_start))] * 2
+    rows: list[Any] = [SimpleNamespace(score=np.full((3, 400), at_start))] * 2
     said = _doubts(question, rows)
     assert len(said) == bool(words)
     assert words in " ".join(said)
