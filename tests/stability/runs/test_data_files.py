@@ -143,6 +143,6 @@ def test_the_plan_of_one_round_of_pictures(tmp_path, rng):
     folders = [tmp_path / name for name in ("real", "train", "samples")]
     found = plan(folders[0], known_round=(folders[1], folders[2]), lam=1, generations=2)
     assert len(found.rows) == 3
-    assert "Real: 6 pictures." in found.conditions
+    assert "Note: real: 6 pictures." in found.conditions
     with pytest.raises(ValueError, match="learner needs a table or an array"):
         plan(folders[0], learner=object)
