@@ -9,6 +9,7 @@ from typing import Any, get_args
 from numpy.typing import NDArray
 
 from stability.loop.arguments import require_number, whole_number
+from stability.loop.estimator_learner import EstimatorRecipe
 from stability.loop.regime_data import BY_LAMBDA, RegimeName
 from stability.loop.regimes import FullySynthetic, Regime
 from stability.planning.functionals import Functionals, of_points
@@ -26,6 +27,12 @@ __all__ = ["plan"]
 
 DEFAULT_LAMBDAS = (0.1, 0.3, 1.0)
 DEFAULT_GENERATIONS = 10
+FROM_SCRATCH = (
+    "Each fit of the pilot starts from new parameters. A loop whose fits go on from the last ones, "
+    "as those of networks do, is described only if they have forgotten where they began: retrain "
+    "it with from_scratch=True."
+)
+"""Condition of a pilot with a learner whose fits can go on from its parameters."""
 
 
 def plan(
@@ -263,8 +270,9 @@ class _Measured:
             raise ValueError("budget needs target, the column that is predicted")
 
         bound = None if budget is None else parse_budget(budget)
+        recipe = load_learner(learner, points.schema)
         pilot = run_pilot(
-            load_learner(learner, points.schema),
+            recipe,
             points.values,
             self.functionals,
             sizes_of(self.rules, len(points.values), self.generations),
@@ -276,7 +284,10 @@ class _Measured:
             self.rules, self.generations, seed, tolerate, score, bound, "From a pilot of two rounds"
         )
 
-        return self._with_notes(answer_from_pilot(pilot, question))
+        found = self._with_notes(answer_from_pilot(pilot, question))
+        if isinstance(recipe, EstimatorRecipe):
+            return found
+        return replace(found, conditions=(*found.conditions, FROM_SCRATCH))
 
     def _with_notes(self, found: Plan) -> Plan:
         """With what was said about reading the real data."""

@@ -372,6 +372,20 @@ def test_a_plan_says_what_reading_left_out(tmp_path, rng):
     assert {row["delta"] for row in found.functionals} == {0.0}  # the same rows
 
 
+def test_a_pilot_of_fits_that_may_go_on_says_that_its_own_start_from_scratch(rng):
+    class Mean:
+        def fit(self, points):
+            self.mean = points.mean(axis=0)
+
+        def sample(self, count, seed):
+            return np.random.default_rng(seed).standard_normal((count, 1)) + self.mean
+
+    real = rng.standard_normal((20, 1))
+    for learner, says in ((lambda chains: GaussianLearner(chains, 1), True), (Mean, False)):
+        found = plan(real, learner=learner, lam=1.0, generations=1, repeats=2)
+        assert ("from_scratch=True" in " ".join(found.conditions)) == says
+
+
 @pytest.mark.parametrize(
     ("reference", "at_start", "words"),
     [
