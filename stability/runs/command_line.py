@@ -162,7 +162,8 @@ def _refuse_malformed(arguments: Sequence[str]) -> None:
         if name.startswith("--tyro-"):
             _leave(
                 EXIT_USAGE,
-                f"{name}: a shell completes names of programs, and this one is {_program()}",
+                f"{name}: a shell completes names of programs, and this one is {_program()}; "
+                "`retraining completion bash` completes the command retraining",
             )
         if is_option and name in seen:
             _leave(EXIT_USAGE, f"{name} is given twice; give it once, with all of its values")

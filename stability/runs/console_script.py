@@ -7,6 +7,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 
 from stability.runs.command_line import command
+from stability.runs.completion import SHELLS, completion_script
 from stability.runs.run_directory import PACKAGE
 
 __all__ = ["main"]
@@ -39,7 +40,25 @@ def _commands() -> dict[str, tuple[str, Callable[[Sequence[str]], object]]]:
         planning = import_module(_PLANNING)
         for name, (_, words) in planning.COMMANDS.items():
             found[name] = words, lambda arguments, name=name: planning.main([name, *arguments])
+    found["completion"] = f"completion for a shell: {' or '.join(SHELLS)}", _print_completion
     return found
+
+
+def _print_completion(arguments: Sequence[str]) -> None:
+    """Print the completion of all commands for a shell; SystemExit if it is none of `SHELLS`."""
+    shell = next((each for each in SHELLS if list(arguments) == [each]), None)
+    if shell is None:
+        sys.stderr.write(f"error: completion must be followed by one of {', '.join(SHELLS)}\n")
+        raise SystemExit(2)
+
+    configs = {
+        name: getattr(import_module(module), config) for name, (module, config, _) in _OWN.items()
+    }
+    if find_spec(_PLANNING.rpartition(".")[0]) and find_spec(_PLANNING):
+        for name, (module, _) in import_module(_PLANNING).COMMANDS.items():
+            found = import_module(f"stability.planning.{module}")
+            configs[name] = getattr(found, f"{name.capitalize()}Options")
+    sys.stdout.write(completion_script(shell, "retraining", configs))
 
 
 def main() -> None:
@@ -53,7 +72,7 @@ def main() -> None:
     if given[:1] == ["--version"]:
         sys.stdout.write(f"retraining {version(PACKAGE)}\n")
     elif given[:1] in (["-h"], ["--help"]):
-        lines = [f"  {name:10}{words}" for name, (words, _) in commands.items()]
+        lines = [f"  {name:12}{words}" for name, (words, _) in commands.items()]
         head = ["usage: retraining COMMAND …", "", "commands, each with its own --help:"]
         sys.stdout.write("\n".join([*head, *lines, ""]))
     elif given and given[0] in commands:
