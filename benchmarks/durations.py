@@ -1,4 +1,4 @@
-"""How long the commands of the documentation take, measured: python -m benchmarks.durations
+"""Durations of the documentation's main commands, measured: python -m benchmarks.durations
 
 It runs each command in a folder of its own, with one thread, and writes docs/durations.md, the one
 table of durations. The same numbers are filled in where a page has a mark:

@@ -4,11 +4,15 @@ EDM on CIFAR-10 and FFHQ-64, DDPM and OT-CFM on CIFAR-10, with random weights an
 training and sampling: plain implementations in fp16 (benchmarks/plain_edm.py and plain_others.py)
 against this project in fp32, bf16, compiled, in CUDA graphs and in the usual memory layout. Without
 a GPU it says so and ends; `--small` runs the same on the processor with tiny networks, in a minute.
+What fails, as for lack of memory, is one line, and the others go on; the file is written after each
+row.
 """
 
+import gc
 import json
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -96,7 +100,9 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Row:
-    """Measurement of one way: images a second, share of the peak, peak memory in GB (0: no GPU)."""
+    """Measurement of one way: images a second, share of the peak, memory that it reserved on the
+    GPU in units of 10⁹ bytes (0: no GPU).
+    """
 
     model: str
     work: Literal["training", "sampling"]
@@ -343,6 +349,8 @@ def seconds(work: Callable[[], object], device: torch.device) -> float:
 def peak(device: torch.device, precision: Precision) -> float:
     """Time a large matrix product.
 
+    In float32 on a GPU it is in TF32, as the convolutions are that take most of the time.
+
     Args:
         device: Device that computes it.
         precision: Format of the matrices.
@@ -352,13 +360,19 @@ def peak(device: torch.device, precision: Precision) -> float:
     """
     n = 8192 if device.type == "cuda" else 512
     a = torch.randn(n, n, device=device).to(FORMATS[precision])
-    return max(2 * n**3 / seconds(lambda: a @ a, device) for _ in range(5))
+    before = torch.get_float32_matmul_precision()
+    try:
+        if device.type == "cuda":
+            torch.set_float32_matmul_precision("high")
+        return max(2 * n**3 / seconds(lambda: a @ a, device) for _ in range(5))
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def measured(
     work: Callable[[], object], config: Benchmark, device: torch.device
 ) -> tuple[float, float]:
-    """Measure some work, which is done once before and compiles then.
+    """Measure some work, which is done twice before: it compiles then, and records CUDA graphs.
 
     Args:
         work: Called once and then in every round.
@@ -366,16 +380,61 @@ def measured(
         device: Device that it uses.
 
     Returns:
-        Median seconds, and peak memory in GB (0: no GPU).
+        Median seconds, and memory that was reserved at most, in units of 10⁹ bytes (0: no GPU).
     """
-    work()
-    if device.type == "cuda":
+    on_gpu = device.type == "cuda"
+    if on_gpu:
+        release(device)
         torch.cuda.reset_peak_memory_stats()
+    for _ in range(2 if on_gpu else 1):
+        work()
     took = median(seconds(work, device) for _ in range(config.rounds))
-    return took, torch.cuda.max_memory_allocated() / 1e9 if device.type == "cuda" else 0.0
+    # not what is allocated: the memory of a CUDA graph counts only while it is recorded
+    return took, torch.cuda.max_memory_reserved() / 1e9 if on_gpu else 0.0
 
 
-def rows_of(name: Model, config: Benchmark, accelerator: Accelerator) -> Iterator[Row]:
+def release(device: torch.device) -> None:
+    """Give back memory that nothing refers to any more, so that the next way has all of it.
+
+    Args:
+        device: Device whose memory it is.
+    """
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+        torch.cuda.empty_cache()
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Work that could not be measured, and why."""
+
+    model: str
+    work: str
+    way: str
+    reason: str
+
+    @classmethod
+    def of(cls, error: Exception, model: str, work: str, way: str) -> "Failure":
+        """Describe an error by its type and its first line.
+
+        Args:
+            error: The error.
+            model: Model and data set.
+            work: What was being done.
+            way: How the networks were run.
+
+        Returns:
+            The description, without the error, whose traceback holds memory.
+        """
+        first = (str(error).strip().splitlines() or [""])[0]
+        return cls(model, work, way, f"{type(error).__name__}: {first}"[:200])
+
+
+WORKS: tuple[Literal["training", "sampling"], ...] = ("training", "sampling")
+
+
+def rows_of(name: Model, config: Benchmark, accelerator: Accelerator) -> Iterator[Row | Failure]:
     """Measure one model in every way; the plain implementation first.
 
     Args:
@@ -384,27 +443,57 @@ def rows_of(name: Model, config: Benchmark, accelerator: Accelerator) -> Iterato
         accelerator: Device of all work.
 
     Yields:
-        A row for each way and work.
+        A row for each way and work, or what failed.
     """
-    bench, device = Bench(name, config, accelerator), accelerator.device
+    device = accelerator.device
     on_gpu = device.type == "cuda"
-    ways = [way for way in WAYS if on_gpu or way.compile is None]
-    plain_rates: dict[str, float] = {}
-    flops = {work: bench.flops(work) for work in ("training", "sampling")}
     half: Precision = "fp16" if on_gpu else "fp32"
-    formats: set[Precision] = {half, *(way.precision for way in ways)}
-    peaks = {precision: peak(device, precision) for precision in formats}
+    try:
+        bench = Bench(name, config, accelerator)
+        ways = [way for way in WAYS if on_gpu or way.compile is None]
+        flops = {work: bench.flops(work) for work in WORKS}
+        formats: set[Precision] = {half, *(way.precision for way in ways)}
+        peaks = {precision: peak(device, precision) for precision in formats}
+    except Exception as error:
+        yield Failure.of(error, name, "start", "")
+        return
 
+    plain_rates: dict[str, float] = {}
     for way in (None, *ways):
         label, precision = ("plain " + half, half) if way is None else (way.name, way.precision)
-        for work, run in (bench.plain() if way is None else bench.ours(way)).items():
-            took, memory = measured(run, config, device)
+        for work, found in _timed(bench, way, name, label):
+            if isinstance(found, Failure):
+                yield found
+                continue
+            took, memory = found
             rate = bench.images_of(work) / took
             if way is None:
                 plain_rates[work] = rate
             share = rate * flops[work] / peaks[precision]
-            kind: Literal["training", "sampling"] = "training" if work == "training" else "sampling"
-            yield Row(name, kind, label, rate, share, memory, rate / plain_rates[work])
+            ratio = rate / plain_rates.get(work, math.nan)
+            yield Row(name, work, label, rate, share, memory, ratio)
+
+
+def _timed(
+    bench: Bench, way: Way | None, name: Model, label: str
+) -> Iterator[tuple[Literal["training", "sampling"], tuple[float, float] | Failure]]:
+    """Seconds and memory of training and sampling in one way, or what failed; when it ends, nothing
+    refers to the networks any more.
+    """
+    work: Literal["training", "sampling"] = "training"
+    try:
+        runs = bench.plain() if way is None else bench.ours(way)
+    except Exception as error:
+        yield work, Failure.of(error, name, "start", label)
+        return
+    for work in WORKS:
+        try:
+            found = measured(runs[work], bench.config, bench.device)
+        except Exception as error:
+            found = Failure.of(error, name, work, label)
+        yield work, found
+    runs.clear()
+    release(bench.device)
 
 
 def main(config: Benchmark) -> None:
@@ -424,20 +513,39 @@ def main(config: Benchmark) -> None:
     device = torch.cuda.get_device_name() if on_gpu else "CPU (--small: not the speed of anything)"
     print(f"{device}, torch {torch.__version__}")
     print(f"{'':15}{'':10}{'':26}{'images/s':>10}{'of peak':>9}{'memory':>10}{'/ plain':>9}")
-    rows = []
+    rows: list[Row] = []
+    failed: list[Failure] = []
     for name in config.models:
-        for row in rows_of(name, config, accelerator):
-            rows.append(row)
-            print(
-                f"{row.model:15}{row.work:10}{row.way:26}{row.rate:10,.1f}{row.of_peak:9.1%}"
-                f"{row.memory:7.1f} GB{row.ratio:8.2f}x",
-                flush=True,
-            )
+        for found in rows_of(name, config, accelerator):
+            _print(found)
+            if isinstance(found, Row):
+                rows.append(found)
+            else:
+                failed.append(found)
+            if config.out is not None:
+                _write(config.out, device, rows, failed)
     if config.out is not None:
-        content = {"device": device, "torch": torch.__version__, "rows": [asdict(r) for r in rows]}
-        with atomic_write(config.out) as file:
-            file.write(json.dumps(content, indent=2).encode() + b"\n")
         print(f"wrote {config.out}")
+
+
+def _print(found: Row | Failure) -> None:
+    if isinstance(found, Failure):
+        print(f"{found.model:15}{found.work:10}{found.way:26}{found.reason}", flush=True)
+        return
+    print(
+        f"{found.model:15}{found.work:10}{found.way:26}{found.rate:10,.1f}{found.of_peak:9.1%}"
+        f"{found.memory:7.1f} GB{found.ratio:8.2f}x",
+        flush=True,
+    )
+
+
+def _write(path: Path, device: str, rows: Sequence[Row], failed: Sequence[Failure]) -> None:
+    """Write what is known so far; a ratio to plain code that failed is null."""
+    plain = [asdict(row) | {"ratio": None if math.isnan(row.ratio) else row.ratio} for row in rows]
+    content = {"device": device, "torch": torch.__version__, "rows": plain}
+    content["failed"] = [asdict(failure) for failure in failed]
+    with atomic_write(path) as file:
+        file.write(json.dumps(content, indent=2).encode() + b"\n")
 
 
 if __name__ == "__main__":

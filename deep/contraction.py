@@ -388,7 +388,8 @@ def _print(
     verdicts: Sequence[Verdict],
     result: Result,
 ) -> None:
-    console.print(_drift_table(measured))
+    for table in (_drift_table(measured), _causes_table(measured)):
+        console.print(table)
     console.print(_frechet_table(result, measured.last_quarter))
     if verdicts:
         console.print(_outcome_table(verdicts))
@@ -397,21 +398,13 @@ def _print(
 
 
 def _drift_table(measured: Measured) -> Table:
-    """Measured and predicted drift at the end, and its causes."""
+    """Measured and predicted drift at the end."""
     first = measured.last_quarter
     table = plain_table(f"drift from t = {first} on, in hundredths of a variance")
-    names = ("regime", "share left", "measured", "predicted", *CAUSES)
-    for name in names:
-        table.add_column(name, justify="left" if name == "regime" else "right")
+    _add_columns(table, measured, ("share left", "measured", "predicted"))
 
     for row, prediction in measured.predictions.items():
         late = student_interval(measured.drift[row][first:].mean(axis=0))
-        parts = [
-            _plus_minus(
-                100 * values[first:].mean(), 100 * prediction.cause_errors[name][first:].mean()
-            )
-            for name, values in prediction.causes.items()
-        ]
         share = share_left(measured.shares[row])
         table.add_row(
             row,
@@ -420,14 +413,41 @@ def _drift_table(measured: Measured) -> Table:
             _plus_minus(
                 100 * prediction.mean[first:].mean(), 100 * prediction.error[first:].mean()
             ),
-            *parts,
         )
 
     table.caption = (
         "share of the displacement left after a retraining, with a 95 % interval; ± standard error "
-        "over seeds; causes are parts of what is predicted"
+        "over seeds"
     )
     return table
+
+
+def _causes_table(measured: Measured) -> Table:
+    """Parts of the predicted drift; a table of its own, as both fit 80 columns only so."""
+    first = measured.last_quarter
+    table = plain_table(f"causes of the predicted drift from t = {first} on")
+    _add_columns(table, measured, CAUSES)
+
+    for row, prediction in measured.predictions.items():
+        parts = [
+            _plus_minus(
+                100 * prediction.causes[name][first:].mean(),
+                100 * prediction.cause_errors[name][first:].mean(),
+            )
+            for name in CAUSES
+        ]
+        table.add_row(row, *parts)
+
+    table.caption = "in hundredths of a variance; ± standard error over seeds"
+    return table
+
+
+def _add_columns(table: Table, measured: Measured, names: Sequence[str]) -> None:
+    """A column of regimes, which are broken between words alone, and one of numbers a name."""
+    words = [word for row in measured.predictions for word in row.split()]
+    table.add_column("regime", min_width=max(map(len, words)))
+    for name in names:
+        table.add_column(name, justify="right")
 
 
 def _share(share: Interval) -> str:
@@ -441,6 +461,8 @@ def _error(values: NDArray) -> float:
 
 
 def _plus_minus(value: float, error: float, digits: int = 2) -> str:
+    if error >= 100:  # digits that tell nothing
+        digits = 0
     shown = f"{value:.{digits}f}"
     return shown if math.isnan(error) else f"{shown} ± {error:.{digits}f}"
 

@@ -89,3 +89,24 @@ def test_the_table_of_the_gpu_runs_small(tmp_path, capsys):
     assert all(row["rate"] > 0 and row["of_peak"] > 0 for row in rows)
     assert all(row["ratio"] == 1 for row in rows if row["way"].startswith("plain"))
     assert capsys.readouterr().out.count("sampling") == ways * len(gpu.MODELS)
+
+
+def test_what_fails_on_the_gpu_is_one_line_and_the_rest_is_written(tmp_path, capsys, monkeypatch):
+    """As when plain code runs out of memory: its ratios are unknown, and the others are there."""
+
+    def full(*_):
+        raise RuntimeError("CUDA out of memory. Tried to allocate 20 GiB\nand a traceback")
+
+    monkeypatch.setattr(gpu, "train_plainly", full)
+    config = gpu.Benchmark(small=True, models=("edm-cifar10",), out=tmp_path / "table.json")
+    with torch.random.fork_rng(devices=[]):  # dropout of the plain code
+        gpu.main(config)
+
+    content = json.loads((tmp_path / "table.json").read_text())
+    (failure,) = content["failed"]
+    assert (failure["work"], failure["way"]) == ("training", "plain fp32")
+    assert failure["reason"] == "RuntimeError: CUDA out of memory. Tried to allocate 20 GiB"
+    ways = 1 + sum(way.compile is None for way in gpu.WAYS)
+    assert len(content["rows"]) == 2 * ways - 1
+    assert all((row["ratio"] is None) == (row["work"] == "training") for row in content["rows"])
+    assert failure["reason"] in capsys.readouterr().out

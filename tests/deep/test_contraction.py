@@ -2,19 +2,23 @@
 
 import json
 from dataclasses import replace
+from io import StringIO
 
+import numpy as np
 import pytest
 
 import deep.metrics.feature_choice
-from deep.contraction import CoupledEDM, Pairs, main
+from deep.contraction import CoupledEDM, Pairs, _causes_table, _drift_table, main
 from deep.metrics.label_encoder import EncoderTraining
 from deep.models.edm import EDM
 from deep.networks.unet_edm import EDMNetwork
-from deep.response.claims import CLAIMS, PREDICTED
+from deep.response.claims import CLAIMS, PREDICTED, Measured
+from deep.response.prediction import CAUSES, Prediction
 from deep.retrain import main as retrain
 from deep.retraining.presets import Retrain, RetrainEDM
 from deep.training.trainer import TrainConfig
 from stability.runs.command_line import UsageError
+from stability.runs.console import make_console
 from stability.statements.run_claims import read_verdicts
 
 NETWORK = EDMNetwork(
@@ -118,6 +122,32 @@ def test_a_finished_experiment_is_compared_again_without_training(whole, monkeyp
     monkeypatch.setattr("deep.training.trainer.Trainer.fit", None)
     main(config(whole))
     assert (whole / "both" / "verdicts.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e4])
+def test_tables_of_a_terminal_lose_no_word(scale):
+    """80 columns, and numbers as large as where little was learned."""
+    curve, rows = np.full((3, 2), 0.0912), ("λ = 1", "accumulate-fresh, λ = 0.5", "fully synthetic")
+    causes = {name: curve[:, 0] * scale * (-1) ** i for i, name in enumerate(CAUSES)}
+    errors = dict.fromkeys(CAUSES, curve[:, 1] * scale)
+    total = sum(causes.values()), scale * curve[:, 0]
+    prediction = Prediction(*total, causes, errors, (curve[:, 0], curve[:, 0]))
+    measured = Measured(
+        dict.fromkeys(rows, curve),
+        curve,
+        curve,
+        curve[0],
+        dict.fromkeys(rows, curve),
+        dict.fromkeys(rows, prediction),
+    )
+    for table, heads in (
+        (_drift_table(measured), ("share left", "measured", "predicted")),
+        (_causes_table(measured), CAUSES),
+    ):
+        shown = StringIO()
+        make_console(width=80, file=shown).print(table)
+        assert "…" not in shown.getvalue()
+        assert all(word in shown.getvalue() for head in heads for word in head.split())
 
 
 @pytest.mark.parametrize(

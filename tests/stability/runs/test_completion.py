@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from stability.runs.completion import SHELLS
-from tests.stability.runs.test_console_script import retraining
+from tests.support.console_command import retraining
 
 WORDS = {
     "retraining pl": ["plan"],

@@ -2,12 +2,11 @@
 
 import subprocess
 import sys
-import warnings
 
 import pytest
 
 from stability import __version__
-from stability.runs import console_script
+from tests.support.console_command import retraining
 
 SCRIPT = """
 import numpy as np
@@ -18,18 +17,6 @@ study = Study(
     truth=np.arange(20.0)[:, None] + 0.5, regimes=[Mix(1.0)], generations=5, observers=[Moments()],
 )
 """
-
-
-def retraining(monkeypatch, *arguments):
-    """The exit status of the command in this process."""
-    monkeypatch.setattr(sys, "argv", ["/usr/bin/retraining", *arguments])
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
-    try:
-        console_script.main()
-    except SystemExit as leaving:
-        return leaving.code
-    return 0
 
 
 def test_run_open_and_compare_are_one_after_another(tmp_path, monkeypatch, capsys):
