@@ -7,7 +7,7 @@ from importlib.metadata import version
 from importlib.util import find_spec
 
 from stability.runs.command_line import command
-from stability.runs.completion import SHELLS, completion_script
+from stability.runs.completion import SHELLS, Shell, completion_script
 from stability.runs.run_directory import PACKAGE
 
 __all__ = ["main"]
@@ -46,7 +46,7 @@ def _commands() -> dict[str, tuple[str, Callable[[Sequence[str]], object]]]:
 
 def _print_completion(arguments: Sequence[str]) -> None:
     """Print the completion of all commands for a shell; SystemExit if it is none of `SHELLS`."""
-    shell = next((each for each in SHELLS if list(arguments) == [each]), None)
+    shell: Shell | None = next((each for each in SHELLS if list(arguments) == [each]), None)
     if shell is None:
         sys.stderr.write(f"error: completion must be followed by one of {', '.join(SHELLS)}\n")
         raise SystemExit(2)
