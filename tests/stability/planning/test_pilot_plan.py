@@ -212,13 +212,15 @@ def test_a_pilot_has_points_of_two_rounds_only(rng):
 
 
 def test_one_round_gives_a_range_over_the_response(rng):
+    """The draws are the data moved by half a deviation: the bias is known without noise."""
     real = rng.standard_normal((400, 2))
-    samples = rng.standard_normal((4000, 2)) + np.array([0.5, 0.0])
+    real = (real - real.mean(axis=0)) / real.std(axis=0)
+    samples = np.tile(real, (10, 1)) + np.array([0.5, 0.0])
     found = plan(real, known_round=(real, samples), lam=1.0, generations=8)
     shifts = [row["shift"] for row in found.rows]
     for shift, response in zip(shifts, (0.5, 1.0, 1.2), strict=True):
         law = path_law(propagate(Mix(1.0), 400, 8), response=response, bias=0.5)
-        assert shift == pytest.approx(law.mean[-1], rel=0.25, abs=0.2)
+        assert shift == pytest.approx(law.mean[-1], rel=0.05)
     assert shifts[0] < shifts[1] < shifts[2]
     assert "over responses J from 0.5 to 1.2" in found.verdict
 
