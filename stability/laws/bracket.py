@@ -75,16 +75,18 @@ class Bracket:
     def __ge__(self, other: "float | Bracket") -> bool:
         return self.low >= (other.high if isinstance(other, Bracket) else other)
 
-    def map(self, increasing: Callable[[float], float]) -> "Bracket":
-        """The interval of an increasing function of the number.
+    def map(self, monotone: Callable[[float], float]) -> "Bracket":
+        """The interval of a monotone function of the number, increasing or decreasing.
 
         Args:
-            increasing: The function.
+            monotone: The function.
 
         Returns:
-            Its values at both ends, with the same reason.
+            Its values at both ends, in their order, with the same reason.
         """
-        return Bracket(increasing(self.low), increasing(self.high), self.reason)
+        one, other = monotone(self.low), monotone(self.high)
+        low, high = (other, one) if other < one else (one, other)
+        return Bracket(low, high, self.reason)
 
     def __format__(self, spec: str) -> str:
         """One number where both ends print alike, `≥ low` where there is no upper bound."""

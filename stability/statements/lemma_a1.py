@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.integrate import quad
+from scipy.special import poch
 from scipy.stats import chi, chi2, norm
 
 from stability.gaussian.alpha import alpha
@@ -99,7 +100,7 @@ def check(
 
     gap, first, last = _chains(n, t, rng, float(mu0), float(sigma0), chains)
     case, rate = f"n = {n}, t = {t}, {chains} chains", float(alpha(n))
-    error = sigma0 * math.sqrt(max(0.0, 1 - rate ** (2 * t)) / chains)
+    error = sigma0 * math.sqrt(max(0.0, 1 - _shrinkage(n) ** (2 * t)) / chains)
     return [
         ONE_STEP.verdict(
             case,
@@ -210,6 +211,11 @@ def _mean_of_chi(freedom: int) -> float:
     return mean
 
 
+def _shrinkage(n: float) -> float:
+    """E χ_{n−1}/√(n−1) by SciPy: how many chains are enough does not rest on the α under test."""
+    return math.sqrt(2 / (n - 1)) * float(poch((n - 1) / 2, 0.5))
+
+
 def require_chains(n: float, t: int, chains: int, z: float, power: int = 1) -> None:
     """Refuse chains too few for the mean of σ_t^power over them to be normal enough.
 
@@ -227,14 +233,14 @@ def require_chains(n: float, t: int, chains: int, z: float, power: int = 1) -> N
     Raises:
         ValueError: If `chains` is too small.
     """
-    freedom, rate = n - 1, float(alpha(n))
+    freedom, rate = n - 1, _shrinkage(n)
     if power == 1:
         one, two, three = rate**t, 1.0, (rate * (freedom + 1) / freedom) ** t
     else:
         one, two, three = 1.0, (1 + 2 / freedom) ** t, ((1 + 2 / freedom) * (1 + 4 / freedom)) ** t
     variance = two - one**2
-    # lost to cancellation: n is so large that σ_t is normal for any number of chains
-    if variance * freedom < 1e-3 * t:
+    # n is so large that σ_t is normal for any number of chains, and skewness lost to cancellation
+    if variance < 1e-8:
         return
     skewness = (three - 3 * one * two + 2 * one**3) / variance**1.5
     needed = math.ceil((skewness * z**3 / (6 * math.log(2))) ** 2)

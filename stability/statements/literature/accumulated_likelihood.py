@@ -7,6 +7,8 @@ all t at once*,
     √n |θ_t − θ*| <= σ √(Σ 1/k²) z_{1−δ/4} <= σ (π/√6) z_{1−δ/4};
 
 to first order in 1/√n the same holds in any regular family, with σ² the inverse of its information.
+At t = T alone the walk is beyond that radius with probability δ/2 exactly: the bound over all t
+costs no more than a factor of 2 in probability.
 
 *Not regular.* The truth is N(0, 1). Every other p_θ = (1−ε)N(θ, 1) + ε U[L, L+1], where the truth
 has nothing; and there are spikes ½N(c, s²) + ½N(0, 1), c in [L, L+1], with s so small that one
@@ -62,6 +64,14 @@ WALK = _claim(
     words="for all t <= T at once √n|θ_t − θ*| <= σ √(Σ 1/k²) z_{1−δ/4} with probability 1 − δ",
     relation="<=",
     falsified_by="A share of loops outside that is above δ by more than a binomial law allows.",
+    error_rate=ERROR_RATE,
+)
+END = _claim(
+    id="Accumulated likelihood, Gaussian mean at T",
+    words="at t = T alone √n|θ_T − θ*| > σ √(Σ 1/k²) z_{1−δ/4} with probability δ/2: the radius is "
+    "no wider than it must be, up to the factor of 2 in Lévy's inequality",
+    relation="==",
+    falsified_by="A share of loops outside the interval that a binomial law allows.",
     error_rate=ERROR_RATE,
 )
 REGULAR = _claim(
@@ -279,7 +289,8 @@ def check(
         The verdicts.
     """
     if side == "regular":
-        return [_walk(rng, false_alarm), *_other_families(rng, false_alarm)]
+        end = _end(rng.spawn(1)[0], false_alarm)
+        return [_walk(rng, false_alarm), *_other_families(rng, false_alarm), end]
     return [*_spikes(n, a / n, lam, rng, chains, false_alarm), *_limits(lam)]
 
 
@@ -299,6 +310,20 @@ def _walk(rng: np.random.Generator, false_alarm: float) -> Verdict:
     furthest = np.abs(paths(Accumulate(1.0), n, _T, chains, rng)).max(axis=0) * math.sqrt(n)
     case = f"T = {_T}, δ = {DELTA:g}"
     return _outside(WALK, case, furthest > radius(DELTA, _T), false_alarm)
+
+
+def _end(rng: np.random.Generator, false_alarm: float) -> Verdict:
+    """Share of loops whose last mean is beyond the radius, which is exact at T."""
+    n, chains = 2, 8192
+    last = np.abs(paths(Accumulate(1.0), n, _T, chains, rng)[-1]) * math.sqrt(n)
+    return END.verdict(
+        f"T = {_T}, δ = {DELTA:g}",
+        measured=float((last > radius(DELTA, _T)).mean()),
+        claimed=DELTA / 2,
+        tolerance=share_slack(DELTA / 2, chains, false_alarm / 2),
+        method=f"Algorithm 1, {chains} loops; tolerance: exact, binomial",
+        false_alarm=false_alarm,
+    )
 
 
 _MEANS: dict[str, Callable[..., NDArray[np.float64]]] = {
@@ -401,6 +426,13 @@ MUTATIONS = (
             lambda right: lambda delta, t=math.inf: right(2 * delta, 0),
         )
         for claim in (WALK, REGULAR)
+    ),
+    Mutation(
+        END,
+        f"{__name__}.radius",
+        "Σ 1/k² for its root",
+        _REGULAR,
+        lambda right: lambda delta, t=math.inf: right(delta, t) ** 2 / float(norm.isf(delta / 4)),
     ),
     Mutation(FIRST, f"{__name__}.first_round", "the probability", _SPIKES),
     Mutation(

@@ -51,6 +51,12 @@ SIGN = _claim(
     relation=">",
     falsified_by="A sampler whose bias a weight below 0 undoes.",
 )
+REMAINS = _claim(
+    id="Negative extrapolation, what remains",
+    words="one merge with w = 1 leaves the part 1 − φ'(v) of a sampler's bias, to first order",
+    relation="==",
+    falsified_by="A part that is off by more than twice the term of second order.",
+)
 COOLED = _claim(
     id="Negative extrapolation, temperature",
     words="a loop of cooled Gaussians that extrapolates by 1/τ keeps the real variance, on average",
@@ -125,6 +131,19 @@ def first_order(sampler: Sampler, v: float) -> float:
     return 1 / float(slope(sampler, v))
 
 
+def remainder(sampler: Sampler, v: float) -> float:
+    """1 − φ'(v): what one merge with w = 1 leaves of the bias, to first order.
+
+    Args:
+        sampler: The sampler.
+        v: Variance of the data, > 0.
+
+    Returns:
+        The part; negative where the merge goes too far.
+    """
+    return 1 - float(slope(sampler, v))
+
+
 def cooled_weight(tau: float) -> float:
     """1/τ.
 
@@ -158,7 +177,7 @@ def check(
     h = 1e-4 * v
     curvature = float(slope(map_, v + h) - slope(map_, v - h)) / (2 * h)
     second = abs(curvature * bias * v) / float(slope(map_, v)) ** 3 / 2
-    after = math.sqrt(merged(map_, v, 1.0) / v) - 1
+    after = merged(map_, v, 1.0) / v - 1
     verdicts = [
         FIRST_ORDER.verdict(
             case,
@@ -167,9 +186,17 @@ def check(
             tolerance=2 * second + 1e-6,
             method="root of φ(u) = v; tolerance: twice the term of second order in the bias",
             note=f"width of the samples {100 * (math.sqrt(1 + bias) - 1):+.1f} %, after a merge "
-            f"with w = 1 {100 * after:+.1f} %",
+            f"with w = 1 {100 * (math.sqrt(1 + after) - 1):+.1f} %",
         ),
         SIGN.verdict(case, measured=exact, claimed=0.0, method="root of φ(u) = v"),
+        REMAINS.verdict(
+            case,
+            measured=after / bias,
+            claimed=remainder(map_, v),
+            # φ(v − b) = φ(v) − bφ' + b²φ''/2 − …
+            tolerance=abs(curvature * bias * v) + 1e-6,
+            method="φ(v − (φ(v) − v)); tolerance: twice the term of second order in the bias",
+        ),
     ]
     if sampler == GRID[0]["sampler"]:
         tau = 0.7 if width < 1 else 1.3
@@ -242,6 +269,13 @@ MUTATIONS = (
         "θ + w(θ_self − θ)",
         _CASE,
         lambda right: lambda sampler, v: -right(sampler, v),
+    ),
+    Mutation(
+        REMAINS,
+        f"{_HERE}.merged",
+        "θ + w(θ_self − θ)",
+        _CASE,
+        lambda right: lambda sampler, v, w: right(sampler, v, -w),
     ),
     Mutation(
         COOLED,

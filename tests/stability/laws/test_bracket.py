@@ -37,8 +37,11 @@ def test_it_prints_what_is_known(bracket, shown):
     assert f"{bracket:.4g}" == shown
 
 
-def test_an_increasing_function_moves_both_ends():
+def test_a_monotone_function_moves_both_ends():
     assert Bracket(1.0, 4.0, "why").map(math.sqrt) == Bracket(1.0, 2.0, "why")
+    assert Bracket(1.0, 4.0, "why").map(lambda x: -x) == Bracket(-4.0, -1.0, "why")
+    with pytest.raises(ValueError, match="low must be <= high"):
+        Bracket(1.0, 4.0).map(lambda x: math.nan if x < 2 else x)
     assert Bracket(1.0, 4.0).middle == 2.5
     assert Bracket(1.0, math.inf).middle == 1.0
 
