@@ -38,6 +38,9 @@ NO_MASS_AT_ALL = 1e-200
 """
 SMALLEST = 1e-300
 """Nearer to an end of the support no density is looked at."""
+_NEAR_END, _NO_MASS_NEAR_END = 1e-150, 1e-60
+"""Nearer to a finite end 1/z² overflows, a derivative of log z: a density as small as this counts
+as 0 there."""
 _PILOT = 2000
 _MORE_DRAWS = 100_000
 _NARROWEST = 1e-14
@@ -234,7 +237,7 @@ class _Mesh:
         """Points in x (n, d), and the density with respect to t (n,), of t (n, d).
 
         Where x or the slope is beyond the largest number, or x is rounded onto a finite end, the
-        limit 0 is taken.
+        limit 0 is taken; and so is a density near an end that is negligible there.
         """
         points = torch.stack([axis.x(t[:, k]) for k, axis in enumerate(self.axes)], -1)
         slope = torch.stack([axis.slope(t[:, k]) for k, axis in enumerate(self.axes)], -1).prod(-1)
@@ -254,7 +257,17 @@ class _Mesh:
             )
         density = torch.zeros(len(points), dtype=torch.float64)
         density[inside] = height * slope[inside]
+        density[self._at_an_end(points) & (density < _NO_MASS_NEAR_END)] = 0
         return points, density
+
+    def _at_an_end(self, points: Tensor) -> Tensor:
+        """Mark the points (n,) so near to a finite end that derivatives overflow."""
+        return torch.stack(
+            [
+                (points[:, k] - axis.lower < _NEAR_END) | (axis.upper - points[:, k] < _NEAR_END)
+                for k, axis in enumerate(self.axes)
+            ]
+        ).any(0)
 
     def refined(self, cells: _Cells) -> _Cells:
         """Halve boxes until the error estimates are small enough, or there are `most` points.

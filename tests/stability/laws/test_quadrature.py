@@ -65,6 +65,25 @@ def test_a_singular_density_has_a_larger_error_that_is_stated():
     assert abs(float(mass.value) - 1) <= float(mass.error)
 
 
+def test_a_derivative_that_overflows_at_an_end_without_mass_does_not_matter():
+    """Autograd divides by x² in second derivatives of log x, which is inf below x = 1e-154; there
+    a Γ(1/2) law has a mass of 1e-77, which counts as none.
+    """
+
+    def overflowing(x):
+        return torch.where(x < 1e-154, torch.inf, x)
+
+    r = rule(gamma(0.5, support=((0.0, math.inf),)), overflowing)
+    assert float(r.expect(overflowing(r.points)).value) == pytest.approx(0.5, rel=1e-9)
+
+
+def test_a_function_that_is_infinite_where_mass_is_left_is_refused_at_an_end_too():
+    with pytest.raises(ValueError, match="must be finite where the law has mass"):
+        rule(
+            gamma(0.5, support=((0.0, math.inf),)), lambda x: torch.where(x < 1e-130, torch.inf, x)
+        )
+
+
 @pytest.mark.parametrize(("rho", "sds"), [(0.0, (1.0, 1.0)), (0.9, (1.0, 0.1))])
 def test_covariances_in_the_plane(rho, sds):
     covariance, law = correlated(rho, sds)
