@@ -85,6 +85,10 @@ class Member:
     family: Family
     theta: Tensor
 
+    def __repr__(self) -> str:
+        theta = ", ".join(f"{value:.4g}" for value in self.theta.tolist())
+        return f"{type(self.family).__name__} at theta = [{theta}]"
+
     def log_prob(self, x: Tensor) -> Tensor:
         """log p_θ of each point.
 

@@ -1,6 +1,8 @@
-"""Twelve families that are none, each refused in one line."""
+"""Families that are none, each refused in one line."""
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from stability.analysis.operators import NoMaximum
 from stability.analysis.total_mass import require_unit_mass
 from tests.support.small_families import Normal, StudentT, vector
 
+PAGE = Path(__file__).parents[3] / "docs/how-to/own-family.md"
 LINE = np.linspace(-1.0, 1.0, 200)[:, None]
 SPACE = np.random.default_rng(0).normal(size=(400, 3))
 
@@ -152,7 +155,14 @@ def test_each_misuse_is_one_line(name):
     family, data, start, message = MISUSES[name]
     with pytest.raises((ValueError, NoMaximum), match=message) as caught:
         analyse(family, data, 0.5, start, draws=4000)
-    assert "\n" not in str(caught.value)
+    text = str(caught.value)
+    assert "\n" not in text
+    # our documentation shows it, but for digits
+    assert _without_digits(f"| {name} | {text} |") in _without_digits(PAGE.read_text("utf-8"))
+
+
+def _without_digits(text):
+    return re.sub(r"-?\d[\d.e-]*", "#", text)
 
 
 @pytest.mark.parametrize(
