@@ -3,7 +3,7 @@ checkerboard --model flow --regime accumulate
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, make_dataclass
 from functools import partial
 from importlib import import_module
@@ -104,12 +104,17 @@ def with_model(name: str, model: str, options: tuple[str, type], *others: Any) -
     flat = tyro.conf.arg(name="")
     fields = [
         (part, Annotated[of_loop, flat], field(default_factory=of_loop)),
-        ("density", Literal[tuple(DENSITIES)], field(default=DENSITY)),
+        ("density", _choice(DENSITIES, "Density of the real data."), field(default=DENSITY)),
         *others,
-        ("model", Literal[tuple(MODELS)], field(default=model)),
+        ("model", _choice(MODELS, "Model that is retrained."), field(default=model)),
         ("settings", Annotated[of_model, flat], field(default_factory=default)),
     ]
     return make_dataclass(name, fields, frozen=True)
+
+
+def _choice(names: Iterable[str], words: str) -> Any:
+    """Type of an option that takes one of the names, with its explanation."""
+    return Annotated[Literal[tuple(names)], tyro.conf.arg(help=words)]
 
 
 def configuration(model: str) -> type:

@@ -253,7 +253,9 @@ class _Mesh:
         if not (torch.isfinite(height).all() and (height >= 0).all()):
             where = points[inside][~(torch.isfinite(height) & (height >= 0))][0].tolist()
             raise ValueError(
-                f"log_prob must not be NaN or +Inf, got that at x = {where} for {self.law!r}"
+                f"log_prob must not be NaN or +Inf, got that at x = {where} for {self.law!r}; "
+                "a law on a half-line or an interval needs `support`, (lower, upper) of each "
+                "coordinate, such as ((0.0, inf),), or a log_prob of -Inf outside of it"
             )
         density = torch.zeros(len(points), dtype=torch.float64)
         density[inside] = height * slope[inside]

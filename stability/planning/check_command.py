@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import tyro
 import yaml
@@ -42,6 +42,18 @@ class CheckOptions:
     Exit status 0: no change found, and one of the size --effect would have been. 1: degrading.
     3: undecided. 2: bad input. With --fail-if: 1 if a condition holds, otherwise 0.
     """
+
+    help_groups: ClassVar = (
+        dict.fromkeys(
+            ("null", "tolerance", "effect", "share", "reference_rounds", "rows"),
+            "the alarm, and the smallest change that it must be able to see",
+        )
+        | dict.fromkeys(
+            ("features", "array", "categorical", "target", "id"), "reading and scoring the data"
+        )
+        | dict.fromkeys(("regime", "seed"), "a recorded run")
+    )
+    """Headings of `--help`; options without one are common."""
 
     generations: tyro.conf.Positional[tuple[Path, ...]] = ()
     """Samples of the model: CSV, Parquet, .npy, .npz, or a folder of pictures; one a generation.

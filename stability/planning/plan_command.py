@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
 from rich.box import SIMPLE_HEAD
@@ -33,6 +33,21 @@ class PlanOptions:
     --generations and --tolerate, and it is solved for. With the real data and --learner, a pilot
     of two rounds is run; with --round, the files of one round are read.
     """
+
+    help_groups: ClassVar = (
+        dict.fromkeys(
+            ("real", "on", "error", "response", "bias", "cost_real", "cost_synthetic"),
+            "a plan from theory, without data",
+        )
+        | dict.fromkeys(
+            ("learner", "known_round", "run", "repeats"),
+            "a plan from data: give one of the first three",
+        )
+        | dict.fromkeys(
+            ("target", "budget", "categories", "features", "array"), "reading and scoring the data"
+        )
+    )
+    """Headings of `--help`; options without one are common."""
 
     data: Annotated[Path | None, tyro.conf.Positional] = None
     """The real data: .csv, .parquet, .npy, .npz, or a folder of pictures."""

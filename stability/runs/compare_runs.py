@@ -5,7 +5,8 @@ is compared with the first one, row by row and quantity by quantity, on the seed
 that both have.
 """
 
-from collections.abc import Mapping, Sequence
+import os.path
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,12 +29,15 @@ __all__ = [
     "OF_THE_DATA",
     "CompareRuns",
     "RunDifference",
+    "changed_options",
     "main",
     "paired_difference",
     "require_same_data",
     "run_differences",
 ]
 
+LONG = 60
+"""Characters of an option's value that are shown."""
 OF_THE_DATA = (
     *("real", "real_digest", "real_kind", "truth", "truth_digest", "samples", "seed"),
     *("density", "angles", "mixture", "data", "data_digest", "images"),
@@ -203,14 +207,43 @@ def _opened(folder: Path) -> RecordedRun:
     return run
 
 
-def _changed(first: Mapping[str, Any], other: Mapping[str, Any]) -> str:
-    """Options in which two runs differ, in words."""
-    names = [name for name in {**first, **other} if first.get(name) != other.get(name)]
-    words = [
-        f"{printable(name)} {printable(first.get(name), 60)} → {printable(other.get(name), 60)}"
-        for name in names
-    ]
+def changed_options(first: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """Name the options in which two runs differ.
+
+    Args:
+        first: Configuration of a run; parts of it may be mappings.
+        other: That of another one.
+
+    Returns:
+        Each option with both values, long ones from where they part.
+    """
+    one, two = dict(_flat(first)), dict(_flat(other))
+    words = []
+    for name in {**one, **two}:
+        before, after = one.get(name), two.get(name)
+        if before != after:
+            # of long texts, such as an estimator, what is shown begins where they part
+            start = len(os.path.commonprefix([str(before), str(after)]))  # noqa: RUF071
+            shown = [_from(str(value), start) for value in (before, after)]
+            words.append(f"{printable(name)} {shown[0]} → {shown[1]}")
     return ", ".join(words) or "equal options"
+
+
+def _flat(options: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, Any]]:
+    """Options by name; those of a part have its name before them."""
+    for name, value in options.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{within}{name}.")
+        else:
+            yield within + name, value
+
+
+def _from(text: str, start: int) -> str:
+    """The text, if it is long from a little before `start`."""
+    if len(text) <= LONG:
+        return printable(text, LONG)
+    begin = max(start - LONG // 2, 0)
+    return ("…" if begin else "") + printable(text[begin:], LONG)
 
 
 def main(config: CompareRuns) -> None:
@@ -244,5 +277,5 @@ def main(config: CompareRuns) -> None:
     console = make_console()
     console.print(table)
     for run in runs[1:]:
-        words = _changed(runs[0].config, run.config)
+        words = changed_options(runs[0].config, run.config)
         console.print(f"{printable(run.folder)}: {words}", soft_wrap=True)

@@ -1,6 +1,7 @@
-"""`--help` of a command with many options: the common ones first, the others below their headings.
+"""`--help` in whole paragraphs: with many options the common ones first, the others below headings.
 
-tyro explains each option; here its explanations are sorted, and set as whole paragraphs.
+tyro explains each option; here its explanations are sorted, and set as whole paragraphs. A default
+that says nothing, such as None where the explanation has a sentence on it, is left out.
 """
 
 import contextlib
@@ -15,7 +16,7 @@ from typing import Any
 
 from stability.runs.console import make_console
 
-__all__ = ["COMMON", "FEW", "groups_of", "show_help", "wide"]
+__all__ = ["ARGUMENTS", "COMMON", "FEW", "OPTIONS", "groups_of", "show_help", "wide"]
 
 COMMON = "common options"
 """Heading of the options that most runs need."""
@@ -23,7 +24,15 @@ FEW = 14
 """Options up to which a command's help has no headings."""
 WIDTH = 4000  # characters of a line in which tyro breaks no explanation
 NAMES = 26  # columns for names of options, from which on the explanation begins below
+OPTIONS = "options"
+"""Heading of all options of a command that has few."""
+ARGUMENTS = "arguments"
+"""Heading of what is given without the name of an option."""
 _ENTRY = re.compile(r"^[│ ] {0,2}(-h, --help|--[a-z][\w.-]*)(.*)$")
+_POSITIONAL = re.compile(r"^[│ ] ([^\s-]\S*(?: \S+)*)(?: {2,}(.*))?$")
+_HEADING = re.compile(r"^[╭ ]?[─ ]*(positional arguments|options|subcommands)\b[─╮ ]*$")
+_LIST = re.compile(r"\{[^}]{80,}\}")  # more names than a usage line should have
+_OPTIONAL = "{None}|"  # tyro's mark of an option that may be left out, as all may
 
 
 def groups_of(config_type: Any) -> list[dict[str, str]]:
@@ -50,9 +59,10 @@ def _groups(member: type) -> dict[str, str]:
         part = hints[name]
         if dataclasses.is_dataclass(part) and isinstance(part, type):
             words = " ".join(re.split(r"[.;:]", part.__doc__ or name)[0].split())
-            of_parts |= {_option(inner): _heading(part, inner, words) for inner in _fields(part)}
+            names = _options(part)
+            of_parts |= {names[inner]: _heading(part, inner, words) for inner in _fields(part)}
         else:
-            own[_option(name)] = _heading(member, name, COMMON)
+            own[_options(member)[name]] = _heading(member, name, COMMON)
     return own | of_parts
 
 
@@ -70,8 +80,16 @@ def _members(config_type: Any) -> Iterator[type]:
         yield from _members(argument)
 
 
-def _option(name: str) -> str:
-    return "--lambda" if name == "lam" else f"--{name.replace('_', '-')}"
+def _options(owner: type) -> dict[str, str]:
+    """Name of the option of each field: its own, or the one that an annotation gives it."""
+    hints = typing.get_type_hints(owner, include_extras=True)
+    return {name: f"--{(_given_name(hints[name]) or name).replace('_', '-')}" for name in hints}
+
+
+def _given_name(hint: Any) -> str | None:
+    """The name in `tyro.conf.arg(name=…)`."""
+    names = (getattr(one, "name", None) for one in getattr(hint, "__metadata__", ()))
+    return next(filter(None, names), None)
 
 
 def _heading(owner: type, name: str, otherwise: str) -> str:
@@ -103,67 +121,124 @@ def wide(environment: MutableMapping[str, str]) -> Iterator[io.StringIO]:
 
 
 def show_help(text: str, members: Sequence[Mapping[str, str]]) -> bool:
-    """Print a help with headings.
+    """Print a help in whole paragraphs, with headings where there are many options.
 
     Args:
         text: Help that tyro made, caught by `wide`.
         members: Headings by option, from `groups_of`.
 
     Returns:
-        Whether it was printed; False where there are few options, or subcommands.
+        Whether it was printed; False where there are subcommands, which have a help of their own.
     """
-    head, entries = _entries(text)
-    if len(entries) <= FEW or not members:
-        return False
-    groups = max(members, key=lambda known: len(known.keys() & entries.keys()))
-    by_heading = {COMMON: [entries.pop("--help")]}
-    for option, heading in groups.items():
-        # a part with a name of its own has options such as --ema.images
-        names = (option, option.replace("--", "--no-", 1))
-        of_part = [name for name in entries if name.split(".")[0] in names]
-        for name in of_part:
-            by_heading.setdefault(heading, []).append(entries.pop(name))
-    by_heading[COMMON] += entries.values()
-    if len(by_heading) == 1:
+    if any("subcommands" in _heading_of(line) for line in text.splitlines()):
         return False
 
+    head, arguments, entries = _entries(text)
     console = make_console()
     for paragraph in head:
         console.print(paragraph + "\n")
-    for heading, rows in by_heading.items():
-        console.print(f"{heading}:", style="bold", soft_wrap=True)
-        for names, words in rows:
-            console.print("\n".join(_set(names, words, console.width)), soft_wrap=True)
-        console.print()
+    for heading, rows in {ARGUMENTS: arguments, **_by_heading(entries, members)}.items():
+        if rows:
+            console.print(f"{heading}:", style="bold", soft_wrap=True)
+            for names, words in rows:
+                console.print("\n".join(_set(names, words, console.width)), soft_wrap=True)
+            console.print()
     return True
+
+
+def _by_heading(
+    entries: Mapping[str, tuple[str, str]], members: Sequence[Mapping[str, str]]
+) -> dict[str, list[tuple[str, str]]]:
+    """Options below their headings; few ones below one."""
+    if len(entries) <= FEW or not members:
+        return {OPTIONS: list(entries.values())}
+
+    left = dict(entries)
+    groups = max(members, key=lambda known: len(known.keys() & entries.keys()))
+    found = {COMMON: [left.pop("--help")]}
+    for option, heading in groups.items():
+        # a part with a name of its own has options such as --ema.images
+        names = (option, option.replace("--", "--no-", 1))
+        of_part = [name for name in left if name.split(".")[0] in names]
+        for name in of_part:
+            found.setdefault(heading, []).append(left.pop(name))
+    found[COMMON] += left.values()
+    return found if len(found) > 1 else {OPTIONS: found[COMMON]}
 
 
 def _set(names: str, words: str, width: int) -> list[str]:
     """Lines of an option: its explanation beside its name, or below a long one."""
-    beside = textwrap.wrap(words, max(20, width - NAMES)) or [""]
+    beside = textwrap.wrap(words, max(20, width - NAMES), break_on_hyphens=False) or [""]
     lines = [" " * NAMES + line for line in beside]
     if len(names) > NAMES - 4:
-        return [f"  {names}", *lines]
+        shown = names if len(names) < width else names.replace(",", ", ")  # may be broken there
+        own = textwrap.wrap(
+            shown,
+            width,
+            initial_indent="  ",
+            subsequent_indent=" " * 6,
+            break_on_hyphens=False,
+        )
+        return [*own, *lines]
     return [f"  {names}".ljust(NAMES) + beside[0], *lines[1:]]
 
 
-def _entries(text: str) -> tuple[list[str], dict[str, tuple[str, str]]]:
-    """Paragraphs before the options; and each option with its values and its explanation."""
+def _entries(
+    text: str,
+) -> tuple[list[str], list[tuple[str, str]], dict[str, tuple[str, str]]]:
+    """Paragraphs before the options; arguments without a name; and each option with its values
+    and its explanation.
+    """
     head: list[str] = []
+    arguments: list[list[str]] = []
     entries: dict[str, list[str]] = {}
     now: list[str] | None = None
-    for line in text.splitlines():
-        if match := _ENTRY.match(line.rstrip("│ ")):
+    heading = ""
+
+    for line in text.replace(_OPTIONAL, "").splitlines():
+        bare = line.rstrip("│ ")
+        if found := _heading_of(line):
+            heading, now = found, None
+        elif not bare.strip("│─╭╮╰╯- "):  # of a frame, or empty
+            now = None
+            head += [] if heading else [""]
+        elif match := _ENTRY.match(bare):
             values, words = re.split(r" {2,}|$", match[2], maxsplit=1)
             now = entries.setdefault(match[1].split(" ")[-1], [match[1] + values])
             now.append(words.strip())
-        elif line[:1] in ("╭", "╰") or not line.strip("│─- "):  # of a frame, or empty
-            now = None
-            head += [] if entries else [""]
+        elif heading == "positional arguments" and (match := _POSITIONAL.match(bare)):
+            now = [_without_brackets(match[1]), match[2] or ""]
+            arguments.append(now)
         elif now is not None:
             now.append(line.strip("│ "))
-        elif not entries:
+        elif not heading:
             head.append(line.strip())
-    paragraphs = [" ".join(p.split()) for p in "\n".join(head).split("\n\n")]
-    shown = {option: (lines[0], " ".join(lines[1:]).strip()) for option, lines in entries.items()}
-    return [p for p in paragraphs if p and p != "options"], shown
+
+    paragraphs = [_LIST.sub("NAME", " ".join(p.split())) for p in "\n".join(head).split("\n\n")]
+    return (
+        [p for p in paragraphs if p],
+        [_explained(lines) for lines in arguments],
+        {option: _explained(lines) for option, lines in entries.items()},
+    )
+
+
+def _heading_of(line: str) -> str:
+    """The heading of one of tyro's boxes; "" for any other line."""
+    match = _HEADING.match(line)
+    return match[1] if match else ""
+
+
+def _without_brackets(values: str) -> str:
+    """`PATH` of `[PATH]`, and `PATH [PATH ...]` of `[[PATH [PATH ...]]]`."""
+    while values.startswith("[") and values.endswith("]"):
+        values = values[1:-1]
+    return values + "]" * (values.count("[") - values.count("]"))
+
+
+def _explained(lines: Sequence[str]) -> tuple[str, str]:
+    """An option's name and values, and its explanation as one paragraph."""
+    names, words = lines[0], " ".join(" ".join(lines[1:]).split())
+    if names.endswith("--help"):
+        return names, "Show this help and exit."
+    empty = "|True" if "--no-" in names else "" if "{None," in names else "|None"
+    return names, re.sub(rf" ?\(default: (?:False{empty}|)\)$", "", words)

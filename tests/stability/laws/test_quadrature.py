@@ -107,7 +107,10 @@ def unnormalised():
             lambda: rule(normal(), lambda x: torch.log(x)),
             "integrand must be finite where the law has mass",
         ),
-        (lambda: rule(Custom(lambda x: x[:, 0] * torch.nan, normal().sample)), "must not be NaN"),
+        (
+            lambda: rule(Custom(lambda x: x[:, 0] * torch.nan, normal().sample)),
+            "must not be NaN .* needs `support`",
+        ),
         (
             lambda: rule(
                 Custom(normal().log_prob, lambda n, generator: torch.zeros(n, 1).double())

@@ -12,6 +12,7 @@ from stability.observers.moments import Moments
 from stability.runs.command_line import UsageError, parse
 from stability.runs.compare_runs import (
     CompareRuns,
+    changed_options,
     main,
     require_same_data,
     run_differences,
@@ -63,6 +64,19 @@ def test_three_runs_are_compared_with_the_first(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "latents fresh → shared" in said
     assert "hold together with probability 0.95" in said
+
+
+def test_long_options_are_shown_from_where_they_part():
+    def estimator(covar):
+        return {"estimator": f"{'a' * 60}(covar={covar}, more={'b' * 60})"}
+
+    words = changed_options({"learner": estimator(0.01)}, {"learner": estimator(0.05)})
+    before, after = words.split(" → ")
+    assert before.startswith("learner.estimator …")
+    assert "covar=0.01" in before
+    assert "covar=0.05" in after
+    assert changed_options({"m": {"k": 2, "j": 1}}, {"m": {"k": 3, "j": 1}}) == "m.k 2 → 3"
+    assert changed_options({"n": 1}, {"n": 1}) == "equal options"
 
 
 def test_a_run_beside_itself_does_not_differ(tmp_path):

@@ -2,13 +2,13 @@
 
 import re
 from dataclasses import dataclass, field, fields
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 import pytest
 import tyro
 
 from stability.runs.command_line import parse
-from stability.runs.help_page import COMMON, groups_of
+from stability.runs.help_page import ARGUMENTS, COMMON, OPTIONS, groups_of
 from stability.runs.loop_options import LoopOptions
 
 
@@ -102,10 +102,54 @@ class Short:
     """Kind of it."""
 
 
-def test_a_short_help_is_left_alone(capsys):
-    text = shown(capsys, Short)
-    assert "Kind of it." in text
-    assert COMMON not in text
+def test_a_short_help_has_one_heading(capsys):
+    assert sections(shown(capsys, Short)) == {OPTIONS: ["--help", "--kind"]}
+
+
+NAMES = tuple(f"one-of-many-{i}" for i in range(20))
+
+
+@dataclass(frozen=True)
+class Given:
+    """Take files."""
+
+    files: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Files that are read,
+    one after the other."""
+    limit: int | None = None
+    """Lines that are read.
+    None: all."""
+    colour: Literal["red", "the-other-one"] | None = None
+    """A colour."""
+    fast: bool = False
+    """Be fast."""
+    slow: bool = True
+    """Be slow."""
+    ease: float = 0.5
+    """Ease."""
+    pick: Literal[NAMES] = NAMES[0]  # type: ignore[valid-type]
+    """One of many."""
+
+
+def test_arguments_without_a_name_stand_first(capsys):
+    text = shown(capsys, Given)
+    assert text.index(f"{ARGUMENTS}:") < text.index(f"{OPTIONS}:")
+    assert "STR [STR ...] Files that are read, one after the other." in " ".join(text.split())
+
+
+def test_defaults_that_say_nothing_are_left_out(capsys):
+    flat = " ".join(shown(capsys, Given).split())
+    assert "--limit INT Lines that are read. None: all. --colour" in flat
+    assert "{None,red,the-other-one} A colour. (default: None)" in flat
+    assert "--fast Be fast. --no-slow Be slow. --ease FLOAT Ease. (default: 0.5)" in flat
+
+
+def test_a_long_list_of_values_is_broken_between_them(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = shown(capsys, Given).splitlines()
+    assert max(map(len, lines)) <= 80
+    words = [word.strip("{,}") for line in lines for word in line.split()]
+    assert set(NAMES) <= set(words)
 
 
 def test_a_subcommand_has_the_headings_of_its_own_class(capsys):
