@@ -74,10 +74,14 @@ def _metrics(
         f"{about[keys[0]]['features']}"
     )
 
-    for column in ("regime", "t", *names):
-        table.add_column(column, justify="left" if column == "regime" else "right")
+    # the name of a row stands above its generations: 80 columns are then enough for every word
+    table.add_column("t", justify="left")
+    for name in names:
+        table.add_column(name, justify="right")
     if keys[0] in study.floors:
-        table.add_row("real images", "", *(_floor(study, key) for key in keys))
+        floors = [study.floor(key) for key in keys]
+        table.add_row("real\nimages", *(_number(floor.mean) for floor in floors))
+        table.add_row("±", *(f"{floor.sd:.2g}" if floor.sd > 0 else "" for floor in floors))
         table.caption = (
             f"real images: {images} others ± standard error; the floor of a distance, "
             "not of a share"
@@ -85,9 +89,10 @@ def _metrics(
 
     for r, chain in enumerate(history[0].chains):
         table.add_section()
+        table.add_row(chain.row.replace(" synthetic", "\nsynthetic"))
         for line in _shown(history):
             values = [line.chains[r].measured[key] for key in keys]
-            table.add_row(chain.row, str(line.t), *map(_number, values))
+            table.add_row(str(line.t), *map(_number, values))
 
     return table
 

@@ -111,8 +111,8 @@ class TrainConfig:
     ramp_images: int = 0
     """Warm-up in images: the learning rate rises linearly until so many have been seen."""
     ramp_from_zero: bool = True
-    """Whether the warm-up starts at learning rate 0, as in EDM and torchcfm, or at the rate of its
-    first step, as in ddpm-torch."""
+    """Start of the warm-up: learning rate 0, as in EDM and torchcfm, or with `--no-ramp-from-zero`
+    that of the first step, as in ddpm-torch."""
     clip: float = 0.0
     """Largest norm of the gradient (gradient clipping); longer ones are scaled down. 0: none."""
     ema: Annotated[HalfLife | Decay, tyro.conf.AvoidSubcommands] = field(default_factory=HalfLife)
@@ -124,7 +124,7 @@ class TrainConfig:
     compile: bool = False
     """Compile the network, for training and for drawing (minutes at the start)."""
     channels_last: bool = True
-    """Whether the channels of a pixel stay together in memory (channels last)."""
+    """Memory layout: the channels of a pixel together, or with `--no-channels-last` apart."""
 
     def __post_init__(self) -> None:
         require_range(
