@@ -59,6 +59,8 @@ FORMULAS: Mapping[str, str] = MappingProxyType(
         r"w^\star=\frac{1}{\varphi'(v)}",
         "early_stopping": r"p\leftarrow\text{OU}_{t_0}\left[\alpha\,p_{\text{data}}"
         r"+(1-\alpha)p\right],\qquad \frac{\alpha e^{-jt_0/2}}{1-(1-\alpha)e^{-jt_0/2}}",
+        "score_errors": r"\left(\sum_m(1-\alpha)^m\delta_{N-1-m}\right)^2\le\chi^2(\hat p_N,p),"
+        r"\qquad\sqrt{\chi^2(\hat p_N,p)}\le\sum_m(1-\alpha)^m\kappa_{N-1-m}",
         "regression": r"\text{replace: }(t+1)\frac{d}{T-d-1},\qquad\text{accumulate: }"
         r"\frac{d}{T-d-1}+\sum_{k\le t}\frac{d\,\lambda T}{N_k(N_k-d-1)},"
         r"\quad N_k=T(1+\lambda k)",

@@ -62,6 +62,7 @@ _GROUP = {
     "regression": _LITERATURE,
     "family_regimes": _OWN,
     "collapse_profile": _LITERATURE,
+    "score_errors": _LITERATURE,
 }
 
 STATEMENTS = tuple(_GROUP)

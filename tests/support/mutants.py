@@ -479,6 +479,15 @@ SLIPS: tuple[Slip, ...] = tuple(
             "statements/literature/collapse_profile.py",
             {"1 - np.sum(squares, axis=0)": "1 - np.sum(squares, axis=0) / 2"},
         ),
+        (
+            "score_errors",
+            "statements/literature/score_errors.py",
+            {
+                "return math.expm1(observed)": "return math.expm1(2 * observed)",
+                "np.expm1(np.outer(means, means))": "np.expm1(np.outer(means, means) / 2)",
+                "return discounted(1 - alpha, steps)": "return discounted((1 - alpha) ** 2, steps)",
+            },
+        ),
     )
     for old, new in replacements.items()
     if old != new
