@@ -13,7 +13,10 @@ __all__ = ["Family", "hessians", "mean_hessian", "scores"]
 
 
 _FEW_PARAMETERS = 8
-"""Parameters up to which scores are derivatives of all points at once, forwards."""
+"""Parameters up to which scores of many points are derivatives of all at once, forwards."""
+_MANY_POINTS = 10_000
+"""Points up to which scores are derivatives backwards, mapped over points: there torch's forward
+mode spends most of its time on overheads."""
 _TOGETHER = 32
 """Points whose scores are rows of one Jacobian."""
 _ROWS, _LEAST_ROWS = 100_000, 400
@@ -68,7 +71,7 @@ def scores(family: Family, theta: Tensor, x: Tensor) -> Tensor:
     Returns:
         (n, P).
     """
-    if len(theta) <= _FEW_PARAMETERS:
+    if len(theta) <= _FEW_PARAMETERS and len(x) > _MANY_POINTS:
         try:
             return jacfwd(lambda t: family.log_prob(t, x))(theta)
         except RuntimeError:

@@ -7,6 +7,7 @@ import copy
 import importlib
 import math
 import sys
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -198,7 +199,7 @@ def replaced(name: str, by: Replacement) -> Iterator[None]:
             wrong = by(right)
         places = [(owner, attribute)]
         if not isinstance(owner, type):
-            places += [each for each in _places(right) if each != (owner, attribute)]
+            places += [each for each in _places()[id(right)] if each != (owner, attribute)]
 
         for place, key in places:
             setattr(place, key, wrong)
@@ -219,28 +220,30 @@ def _find(name: str) -> tuple[Any, str]:
         return getattr(importlib.import_module(module), owner), attribute
 
 
-def _modules() -> list[Any]:
-    return [module for name, module in list(sys.modules.items()) if name.startswith("stability.")]
+def _places() -> dict[int, list[tuple[Any, str]]]:
+    """Find the places of each object in the modules of `stability`, in one pass over them.
 
-
-def _places(value: Any) -> list[tuple[Any, str]]:
-    """Find an object in the modules of `stability`: module and name of each place."""
-    return [
-        (module, key)
-        for module in _modules()
-        for key, held in list(vars(module).items())
-        if held is value
-    ]
+    Returns:
+        id of the object -> module and name of each place.
+    """
+    found = defaultdict(list)
+    for name, module in list(sys.modules.items()):
+        if name.startswith("stability."):
+            for key, held in list(vars(module).items()):
+                found[id(held)].append((module, key))
+    return found
 
 
 @contextmanager
 def _empty_caches() -> Iterator[None]:
     """Put an empty copy in place of each function with a cache in a module of `stability`."""
-    held = (value for module in _modules() for value in list(vars(module).values()))
-    cached = {id(value): value for value in held if isinstance(value, _CACHED)}
     moved = []
-    for value in cached.values():
-        places, options = _places(value), value.cache_parameters()
+    for places in _places().values():
+        module, name = places[0]
+        value = vars(module)[name]
+        if not isinstance(value, _CACHED):
+            continue
+        options = value.cache_parameters()
         copied = lru_cache(options["maxsize"], options["typed"])(value.__wrapped__)
         moved.append((value, places, value.cache_info().misses))
         for place, key in places:
