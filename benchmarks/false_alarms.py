@@ -20,7 +20,12 @@ from scipy.stats import norm
 from sklearn.linear_model import LogisticRegression
 
 from benchmarks.at_least_one import require_at_least_one
-from stability.planning.alarm import REFERENCE_SHARE, default_tolerance
+from stability.planning.alarm import (
+    REFERENCE_SHARE,
+    Null,
+    default_tolerance,
+    rows_tolerance,
+)
 from stability.planning.e_process import betting_upper_limit, log_growth, start, upper_limit
 from stability.planning.scores import FITTED_FRACTION, SPAN
 from stability.runs.command_line import command
@@ -37,7 +42,7 @@ class Scenario(NamedTuple):
     Attributes:
         name: Row of the table.
         kind: How the law of a round follows from those before.
-        null: `real` or `stationary`.
+        null: `real`, `rows` or `stationary`.
         tolerance: Whether τ covers retraining noise; False: it is 0.
         held_out: Whether the reference is another set of real points than the training data.
         plain: Whether the reference's mean is used as if it were exact (a negative control).
@@ -45,7 +50,7 @@ class Scenario(NamedTuple):
 
     name: str
     kind: Kind
-    null: Literal["real", "stationary"] = "real"
+    null: Null = "real"
     tolerance: bool = True
     held_out: bool = False
     plain: bool = False
@@ -59,10 +64,13 @@ NULLS = (
     Scenario("independent rounds, τ = 0", "independent", "stationary", tolerance=False),
     Scenario("Mix(1)", "mix", "stationary"),
     Scenario("Mix(1) with a bias of 0.05 sd a round", "biased mix", "stationary"),
+    Scenario("Mix(1), reference = training data", "mix", "rows"),
+    Scenario("Accumulate, reference = training data", "accumulate", "rows"),
 )
 CONTROLS = (
     Scenario("no upper limit: mean of the reference", "independent", tolerance=False, plain=True),
     Scenario("the same, Mix(1), held out", "mix", tolerance=False, held_out=True, plain=True),
+    Scenario("Accumulate, rows held out", "accumulate", "rows", held_out=True),
 )
 CHANGES = (
     Scenario("mean drifts by 0.02 sd a round", "drift"),
@@ -71,6 +79,10 @@ CHANGES = (
     Scenario("mean drifts by 0.02 sd a round", "drift", "stationary"),
     Scenario("fully synthetic: collapse", "synthetic", "stationary"),
     Scenario("Mix(1) with a bias of 0.05 sd a round", "biased mix"),
+    Scenario("mean drifts by 0.02 sd a round", "drift", "rows"),
+    Scenario("mean jumps by 0.3 sd at round 20", "step", "rows"),
+    Scenario("fully synthetic: collapse", "synthetic", "rows"),
+    Scenario("Mix(1) with a bias of 0.05 sd a round", "biased mix", "rows"),
 )
 
 
@@ -189,6 +201,9 @@ def _raised(
     level, c, v = alpha * REFERENCE_SHARE / 4, known.mean(axis=0), known.var(axis=0)
     tolerance = scenario.tolerance * default_tolerance(config.n) * np.sqrt(v)
     limits = betting_upper_limit(reference, level, v) + tolerance
+    if scenario.null == "rows":
+        margin = scenario.tolerance * rows_tolerance(config.n, level) * np.sqrt(v)
+        limits = scores(watched.reference).mean(axis=0) + margin
     if scenario.plain:
         limits, alpha = reference.mean(axis=0), alpha / (1 - REFERENCE_SHARE)
 

@@ -1,9 +1,10 @@
 """The alarm on a loop: scores of a table, limits from the reference, and what it can see.
 
-Two nulls. `real`: no generation's expected scores exceed those of real data by more than τ.
-`stationary`: none exceeds the average of the loop's own first generations by more than τ. The level
-α is parted: a share for the limits (the reference is reused in every round), one for lost
-categories, the rest for betting.
+Three nulls. `real`: no generation's expected scores exceed those of real data by more than τ.
+`rows`: none exceeds the mean over the given real rows by more than τ; these are the rows that the
+model was trained on. `stationary`: none exceeds the average of the loop's own first generations by
+more than τ. The level α is parted: a share for the limits (the reference is reused in every round;
+with `rows` for the noise of retraining), one for lost categories, the rest for betting.
 """
 
 import math
@@ -27,9 +28,17 @@ from stability.planning.e_process import (
 from stability.planning.scores import ScoreSet, ScoreSums, fit_scores, split_real
 from stability.runs.table_schema import CodedTable
 
-__all__ = ["Alarm", "AlarmRound", "LevelLoss", "Null", "default_tolerance", "start_alarm"]
+__all__ = [
+    "Alarm",
+    "AlarmRound",
+    "LevelLoss",
+    "Null",
+    "default_tolerance",
+    "rows_tolerance",
+    "start_alarm",
+]
 
-Null = Literal["real", "stationary"]
+Null = Literal["real", "rows", "stationary"]
 REFERENCE_SHARE, LOSS_SHARE = 0.6, 0.2
 POWER = 0.8
 MOST_BETTING = 4000
@@ -50,6 +59,22 @@ def default_tolerance(n: int) -> float:
         √(π²/6) / √n.
     """
     return math.pi / math.sqrt(6 * n)
+
+
+def rows_tolerance(n: int, level: float) -> float:
+    """Retraining noise about the rows that a loop began with, in standard deviations of a score.
+
+    Given those rows, the variance of an accumulating loop's mean settles at (π²/6 − 1) C/n: the n
+    real points do not count. Of `Mix` it is λ/(1 + 2λ) · C/n, which is less.
+
+    Args:
+        n: Real points, all of which each generation is trained on.
+        level: Probability that an accumulating loop's mean is further away, to one side.
+
+    Returns:
+        z √(π²/6 − 1)/√n, z the normal quantile of 1 − `level`.
+    """
+    return float(norm.isf(level)) * math.sqrt((math.pi**2 / 6 - 1) / n)
 
 
 @dataclass(frozen=True)
@@ -96,11 +121,12 @@ class Alarm:
 
     Attributes:
         alpha: Probability of ever raising a false alarm.
-        null: `real` or `stationary`.
+        null: `real`, `rows` or `stationary`.
         tolerance: τ, in standard deviations of each score.
         scores: Fixed from real data.
-        real: Sums of the scores over the reference rows of the real data.
-        real_limits: Upper confidence limits of the scores' means in real data, shape (J,).
+        real: Sums of the scores over the reference rows of the real data; with `rows`, over all.
+        real_limits: Upper confidence limits of the scores' means in real data, shape (J,); with
+            `rows`, their means.
         levels: Rows of each level in all real data, by column.
         real_rows: All real rows.
         reference_rounds: Generations that `stationary` compares with.
@@ -156,7 +182,7 @@ class Alarm:
         one = AlarmRound(
             table.rows,
             self.scores.growth(table, self.limits),
-            tuple(self._losses(table, seen)) if self.null == "real" else (),
+            tuple(self._losses(table, seen)) if self.null != "stationary" else (),
             {key: count / table.rows for key, count in self._counts(table).items()},
         )
         return self._with(seen=seen, rounds=(*self.rounds, one))
@@ -353,8 +379,9 @@ def start_alarm(
     Args:
         real: All real rows that may be used, at least 2.
         alpha: Probability of ever raising a false alarm.
-        null: `real` or `stationary`.
-        tolerance: τ in standard deviations; None: `default_tolerance` of the real rows.
+        null: `real`, `rows` or `stationary`.
+        tolerance: τ in standard deviations; None: `default_tolerance` of the real rows, or
+            `rows_tolerance`.
         reference_rounds: Generations that make the reference of `stationary`.
 
     Returns:
@@ -362,7 +389,8 @@ def start_alarm(
     """
     fitted, reference = split_real(real)
     scores = fit_scores(fitted)
-    sums = scores.sums(reference)
+    sums = scores.sums(real if null == "rows" else reference)
+    level = alpha * REFERENCE_SHARE * scores.shares
     levels = {}
 
     for column, places in real.levels.items():
@@ -371,13 +399,19 @@ def start_alarm(
             name: int(k) for name, k in zip(("(missing)", *places), counts, strict=True) if k
         }
 
+    limits = sums.mean if null == "rows" else _real_limits(scores, reference, sums, level)
+    if tolerance is None:
+        n = real.total_rows
+        tolerance = (
+            rows_tolerance(n, float(level.mean())) if null == "rows" else default_tolerance(n)
+        )
     return Alarm(
         alpha,
         null,
-        default_tolerance(real.total_rows) if tolerance is None else tolerance,
+        tolerance,
         scores,
         sums,
-        _real_limits(scores, reference, sums, alpha * REFERENCE_SHARE * scores.shares),
+        limits,
         levels,
         real.rows,
         reference_rounds if null == "stationary" else 0,

@@ -11,6 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from stability.planning.alarm import Null
 from stability.planning.check_record import CheckResult
 from stability.planning.check_report import changes, facts, write_check
 from stability.planning.fail_if import FailCondition, parse_conditions
@@ -64,9 +65,10 @@ class CheckOptions:
     """Real data that were not trained on: for copies and --target."""
     alpha: float | None = None
     """Probability of ever raising a false alarm, over all looks. Default: 0.05."""
-    null: Literal["real", "stationary"] | None = None
+    null: Null | None = None
     """The null hypothesis of the alarm. real (default): no worse than real data by more than the
-    tolerance. stationary: no drift from the loop's first generations."""
+    tolerance. rows: no worse than these real rows, which the model was trained on; sees smaller
+    changes. stationary: no drift from the loop's first generations."""
     tolerance: float | None = None
     """Shift that counts as nothing, in standard deviations. Default: the noise of retraining on as
     many points as there are real ones."""

@@ -79,7 +79,7 @@ class CheckResult:
         outcome: `no change found`, `degrading` or `undecided`.
         since: Name of the generation from which on the loop is degrading; None otherwise.
         alpha: Probability of ever raising a false alarm, over all looks.
-        null: What the alarm speaks against: `real` or `stationary`.
+        null: What the alarm speaks against: `real`, `rows` or `stationary`.
         tolerance: τ of the null, in standard deviations of a score.
         needed: Evidence at which the alarm is raised, as logarithm with base 10.
         looks: One a generation, in order.

@@ -87,11 +87,12 @@ def _alarm(result: CheckResult) -> str:
     evidence = [look.evidence for look in result.looks if look.evidence is not None]
     if not evidence:
         return "no generation was judged yet"
-    null = (
-        f"drawn rows are no worse than real ones by more than τ = {result.tolerance:.3g} sd"
-        if result.null == "real"
-        else f"no drift from the first generations by more than τ = {result.tolerance:.3g} sd"
-    )
+    claims = {
+        "real": "drawn rows are no worse than real ones",
+        "rows": "drawn rows are no worse than these real rows",
+        "stationary": "no drift from the first generations",
+    }
+    null = f"{claims[result.null]} by more than τ = {result.tolerance:.3g} sd"
     said = (
         f"evidence 10^{max(evidence):.1f} against “{null}”; alarm at 10^{result.needed:.1f} "
         f"(false alarms ever: at most {result.alpha:g})"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,8 +52,9 @@ class CheckSettings:
 
     Attributes:
         alpha: Probability of ever raising a false alarm, in (0, 1).
-        null: `real`: no worse than real data by more than τ. `stationary`: no drift from the
-            loop's own first generations by more than τ.
+        null: `real`: no worse than real data by more than τ. `rows`: no worse than the given real
+            rows, which the model was trained on. `stationary`: no drift from the loop's own first
+            generations by more than τ.
         tolerance: τ, in standard deviations of a score; None: the noise of retraining on as many
             points as the real data have.
         effect: Change that must be visible for "no change found": standard deviations of a column
@@ -88,8 +89,8 @@ class CheckSettings:
     def __post_init__(self) -> None:
         if not 0 < self.alpha < 1:
             raise ValueError(f"alpha must be in (0, 1), got {self.alpha}")
-        if self.null not in ("real", "stationary"):
-            raise ValueError(f"null must be real or stationary, got {self.null}")
+        if self.null not in get_args(Null):
+            raise ValueError(f"null must be one of {', '.join(get_args(Null))}, got {self.null}")
         if self.rows not in ("auto", "independent"):
             raise ValueError(f"rows must be auto or independent, got {self.rows}")
         for name in ("effect", "share"):
