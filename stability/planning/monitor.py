@@ -343,10 +343,11 @@ class Watch:
         rows = int(np.mean([look.rows for look in self.looks]))
         if enough is None:
             return ["no number of rows would show a change of the size asked for: raise --effect"]
+        trained = "; fewer with --null rows, if the model was trained on these real rows"
         return [
             f"{self.monitor.real.rows:,} real rows and {rows:,} a generation are too few to see "
             f"the change asked for; about {enough * self.monitor.real.rows:,.0f} and "
-            f"{enough * rows:,.0f} would do"
+            f"{enough * rows:,.0f} would do{trained * (settings.null == 'real')}"
         ]
 
     def _enough(self, settings: CheckSettings) -> float | None:
@@ -522,7 +523,8 @@ def check(
         holdout: Real rows that were not trained on, for the tests of copies and of a target.
         alpha: Probability of ever raising a false alarm, however often one looks.
         null: What the alarm speaks against. `real`: no generation is worse than real data by more
-            than τ. `stationary`: none differs from the loop's first generations by more.
+            than τ. `rows`: none is worse than the rows of `real`, on which the model was trained.
+            `stationary`: none differs from the loop's first generations by more.
         tolerance: τ in standard deviations of a score; None: noise of retraining.
         effect: Change in standard deviations that must be visible for "no change found".
         reference_rounds: Generations that `stationary` compares with.
