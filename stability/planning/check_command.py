@@ -188,12 +188,14 @@ def read_gate(path: Path) -> tuple[dict[str, Any], list[str]]:
     if not isinstance(content, dict):
         raise UsageError(f"{path}: want lines such as alpha: 0.05")
 
+    # YAML reads the name null as None
+    content = {"null" if name is None else name: value for name, value in content.items()}
     texts = content.pop("fail_if", [])
     texts = [texts] if isinstance(texts, str) else texts
     unknown = [name for name in content if name not in GATE_NAMES]
     if unknown:
         allowed = ", ".join((*GATE_NAMES, "fail_if"))
-        raise UsageError(f"{path}: unknown option {printable(unknown[0])}; want {allowed}")
+        raise UsageError(f"{path}: unknown option {printable(str(unknown[0]))}; want {allowed}")
     settings: dict[str, Any] = {}
     for name, value in content.items():
         listed = name in ("categorical", "keys")

@@ -306,6 +306,11 @@ def test_a_gate_is_read(tmp_path):
     path = tmp_path / "gate.yaml"
     path.write_text('# sentence\nalpha: 0.01\ncategorical: ["a"]\nfail_if: ["lost", "auc > 0.9"]\n')
     assert read_gate(path) == ({"alpha": 0.01, "categorical": ("a",)}, ["lost", "auc > 0.9"])
+    path.write_text("null: rows\n")  # an unquoted null is no text in YAML
+    assert read_gate(path) == ({"null": "rows"}, [])
+    path.write_text("3: 4\n")
+    with pytest.raises(UsageError, match="unknown option 3"):
+        read_gate(path)
     path.write_text("!!python/object/apply:os.getcwd []\n")
     with pytest.raises(UsageError):
         read_gate(path)

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from stability.planning.__main__ import main
+from stability.planning.check_command import read_gate
 
 ROOT = Path(__file__).parents[3]
 LEARNER = """
@@ -75,3 +76,11 @@ def test_the_step_of_the_workflow_fails_when_the_loop_degrades(shift, status, pl
     assert done.returncode == status, done.stdout + done.stderr
     assert (folder / "report" / "check.html").is_file()
     assert ("fails: degrading" in done.stdout) == (status == 1)
+
+
+def test_the_gate_of_a_mix_compares_with_the_rows_that_it_is_trained_on(planned):
+    folder, _ = planned
+    options, conditions = read_gate(folder / "plan" / "gate.yaml")
+    assert options["null"] == "rows"
+    assert options["tolerance"] >= 2 / np.sqrt(400)
+    assert conditions[0] == "degrading"
