@@ -49,7 +49,7 @@ SHOWN = (
     ),
     Quantity(
         "width_median",
-        "The same by the median",
+        "Within-mode sd by the median / true sd",
         "the same by the median",
         log=True,
         floor=OF_THE_TRUTH,

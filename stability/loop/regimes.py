@@ -591,7 +591,7 @@ class Scheduled(_Around):
     def __str__(self) -> str:
         grows = [f" · {self.factor:g}^t"] if self.factor != 1 else []
         grows += [f" · (t+1)^{self.power:g}"] if self.power else []
-        return f"{self.regime}, n{''.join(grows)}"
+        return f"{self.regime}, samples{''.join(grows)}"
 
 
 @dataclass(frozen=True)

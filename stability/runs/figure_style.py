@@ -145,4 +145,9 @@ def log_scale(axes: Axes) -> bool:
     possible = any((values > 0).any() for values in drawn)
     if possible:
         axes.set_yscale("log")
+        low, high = axes.get_ylim()
+        if high < 10 * low:
+            # 0.97 rather than 9.7 × 10⁻¹
+            for each in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+                each("{x:g}")
     return possible

@@ -10,6 +10,7 @@ from stability.runs.figure_style import (
     FULLY_SYNTHETIC,
     Figure,
     figure_style,
+    log_scale,
     regime_looks,
     save_figure,
 )
@@ -78,3 +79,16 @@ def test_a_figure_has_the_same_bytes_a_day_later(tmp_path, monkeypatch):
             return [path.read_bytes() for path in save_figure(figure, tmp_path / name)]
 
     assert written("one", 1) == written("two", 2)
+
+
+@pytest.mark.parametrize(("values", "plain"), [([0.94, 1.02], True), ([0.01, 100.0], False)])
+def test_a_narrow_logarithmic_axis_has_plain_numbers(values, plain):
+    figure = Figure()
+    axes = figure.subplots()
+    axes.plot(values)
+    assert log_scale(axes)
+    figure.draw_without_rendering()
+    ticks = [*axes.get_yticklabels(which="minor"), *axes.get_yticklabels()]
+    shown = [tick.get_text() for tick in ticks if tick.get_text()]
+    assert shown
+    assert plain == all(text.replace(".", "").isdigit() for text in shown)
