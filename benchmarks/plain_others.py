@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from deep.models.ddpm import DDPM
 from deep.models.ot_cfm import OTCFM
+from deep.networks.norm_silu import NormSiLU
 from deep.networks.unet_cfm import CFMAttention
 from deep.networks.unet_ddpm import DDPMAttention
 
@@ -60,19 +61,24 @@ class PlainAttention(nn.Module):
         return x + (out + cast(Tensor, self.map_out.bias)[:, None]).reshape(n, c, height, width)
 
 
-class PlainSiLU(nn.Module):
-    """x·sigmoid(x), out of place."""
+class PlainNormSiLU(nn.GroupNorm):
+    """Normalisation and SiLU one after the other, out of place."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Multiply each entry by its sigmoid.
+    def __init__(self, ours: NormSiLU) -> None:
+        super().__init__(ours.num_groups, ours.num_channels, ours.eps)
+        self.weight, self.bias = ours.weight, ours.bias
+
+    def forward(self, x: Tensor, added: Tensor | None = None) -> Tensor:
+        """Normalise and activate.
 
         Args:
-            x: Any shape.
+            x: Features, (n, c, h, w).
+            added: Added to each channel before, (n or 1, c); None: nothing.
 
         Returns:
-            The products, of the same shape.
+            Features, like x.
         """
-        return functional.silu(x)
+        return functional.silu(super().forward(x if added is None else x + added[..., None, None]))
 
 
 def plain_copy(network: nn.Module, device: torch.device) -> nn.Module:
@@ -90,8 +96,8 @@ def plain_copy(network: nn.Module, device: torch.device) -> nn.Module:
         for name, child in list(module.named_children()):
             if isinstance(child, DDPMAttention | CFMAttention):
                 setattr(module, name, PlainAttention(child))
-            elif type(child).__name__ == "SiLU":
-                setattr(module, name, PlainSiLU())
+            elif isinstance(child, NormSiLU):
+                setattr(module, name, PlainNormSiLU(child))
     return made
 
 

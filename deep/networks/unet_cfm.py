@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deep.networks.activation import SiLU
 from deep.networks.attention import attend, from_tokens, to_tokens
 from deep.networks.groups import GROUPS, require_groups
 from deep.networks.initial_weights import fresh
 from deep.networks.levels import check_levels
+from deep.networks.norm_silu import NormSiLU
 from deep.networks.sinusoidal import sines_and_cosines
 from deep.networks.state_dict import Shapes, StateError, count, has, size
 
@@ -171,8 +171,8 @@ class CFMNetwork:
         )
 
 
-def _norm(width: int, groups: int) -> nn.GroupNorm:
-    return nn.GroupNorm(groups, width, eps=1e-5)
+def _norm_silu(width: int, groups: int) -> NormSiLU:
+    return NormSiLU(groups, width, eps=1e-5)
 
 
 def _initialise(network: "CFMUNet", generator: torch.Generator | None) -> None:
@@ -195,12 +195,12 @@ class CFMBlock(nn.Module):
     ) -> None:
         super().__init__()
         self.in_layers = nn.Sequential(
-            _norm(inputs, groups), SiLU(), nn.Conv2d(inputs, outputs, 3, padding=1)
+            _norm_silu(inputs, groups), nn.Identity(), nn.Conv2d(inputs, outputs, 3, padding=1)
         )
         self.emb_layers = nn.Sequential(nn.Identity(), nn.Linear(embedding, outputs))
         self.out_layers = nn.Sequential(
-            _norm(outputs, groups),
-            SiLU(),
+            _norm_silu(outputs, groups),
+            nn.Identity(),
             nn.Dropout(dropout),
             nn.Conv2d(outputs, outputs, 3, padding=1),
         )
@@ -216,8 +216,11 @@ class CFMBlock(nn.Module):
         Returns:
             Features, (n, outputs, r, r).
         """
-        h = self.in_layers(x).add_(self.emb_layers(embedding)[:, :, None, None])
-        return self.out_layers(h).add_(self.skip_connection(x))
+        norm_silu, *others = self.out_layers
+        h = norm_silu(self.in_layers(x), self.emb_layers(embedding))
+        for layer in others:
+            h = layer(h)
+        return h.add_(self.skip_connection(x))
 
 
 class CFMAttention(nn.Module):
@@ -226,7 +229,7 @@ class CFMAttention(nn.Module):
     def __init__(self, width: int, heads: int, groups: int) -> None:
         super().__init__()
         self.heads = heads
-        self.norm = _norm(width, groups)
+        self.norm = nn.GroupNorm(groups, width, eps=1e-5)
         self.qkv = nn.Conv1d(width, 3 * width, 1)
         self.proj_out = nn.Conv1d(width, width, 1)
 
@@ -331,7 +334,9 @@ class CFMUNet(nn.Module):
                     layers.append(Up(width))
                 self.output_blocks.append(Layers(layers))
         self.out = nn.Sequential(
-            _norm(width, groups), SiLU(), nn.Conv2d(width, network.channels, 3, padding=1)
+            _norm_silu(width, groups),
+            nn.Identity(),
+            nn.Conv2d(width, network.channels, 3, padding=1),
         )
 
     def forward(self, t: Tensor, x: Tensor) -> Tensor:

@@ -12,12 +12,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deep.networks.activation import SiLU, silu
 from deep.networks.attention import attend, from_tokens, to_tokens
 from deep.networks.class_code import class_code, require_label_dim
 from deep.networks.groups import GROUPS, require_groups
 from deep.networks.initial_weights import fresh, xavier
 from deep.networks.levels import check_levels
+from deep.networks.norm_silu import NormSiLU
 from deep.networks.sinusoidal import sines_and_cosines
 from deep.networks.state_dict import Shapes, StateError, count, has, size
 
@@ -166,8 +166,8 @@ UNOFFICIAL += ("downsample_padding",)
 """Fields of a network that ddpm-torch does not have: there they have their defaults."""
 
 
-def _norm(width: int, network: DDPMNetwork) -> nn.GroupNorm:
-    return nn.GroupNorm(network.norm_groups, width, eps=network.norm_eps)
+def _norm_silu(width: int, network: DDPMNetwork) -> NormSiLU:
+    return NormSiLU(network.norm_groups, width, eps=network.norm_eps)
 
 
 def _halving(width: int, before: int) -> nn.Sequential:
@@ -181,10 +181,10 @@ class DDPMBlock(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, network: DDPMNetwork) -> None:
         super().__init__()
-        self.norm1 = _norm(inputs, network)
+        self.norm1 = _norm_silu(inputs, network)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.fc = nn.Linear(4 * network.model_channels, outputs)
-        self.norm2 = _norm(outputs, network)
+        self.norm2 = _norm_silu(outputs, network)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
         self.dropout = nn.Dropout(network.dropout)
@@ -199,8 +199,8 @@ class DDPMBlock(nn.Module):
         Returns:
             Features, (n, outputs, r, r).
         """
-        h = self.conv1(silu(self.norm1(x))).add_(self.fc(embedding)[:, :, None, None])
-        return self.conv2(self.dropout(silu(self.norm2(h)))).add_(self.skip(x))
+        h = self.norm2(self.conv1(self.norm1(x)), self.fc(embedding))
+        return self.conv2(self.dropout(h)).add_(self.skip(x))
 
 
 class DDPMAttention(nn.Module):
@@ -209,7 +209,7 @@ class DDPMAttention(nn.Module):
     def __init__(self, width: int, network: DDPMNetwork) -> None:
         super().__init__()
         self.heads = width // (network.head_channels or width)
-        self.norm = _norm(width, network)
+        self.norm = nn.GroupNorm(network.norm_groups, width, eps=network.norm_eps)
         self.project_in = nn.Conv2d(width, 3 * width, 1)
         self.project_out = nn.Conv2d(width, width, 1)
 
@@ -304,8 +304,8 @@ class DDPMUNet(nn.Module):
             {f"level_{level}": up(level) for level in range(len(widths))}
         )
         self.out_conv = nn.Sequential(
-            _norm(self.width, network),
-            SiLU(),
+            _norm_silu(self.width, network),
+            nn.Identity(),  # SiLU in the official network
             nn.Conv2d(self.width, network.channels, 3, padding=1),
         )
 

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from deep.networks.activation import silu
 from deep.networks.attention import attend, from_tokens, to_tokens
 from deep.networks.class_code import class_code, require_label_dim
 from deep.networks.initial_weights import fresh, xavier
 from deep.networks.levels import check_levels
+from deep.networks.norm_silu import NormSiLU
 from deep.networks.sinusoidal import sines_and_cosines
 from deep.networks.state_dict import Shapes, StateError, count, has, size
 from stability.diffusion.preconditioning import c_in, c_noise, c_out, c_skip
@@ -211,8 +211,8 @@ def _groups(width: int) -> int:
     return min(32, width // 4)
 
 
-def _norm(width: int) -> nn.GroupNorm:
-    return nn.GroupNorm(_groups(width), width, eps=1e-6)
+def _norm_silu(width: int) -> NormSiLU:
+    return NormSiLU(_groups(width), width, eps=1e-6)
 
 
 def _upsampled(x: Tensor) -> Tensor:
@@ -239,10 +239,10 @@ class EDMBlock(nn.Module):
     def __init__(self, place: Place, embedding: int, dropout: float) -> None:
         super().__init__()
         inputs, outputs, self.resampling, self.attention, self.takes_skip = place[1:]
-        self.norm0 = _norm(inputs)
+        self.norm0 = _norm_silu(inputs)
         self.conv0 = Conv(inputs, outputs, 3, self.resampling)
         self.affine = nn.Linear(embedding, outputs)
-        self.norm1 = _norm(outputs)
+        self.norm1 = _norm_silu(outputs)
         self.dropout = nn.Dropout(dropout)
         self.conv1 = Conv(outputs, outputs, 3)
         if inputs != outputs or self.resampling != "keep":
@@ -250,7 +250,7 @@ class EDMBlock(nn.Module):
         else:
             self.skip = nn.Identity()
         if self.attention:
-            self.norm2 = _norm(outputs)
+            self.norm2 = nn.GroupNorm(_groups(outputs), outputs, eps=1e-6)
             self.qkv = Conv(outputs, 3 * outputs, 1)
             self.proj = Conv(outputs, outputs, 1)
 
@@ -264,13 +264,13 @@ class EDMBlock(nn.Module):
         Returns:
             Output, (n, outputs, r', r'), r' = r, r/2 or 2r.
         """
-        h = silu(self.norm0(x))
+        h = self.norm0(x)
         if self.resampling == "down":
             h, x = functional.avg_pool2d(h, 2), functional.avg_pool2d(x, 2)
         elif self.resampling == "up":
             h = _upsampled(h)
-        h = self.conv0(h).add_(self.affine(embedding)[:, :, None, None])
-        h = self.conv1(self.dropout(silu(self.norm1(h))))
+        h = self.norm1(self.conv0(h), self.affine(embedding))
+        h = self.conv1(self.dropout(h))
         x = self.skip(x)
         # after the 1 × 1 convolution, with which it commutes: a quarter of the work
         if self.resampling == "up":
@@ -316,7 +316,7 @@ class SongUNet(nn.Module):
         self.dec = nn.ModuleDict(
             {place.name: EDMBlock(place, embedding, network.dropout) for place in decoder}
         )
-        self.dec[f"{top}_aux_norm"] = _norm(decoder[-1].outputs)
+        self.dec[f"{top}_aux_norm"] = _norm_silu(decoder[-1].outputs)
         self.dec[f"{top}_aux_conv"] = Conv(decoder[-1].outputs, network.channels, 3)
 
     def forward(
@@ -339,7 +339,7 @@ class SongUNet(nn.Module):
         """
         embedding = self._embedding(c_noise, augment_labels, classes)
         first, *encoder = self.enc.values()
-        *decoder, norm, last = self.dec.values()
+        *decoder, norm_silu, last = self.dec.values()
         x = first(x)
         skips = [x]
         for block in encoder:
@@ -349,7 +349,7 @@ class SongUNet(nn.Module):
             if block.takes_skip:
                 x = torch.cat([x, skips.pop()], dim=1)
             x = block(x, embedding)
-        return last(silu(norm(x)))
+        return last(norm_silu(x))
 
     def _embedding(
         self, c_noise: Tensor, augment_labels: Tensor | None, classes: Tensor | None = None

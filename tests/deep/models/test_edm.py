@@ -106,6 +106,7 @@ def test_churn_that_adds_too_little_noise_narrows_the_samples(rng):
         ({}, 1),
         ({"sampler": "dpm++2m"}, 1),
         ({"sampler": "unipc"}, 1),
+        ({"sampler": "unipc-12"}, 1),
         ({"churn": 10}, 19),
         ({"churn": 10, "churn_min": 1.0, "churn_max": 10.0}, 6),
     ],
@@ -207,6 +208,15 @@ def test_losses_of_parts_are_parts_of_the_losses():
     torch.testing.assert_close(parts, model.losses(network, *inputs), rtol=1e-5, atol=1e-5)
 
 
+def test_unipc_12_is_its_four_options_by_name(rng):
+    g = Denoiser.independent([0.3, 0.7])
+    z = torch.from_numpy(rng.standard_normal((5, 2, 1, 1), dtype=np.float32))
+    named, spelled = EDM(sampler="unipc-12"), EDM(sampler="unipc", steps=12, rho=10, sigma_max=20)
+    assert named.make_sampler(g).evaluations == 12
+    assert torch.equal(named.sample(g, lambda: z), spelled.sample(g, lambda: z))
+    assert not torch.equal(named.sample(g, lambda: z), EDM(sampler="unipc").sample(g, lambda: z))
+
+
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
@@ -219,6 +229,9 @@ def test_losses_of_parts_are_parts_of_the_losses():
         ({"churn_noise": float("inf")}, "churn_noise must be finite"),
         ({"churn": float("nan")}, "churn must be >= 0, got nan"),
         ({"churn": 1.0, "sampler": "dpm++2m"}, r"churn has no meaning for sampler dpm\+\+2m"),
+        ({"steps": 40, "sampler": "unipc-12"}, "steps has no meaning for sampler unipc-12"),
+        ({"rho": 9.0, "sampler": "unipc-12"}, "rho has no meaning .* set it to 7 where"),
+        ({"sigma_max": 9.0, "sampler": "unipc-12"}, "sigma_max has no meaning .* set it to 80"),
     ],
 )
 def test_bad_settings(setting, message):
