@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from deep.models.ddpm import DDPM
 from deep.models.ot_cfm import OTCFM
+from deep.networks.dropout import Dropout
 from deep.networks.norm_silu import NormSiLU
 from deep.networks.unet_cfm import CFMAttention
 from deep.networks.unet_ddpm import DDPMAttention
@@ -68,7 +69,7 @@ class PlainNormSiLU(nn.GroupNorm):
         super().__init__(ours.num_groups, ours.num_channels, ours.eps)
         self.weight, self.bias = ours.weight, ours.bias
 
-    def forward(self, x: Tensor, added: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, added: Tensor | None = None) -> Tensor:  # type: ignore[override]
         """Normalise and activate.
 
         Args:
@@ -98,6 +99,8 @@ def plain_copy(network: nn.Module, device: torch.device) -> nn.Module:
                 setattr(module, name, PlainAttention(child))
             elif isinstance(child, NormSiLU):
                 setattr(module, name, PlainNormSiLU(child))
+            elif isinstance(child, Dropout):
+                setattr(module, name, nn.Dropout(child.p).train(child.training))
     return made
 
 

@@ -26,7 +26,7 @@ from stability.runs.ranges import MOST_STEPS, require_range
 __all__ = ["EDM"]
 
 UNIPC_12 = (12, 10.0, 20.0)
-"""Steps, ρ and greatest σ with which a loop on digits could not be told from Heun's 18 steps."""
+"""Steps, ρ and greatest σ whose width map on digits is nearly that of Heun's 18 steps."""
 
 
 class Denoiser(Protocol):

@@ -15,7 +15,7 @@ class NormSiLU(nn.GroupNorm):
     agree but for rounding.
     """
 
-    def forward(self, x: Tensor, added: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, added: Tensor | None = None) -> Tensor:  # type: ignore[override]
         """Normalise and activate.
 
         Args:
@@ -36,7 +36,7 @@ class NormSiLU(nn.GroupNorm):
         return functional.silu(super().forward(x), inplace=not torch.is_grad_enabled())
 
     def _in_one_pass(self, x: Tensor, added: Tensor | None) -> bool:
-        """Whether the compiled pass is for these tensors."""
+        """True where the compiled pass is for these tensors."""
         tensors = (x, self.weight) if added is None else (x, self.weight, added)
         return x.is_contiguous(memory_format=torch.channels_last) and all(
             type(tensor) in (Tensor, nn.Parameter)  # not one of a tracer, which has no numbers

@@ -6,15 +6,15 @@ layer, as torch does it, they are read and written five times.
 
 import numpy as np
 import torch
-from numba import get_num_threads, prange, set_num_threads
+from numba import prange, set_num_threads
 from torch import Tensor
 from torch.autograd.function import FunctionCtx, once_differentiable
 
-from stability.machine.compiled import compiled
+from stability.machine.compiled import compiled, start_threads
 
 __all__ = ["norm_silu"]
 
-MOST_THREADS = get_num_threads()
+MOST_THREADS = start_threads()
 FAST = {"reassoc", "contract", "nsz", "arcp"}  # all but the assumption that there is no NaN or Inf
 
 

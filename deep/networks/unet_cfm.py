@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deep.networks.attention import attend, from_tokens, to_tokens
+from deep.networks.dropout import Dropout
 from deep.networks.groups import GROUPS, require_groups
 from deep.networks.initial_weights import fresh
 from deep.networks.levels import check_levels
@@ -201,7 +202,7 @@ class CFMBlock(nn.Module):
         self.out_layers = nn.Sequential(
             _norm_silu(outputs, groups),
             nn.Identity(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Conv2d(outputs, outputs, 3, padding=1),
         )
         self.skip_connection = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()

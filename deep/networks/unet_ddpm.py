@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from deep.networks.attention import attend, from_tokens, to_tokens
 from deep.networks.class_code import class_code, require_label_dim
+from deep.networks.dropout import Dropout
 from deep.networks.groups import GROUPS, require_groups
 from deep.networks.initial_weights import fresh, xavier
 from deep.networks.levels import check_levels
@@ -187,7 +188,7 @@ class DDPMBlock(nn.Module):
         self.norm2 = _norm_silu(outputs, network)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.skip = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
-        self.dropout = nn.Dropout(network.dropout)
+        self.dropout = Dropout(network.dropout)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         """Apply the block.

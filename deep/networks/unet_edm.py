@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from deep.networks.attention import attend, from_tokens, to_tokens
 from deep.networks.class_code import class_code, require_label_dim
+from deep.networks.dropout import Dropout
 from deep.networks.initial_weights import fresh, xavier
 from deep.networks.levels import check_levels
 from deep.networks.norm_silu import NormSiLU
@@ -243,7 +244,7 @@ class EDMBlock(nn.Module):
         self.conv0 = Conv(inputs, outputs, 3, self.resampling)
         self.affine = nn.Linear(embedding, outputs)
         self.norm1 = _norm_silu(outputs)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.conv1 = Conv(outputs, outputs, 3)
         if inputs != outputs or self.resampling != "keep":
             self.skip = Conv(inputs, outputs, 1, self.resampling)

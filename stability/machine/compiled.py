@@ -1,5 +1,6 @@
 """Functions compiled by numba, whose machine code is kept where it can be kept."""
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -7,7 +8,7 @@ import numba
 
 from stability.machine.cache_folder import private_folder
 
-__all__ = ["compiled"]
+__all__ = ["compiled", "start_threads"]
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -32,3 +33,21 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
             return numba.njit(cache=True, **options)(function)
 
     return decorate
+
+
+def start_threads() -> int:
+    """Start the threads of parallel compiled functions, and leave those of torch as they are.
+
+    numba sets the number of OpenMP threads of the whole process to that of the processors, also
+    where a user asked torch for fewer. torch's kernels then wait for threads that share one
+    processor: the derivatives of a small convolution took thirty times as long.
+
+    Returns:
+        Number of threads.
+    """
+    torch = sys.modules.get("torch")
+    before = None if torch is None else torch.get_num_threads()
+    threads = numba.get_num_threads()
+    if torch is not None:
+        torch.set_num_threads(before)
+    return threads

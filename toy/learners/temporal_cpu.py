@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 import scipy.linalg  # noqa: F401  # numba's matrix products are from its library, which LIBRARIES must find
 import torch
-from numba import get_num_threads, prange, set_num_threads
+from numba import prange, set_num_threads
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
-from stability.machine.compiled import compiled
+from stability.machine.compiled import compiled, start_threads
 
 __all__ = ["predict", "squared_error"]
 
 LIBRARIES = ThreadpoolController()
 EPS = np.float32(1e-5)  # of the layer normalisation
 PART = 500  # points; a fixed number, so that results do not depend on the number of threads
-MOST_THREADS = get_num_threads()
+MOST_THREADS = start_threads()
 FAST = {"reassoc", "contract", "nsz", "arcp"}  # all but the assumption that there is no NaN or Inf
 
 

@@ -3,6 +3,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from stability.machine.compiled import compiled
 
 ROOT = Path(__file__).parents[3]
@@ -45,3 +47,34 @@ def test_without_a_folder_for_machine_code_it_is_kept_among_temporary_files(tmp_
     )
     assert done.stdout == "42\n", done.stderr
     assert list(tmp_path.glob("iterative-retraining-*/numba/**/kernel.twice*.nbi"))
+
+
+@pytest.mark.parametrize(
+    "module", ["deep.networks.norm_silu_cpu", "toy.learners.temporal_cpu", "numba"]
+)
+def test_threads_of_compiled_code_leave_those_of_torch_as_they_are(module):
+    """In the last case, the control, numba starts them itself. They are as many as processors."""
+    start = "numba.get_num_threads()" if module == "numba" else "None"
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import torch\n"
+            "torch.set_num_threads(1)\n"
+            "torch.get_num_threads()\n"  # as its operations do, sets the number once for all
+            f"import {module}, numba\n"
+            f"{start}\n"
+            "print(torch.get_num_threads(), numba.threading_layer(), numba.get_num_threads())",
+        ],
+        env=os.environ | {"NUMBA_NUM_THREADS": "3"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    torch_threads, layer, threads = done.stdout.split()
+    assert threads == "3"
+    if module != "numba":
+        assert torch_threads == "1"
+    elif layer == "omp":
+        assert torch_threads == "3"
