@@ -35,6 +35,7 @@ from deep.training.sampling import draw_images
 from deep.training.trainer import TrainConfig, Trainer
 from stability.runs.command_line import command
 from stability.runs.devices import Device, chosen_device, require_device
+from stability.runs.option_error import OptionError
 
 Case = Literal["train, plain", "train, ours", "sample, plain", "sample, ours"]
 CASES: tuple[Case, ...] = ("train, plain", "train, ours", "sample, plain", "sample, ours")
@@ -77,12 +78,17 @@ class Benchmark:
     """Compile this project's network."""
     threads: int = 2
     """Processor threads, for both."""
+    processor_time: bool = False
+    """Count the seconds of all processors instead of wall time: for a machine that others use,
+    too. Without a GPU alone."""
     device: Device = "auto"
     """auto: a GPU if there is one."""
 
     def __post_init__(self) -> None:
         require_at_least_one(self)
         require_device(self.device)
+        if self.processor_time and chosen_device(self.device) != "cpu":
+            raise OptionError("--processor-time needs --device cpu: a GPU's work is not counted")
 
 
 class Bench:
@@ -233,15 +239,16 @@ class Bench:
             work: Called once.
 
         Returns:
-            Wall time in seconds.
+            Wall time in seconds, or that of the processors.
         """
+        clock = time.process_time if self.config.processor_time else time.perf_counter
         if self.device.type != "cpu":
             torch.accelerator.synchronize()
-        start = time.perf_counter()
+        start = clock()
         work()
         if self.device.type != "cpu":
             torch.accelerator.synchronize()
-        return time.perf_counter() - start
+        return clock() - start
 
 
 def peak_memory(config: Benchmark, case: Case) -> float:

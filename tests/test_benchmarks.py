@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -58,6 +60,19 @@ def test_every_number_of_a_list_is_looked_at():
     for replicas in ((), (2, 0)):
         with pytest.raises(ValueError, match="--replicas"):
             toy.Benchmark(replicas=replicas)
+
+
+def test_processor_time_leaves_out_waiting(monkeypatch):
+    seconds = []
+    for processor_time in (True, False):
+        config = deep.Benchmark(device="cpu", processor_time=processor_time)
+        bench = SimpleNamespace(config=config, device=torch.device("cpu"))
+        seconds.append(deep.Bench.seconds(bench, lambda: time.sleep(0.3)))  # type: ignore[arg-type]
+    assert 0 <= seconds[0] < 0.3 <= seconds[1]
+
+    monkeypatch.setattr(deep, "chosen_device", lambda device: "cuda")
+    with pytest.raises(ValueError, match="time needs"):
+        deep.Benchmark(processor_time=True)
 
 
 @pytest.mark.parametrize("name", ["ddpm-cifar10", "otcfm-cifar10"])
