@@ -25,8 +25,8 @@ from stability.runs.ranges import MOST_STEPS, require_range
 
 __all__ = ["EDM"]
 
-UNIPC_12 = (12, 10.0, 20.0)
-"""Steps, ρ and greatest σ whose width map on digits is nearly that of Heun's 18 steps."""
+UNIPC_12 = (12, 20.0)
+"""Steps and ρ of unipc-12: with ρ = 7 most of so few steps would be spent at large σ."""
 
 
 class Denoiser(Protocol):
@@ -57,7 +57,7 @@ class EDM:
     that is conditioned on it."""
     sampler: Literal["heun", "dpm++2m", "unipc", "unipc-12"] = "heun"
     """Heun's method, or DPM-Solver++(2M) or UniPC, which call the network once a step; unipc-12
-    is UniPC with 12 steps along levels for digits: --steps 12 --rho 10 --sigma-max 20."""
+    is UniPC with --steps 12 --rho 20."""
     steps: int = 18
     """Steps of the sampler. Heun's method calls the network once less than twice as often."""
     sigma_min: float = 0.002
@@ -105,7 +105,7 @@ class EDM:
                 )
 
         if self.sampler == "unipc-12":
-            for option in ("steps", "rho", "sigma_max"):
+            for option in ("steps", "rho"):
                 if getattr(self, option) != getattr(EDM, option):
                     raise OptionError(
                         f"{option_name(option)} has no meaning for --sampler unipc-12, which sets "
@@ -214,11 +214,9 @@ class EDM:
         Returns:
             The sampler.
         """
-        steps, rho, highest = (
-            UNIPC_12 if self.sampler == "unipc-12" else (self.steps, self.rho, self.sigma_max)
-        )
+        steps, rho = UNIPC_12 if self.sampler == "unipc-12" else (self.steps, self.rho)
         low = max(self.sigma_min, network.sigma_min)
-        high = min(highest, network.sigma_max)
+        high = min(self.sigma_max, network.sigma_max)
         levels = edm_noise_levels(steps, low, high, rho)
         if self.sampler == "heun":
             between = self.churn_min, self.churn_max
