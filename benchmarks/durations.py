@@ -205,7 +205,8 @@ def pages() -> Sequence[Path]:
 
 def _machine() -> str:
     info = Path("/proc/cpuinfo")
-    names = re.findall(r"model name\s*: (.*)", info.read_text()) if info.exists() else []
+    text = info.read_text(encoding="utf-8") if info.exists() else ""
+    names = re.findall(r"model name\s*: (.*)", text)
     return f"{names[0] if names else 'a processor'} with {os.cpu_count()} cores"
 
 

@@ -33,7 +33,8 @@ class Assignment:
     """An optimal assignment of n rows to n columns with its dual certificate; potentials are in
     units of the cost.
 
-    The assignment is within gap + n * infeasibility of the optimum; both are zero up to rounding.
+    The assignment is within gap + n * infeasibility of the optimum; both are zero up to the
+    rounding of the costs paid and of the potentials.
 
     Attributes:
         columns: (n,) int64, row i goes to column columns[i].
@@ -72,7 +73,7 @@ def assign(cost: ArrayLike, column_potentials: ArrayLike | None = None) -> Assig
         if found.gap + n * found.infeasibility <= _RESOLVED * paid:
             return found
 
-    # From zero, potentials grow no larger than what the optimum pays, so they resolve it.
+    # From zero, potentials grow only as large as the optimum needs.
     return _certified(matrix, np.zeros(n))
 
 

@@ -125,8 +125,9 @@ def spanning(rng: np.random.Generator, n: int, decades: int, signs: bool) -> np.
 def test_costs_of_any_span_and_a_start_that_hides_them(
     seed: int, n: int, decades: int, signs: bool, warm: bool
 ) -> None:
-    """The optimum is right relative to what is paid, and so is the certificate: no scale of
-    unused costs enters.
+    """The optimum is right relative to what is paid: no scale of unused costs enters. So is the
+    certificate, up to the rounding of potentials, which unused costs can force to be large: two of
+    them near ±0.2 may leave a potential of 0.2 in a row that pays 1e-7.
     """
     rng = np.random.default_rng(seed)
     cost = spanning(rng, n, decades, signs)
@@ -138,7 +139,9 @@ def test_costs_of_any_span_and_a_start_that_hides_them(
     matched = cost[np.arange(n), result.columns]
     gap = exact(matched) - exact(result.row_potentials) - exact(result.column_potentials)
     assert result.gap == pytest.approx(float(gap), rel=0, abs=1e-14 * n * paid)
-    assert abs(result.gap) + n * result.infeasibility <= 1e-12 * n * paid
+    potentials = np.abs(np.append(result.row_potentials, result.column_potentials)).sum()
+    rounding = 2 * np.finfo(float).eps * potentials
+    assert abs(result.gap) + n * result.infeasibility <= 1e-12 * n * paid + rounding
 
 
 def test_a_start_that_hides_the_costs_is_noticed(rng: np.random.Generator) -> None:
