@@ -123,8 +123,7 @@ def coverage(root: Path = ROOT, folders: tuple[str, ...] = CODE) -> Coverage:
             raising += 1
             listed += "\nRaises:\n" in doc
 
-    texts = [_module_texts(path) for path in _with_sources(root)]
-    words = [doc for _, tree in _modules(root, PACKAGES) for doc in _all_docstrings(tree)]
+    texts, words = _source_texts(root), _all_docstrings(root)
     return Coverage(
         arguments,
         described,
@@ -139,11 +138,14 @@ def coverage(root: Path = ROOT, folders: tuple[str, ...] = CODE) -> Coverage:
     )
 
 
-@cache
 def _modules(root: Path, folders: tuple[str, ...] = CODE) -> list[tuple[Path, ast.Module]]:
+    return [each for folder in folders for each in _parsed(root, folder)]
+
+
+@cache
+def _parsed(root: Path, folder: str) -> list[tuple[Path, ast.Module]]:
     return [
         (path, ast.parse(path.read_text(encoding="utf-8")))
-        for folder in folders
         for path in sorted((root / folder).rglob("*.py"))
     ]
 
@@ -198,6 +200,12 @@ def _with_sources(root: Path) -> list[Path]:
     ]
 
 
+@cache
+def _source_texts(root: Path) -> list[str]:
+    """Texts of each module that must name its sources."""
+    return [_module_texts(path) for path in _with_sources(root)]
+
+
 def _module_texts(path: Path) -> str:
     """All texts of a module: docstrings, and the strings that are the words of claims."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
@@ -208,10 +216,16 @@ def _module_texts(path: Path) -> str:
     )
 
 
-def _all_docstrings(tree: ast.Module) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, Function | ast.ClassDef | ast.Module):
-            yield from filter(None, _texts(node))
+@cache
+def _all_docstrings(root: Path) -> list[str]:
+    """Each docstring of the packages that is not empty."""
+    return [
+        doc
+        for _, tree in _modules(root, PACKAGES)
+        for node in ast.walk(tree)
+        for doc in _texts(node)
+        if doc
+    ]
 
 
 def bare_first_lines(root: Path = ROOT) -> list[str]:
