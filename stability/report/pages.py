@@ -259,7 +259,7 @@ def write(config: Pages) -> None:
         config: Folder of the documentation, and optionally the verdicts of a run.
 
     Raises:
-        UsageError: If the folder is not there.
+        UsageError: If the folder is not there, or the run did not examine all statements.
     """
     folder = config.docs / "theory"
     if not folder.is_dir():
@@ -267,6 +267,11 @@ def write(config: Pages) -> None:
     texts = pages(config.claims)
     if config.verdicts:
         report = json.loads(config.verdicts.read_text(encoding="utf-8"))
+        seen = {each["statement"] for each in report["statements"]}
+        if missing := [name for name in STATEMENTS if name not in seen]:
+            # their rows would be emptied
+            raise UsageError(f"{config.verdicts} must be of all statements, lacks {missing[0]}")
+
         texts |= {"gallery.md": gallery(report), "related-results.md": _GENERATED + related(report)}
     for name, text in texts.items():
         with atomic_write(folder / name) as file:

@@ -139,7 +139,12 @@ def test_pages_go_into_the_documentation_alone(tmp_path):
     with pytest.raises(UsageError, match="must be the folder of the documentation"):
         write(Pages(tmp_path))
     (tmp_path / "theory").mkdir()
-    (tmp_path / "v.json").write_text(json.dumps({"statements": []}), encoding="utf-8")
+    every = [{"statement": name, "verdicts": []} for name in STATEMENTS]
+    (tmp_path / "v.json").write_text(json.dumps({"statements": every[1:]}), encoding="utf-8")
+    with pytest.raises(UsageError, match="must be of all statements, lacks lemma_a1"):
+        write(Pages(tmp_path, tmp_path / "v.json"))
+    assert not list((tmp_path / "theory").iterdir())
+    (tmp_path / "v.json").write_text(json.dumps({"statements": every}), encoding="utf-8")
     write(Pages(tmp_path, tmp_path / "v.json"))
     written = {path.name for path in (tmp_path / "theory").iterdir()}
     assert written == {*pages.pages(), "gallery.md", "related-results.md"}
