@@ -9,6 +9,7 @@ something does not grow cannot be shown by a test: for those rows the interval o
 printed, and that of its difference from λ = 0, which only trains longer on real data.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -130,6 +131,7 @@ def main(config: Degradation) -> None:
         console.print(_slopes_table(title, by_regime, control))
         verdicts = slope_tests(by_regime, alone, config.level)
         console.print(_tests_table(verdicts, config.level))
+        console.print(_power(verdicts, seeds))
         found += [replace(each, instance=f"{setting.name}, {each.instance}") for each in verdicts]
 
     if config.out:
@@ -194,9 +196,10 @@ def _slopes_table(title: str, by_regime: dict[str, np.ndarray], control: str | N
 
 
 def _interval(values: np.ndarray) -> str:
-    """A mean over seeds, and half of its interval; infinite with one seed."""
+    """A mean over seeds, and half of its interval, which one seed has not."""
     interval = student_interval(values)
-    return f"{interval.mean:.3g} ± {interval.half_width:.2g}"
+    half = interval.half_width
+    return f"{interval.mean:.3g}" + (f" ± {half:.2g}" if math.isfinite(half) else "")
 
 
 def _tests_table(verdicts: Sequence[Verdict], level: float) -> Table:
@@ -217,6 +220,16 @@ def _tests_table(verdicts: Sequence[Verdict], level: float) -> Table:
         f"sign tests; probability that any of them finds what is not there: at most {level:g}"
     )
     return table
+
+
+def _power(verdicts: Sequence[Verdict], seeds: int) -> str:
+    """A sentence on whether these seeds can tell at all: a sign test needs 2^−S <= its level."""
+    levels = [verdict.false_alarm for verdict in verdicts if verdict.false_alarm]
+    needed = math.ceil(-math.log2(min(levels)) - 1e-9)
+    if seeds >= needed:
+        return f"{seeds} seeds can tell: a sign test at this level needs {needed}."
+    few = "One seed" if seeds == 1 else f"{seeds} seeds"
+    return f"{few} cannot tell: a sign test at this level needs {needed}, each run with its --seed."
 
 
 if __name__ == "__main__":

@@ -44,9 +44,19 @@ def test_runs_in_a_folder(tmp_path, capsys):
     assert {each.status for each in verdicts} == {Status.HOLDS}
     assert verdicts[0].instance.endswith(", grows when fully synthetic")
     assert said.count("7 of 7") == 3
+    assert "7 seeds can tell: a sign test at this level needs 6." in said
     assert said.count(" holds") == 3
     rows = [line for line in said.splitlines() if line.strip().startswith("fully synthetic")]
     assert float(rows[0].split()[2]) == pytest.approx(1.5, abs=0.3)
+
+
+def test_one_seed_is_told_how_many_can_tell(tmp_path, capsys):
+    write_run(tmp_path / "run", (Mix(0.0), Mix(1.0), FullySynthetic()), grids=False)
+    main(Degradation(tmp_path))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "One seed cannot tell: a sign test at this level needs 6" in said
+    assert "inf" not in said
+    assert 2.0**-6 <= 0.05 / 3 < 2.0**-5
 
 
 def test_a_folder_of_others_is_left_alone(tmp_path):
