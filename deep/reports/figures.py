@@ -1,7 +1,7 @@
 """Figures 1, 2, 5 to 7 and 9 of the paper, of whatever runs there are."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
 import numpy as np
@@ -27,6 +27,7 @@ __all__ = [
     "grid_generations",
     "last_generation",
     "metrics_over_generations",
+    "most_changed",
     "parameter_distances",
     "sample_grids",
     "shown_series",
@@ -125,8 +126,8 @@ def effect_of_lambda(setting: Setting) -> Figure:
 
 
 def sample_grids(setting: Setting) -> Figure | None:
-    """Draw what the same latents become, generation after generation (Figures 1 and 7), of the
-    first seed.
+    """Draw the images of fixed latents, generation after generation (Figures 1 and 7), of the first
+    seed: those of the latents whose image changes most from the first generation to the last.
 
     Args:
         setting: The runs.
@@ -149,12 +150,16 @@ def sample_grids(setting: Setting) -> Figure | None:
     width, height = 0.5 + beside + ROW_HEIGHT * len(chosen), 0.2 + ROW_HEIGHT * len(setting.rows)
     figure = Figure(figsize=(width, height))
     grid = figure.subplots(len(setting.rows), len(chosen), squeeze=False)
-    for row, (regime, chains) in zip(grid, setting.rows.items(), strict=True):
+
+    grids = {
+        regime: {t: chains[0].run.grid(t)[chains[0].r] for t in chosen}
+        for regime, chains in setting.rows.items()
+    }
+    shown = most_changed([(of[chosen[0]], of[chosen[-1]]) for of in grids.values()], SIDE)
+    for row, (regime, of) in zip(grid, grids.items(), strict=True):
         row[0].set_ylabel(labels[regime])
         for axes, t in zip(row, chosen, strict=True):
-            axes.imshow(
-                tiled(chains[0].run.grid(t)[chains[0].r], SIDE), cmap="gray", vmin=0, vmax=255
-            )
+            axes.imshow(tiled(of[t][shown], SIDE), cmap="gray", vmin=0, vmax=255)
             axes.set(xticks=[], yticks=[])
             axes.grid(False)
             axes.spines[:].set_visible(False)
@@ -218,6 +223,22 @@ def grid_generations(setting: Setting) -> list[int]:
     """
     firsts = [chains[0].run for chains in setting.rows.values()]
     return sorted(set.intersection(*(set(run.grids) for run in firsts)))
+
+
+def most_changed(pairs: Sequence[tuple[np.ndarray, np.ndarray]], side: int) -> np.ndarray:
+    """Find the images of a square that changed most in any row.
+
+    Args:
+        pairs: First and last images of each row, (k, c, h, w) uint8.
+        side: Most images a side.
+
+    Returns:
+        Their indices, the most changed first.
+    """
+    changes = [np.square(last.astype(float) - first).mean(axis=(1, 2, 3)) for first, last in pairs]
+    change = np.max(changes, axis=0)
+    side = min(side, math.isqrt(len(change)))
+    return np.argsort(-change, kind="stable")[: side * side]
 
 
 def tiled(images: np.ndarray, side: int) -> np.ndarray:

@@ -4,6 +4,7 @@ needs nothing else.
 
 import base64
 import json
+import math
 import os
 import re
 import shutil
@@ -19,6 +20,7 @@ from deep.reports.figures import (
     effect_of_lambda,
     grid_generations,
     metrics_over_generations,
+    most_changed,
     parameter_distances,
     sample_grids,
     shown_series,
@@ -383,9 +385,23 @@ def test_sample_grids_are_of_the_first_seed(setting, tmp_path):
     figure = sample_grids(setting)
     assert figure is not None
     assert [axes.get_title() for axes in figure.axes[:4]] == ["t = 0", "t = 1", "t = 2", "t = 3"]
-    with np.load(tmp_path / "0" / "samples" / "grid-0002.npz") as file:
-        expected = tiled(file["images"][1], 4)
+    grids = {}
+    for t in (0, 2, 3):
+        with np.load(tmp_path / "0" / "samples" / f"grid-{t:04}.npz") as file:
+            grids[t] = file["images"].astype(int)
+    change = ((grids[3] - grids[0]) ** 2).sum(axis=(2, 3, 4)).max(axis=0)
+    side = min(4, math.isqrt(len(change)))
+    first = sorted(range(len(change)), key=lambda i: -change[i])[: side * side]
+    expected = tiled(grids[2][1][first].astype(np.uint8), 4)
     assert (figure.axes[6].images[0].get_array() == expected).all()
+
+
+def test_images_that_changed_most_are_shown():
+    """In one row a single image changes, in the other one none: it stands first."""
+    still = np.zeros((10, 1, 2, 2), np.uint8)
+    moved = still.copy()
+    moved[7] = 200
+    assert most_changed([(still, still), (still, moved)], side=4).tolist() == [7, *range(7), 8]
 
 
 def test_without_stored_grids_there_are_no_samples(tmp_path):
