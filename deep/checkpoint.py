@@ -186,7 +186,7 @@ def export_diffusers(folder: Path | str, checkpoint: Checkpoint) -> None:
 
 @dataclass(frozen=True)
 class CheckpointFile:
-    """Show what a checkpoint holds, and convert it.
+    """Show the contents of a checkpoint, and convert it.
 
     Reads EDM's snapshots (.pkl), .pt files of ddpm-torch and torchcfm, folders of diffusers with a
     DDPM, and this project's .safetensors. Nothing that a file contains is ever run.

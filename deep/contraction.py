@@ -354,7 +354,7 @@ def frechet_of(result: Result) -> tuple[str, dict[str, NDArray], float]:
         result: The run.
 
     Returns:
-        Title, values (T + 1, S) by row, and what real images get.
+        Title, values (T + 1, S) by row, and that for real images.
     """
     found = [
         q for q in result.quantities if str(q.about.get("metric", "")).startswith(("fd", "fid"))

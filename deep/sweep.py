@@ -137,7 +137,7 @@ class Sweep(GridOptions):
 
 
 def main(config: Sweep) -> None:
-    """Run what is not finished, and print what came out.
+    """Run the unfinished runs, and print the results.
 
     Leaves with status 1 if a run failed, or Ray did.
 

@@ -104,7 +104,7 @@ def critical_lambda(temperature: float) -> float:
 
 
 def main(config: TextRun) -> None:
-    """Run, or finish, the retraining, and print what came out.
+    """Run, or finish, the retraining, and print the results.
 
     Args:
         config: Options of the command.

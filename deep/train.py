@@ -56,7 +56,7 @@ SHOWN = 100  # images in a grid
 
 
 def main(config: Config) -> None:
-    """Train, draw samples, and print what came out.
+    """Train, draw samples, and print the results.
 
     Args:
         config: Options of the command.

@@ -74,7 +74,7 @@ class Stability:
     """Newton steps of each fit in theorem2 for a family of one's own, which then stops early, >= 1.
     Default: as many as the maximum takes."""
     controls: bool = False
-    """List each negative control and counterexample with what it measured."""
+    """List each negative control and counterexample with its measurement."""
     out: Path | None = None
     """Folder for verdicts.json, report.html and figures."""
     runs: tuple[Path, ...] = ()

@@ -94,7 +94,7 @@ def grid(config: StudySweep, study: Study) -> list[GridRun]:
 
 
 def main(config: StudySweep) -> None:
-    """Run what is not finished, and print what came out.
+    """Run the unfinished runs, and print the results.
 
     Args:
         config: File of the study, and the options of the grid.

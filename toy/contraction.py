@@ -126,7 +126,7 @@ def displacement(kind: Kind, size: float, truth: Distribution, seed: int) -> Dis
 def configuration(model: str) -> type:
     """Make the configuration of the command for a model.
 
-    The model decides what other options there are.
+    The model decides which other options there are.
 
     Args:
         model: Key of `MODELS`.

@@ -118,7 +118,7 @@ class QuickEightGaussians(EightGaussians):
 
 
 def claims(regimes: Sequence[str], generations: int) -> list[CurveClaim]:
-    """State what Figure 3 shows, as claims about a run.
+    """State the content of Figure 3, as claims about a run.
 
     Args:
         regimes: Names of the rows.

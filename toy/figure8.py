@@ -69,7 +69,7 @@ class QuickFigure8(Figure8):
 
 
 def claims(regimes: Sequence[str], generations: int) -> list[CurveClaim]:
-    """State what Figure 8 shows, as claims about a run.
+    """State the content of Figure 8, as claims about a run.
 
     Slopes are taken from a fifth of the run on, t = 10 … 50 in full: before, the network is still
     learning.

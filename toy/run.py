@@ -88,7 +88,7 @@ def settings_of(model: str) -> tuple[type, Callable[[], Any]]:
 
 
 def with_model(name: str, model: str, options: tuple[str, type], *others: Any) -> type:
-    """Make the configuration of a command for a model, which decides what other options there are.
+    """Make the configuration of a command for a model, which decides which other options there are.
 
     Args:
         name: Of the class.
@@ -120,7 +120,7 @@ def _choice(names: Iterable[str], words: str) -> Any:
 def configuration(model: str) -> type:
     """Make the configuration of the command for a model.
 
-    The model decides what other options there are.
+    The model decides which other options there are.
 
     Args:
         model: Key of `MODELS`.
@@ -188,7 +188,7 @@ def _run_own_points(config: Any) -> None:
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """The model, which decides what other options there are."""
+    """The model, which decides which other options there are."""
 
     model: Literal[tuple(MODELS)] = "ot-cfm"  # type: ignore[valid-type]
     """Class of models."""

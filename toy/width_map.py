@@ -2,7 +2,7 @@
 toy.width_map
 
 The prediction is `stability.diffusion.width_map`: a perfect learner, so that the sampler alone
-changes the width. The difference of the trained networks from it is what learning adds.
+changes the width. The difference of the trained networks from it is the effect of learning.
 """
 
 import json

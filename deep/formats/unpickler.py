@@ -440,7 +440,7 @@ def _require_key(key: Any) -> None:
 
 
 def require_bounded(value: Any) -> None:
-    """Refuse what is small in the file and large when it is written out, or has no end.
+    """Refuse anything that is small in the file and large when it is written out, or has no end.
 
     Args:
         value: What an unpickler made.

@@ -1,1 +1,1 @@
-"""Language models in the retraining loop: networks, training, and what is measured of text."""
+"""Language models in the retraining loop: networks, training, and measurements of text."""

@@ -27,7 +27,7 @@ class CorpusError(ValueError):
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text, divided into what is trained on and what is held out.
+    """A text, divided into a training part and a held-out part.
 
     Attributes:
         alphabet: Character of each symbol; symbol 0 stands for all that are not among them.

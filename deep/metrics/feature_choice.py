@@ -84,7 +84,7 @@ def chosen_space(
 
 
 def require_space(options: FeatureOptions, option: str, source: str, train: ImageSet) -> None:
-    """Refuse what `chosen_space` would refuse, without training an encoder.
+    """Refuse anything that `chosen_space` would refuse, without training an encoder.
 
     Args:
         options: The network, or none.

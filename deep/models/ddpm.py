@@ -119,7 +119,7 @@ class DDPM:
         return Ancestral(noise, bound).over(schedule)
 
     def inputs(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """Draw what is random in the loss: mirroring, timesteps and noise.
+        """Draw the random parts of the loss: mirroring, timesteps and noise.
 
         Args:
             images: Images, (b, c, h, w) uint8.

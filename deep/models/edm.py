@@ -120,7 +120,7 @@ class EDM:
                 raise OptionError(f"{option_name(option)} has no meaning without --churn")
 
     def inputs(self, images: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """Draw what is random in the loss: noise levels, augmentation and noise.
+        """Draw the random parts of the loss: noise levels, augmentation and noise.
 
         Args:
             images: Images, (b, c, h, w) uint8.

@@ -28,7 +28,7 @@ def check_levels(
         dropout: Probability of dropout.
 
     Raises:
-        ValueError: If they do not; it names the argument, its value and what is allowed.
+        ValueError: If they do not; it names the argument, its value and the allowed values.
     """
     # The upper limits are far beyond any use: a file may claim anything, and must not be taken at
     # its word.

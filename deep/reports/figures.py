@@ -292,7 +292,7 @@ def _scale(axes: Axes, series: Series) -> None:
 
 
 def _floor(axes: Axes, floors: np.ndarray, words: str) -> None:
-    """floors: (S,), what as many real images get, one a run."""
+    """floors: (S,), the values for as many real images, one a run."""
     if len(floors):
         spread = floors.std(ddof=1) if len(floors) > 1 else 0.0
         floor = Floor(float(floors.mean()), float(spread))

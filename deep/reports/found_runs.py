@@ -407,7 +407,7 @@ def _require_plausible(config: Mapping[str, Any], path: Path) -> None:
 
 
 def _series(run: RecordedRun) -> dict[Series, str]:
-    """The keys of what is measured against real images."""
+    """The keys of quantities that are measured against real images."""
     found = {}
     try:
         for quantity in run.study.quantities:

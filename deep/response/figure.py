@@ -24,7 +24,7 @@ def contraction_figure(
     Args:
         measured: Numbers of the pairs and of the run.
         pair_rounds: Retrainings that the prediction knows.
-        frechet: Name, values (T + 1, S) by row, and what real images get.
+        frechet: Name, values (T + 1, S) by row, and that for real images.
         width: Standard deviations of real pixels along principal components (K,), a grid of
             standard deviations, and the width map's relative change of the variance on it.
 

@@ -1,4 +1,4 @@
-"""Pictures of one run of deep.retrain: metrics, parameters, and what fixed latents become, still
+"""Pictures of one run of deep.retrain: metrics, parameters, and the images of fixed latents, still
 and in motion.
 """
 

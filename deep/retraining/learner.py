@@ -72,7 +72,7 @@ class ImageLearner:
         run: Names the run among all others, so that what another one left in `folder` is not taken
             for its own.
         seconds: Least time between two writings of an unfinished training or sampling.
-        on_progress: Told what is being done, how many images of it are done, and of how many.
+        on_progress: Told the name of the work under way, its finished images, and all of them.
     """
 
     def __init__(
@@ -263,7 +263,7 @@ class ImageLearner:
         self._t, self.images_seen, self._drawn_from = state["t"], state["images_seen"], None
 
     def kept(self, what: str, r: int, *inputs: str | np.ndarray) -> Kept:
-        """The file for what is done about chain r in this generation.
+        """The file for the work on chain r in this generation.
 
         Args:
             what: Names the work: fit, samples or measured.

@@ -1,4 +1,4 @@
-"""Chains that are alike so far: what is done for one of them is done for all."""
+"""Chains that are alike so far: work for one of them is work for all."""
 
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any

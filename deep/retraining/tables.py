@@ -17,9 +17,9 @@ ALL_GENERATIONS = 5  # retrainings of which each is shown; of more, the paper's 
 
 
 def print_tables(console: Console, run: RecordedRun) -> None:
-    """Print what each row was trained on, and for each reference what was measured.
+    """Print the training set of each row, and for each reference the measurements.
 
-    The first row of a table of measurements is what real images get, where it is known.
+    The first row of a table of measurements is that of real images, where it is known.
 
     Args:
         console: Console to print on.

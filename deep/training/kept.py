@@ -1,4 +1,4 @@
-"""Files in which a long computation keeps what it has done, so that it resumes after a kill."""
+"""Files in which a long computation keeps its results, so that it resumes after a kill."""
 
 import time
 import warnings

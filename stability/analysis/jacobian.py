@@ -94,7 +94,7 @@ def retraining_cost(sandwich: np.ndarray, V: np.ndarray) -> np.ndarray:
 
     Args:
         sandwich: (P, P) S, the covariance of the fit to the real points.
-        V: (P, P) what retraining adds to it.
+        V: (P, P) the part that retraining adds.
 
     Returns:
         (P,) descending, all >= 1.

@@ -122,7 +122,7 @@ def spaced_times(
 
 
 def require_schedule(alphas_cumprod: ArrayLike) -> NDArray[np.float64]:
-    """Refuse what is no schedule.
+    """Refuse anything that is no schedule.
 
     Args:
         alphas_cumprod: ᾱ, (T,).
@@ -143,7 +143,7 @@ def require_schedule(alphas_cumprod: ArrayLike) -> NDArray[np.float64]:
 
 
 def require_levels(noise_levels: ArrayLike) -> NDArray[np.float64]:
-    """Refuse what are no noise levels of a sampler.
+    """Refuse numbers that are no noise levels of a sampler.
 
     Args:
         noise_levels: σ_i, (steps,).

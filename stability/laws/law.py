@@ -293,7 +293,7 @@ def require_mass(law: Law, missing: float, doubtful: float) -> None:
         doubtful: How far it may be from 0 for known reasons, >= 0.
 
     Raises:
-        ValueError: If it is farther, or not a number; says what to do.
+        ValueError: If it is farther, or not a number; says how to mend it.
     """
     if abs(missing) <= doubtful:
         return

@@ -1,4 +1,4 @@
-"""Checks of what callers of the Python API pass: an error names the argument, the value and what
+"""Checks of the arguments of the Python API: an error names the argument, the value and what
 is allowed.
 """
 
@@ -19,7 +19,7 @@ def is_array_like(value: Any) -> bool:
     """Tell points from an object that draws points; a DataFrame has a method `sample` too.
 
     Args:
-        value: What was passed.
+        value: The argument.
 
     Returns:
         Whether it is an array, a tensor, a table or a list.
@@ -31,7 +31,7 @@ def numeric_array(value: Any, name: str) -> np.ndarray:
     """Convert an array, a tensor, a table or nested lists of real numbers.
 
     Args:
-        value: What was passed.
+        value: The argument.
         name: Of the argument.
 
     Returns:
@@ -65,10 +65,10 @@ def numeric_array(value: Any, name: str) -> np.ndarray:
 
 
 def require_number(value: Any, name: str) -> None:
-    """Refuse what is no real number.
+    """Refuse anything that is no real number.
 
     Args:
-        value: What was passed; NaN and inf are numbers.
+        value: The argument; NaN and inf are numbers.
         name: Of the argument.
 
     Raises:
@@ -82,7 +82,7 @@ def whole_number(value: Any, name: str, least: int) -> int:
     """Convert a whole number of any type.
 
     Args:
-        value: What was passed.
+        value: The argument.
         name: Of the argument.
         least: The smallest value that is allowed.
 
@@ -108,7 +108,7 @@ def require_methods(value: Any, name: str, *methods: str) -> None:
     """Refuse an object that lacks a method of its protocol, before it is needed.
 
     Args:
-        value: What was passed.
+        value: The argument.
         name: Of the argument.
         methods: Names of the methods.
 

@@ -1,1 +1,1 @@
-"""The computer: machine code, and folders for what can be made again."""
+"""The computer: machine code, and the folder of files that can be made again."""

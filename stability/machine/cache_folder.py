@@ -1,4 +1,4 @@
-"""The folder for what can be made again: features, encoders, machine code."""
+"""The folder for files that can be made again: features, encoders, machine code."""
 
 import os
 import stat
@@ -12,7 +12,7 @@ NAME = "iterative-retraining"
 
 
 def cache_folder() -> Path:
-    """Find the folder for what can be made again.
+    """Find the folder for files that can be made again.
 
     Returns:
         `iterative-retraining` in $XDG_CACHE_HOME, or else in ~/.cache. Where that cannot be

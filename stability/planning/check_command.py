@@ -38,7 +38,7 @@ GATE_NAMES = ("alpha", "null", "tolerance", "effect", "share", "target", "catego
 
 @dataclass(frozen=True)
 class CheckOptions:
-    """Check whether a loop is degrading, from what each generation drew.
+    """Check whether a loop is degrading, from the samples of each generation.
 
     Exit status 0: no change found, and one of the size --effect would have been. 1: degrading.
     3: undecided. 2: bad input. With --fail-if: 1 if a condition holds, otherwise 0.

@@ -179,7 +179,7 @@ def plain(value: Any) -> Any:
         value: Numbers, texts, records and containers of them.
 
     Returns:
-        The same as dictionaries and lists; what is not finite is None.
+        The same as dictionaries and lists; a number that is not finite is None.
     """
     if is_dataclass(value) and not isinstance(value, type):
         extra = {"ratio": value.ratio} if isinstance(value, RealDistance) else {}

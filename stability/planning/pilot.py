@@ -159,7 +159,7 @@ class _Fitted:
         return np.concatenate([*[real] * copies, real[chosen], drawn[:synthetic]])
 
     def _fit(self, points: NDArray, fraction: float, count: int) -> tuple[NDArray, Refit]:
-        """Draws of a model fitted to the points, and what was measured."""
+        """Draws of a model fitted to the points, and the measurements."""
         self.learner.reset([self._rng(Purpose.INIT)])
         self.learner.fit([TrainingSet(points, len(points))], [self._rng(Purpose.FIT)])
         drawn = np.asarray(self.learner.sample([count], [self._rng(Purpose.SAMPLE)])[0])

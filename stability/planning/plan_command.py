@@ -1,4 +1,4 @@
-"""The command `plan`: how much synthetic data a loop can take, and at what price."""
+"""The command `plan`: how much synthetic data a loop can take, and at which price."""
 
 import re
 from collections.abc import Sequence
@@ -83,7 +83,7 @@ class PlanOptions:
     known_round: Annotated[
         tuple[Path, Path] | None, tyro.conf.arg(name="round", metavar="TRAIN SAMPLES")
     ] = None
-    """Files of one round: what a model was trained on, and what it drew."""
+    """Files of one round: the training set of a model, and its samples."""
     run: Path | None = None
     """Folder of a recorded run that began with the real data: its generations are the pilot."""
     target: str | None = None

@@ -110,7 +110,7 @@ def read_round(
     features: str = "pixels",
     array: str | None = None,
 ) -> tuple[Points, NDArray[np.float64], NDArray[np.float64]]:
-    """Read what a model was trained on and what it drew, as points of the real ones' coordinates.
+    """Read a model's training set and samples, as points in the coordinates of the real ones.
 
     Args:
         known_round: Training data and samples, each as of `read_real_points`.

@@ -108,7 +108,7 @@ class Plan:
     inputs: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """The plan as JSON values; what is infinite or unknown is null."""
+        """The plan as JSON values; a number that is infinite or unknown is null."""
         return {
             "schema": SCHEMA,
             "verdict": self.verdict,

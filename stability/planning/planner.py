@@ -1,4 +1,4 @@
-"""`plan`: how much synthetic data a loop can take, under which regime, and at what price."""
+"""`plan`: how much synthetic data a loop can take, under which regime, and at which price."""
 
 import math
 from collections.abc import Callable, Collection, Sequence

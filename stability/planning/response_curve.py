@@ -66,7 +66,7 @@ class ResponseCurve:
             r: (k,), means over training sets.
 
         Returns:
-            (k,); beyond what was measured, as at the end.
+            (k,); beyond the measurements, as at the end.
         """
         return np.sqrt(np.interp(r, self.at, self.spread))
 

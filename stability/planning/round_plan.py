@@ -30,7 +30,7 @@ def answer_from_round(
 
     Args:
         functionals: What is followed, from the real points.
-        train: (k, d), what the model was trained on.
+        train: (k, d), the training set of the model.
         samples: (m, d), its draws.
         rules: The rows.
         n: Real points.

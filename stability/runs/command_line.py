@@ -33,7 +33,7 @@ LONGEST_MESSAGE = 2000  # characters
 
 class UsageError(ValueError):
     """Options that do not fit together or their input; the message names the option, its value
-    and what is allowed.
+    and the allowed values.
     """
 
 

@@ -2,7 +2,7 @@
 its own, from which it resumes after whatever killed it.
 
 Ray decides where and when. Nothing is kept in the process that calls `run_grid`: kill it, start it
-again, and it resumes what is not finished.
+again, and it resumes the unfinished runs.
 """
 
 import importlib.util
@@ -220,7 +220,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def run_grid(folder: Path, options: GridOptions, runs: Sequence[GridRun]) -> None:
-    """Run what is not finished, print what came out; leaves with status 1 if a run failed, or
+    """Run the unfinished runs, print the results; leaves with status 1 if a run failed, or
     Ray did.
 
     Args:

@@ -100,7 +100,7 @@ def _heading(owner: type, name: str, otherwise: str) -> str:
 
 @contextlib.contextmanager
 def wide(environment: MutableMapping[str, str]) -> Iterator[io.StringIO]:
-    """Catch what is printed in the block, in lines without breaks.
+    """Catch the text that is printed in the block, in lines without breaks.
 
     Args:
         environment: Of this process, `os.environ`.

@@ -206,7 +206,7 @@ class History(Sequence[HistoryLine]):
 
 
 def counts(training: TrainingSet) -> dict[str, int]:
-    """Count what a generation was trained on.
+    """Count the points of the training set of a generation.
 
     Args:
         training: Its training set.

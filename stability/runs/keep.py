@@ -59,7 +59,7 @@ class Keep:
         return t > newest - self.last or bool(self.every and t % self.every == 0)
 
     def count(self, generations: int) -> int:
-        """Count what stays.
+        """Count the files that stay.
 
         Args:
             generations: Number of generations, with generation 0.

@@ -121,7 +121,7 @@ class LoopOptions(RunOptions):
     """End cleanly before the generation that would pass so many hours; the same command resumes.
     0: no limit."""
     quiet: bool = False
-    """Print the paths of what was written and nothing else."""
+    """Print the paths of the written files and nothing else."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

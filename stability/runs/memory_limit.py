@@ -67,7 +67,7 @@ def _number(path: Path) -> float:
 
 
 def require_memory(needs: Iterable[Need]) -> None:
-    """Refuse what no machine of this size can hold.
+    """Refuse anything that no machine of this size can hold.
 
     Args:
         needs: All that is held at the same time.

@@ -82,7 +82,7 @@ class Floor:
 
 
 def as_floor(values: Sequence[float]) -> Floor:
-    """Summarise what draws of the truth gave.
+    """Summarise the values for draws of the truth.
 
     Args:
         values: A quantity of each draw, two or more.
@@ -178,7 +178,7 @@ class ChainsObserver(Protocol):
 
 @runtime_checkable
 class HasFloor(Protocol):
-    """An observer that says what a perfect model gets."""
+    """An observer that knows its value for a perfect model."""
 
     def floor(
         self, truth: TruthDraw, n: int, rng: np.random.Generator

@@ -124,7 +124,7 @@ def as_text(value: Any) -> str:
 
 
 def environment_rows(environments: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """Collect what is recorded of where runs ran.
+    """Collect the records of where runs ran.
 
     Args:
         environments: One a run.

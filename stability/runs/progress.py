@@ -19,7 +19,7 @@ MOST_NUMBERS = 2  # of a row, in the line of a generation
 
 
 def progress_bar(show: bool = True) -> "Progress":
-    """Make a context whose tasks count what is done and estimate the time left.
+    """Make a context whose tasks count the finished work and estimate the time left.
 
     Args:
         show: False in the processes beside the first one.

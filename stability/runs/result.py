@@ -254,7 +254,7 @@ class Result:
     def samples(
         self, generation: int = -1, regime: Regime | str | None = None, seed: int | None = None
     ) -> np.ndarray | list[np.ndarray]:
-        """Load what a generation drew.
+        """Load the samples of a generation.
 
         Args:
             generation: Its number; negative ones count from the end.

@@ -37,7 +37,7 @@ class RunStudy:
     """Processor threads to use; 0: one for each processor that is ours."""
 
     quiet: bool = False
-    """Print the paths of what was written and nothing else."""
+    """Print the paths of the written files and nothing else."""
 
     def __post_init__(self) -> None:
         require_range(self, threads=(0, MOST_THREADS))
@@ -48,7 +48,7 @@ class RunStudy:
 
 
 def main(config: RunStudy) -> None:
-    """Run the study, print what came out, and write the page.
+    """Run the study, print the results, and write the page.
 
     Args:
         config: File of the study, and the options that replace its own.

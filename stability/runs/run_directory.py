@@ -5,9 +5,9 @@ Layout:
     config.json        the whole configuration, and where it ran (versions, commit, threads)
     history.jsonl      one line a generation; the same bytes whether or not the run was interrupted
     timings.jsonl      one line a generation; not reproducible, hence apart
-    study.json         what was measured, with its noise floors
+    study.json         measured quantities, with their noise floors
     checkpoints/       the last two generations: learner, training sets, samples, observers
-    samples/           what each generation drew
+    samples/           the samples of each generation
     figures/           pictures
 
 `stability.runs.run_layout` has all names. A checkpoint holds digests of the configuration, of the

@@ -100,7 +100,7 @@ def write_sealed_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def read_sealed_npz(path: Path) -> tuple[dict[str, np.ndarray], str]:
-    """Read what `write_sealed_npz` wrote.
+    """Read the result of `write_sealed_npz`.
 
     Args:
         path: The file.

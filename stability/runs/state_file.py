@@ -82,7 +82,7 @@ def write_state(path: Path, state: dict[str, Any], name: str = "state") -> None:
 
 
 def read_state(path: Path) -> dict[str, Any]:
-    """Read what `write_state` wrote, on the CPU.
+    """Read the result of `write_state`, on the CPU.
 
     Args:
         path: The file.

@@ -84,7 +84,7 @@ class LearnerPlace:
         threads: Of this process.
         folder: Of the run.
         digest: Of the configuration, by which the run is told from all others.
-        bars: To show what is being done.
+        bars: To show the work under way.
     """
 
     chains: int
@@ -179,7 +179,7 @@ class Study:
         processes: Those that work on the run together.
         say: Told in words where the run is, what it takes on the disk, and whether it stopped
             early.
-        lines: Whether to say a line a generation, too: what was measured, and how long it took.
+        lines: Whether to say a line a generation, too: the measurements, and how long it took.
         finish: Called with the result while the folder is still locked, to draw and to print.
         progress: Whether to show a bar on a terminal.
     """
@@ -314,11 +314,11 @@ class Study:
         return result
 
     def place(self, run: OpenRun, bars: Bars) -> LearnerPlace:
-        """Say what a learner is built for.
+        """Describe the place that a learner is built for.
 
         Args:
             run: The open run.
-            bars: To show what is being done.
+            bars: To show the work under way.
 
         Returns:
             The place.
@@ -506,7 +506,7 @@ class _Runner:
         ]
 
     def _write_study_file(self) -> None:
-        """Write what is measured, with its floors, unless the folder has it."""
+        """Write the measured quantities with their floors, unless the folder has them."""
         study, folder = self._study, self._run.path
         if self._floors_written or self._run.directory is None:
             return

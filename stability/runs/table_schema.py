@@ -316,7 +316,7 @@ class TableSchema:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> "TableSchema":
-        """Read what `as_data` returned.
+        """Read the result of `as_data`.
 
         Args:
             data: The JSON values.

@@ -145,7 +145,7 @@ class Examination:
         name: Of its module.
         title: First line of the module's docstring.
         verdicts: Of `check`, on every instance.
-        counterexamples: To what the paper prints.
+        counterexamples: To sentences of the paper.
         controls: The check with spoiled constants.
         seconds: It took.
     """

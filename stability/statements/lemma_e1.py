@@ -315,7 +315,7 @@ def _product(L: float, eps: float) -> float:
 def _away_verdict(
     where: Instance, lam: float, V: np.ndarray, case: str, method: str, common: dict[str, Any]
 ) -> Verdict:
-    """(76) away from θ*, with what is printed beside it."""
+    """(76) away from θ*, with the printed formula beside it."""
     how = {"method": method.format(f"G∞ at {_AWAY} standard errors from θ*"), **common}
     printed = float(np.abs(_away(where, lam, V, at_image=False)).max())
     return AWAY.verdict(

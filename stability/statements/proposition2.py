@@ -308,7 +308,7 @@ def _gradient_verdict(
     method: str,
     tolerance: float,
 ) -> Verdict:
-    """(59) as corrected; what is printed, with −Σ, stands beside it."""
+    """(59) as corrected; the printed formula, with −Σ, stands beside it."""
     stated = gradient(mu, sigma, x) @ unit
     printed = gradient(mu, sigma, x, 1.0) @ unit
     numbers: dict[str, Any] = {"claimed": 0.0, "tolerance": tolerance, "method": method}

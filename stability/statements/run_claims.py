@@ -176,7 +176,7 @@ def write_verdicts(folder: Path, command: str, title: str, verdicts: Sequence[Ve
 
 
 def read_verdicts(folder: Path) -> Examination:
-    """Read what `write_verdicts` wrote.
+    """Read the result of `write_verdicts`.
 
     Args:
         folder: Folder of the run.

@@ -277,7 +277,7 @@ def width(sampler: Sampler, v: float) -> float:
 
     Args:
         sampler: The sampler.
-        v: Variance of what it was trained on, >= 0.
+        v: Variance of its training set, >= 0.
 
     Returns:
         Variance of its samples.

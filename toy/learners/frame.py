@@ -2,7 +2,7 @@
 
 `BatchedLearner` has what all eight share; `NetworkLearner` adds what the five with networks
 share: parameters in one tensor, Adam, batches, and a state that can be stored. The module of a
-learner says the rest, which is its model: how it begins, what it is trained on, how it is sampled.
+learner says the rest, which is its model: how it begins, is trained and is sampled.
 """
 
 from abc import ABC, abstractmethod

@@ -110,7 +110,7 @@ def theorem_names(source: str) -> tuple[str, ...]:
 
 
 def check_file(development: Development) -> Checked:
-    """Compile a file and compare what it rests on with what is allowed.
+    """Compile a file and compare its axioms with the allowed ones.
 
     Args:
         development: The file.
@@ -270,7 +270,7 @@ def _axioms(printed: str) -> tuple[str, ...]:
 
 
 def _message(error: str) -> str:
-    """The end of Coq's message, where it says what is wrong."""
+    """The end of Coq's message, where it names the fault."""
     _, _, message = error.partition("Error:")
     return _end(message)
 

@@ -28,7 +28,7 @@ class Step:
     """One equation or inequality.
 
     Attributes:
-        reduced: 0 (equation) or True (inequality) once proved, else what is left of it.
+        reduced: 0 (equation) or True (inequality) once proved, else the expression that remains.
     """
 
     words: str
@@ -127,7 +127,7 @@ class Provable(Generic[P]):
 def proves(
     claim: str, statement: str, uses: tuple[str, ...] = (), erratum: str = ""
 ) -> Callable[[Callable[P, tuple[Step, ...]]], Provable[P]]:
-    """Declare what a function of steps proves.
+    """Declare the theorem that a function of steps proves.
 
     Args:
         claim: Id of the statement.
