@@ -393,4 +393,4 @@ def _start(family: Family, law: Law, start: Tensor | None) -> Tensor:
         if isinstance(law, Empirical)
         else draw(law, 10_000, torch.Generator().manual_seed(0))
     )
-    return family.start(points)
+    return torch.as_tensor(family.start(points), dtype=torch.float64)

@@ -162,6 +162,18 @@ def test_each_misuse_is_one_line(name):
     assert _without_digits(f"| {name} | {shown} |") in _without_digits(PAGE.read_text("utf-8"))
 
 
+class SinglePrecision(Normal):
+    """A family whose start is of torch's default type."""
+
+    def start(self, x):
+        return torch.zeros(2)
+
+
+def test_a_start_of_single_precision_is_taken():
+    found = analyse(SinglePrecision(), LINE, 0.5)
+    assert found.theta.tolist() == analyse(Normal(), LINE, 0.5, torch.zeros(2)).theta.tolist()
+
+
 def _without_digits(text):
     return re.sub(r"-?\d[\d.e-]*", "#", text)
 
