@@ -1,4 +1,4 @@
-"""S3 for a model that is not the truth: what one fit costs, and the part that retraining adds.
+"""S3 for a model that is not the truth: what one fit costs, and what retraining adds to it.
 
 The fit to n real points scatters with covariance A⁻¹CA⁻¹/n about θ*, C = E_data s sᵀ, and θ_t about
 the fit with V − J^t V Jᵀ^t. Both are compared with what they are made of: the sandwich with the
