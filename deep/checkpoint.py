@@ -74,6 +74,7 @@ def read(
         OSError: If it cannot be opened.
     """
     path = Path(path)
+
     try:
         if path.is_dir():
             checkpoint = read_diffusers_folder(path, resolution)

@@ -1,4 +1,4 @@
-"""What holds for every test: warnings are errors, invalid arithmetic raises, no network, no
+"""Rules for every test: warnings are errors, invalid arithmetic raises, no network, no
 global random state.
 """
 

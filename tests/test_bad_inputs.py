@@ -105,7 +105,7 @@ STARTS: dict[str, Start] = {
 
 
 def start(name, given):
-    """What the module does with these arguments."""
+    """The outcome of the module with these arguments."""
     config, main, *preset = STARTS[name](given)
     command(config, main, given, *preset)
 

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def tried(folder, every, *command):
-    """What `tests.support.crash_points` reports."""
+    """The report of `tests.support.crash_points`."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.support.crash_points", str(folder), str(every), *command],
         cwd=ROOT,

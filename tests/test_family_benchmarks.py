@@ -1,4 +1,4 @@
-"""What benchmarks of families call known, by other means."""
+"""The known values of the benchmarks of families, by other means."""
 
 import numpy as np
 import pytest

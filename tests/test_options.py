@@ -62,7 +62,7 @@ def test_each_option(command, name, defaults, tmp_path, quick):
 
 
 def width_history(config: WidthMap) -> bytes:
-    """Of one panel: the others differ in the learner alone."""
+    """One panel: the others differ in the learner alone."""
     width_map.trained_widths(config, "DDIM 100", width_map.cases(config)["DDIM 100"])
     return b"".join(p.read_bytes() for p in sorted(config.folder.rglob("history.jsonl")))
 

@@ -1,4 +1,4 @@
-"""What other systems lack is asked for before it is used, and text has one encoding everywhere."""
+"""Functions that other systems lack are asked for before use; text has one encoding everywhere."""
 
 import ast
 import re

@@ -24,7 +24,7 @@ COMMANDS = (
 
 
 def listing(folder):
-    """What `find` says: each entry's kind, size, time of change and content."""
+    """The listing of `find`: each entry's kind, size, time of change and content."""
     found = {}
     for entry in sorted(folder.rglob("*")):
         status = entry.lstat()

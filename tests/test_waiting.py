@@ -1,4 +1,4 @@
-"""How the threads of OpenMP wait is said before the library that reads it is loaded."""
+"""The waiting of OpenMP's threads is set before the library that reads it is loaded."""
 
 import os
 import subprocess

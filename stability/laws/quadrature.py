@@ -206,6 +206,8 @@ class _Mesh:
             most,
             tails,
         )
+
+        # nodes of a box: those of Kronrod's rule in each direction
         self.nodes, fine, coarse = (_product(v, len(axes)) for v in kronrod())  # (q, d) each
         self.fine, self.slack = fine.prod(1), fine.prod(1) - coarse.prod(1)
         self.vandermonde = torch.from_numpy(legendre.legvander(kronrod()[0].numpy(), 20))

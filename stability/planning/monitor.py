@@ -339,15 +339,20 @@ class Watch:
             if not self.alarm.rounds:
                 return [f"the first {count} generations are the reference; one more is needed"]
             return ["no column varies: nothing can be found"]
+
         enough = self._enough(settings)
         rows = int(np.mean([look.rows for look in self.looks]))
         if enough is None:
             return ["no number of rows would show a change of the size asked for: raise --effect"]
-        trained = "; fewer with --null rows, if the model was trained on these real rows"
+        trained = (
+            "; fewer with --null rows, if the model was trained on these real rows"
+            if settings.null == "real"
+            else ""
+        )
         return [
             f"{self.monitor.real.rows:,} real rows and {rows:,} a generation are too few to see "
             f"the change asked for; about {enough * self.monitor.real.rows:,.0f} and "
-            f"{enough * rows:,.0f} would do{trained * (settings.null == 'real')}"
+            f"{enough * rows:,.0f} would do{trained}"
         ]
 
     def _enough(self, settings: CheckSettings) -> float | None:

@@ -416,9 +416,12 @@ def _answers(
     kept = [pair for pair in known if pair[1]["keeps"] in _KEPT]
     broken = [pair for pair in known if pair[1]["keeps"] not in _KEPT]
     parts = []
+
     if not kept:
         row, cells = min(broken, key=lambda pair: pair[1]["lam"])
         parts.append(f"None of these keeps {goal}: {_reached(row, cells)}")
+
+    # of each regime, the largest λ below the first that breaks the goal
     for name in dict.fromkeys(row.name for row, _ in kept):
         of_name = [pair for pair in pairs if pair[0].name == name]
         limit = min((c["lam"] for _, c in of_name if c["keeps"] not in _KEPT), default=math.inf)
@@ -428,6 +431,7 @@ def _answers(
             up_to = name if row.lam is None else f"{name} up to λ = {row.lam:g}"
             up_to = f"{name} at λ = 0 alone" if row.lam == 0 else up_to
             parts.append(f"{up_to} keeps {goal} ({_reached(row, cells)})")
+
     if broken and kept:
         row, cells = max(broken, key=lambda pair: pair[1]["lam"])
         parts.append(f"{row.label} does not: {_reached(row, cells)}")

@@ -580,6 +580,7 @@ def _dates(column: TableColumn, cells: Raw, zoned: bool | None) -> Raw:
                 "; the real data hold dates, and all must be of one form"
             )
         seconds, has_zone = np.append(found[0], np.nan)[inverse], found[1]
+
     if column.zoned is not None and has_zone is not None and has_zone != column.zoned:
         here, there = ("no zone", "one") if column.zoned else ("a zone", "none")
         raise CellError(

@@ -420,6 +420,7 @@ def _grid(
 ) -> Sequence[Mapping[str, Any]]:
     if not (families or lams):
         return module.GRID
+
     name = module.__name__.rpartition(".")[2]
     known = [instance for instance in module.GRID if isinstance(instance.get("family"), str)]
     accepted = inspect.signature(module.check).parameters if known else {}
@@ -428,6 +429,7 @@ def _grid(
             raise UsageError(
                 f"{option}: {name} does not depend on it, got {' '.join(map(str, values))}"
             )
+
     families = families or tuple(dict.fromkeys(instance["family"] for instance in known))
     data = (
         [{"data": law} for law in ("well specified", "misspecified")]

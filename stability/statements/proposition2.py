@@ -312,6 +312,7 @@ def _gradient_verdict(
     stated = gradient(mu, sigma, x) @ unit
     printed = gradient(mu, sigma, x, 1.0) @ unit
     numbers: dict[str, Any] = {"claimed": 0.0, "tolerance": tolerance, "method": method}
+
     return GRADIENT.verdict(
         case,
         measured=float(np.abs(seen - stated).max()),

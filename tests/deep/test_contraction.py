@@ -63,6 +63,7 @@ def config(folder, **changes):
         out=folder / "both",
         cache=folder / "cache",
     )
+
     return CoupledEDM(
         replace(run, **changes), NETWORK, EDM(augment=0.0, steps=3), TrainConfig(batch=16), PAIRS
     )
@@ -141,6 +142,7 @@ def test_tables_of_a_terminal_lose_no_word(scale):
         dict.fromkeys(rows, curve),
         dict.fromkeys(rows, prediction),
     )
+
     for table, heads in (
         (_drift_table(measured), ("share left", "measured", "predicted")),
         (_causes_table(measured), CAUSES),

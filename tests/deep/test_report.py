@@ -36,7 +36,7 @@ FD = Series("fd-digits-encoder", 300, "held-out", 360)
 
 
 def recorded(folder, r, metric="fd-digits-encoder_300", reference="held-out"):
-    """What the history says of a chain, one number a generation."""
+    """The history's numbers of a chain, one a generation."""
     lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
     return [line["chains"][r]["measured"][f"{metric} {reference}"] for line in lines]
 

@@ -180,7 +180,7 @@ def children_of(pid):
 
 
 def is_running(pid):
-    """Whether a process is there, and is no corpse that nobody has buried."""
+    """True if a process is there, and is no corpse that nobody has buried."""
     try:
         return (
             Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]

@@ -1,4 +1,4 @@
-"""What diffusers writes of a network: its configuration, and its names of the tensors."""
+"""The files that diffusers writes of a network: its configuration, and its names of the tensors."""
 
 from deep.networks.unet_ddpm import DDPMNetwork
 

@@ -1,4 +1,4 @@
-"""How the public code reads, in numbers: python -m tests.support.docstrings [CHECKOUT]
+"""The public code's readability, in numbers: python -m tests.support.docstrings [CHECKOUT]
 
 Docstrings: arguments that are named, shapes of arrays, sources of formulas, errors, first words.
 Functions: lengths, blank lines and comments. With the folder of another checkout its code is
@@ -168,7 +168,7 @@ def _arguments(function: Function) -> list[ast.arg]:
 
 
 def _raises(function: Function) -> bool:
-    """Whether it raises an error itself, not in a function within it."""
+    """True if it raises an error itself, not in a function within it."""
     inner = {
         id(node)
         for one in ast.walk(function)

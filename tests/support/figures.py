@@ -1,4 +1,4 @@
-"""What is wrong with the texts of a figure, as it is drawn."""
+"""Faults of the texts of a figure, as it is drawn."""
 
 from itertools import combinations
 

@@ -54,7 +54,7 @@ def _key(one):
 
 
 def study_of_made_up_runs():
-    """What study.json says of them."""
+    """Their description in study.json."""
     quantities, floors = [], {}
     for one in measured(Mix(0.0), 0, 0.0):
         about = {

@@ -58,7 +58,7 @@ class Reader:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a reader made of a file.
+    """The result of reading a file.
 
     Args:
         fault: What is wrong with the way it ended; empty if nothing is.

@@ -1,4 +1,4 @@
-"""Which room of a package imports which: python -m tests.support.import_graph
+"""The imports between the rooms of a package: python -m tests.support.import_graph
 
 A room is a folder or a module directly in a package's folder. A level counts the rooms on the
 longest path of imports below a room, itself included.

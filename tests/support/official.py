@@ -145,7 +145,7 @@ def _persistent(module, prefix, state, arguments):
 
 
 def torch_bytes(content):
-    """What `torch.save` writes."""
+    """The bytes that `torch.save` writes."""
     file = io.BytesIO()
     torch.save(content, file)
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""What each option of a command does: a table of command × field, and how a line of it is tested.
+"""The effect of each option of a command: a table of command × field, and a test for each line.
 
 `python -m tests.support.option_table` prints the table.
 """

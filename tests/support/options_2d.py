@@ -1,4 +1,4 @@
-"""What each option of each 2-D command does."""
+"""The effect of each option of each 2-D command."""
 
 from dataclasses import replace
 from pathlib import Path

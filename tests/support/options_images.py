@@ -1,4 +1,4 @@
-"""What each option of deep.retrain does, for each of its models."""
+"""The effect of each option of deep.retrain, for each of its models."""
 
 from pathlib import Path
 from typing import Any

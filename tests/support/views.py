@@ -1,4 +1,4 @@
-"""What observers see, made of two arrays."""
+"""The views that observers get, made of two arrays."""
 
 import numpy as np
 

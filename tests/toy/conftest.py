@@ -1,4 +1,4 @@
-"""What many tests of toy use."""
+"""Fixtures of many tests of toy."""
 
 import pytest
 

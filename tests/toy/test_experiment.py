@@ -32,7 +32,7 @@ def history(tmp_path, name, experiment=TINY, flow=SMALL_FLOW, **options):
 
 
 def w2(line):
-    """Of the first chain."""
+    """The values of the first chain."""
     return line["chains"][0]["measured"]["w2"]
 
 

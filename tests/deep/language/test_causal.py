@@ -27,7 +27,7 @@ def test_a_missing_library_is_one_line(rank, missing, monkeypatch):
 
 @dataclass
 class Config:
-    """What is looked at of a configuration."""
+    """The fields of a configuration that are compared."""
 
     vocab_size: int = 4
     max_position_embeddings: int = 4

@@ -175,7 +175,7 @@ def test_files_that_are_no_state_dict(tmp_path, monkeypatch):
 
 
 def test_weights_of_the_right_shapes_are_taken(tmp_path):
-    """What the refusals above differ from."""
+    """The accepted case, from which the refusals above differ."""
     torch.save(hollow(), tmp_path / "hollow.pth")
     network, _ = load_inception(tmp_path / "hollow.pth")
     assert not network.training

@@ -1,4 +1,4 @@
-"""What holds for the networks of all three models."""
+"""Properties of the networks of all three models."""
 
 from dataclasses import replace
 from functools import partial

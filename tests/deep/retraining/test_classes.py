@@ -104,7 +104,7 @@ def run(learner, after=None):
 
 
 def told_labels(learner, monkeypatch):
-    """What the trainer is given, fit by fit."""
+    """The training sets that the trainer gets, fit by fit."""
     seen, fit = [], learner._trainer.fit
 
     def watched(images, *arguments, labels, **options):

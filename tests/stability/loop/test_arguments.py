@@ -1,4 +1,4 @@
-"""What callers of the Python API may pass, and by which words the rest is refused."""
+"""Arguments that the Python API takes, and the words by which it refuses others."""
 
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false
 # (wrong types are what is tested)

@@ -51,7 +51,7 @@ def test_without_a_folder_for_machine_code_it_is_kept_among_temporary_files(tmp_
 
 @pytest.mark.parametrize("module", ["deep.networks.norm_silu_cpu", "toy.learners.temporal_cpu"])
 def test_threads_of_compiled_code_leave_those_of_torch_as_they_are(module):
-    """Where both have the same OpenMP, numba by itself sets torch's to its own number."""
+    """By itself numba sets torch's threads to its own number, where both share one OpenMP."""
     done = subprocess.run(
         [
             sys.executable,

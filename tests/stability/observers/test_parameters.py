@@ -1,4 +1,4 @@
-"""How far parameters went, also after a restart."""
+"""The distance that parameters moved, also after a restart."""
 
 from types import SimpleNamespace
 from typing import cast

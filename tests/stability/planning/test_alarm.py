@@ -122,7 +122,7 @@ def test_categories_that_die_out_by_redrawing_alone_are_no_alarm(rng):
 
 
 def test_the_smallest_visible_change_parts_what_is_seen_from_what_is_not(rng):
-    """Of 40 generations shifted by four times as much, all alarm; by a tenth of it, few."""
+    """All of 40 generations alarm that are shifted by four times as much; by a tenth of it, few."""
     real = code_reference(raw_table(frame(rng, n=3000)), "real")
     alarm = start_alarm(real)
     first = alarm.look(real.schema.read(raw_table(frame(rng)), "gen"))

@@ -28,7 +28,7 @@ def normal(n, rng):
 
 @pytest.fixture
 def held(monkeypatch, rng):
-    """Of each loop, the mean after five rounds of Mix(1)."""
+    """The mean of each loop after five rounds of Mix(1)."""
     monkeypatch.setitem(forecast_calibration.LEARNERS, "biased", lambda r: Biased(r, 1))
     monkeypatch.setitem(forecast_calibration.DATA, "normal", normal)
     monkeypatch.setattr(

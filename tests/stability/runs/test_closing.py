@@ -1,4 +1,4 @@
-"""How a command ends."""
+"""The last line of a command."""
 
 from pathlib import Path
 

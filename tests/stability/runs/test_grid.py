@@ -1,4 +1,4 @@
-"""What becomes of the runs of a grid that die, fail or finish."""
+"""Runs of a grid that die, fail or finish."""
 
 import json
 import shutil

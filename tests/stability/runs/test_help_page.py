@@ -14,7 +14,7 @@ from stability.runs.loop_options import LoopOptions
 
 @dataclass(frozen=True)
 class Inner:
-    """What is painted, and how."""
+    """Options of a picture, for a help page."""
 
     decay: float = 0.5
     """Factor a step."""
@@ -39,7 +39,7 @@ class Loop(LoopOptions):
 
     help_groups: ClassVar = {"colour": "looks"}
     colour: str = "red"
-    """Of the curves."""
+    """Options of the curves."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a study measures unless it is told otherwise."""
+"""The default measurements of a study."""
 
 import math
 

@@ -1,6 +1,4 @@
-"""How many processors are ours: affinity, limits of control groups, and what the environment
-says.
-"""
+"""The number of processors that are ours: affinity, limits of control groups, environment."""
 
 import os
 import re

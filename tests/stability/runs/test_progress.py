@@ -1,4 +1,4 @@
-"""What a run says as it goes."""
+"""The lines that a run prints as it goes."""
 
 import math
 

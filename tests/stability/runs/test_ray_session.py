@@ -1,4 +1,4 @@
-"""Where a Ray of our own has its sockets, and how its death is noticed.
+"""Sockets of a Ray of our own, and the notice of its death.
 
 What a sweep makes of it: test_sweep.py.
 """

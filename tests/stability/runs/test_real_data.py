@@ -1,4 +1,4 @@
-"""What chains are trained on and measured against."""
+"""The data that chains are trained on and measured against."""
 
 import numpy as np
 import pytest

@@ -419,7 +419,7 @@ def test_overwrite_starts_again(tmp_path, uninterrupted):
 
 
 def listing(folder):
-    """What `find` says: each entry's kind, size, time of change and content."""
+    """The listing of `find`: each entry's kind, size, time of change and content."""
     found = {}
     for entry in sorted(folder.rglob("*")):
         status = entry.lstat()

@@ -40,7 +40,7 @@ def make(out, **changes):
 
 
 def contents(folder):
-    """What two equal runs have in common, byte for byte."""
+    """The files that two equal runs share, byte for byte."""
     names = ["history.jsonl", "study.json", *(f"samples/generation-{t:04d}.npz" for t in range(4))]
     return {name: (folder / name).read_bytes() for name in names}
 

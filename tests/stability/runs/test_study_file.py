@@ -1,4 +1,4 @@
-"""What a run measures, in its folder: written, read back, and refused where it is damaged."""
+"""The measurements of a run, in its folder: written, read back, and refused where it is damaged."""
 
 import json
 import math

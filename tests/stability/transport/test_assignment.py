@@ -64,7 +64,7 @@ def least_total(cost: np.ndarray) -> float:
 
 
 def rounding(cost: np.ndarray) -> float:
-    """What n additions may lose where the optimum itself is near zero."""
+    """The rounding of n additions, where the optimum itself is near zero."""
     return 1e-14 * float(np.abs(cost).sum())
 
 

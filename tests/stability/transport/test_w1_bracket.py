@@ -131,7 +131,7 @@ def test_one_point_is_at_the_mean_distance(rng):
 
 
 def test_two_normal_laws_are_no_farther_than_w2(rng):
-    """Of samplers whose common latents are far from optimal."""
+    """The case of samplers whose common latents are far from optimal."""
     family = Gaussian(2)
     covariances = [torch.tensor([[2.0, c], [c, 1.0]], dtype=torch.float64) for c in (1.3, -1.3)]
     means = vector(0, 0), vector(0.5, 0)

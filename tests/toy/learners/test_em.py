@@ -22,7 +22,7 @@ def fitted(data, settings=SETTINGS, seed=0):
 
 
 def reference(learner, chain, data) -> Any:
-    """What one EM step of scikit-learn makes of the parameters of a chain."""
+    """The parameters of a chain after one EM step of scikit-learn."""
     model = SklearnMixture(
         learner.settings.components,
         reg_covar=learner.settings.floor,
