@@ -799,7 +799,7 @@ def main(only: tuple[str, ...] = ()) -> None:
         f"{'ρ':>30}{'price of retraining':>30}"
     )
     context = get_context("forkserver")
-    context.set_forkserver_preload(["benchmarks.family_audit"])
+    context.set_forkserver_preload(["torch", "stability.analysis.local_analysis"])
     with ProcessPoolExecutor(1, context, max_tasks_per_child=1) as pool:
         for name, (taken, peak, cells, said) in zip(names, pool.map(_run, names), strict=True):
             P, theta, gap, rho, price = cells

@@ -69,7 +69,8 @@ def by_sampling(
     theta, climbs = (start, "") if known else _sampled_maximum(family, points, start)
     flat = flat_directions(family, theta, points, seed)
     left_out = 0
-    if climbs:
+    if climbs or (flat.shape[1] and not known):
+        # directions beside redundant ones may matter so little that they are noise, too
         theta, flat, left_out = _resolved(family, theta, points, flat, seed, climbs)
     require_exact_sampling(family, theta, seed)
     atoms = isinstance(family, Discrete) and family.atoms is not None
@@ -186,7 +187,7 @@ def _sampled_maximum(family: Family, points: Tensor, start: Tensor) -> tuple[Ten
     best = max(climbs, key=lambda climb: float(weights @ family.log_prob(climb.theta, points)))
     if best.ended:
         return best.theta, ""
-    if starts.shape[1] <= _FEW:
+    if not best.near:
         raise NoMaximum(_did_not_end(best))
     return best.theta, _did_not_end(best)
 

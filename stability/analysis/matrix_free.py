@@ -4,6 +4,7 @@ Source: Nocedal and Wright, "Numerical Optimization" (2006), sections 7.1 (conju
 trust region) and 7.2 (L-BFGS).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -15,7 +16,10 @@ from torch.func import grad, jvp
 
 from stability.laws.family import Family, scores
 
-__all__ = ["Climb", "climb_matrix_free"]
+__all__ = ["NEAR", "Climb", "climb_matrix_free"]
+
+NEAR = 0.1
+"""Squared distance from a maximum, in standard errors and a direction, at which a climb is near."""
 
 _ROWS = 20_000
 _CELLS = 4_000_000
@@ -27,6 +31,8 @@ _KINKS = 1e-4
 _GRADIENT = 1e-7
 """Gradient of the mean log-likelihood at which a climb ends, relative to 1 + |its value|."""
 _WARM_STEPS, _MOST_STEPS = 300, 30
+_ROUNDS, _NEARER = 8, 10
+"""Most rounds; and the factor by which a round must come nearer for another one, near a maximum."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +55,20 @@ class Climb:
     ended: bool
     steps: int
 
+    @property
+    def near(self) -> bool:
+        """True if the maximum is at most √`NEAR` standard errors a direction away."""
+        return self.decrement <= NEAR * len(self.theta)
+
 
 def climb_matrix_free(family: Family, points: Tensor, weights: Tensor, start: Tensor) -> Climb:
     """Climb to the local maximum of θ ↦ Σ weights_i log p_θ(points_i) near `start`.
 
     L-BFGS to come near, then Newton's method in a trust region, with conjugate gradients (SciPy's
     trust-ncg): no Hessian is formed, and points are taken in chunks. Both work in units in which
-    the mean of s sᵀ at `start` is the identity, so that they need few steps where directions of θ
-    matter very unequally.
+    the mean of s sᵀ where they begin is the identity, so that they need few steps where directions
+    of θ matter very unequally. From a start far away these units are wrong: both are repeated from
+    where they came to, until the climb has ended, or is near a maximum and comes hardly nearer.
 
     Args:
         family: Any family.
@@ -68,6 +80,18 @@ def climb_matrix_free(family: Family, points: Tensor, weights: Tensor, start: Te
         Where the climb ended, and whether that is a maximum.
     """
     objective = _Objective(family, points, weights)
+    climb, before = _round(objective, points, start), math.inf
+    for _ in range(_ROUNDS - 1):
+        if climb.ended or (climb.near and climb.decrement > before / _NEARER):
+            break
+        before = climb.decrement
+        climb = _round(objective, points, climb.theta)
+    return climb
+
+
+def _round(objective: "_Objective", points: Tensor, start: Tensor) -> Climb:
+    """Both methods, each in the units of where it begins."""
+    family = objective.family
     first = objective.in_units(start, _units(_outer(family, start, points)))
     warm = {"maxiter": _WARM_STEPS}
     near = minimize(first.value, first.zero, jac=first.slope, method="L-BFGS-B", options=warm)
@@ -83,6 +107,7 @@ def climb_matrix_free(family: Family, points: Tensor, weights: Tensor, start: Te
         method="trust-ncg",
         options={"gtol": allowed, "maxiter": _MOST_STEPS},
     )
+
     theta = second.whole(found.x)
     gradient = objective.slope(theta)
     size = float(gradient.norm())
