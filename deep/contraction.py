@@ -21,7 +21,9 @@ from rich.table import Table
 
 from deep.formats.checkpoint_record import label_dim_of
 from deep.response.claims import CLAIMS, Measured, outcomes, share_left
+from deep.response.clusters import exact_network, fit_clusters
 from deep.response.functionals import ImageFunctionals, feature_functionals, pixel_axes
+from deep.response.memory import kept_average
 from deep.response.pairs import CHAINS, Kind, PairBuilder, PairRecorder, displacement
 from deep.response.prediction import CAUSES, PairMeans, drift, predict
 from deep.response.samplers import fine_model, linear_sampler
@@ -34,7 +36,9 @@ from deep.retraining.presets import (
     RetrainOTCFM,
 )
 from deep.training.first_process import patient_accelerator
+from deep.training.sampling import StreamNoise
 from stability.loop.contraction import coupled
+from stability.loop.streams import Purpose, stream
 from stability.planning.labels import RegimeError, propagate
 from stability.runs.atomic import atomic_write
 from stability.runs.command_line import UsageError, command
@@ -305,6 +309,39 @@ class _Experiment:
         )
         return own / fine
 
+    @torch.inference_mode()
+    def clustered(self) -> NDArray:
+        """Variances of bytes by the sampler in use over those by a fine one, where both draw with
+        the exact network of clusters, from the latents of the pairs.
+
+        Returns:
+            Ratio along each component of pixels, (K,).
+        """
+        config, shape = self.config, self.real.shape[1:]
+        known = config.network.build(torch.Generator().manual_seed(0))
+        clusters = fit_clusters(self.real)
+        seed = int(stream(config.run.seed, Purpose.OBSERVE, 0).integers(2**62))
+
+        found, count, batch = [], config.pairs.sampler_images, config.run.sample_batch
+        for model in (config.model, fine_model(config.model)):
+            network, drawn = exact_network(model, clusters, known), []
+            for first in range(0, count, batch):
+                indices = range(first, min(first + batch, count))
+                noise = StreamNoise(seed, indices, shape, torch.device("cpu"))
+                drawn.append(model.to_uint8(model.sample(network, noise)).numpy())
+            found.append(self._variances(np.concatenate(drawn)))
+        return found[0] / found[1]
+
+    def average_kept(self) -> float | None:
+        """Weight of the average of generation 0 in that of generation 1; None with --init."""
+        options = self.config.run
+        if options.init is not None:
+            return None  # the file's average has a past of its own
+        if options.from_scratch:
+            return 0.0
+        lengths = options.first_images, options.images_per_retraining
+        return kept_average(self.config.training, *lengths, options.carry)
+
     def compared(self, pairs: Result, result: Result, folder: Path) -> tuple[Measured, list[Path]]:
         """Compare measured and predicted numbers, and draw them.
 
@@ -328,6 +365,8 @@ class _Experiment:
             self.variance(pairs, "own"),
             self.variance(pairs, "fine"),
             self.map_of(self.real_variance),
+            self.clustered(),
+            self.average_kept(),
             {row: np.array(curve) for row, curve in curves.items()},
             predictions,
         )

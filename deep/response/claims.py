@@ -22,6 +22,10 @@ SETTLED = 0.25
 """Relative change of the drift between the last two quarters of a run that counts as settled."""
 LEAST_SHARE = 0.2
 """Share of a displacement that the displaced chain's first model must show."""
+NEAR_SHARE = 0.1
+"""Error of the share that is left of a displacement that counts as small."""
+NEAR_WIDTH = 0.2
+"""Relative error of the change of a variance by a sampler that counts as small."""
 
 CONTRACTS = Claim(
     id="Image response, contraction",
@@ -32,12 +36,39 @@ CONTRACTS = Claim(
     no_evidence="An interval that is wide.",
     error_rate=LEVEL,
 )
+LINEAR = Claim(
+    id="Image response, memory and data",
+    words="First it leaves M + (L − M) λ/(1+λ): M is left at λ = 0, L without real data",
+    relation="==",
+    source="`python -m deep.contraction`: linear response in the data, with memory",
+    falsified_by="An interval over seeds of what is left beyond that which leaves 0 out.",
+    no_evidence="An interval that is wide.",
+    error_rate=LEVEL,
+)
+REMEMBERS = Claim(
+    id="Image response, memory of the average",
+    words="It leaves a + (1 − a) λ/(1+λ) to 0.1, without real data all; a: kept of the average",
+    relation="<=",
+    source="`python -m deep.contraction`: a perfect learner whose weights are averaged",
+    falsified_by="An interval of the error over seeds that lies beyond 0.1.",
+    no_evidence="An interval that is wide.",
+    error_rate=LEVEL,
+)
 WIDENS = Claim(
     id="Image response, width",
     words="Beside a fine sampler the one in use changes variances of pixels as the width map says",
     relation="==",
     source="`python -m deep.contraction`: width map of the sampler, at the real images' variances",
     falsified_by="An interval over seeds that leaves the map's mean change out.",
+    no_evidence="An interval that is wide.",
+    error_rate=LEVEL,
+)
+WIDENS_BYTES = Claim(
+    id="Image response, width of clusters in bytes",
+    words="It changes them as it does for ten Gaussians learned exactly, in bytes, to a fifth",
+    relation="<=",
+    source="`python -m deep.contraction`: the sampler in use with the exact network of clusters",
+    falsified_by="An interval of the relative error over seeds that lies beyond 0.2.",
     no_evidence="An interval that is wide.",
     error_rate=LEVEL,
 )
@@ -68,6 +99,15 @@ SETTLES = Claim(
     no_evidence="A slope that is not significant.",
     error_rate=LEVEL,
 )
+RESTS = Claim(
+    id="Image response, real data bring it to rest",
+    words="With real data the drift does not change between the last two quarters",
+    relation="==",
+    source="`python -m deep.contraction`: memory is forgotten within half of the run",
+    falsified_by="An interval of the relative change that leaves 0 out.",
+    no_evidence="An interval that is wide.",
+    error_rate=LEVEL,
+)
 DRIFTS_ON = Claim(
     id="Image response, alone it drifts on",
     words="Without real data the drift still grows between the last two quarters",
@@ -78,7 +118,18 @@ DRIFTS_ON = Claim(
     error_rate=LEVEL,
 )
 _OVER_SEEDS = "95 % interval of a mean over seeds, by Student's t"
-CLAIMS = (CONTRACTS, WIDENS, LEARNER_FIRST, PREDICTED, SETTLES, DRIFTS_ON)
+CLAIMS = (
+    CONTRACTS,
+    LINEAR,
+    REMEMBERS,
+    WIDENS,
+    WIDENS_BYTES,
+    LEARNER_FIRST,
+    PREDICTED,
+    SETTLES,
+    RESTS,
+    DRIFTS_ON,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +143,10 @@ class Measured:
         fine_variance: The same with a fine sampler.
         mapped: Variance over that of the data by the width map of the sampler in use over that of
             the fine one, (K,).
+        clustered: The same ratio where both samplers draw bytes with the exact network of clusters,
+            (K,).
+        average_kept: Weight of the average of generation 0 in that of generation 1; None where it
+            is not known.
         drift: Drift of the run, (T + 1, S) by row.
         predictions: Predicted drift by row.
     """
@@ -100,6 +155,8 @@ class Measured:
     own_variance: NDArray[np.float64]
     fine_variance: NDArray[np.float64]
     mapped: NDArray[np.float64]
+    clustered: NDArray[np.float64]
+    average_kept: float | None
     drift: Mapping[str, NDArray[np.float64]]
     predictions: Mapping[str, Prediction]
 
@@ -127,7 +184,7 @@ def outcomes(measured: Measured, regimes: Sequence[Regime]) -> list[Verdict]:
     """
     if measured.seeds < 2:
         return []
-    found = [*_contraction(measured, regimes), _width(measured)]
+    found = [*_contraction(measured, regimes), *_memory(measured, regimes), *_width(measured)]
     for regime in regimes:
         found += _of_row(measured, regime)
     return found
@@ -153,14 +210,49 @@ def _contraction(measured: Measured, regimes: Sequence[Regime]) -> Iterator[Verd
     for regime in regimes:
         share = share_left(measured.shares[str(regime)])
         if share is not None and isinstance(regime, Mix | FullySynthetic):
-            stated = regime.lam / (1 + regime.lam) if isinstance(regime, Mix) else 1.0
-            yield interval_verdict(CONTRACTS, str(regime), share, stated, _OVER_SEEDS)
+            yield interval_verdict(CONTRACTS, str(regime), share, _synthetic(regime), _OVER_SEEDS)
 
 
-def _width(measured: Measured) -> Verdict:
-    change = student_interval((measured.own_variance / measured.fine_variance).mean(axis=1) - 1)
+def _memory(measured: Measured, regimes: Sequence[Regime]) -> Iterator[Verdict]:
+    """Decide the claims about the first retraining, each where the rows that it needs are there."""
+    first = {
+        regime: measured.shares[str(regime)][1] / measured.shares[str(regime)][0].mean()
+        for regime in regimes
+        if isinstance(regime, Mix | FullySynthetic)
+        and share_left(measured.shares[str(regime)]) is not None
+    }
+    kept = measured.average_kept
+    real, alone = first.get(Mix(0.0)), first.get(FullySynthetic())
+
+    for regime, share in first.items():
+        synthetic = _synthetic(regime)
+        if kept is not None:
+            error = _size(student_interval(share - kept - (1 - kept) * synthetic, LEVEL))
+            yield interval_verdict(REMEMBERS, str(regime), error, NEAR_SHARE, _OVER_SEEDS)
+        if real is not None and alone is not None and 0 < synthetic < 1:
+            beyond = student_interval(share - real - synthetic * (alone - real), LEVEL)
+            yield interval_verdict(LINEAR, str(regime), beyond, 0.0, _OVER_SEEDS)
+
+
+def _synthetic(regime: Mix | FullySynthetic) -> float:
+    """Share of the synthetic images among those that a retraining sees."""
+    return regime.lam / (1 + regime.lam) if isinstance(regime, Mix) else 1.0
+
+
+def _width(measured: Measured) -> Iterator[Verdict]:
+    changes = (measured.own_variance / measured.fine_variance).mean(axis=1) - 1
     case = f"{measured.own_variance.shape[1]} components of pixels"
-    return interval_verdict(WIDENS, case, change, float(measured.mapped.mean()) - 1, _OVER_SEEDS)
+    mapped, clustered = (float(x.mean()) - 1 for x in (measured.mapped, measured.clustered))
+    yield interval_verdict(WIDENS, case, student_interval(changes), mapped, _OVER_SEEDS)
+    if clustered:
+        error = _size(student_interval(changes / clustered - 1))
+        yield interval_verdict(WIDENS_BYTES, case, error, NEAR_WIDTH, _OVER_SEEDS)
+
+
+def _size(signed: Interval) -> Interval:
+    """The interval of a number without its sign, which no claim about its size can gain by."""
+    mean = abs(signed.mean)
+    return Interval(mean, mean - signed.half_width, mean + signed.half_width, signed.level)
 
 
 def _of_row(measured: Measured, regime: Regime) -> Iterator[Verdict]:
@@ -182,3 +274,4 @@ def _of_row(measured: Measured, regime: Regime) -> Iterator[Verdict]:
             yield interval_verdict(DRIFTS_ON, row, change, 0.0, _OVER_SEEDS)
         elif isinstance(regime, Mix):
             yield interval_verdict(SETTLES, row, change, SETTLED, _OVER_SEEDS)
+            yield interval_verdict(RESTS, row, change, 0.0, _OVER_SEEDS)

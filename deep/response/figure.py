@@ -78,7 +78,9 @@ def _drift(axes: Axes, measured: Measured, pair_rounds: int) -> None:
 def _width(axes: Axes, measured: Measured, width: tuple[NDArray, NDArray, NDArray]) -> None:
     at, grid, change = width
     ratio = measured.own_variance / measured.fine_variance - 1  # (S, K)
-    axes.plot(grid, 100 * change, color="0.3", lw=1, label="width map")
+    axes.plot(grid, 100 * change, color="0.3", lw=1, label="width map, one Gaussian")
+    clustered = 100 * (measured.clustered - 1)
+    axes.plot(at, clustered, "x", color="0.3", ms=4, label="ten Gaussians, in bytes")
     _errors(axes, at, 100 * ratio)
     axes.axhline(0, color="0.7", lw=0.8, zorder=0)
     axes.set(

@@ -139,6 +139,8 @@ def test_tables_of_a_terminal_lose_no_word(scale):
         curve,
         curve,
         curve[0],
+        curve[0],
+        None,
         dict.fromkeys(rows, curve),
         dict.fromkeys(rows, prediction),
     )
