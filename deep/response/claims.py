@@ -38,7 +38,8 @@ CONTRACTS = Claim(
 )
 LINEAR = Claim(
     id="Image response, memory and data",
-    words="First it leaves M + (L − M) λ/(1+λ): M is left at λ = 0, L without real data",
+    words="A first retraining leaves M + (L − M) λ/(1+λ) of a displacement, where λ = 0 leaves M, "
+    "and no real data L",
     relation="==",
     source="`python -m deep.contraction`: linear response in the data, with memory",
     falsified_by="An interval over seeds of what is left beyond that which leaves 0 out.",
@@ -47,7 +48,8 @@ LINEAR = Claim(
 )
 REMEMBERS = Claim(
     id="Image response, memory of the average",
-    words="It leaves a + (1 − a) λ/(1+λ) to 0.1, without real data all; a: kept of the average",
+    words="A first retraining leaves a + (1 − a) λ/(1+λ) of a displacement, to 0.1, where a is the "
+    "weight that the averaged network keeps; without real data all of it",
     relation="<=",
     source="`python -m deep.contraction`: a perfect learner whose weights are averaged",
     falsified_by="An interval of the error over seeds that lies beyond 0.1.",
@@ -65,7 +67,8 @@ WIDENS = Claim(
 )
 WIDENS_BYTES = Claim(
     id="Image response, width of clusters in bytes",
-    words="It changes them as it does for ten Gaussians learned exactly, in bytes, to a fifth",
+    words="The sampler in use changes variances of pixels, in bytes, as it does for ten Gaussians "
+    "that are learned exactly, to a fifth of the change",
     relation="<=",
     source="`python -m deep.contraction`: the sampler in use with the exact network of clusters",
     falsified_by="An interval of the relative error over seeds that lies beyond 0.2.",

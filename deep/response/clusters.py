@@ -46,8 +46,8 @@ class Clusters:
 
         Args:
             x: (b, …), images of d numbers.
-            signal: a, one number or one a row.
-            noise: b > 0, likewise.
+            signal: a, one number or one a row, (b,).
+            noise: b > 0, one number or one a row, (b,).
 
         Returns:
             The mean, like x, float64.

@@ -8,18 +8,32 @@ import numpy as np
 import pytest
 
 import deep.metrics.feature_choice
-from deep.contraction import CoupledEDM, Pairs, _causes_table, _drift_table, main
+from deep.contraction import (
+    CoupledDDPM,
+    CoupledEDM,
+    CoupledOTCFM,
+    Pairs,
+    _causes_table,
+    _drift_table,
+    main,
+)
 from deep.metrics.label_encoder import EncoderTraining
+from deep.models.ddpm import DDPM
 from deep.models.edm import EDM
+from deep.models.ot_cfm import OTCFM
 from deep.networks.unet_edm import EDMNetwork
-from deep.response.claims import CLAIMS, PREDICTED, Measured
+from deep.response.claims import CLAIMS, LINEAR, PREDICTED, REMEMBERS, Measured, outcomes
 from deep.response.prediction import CAUSES, Prediction
 from deep.retrain import main as retrain
+from deep.retraining.learner import ImageLearner
 from deep.retraining.presets import Retrain, RetrainEDM
 from deep.training.trainer import TrainConfig
+from stability.loop.regimes import FullySynthetic, Mix
 from stability.runs.command_line import UsageError
 from stability.runs.console import make_console
 from stability.statements.run_claims import read_verdicts
+from stability.statements.verdict import Status
+from tests.support.options_images import CFM_NETWORK, DDPM_NETWORK
 
 NETWORK = EDMNetwork(
     resolution=8,
@@ -46,7 +60,19 @@ def quick(monkeypatch):
 PAIRS = Pairs(pair_rounds=1, components=2, sampler_images=6)
 
 
-def config(folder, **changes):
+MODELS = {
+    "edm": (CoupledEDM, NETWORK, EDM(augment=0.0, steps=3)),
+    "ddpm": (CoupledDDPM, DDPM_NETWORK, DDPM(flip=False, timesteps=9, ddim_steps=3)),
+    "otcfm": (
+        CoupledOTCFM,
+        CFM_NETWORK,
+        OTCFM(flip=False, integrator="euler", euler_steps=3),
+    ),
+}
+
+
+def config(folder, kind="edm", **changes):
+    coupled, network, model = MODELS[kind]
     run = Retrain(
         lam=(1.0,),
         fully_synthetic=True,
@@ -64,9 +90,7 @@ def config(folder, **changes):
         cache=folder / "cache",
     )
 
-    return CoupledEDM(
-        replace(run, **changes), NETWORK, EDM(augment=0.0, steps=3), TrainConfig(batch=16), PAIRS
-    )
+    return coupled(replace(run, **changes), network, model, TrainConfig(batch=16), PAIRS)
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +148,85 @@ def test_a_finished_experiment_is_compared_again_without_training(whole, monkeyp
     monkeypatch.setattr("deep.training.trainer.Trainer.fit", None)
     main(config(whole))
     assert (whole / "both" / "verdicts.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("kind", ["ddpm", "otcfm"])
+def test_other_models_are_predicted_and_resumed_alike(kind, whole, tmp_path, monkeypatch):
+    monkeypatch.setattr("deep.contraction.save_figure", lambda figure, name: [])
+    short = {"kind": kind, "retrainings": 1, "fully_synthetic": False, "cache": whole / "cache"}
+    main(config(tmp_path, **short))
+    recorded = lines(tmp_path / "both" / "pairs")
+    first = recorded[0]["chains"][0]["measured"]
+    assert first["model true: feature 1"] != first["model displaced: feature 1"]
+    assert first["data true: feature 1"] == pytest.approx(0, abs=1e-6)
+    decided = read_verdicts(tmp_path / "both").verdicts
+    assert PREDICTED.id in {one.claim for one in decided if one.instance == "λ = 1"}
+
+    # broken off in the second training of the pairs, then in that of the run: four fits in all
+    fit, calls = ImageLearner.fit, []
+
+    def broken(self, *args):
+        calls.append(1)
+        if len(calls) in (2, 5):
+            raise InterruptedError
+        fit(self, *args)
+
+    monkeypatch.setattr(ImageLearner, "fit", broken)
+    for _ in range(2):
+        with pytest.raises(InterruptedError):
+            main(config(tmp_path, **short, out=tmp_path / "again"))
+    main(config(tmp_path, **short, out=tmp_path / "again"))
+    assert len(calls) == 6
+    for part in ("pairs", "run"):
+        assert lines(tmp_path / "again" / part) == lines(tmp_path / "both" / part)
+
+
+def constant(shares, average_kept: float | None = 0.25):
+    """Numbers of five seeds of which only the shares after one retraining matter."""
+    flat = np.ones((3, 5))
+    zeros = np.zeros(3)
+    same = Prediction(zeros, zeros + 1, {}, {}, (zeros, zeros + 1))
+    noise = 0.01 * np.array([-1, 0.5, 0, 0.5, 0])  # of mean 0, and of another order in each row
+    left = {
+        str(row): np.stack([flat[0], share + np.roll(noise, k)])
+        for k, (row, share) in enumerate(shares.items())
+    }
+    return Measured(
+        left,
+        np.ones((5, 2)),
+        np.ones((5, 2)),
+        np.ones(2),
+        np.array([1.1, 1.2]),
+        average_kept,
+        dict.fromkeys(left, flat),
+        dict.fromkeys(left, same),
+    )
+
+
+@pytest.mark.parametrize(
+    ("middle", "linear", "remembers"),
+    [
+        (0.625, Status.HOLDS, Status.HOLDS),
+        (0.7, Status.VIOLATED, Status.HOLDS),
+        (0.5, Status.VIOLATED, Status.VIOLATED),
+    ],
+)
+def test_the_first_retraining_is_held_against_memory_and_data(middle, linear, remembers):
+    rows = {Mix(0.0): 0.25, Mix(1.0): middle, FullySynthetic(): 1.0}
+    decided = {
+        (one.claim, one.instance): one.status for one in outcomes(constant(rows), list(rows))
+    }
+    assert decided[LINEAR.id, "λ = 1"] is linear
+    assert (LINEAR.id, "λ = 0") not in decided
+    assert decided[REMEMBERS.id, "λ = 1"] is remembers
+    assert decided[REMEMBERS.id, "λ = 0"] is Status.HOLDS
+    assert decided[REMEMBERS.id, "fully synthetic"] is Status.HOLDS
+
+
+def test_claims_without_their_rows_are_left_out():
+    rows = {Mix(1.0): 0.6, FullySynthetic(): 1.0}
+    decided = {one.claim for one in outcomes(constant(rows, None), list(rows))}
+    assert not decided & {LINEAR.id, REMEMBERS.id}
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e4])
