@@ -71,7 +71,7 @@ def fit_clusters(real: np.ndarray, count: int = CLUSTERS, seed: int = 0) -> Clus
     Args:
         real: Images, (n, c, h, w) uint8.
         count: Number of clusters; those that stay empty are left out.
-        seed: Of the first centres.
+        seed: Of the first centres, which are images.
 
     Returns:
         The clusters, black −1 and white 1.
@@ -79,9 +79,10 @@ def fit_clusters(real: np.ndarray, count: int = CLUSTERS, seed: int = 0) -> Clus
     from scipy.cluster.vq import kmeans2
 
     x = to_float(torch.from_numpy(real)).flatten(1).double().numpy()
+    centres = x[np.random.default_rng(seed).permutation(len(x))[:count]]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of empty clusters
-        _, found = kmeans2(x, min(count, len(x)), minit="++", seed=seed)
+        _, found = kmeans2(x, centres, minit="matrix")
     _, label, sizes = np.unique(found, return_inverse=True, return_counts=True)
 
     means = np.stack([x[label == k].mean(axis=0) for k in range(len(sizes))])
