@@ -1,29 +1,20 @@
 """Killed right after any operation on a file and started again, a run ends with the same bytes."""
 
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.support.warm_process import start
 
 
 def tried(folder, every, *command):
     """The report of `tests.support.crash_points`."""
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.support.crash_points", str(folder), str(every), *command],
-        cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    print(done.stdout)  # noqa: T201
-    return json.loads(done.stdout)
+    module = ("-m", "tests.support.crash_points")
+    run = start(*module, folder, every, *command, environment={"OMP_NUM_THREADS": "1"})
+    said, complained = run.communicate()
+    assert run.returncode == 0, complained
+    print(said)  # noqa: T201
+    return json.loads(said)
 
 
 def test_a_small_run_is_killed_after_some_operations(tmp_path):

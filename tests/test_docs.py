@@ -4,18 +4,21 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 import stability
 from docs.reference_pages import reference
+from tests.support.console_command import module_command
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 QUICK = re.compile(r"<!-- quick -->\n+```(\w*)\n(.*?)```", re.DOTALL)
 PRINTED = re.compile(r"([^`#]*?)(?:```text\n(.*?)```|`(.*?)`)", re.DOTALL)
 """The words after a program and what it prints: a block, or a line after the word "prints"."""
+PAGES_OF_MODULES = cache(reference)
 LINK = re.compile(r"\]\(([^)#\s]+)\)")
 
 
@@ -35,8 +38,8 @@ def quick_blocks():
 
 @pytest.mark.parametrize(("language", "code", "shown"), list(quick_blocks()))
 def test_quick_blocks_run(language, code, shown, tmp_path, monkeypatch, capsys):
-    """Programs in this process, which has imported most of what they need; commands as a user
-    runs them.
+    """Programs and commands in this process, which has imported most of what they need; the first
+    command of the README as a user runs it, below.
     """
     monkeypatch.chdir(tmp_path)
     if language == "python":
@@ -46,15 +49,9 @@ def test_quick_blocks_run(language, code, shown, tmp_path, monkeypatch, capsys):
         assert not shown or printed.split() == shown.split()
         return
     for line in filter(None, code.splitlines()):
-        done = subprocess.run(
-            [sys.executable, *line.split()[1:]],
-            env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"},
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            timeout=120,
-            check=False,
-        )
+        program, option, module, *arguments = line.split()
+        assert (program, option) == ("python", "-m")
+        done = module_command(monkeypatch, capsys, module, *arguments)
         assert done.returncode == 0, done.stderr
         assert done.stdout
 
@@ -90,13 +87,13 @@ def test_the_readme_shows_what_its_command_prints(tmp_path):
 def test_local_links_lead_somewhere(page):
     for target in LINK.findall(page.read_text(encoding="utf-8")):
         path = (page.parent / target).resolve()
-        made = path.parent == ROOT / "docs" / "reference" and path.stem in reference(ROOT)
+        made = path.parent == ROOT / "docs" / "reference" and path.stem in PAGES_OF_MODULES(ROOT)
         assert "://" in target or made or path.exists(), target
 
 
 @pytest.mark.parametrize("package", ["stability", "toy", "deep"])
 def test_the_reference_has_a_page_for_each_module_and_a_table_of_them(package):
-    pages = reference(ROOT)
+    pages = PAGES_OF_MODULES(ROOT)
     for file in (ROOT / package).rglob("[!_]*.py"):
         module = ".".join(file.relative_to(ROOT).with_suffix("").parts)
         assert f"::: {module}\n" in pages[module]

@@ -8,14 +8,14 @@ tests/deep/test_retrain_options.py.
 
 import dataclasses
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from stability.runs.loop_options import NOT_RECORDED
+from tests.support.console_command import module_command
+from tests.support.figures import leave_out_figures
 from tests.support.learners_2d import SMALL_FLOW as SMALL
 from tests.support.option_table import LOOP, Refused, Same, fields_of, outcome, require, table
 from tests.support.options_2d import COMMANDS, DIFFUSION, WIDTH, WIDTH_CASES
@@ -51,9 +51,8 @@ def defaults(tmp_path_factory):
 @pytest.fixture
 def quick(monkeypatch):
     """Without pictures and pages, which take longer than the rest of a tiny run."""
-    monkeypatch.setattr("toy.measures.figures.draw_figures", lambda *arguments: [])
     monkeypatch.setattr("toy.contraction.save_figure", lambda *arguments: [])
-    monkeypatch.setattr("stability.runs.result.Result.report", lambda result: result.folder)
+    leave_out_figures(monkeypatch)
 
 
 @pytest.mark.parametrize(("command", "name"), table(COMMANDS))
@@ -67,11 +66,16 @@ def width_history(config: WidthMap) -> bytes:
     return b"".join(p.read_bytes() for p in sorted(config.folder.rglob("history.jsonl")))
 
 
+@pytest.fixture(scope="module")
+def default_width(tmp_path_factory):
+    return width_history(replace(WIDTH, out=tmp_path_factory.mktemp("width") / "default"))
+
+
 @pytest.mark.parametrize(
     "name",
     [pytest.param(n, id=f"width_map-{n}-{outcome(case)}") for n, case in WIDTH_CASES.items()],
 )
-def test_each_option_of_the_width_map(name, tmp_path):
+def test_each_option_of_the_width_map(name, tmp_path, default_width):
     assert sorted(WIDTH_CASES) == sorted(f.name for f in dataclasses.fields(WIDTH))
     case = WIDTH_CASES[name]
     if isinstance(case, Refused):
@@ -81,9 +85,8 @@ def test_each_option_of_the_width_map(name, tmp_path):
     change = (
         case.change if isinstance(case, Same) else case if isinstance(case, dict) else {name: case}
     )
-    default = width_history(replace(WIDTH, out=tmp_path / "default"))
     changed = width_history(replace(WIDTH, **change, out=tmp_path / "changed"))
-    assert (changed == default) == isinstance(case, Same)
+    assert (changed == default_width) == isinstance(case, Same)
 
 
 @pytest.mark.parametrize(
@@ -122,10 +125,9 @@ def test_a_prediction_alone_takes_no_options_of_a_run(change, option):
     WidthMap(epochs=0, out=Path("prediction"), quiet=True)
 
 
-def test_the_table_can_be_printed():
+def test_the_table_can_be_printed(monkeypatch, capsys):
     """`python -m tests.support.option_table`, a line a command and field."""
-    command = [sys.executable, "-m", "tests.support.option_table"]
-    done = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=120, check=True)
+    done = module_command(monkeypatch, capsys, "tests.support.option_table")
     lines = done.stdout.splitlines()
     assert {line[42:].split()[0] for line in lines} == {"changes", "refused", "same"}
     assert any(re.match(r"two_moons +threads +same ", line) for line in lines)

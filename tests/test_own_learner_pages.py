@@ -3,13 +3,13 @@
 import os
 import re
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.processes import LIMIT_S, waited_for
+from tests.support.processes import waited_for
+from tests.support.warm_process import start
 
 ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs" / "how-to"
@@ -24,21 +24,12 @@ def script_of(name):
 
 def started(code, folder):
     (folder / "study.py").write_text(code, encoding="utf-8")
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
-    return subprocess.Popen(
-        [sys.executable, "study.py"],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-    )
+    return start("study.py", cwd=folder)
 
 
-def finished(process):
-    said, complained = process.communicate(timeout=LIMIT_S)
-    assert process.returncode == 0, complained
+def finished(command):
+    said, complained = command.communicate()
+    assert command.returncode == 0, complained
     return said
 
 
@@ -74,7 +65,7 @@ def test_a_kill_changes_nothing(tmp_path):
     for lines in (1, 5):
         process = started(code, tmp_path / "killed")
         waited_for(lambda n=lines: there.exists() and there.read_bytes().count(b"\n") >= n)
-        process.send_signal(signal.SIGKILL)
+        os.kill(process.pid, signal.SIGKILL)
         process.communicate()
     assert there.read_bytes().count(b"\n") < 13
     finished(started(code, tmp_path / "killed"))

@@ -7,6 +7,7 @@ import os
 import pickle
 import struct
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,13 @@ from tests.support.official import (
 SNAPSHOTS = ["edm_tiny.pkl", "edm_tiny_legacy.pkl"]
 
 
-def edm_fixture(tmp_path):
+@cache
+def edm_tiny():
     return read(FIXTURES / "edm_tiny.pkl")
+
+
+def edm_fixture(tmp_path):
+    return copy.deepcopy(edm_tiny())
 
 
 KINDS = {"edm": edm_fixture, "ddpm": ddpm_fixture, "otcfm": otcfm_fixture}

@@ -33,6 +33,7 @@ from stability.runs.command_line import UsageError
 from stability.runs.console import make_console
 from stability.statements.run_claims import read_verdicts
 from stability.statements.verdict import Status
+from tests.support.figures import leave_out_page
 from tests.support.options_images import CFM_NETWORK, DDPM_NETWORK
 
 NETWORK = EDMNetwork(
@@ -55,6 +56,7 @@ def short_encoder(seed):
 def quick(monkeypatch):
     monkeypatch.setattr(deep.metrics.feature_choice, "EncoderTraining", short_encoder)
     monkeypatch.setattr("deep.retraining.figures.draw_figures", lambda run: [])
+    leave_out_page(monkeypatch)
 
 
 PAIRS = Pairs(pair_rounds=1, components=2, sampler_images=6)

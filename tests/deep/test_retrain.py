@@ -36,6 +36,7 @@ from stability.runs.run_directory import RunDirectoryError
 from stability.runs.state_file import read_state
 from stability.runs.study_file import read_study_file
 from tests.conftest import FIXTURES
+from tests.support.figures import leave_out_page
 from tests.support.official import randomised, snapshot
 from tests.support.states import equal
 
@@ -93,6 +94,7 @@ def quick(monkeypatch):
     """Without the slowest parts of a tiny run."""
     monkeypatch.setattr(deep.metrics.feature_choice, "EncoderTraining", short_encoder)
     monkeypatch.setattr("deep.retraining.figures.draw_figures", lambda run: [])
+    leave_out_page(monkeypatch)
 
 
 def history(folder):

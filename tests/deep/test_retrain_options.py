@@ -12,6 +12,7 @@ from deep.metrics.label_encoder import EncoderTraining
 from deep.retrain import main
 from deep.retraining.presets import PRESETS
 from stability.runs.command_line import UsageError
+from tests.support.figures import leave_out_page
 from tests.support.option_table import Refused, fields_of, require, table
 from tests.support.options_images import COMMANDS, RUN, SHARED
 
@@ -51,7 +52,7 @@ def quick(monkeypatch):
         lambda seed: EncoderTraining(seed=seed, steps=5, width=8),
     )
     monkeypatch.setattr("deep.retraining.figures.draw_figures", lambda run: [])
-    monkeypatch.setattr("stability.runs.result.Result.report", lambda result: result.folder)
+    leave_out_page(monkeypatch)
 
 
 def lines():

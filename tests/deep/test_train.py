@@ -1,12 +1,8 @@
 """The command as a user runs it, and its parts."""
 
 import json
-import os
 import shutil
 import signal
-import subprocess
-import sys
-import time
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -28,13 +24,14 @@ from stability.loop.retraining import RetrainingError
 from stability.runs.atomic import PARTIAL_SUFFIX
 from stability.runs.command_line import UsageError, parse
 from stability.runs.run_directory import RunDirectoryError
+from tests.support.console_command import module_command
+from tests.support.warm_process import start
 
-ROOT = Path(__file__).parents[2]
 SMALL = [
     "--images",
-    "6400",
+    "1600",
     "--batch",
-    "64",
+    "16",
     "--samples",
     "12",
     "--threads",
@@ -44,24 +41,14 @@ SMALL = [
 ]
 SMALL += ["--model-channels", "8", "--channel-mult", "1", "--attn-resolutions", "--steps", "8"]
 # so that two processes draw the same dropout as one
-SMALL += ["--dropout", "0.1", "--microbatch", "32"]
+SMALL += ["--dropout", "0.1", "--microbatch", "8"]
 
 
-def start(*arguments, launcher=("-m", "deep.train")):
-    return subprocess.Popen(
-        [sys.executable, *launcher, *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-
-
-def finish(process):
-    out, err = process.communicate(timeout=300)
-    return process.returncode, out, err
+def run(*arguments, launcher=("-m", "deep.train")):
+    """Exit status, output and errors of the command."""
+    command = start(*launcher, *arguments, environment={"OMP_NUM_THREADS": "1"})
+    out, err = command.communicate()
+    return command.returncode, out, err
 
 
 def history(folder):
@@ -72,29 +59,25 @@ def history(folder):
 def whole(tmp_path_factory):
     """A small training that nothing interrupted."""
     folder = tmp_path_factory.mktemp("runs") / "whole"
-    code, out, err = finish(start("edm", *SMALL, "--out", str(folder)))
+    code, out, err = run("edm", *SMALL, "--out", folder)
     assert (code, err) == (0, "")
-    assert "6,400 in 100 steps" in out
+    assert "1,600 in 100 steps" in out
     assert all(Path(line).exists() for line in out.splitlines() if line.startswith("/"))
     return folder
 
 
 def test_killed_in_the_middle_it_goes_on_to_the_same_bytes(whole, tmp_path):
+    """It is killed before it writes its second and last state: 50 steps are lost."""
     folder = tmp_path / "killed"
-    process = start("edm", *SMALL, "--out", str(folder))
+    function = "stability.runs.state_file.write_state"
+    launcher = ("-m", "tests.support.killed", function, "2", "deep.train")
+    assert run("edm", *SMALL, "--out", folder, launcher=launcher)[0] == -signal.SIGKILL
     state = folder / "checkpoints" / "training.pt"
-    deadline = time.monotonic() + 240
-    while not state.exists():
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    os.kill(process.pid, signal.SIGKILL)
-    assert finish(process)[0] == -signal.SIGKILL
     steps = len(torch.load(state, weights_only=True)["losses"])
-    assert 0 < steps < 100
+    assert steps == 50
     assert not (folder / "network.safetensors").exists()
 
-    code, _, err = finish(start("edm", *SMALL, "--out", str(folder)))
+    code, _, err = run("edm", *SMALL, "--out", folder)
     assert (code, err) == (0, "")
     for name in ("network.safetensors", "history.jsonl", "figures/samples.png"):
         assert (folder / name).read_bytes() == (whole / name).read_bytes(), name
@@ -117,9 +100,9 @@ def test_two_processes_equal_one(whole, tmp_path):
         "-m",
         "deep.train",
     )
-    code, out, err = finish(start("edm", *SMALL, "--out", str(folder), launcher=launcher))
+    code, out, err = run("edm", *SMALL, "--out", folder, launcher=launcher)
     assert code == 0, err
-    assert out.count("6,400 in 100 steps") == 1  # only the first process speaks
+    assert out.count("1,600 in 100 steps") == 1  # only the first process speaks
     two, one = (checkpoint.read(path / "network.safetensors") for path in (folder, whole))
     losses = [[line["loss"] for line in history(path)] for path in (folder, whole)]
     np.testing.assert_allclose(*losses, rtol=1e-3)
@@ -135,6 +118,9 @@ def test_two_processes_equal_one(whole, tmp_path):
     assert np.abs(samples[0] - samples[1]).max() <= 2
 
 
+# In this process
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -142,13 +128,10 @@ def test_two_processes_equal_one(whole, tmp_path):
         (["ddpm", "--data", "/no/such.zip"], ["--data", "/no/such.zip", "no such file"]),
     ],
 )
-def test_bad_input_is_one_line_and_status_2(arguments, words):
-    code, out, err = finish(start(*arguments))
-    assert (code, out, err.count("\n")) == (2, "", 1)
-    assert all(word in err for word in words), err
-
-
-# In this process
+def test_bad_input_is_one_line_and_status_2(arguments, words, monkeypatch, capsys):
+    done = module_command(monkeypatch, capsys, "deep.train", *arguments)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert all(word in done.stderr for word in words), done.stderr
 
 
 def config(out, **changes):

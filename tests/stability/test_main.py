@@ -17,6 +17,7 @@ from stability.runs.run_directory import RunDirectoryError
 from stability.statements.examination import Examination
 from stability.statements.run_claims import write_verdicts
 from stability.statements.verdict import Status, Verdict
+from tests.support.console_command import module_command
 
 
 def stability(*arguments):
@@ -86,8 +87,8 @@ def test_bad_options_are_refused(options, words):
         (["lemma_a1", "--family", "gamma"], "--family: lemma_a1 does not"),
     ],
 )
-def test_they_are_one_line_and_status_2(arguments, words):
-    done = stability(*arguments)
+def test_they_are_one_line_and_status_2(arguments, words, monkeypatch, capsys):
+    done = module_command(monkeypatch, capsys, "stability", *arguments)
     assert done.returncode == 2
     assert words in done.stderr
     assert len(done.stderr.splitlines()) == 1

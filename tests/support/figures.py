@@ -53,3 +53,22 @@ def overlapping(figure: Figure) -> list[tuple[str, str]]:
         for (one, (l1, b1, r1, t1)), (two, (l2, b2, r2, t2)) in pairs
         if min(r1, r2) - max(l1, l2) > SLACK and min(t1, t2) - max(b1, b2) > SLACK
     ]
+
+
+def leave_out_figures(monkeypatch):
+    """Let runs of `toy` leave out their pictures and their page.
+
+    Args:
+        monkeypatch: What puts them back.
+    """
+    monkeypatch.setattr("toy.measures.figures.draw_figures", lambda *arguments: [])
+    leave_out_page(monkeypatch)
+
+
+def leave_out_page(monkeypatch):
+    """Let runs leave out their page, which takes longer than the rest of a tiny one.
+
+    Args:
+        monkeypatch: What puts it back.
+    """
+    monkeypatch.setattr("stability.runs.result.Result.report", lambda result: result.folder)

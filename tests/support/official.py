@@ -1,10 +1,12 @@
 """Files in the official formats: the fixtures, and EDM snapshots of any network."""
 
+import copy
 import io
 import lzma
 import pickle
 import sys
 import types
+from functools import cache
 
 import numpy as np
 import torch
@@ -24,21 +26,31 @@ def outputs(name):
         }
 
 
+@cache
 def unpacked(name):
     """The bytes of a compressed fixture."""
     return lzma.decompress((FIXTURES / name).read_bytes())
 
 
 def ddpm_fixture(tmp_path):
-    path = tmp_path / "ddpm_tiny.pt"
-    path.write_bytes(unpacked("ddpm_tiny.pt.xz"))
-    return read(path, resolution=8)
+    """The checkpoint of the official DDPM file, a copy of one's own, and the file in a folder."""
+    return _fixture(tmp_path / "ddpm_tiny.pt", resolution=8)
 
 
 def otcfm_fixture(tmp_path):
-    path = tmp_path / "otcfm_tiny.pt"
-    path.write_bytes(unpacked("otcfm_tiny.pt.xz"))
-    return read(path, resolution=8, head_channels=16)
+    """The same for OT-CFM."""
+    return _fixture(tmp_path / "otcfm_tiny.pt", resolution=8, head_channels=16)
+
+
+_READ = {}
+"""Name of a file -> its checkpoint: the same bytes are read once, for many tests."""
+
+
+def _fixture(path, **assumed):
+    path.write_bytes(unpacked(f"{path.name}.xz"))
+    if path.name not in _READ:
+        _READ[path.name] = read(path, **assumed)
+    return copy.deepcopy(_READ[path.name])
 
 
 def relative_error(got, expected):

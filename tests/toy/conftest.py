@@ -2,8 +2,10 @@
 
 import pytest
 
+from tests.support.figures import leave_out_figures
+
 
 @pytest.fixture
 def no_figures(monkeypatch):
     """Runs leave out their pictures, which take longer than the rest of a tiny one."""
-    monkeypatch.setattr("toy.measures.figures.draw_figures", lambda *arguments: [])
+    leave_out_figures(monkeypatch)

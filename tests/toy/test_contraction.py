@@ -7,6 +7,7 @@ import pytest
 from scipy.stats import t as student_t
 
 from stability.loop.contraction import rate
+from tests.support.figures import leave_out_page
 from tests.support.learners_2d import SETTINGS
 from toy.contraction import Coupled, configuration, displacement, main
 from toy.densities.shapes import two_moons
@@ -30,6 +31,7 @@ def values(lines, key, regime):
 @pytest.fixture
 def no_figure(monkeypatch):
     monkeypatch.setattr("toy.contraction.save_figure", lambda figure, path: [])
+    leave_out_page(monkeypatch)
 
 
 def test_a_gaussian_contracts_by_lambda_over_one_plus_lambda(tmp_path, no_figure):

@@ -1,17 +1,17 @@
 import json
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from stability import FullySynthetic, Mix
+from tests.support.console_command import module_command
+from tests.support.figures import leave_out_figures
+from tests.support.warm_process import start
 from toy.eight_gaussians import EightGaussians, QuickEightGaussians, main
 from toy.experiment import Experiment
 from toy.learners.settings import DDPMConfig
 
-ROOT = Path(__file__).parents[2]
+MODULE = "toy.eight_gaussians"
 TINY = Experiment(lam=(1.0,), retrainings=1, samples=40, threads=1)
 SMALL = DDPMConfig(epochs=2, batch=20, width=8, diffusion_steps=10)
 
@@ -21,6 +21,14 @@ def history(tmp_path, name, experiment=TINY, diffusion=SMALL, **options):
     return [
         json.loads(line) for line in (tmp_path / name / "history.jsonl").read_text().splitlines()
     ]
+
+
+@pytest.fixture(scope="module")
+def default(tmp_path_factory):
+    """The history without a change, which many tests compare with."""
+    with pytest.MonkeyPatch.context() as patch:
+        leave_out_figures(patch)
+        return history(tmp_path_factory.mktemp("default"), "run")
 
 
 def test_the_record_of_a_run(tmp_path, capsys):
@@ -78,8 +86,8 @@ def test_the_record_of_a_run(tmp_path, capsys):
         {"experiment": replace(TINY, seed=1)},
     ],
 )  # fmt: skip
-def test_every_option_changes_the_result(tmp_path, change, no_figures):
-    assert history(tmp_path, "changed", **change) != history(tmp_path, "default")
+def test_every_option_changes_the_result(tmp_path, change, no_figures, default):
+    assert history(tmp_path, "changed", **change) != default
 
 
 def test_the_defaults_are_the_papers():
@@ -95,20 +103,7 @@ def test_the_defaults_are_the_papers():
     assert quick.diffusion.width < 128
 
 
-def command(*arguments):
-    done = subprocess.run(
-        [sys.executable, "-m", "toy.eight_gaussians", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=300,
-        check=False,
-    )
-    return done.returncode, done.stdout, done.stderr
-
-
-def test_quick_is_a_preset_that_other_options_change(tmp_path):
+def test_quick_is_a_preset_that_other_options_change(tmp_path, no_figures, monkeypatch, capsys):
     out = tmp_path / "run"
     options = [
         "--retrainings",
@@ -122,9 +117,9 @@ def test_quick_is_a_preset_that_other_options_change(tmp_path):
         "--out",
         str(out),
     ]
-    code, text, err = command(*options, "--quick")
-    assert (code, err) == (0, "")
-    assert "fully synthetic" in text
+    done = module_command(monkeypatch, capsys, MODULE, *options, "--quick")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "fully synthetic" in done.stdout
     config = json.loads((out / "config.json").read_text())["config"]
     assert (config["retrainings"], config["samples"], config["width"]) == (
         1,
@@ -134,6 +129,7 @@ def test_quick_is_a_preset_that_other_options_change(tmp_path):
 
 
 def test_bad_input_is_one_line_and_status_2():
-    code, out, err = command("--beta-last", "1.5")
-    assert (code, out, err.count("\n")) == (2, "", 1)
+    command = start("-m", MODULE, "--beta-last", "1.5")
+    out, err = command.communicate()
+    assert (command.returncode, out, err.count("\n")) == (2, "", 1)
     assert "--beta-last must be in (0, 1), got 1.5" in err

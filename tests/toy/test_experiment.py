@@ -15,6 +15,7 @@ from stability import (
     Verified,
     Weighted,
 )
+from tests.support.figures import leave_out_figures
 from tests.support.learners_2d import SMALL_FLOW
 from toy.densities.preferences import inner, right
 from toy.experiment import Experiment
@@ -29,6 +30,14 @@ def history(tmp_path, name, experiment=TINY, flow=SMALL_FLOW, **options):
     return [
         json.loads(line) for line in (tmp_path / name / "history.jsonl").read_text().splitlines()
     ]
+
+
+@pytest.fixture(scope="module")
+def default(tmp_path_factory):
+    """The history without a change, which many tests compare with."""
+    with pytest.MonkeyPatch.context() as patch:
+        leave_out_figures(patch)
+        return history(tmp_path_factory.mktemp("default"), "run")
 
 
 def w2(line):
@@ -160,8 +169,8 @@ def test_overwrite_runs_again(tmp_path, no_figures):
         {"from_scratch": True},
     ],
 )
-def test_every_option_of_the_experiment_changes_the_result(tmp_path, change, no_figures):
-    assert history(tmp_path, "changed", replace(TINY, **change)) != history(tmp_path, "default")
+def test_every_option_of_the_experiment_changes_the_result(tmp_path, change, no_figures, default):
+    assert history(tmp_path, "changed", replace(TINY, **change)) != default
 
 
 @pytest.mark.parametrize(
@@ -179,14 +188,12 @@ def test_every_option_of_the_experiment_changes_the_result(tmp_path, change, no_
         {"ode_steps": 11},
     ],
 )
-def test_every_option_of_the_flow_changes_the_result(tmp_path, change, no_figures):
-    assert history(tmp_path, "changed", flow=replace(SMALL_FLOW, **change)) != history(
-        tmp_path, "default"
-    )
+def test_every_option_of_the_flow_changes_the_result(tmp_path, change, no_figures, default):
+    assert history(tmp_path, "changed", flow=replace(SMALL_FLOW, **change)) != default
 
 
-def test_the_other_options_change_what_they_say(tmp_path, no_figures):
-    assert history(tmp_path, "grid", angles="grid") != history(tmp_path, "default")
+def test_the_other_options_change_what_they_say(tmp_path, no_figures, default):
+    assert history(tmp_path, "grid", angles="grid") != default
     loose, tight = (
         replace(SMALL_FLOW, integrator="dopri5", tolerance=tolerance) for tolerance in (1e-1, 1e-4)
     )
@@ -194,9 +201,9 @@ def test_the_other_options_change_what_they_say(tmp_path, no_figures):
     # both solvers are exact, so only rounding could differ; threads change the speed
     pot = history(tmp_path, "pot", flow=replace(SMALL_FLOW, solver="pot"))
     one_thread = history(tmp_path, "one thread", replace(TINY, threads=1))
-    for default, *others in zip(history(tmp_path, "default"), pot, one_thread, strict=True):
+    for line, *others in zip(default, pot, one_thread, strict=True):
         for other in others:
-            assert w2(other) == pytest.approx(w2(default), rel=1e-3)
+            assert w2(other) == pytest.approx(w2(line), rel=1e-3)
 
 
 def test_an_unwritable_folder_is_an_os_error(tmp_path):

@@ -16,12 +16,6 @@ TINY = Experiment(lam=(0.5,), retrainings=2, samples=40, threads=1)
 EXTRAPOLATED = {"regime": "extrapolated", "extrapolation": 0.5}
 
 
-@pytest.fixture
-def no_figures(monkeypatch):
-    monkeypatch.setattr("toy.measures.figures.draw_figures", lambda *arguments: [])
-    monkeypatch.setattr("stability.runs.result.Result.report", lambda result: result.folder)
-
-
 @pytest.mark.parametrize(
     ("options", "regimes"),
     [

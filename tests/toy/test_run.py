@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from stability.loop.regime_data import BY_LAMBDA
 from stability.runs.command_line import UsageError, parse
 from stability.runs.result import Result
+from tests.support.figures import leave_out_figures
 from tests.support.learners_2d import SETTINGS
 from toy.compare import read_plane_run
 from toy.densities.shapes import DENSITIES
@@ -30,6 +32,19 @@ def history(out, model, experiment=TINY, density="moons", **settings):
         )
     )
     return [json.loads(line) for line in (out / "history.jsonl").read_text().splitlines()]
+
+
+@pytest.fixture(scope="module")
+def default(tmp_path_factory):
+    """Model -> its history without a change, which many tests compare with."""
+
+    @cache
+    def of(model):
+        with pytest.MonkeyPatch.context() as patch:
+            leave_out_figures(patch)
+            return history(tmp_path_factory.mktemp(model) / "run", model)
+
+    return of
 
 
 ONCE = list(zip(MODELS, [*BY_LAMBDA, "synthetic", "mix"], strict=True))
@@ -136,8 +151,8 @@ def test_a_weight_is_refused_by_models_that_cannot_take_it(tmp_path):
         ("kde", {"bandwidth": 0.3}),
     ],
 )
-def test_every_setting_of_a_model_changes_the_result(model, change, tmp_path, no_figures):
-    assert history(tmp_path / "changed", model, **change) != history(tmp_path / "default", model)
+def test_every_setting_of_a_model_changes_the_result(model, change, tmp_path, no_figures, default):
+    assert history(tmp_path / "changed", model, **change) != default(model)
 
 
 @pytest.mark.parametrize(

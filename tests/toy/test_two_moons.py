@@ -1,77 +1,60 @@
 """The command as a user runs it."""
 
-import os
 import signal
-import subprocess
-import sys
-import time
 import warnings
-from pathlib import Path
 
 import pytest
 
 from stability.runs.command_line import command
+from tests.support.warm_process import start
 from toy.two_moons import TwoMoons, main
 
-ROOT = Path(__file__).parents[2]
 SMALL = [
     "--lambda",
     "0.5",
     "--fully-synthetic",
     "--samples",
-    "200",
+    "100",
     "--epochs",
-    "60",
+    "10",
     "--threads",
     "2",
 ]
 
 
-def start(*arguments):
-    return subprocess.Popen(
-        [sys.executable, "-m", "toy.two_moons", *arguments],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-    )
-
-
-def finish(process):
-    out, err = process.communicate(timeout=300)
-    return process.returncode, out, err
+def run_process(*arguments, launcher=()):
+    """Exit status, output and errors of the command in a process of its own."""
+    command = start("-m", *launcher, "toy.two_moons", *arguments)
+    out, err = command.communicate()
+    return command.returncode, out, err
 
 
 def test_killed_in_the_middle_of_a_generation_it_goes_on_to_the_same_history(tmp_path):
     arguments = [*SMALL, "--retrainings", "2"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    code, out, err = finish(start(*arguments, "--out", str(whole)))
+    code, out, err = run_process(*arguments, "--out", whole)
     assert (code, err) == (0, ""), err
     assert "W1 to the truth" in out
 
-    process = start(*arguments, "--out", str(killed))
+    # before generation 2 is recorded, all of whose work is lost
+    method = "stability.runs.run_directory.RunDirectory.record"
+    status, _, _ = run_process(
+        *arguments, "--out", killed, launcher=("tests.support.killed", method, "3")
+    )
+    assert status == -signal.SIGKILL
     history, timings = killed / "history.jsonl", killed / "timings.jsonl"
-    deadline = time.monotonic() + 240
-    while not (timings.exists() and timings.read_text().count("\n") == 2):
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    time.sleep(0.1)  # a generation takes longer than that: it is in the fit of generation 2
-    os.kill(process.pid, signal.SIGKILL)
-    assert finish(process)[0] == -signal.SIGKILL
     assert history.read_bytes() == b"".join(
         whole.joinpath("history.jsonl").read_bytes().splitlines(True)[:2]
     )
 
-    code, _, err = finish(start(*arguments, "--out", str(killed)))
+    code, _, err = run_process(*arguments, "--out", killed)
     assert (code, err) == (0, "")
     assert history.read_bytes() == (whole / "history.jsonl").read_bytes()
     assert timings.read_text().count("\n") == 3  # no finished generation was made again
 
 
 def test_bad_input_is_one_line_and_status_2():
-    code, out, err = finish(start("--lambda", "-1"))
+    code, out, err = run_process("--lambda", "-1")
     assert (code, out, err) == (
         2,
         "",

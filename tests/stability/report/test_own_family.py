@@ -1,8 +1,6 @@
 """A family of one's own on the command line: a row a λ, and the curve."""
 
-import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +9,8 @@ from stability.analysis.local_analysis import analyse
 from stability.families import Gamma
 from stability.report.own_family import lambda_table, load_family, load_points, parameters
 from stability.runs.command_line import UsageError
+from tests.support.console_command import module_command
 
-ROOT = Path(__file__).parents[3]
 MODULE = """
 import torch
 from stability.families import Gamma
@@ -36,19 +34,16 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def command(*arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "stability", "theorem1", *arguments],
-        env={"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8", "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        timeout=120,
-        check=False,
-    )
+@pytest.fixture
+def command(folder, monkeypatch, capsys):
+    """`python -m stability theorem1` in a folder with modules of one's own."""
+    monkeypatch.syspath_prepend(folder)
+    monkeypatch.delitem(sys.modules, "mymodule", raising=False)
+    yield lambda *words: module_command(monkeypatch, capsys, "stability", "theorem1", *words)
+    sys.modules.pop("mymodule", None)
 
 
-def test_the_command_prints_what_the_analysis_says(folder):
+def test_the_command_prints_what_the_analysis_says(folder, command):
     done = command(
         "--family", "mymodule:Own", "--data", "x.csv", "--lambda", "0.05", "1", "--out", "o"
     )
@@ -73,7 +68,7 @@ def test_the_command_prints_what_the_analysis_says(folder):
         (("--family", "mymodule:Own", "--data", "none.csv"), "none.csv"),
     ],
 )
-def test_what_cannot_be_run_is_one_line_and_status_2(folder, arguments, message):
+def test_what_cannot_be_run_is_one_line_and_status_2(command, arguments, message):
     done = command(*arguments)
     assert done.returncode == 2, done.stdout
     assert message in done.stderr

@@ -1,8 +1,6 @@
 """Devices that a command accepts, with MPS there and not there."""
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,12 +17,13 @@ from stability.runs.devices import chosen_device, require_device
 from stability.runs.option_error import OptionError
 from stability.runs.run_directory import RunDirectory, RunDirectoryError
 from stability.runs.study_script import StudyPart
+from tests.support.console_command import module_command
 from tests.support.fake_mps import FakeMPS
+from tests.support.figures import leave_out_figures
 from toy.experiment import Experiment
 from toy.learners.settings import OTCFMConfig
 from toy.two_moons import TwoMoons, main
 
-ROOT = Path(__file__).parents[3]
 RETRAIN, TRAIN = PRESETS["edm", "digits"], next(iter(TRAININGS.values()))
 ACCEPTING = {
     "toy": lambda device: TwoMoons(Experiment(device=device)),
@@ -67,16 +66,11 @@ def test_a_gpu_that_is_not_there_is_refused_in_one_line(name, device, no_gpu):
 
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="has MPS")
 @pytest.mark.parametrize("module", ["toy.two_moons", "deep.retrain edm"])
-def test_a_command_without_mps_ends_with_status_2_and_writes_nothing(module, tmp_path):
-    out = tmp_path / "run"
-    ended = subprocess.run(
-        [sys.executable, "-m", *module.split(), "--device", "mps", "--out", str(out)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=False,
-    )
+def test_a_command_without_mps_ends_with_status_2_and_writes_nothing(
+    module, tmp_path, monkeypatch, capsys
+):
+    words, out = module.split(), tmp_path / "run"
+    ended = module_command(monkeypatch, capsys, *words, "--device", "mps", "--out", str(out))
     assert ended.returncode == 2
     assert ended.stderr.count("\n") == 1
     assert "--device mps: no MPS device is available, use cpu or auto" in ended.stderr
@@ -98,8 +92,9 @@ def test_other_words_are_refused(device):
         require_device(device)
 
 
-def test_a_run_on_mps_is_that_of_the_cpu_and_resumes_only_there(tmp_path, mps):
+def test_a_run_on_mps_is_that_of_the_cpu_and_resumes_only_there(tmp_path, mps, monkeypatch):
     """Integrated by dopri5, whose step sizes are float64; the faked device refuses float64."""
+    leave_out_figures(monkeypatch)
 
     def run(device, name):
         options = Experiment(
