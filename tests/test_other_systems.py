@@ -63,7 +63,7 @@ def _name(function: ast.Attribute | ast.Name) -> str:
 
 
 def _is_text(call: ast.Call) -> bool:
-    """Whether a call opens text: by its name, or by a mode without "b"."""
+    """Tell whether a call opens text: by its name, or by a mode without "b"."""
     function = call.func
     if isinstance(function, ast.Attribute) and function.attr in ("read_text", "write_text"):
         return True

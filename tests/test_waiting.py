@@ -24,7 +24,7 @@ MODULES = ("stability.transport.assignment", "toy.learners.ot_cfm", "deep.train"
 
 
 def said(code, **chosen):
-    """What a fresh process prints, without anything in the environment about waiting but
+    """The output of a fresh process, without anything in the environment about waiting but
     `chosen`.
     """
     chosen["PYTHONPATH"] = str(ROOT)

@@ -120,7 +120,7 @@ def test_reads_the_official_otcfm_file(tmp_path):
     ("fixture", "archive"), [(ddpm_fixture, "ddpm_tiny"), (otcfm_fixture, "otcfm_tiny")]
 )
 def test_writes_the_official_ddpm_and_otcfm_files(fixture, archive, tmp_path):
-    """What was read from the fixture is written as the fixture is."""
+    """The content of the fixture is written as the fixture is."""
     export(tmp_path / "out.pt", fixture(tmp_path))
     got = torch.load(tmp_path / "out.pt", weights_only=True)
     expected = torch.load(io.BytesIO(unpacked(f"{archive}.pt.xz")), weights_only=True)
@@ -692,7 +692,7 @@ def test_every_flipped_bit_of_our_own_files_is_noticed(tmp_path, rng):
 
 
 def test_a_flipped_bit_of_other_formats_changes_the_digest_of_the_weights(tmp_path, rng):
-    """Where the reader does not notice it: EDM's snapshots hold no checksum."""
+    """The reader does not notice it: EDM's snapshots hold no checksum."""
     content, noticed = (FIXTURES / "edm_tiny.pkl").read_bytes(), 0
     expected = read(FIXTURES / "edm_tiny.pkl")
     for _ in range(10):

@@ -15,7 +15,7 @@ from tests.support.found_runs import write_run
 
 
 def test_nothing_is_found_where_nothing_is(rng):
-    """Of 2000 sets of 8 seeds without growth, each of three tests finds some in a share of at
+    """In 2000 sets of 8 seeds without growth, each of three tests finds some in a share of at
     most 5 %/3.
     """
     found = np.zeros(3)

@@ -241,7 +241,7 @@ def test_other_things_than_images_are_one_line(files, capsys, arrays, message):
 
 
 def test_each_chain_of_a_run_is_measured_as_a_file_of_its_own(files, capsys, rng):
-    """Of different numbers of images too; the rows say which chain they are of."""
+    """Different numbers of images, too; the rows say which chain they are of."""
     noisy = load_images(files / "noisy.npz").images
     chains = {"chain-000": noisy[:90], "chain-001": noisy[60:]}
     np.savez(files / "generation-0001.npz", allow_pickle=False, **chains)

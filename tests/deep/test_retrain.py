@@ -526,7 +526,7 @@ def run_child(folder, kill_after=None, **options):
 
 
 def same_as(whole, folder):
-    """Whether histories and samples are the same bytes, weights and all else of the last
+    """Tell whether histories and samples are the same bytes, weights and all else of the last
     generation the same bits, and nothing is left of what was under way.
     """
     for name in (

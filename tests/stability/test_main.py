@@ -165,7 +165,7 @@ def test_workers_end_with_a_command_that_is_terminated():
 
 
 def waited_for(condition):
-    """What a condition becomes, or its last value after a minute."""
+    """The value of a condition once it is true, or its last value after a minute."""
     for _ in range(300):
         if value := condition():
             return value

@@ -12,7 +12,7 @@ __all__ = ["Done", "module_command", "retraining"]
 
 @dataclass(frozen=True)
 class Done:
-    """What a command left.
+    """The result of a command.
 
     Attributes:
         returncode: Its exit status.

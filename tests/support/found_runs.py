@@ -32,7 +32,7 @@ def level(regime, t):
 
 
 def measured(regime, t, wobble):
-    """Of a generation, against the references of `deep.metrics.image_metrics`;
+    """The metrics of a generation, against the references of `deep.metrics.image_metrics`.
 
     Args:
         wobble: Of the seed.

@@ -60,7 +60,7 @@ class Slip:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a slip.   killed_by: the claim that is violated, an error, or ""."""
+    """The fate of a slip.   killed_by: the claim that is violated, an error, or ""."""
 
     slip: Slip
     killed_by: str

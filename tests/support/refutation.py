@@ -1,4 +1,4 @@
-"""Whether what a proof leaves is false, and not merely out of sympy's reach: it fails at a
+"""Tells whether the rest of a proof is false, and not merely out of sympy's reach: it fails at a
 point.
 """
 
@@ -11,7 +11,7 @@ from stability.proofs.symbolic.proof import Step
 
 
 def refuted(step: Step, points: int = 20) -> bool:
-    """Whether the equation or inequality that `step` was left with is false at one of some points.
+    """Tell whether the equation or inequality left of `step` is false at one of some points.
 
     Symbols are given random values that agree with their assumptions, functions p(x, a, b) a normal
     density. Symbols that do not commute are left as they are: an expanded expression in them is 0

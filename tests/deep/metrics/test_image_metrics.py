@@ -123,7 +123,7 @@ def test_the_error_of_the_floor_of_a_mean(measure, rng):
 
 
 def test_the_error_of_the_floor_is_its_spread_over_sets(measure, rng):
-    """Of 60 independent sets of other images: the jackknife's mean variance, against the variance
+    """60 independent sets of other images: the jackknife's mean variance, against the variance
     of the floors.
 
     For these smooth metrics they agree within a factor of 2; of 60 the variance is within a factor

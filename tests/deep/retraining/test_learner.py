@@ -45,11 +45,11 @@ def accelerator():
 
 
 class StoppedError(Exception):
-    """Where a kill would have been."""
+    """Stands in for a kill."""
 
 
 class Watch:
-    """What is done, in order; stops at one of them. The progress that a learner reports."""
+    """Keeps the progress that a learner reports, in order, and stops at one of its steps."""
 
     def __init__(self, stop=None):
         self.seen, self.stop = [], stop

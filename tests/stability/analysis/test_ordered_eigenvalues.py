@@ -35,7 +35,7 @@ def least(share, repeats, entries):
 
 
 def by_jackknife(whole, left_out):
-    """What a smooth number would be given: Student's t times the jackknife's standard error."""
+    """The interval of a smooth number: Student's t times the jackknife's standard error."""
     values = np.linalg.eigvalsh(left_out)[:, ::-1]
     scatter = np.square(values - values.mean(0)).sum(0) * (BATCHES - 1) / BATCHES
     return student.isf(0.025, BATCHES - 1) * np.sqrt(scatter)
@@ -55,7 +55,7 @@ def test_the_jackknife_alone_does_not(rng):
 
 
 def test_many_parameters_have_intervals_at_both_ends_and_weyl_s_bound_between(rng):
-    """Of 60 equal eigenvalues the largest is 24 % too large, and its interval holds 1."""
+    """The largest of 60 equal eigenvalues is 24 % too large, and its interval holds 1."""
     whole, left_out = batches(np.ones(60), 6000, rng)
     errors = _by_extremes(whole, left_out)
     seen = np.linalg.eigvalsh(whole)[::-1]

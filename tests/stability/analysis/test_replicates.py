@@ -64,7 +64,7 @@ def test_the_seed_moves_every_number_by_about_its_error():
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_intervals_hold_the_truth(case, rng):
-    """Of 60 seeds fewer than 44 would hold it with probability 1e-8 each, were they 95 % ones."""
+    """Fewer than 44 of 60 seeds would hold it with probability 1e-8 each, were they 95 % ones."""
     seeds = [int(seed) for seed in rng.integers(2**31, size=60)]
     shares = covered(case.truth(0.5), [case.estimate(0.5, 4000, seed) for seed in seeds])
     for name, (low, _) in shares.items():

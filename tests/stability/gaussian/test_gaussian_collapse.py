@@ -33,7 +33,7 @@ def assert_same_law(one, two, comparisons, same=True):
 
 
 def functionals(roots):
-    """What is compared of √Σ_t, (chains, d, d): its entries in two places, a mixed one, its
+    """Parts of √Σ_t that are compared, (chains, d, d): its entries in two places, a mixed one, its
     trace and determinant.
     """
     yield from (roots[:, 0, 0], roots[:, -1, -1], roots[:, 0, -1], roots.trace(axis1=1, axis2=2))

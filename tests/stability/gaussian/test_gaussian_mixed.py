@@ -86,7 +86,7 @@ def test_the_simulation_has_these_moments(n, lam, t, rng):
 
 
 def p_value(one, two):
-    """Of Kolmogorov's and Smirnov's test; the asymptotic one, which is conservative."""
+    """The p-value of Kolmogorov's and Smirnov's test; the asymptotic one, which is conservative."""
     return ks_2samp(one, two, method="asymp").pvalue  # type: ignore[attr-defined]
 
 

@@ -7,7 +7,7 @@ from stability.loop.whole_counts import require_whole
 
 @given(n=st.integers(1, 10**6), m=st.integers(0, 10**7))
 def test_a_ratio_of_counts_is_whole_if_it_is_written_in_full(n, m):
-    """Where m/n has a short decimal; λ = m/n in general may be rounded below, and floor(λn) is
+    """Ratios m/n with a short decimal; λ = m/n in general may be rounded below, and floor(λn) is
     then m − 1.
     """
     if m <= 1000 * n:

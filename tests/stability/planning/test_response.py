@@ -124,7 +124,7 @@ def test_the_bias_of_a_pile_is_no_constant(rng):
 
 
 def _is_mean(averages, stated):
-    """Whether averages over chains, (…, chains), have the stated expectation; z tests."""
+    """Tell whether averages over chains, (…, chains), have the stated expectation; z tests."""
     chains = averages.shape[-1]
     error = averages.std(axis=-1, ddof=1) / math.sqrt(chains)
     limit = student.isf(FALSE_ALARM / (2 * stated.size * len(REGIMES) * 4), chains - 1)

@@ -40,7 +40,7 @@ def test_control_characters_of_a_path_do_not_reach_the_terminal(capsys):
 
 
 def _breaches(tree: ast.AST) -> list[str]:
-    """What could print text as markup: another console, Rich's own print, or a column of a
+    """Calls that could print text as markup: another console, Rich's own print, or a column of a
     progress bar.
     """
     found = []

@@ -13,7 +13,7 @@ def law(n, rng):
 
 
 def ids(points):
-    """Which rows of X they are."""
+    """The rows of X that they are."""
     return [int(point[0]) // 2 for point in points]
 
 

@@ -442,7 +442,7 @@ PRECIOUS = (
 
 
 def others(folder):
-    """What people keep in folders, some of it under names like ours."""
+    """Things that people keep in folders, some of it under names like ours."""
     for name in PRECIOUS:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(f"precious {name}")

@@ -2,8 +2,8 @@ import pytest
 
 from stability.statements import assumption1
 from stability.statements.assumption1 import GRID, check
-from stability.statements.examination import controls
 from stability.statements.verdict import Status
+from tests.support.mutated import controls
 
 
 @pytest.mark.parametrize("instance", GRID, ids=str)

@@ -1,10 +1,10 @@
 import pytest
 
 from stability.statements import gaussian_exponents
-from stability.statements.examination import controls
 from stability.statements.gaussian_exponents import GRID, check
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
+from tests.support.mutated import controls
 
 
 @pytest.mark.parametrize("instance", GRID, ids=str)

@@ -110,7 +110,7 @@ def test_the_assumptions_of_the_worked_example():
 
 
 def test_what_monte_carlo_leaves_open_is_six_standard_errors():
-    """Of A = −0.41 … and J, found again from 2000 draws: the slack covers the difference, and is
+    """A = −0.41 … and J, found again from 2000 draws: the slack covers the difference, and is
     not much larger.
     """
     exact = instance("student_t", "misspecified").local.at(1.0)

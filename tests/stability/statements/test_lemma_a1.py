@@ -3,10 +3,10 @@ import pytest
 from scipy.stats import chi
 
 from stability.statements import lemma_a1
-from stability.statements.examination import controls
 from stability.statements.lemma_a1 import GRID, check, require_chains
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
+from tests.support.mutated import controls
 
 RANDOM = 2 * (len(GRID) + 1)  # verdicts that chance decides, in all the tests below
 

@@ -9,10 +9,10 @@ from scipy.stats import chi, norm
 from stability.gaussian.alpha import alpha, alpha_isotropic
 from stability.laws.psd import sqrtm
 from stability.statements import lemma_a2
-from stability.statements.examination import controls
 from stability.statements.lemma_a2 import GRID, check, counterexamples, expected_root
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
+from tests.support.mutated import controls
 
 RANDOM = 5 * (len(GRID) + 2)  # at most so many verdicts that chance decides, in all the tests below
 GOOD = (Status.HOLDS, Status.CORRECTED)

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from stability.analysis.jacobian import jacobian
 from stability.analysis.operators import infinite_map
 from stability.statements import lemma_e1
-from stability.statements.examination import controls
 from stability.statements.instances import instance
 from stability.statements.lemma_e1 import GRID, check, counterexamples
 from stability.statements.verdict import Status
+from tests.support.mutated import controls
 from tests.support.problems import few, instances, local_analyses
 
 AWAY, HESSIANS, JACOBIAN, KANTOROVICH, RATIO, ANALYSED = range(6)

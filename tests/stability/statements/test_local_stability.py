@@ -11,10 +11,10 @@ from stability.analysis.operators import NoMaximum, infinite_map
 from stability.families import FAMILIES
 from stability.laws.law import NormalMixture
 from stability.statements import local_stability
-from stability.statements.examination import controls
 from stability.statements.instances import instance
 from stability.statements.local_stability import GRID, check, counterexamples
 from stability.statements.verdict import Status
+from tests.support.mutated import controls
 from tests.support.problems import few, instances
 from tests.support.small_families import vector
 

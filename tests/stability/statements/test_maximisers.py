@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from stability.analysis.operators import maximum_likelihood
 from stability.statements import maximisers
-from stability.statements.examination import controls
 from stability.statements.maximisers import GRID, check, copies, counterexamples
 from stability.statements.verdict import Status
+from tests.support.mutated import controls
 from tests.support.problems import few
 from tests.support.small_families import TwoPeaks, vector
 from tests.support.strategies import mixtures

@@ -4,10 +4,10 @@ import torch
 
 from stability.families import Linkage
 from stability.statements import misspecified_error
-from stability.statements.examination import controls
 from stability.statements.misspecified_error import GRID, check, linkage_fit
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
+from tests.support.mutated import controls
 
 
 @pytest.mark.parametrize("instance", GRID, ids=str)

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from stability.gaussian.alpha import alpha, alpha_isotropic
 from stability.gaussian.collapse import simulate
 from stability.statements import proposition1
-from stability.statements.examination import controls
 from stability.statements.proposition1 import GRID, check, counterexamples
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
+from tests.support.mutated import controls
 
 # at most so many verdicts that chance decides, in all the tests below
 RANDOM = 3 * (len(GRID) + 20)

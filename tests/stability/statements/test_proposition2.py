@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from stability.analysis.local_analysis import analyse
 from stability.families import Gaussian
 from stability.statements import proposition2
-from stability.statements.examination import controls
 from stability.statements.proposition2 import GRID, alpha, check, counterexamples
 from stability.statements.verdict import Status
+from tests.support.mutated import controls
 from tests.support.strategies import spd_matrices
 
 GOOD = (Status.HOLDS, Status.CORRECTED)

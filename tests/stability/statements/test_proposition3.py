@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from stability.analysis.operators import NoMaximum
 from stability.statements import proposition3
-from stability.statements.examination import controls
 from stability.statements.instances import instance
 from stability.statements.proposition3 import GRID, check
 from stability.statements.verdict import Status
+from tests.support.mutated import controls
 from tests.support.problems import few, instances, local_analyses
 from tests.support.small_families import Redundant
 

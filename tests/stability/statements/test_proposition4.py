@@ -10,9 +10,9 @@ from stability.analysis.operators import infinite_map
 from stability.families import GaussianMean
 from stability.laws.law import NormalMixture
 from stability.statements import proposition4
-from stability.statements.examination import controls
 from stability.statements.proposition4 import GRID, check, counterexamples
 from stability.statements.verdict import Status
+from tests.support.mutated import controls
 from tests.support.problems import few, instances
 
 

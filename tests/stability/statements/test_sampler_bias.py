@@ -1,7 +1,7 @@
 from stability.statements import sampler_bias
-from stability.statements.examination import controls
 from stability.statements.sampler_bias import GRID, check
 from stability.statements.verdict import Status
+from tests.support.mutated import controls
 
 
 def test_every_claim_holds_for_every_sampler(rng):

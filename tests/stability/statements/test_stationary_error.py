@@ -11,7 +11,6 @@ from stability.analysis.jacobian import jacobian, stationary_covariance
 from stability.gaussian.mixed import exact_errors
 from stability.laws.monte_carlo import mean_square_slack
 from stability.statements import stationary_error
-from stability.statements.examination import controls
 from stability.statements.stationary_error import (
     GRID,
     accumulate,
@@ -25,6 +24,7 @@ from stability.statements.stationary_error import (
 )
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
+from tests.support.mutated import controls
 
 # at most so many verdicts that chance decides, in all the tests below
 RANDOM = 3 * (len(GRID) + 15)

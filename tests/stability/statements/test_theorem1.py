@@ -12,10 +12,10 @@ from stability.analysis.operators import NoMaximum
 from stability.laws.bracket import Bracket
 from stability.laws.law import NormalMixture
 from stability.statements import theorem1
-from stability.statements.examination import controls
 from stability.statements.instances import instance
 from stability.statements.theorem1 import GRID, check, counterexamples
 from stability.statements.verdict import Status
+from tests.support.mutated import controls
 from tests.support.problems import few, instances, local_analyses
 from tests.support.small_families import FreeMixture, StudentT, vector
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from stability.analysis.bounds import contraction_bound, rate_bound, sharp_bound
 from stability.analysis.jacobian import jacobian, spectral_radius
 from stability.statements import theorem1_sharp
-from stability.statements.examination import controls
 from stability.statements.theorem1_sharp import GRID, check
 from stability.statements.verdict import Status
+from tests.support.mutated import controls
 from tests.support.problems import local_analyses
 
 

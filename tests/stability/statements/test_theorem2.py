@@ -11,7 +11,6 @@ from stability.families import Logistic
 from stability.laws.law import Member
 from stability.statements import theorem2
 from stability.statements.assumption3 import Fitted, KnownVarianceGaussian
-from stability.statements.examination import controls
 from stability.statements.theorem2 import (
     GRID,
     all_steps_succeed,
@@ -23,6 +22,7 @@ from stability.statements.theorem2 import (
 )
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
+from tests.support.mutated import controls
 
 # at most so many verdicts that chance decides, in all the tests below
 RANDOM = 7 * (len(GRID) + 25)

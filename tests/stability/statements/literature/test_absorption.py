@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stability.laws.wright_fisher import count_law
-from stability.statements.examination import controls
 from stability.statements.literature import absorption
 from stability.statements.literature.absorption import (
     GRID,
@@ -19,6 +18,7 @@ from stability.statements.literature.absorption import (
 )
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
+from tests.support.mutated import controls
 
 
 @pytest.mark.parametrize("instance", GRID, ids=str)

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from scipy.special import erfc
 
 from stability.loop.regimes import TrainingSet
-from stability.statements.examination import controls
 from stability.statements.literature import accumulated_likelihood
 from stability.statements.literature.accumulated_likelihood import (
     GRID,
@@ -20,6 +19,7 @@ from stability.statements.literature.accumulated_likelihood import (
 )
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
+from tests.support.mutated import controls
 
 RANDOM = 16
 """Verdicts that use randomness, at most, over the grid."""

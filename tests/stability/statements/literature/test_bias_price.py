@@ -15,7 +15,6 @@ from stability import (
     Weighted,
 )
 from stability.loop.regimes import AccumulateFresh, Curated
-from stability.statements.examination import controls
 from stability.statements.literature import bias_price
 from stability.statements.literature.bias_price import (
     GRID,
@@ -26,6 +25,7 @@ from stability.statements.literature.bias_price import (
 )
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
+from tests.support.mutated import controls
 
 lams = st.floats(0.01, 20)
 

@@ -9,7 +9,6 @@ from stability import Accumulate, FreshReal, FullySynthetic, Mix
 from stability.laws.monte_carlo import bounded_mean_slack
 from stability.laws.wright_fisher import loss_probability
 from stability.loop.regimes import TrainingSet
-from stability.statements.examination import controls
 from stability.statements.literature import collapse_profile
 from stability.statements.literature.collapse_profile import (
     DEFINITIONS,
@@ -24,6 +23,7 @@ from stability.statements.literature.collapse_profile import (
 )
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
+from tests.support.mutated import controls
 
 
 @pytest.mark.parametrize("case", GRID, ids=lambda case: f"{case['regime']}")

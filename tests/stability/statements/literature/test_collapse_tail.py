@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from scipy.stats import chi2
 
 from stability.gaussian.alpha import alpha
-from stability.statements.examination import controls
 from stability.statements.literature import collapse_tail
 from stability.statements.literature.collapse_tail import (
     GRID,
@@ -17,6 +16,7 @@ from stability.statements.literature.collapse_tail import (
 )
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
+from tests.support.mutated import controls
 
 samples = st.integers(2, 10**6)
 levels = st.floats(-4, 2).map(lambda u: 10.0**u)

@@ -5,7 +5,6 @@ from hypothesis import strategies as st
 
 from stability.gaussian.learner import GaussianLearner
 from stability.loop.regimes import TrainingSet
-from stability.statements.examination import controls
 from stability.statements.literature import conservation
 from stability.statements.literature.conservation import (
     GRID,
@@ -17,6 +16,7 @@ from stability.statements.literature.conservation import (
 )
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
+from tests.support.mutated import controls
 
 
 @pytest.mark.parametrize("instance", GRID, ids=lambda i: str(i["regime"]))
@@ -36,7 +36,7 @@ def test_the_real_data_have_second_moment_1():
 
 @given(fraction=st.integers(1, 10), t=st.integers(0, 50))
 def test_variance_within_and_between_add_up_in_the_recursion(fraction, t):
-    """Of both together, from the moments of one fit to αn new and (1−α)n synthetic points."""
+    """The sum of both, from the moments of one fit to αn new and (1−α)n synthetic points."""
     n, alpha = 10, fraction / 10
     within, between = 1 - 1 / fraction, 1 / fraction
     for _ in range(t):

@@ -11,11 +11,11 @@ from stability.analysis.bounds import contraction_bound
 from stability.analysis.jacobian import jacobian, spectral_radius
 from stability.laws.law import Blend, NormalMixture
 from stability.laws.monte_carlo import share_slack
-from stability.statements.examination import controls
 from stability.statements.literature import correction
 from stability.statements.literature.correction import GRID, check, correction_bound
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
+from tests.support.mutated import controls
 
 
 @pytest.mark.parametrize("instance", GRID, ids=lambda i: f"lam={i['lam']},gamma={i['gamma']}")

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from stability.statements.examination import controls
 from stability.statements.literature import curation
 from stability.statements.literature.curation import (
     GRID,
@@ -21,6 +20,7 @@ from stability.statements.literature.curation import (
 )
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
+from tests.support.mutated import controls
 
 points = st.integers(2, 6)
 laws = points.flatmap(lambda k: arrays(float, k, elements=st.floats(0.01, 1)))

@@ -9,7 +9,6 @@ from scipy.stats import multinomial
 
 from stability import TrainingSet
 from stability.laws.wright_fisher import count_law
-from stability.statements.examination import controls
 from stability.statements.literature import discrete_collapse
 from stability.statements.literature.discrete_collapse import (
     GRID,
@@ -20,6 +19,7 @@ from stability.statements.literature.discrete_collapse import (
 )
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
+from tests.support.mutated import controls
 
 
 @pytest.mark.parametrize("instance", GRID, ids=str)

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stability.statements.examination import controls
 from stability.statements.literature import early_stopping
 from stability.statements.literature.early_stopping import GRID, check, kept_mode, kept_wave
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
+from tests.support.mutated import controls
 
 
 @pytest.mark.parametrize("case", GRID, ids=lambda case: f"α={case['alpha']}")

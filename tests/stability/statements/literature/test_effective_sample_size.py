@@ -3,7 +3,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stability.statements.examination import controls
 from stability.statements.literature import effective_sample_size
 from stability.statements.literature.effective_sample_size import (
     GRID,
@@ -14,6 +13,7 @@ from stability.statements.literature.effective_sample_size import (
 )
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
+from tests.support.mutated import controls
 
 RANDOM = 2 * len(GRID)
 biases = st.floats(-4, 1).map(lambda u: 10.0**u)

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stability.laws.wright_fisher import count_law
-from stability.statements.examination import controls
 from stability.statements.literature import frequencies_with_real_data
 from stability.statements.literature.frequencies_with_real_data import (
     GRID,
@@ -16,6 +15,7 @@ from stability.statements.literature.frequencies_with_real_data import (
 )
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
+from tests.support.mutated import controls
 
 
 @pytest.mark.parametrize("instance", GRID, ids=str)

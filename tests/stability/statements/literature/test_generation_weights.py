@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stability.loop.regimes import GenerationInputs, TrainingSet
-from stability.statements.examination import controls
 from stability.statements.literature import generation_weights
 from stability.statements.literature.generation_weights import (
     GRID,
@@ -21,6 +20,7 @@ from stability.statements.literature.generation_weights import (
 )
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
+from tests.support.mutated import controls
 
 alphas = st.floats(0.01, 1)
 

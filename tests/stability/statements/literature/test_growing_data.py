@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from stability.gaussian.alpha import half_life, log_alpha
 from stability.gaussian.lyapunov import lyapunov_spectrum
-from stability.statements.examination import controls
 from stability.statements.literature import growing_data
 from stability.statements.literature.growing_data import (
     GRID,
@@ -19,6 +18,7 @@ from stability.statements.literature.growing_data import (
 )
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
+from tests.support.mutated import controls
 
 
 @pytest.mark.parametrize("instance", GRID, ids=str)

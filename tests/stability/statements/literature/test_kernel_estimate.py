@@ -3,7 +3,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stability.statements.examination import controls
 from stability.statements.literature import kernel_estimate
 from stability.statements.literature.kernel_estimate import (
     GRID,
@@ -16,6 +15,7 @@ from stability.statements.literature.kernel_estimate import (
 )
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
+from tests.support.mutated import controls
 
 
 @pytest.mark.parametrize("case", GRID, ids=lambda case: f"n={case['n']},λ={case['lam']:g}")

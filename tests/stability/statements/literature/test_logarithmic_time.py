@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from stability.loop.regimes import AccumulateFresh
 from stability.planning.labels import propagate
 from stability.planning.response import path_law
-from stability.statements.examination import controls
 from stability.statements.literature import logarithmic_time
 from stability.statements.literature.logarithmic_time import (
     GRID,
@@ -19,6 +18,7 @@ from stability.statements.literature.logarithmic_time import (
 )
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
+from tests.support.mutated import controls
 
 
 @pytest.mark.parametrize("case", GRID, ids=lambda case: f"λ={case['lam']},τ={case['tau']}")

@@ -3,7 +3,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stability.diffusion.width_map import SAMPLERS
-from stability.statements.examination import controls
 from stability.statements.literature import negative_extrapolation
 from stability.statements.literature.negative_extrapolation import (
     GRID,
@@ -15,6 +14,7 @@ from stability.statements.literature.negative_extrapolation import (
 )
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
+from tests.support.mutated import controls
 
 
 @pytest.mark.parametrize("case", GRID, ids=lambda case: f"{case['sampler']}, {case['width']}")

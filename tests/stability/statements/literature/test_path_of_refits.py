@@ -6,12 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stability import Accumulate, FreshReal, FullySynthetic, Mix
-from stability.statements.examination import controls
 from stability.statements.literature import path_of_refits
 from stability.statements.literature.path_of_refits import GRID, check, limit_covariance
 from stability.statements.stationary_error import predicted
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
+from tests.support.mutated import controls
 
 lams = st.floats(0.01, 100)
 regimes = st.one_of(

@@ -3,7 +3,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stability.statements.examination import controls
 from stability.statements.literature import populations
 from stability.statements.literature.populations import (
     GRID,
@@ -16,6 +15,7 @@ from stability.statements.literature.populations import (
 from stability.statements.stationary_error import mixed
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
+from tests.support.mutated import controls
 
 lambdas = st.floats(-2, 1).map(lambda u: 10.0**u)
 

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from stability import Accumulate, FullySynthetic, Mix
-from stability.statements.examination import controls
 from stability.statements.literature import regression
 from stability.statements.literature.regression import (
     GRID,
@@ -14,6 +13,7 @@ from stability.statements.literature.regression import (
 )
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
+from tests.support.mutated import controls
 
 
 @pytest.mark.parametrize("case", GRID, ids=lambda case: f"{case['regime']},{case.get('same')}")

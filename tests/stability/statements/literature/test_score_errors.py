@@ -8,7 +8,6 @@ from numpy.polynomial import hermite_e
 from scipy.integrate import quad
 from scipy.stats import norm
 
-from stability.statements.examination import controls
 from stability.statements.literature import score_errors
 from stability.statements.literature.score_errors import (
     DATA,
@@ -22,6 +21,7 @@ from stability.statements.literature.score_errors import (
     rounds,
 )
 from stability.statements.verdict import Status
+from tests.support.mutated import controls
 
 shifts = st.lists(st.floats(-0.4, 0.4), min_size=1, max_size=6)
 shares = st.floats(0.05, 0.95)

@@ -3,7 +3,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stability.statements.examination import controls
 from stability.statements.literature import temperature_threshold
 from stability.statements.literature.temperature_threshold import (
     GRID,
@@ -18,6 +17,7 @@ from stability.statements.literature.temperature_threshold import (
     uniform_rate,
 )
 from stability.statements.verdict import Status
+from tests.support.mutated import controls
 
 
 @pytest.mark.parametrize("case", GRID, ids=lambda case: f"K={case['symbols']},τ={case['tau']}")

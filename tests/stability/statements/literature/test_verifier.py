@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.stats import norm, truncnorm
 
-from stability.statements.examination import controls
 from stability.statements.literature import verifier
 from stability.statements.literature.verifier import (
     GRID,
@@ -20,6 +19,7 @@ from stability.statements.literature.verifier import (
 )
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
+from tests.support.mutated import controls
 
 
 @pytest.mark.parametrize("instance", GRID, ids=str)

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 
 from stability import FreshReal, Mix
 from stability.gaussian.mean import paths
-from stability.statements.examination import controls
 from stability.statements.literature import weighted_real
 from stability.statements.literature.weighted_real import (
     GRID,
@@ -20,6 +19,7 @@ from stability.statements.literature.weighted_real import (
 from stability.statements.stationary_error import fresh_real, mixed
 from stability.statements.verdict import Status
 from tests.conftest import FALSE_ALARM
+from tests.support.mutated import controls
 
 ratios = st.floats(-3, 3).map(lambda u: 10.0**u)
 weights = st.floats(0.01, 1)
