@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from tests.support.docstrings import CODE, ROOT, bare_first_lines, coverage
+from tests.support.docstrings import CODE, bare_first_lines, coverage, modules
 
 DESCRIBED = 0.99
 """Least fraction of arguments in a section `Args`, of each folder. It may grow, and never falls."""
@@ -41,14 +41,10 @@ def test_first_lines_have_a_subject_or_a_verb():
 
 def test_no_docstring_has_the_earlier_form_of_arguments():
     """Two arguments in one line, parted by spaces, which no tool parses."""
-    for package in CODE:
-        for path in (ROOT / package).rglob("*.py"):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.FunctionDef) and (doc := ast.get_docstring(node)):
-                    names = {argument.arg for argument in node.args.args + node.args.kwonlyargs}
-                    for line in doc.splitlines():
-                        heads = [part.split(":")[0] for part in line.split("   ") if ": " in part]
-                        assert len([head for head in heads if head.strip() in names]) < 2, (
-                            path,
-                            line,
-                        )
+    for path, tree in modules():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.FunctionDef) and (doc := ast.get_docstring(node)):
+                names = {argument.arg for argument in node.args.args + node.args.kwonlyargs}
+                for line in doc.splitlines():
+                    heads = [part.split(":")[0] for part in line.split("   ") if ": " in part]
+                    assert len([head for head in heads if head.strip() in names]) < 2, (path, line)

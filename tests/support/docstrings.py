@@ -25,6 +25,7 @@ __all__ = [
     "layout",
     "long_functions",
     "long_lines",
+    "modules",
 ]
 
 ROOT = Path(__file__).parents[2]
@@ -110,18 +111,8 @@ def coverage(root: Path = ROOT, folders: tuple[str, ...] = CODE) -> Coverage:
     Returns:
         The counts.
     """
-    arguments = described = arrays = shaped = raising = listed = 0
-    for function, doc in _public_functions(root, folders):
-        entries = _entries(doc)
-        for argument in _arguments(function):
-            arguments += 1
-            described += argument.arg in entries
-            if argument.annotation and ARRAY.search(ast.unparse(argument.annotation)):
-                arrays += 1
-                shaped += bool(SHAPE.search(entries.get(argument.arg, "")))
-        if _raises(function):
-            raising += 1
-            listed += "\nRaises:\n" in doc
+    counts = [_counts(root, folder) for folder in folders]
+    arguments, described, arrays, shaped, raising, listed = map(sum, zip(*counts, strict=True))
 
     texts, words = _source_texts(root), _all_docstrings(root)
     return Coverage(
@@ -138,7 +129,35 @@ def coverage(root: Path = ROOT, folders: tuple[str, ...] = CODE) -> Coverage:
     )
 
 
-def _modules(root: Path, folders: tuple[str, ...] = CODE) -> list[tuple[Path, ast.Module]]:
+@cache
+def _counts(root: Path, folder: str) -> tuple[int, ...]:
+    """The first six fields of `Coverage`, of one folder."""
+    arguments = described = arrays = shaped = raising = listed = 0
+    for function, doc in _public_functions(root, (folder,)):
+        entries = _entries(doc)
+        for argument in _arguments(function):
+            arguments += 1
+            described += argument.arg in entries
+            if argument.annotation and ARRAY.search(ast.unparse(argument.annotation)):
+                arrays += 1
+                shaped += bool(SHAPE.search(entries.get(argument.arg, "")))
+        if _raises(function):
+            raising += 1
+            listed += "\nRaises:\n" in doc
+
+    return arguments, described, arrays, shaped, raising, listed
+
+
+def modules(root: Path = ROOT, folders: tuple[str, ...] = CODE) -> list[tuple[Path, ast.Module]]:
+    """Parse each module of some folders, once.
+
+    Args:
+        root: Folder of a checkout.
+        folders: Packages and other folders in it.
+
+    Returns:
+        Path and tree of each module.
+    """
     return [each for folder in folders for each in _parsed(root, folder)]
 
 
@@ -152,7 +171,7 @@ def _parsed(root: Path, folder: str) -> list[tuple[Path, ast.Module]]:
 
 def _public_functions(root: Path, folders: tuple[str, ...]) -> Iterator[tuple[Function, str]]:
     """Functions and methods without an underscore, with their docstrings."""
-    for _, tree in _modules(root, folders):
+    for _, tree in modules(root, folders):
         for node in ast.walk(tree):
             if isinstance(node, Function) and not node.name.startswith("_"):
                 doc = ast.get_docstring(node)
@@ -221,7 +240,7 @@ def _all_docstrings(root: Path) -> list[str]:
     """Each docstring of the packages that is not empty."""
     return [
         doc
-        for _, tree in _modules(root, PACKAGES)
+        for _, tree in modules(root, PACKAGES)
         for node in ast.walk(tree)
         for doc in _texts(node)
         if doc
@@ -240,7 +259,7 @@ def bare_first_lines(root: Path = ROOT) -> list[str]:
     """
     return [
         f"{path.relative_to(root)}: {doc.splitlines()[0]}"
-        for path, tree in _modules(root)
+        for path, tree in modules(root)
         for node in ast.walk(tree)
         for doc in _texts(node)
         if BARE.match(doc)
@@ -265,7 +284,7 @@ def _texts(node: ast.AST) -> Iterator[str]:
 
 def _bodies(root: Path) -> Iterator[tuple[Path, Function, list[str]]]:
     """Each function with the lines of its body, its docstring left out."""
-    for path, tree in _modules(root):
+    for path, tree in modules(root):
         lines = path.read_text(encoding="utf-8").splitlines()
         for node in ast.walk(tree):
             if isinstance(node, Function):
