@@ -18,7 +18,6 @@ import re
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 import warnings
 import zipfile
@@ -28,6 +27,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from tests.support.warm_process import start
 
 __all__ = ["MEMORY", "MUTATIONS", "SECONDS", "Outcome", "Reader", "examine", "fuzz", "mutated"]
 
@@ -133,14 +134,9 @@ def examine(
 def _run_child(module: str, folder: Path, task: dict[str, Any]) -> list[dict[str, Any]]:
     """Run the child; a line a file, the last one with a fault if the file ended the child."""
     journal = folder / "journal.jsonl"
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    ended = subprocess.run(
-        [sys.executable, "-m", "tests.support.hostile", module, str(folder), json.dumps(task)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        errors="replace",
-    )
+    arguments = ("-m", "tests.support.hostile", module, folder, json.dumps(task))
+    ended = start(*arguments, environment={"OMP_NUM_THREADS": "1"})
+    _, complained = ended.communicate()
     lines = (
         [json.loads(line) for line in journal.read_text().splitlines()] if journal.exists() else []
     )
@@ -149,11 +145,11 @@ def _run_child(module: str, folder: Path, task: dict[str, Any]) -> list[dict[str
     cut = [line for line in lines if "fault" not in line and line["name"] not in finished]
     lines = [line for line in lines if "fault" in line]
     if ended.returncode:
-        assert cut, ended.stderr[-3000:]
+        assert cut, complained[-3000:]
         how = f"ended the process with status {ended.returncode}"
         if ended.returncode < 0:
             how = f"killed by {signal.Signals(-ended.returncode).name}"
-        tail = " ".join(ended.stderr[-300:].split())
+        tail = " ".join(complained[-300:].split())
         lines.append({**cut[-1], "fault": f"{how} {tail}".strip(), "message": None})
     return lines
 

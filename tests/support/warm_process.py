@@ -54,7 +54,7 @@ class Command:
         texts = []
         for file in self._files:
             file.seek(0)
-            texts.append(file.read().decode())
+            texts.append(file.read().decode(errors="replace"))
             file.close()
         return tuple(texts)
 
@@ -92,6 +92,8 @@ def _warm():
 def _asked(request, arguments):
     """The answer of the warm process."""
     process = _warm()
+    assert process.stdin
+    assert process.stdout
     process.stdin.write(json.dumps([request, arguments]) + "\n")
     process.stdin.flush()
     line = process.stdout.readline()
@@ -158,7 +160,9 @@ def _run(arguments):
         status = leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
         if isinstance(leaving.code, str):
             sys.stderr.write(leaving.code + "\n")
-    threading._shutdown()
+    for thread in threading.enumerate():  # as at the end of any program
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
     atexit._run_exitfuncs()
     return status
 
