@@ -3,7 +3,8 @@ nothing.
 
 A test that needs a process of its own (to kill it, to read its exit status and output) waits for
 no import of torch. `python -m tests.support.warm_process` is that process: it reads a request a
-line, and answers each with a line.
+line, and answers each with a line. On other systems than Linux, where forks are not there or not
+safe, commands are started as ever.
 """
 
 import atexit
@@ -43,19 +44,31 @@ class Command:
     """
 
     def __init__(self, arguments, cwd, environment):
-        self._files = [tempfile.TemporaryFile() for _ in range(2)]  # noqa: SIM115
-        names = [f"/proc/{os.getpid()}/fd/{file.fileno()}" for file in self._files]
-        self.pid = _asked("start", [list(map(str, arguments)), str(cwd), environment, *names])
+        self._out, self._err = (tempfile.TemporaryFile() for _ in range(2))  # noqa: SIM115
         self.returncode = None
+        arguments = [str(argument) for argument in arguments]
+        if sys.platform == "linux":
+            names = [f"/proc/{os.getpid()}/fd/{file.fileno()}" for file in (self._out, self._err)]
+            self.pid = _asked("start", [arguments, str(cwd), environment, *names])
+            self._ended = lambda: _asked("wait", [self.pid])
+        else:
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                cwd=cwd,
+                env=environment,
+                stdout=self._out,
+                stderr=self._err,
+            )
+            self.pid, self._ended = process.pid, process.wait
 
     def communicate(self):
         """Wait for its end; the texts that it wrote to standard output and to standard error."""
-        self.returncode = _asked("wait", [self.pid])
+        self.returncode = self._ended()
         texts = []
-        for file in self._files:
-            file.seek(0)
-            texts.append(file.read().decode(errors="replace"))
-            file.close()
+        for file in (self._out, self._err):
+            with file:
+                file.seek(0)
+                texts.append(file.read().decode(errors="replace").replace("\r\n", "\n"))
         return tuple(texts)
 
 
@@ -70,7 +83,8 @@ def start(*arguments, cwd=ROOT, environment=None):
     Returns:
         The command.
     """
-    return Command(arguments, cwd, dict(os.environ) | (environment or {}))
+    variables = os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "utf-8"}
+    return Command(arguments, cwd, dict(variables | (environment or {})))
 
 
 @cache
@@ -148,7 +162,8 @@ def _run(arguments):
     """Exit status of a command in this process."""
     is_module = arguments[0] == "-m"
     sys.argv = arguments[1:] if is_module else list(arguments)
-    sys.path[0] = str(Path.cwd()) if is_module else str(Path(arguments[0]).resolve().parent)
+    script = Path.cwd() if is_module else Path(arguments[0]).resolve().parent
+    sys.path[:1] = [str(script), str(ROOT)]
     status = 0
     try:
         if is_module:
