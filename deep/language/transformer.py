@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from deep.networks.initial_weights import fresh
+from stability.runs.option_error import OptionError
 from stability.runs.ranges import require_range
 
 __all__ = ["CharacterConfig", "CharacterTransformer"]
@@ -25,9 +26,13 @@ class CharacterConfig:
     """Blocks of attention and two linear layers."""
     heads: int = 4
     """Heads of the attention."""
+    dropout: float = 0.2
+    """Probability of dropout behind the embedding and in each branch, where GPT-2 has it."""
 
     def __post_init__(self) -> None:
         require_range(self, width=(4, 2**12), layers=(1, 100), heads=(1, 2**8))
+        if not 0 <= self.dropout < 1:
+            raise OptionError(f"--dropout must be in [0, 1), got {self.dropout:g}")
         if self.width % self.heads:
             raise ValueError(
                 f"width must be a multiple of heads, got {self.width} and {self.heads}"
@@ -60,9 +65,9 @@ class CharacterConfig:
 class TransformerBlock(nn.Module):
     """Causal attention and two linear layers, each added to what it is given."""
 
-    def __init__(self, width: int, heads: int) -> None:
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
         super().__init__()
-        self.heads = heads
+        self.heads, self.dropout = heads, nn.Dropout(dropout)
         self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
         self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
         self.up, self.down = nn.Linear(width, 4 * width), nn.Linear(4 * width, width)
@@ -78,8 +83,8 @@ class TransformerBlock(nn.Module):
         """
         q, k, v = self.qkv(self.norm1(x)).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         attended = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
-        x = x + self.out(attended.transpose(1, 2).flatten(2))
-        return x + self.down(functional.gelu(self.up(self.norm2(x))))
+        x = x + self.dropout(self.out(attended.transpose(1, 2).flatten(2)))
+        return x + self.dropout(self.down(functional.gelu(self.up(self.norm2(x)))))
 
 
 class CharacterTransformer(nn.Module):
@@ -90,8 +95,12 @@ class CharacterTransformer(nn.Module):
         self.token = nn.Embedding(symbols + 1, config.width)
         self.position = nn.Embedding(length, config.width)
         self.blocks = nn.Sequential(
-            *(TransformerBlock(config.width, config.heads) for _ in range(config.layers))
+            *(
+                TransformerBlock(config.width, config.heads, config.dropout)
+                for _ in range(config.layers)
+            )
         )
+        self.dropout = nn.Dropout(config.dropout)
         self.norm = nn.LayerNorm(config.width)
         self.head = nn.Linear(config.width, symbols)
 
@@ -105,5 +114,5 @@ class CharacterTransformer(nn.Module):
             Unnormalised log-probabilities, (n, l, symbols).
         """
         places = torch.arange(tokens.shape[1], device=tokens.device)
-        x = self.token(tokens) + self.position(places)
+        x = self.dropout(self.token(tokens) + self.position(places))
         return self.head(self.norm(self.blocks(x)))
