@@ -26,6 +26,8 @@ NEAR_SHARE = 0.1
 """Error of the share that is left of a displacement that counts as small."""
 NEAR_WIDTH = 0.2
 """Relative error of the change of a variance by a sampler that counts as small."""
+LEAST_CHANGE = 0.005
+"""Change of a variance by a sampler, by clusters, of which a relative error says something."""
 
 CONTRACTS = Claim(
     id="Image response, contraction",
@@ -151,7 +153,8 @@ class Measured:
         average_kept: Weight of the average of generation 0 in that of generation 1; None where it
             is not known.
         drift: Drift of the run, (T + 1, S) by row.
-        predictions: Predicted drift by row.
+        predictions: Predicted drift by row, from the pairs.
+        by_own_errors: The same from the chains on true data alone.
     """
 
     shares: Mapping[str, NDArray[np.float64]]
@@ -162,6 +165,7 @@ class Measured:
     average_kept: float | None
     drift: Mapping[str, NDArray[np.float64]]
     predictions: Mapping[str, Prediction]
+    by_own_errors: Mapping[str, Prediction]
 
     @property
     def seeds(self) -> int:
@@ -247,7 +251,7 @@ def _width(measured: Measured) -> Iterator[Verdict]:
     case = f"{measured.own_variance.shape[1]} components of pixels"
     mapped, clustered = (float(x.mean()) - 1 for x in (measured.mapped, measured.clustered))
     yield interval_verdict(WIDENS, case, student_interval(changes), mapped, _OVER_SEEDS)
-    if clustered:
+    if abs(clustered) >= LEAST_CHANGE:
         error = _size(student_interval(changes / clustered - 1))
         yield interval_verdict(WIDENS_BYTES, case, error, NEAR_WIDTH, _OVER_SEEDS)
 

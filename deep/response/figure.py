@@ -44,6 +44,8 @@ def contraction_figure(
     distance.set_ylim(bottom=0, top=1.35 * distance.get_ylim()[1])  # room for the legend
     distance.legend(loc="upper left")
 
+    for axes in (drift, distance):
+        axes.locator_params(axis="x", integer=True)
     _width(widths, measured, width)
     return figure
 
@@ -63,6 +65,8 @@ def _drift(axes: Axes, measured: Measured, pair_rounds: int) -> None:
         prediction = measured.predictions[row]
         t = np.arange(len(prediction.mean))
         axes.plot(t, prediction.mean, color=look["color"], lw=1)
+        own = measured.by_own_errors[row].mean
+        axes.plot(t, own, color=look["color"], lw=1, ls="--")
         if measured.seeds > 1:
             low, high = prediction.interval(measured.seeds)
             axes.fill_between(t, np.maximum(low, 0), high, color=look["color"], alpha=0.15, lw=0)

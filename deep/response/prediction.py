@@ -9,7 +9,7 @@ and the correction of squares for noise, are those of the jackknife over seeds.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,7 +30,8 @@ class PairMeans:
 
     Attributes:
         data: (2, P + 1, R, S, Q), means over training sets: of the chain on true data and of the
-            displaced one, in generations 0 … P, by row, seed and functional.
+            displaced one, in generations 0 … P, by row, seed and functional. (1, …) without the
+            displaced one.
         model: Means over draws of the models, of the same shape.
         sampler: (S, Q), what the sampler in use adds to the mean of generation 0.
         size: n, real images.
@@ -47,6 +48,11 @@ class PairMeans:
     def seeds(self) -> int:
         """S."""
         return self.data.shape[3]
+
+    @property
+    def undisplaced(self) -> "PairMeans":
+        """The chains on true data alone, which tell how a model responds to its own errors."""
+        return replace(self, data=self.data[:1], model=self.model[:1])
 
     def without(self, seed: int) -> "PairMeans":
         """All seeds but one.

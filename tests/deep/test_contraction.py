@@ -22,7 +22,15 @@ from deep.models.ddpm import DDPM
 from deep.models.edm import EDM
 from deep.models.ot_cfm import OTCFM
 from deep.networks.unet_edm import EDMNetwork
-from deep.response.claims import CLAIMS, LINEAR, PREDICTED, REMEMBERS, Measured, outcomes
+from deep.response.claims import (
+    CLAIMS,
+    LINEAR,
+    PREDICTED,
+    REMEMBERS,
+    WIDENS_BYTES,
+    Measured,
+    outcomes,
+)
 from deep.response.prediction import CAUSES, Prediction
 from deep.retrain import main as retrain
 from deep.retraining.learner import ImageLearner
@@ -202,6 +210,7 @@ def constant(shares, average_kept: float | None = 0.25):
         average_kept,
         dict.fromkeys(left, flat),
         dict.fromkeys(left, same),
+        dict.fromkeys(left, same),
     )
 
 
@@ -225,10 +234,15 @@ def test_the_first_retraining_is_held_against_memory_and_data(middle, linear, re
     assert decided[REMEMBERS.id, "fully synthetic"] is Status.HOLDS
 
 
-def test_claims_without_their_rows_are_left_out():
+def test_claims_without_their_rows_or_their_change_are_left_out():
     rows = {Mix(1.0): 0.6, FullySynthetic(): 1.0}
-    decided = {one.claim for one in outcomes(constant(rows, None), list(rows))}
+    whole = constant(rows, None)
+    decided = {one.claim for one in outcomes(whole, list(rows))}
     assert not decided & {LINEAR.id, REMEMBERS.id}
+    assert WIDENS_BYTES.id in decided
+    # a sampler that changes nothing has no relative error
+    still = replace(whole, clustered=np.full(2, 1.001))
+    assert WIDENS_BYTES.id not in {one.claim for one in outcomes(still, list(rows))}
 
 
 @pytest.mark.parametrize("scale", [1.0, 1e4])
@@ -248,10 +262,11 @@ def test_tables_of_a_terminal_lose_no_word(scale):
         None,
         dict.fromkeys(rows, curve),
         dict.fromkeys(rows, prediction),
+        dict.fromkeys(rows, prediction),
     )
 
     for table, heads in (
-        (_drift_table(measured), ("share left", "measured", "predicted")),
+        (_drift_table(measured), ("share left", "measured", "by pairs", "by own errors")),
         (_causes_table(measured), CAUSES),
     ):
         shown = StringIO()

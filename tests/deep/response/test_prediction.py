@@ -40,13 +40,14 @@ def pairs(rng, regimes, noise=0.0):
 
 
 def test_response_bias_and_noise_are_those_of_the_learner(rng):
-    found = fit_responses(pairs(rng, [Mix(1.0), FullySynthetic()]))
-    # without noise of training the points lie on the line exactly
-    np.testing.assert_allclose(found.response, RESPONSE, atol=1e-9)
-    np.testing.assert_allclose(found.memory, MEMORY, atol=1e-9)
-    np.testing.assert_allclose(found.bias, BIAS, atol=1e-9)
-    np.testing.assert_allclose(found.first_bias, FIRST, atol=1e-12)
-    np.testing.assert_allclose(found.sampler, 0.1, atol=1e-12)
+    both = pairs(rng, [Mix(1.0), FullySynthetic()])
+    for found in map(fit_responses, (both, both.undisplaced)):
+        # without noise of training the points lie on the line exactly
+        np.testing.assert_allclose(found.response, RESPONSE, atol=1e-9)
+        np.testing.assert_allclose(found.memory, MEMORY, atol=1e-9)
+        np.testing.assert_allclose(found.bias, BIAS, atol=1e-9)
+        np.testing.assert_allclose(found.first_bias, FIRST, atol=1e-12)
+        np.testing.assert_allclose(found.sampler, 0.1, atol=1e-12)
 
 
 def test_prediction_follows_the_recursion_of_the_biases(rng):
