@@ -54,6 +54,8 @@ class GaussianLearner:
 
         self._ddof = ddof
         self._known_root = None if covariance is None else sqrtm(covariance)
+        # numbers alone: a product with zeros, and another array, take longer than the draws
+        self._scale = None if self._known_root is None else _diagonal(self._known_root)
         self.mean = np.zeros((chains, dimension))
         self.covariance = np.tile(
             np.eye(dimension) if covariance is None else covariance, (chains, 1, 1)
@@ -115,6 +117,11 @@ class GaussianLearner:
             rng.standard_normal((count, self.mean.shape[1]))
             for count, rng in zip(counts, rngs, strict=True)
         ]
+        if self._scale is not None:
+            for mean, x in zip(self.mean, z, strict=True):
+                x *= self._scale
+                x += mean
+            return z
         return [mean + x @ root for mean, x, root in zip(self.mean, z, roots, strict=True)]
 
     def state_dict(self) -> dict[str, Any]:
@@ -148,3 +155,9 @@ class GaussianLearner:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.mean = state["mean"].numpy().copy()
         self.covariance = state["covariance"].numpy().copy()
+
+
+def _diagonal(matrix: np.ndarray) -> np.ndarray | None:
+    """The diagonal (d,) of a matrix (d, d) that has nothing else; None for any other."""
+    diagonal = np.diagonal(matrix)
+    return diagonal if np.array_equal(matrix, np.diag(diagonal)) else None

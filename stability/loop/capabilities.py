@@ -1,6 +1,8 @@
 """Optional capabilities of a learner or a regime, beyond its protocol.
 
 Structural: a class that has the attribute has the capability; nothing is inherited or registered.
+The functions below look for the attribute themselves: they are called for each chain and
+generation, and `isinstance` of a protocol takes longer than the fit of a small model.
 """
 
 from collections.abc import Sequence
@@ -125,7 +127,7 @@ def extrapolation_of(regime: Any) -> float:
     Returns:
         w; 0 for a regime that does not extrapolate.
     """
-    return regime.extrapolation if isinstance(regime, HasExtrapolation) else 0.0
+    return getattr(regime, "extrapolation", 0.0)
 
 
 def size_of_generation(regime: Any, n: int, t: int) -> int:
@@ -139,7 +141,8 @@ def size_of_generation(regime: Any, n: int, t: int) -> int:
     Returns:
         Its size; n for a regime that does not say.
     """
-    return regime.size(n, t) if isinstance(regime, HasSize) else n
+    size = getattr(regime, "size", None)
+    return size(n, t) if callable(size) else n
 
 
 def models_of(regime: Any) -> int:
@@ -151,7 +154,7 @@ def models_of(regime: Any) -> int:
     Returns:
         K; 1 for a regime that does not say.
     """
-    return regime.models if isinstance(regime, HasPopulation) else 1
+    return getattr(regime, "models", 1)
 
 
 def uses_weights(learner: Any) -> bool:

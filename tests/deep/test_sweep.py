@@ -26,6 +26,7 @@ from deep.retrain import commands as retrain_commands
 from deep.sweep import Sweep, main
 from stability.runs.command_line import UsageError, parse
 from tests.support.processes import LIMIT_S, is_alive, waited_for
+from tests.support.warm_process import start
 
 ROOT = Path(__file__).parents[2]
 TINY = ["--retrainings", "30", "--samples", "60", "--epochs", "8"]
@@ -328,15 +329,13 @@ class Undisturbed:
             "--out",
             str(out),
         ]
-        environment = os.environ | {"PYTHONPATH": str(ROOT)}
-        self.process = subprocess.Popen(
-            [sys.executable, *arguments], env=environment, stdout=subprocess.DEVNULL
-        )
-        self.out = out
+        self.command, self.out = start(*arguments), out
 
     @property
     def history(self):
-        assert self.process.wait(timeout=LIMIT_S) == 0
+        if self.command.returncode is None:
+            self.command.communicate()
+        assert self.command.returncode == 0
         return (self.out / "history.jsonl").read_bytes()
 
 

@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.special import gammaln
 from scipy.stats import norm
 
 from stability import FullySynthetic, GaussianLearner, TrainingSet, retrain
+from stability.laws.psd import sqrtm
 from tests.conftest import FALSE_ALARM
 
 
@@ -91,3 +94,15 @@ def test_a_covariance_needs_two_points(rng):
     for points, weights in ((1, None), (3, np.array([0.0, 1.0, 0.0]))):
         with pytest.raises(ValueError, match="at least two points"):
             GaussianLearner(1, 2).fit([TrainingSet(np.ones((points, 2)), 1, weights)], [rng])
+
+
+@given(entries=st.lists(st.floats(0, 100), min_size=1, max_size=4), seed=st.integers(0, 2**32 - 1))
+def test_a_diagonal_root_is_no_product_and_draws_the_same(entries, seed):
+    learner = GaussianLearner(2, len(entries), covariance=np.diag(entries))
+    learner.mean += np.arange(1.0, 3.0)[:, None]
+    drawn = learner.sample([3, 2], np.random.default_rng(seed).spawn(2))
+    for points, mean, rng in zip(
+        drawn, learner.mean, np.random.default_rng(seed).spawn(2), strict=True
+    ):
+        z = rng.standard_normal(points.shape)
+        np.testing.assert_array_equal(points, mean + z @ sqrtm(np.diag(entries)))

@@ -1,8 +1,6 @@
 import json
 import math
 import re
-import subprocess
-import sys
 
 import pytest
 
@@ -13,6 +11,7 @@ from stability.planning.plan_page import gate_text, write_plan
 from stability.planning.plan_record import percent, shown
 from stability.planning.planner import plan
 from stability.runs.run_layout import RunDirectoryError
+from tests.support.console_command import module_command
 
 
 def test_the_largest_lambda_in_one_sentence():
@@ -177,9 +176,8 @@ def test_bad_options_are_one_line_and_status_2(arguments, words, capsys):
     assert error.count("\n") == 1
 
 
-def test_the_command_line_of_the_docs():
-    command = "-m stability.planning plan --real 1000 --regime mix --tolerate 10%"
-    done = subprocess.run(
-        [sys.executable, *command.split()], capture_output=True, text=True, check=True
-    )
+def test_the_command_line_of_the_docs(monkeypatch, capsys):
+    words = ["plan", "--real", "1000", "--regime", "mix", "--tolerate", "10%"]
+    done = module_command(monkeypatch, capsys, "stability.planning", *words)
+    assert done.returncode == 0
     assert "up to λ = 0.362" in done.stdout
