@@ -62,7 +62,8 @@ def test_a_kernel_estimate_without_real_data_keeps_every_affine_displacement(tmp
 
 
 @pytest.mark.parametrize("model", ["ot-cfm", "ddpm", "flow"])
-def test_it_runs_for_networks_and_goes_on_after_a_stop(model, tmp_path, capsys):
+def test_it_runs_for_networks_and_goes_on_after_a_stop(model, tmp_path, capsys, monkeypatch):
+    leave_out_page(monkeypatch)
     whole = history(tmp_path / "whole", model=model)
     assert [len(line["chains"]) for line in whole] == [4, 4, 4]
     assert {"shift", "λ/(1+λ)"} <= set(capsys.readouterr().out.split())

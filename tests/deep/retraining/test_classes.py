@@ -34,6 +34,7 @@ from stability.loop.regimes import (
 from stability.loop.retraining import retrain
 from stability.runs.command_line import UsageError
 from stability.runs.recorded_run import read_run
+from tests.support.figures import leave_out_page
 from tests.support.states import equal
 
 DIGITS = load_images("digits")
@@ -191,6 +192,7 @@ def test_the_command_measures_what_a_classifier_learns(tmp_path, monkeypatch, ca
     for module in (deep.metrics.feature_choice, deep.metrics.real_accuracy):
         monkeypatch.setattr(module, "EncoderTraining", short)
     monkeypatch.setattr("deep.retraining.figures.draw_figures", lambda run: [])
+    leave_out_page(monkeypatch)
     options = Retrain(
         real=60,
         retrainings=1,
