@@ -3,7 +3,6 @@ import math
 import re
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from stability.statements.examination import Examination
 from stability.statements.run_claims import write_verdicts
 from stability.statements.verdict import Status, Verdict
 from tests.support.console_command import module_command
+from tests.support.processes import is_alive, waited_for
 
 
 def stability(*arguments):
@@ -157,20 +157,10 @@ def test_workers_end_with_a_command_that_is_terminated():
     command = [sys.executable, "-m", "stability", "theorem2", "stationary_error"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
         # the two workers, and the process that tracks what they share
-        started = waited_for(lambda: len(children_of(running.pid)) >= 3)
+        waited_for(lambda: len(children_of(running.pid)) >= 3)
         children = children_of(running.pid)
         running.terminate()
-    assert started
-    assert waited_for(lambda: not any(is_running(child) for child in children))
-
-
-def waited_for(condition):
-    """The value of a condition once it is true, or its last value after a minute."""
-    for _ in range(300):
-        if value := condition():
-            return value
-        time.sleep(0.2)
-    return condition()
+    waited_for(lambda: not any(is_alive(child) for child in children))
 
 
 def children_of(pid):
@@ -178,14 +168,3 @@ def children_of(pid):
         return Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
     except OSError:
         return []
-
-
-def is_running(pid):
-    """True if a process is there, and is no corpse that nobody has buried."""
-    try:
-        return (
-            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
-            != "Z"
-        )
-    except OSError:
-        return False

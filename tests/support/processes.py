@@ -34,5 +34,5 @@ def is_alive(pid: int) -> bool:
     """
     try:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # also if it ends while it is looked at
         return False

@@ -53,7 +53,7 @@ def test_commands_and_options_are_completed(shell, tmp_path, monkeypatch, capsys
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stderr
