@@ -177,4 +177,4 @@ def in_domain(family: object, theta: Tensor) -> bool:
     """
     # not by `isinstance`: a search asks at each step, and a protocol's takes longer than the answer
     known = getattr(family, "in_domain", None)
-    return known(theta) if callable(known) else True
+    return bool(known(theta)) if callable(known) else True

@@ -141,8 +141,7 @@ def size_of_generation(regime: Any, n: int, t: int) -> int:
     Returns:
         Its size; n for a regime that does not say.
     """
-    size = getattr(regime, "size", None)
-    return size(n, t) if callable(size) else n
+    return regime.size(n, t) if callable(getattr(regime, "size", None)) else n
 
 
 def models_of(regime: Any) -> int:

@@ -165,6 +165,7 @@ def test_workers_end_with_a_command_that_is_terminated():
 
 def children_of(pid):
     try:
-        return Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+        words = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
     except OSError:
         return []
+    return [int(word) for word in words]
