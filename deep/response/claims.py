@@ -253,6 +253,7 @@ def _width(measured: Measured) -> Iterator[Verdict]:
     yield interval_verdict(WIDENS, case, student_interval(changes), mapped, _OVER_SEEDS)
     if abs(clustered) >= LEAST_CHANGE:
         error = _size(student_interval(changes / clustered - 1))
+        case = f"{case}, clusters {100 * clustered:+.1f} %"
         yield interval_verdict(WIDENS_BYTES, case, error, NEAR_WIDTH, _OVER_SEEDS)
 
 
