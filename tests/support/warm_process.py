@@ -45,11 +45,11 @@ class Command:
     """
 
     def __init__(self, arguments, cwd, environment):
-        self._out, self._err = (tempfile.TemporaryFile() for _ in range(2))  # noqa: SIM115
+        self._out, self._err = (tempfile.NamedTemporaryFile() for _ in range(2))  # noqa: SIM115
         self.returncode = None
         arguments = [str(argument) for argument in arguments]
         if sys.platform == "linux":
-            names = [f"/proc/{os.getpid()}/fd/{file.fileno()}" for file in (self._out, self._err)]
+            names = [self._out.name, self._err.name]
             self.pid = _asked("start", [arguments, str(cwd), environment, *names])
             self._ended = lambda: _asked("wait", [self.pid])
         else:
