@@ -51,7 +51,8 @@ class Measure:
     the value that real images get.
 
     Without --inception or --trust-torchscript, features come from a small encoder that is trained
-    on the reference's labels and kept; its distances are no FID and are named accordingly.
+    on the reference's labels (without any: on telling how images are turned) and kept; its
+    distances are no FID and are named accordingly.
     """
 
     samples: tyro.conf.Positional[Path]
@@ -127,7 +128,7 @@ def main(config: Measure) -> None:
     )
     _require_fit(config, samples, train.images, held_out)
     cache = config.cache or cache_folder()
-    space = chosen_space(config, "--reference", config.reference, train, cache)
+    space = chosen_space(config, config.reference, train, cache)
 
     measured: dict[str, list[Measurement]] = {}
     measures: dict[int, ImageMetrics] = {}  # by the number of generated images

@@ -197,7 +197,7 @@ def _require_measurable(config: Config, real: RealImages) -> None:
         )
     except ValueError as error:
         raise UsageError(str(error)) from None
-    require_space(options, "--data", options.data, train)
+    require_space(options)
 
 
 def _start(config: Config) -> Checkpoint | None:

@@ -20,6 +20,9 @@ from stability.runs.option_error import OptionError
 
 __all__ = ["FeatureOptions", "chosen_space", "require_one_network", "require_space"]
 
+MOST_TURNED = 10_000
+"""Images without labels that an encoder is trained on, each in four positions."""
+
 
 class FeatureOptions(Protocol):
     """See `deep.measure.Measure`."""
@@ -52,68 +55,59 @@ def require_one_network(options: FeatureOptions) -> None:
 
 
 def chosen_space(
-    options: FeatureOptions, option: str, source: str, train: ImageSet, cache: Path
+    options: FeatureOptions, source: str, train: ImageSet, cache: Path
 ) -> FeatureSpace:
     """Inception, a trusted TorchScript network, or an encoder trained on the labels of `train`.
 
+    Images of fewer than two classes are turned by 0, 90, 180 and 270 degrees, and the encoder is
+    trained to tell which (Gidaris et al., arXiv:1803.07728).
+
     Args:
         options: Options of the command, which say what network.
-        option: Name of the option that gave the images, for messages.
-        source: Value of that option, for the encoder's name and for messages.
-        train: Images, with labels if an encoder is to be trained.
+        source: File or folder of the images, for the encoder's name.
+        train: Images, with labels if they have classes.
         cache: Folder for the encoder.
 
     Returns:
         The feature space.
 
     Raises:
-        UsageError: If there is no such network, or no labels.
+        UsageError: If there is no such network.
     """
     try:
         if options.inception:
             return inception_space(options.inception, options.resize)
         if options.trust_torchscript:
             return trusted_torchscript_space(options.trust_torchscript)
-        labels = _require_classes(option, source, train)
         name = re.sub(r"[^\w-]", "-", Path(source).name.split(".")[0]).strip("-") or "data"
-        return label_encoder_space(
-            name, train.images, labels, cache, EncoderTraining(seed=options.seed)
-        )
+        images, labels = train.images, train.labels
+        if labels is None or labels.min() == labels.max():
+            name, (images, labels) = f"{name}-turns", _turned(images, options.seed)
+        return label_encoder_space(name, images, labels, cache, EncoderTraining(seed=options.seed))
     except ValueError as error:
         raise UsageError(str(error)) from error
 
 
-def require_space(options: FeatureOptions, option: str, source: str, train: ImageSet) -> None:
+def require_space(options: FeatureOptions) -> None:
     """Refuse anything that `chosen_space` would refuse, without training an encoder.
 
     Args:
         options: The network, or none.
-        option: Where the images come from, for messages.
-        source: See `option`.
-        train: The images that an encoder would be trained on.
 
     Raises:
-        UsageError: If there is no such network, or no labels.
+        UsageError: If there is no such network.
     """
     try:
         if options.inception:
             inception_space(options.inception, options.resize)
         elif options.trust_torchscript:
             trusted_torchscript_space(options.trust_torchscript)
-        else:
-            _require_classes(option, source, train)
     except ValueError as error:
         raise UsageError(str(error)) from error
 
 
-def _require_classes(option: str, source: str, train: ImageSet) -> np.ndarray:
-    """The labels; ValueError if no encoder can be trained on them."""
-    if train.labels is None:
-        raise OptionError(
-            f"{option} {source} has no labels to train an encoder on: use --inception"
-        )
-    if train.labels.min() == train.labels.max():
-        raise OptionError(
-            f"{option} {source} has one class, and an encoder is trained on two: use --inception"
-        )
-    return train.labels
+def _turned(images: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Images (4 n, c, h, h) in four positions, and by how many right angles each is turned."""
+    chosen = np.random.default_rng(seed).permutation(len(images))[:MOST_TURNED]
+    turns = [np.rot90(images[np.sort(chosen)], k, axes=(2, 3)) for k in range(4)]
+    return np.concatenate(turns), np.repeat(np.arange(4), len(chosen))

@@ -135,7 +135,7 @@ class ImageStudy:
     def space(self) -> FeatureSpace:
         """The network whose features are compared."""
         options = self._options
-        return chosen_space(options, "--data", options.data, self._real.train, self._cache)
+        return chosen_space(options, options.data, self._real.train, self._cache)
 
     def _make_metrics(self) -> None:
         """UsageError if there are too few images."""

@@ -107,7 +107,7 @@ class Retrain(LoopOptions):
     torch-fidelity (100) does."""
     inception: Path | None = None
     """File of the FID Inception's weights. Without it, features are those of a small encoder
-    trained on the labels."""
+    trained on the labels; where there are none, on telling how images are turned."""
     resize: Resize = "half-pixel"
     """Resizing of that network's images: as pytorch-fid does (and the paper), or as
     torch-fidelity."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.func import jvp
 
-from stability.laws.capabilities import Discrete, in_domain
+from stability.laws.capabilities import Bounded, Discrete, in_domain
 from stability.laws.family import Family, scores
 from stability.laws.law import Member, draw
 
@@ -47,6 +47,7 @@ def require_interface(family: Family, theta: Tensor, x: Tensor) -> None:
     name = type(family).__name__
     if not in_domain(family, theta):
         raise ValueError(f"start must be in the domain of {name}, got {theta.tolist()}")
+    _require_inside(family, x, name)
     few = x[:3]
     value = _called(lambda: family.log_prob(theta, few), f"{name}.log_prob(theta, x)", theta, few)
     if not isinstance(value, Tensor) or value.shape != (len(few),):
@@ -57,11 +58,30 @@ def require_interface(family: Family, theta: Tensor, x: Tensor) -> None:
         )
     if value.dtype != torch.float64:
         raise ValueError(f"log_prob must return float64 as theta and x are, got {value.dtype}")
+    if value.isnan().any():
+        raise ValueError(
+            f"log_prob must not be NaN, got that at x = {few[value.isnan()][0].tolist()} for "
+            f"{name} at theta = {theta.tolist()}"
+        )
     alone = torch.cat([family.log_prob(theta, point[None]) for point in few])
     if not torch.allclose(value, alone, rtol=1e-6, atol=1e-6, equal_nan=True):
         raise ValueError("log_prob must treat points one by one, got a value that others change")
     _require_derivatives(family, theta, few)
     _require_sampler(family, theta, few)
+
+
+def _require_inside(family: Family, x: Tensor, name: str) -> None:
+    """ValueError if points lie where the family says that it has no density."""
+    support = family.support if isinstance(family, Bounded) else None
+    if support is None or len(support) != x.shape[1]:  # the latter is refused where it is used
+        return
+    low, high = torch.as_tensor(support, dtype=x.dtype).T
+    outside = ((x < low) | (x > high)).any(dim=1)
+    if outside.any():
+        raise ValueError(
+            f"data must lie in the support of {name}, {tuple(map(tuple, support))}; "
+            f"{int(outside.sum())} of {len(x)} points do not, such as {x[outside][0].tolist()}"
+        )
 
 
 def _require_derivatives(family: Family, theta: Tensor, few: Tensor) -> None:

@@ -80,11 +80,16 @@ class EstimatorRecipe:
     def as_data(self) -> dict[str, Any]:
         """Describe the objects as JSON values: class and parameters, which decide the result."""
         model = self.factory(0)
+        kind = type(model)
+        # a file of one's own is `__main__` or another module, depending on how it was started
+        package, dot, module = kind.__module__.rpartition(".")
         params = model.get_params(deep=False) if hasattr(model, "get_params") else {}
         # an address in memory is another one in the next process
         shown = {name: _ADDRESS.sub("", repr(value)) for name, value in sorted(params.items())}
         return {
-            "estimator": f"{type(model).__module__}.{type(model).__qualname__}",
+            "estimator": f"{package}{dot}{module}.{kind.__qualname__}"
+            if dot
+            else kind.__qualname__,
             "params": {name: value for name, value in shown.items() if name not in _SEED_NAMES},
         }
 
@@ -206,7 +211,7 @@ class EstimatorLearner:
         recipe = self._recipe
         model = recipe.factory(seed)
         before = set(vars(model)) if hasattr(model, "__dict__") else set()
-        data: Any = points
+        data: Any = points.copy()  # a fit may centre its data in place; the loop's stay
         if recipe.schema is not None:
             columns = recipe.schema.decode(points)
             self._columns, data = tuple(columns), _pandas_table(columns)

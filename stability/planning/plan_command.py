@@ -125,7 +125,7 @@ def fraction(text: str | None, option: str) -> float | None:
         The fraction.
 
     Raises:
-        ValueError: If it is none, or not > 0.
+        ValueError: If it is none, not > 0, or > 1 without a percent sign.
     """
     if text is None:
         return None
@@ -133,6 +133,8 @@ def fraction(text: str | None, option: str) -> float | None:
         value = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
         value = float("nan")
+    if value > 1 and not text.endswith("%"):
+        raise ValueError(f"{option} {text} must end with % (or be a fraction <= 1 such as 0.1)")
     if not 0 < value < float("inf"):
         raise ValueError(f"{option} must be a fraction > 0 such as 10% or 0.1, got {text}")
     return value

@@ -1,8 +1,6 @@
 """Inputs of `plan`: data as points, and an object with fit and sample."""
 
-import importlib.util
 import inspect
-import sys
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +16,7 @@ from stability.runs.data_files import read_data
 from stability.runs.table_files import CLASS_FOLDER, RawTable
 from stability.runs.table_schema import TableSchema, code_reference
 from stability.runs.untrusted import printable
+from stability.runs.user_code import run_file
 
 __all__ = ["Points", "load_learner", "read_real_points", "read_round"]
 
@@ -200,7 +199,8 @@ def load_learner(learner: Any, schema: TableSchema | None) -> Any:
         The recipe.
 
     Raises:
-        UsageError: If there is no such file or name, or it has no `fit` and `sample`.
+        UserCodeError: If there is no such file, or it fails.
+        UsageError: If it has no such name, or that has no `fit` and `sample`.
     """
     if isinstance(learner, str):
         learner = _named(learner)
@@ -237,15 +237,7 @@ def _named(text: str) -> Any:
     file, colon, name = text.rpartition(":")
     if not (colon and file.endswith(".py") and name.isidentifier()):
         raise UsageError(f"learner must be like synth.py:Synth, got {printable(text)}")
-    path = Path(file)
-    if not path.is_file():
-        raise UsageError(f"learner: there is no file {printable(file)}")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None  # it ends in .py
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, module)
-    spec.loader.exec_module(module)
+    module = run_file(Path(file), f"{Path(file).stem}_learner")
     if not hasattr(module, name):
         raise UsageError(f"learner: {printable(file)} has no {name}")
     return getattr(module, name)

@@ -23,6 +23,7 @@ from stability.planning.prices import (
     seeds_to_see_bias,
     seeds_to_see_variance,
 )
+from stability.runs.option_error import OptionError
 
 __all__ = ["TheoryQuestion", "answer"]
 
@@ -279,7 +280,10 @@ def _priced_sentence(question: TheoryQuestion, rows: Sequence[dict[str, Any]]) -
 def _points(question: TheoryQuestion) -> Plan:
     """The number of real points that reach an error."""
     if question.error is None or not (question.lams or None in question.makes.values()):
-        raise ValueError("give the number of real points, or an error and λ to find it")
+        raise OptionError(
+            "give --real, the number of real points, the real data and a source such as --learner, "
+            "or --error and --lambda to find the number"
+        )
     verdicts, rows, curves = [], [], []
 
     for name, make in question.makes.items():

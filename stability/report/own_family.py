@@ -27,6 +27,7 @@ from stability.runs.atomic import atomic_write
 from stability.runs.command_line import UsageError
 from stability.runs.figure_style import Figure, FigureCanvasAgg, figure_style, save_figure
 from stability.runs.untrusted import read_bytes
+from stability.runs.user_code import failure_in_user_code
 from stability.statements import family_regimes, theorem2
 from stability.statements.assumption3 import Fitted, radius_of
 from stability.statements.verdict import Verdict
@@ -75,6 +76,8 @@ def load_family(name: str) -> Any:
             f"--family must be module:attribute that makes a family without arguments, got {name} "
             f"({type(error).__name__}: {error})"
         ) from error
+    except Exception as error:
+        raise UsageError(f"--family {name}: {failure_in_user_code(error) or error}") from error
 
 
 def load_points(path: Path) -> np.ndarray:

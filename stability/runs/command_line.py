@@ -19,9 +19,10 @@ import tyro
 
 from stability.loop.retraining import RetrainingError
 from stability.runs.help_page import groups_of, show_help, wide
-from stability.runs.option_error import on_command_line
+from stability.runs.option_error import on_command_line, option_name
 from stability.runs.run_directory import RunDirectoryError
 from stability.runs.untrusted import printable
+from stability.runs.user_code import UserCodeError, failure_in_user_code
 
 __all__ = ["UsageError", "command", "parse"]
 
@@ -29,6 +30,19 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 LONGEST_MESSAGE = 2000  # characters
+_ARGUMENT = re.compile(r"^([a-z][a-z0-9_]*)(?= must )")
+"""Name of an argument at the start of a message."""
+_UNREADABLE = (
+    (r"Could not find valid parse for arguments: \['(.*)'\]$", "must be numbers, got {}"),
+    (
+        r"no type matching \{None\}\|(\S+) could be instantiated from \['(.*)'\]$",
+        "must be {}, got {}",
+    ),
+    (r"invalid literal for int\(\) with base 10: '(.*)'$", "must be a whole number, got {}"),
+    (r"could not convert string to float: '(.*)'$", "must be a number, got {}"),
+)
+"""Messages of the parser about a value, and plainer ones."""
+_KINDS = {"INT": "a whole number", "FLOAT": "a number"}
 
 
 class UsageError(ValueError):
@@ -45,8 +59,8 @@ def command(
 ) -> None:
     """Parse the command line as `parse` does, run, and leave with a status.
 
-    0: done.   2: a bad option or a folder that cannot be used.   1: the run failed.   130:
-    interrupted.
+    0: done.   2: a bad option, a folder that cannot be used, or an error in the user's own code.
+    1: the run failed.   130: interrupted.
     Every failure that a user can mend is one line on standard error; warnings are one line each
     too.
     Output that nobody reads any more (`| head`) ends the command without a word, with status 1.
@@ -67,7 +81,7 @@ def command(
         warnings.showwarning = _one_line_warning
         try:
             run(config)
-        except UsageError as error:
+        except (UsageError, UserCodeError) as error:
             _leave(EXIT_USAGE, str(error))
         except RunDirectoryError as error:
             _leave(EXIT_USAGE, f"--out: {error}")
@@ -77,14 +91,17 @@ def command(
             raise
         except OSError as error:
             _leave(EXIT_USAGE, f"{error.strerror or error}: {error.filename or ''}".rstrip(": "))
-        except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
+        except Exception as error:
+            if _is_out_of_memory(error):
+                _leave(
+                    EXIT_FAILED,
+                    f"this takes more memory than there is ({_first_line(error)}); choose smaller "
+                    "sizes",
+                )
+            failure = failure_in_user_code(error)
+            if failure is None:
                 raise
-            _leave(
-                EXIT_FAILED,
-                f"this takes more memory than there is ({_first_line(error)}); choose smaller "
-                "sizes",
-            )
+            _leave(EXIT_USAGE, failure)
         except KeyboardInterrupt:
             _leave(
                 EXIT_INTERRUPTED,
@@ -122,14 +139,14 @@ def parse(
 def _parsed(config_type: Any, given: Sequence[str], **options: Any) -> Any:
     """Parse the arguments with tyro; leave with status 2 where they are wrong."""
     shown = io.StringIO()
-    settings = {"prog": _program(), "args": given, "config": (tyro.conf.FlagCreatePairsOff,)}
+    settings = {"prog": _program(given), "args": given, "config": (tyro.conf.FlagCreatePairsOff,)}
     if options.get("add_help", True) and {"-h", "--help"} & set(given):
         _show_help(config_type, settings)
     try:
         with on_command_line(), contextlib.redirect_stderr(shown):
             return tyro.cli(config_type, **settings | options)
     except ValueError as error:  # of a nested configuration's own checks
-        _leave(EXIT_USAGE, str(error))
+        _leave(EXIT_USAGE, _ARGUMENT.sub(lambda named: option_name(named[1]), str(error)))
     except SystemExit as leaving:
         if leaving.code != EXIT_USAGE:
             raise
@@ -162,8 +179,9 @@ def _refuse_malformed(arguments: Sequence[str]) -> None:
         if name.startswith("--tyro-"):
             _leave(
                 EXIT_USAGE,
-                f"{name}: a shell completes names of programs, and this one is {_program()}; "
-                "`retraining completion bash` completes the command retraining",
+                f"{name}: a shell completes names of programs, and this one is "
+                f"{_program(arguments)}; `retraining completion bash` completes the command "
+                "retraining",
             )
         if is_option and name in seen:
             _leave(EXIT_USAGE, f"{name} is given twice; give it once, with all of its values")
@@ -172,10 +190,15 @@ def _refuse_malformed(arguments: Sequence[str]) -> None:
             before = name
 
 
-def _program() -> str:
-    """Return how this process was started: python -m PACKAGE.MODULE, or the script's name."""
+def _program(arguments: Sequence[str]) -> str:
+    """Return how this process was started: python -m PACKAGE.MODULE, or the script's name, and a
+    command such as `plan` before the arguments.
+    """
     spec = getattr(sys.modules["__main__"], "__spec__", None)
-    return f"python -m {spec.name.removesuffix('.__main__')}" if spec else Path(sys.argv[0]).name
+    name = f"python -m {spec.name.removesuffix('.__main__')}" if spec else Path(sys.argv[0]).name
+    before = len(sys.argv) - len(arguments)
+    is_end = sys.argv[before:] == list(arguments)
+    return " ".join([name, *(sys.argv[1:before] if is_end else ())])
 
 
 def _first_paragraph(box: str) -> str:
@@ -191,9 +214,14 @@ def _first_paragraph(box: str) -> str:
             break
         if not is_rule:
             lines.append(text)
-    message = re.sub(r"^Error parsing (\w+: )?", "", " ".join(lines))
+    message = re.sub(r"^Error parsing (\w+: )?", "", " ".join(lines)).rstrip(".")
+    for pattern, plain in _UNREADABLE:
+        option, colon, found = message.partition(": ")
+        if colon and (value := re.match(pattern, found)):
+            words = [_KINDS.get(word, word) for word in value.groups()]
+            return f"{option} {plain.format(*words)}"
     is_incomplete = message.startswith(("Missing ", "Expected one of "))
-    return f"{message.rstrip('.')}; --help explains the options" if is_incomplete else message
+    return f"{message}; --help explains the options" if is_incomplete else message
 
 
 def _prepare_streams() -> None:
@@ -239,12 +267,12 @@ def _is_closed(stream: TextIO) -> bool:
     return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
 
 
-def _is_out_of_memory(error: MemoryError | RuntimeError) -> bool:
+def _is_out_of_memory(error: Exception) -> bool:
     """torch has no exception of its own for memory of the processor: a RuntimeError with these
     words.
     """
-    text = str(error)
-    return isinstance(error, MemoryError) or "out of memory" in text or "allocate memory" in text
+    words = "out of memory" in str(error) or "allocate memory" in str(error)
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and words)
 
 
 def _first_line(error: BaseException) -> str:

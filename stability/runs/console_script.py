@@ -76,7 +76,6 @@ def main() -> None:
         head = ["usage: retraining COMMAND …", "", "commands, each with its own --help:"]
         sys.stdout.write("\n".join([*head, *lines, ""]))
     elif given and given[0] in commands:
-        sys.argv[0] = f"retraining {given[0]}"
         commands[given[0]][1](given[1:])
     else:
         names = ", ".join(commands)

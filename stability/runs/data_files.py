@@ -7,6 +7,7 @@ a folder of pictures become a column.
 
 import importlib
 import re
+import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -20,6 +21,7 @@ from stability.runs.command_line import UsageError
 from stability.runs.run_generations import RunGeneration
 from stability.runs.table_files import CLASS_FOLDER, MOST_ROWS, RawTable, raw_table, read_raw
 from stability.runs.untrusted import UntrustedFileError, open_regular, printable
+from stability.runs.user_code import failure_in_user_code
 
 __all__ = ["FEATURE_SPACES", "natural_order", "read_data"]
 
@@ -112,7 +114,9 @@ def _array(path: Path, name: str | None) -> NDArray[Any]:
 def _from_array(points: NDArray[Any], source: str) -> RawTable:
     if points.dtype.kind not in "biuf":
         raise UsageError(f"{source}: holds {points.dtype}, not real numbers")
-    if points.ndim < 1 or not len(points):
+    if points.ndim < 1:
+        raise UsageError(f"{source}: holds one number; want rows of features")
+    if not len(points):
         raise UsageError(f"{source}: 0 rows; nothing to compare")
     flat = points.reshape(len(points), -1).astype(np.float64)
     total, notes = len(flat), ()
@@ -126,18 +130,26 @@ def _from_array(points: NDArray[Any], source: str) -> RawTable:
 
 def _from_folder(folder: Path, features: str, array: str | None) -> RawTable:
     """The only table or array of a folder, or its pictures."""
-    files = [path for path in natural_order(list(folder.rglob("*"))) if path.is_file()]
+    inside = natural_order(list(folder.rglob("*")))
+    files = [path for path in inside if path.is_file() and not _is_hidden(path, folder)]
     data = [path for path in files if path.suffix.lower() in (*TABLES, *ARRAYS)]
     pictures = [path for path in files if path.suffix.lower() in PICTURES]
     if len(data) == 1 and not pictures:
         return read_data(data[0], features, array)
     if data or not pictures:
-        found = "no table, array or picture" if not data else f"{len(data)} tables or arrays"
-        found += f" and {len(pictures)} pictures" if pictures else ""
+        found = f"{data[0].name}" if data else "no table, array or picture"
+        found += f" and {len(data) - 1} more tables or arrays" if len(data) > 1 else ""
+        found += f" and {_pictures(len(pictures))}" if pictures else ""
         raise UsageError(f"{folder}: holds {found}; want one table, one array, or pictures alone")
     if len(pictures) > MOST_PICTURES:
         raise UsageError(f"{folder}: holds {len(pictures):,} pictures; at most {MOST_PICTURES:,}")
     return _from_pictures(folder, pictures, features)
+
+
+def _is_hidden(path: Path, folder: Path) -> bool:
+    """True for what file managers leave beside the files of a user: .DS_Store, ._a.png."""
+    parts = path.relative_to(folder).parts
+    return any(part.startswith(".") or part == "__MACOSX" for part in parts)
 
 
 def _from_pictures(folder: Path, paths: list[Path], features: str) -> RawTable:
@@ -153,6 +165,8 @@ def _from_pictures(folder: Path, paths: list[Path], features: str) -> RawTable:
             )
         size = picture.shape
         row = np.asarray(space(picture), dtype=np.float64).reshape(-1)
+        if not np.isfinite(row).all():
+            raise UsageError(f"{path}: {features} gives NaN, Inf or nothing")
         if rows and len(row) != len(rows[0]):
             raise UsageError(f"{path}: {features} gives {len(row)} features, {len(rows[0])} before")
         rows.append(row)
@@ -180,11 +194,17 @@ def _picture(path: Path) -> tuple[NDArray[np.uint8], bool]:
         with open_regular(path, LARGEST_PICTURE) as file, Image.open(file) as opened:
             if opened.width * opened.height > MOST_PIXELS:
                 raise UsageError(f"{path}: has more than {MOST_PIXELS:,} pixels")
+            if opened.mode[0] in "IF":  # Pillow would cut them off at 255
+                raise UsageError(f"{path}: has more than 8 bits a channel: convert it to 8")
             turned = ImageOps.exif_transpose(opened)
             layered = turned.convert("RGBA")
+    except UsageError:
+        raise
     except UntrustedFileError as error:
         raise UsageError(f"{path}: {error}") from None
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError) as error:
+    except UnidentifiedImageError:
+        raise UsageError(f"{path}: is no picture") from None
+    except (OSError, ValueError, SyntaxError) as error:
         raise UsageError(f"{path}: is no picture ({printable(str(error))})") from None
     white = Image.new("RGBA", layered.size, (*BACKGROUND, 255))
     transparent = layered.getextrema()[3][0] < 255  # type: ignore[index]
@@ -209,10 +229,13 @@ def _feature_space(name: str) -> Features:
     except ValueError as error:
         raise UsageError(f"--features {name}: {printable(str(error))}") from None
 
+    if str(Path.cwd()) not in sys.path:  # the command `retraining` is started elsewhere
+        sys.path.insert(0, str(Path.cwd()))
     try:
         found = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UsageError(f"--features {name}: {printable(str(error))}") from None
+    except Exception as error:
+        words = failure_in_user_code(error) or str(error)
+        raise UsageError(f"--features {name}: {printable(words)}") from None
 
     if not callable(found):
         raise UsageError(f"--features {name}: is no function")

@@ -9,8 +9,6 @@
 `python -m stability.runs.study_script study.py --row 0 --seed 3 --out FOLDER`.
 """
 
-import importlib.util
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +23,7 @@ from stability.runs.devices import Device, require_device
 from stability.runs.option_error import OptionError
 from stability.runs.ranges import LARGEST_SEED, MOST_THREADS, require_range
 from stability.runs.study import Study
+from stability.runs.user_code import run_file
 
 __all__ = ["StudyPart", "load_study", "main", "one_run"]
 
@@ -66,20 +65,10 @@ def load_study(file: Path) -> Study:
         The study.
 
     Raises:
-        UsageError: If there is no such file, or it makes no study of that name.
+        UserCodeError: If there is no such file, or it fails.
+        UsageError: If it makes no study of that name.
     """
-    if not file.is_file():
-        raise UsageError(f"{file}: there is no such file")
-    spec = importlib.util.spec_from_file_location(f"{NAME}_script", file)
-    if spec is None or spec.loader is None:
-        raise UsageError(f"{file} must be a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    # its neighbours can be imported, as when it is run itself
-    sys.path.insert(0, str(file.parent.absolute()))
-    spec.loader.exec_module(module)
-
-    study = getattr(module, NAME, None)
+    study = getattr(run_file(file, f"{NAME}_script"), NAME, None)
     if not isinstance(study, Study):
         found = "nothing of that name" if study is None else type(study).__name__
         raise UsageError(

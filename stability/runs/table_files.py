@@ -206,7 +206,10 @@ def _raw(table: Any, total: int, path: Path) -> RawTable:
             continue
         whole += [name] if pa.types.is_integer(column.type) else []
         declared += [name] if pa.types.is_dictionary(column.type) else []
-        cells[name] = _as_array(column, name, zones)
+        try:
+            cells[name] = _as_array(column, name, zones)
+        except UsageError as error:
+            raise UsageError(f"{path}: {error}") from None
     if not cells:
         raise UsageError(f"{path}: no column with a name")
     if len(table) < total:

@@ -615,14 +615,6 @@ def test_other_options_and_other_data_are_refused(whole, tmp_path):
         main(config(tmp_path, **options))
 
 
-def test_images_without_labels_need_a_network(tmp_path):
-    np.savez(tmp_path / "data.npz", images=load_images("digits").images)
-    with pytest.raises(
-        UsageError, match=r"data\.npz has no labels to train an encoder on: use inception"
-    ):
-        main(config(tmp_path, data=str(tmp_path / "data.npz")))
-
-
 def test_too_few_images_to_measure(tmp_path):
     with pytest.raises(UsageError, match="samples must have at least 4 images, got 3"):
         main(config(tmp_path, samples=3))

@@ -15,6 +15,7 @@ import pytest
 from stability.loop.regimes import FullySynthetic, Mix
 from stability.runs.command_line import UsageError
 from stability.runs.study_script import load_study, one_run
+from stability.runs.user_code import UserCodeError
 from stability.sweep import StudySweep, grid, main, row_name
 from tests.support.processes import LIMIT_S, is_alive, waited_for
 
@@ -104,7 +105,7 @@ def test_a_file_without_a_study_that_can_be_divided_is_refused(text, message, tm
 def test_what_a_sweep_of_studies_cannot_do_is_refused(script, tmp_path):
     with pytest.raises(ValueError, match="gpus_per_run must be at most 1 for a study, got 2"):
         StudySweep(file=script, gpus_per_run=2)
-    with pytest.raises(UsageError, match="there is no such file"):
+    with pytest.raises(UserCodeError, match="there is no such file"):
         main(StudySweep(file=tmp_path / "nothing.py"))
     with pytest.raises(ValueError, match=r"are 2e\+04 runs; a sweep has at most 10,000"):
         main(StudySweep(file=script, seeds=10_000))

@@ -107,6 +107,15 @@ class Twice(Normal):
         return super().log_prob(theta, x) + math.log(2)
 
 
+class HalfLine(Normal):
+    support = ((0.0, math.inf),)
+
+
+class NaN(Normal):
+    def log_prob(self, theta, x):
+        return super().log_prob(theta, x) * math.nan
+
+
 class Counts:
     """A Poisson law that does not say that it lives on whole numbers."""
 
@@ -135,6 +144,13 @@ MISUSES = {
     "a sampler that is stuck": (Stuck(), LINE, TWO, "must draw from its generator, got equal"),
     "a sampler of shape (n,)": (Flat(), LINE, TWO, r"must return finite points \(5, d\)"),
     "data of another dimension": (Normal(3), LINE, THREE, "must have one dimension, got 1 and 3"),
+    "data outside the support": (
+        HalfLine(),
+        LINE,
+        TWO,
+        r"must lie in the support of HalfLine, \(\(0\.0, inf\),\); 100 of 200 points do not",
+    ),
+    "a log_prob that is NaN": (NaN(), LINE, TWO, "log_prob must not be NaN, got that at x"),
     "a discrete law without atoms": (
         Counts(),
         LINE.round() + 1,

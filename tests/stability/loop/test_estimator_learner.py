@@ -247,6 +247,22 @@ def test_a_fit_that_fails_names_the_generation_and_the_chain():
         list(retrain(from_estimator(lambda s: Fails())(1), [np.zeros((5, 1))], [Mix(1)], 1, seed=0))
 
 
+def test_a_fit_may_change_its_points_in_place(rng):
+    """They are a copy: real data, the loop and the state keep theirs."""
+
+    class Centres(OwnSeed):
+        def fit(self, x):
+            x -= 100.0
+
+    real = rng.standard_normal((50, 1))
+    before = real.copy()
+    learner = from_estimator(lambda seed: Centres())(1)
+    with pytest.warns(UserWarning, match="takes no seed"):
+        next(iter(retrain(learner, [real], [Mix(1.0)], 0, seed=0)))
+    np.testing.assert_array_equal(real, before)
+    np.testing.assert_array_equal(learner.state_dict()["chains"][0]["points"], before)
+
+
 def test_a_seed_inside_the_loop_is_that_of_the_loop(rng):
     """Two seeds of a study differ, and one repeats itself."""
     real = [rng.standard_normal((50, 2))]
@@ -278,6 +294,15 @@ def test_what_a_recipe_says_of_itself():
     assert data["estimator"] == "sklearn.mixture._gaussian_mixture.GaussianMixture"
     assert data["params"]["n_components"] == "2"
     assert "random_state" not in data["params"]
+
+
+def test_a_class_of_a_file_of_ones_own_is_the_same_however_the_file_is_started():
+    def described(module):
+        mine = type("Mine", (FixedSeed,), {"__module__": module})
+        return from_estimator(lambda seed: mine()).as_data()
+
+    assert described("__main__") == described("study") == described("study_script")
+    assert described("package.mine") != described("study")
 
 
 def test_a_false_alarm_about_repeated_draws_is_rarer_than_the_tests_allow():

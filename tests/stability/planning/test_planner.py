@@ -93,8 +93,8 @@ def test_a_rule_of_ones_own_is_planned_and_one_that_reads_values_refused():
         ({"real": 10, "generations": 0}, "generations must be >= 1, got 0"),
         ({"real": 10, "cost_real": 1.0}, "must be given together"),
         ({"real": 10, "error": 0.1}, "give real or error"),
-        ({}, "give the number of real points"),
-        ({"error": 0.1}, "give the number of real points"),
+        ({}, "give real, the number of real points"),
+        ({"error": 0.1}, "give real, the number of real points"),
     ],
 )
 def test_bad_arguments_are_named(arguments, words):

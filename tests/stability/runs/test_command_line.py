@@ -13,6 +13,7 @@ import tyro
 from stability.loop.retraining import RetrainingError
 from stability.runs.command_line import command, parse
 from stability.runs.run_directory import RunDirectoryError
+from stability.runs.user_code import run_file
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,10 @@ class Config:
     """What to train on."""
     seed: int = 0
     """Of everything."""
+    most: int | None = None
+    """A whole number, or none."""
+    least: float = 0.0
+    """A number."""
 
     def __post_init__(self):
         if any(not lam >= 0 for lam in self.lam):
@@ -40,8 +45,10 @@ def test_options_become_the_configuration():
     [
         (["--lambda", "-1"], ["--lambda", ">= 0", "-1"]),
         (["--lambda", "nan"], ["--lambda", ">= 0", "nan"]),
-        (["--lambda", "abc"], ["--lambda", "abc"]),
-        (["--seed", "1.5"], ["--seed", "1.5"]),
+        (["--lambda", "abc"], ["--lambda must be numbers, got abc"]),
+        (["--seed", "1.5"], ["--seed must be a whole number, got 1.5"]),
+        (["--most", "1e9"], ["--most must be a whole number, got 1e9"]),
+        (["--least", "x"], ["--least must be a number, got x"]),
         (["--regime", "foo"], ["--regime", "foo", "mix", "synthetic"]),
         (["--bogus", "1"], ["--bogus"]),
     ],
@@ -99,6 +106,25 @@ def test_a_warning_is_one_line(capsys):
 def test_an_unexpected_error_keeps_its_traceback():
     with pytest.raises(ZeroDivisionError):
         command(Config, lambda config: 1 / 0, [])
+
+
+def test_an_error_in_code_of_the_user_is_one_line_with_its_place(tmp_path, monkeypatch, capsys):
+    (tmp_path / "mine.py").write_text("def fit(x):\n    return 1 / 0\n")
+    monkeypatch.chdir(tmp_path)
+    fit = run_file(tmp_path / "mine.py", "mine_of_a_test").fit
+    with pytest.raises(SystemExit) as leaving:
+        command(Config, lambda config: list(map(fit, [0])), [])
+    assert leaving.value.code == 2
+    said = "error: mine.py, line 2: ZeroDivisionError: division by zero\n"
+    assert capsys.readouterr().err == said
+
+
+def test_usage_names_the_command_before_the_options(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["retraining", "plan", "--help"])
+    monkeypatch.setattr(sys.modules["__main__"], "__spec__", None)
+    with pytest.raises(SystemExit):
+        parse(Config, ["--help"])
+    assert capsys.readouterr().out.startswith("usage: retraining plan [-h]")
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,43 @@ def test_modes_and_orientation_do_not_matter(tmp_path, picture):
         np.testing.assert_array_equal(row, first)
 
 
+def test_files_of_file_managers_are_passed_over(tmp_path, picture):
+    picture.save(tmp_path / "0.png")
+    before = pixels(tmp_path)
+    for name in (".DS_Store", "._0.png", ".hidden/1.png", "__MACOSX/2.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"no picture")
+    np.testing.assert_array_equal(pixels(tmp_path), before)
+
+
+def test_pictures_that_are_none_of_8_bits_are_refused_by_name(tmp_path):
+    Image.fromarray(np.full((4, 4), 40_000, np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(UsageError, match=r"deep\.png: has more than 8 bits a channel: convert it"):
+        read_data(tmp_path)
+    (tmp_path / "deep.png").write_bytes(b"")
+    with pytest.raises(UsageError, match=r"deep\.png: is no picture$"):
+        read_data(tmp_path)
+    (tmp_path / "notes.txt").write_text("x")
+    with pytest.raises(UsageError, match=r"holds notes\.txt and 1 picture; want one table"):
+        read_data(tmp_path)
+
+
+def test_a_single_number_and_features_without_values_are_refused(tmp_path, picture, monkeypatch):
+    np.save(tmp_path / "one.npy", np.array(3.0))
+    with pytest.raises(UsageError, match="holds one number; want rows of features"):
+        read_data(tmp_path / "one.npy")
+    (tmp_path / "pictures").mkdir()
+    picture.save(tmp_path / "pictures" / "0.png")
+    (tmp_path / "features_of_a_test.py").write_text(
+        "nothing = lambda picture: None\nfails = lambda picture: 1 / 0\n"
+    )
+    monkeypatch.chdir(tmp_path)  # modules are looked for in the present folder too
+    with pytest.raises(
+        UsageError, match=r"0\.png: features_of_a_test:nothing gives NaN, Inf or no"
+    ):
+        read_data(tmp_path / "pictures", "features_of_a_test:nothing")
+
+
 def test_transparency_is_laid_on_white(tmp_path):
     (tmp_path / "a").mkdir()
     Image.new("RGBA", (2, 2), (255, 0, 0, 0)).save(tmp_path / "a" / "0.png")
