@@ -16,7 +16,6 @@ KS_QUANTILE = math.sqrt(-math.log((1 - FLOOR_LEVEL) / 2) / 2)  # of Kolmogorov's
 ROUNDING = 1e-6
 """Standard deviations of the real values by which a drawn value may differ from an equal one."""
 _DRAWS = 2000
-MOST_NEW = 5
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,8 @@ def _table(title: str, rows: Sequence[Any]) -> Table:
     if "target" in keys:  # the page has all columns, a terminal of 80 characters has not
         keys = [key for key in keys if key not in ("error", "seeds", "synthetic_fraction")]
     for key in keys:
-        table.add_column(TITLES[key], overflow="fold")
+        longest = max(map(len, TITLES[key].split()))
+        table.add_column(TITLES[key], overflow="fold", min_width=longest)
     for row in rows:
         table.add_row(*(shown(row, key) for key in keys))
     return table

@@ -18,7 +18,7 @@ import latex2mathml.converter
 import numpy as np
 from markupsafe import Markup
 
-from stability.report.figures import FIGURES
+from stability.report.figures import FIGURES, SHOWS
 from stability.report.formulas import FORMULAS, typeset
 from stability.report.glossary import GLOSSARY, SYMBOLS
 from stability.report.mathematics import mathematics
@@ -40,7 +40,7 @@ _PACKAGES = ("numpy", "scipy", "sympy", "torch")
 
 
 def write_report(folder: Path, examinations: Sequence[Examination], seed: int) -> list[Path]:
-    """Write verdicts.json, report.html and figures (PNG, PDF) into a folder.
+    """Write verdicts.json, report.html and the figures (PNG, PDF) of what was examined.
 
     Args:
         folder: Folder of the report, made if missing.
@@ -67,11 +67,13 @@ def write_report(folder: Path, examinations: Sequence[Examination], seed: int) -
 
     with atomic_write(written[0]) as file:
         file.write(json.dumps(verdicts, indent=1, ensure_ascii=False, allow_nan=False).encode())
-    pictures = []
+    pictures, examined = [], {each.name for each in examinations}
     streams = np.random.SeedSequence(seed, spawn_key=(len(FIGURES),)).spawn(len(FIGURES))
 
     with figure_style():
         for (name, (draw, caption)), stream in zip(FIGURES.items(), streams, strict=True):
+            if not examined & set(SHOWS[name]):
+                continue
             figure = draw(np.random.default_rng(stream))
             assert figure is not None  # a statement can always be drawn
             written += save_figure(figure, folder / "figures" / name)

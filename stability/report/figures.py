@@ -28,16 +28,9 @@ from stability.statements.stationary_error import (
 )
 from stability.statements.theorem2 import bound
 
-__all__ = ["FIGURES"]
+__all__ = ["FIGURES", "SHOWS"]
 
-BLUE, GREEN, ORANGE, PINK, SKY, RED = (
-    "#0072B2",
-    "#009E73",
-    "#E69F00",
-    "#CC79A7",
-    "#56B4E9",
-    "#D55E00",
-)
+BLUE, GREEN, ORANGE, PINK, RED = "#0072B2", "#009E73", "#E69F00", "#CC79A7", "#D55E00"
 LAMBDAS = np.geomspace(1e-3, 1e2, 121)
 PRINTED = {"color": RED, "linestyle": "--"}  # what the paper states and is not so
 
@@ -413,3 +406,14 @@ FIGURES: Mapping[str, Captioned] = MappingProxyType(
     }
 )
 """The figures by name; each is drawn from a random stream of its own."""
+SHOWS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "collapse": ("lemma_a1", "lemma_a2", "proposition1"),
+        "dimensions": ("proposition1", "gaussian_exponents"),
+        "phase": ("theorem1", "local_stability"),
+        "bounds": ("theorem1", "theorem1_sharp", "local_stability"),
+        "inflation": ("stationary_error",),
+        "coverage": ("theorem2", "stationary_error"),
+    }
+)
+"""Statements that each figure shows: a report has the figures of what it examined."""

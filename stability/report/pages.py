@@ -31,6 +31,7 @@ from stability.statements.verdict import Status
 __all__ = ["Pages", "gallery", "pages"]
 
 _GENERATED = "<!-- generated: python -m stability.report.pages docs -->\n\n"
+_FOLDED = '<details markdown="1">\n<summary>Claims: {}</summary>'
 TIGHT = 0.5
 """Part of a bound that a case uses, from which on the gallery calls it tight."""
 _OUTCOMES = ("holds", "holds with correction", "tight", "loose")
@@ -95,7 +96,8 @@ def _index(
         "# Index of claims\n\n"
         "Every claim that `python -m stability` decides, as it is declared in the code: its words, "
         "what would falsify it, and what does not count as evidence. A claim marked *false* is "
-        "printed somewhere and refuted.\n",
+        "printed somewhere and refuted. A statement's claims unfold on a click.\n",
+        _contents(groups, modules, declared),
     ]
 
     for title, names in groups.items():
@@ -112,9 +114,37 @@ def _index(
             lines = re.split(r",?\\qquad\s*", FORMULAS[name]) if name in FORMULAS else ()
             formula = "".join(f"\n$$\n{line}\n$$\n" for line in lines)
             parts.append(f"\n### {name}\n\n{mathematics(_title(modules[name]))}\n{formula}")
+            parts.append(f"\n{_FOLDED.format(_counted(declared[name]))}\n")
             parts += [_claim(claim) for claim in declared[name]]
+            parts.append("\n</details>\n")
 
     return "".join(parts)
+
+
+def _contents(
+    groups: Mapping[str, Sequence[str]],
+    modules: Mapping[str, ModuleType],
+    declared: Mapping[str, Sequence[Claim]],
+) -> str:
+    """A table of all statements: a link, what it is about, and the number of its claims."""
+    rows = [
+        f"| [{name}](#{name.replace('.', '')}) | {_in_table(_title(modules[name]))} "
+        f"| {_counted(declared[name])} |\n"
+        for names in groups.values()
+        for name in names
+        if declared[name]
+    ]
+    return "\n| statement | about | claims |\n|---|---|---|\n" + "".join(rows)
+
+
+def _in_table(text: str) -> str:
+    """A text of a table: a bar would end its cell."""
+    return mathematics(text).replace("|", "&#124;")
+
+
+def _counted(declared: Sequence[Claim]) -> str:
+    false = sum(bool(claim.refuted_because) for claim in declared)
+    return f"{len(declared)}{f', {false} false' if false else ''}"
 
 
 def _declaring(name: str) -> ModuleType:

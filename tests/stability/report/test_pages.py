@@ -47,6 +47,18 @@ def test_claims_about_runs_are_in_the_index():
     assert examination.RUN_CLAIMS not in pages.pages()["claims.md"]
 
 
+def test_the_index_has_a_row_and_a_fold_a_statement():
+    index = pages.pages(RUNS)["claims.md"]
+    names = re.findall(r"^### (\S+)$", index, flags=re.M)
+    row = r"^\| \[(\S+)\]\(#\S+\) \| .* \| (\d+)(?:, \d+ false)? \|$"
+    rows = dict(re.findall(row, index, flags=re.M))
+    assert list(rows) == names
+    assert index.count("<details markdown") == index.count("</details>") == len(names)
+    for name, part in zip(names, re.split(r"^### \S+$", index, flags=re.M)[1:], strict=True):
+        assert len(re.findall(r"^- Falsified by: ", part, flags=re.M)) == int(rows[name]), name
+        assert part.index("<details") < part.index("- Falsified by: ") < part.index("</details>")
+
+
 @pytest.mark.parametrize("name", ["toy.nothing", "stability.gaussian.alpha"])
 def test_a_module_without_claims_is_refused(name):
     with pytest.raises(UsageError, match=f"--claims {name}: "):

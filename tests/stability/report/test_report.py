@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from stability.report import margin_left, write_report
+from stability.report.figures import FIGURES, SHOWS
 from stability.report.formulas import FORMULAS
 from stability.runs.figure_style import Captioned
 from stability.statements import STATEMENTS
@@ -32,6 +33,7 @@ picture = Captioned(drawn, "A caption with <angles> & signs.")
 @pytest.fixture
 def page(monkeypatch, tmp_path):
     monkeypatch.setattr("stability.report.FIGURES", {"one": picture, "two": picture})
+    monkeypatch.setattr("stability.report.SHOWS", dict.fromkeys(("one", "two"), ("theorem1",)))
     verdict = Verdict(
         "Claim <1>",
         "this & that",
@@ -111,10 +113,23 @@ def test_numbers_that_are_not_finite_are_strings_in_json(page):
 def test_the_same_seed_draws_the_same_page(page, tmp_path_factory, monkeypatch):
     again = tmp_path_factory.mktemp("again")
     monkeypatch.setattr("stability.report.FIGURES", {"one": picture})
-    write_report(again, [], seed=7)
-    write_report(page[0], [], seed=7)
+    examined = Examination("theorem1", "T.", (), (), (), 0.1)
+    write_report(again, [examined], seed=7)
+    write_report(page[0], [examined], seed=7)
     ours, theirs = ((folder / "figures" / "one.png").read_bytes() for folder in (again, page[0]))
     assert ours == theirs
+
+
+def test_a_report_has_the_figures_of_what_it_examined(monkeypatch, tmp_path):
+    monkeypatch.setattr("stability.report.FIGURES", {"one": picture, "two": picture})
+    monkeypatch.setattr("stability.report.SHOWS", {"one": ("theorem1",), "two": ("theorem2",)})
+    written = write_report(tmp_path, [Examination("theorem2", "T.", (), (), (), 0.1)], seed=7)
+    assert {path.stem for path in written if path.suffix == ".png"} == {"two"}
+
+
+def test_figures_show_statements_that_there_are():
+    assert set(SHOWS) == set(FIGURES)
+    assert {name for names in SHOWS.values() for name in names} <= set(STATEMENTS)
 
 
 def test_a_headline_is_only_claimed_of_what_was_examined_and_came_out_right(
