@@ -253,6 +253,7 @@ def test_a_fit_may_change_its_points_in_place(rng):
     class Centres(OwnSeed):
         def fit(self, x):
             x -= 100.0
+            return self
 
     real = rng.standard_normal((50, 1))
     before = real.copy()
