@@ -48,6 +48,7 @@ def require_interface(family: Family, theta: Tensor, x: Tensor) -> None:
     if not in_domain(family, theta):
         raise ValueError(f"start must be in the domain of {name}, got {theta.tolist()}")
     _require_inside(family, x, name)
+
     few = x[:3]
     value = _called(lambda: family.log_prob(theta, few), f"{name}.log_prob(theta, x)", theta, few)
     if not isinstance(value, Tensor) or value.shape != (len(few),):
@@ -58,6 +59,7 @@ def require_interface(family: Family, theta: Tensor, x: Tensor) -> None:
         )
     if value.dtype != torch.float64:
         raise ValueError(f"log_prob must return float64 as theta and x are, got {value.dtype}")
+
     if value.isnan().any():
         raise ValueError(
             f"log_prob must not be NaN, got that at x = {few[value.isnan()][0].tolist()} for "
@@ -66,6 +68,7 @@ def require_interface(family: Family, theta: Tensor, x: Tensor) -> None:
     alone = torch.cat([family.log_prob(theta, point[None]) for point in few])
     if not torch.allclose(value, alone, rtol=1e-6, atol=1e-6, equal_nan=True):
         raise ValueError("log_prob must treat points one by one, got a value that others change")
+
     _require_derivatives(family, theta, few)
     _require_sampler(family, theta, few)
 
