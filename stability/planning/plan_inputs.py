@@ -199,8 +199,8 @@ def load_learner(learner: Any, schema: TableSchema | None) -> Any:
         The recipe.
 
     Raises:
-        UserCodeError: If there is no such file, or it fails.
-        UsageError: If it has no such name, or that has no `fit` and `sample`.
+        UserCodeError: If the file fails.
+        UsageError: If there is no such file or name, or it has no `fit` and `sample`.
     """
     if isinstance(learner, str):
         learner = _named(learner)
@@ -237,7 +237,10 @@ def _named(text: str) -> Any:
     file, colon, name = text.rpartition(":")
     if not (colon and file.endswith(".py") and name.isidentifier()):
         raise UsageError(f"learner must be like synth.py:Synth, got {printable(text)}")
-    module = run_file(Path(file), f"{Path(file).stem}_learner")
+    path = Path(file)
+    if not path.is_file():
+        raise UsageError(f"learner: there is no file {printable(file)}")
+    module = run_file(path, f"{path.stem}_learner")
     if not hasattr(module, name):
         raise UsageError(f"learner: {printable(file)} has no {name}")
     return getattr(module, name)
