@@ -61,20 +61,28 @@ def _points(axes: Axes, values: NDArray, look: Mapping[str, Any], label: str) ->
 
 def _drift(axes: Axes, measured: Measured, pair_rounds: int) -> None:
     rows = list(measured.drift)
+    # estimates of what is not negative may be so: they end below the axis, which is logarithmic
+    means = np.concatenate([values.mean(axis=1) for values in measured.drift.values()])
+    lowest = 0.3 * means[means > 0].min(initial=1.0)
+
     for row, look in regime_looks(rows).items():
         prediction = measured.predictions[row]
         t = np.arange(len(prediction.mean))
-        axes.plot(t, prediction.mean, color=look["color"], lw=1)
-        own = measured.by_own_errors[row].mean
+        axes.plot(t, np.maximum(prediction.mean, lowest / 10), color=look["color"], lw=1)
+        own = np.maximum(measured.by_own_errors[row].mean, lowest / 10)
         axes.plot(t, own, color=look["color"], lw=1, ls="--")
         if measured.seeds > 1:
-            low, high = prediction.interval(measured.seeds)
-            axes.fill_between(t, np.maximum(low, 0), high, color=look["color"], alpha=0.15, lw=0)
+            low, high = (
+                np.maximum(end, lowest / 10) for end in prediction.interval(measured.seeds)
+            )
+            axes.fill_between(t, low, high, color=look["color"], alpha=0.15, lw=0)
         _points(axes, measured.drift[row], look, row)
     axes.axvspan(-0.5, pair_rounds + 0.5, color="0.93", zorder=0, lw=0)
     axes.set(xlabel="retrainings t", ylabel="drift, variances of an image")
     axes.set_xlim(-0.5, None)
-    axes.set_ylim(bottom=0)
+    axes.set_yscale("log")
+    top = max(p.mean.max() for p in measured.predictions.values())
+    axes.set_ylim(lowest, 10 * max(top, means.max(), lowest))  # room for the legend
     axes.set_title("lines predicted from the grey part")
     axes.legend(loc="upper left")
 
