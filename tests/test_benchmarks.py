@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import torch
 
 from benchmarks import (
+    checkouts,
     deep,
     false_alarms,
     fixed_seed,
@@ -125,3 +127,26 @@ def test_what_fails_on_the_gpu_is_one_line_and_the_rest_is_written(tmp_path, cap
     assert len(content["rows"]) == 2 * ways - 1
     assert all((row["ratio"] is None) == (row["work"] == "training") for row in content["rows"])
     assert failure["reason"] in capsys.readouterr().out
+
+
+def test_two_checkouts_are_timed_alone_and_beside_a_neighbour(capsys):
+    here = Path(checkouts.__file__).parents[1]
+    checkouts.main(checkouts.Benchmark(here, ("start of toy.run",), rounds=1))
+    title, head, alone, beside = capsys.readouterr().out.splitlines()
+    assert "1 rounds" in title
+    assert head.split()[-6:] == ["before", "now", "now", "/", "before", "range"]
+    assert "alone" in alone
+    assert "one neighbour" in beside
+
+
+def test_a_folder_that_is_no_checkout_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="is no checkout of this project"):
+        checkouts.Benchmark(tmp_path)
+    with pytest.raises(ValueError, match="--rounds must be >= 1, got 0"):
+        checkouts.Benchmark(Path(checkouts.__file__).parents[1], rounds=0)
+
+
+def test_a_command_that_fails_in_a_checkout_says_where(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkouts, "commands", lambda _: {"start of toy.run": ["toy.run", "--no"]})
+    with pytest.raises(SystemExit, match=r"start of toy\.run fails in .*--no"):
+        checkouts.measure("start of toy.run", tmp_path, 0)
