@@ -235,7 +235,8 @@ def _memory(measured: Measured, regimes: Sequence[Regime]) -> Iterator[Verdict]:
         synthetic = _synthetic(regime)
         if kept is not None:
             error = _size(student_interval(share - kept - (1 - kept) * synthetic, LEVEL))
-            yield interval_verdict(REMEMBERS, str(regime), error, NEAR_SHARE, _OVER_SEEDS)
+            case = f"{regime}, a = {kept:.3f}"
+            yield interval_verdict(REMEMBERS, case, error, NEAR_SHARE, _OVER_SEEDS)
         if real is not None and alone is not None and 0 < synthetic < 1:
             beyond = student_interval(share - real - synthetic * (alone - real), LEVEL)
             yield interval_verdict(LINEAR, str(regime), beyond, 0.0, _OVER_SEEDS)

@@ -32,7 +32,7 @@ class Clusters:
     Attributes:
         weights: Probability of each, (K,) float64.
         means: (K, d), along the principal axes of the covariance.
-        variances: Of the covariance along these axes, (d,).
+        variances: Variances along these axes, (d,).
         axes: (d, d), one a column.
     """
 
@@ -71,7 +71,7 @@ def fit_clusters(real: np.ndarray, count: int = CLUSTERS, seed: int = 0) -> Clus
     Args:
         real: Images, (n, c, h, w) uint8.
         count: Number of clusters; those that stay empty are left out.
-        seed: Of the first centres, which are images.
+        seed: Seed that chooses the first centres, which are images.
 
     Returns:
         The clusters, black −1 and white 1.

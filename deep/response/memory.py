@@ -11,7 +11,7 @@ def kept_average(settings: TrainConfig, first_images: int, images: int, carry: C
     """Weight that the average of generation 0 has in that of generation 1.
 
     Args:
-        settings: Of the training; they say how the average forgets.
+        settings: Settings of the training; they say how the average forgets.
         first_images: Training images of generation 0, counted with repetition.
         images: Training images of a retraining.
         carry: State that goes on from generation 0. With `ema` the network starts from the average

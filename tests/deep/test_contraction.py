@@ -229,9 +229,9 @@ def test_the_first_retraining_is_held_against_memory_and_data(middle, linear, re
     }
     assert decided[LINEAR.id, "λ = 1"] is linear
     assert (LINEAR.id, "λ = 0") not in decided
-    assert decided[REMEMBERS.id, "λ = 1"] is remembers
-    assert decided[REMEMBERS.id, "λ = 0"] is Status.HOLDS
-    assert decided[REMEMBERS.id, "fully synthetic"] is Status.HOLDS
+    assert decided[REMEMBERS.id, "λ = 1, a = 0.250"] is remembers
+    assert decided[REMEMBERS.id, "λ = 0, a = 0.250"] is Status.HOLDS
+    assert decided[REMEMBERS.id, "fully synthetic, a = 0.250"] is Status.HOLDS
 
 
 def test_claims_without_their_rows_or_their_change_are_left_out():

@@ -508,7 +508,7 @@ class Mutants:
     timeout_s: float = 900.0
     """Limit for one slip, in seconds; beyond it the slip counts as noticed."""
     seed: int = 1
-    """Of the random draws of the statements."""
+    """Seed of the statements' random draws."""
 
     def __post_init__(self) -> None:
         if self.processes < 1:

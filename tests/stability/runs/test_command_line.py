@@ -23,9 +23,9 @@ class Config:
     lam: Annotated[tuple[float, ...], tyro.conf.arg(name="lambda")] = ()
     """Synthetic points per real point."""
     regime: Literal["mix", "synthetic"] = "mix"
-    """What to train on."""
+    """Training set."""
     seed: int = 0
-    """Of everything."""
+    """Seed of every draw."""
     most: int | None = None
     """A whole number, or none."""
     least: float = 0.0
